@@ -1,0 +1,1 @@
+//! Local files, written atomically and fsynced.

@@ -1,0 +1,83 @@
+//! The narrow seam to a catalog: make a table, load it, commit to it.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use iceberg::io::FileIO;
+use iceberg::spec::{Schema, SortOrder, TableMetadata, UnboundPartitionSpec};
+use iceberg::{TableIdent, TableRequirement, TableUpdate};
+
+use crate::config::Config;
+use crate::error::{Error, Result};
+
+mod local_storage;
+mod sqlite;
+
+/// A table as the catalog gave it.
+#[derive(Debug, Clone)]
+pub struct LoadedTable {
+    /// Namespace and name.
+    pub ident: TableIdent,
+    /// The metadata.
+    pub metadata: Arc<TableMetadata>,
+    /// Where the metadata was read from; the compare-and-swap token of catalogs that have it.
+    pub metadata_location: String,
+    /// Storage for the table's files.
+    pub file_io: FileIO,
+}
+
+/// What a table is created with.
+#[derive(Debug, Clone)]
+pub struct TableSpec {
+    /// The schema; its field ids are only a proposal.
+    pub schema: Schema,
+    /// The partition spec, in terms of the schema's field ids.
+    pub partition_spec: UnboundPartitionSpec,
+    /// The sort order, in terms of the schema's field ids.
+    pub sort_order: SortOrder,
+    /// Table properties.
+    pub properties: std::collections::HashMap<String, String>,
+}
+
+/// How one commit attempt ended. There is no fourth way.
+#[derive(Debug)]
+pub enum CommitOutcome {
+    /// The catalog took it; the table as it is now.
+    Committed(LoadedTable),
+    /// The catalog did not and never will take this attempt: a conflict, or a clean refusal.
+    Refused {
+        /// Whether reloading the table and trying again can help (a conflict).
+        conflict: bool,
+        /// What the catalog said.
+        error: Error,
+    },
+    /// It may have been taken or not. Reload, look for our ids, then decide.
+    Unknown(Error),
+}
+
+/// A catalog.
+#[async_trait]
+pub trait Catalog: Send + Sync + std::fmt::Debug {
+    /// Loads a table; makes its namespace and itself if they are missing and `spec` is given. Many
+    /// writers may do this at once without an error.
+    async fn ensure(&self, ident: &TableIdent, spec: Option<TableSpec>) -> Result<LoadedTable>;
+
+    /// Loads a table that must exist, fresh.
+    async fn load(&self, ident: &TableIdent) -> Result<LoadedTable>;
+
+    /// Makes one commit attempt on `base`. Never repeats it by itself.
+    async fn commit(
+        &self,
+        base: &LoadedTable,
+        requirements: Vec<TableRequirement>,
+        updates: Vec<TableUpdate>,
+    ) -> CommitOutcome;
+}
+
+/// Opens the catalog that the configuration names.
+///
+/// # Errors
+/// `Config` when it cannot work as configured (a warehouse that cannot be written).
+pub async fn open(_config: &Config) -> Result<Arc<dyn Catalog>> {
+    todo!()
+}

@@ -1,0 +1,1 @@
+//! The SQLite catalog, in the table layout of Iceberg's JDBC catalog.

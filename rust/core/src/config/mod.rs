@@ -1,0 +1,205 @@
+//! The configuration: one shape for every host, given as JSON.
+//!
+//! `docs/configuration.md` tells the same for users. Unknown keys are refused. [`Config::from_json`]
+//! reports every problem at once, each with its key's path.
+
+mod duration;
+mod partition;
+mod validate;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::signal::Table;
+
+pub use partition::{PartitionBy, PartitionField};
+
+/// Everything the library can be told. `{}` is a whole configuration.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Where tables are kept track of.
+    pub catalog: CatalogConfig,
+    /// Names, creation and evolution of tables.
+    pub tables: TablesConfig,
+    /// Parquet files.
+    pub parquet: ParquetConfig,
+    /// Commits.
+    pub commit: CommitConfig,
+    /// Bounds on what one request may cost.
+    pub limits: LimitsConfig,
+}
+
+/// `catalog`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CatalogConfig {
+    /// The kind of catalog.
+    pub r#type: CatalogType,
+    /// `sqlite://<path>`; by default `catalog.db` inside a local warehouse.
+    pub uri: Option<String>,
+    /// A directory or a `file://` URL. Default `./warehouse`.
+    pub warehouse: String,
+    /// Namespace, levels separated by dots. Default `otel`.
+    pub namespace: String,
+    /// The catalog's name inside a SQL catalog. Default `default`.
+    pub name: String,
+}
+
+impl Default for CatalogConfig {
+    fn default() -> Self {
+        Self {
+            r#type: CatalogType::Sql,
+            uri: None,
+            warehouse: "./warehouse".into(),
+            namespace: "otel".into(),
+            name: "default".into(),
+        }
+    }
+}
+
+/// `catalog.type`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CatalogType {
+    /// SQLite, in the table layout of Iceberg's JDBC catalog.
+    Sql,
+}
+
+/// `tables`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TablesConfig {
+    /// Table names by their default name.
+    pub names: BTreeMap<String, String>,
+    /// Whether a missing table (and namespace) is made. Default true.
+    pub auto_create: bool,
+    /// Whether our missing columns are added to a table that is found. Default true.
+    pub auto_evolve: bool,
+    /// Partitioning of tables that are made. Default `day`.
+    pub partition_by: PartitionBy,
+    /// Extra Iceberg table properties at creation.
+    pub properties: BTreeMap<String, String>,
+}
+
+impl Default for TablesConfig {
+    fn default() -> Self {
+        Self {
+            names: BTreeMap::new(),
+            auto_create: true,
+            auto_evolve: true,
+            partition_by: PartitionBy::default(),
+            properties: BTreeMap::new(),
+        }
+    }
+}
+
+impl TablesConfig {
+    /// The configured name of a table.
+    #[must_use]
+    pub fn name(&self, table: Table) -> &str {
+        self.names
+            .get(table.default_name())
+            .map_or(table.default_name(), String::as_str)
+    }
+}
+
+/// `parquet.compression`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Compression {
+    /// Zstandard.
+    Zstd,
+    /// No compression.
+    None,
+}
+
+/// `parquet`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ParquetConfig {
+    /// The codec. Default `zstd`.
+    pub compression: Compression,
+    /// The codec's level, 1 to 22 for zstd. Default 1.
+    pub compression_level: i32,
+    /// Rows in a row group at most. Default 1,048,576.
+    pub max_row_group_rows: usize,
+    /// A file is closed when it passes this many bytes. Default 512 MiB.
+    pub target_file_size_bytes: u64,
+    /// Columns with a bloom filter. Default `[TraceId]`.
+    pub bloom_filter_columns: Vec<String>,
+}
+
+impl Default for ParquetConfig {
+    fn default() -> Self {
+        Self {
+            compression: Compression::Zstd,
+            compression_level: 1,
+            max_row_group_rows: 1_048_576,
+            target_file_size_bytes: 512 << 20,
+            bloom_filter_columns: vec!["TraceId".into()],
+        }
+    }
+}
+
+/// `commit`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CommitConfig {
+    /// Least time between two commits of a table; files that finish meanwhile share the next. Default 0.
+    #[serde(deserialize_with = "duration::deserialize")]
+    pub interval: Duration,
+    /// How many times a commit that lost a race is tried again. Default 10.
+    pub max_retries: u32,
+}
+
+impl Default for CommitConfig {
+    fn default() -> Self {
+        Self {
+            interval: Duration::ZERO,
+            max_retries: 10,
+        }
+    }
+}
+
+/// `limits`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LimitsConfig {
+    /// A batch is closed before a string column passes this many bytes. Default 1 GiB, at most 2 GiB - 1.
+    pub column_bytes_max: usize,
+    /// Payload bytes of one call at most, after merging. Default 1 GiB.
+    pub payload_bytes_max: usize,
+}
+
+impl Default for LimitsConfig {
+    fn default() -> Self {
+        Self {
+            column_bytes_max: 1 << 30,
+            payload_bytes_max: 1 << 30,
+        }
+    }
+}
+
+impl Config {
+    /// Reads and checks a configuration.
+    ///
+    /// # Errors
+    /// `Config`; the message lists every problem with its key and what is accepted.
+    pub fn from_json(json: &[u8]) -> Result<Config> {
+        let config: Config = serde_json::from_slice(json).map_err(|cause| {
+            Error::new(ErrorKind::Config, "the configuration cannot be read").because(cause)
+        })?;
+        let problems = validate::problems(&config);
+        if problems.is_empty() {
+            return Ok(config);
+        }
+        Err(Error::new(ErrorKind::Config, problems.join("; ")))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,119 @@
+//! Rules that hold between values, each with the key and what is accepted.
+
+use std::collections::BTreeMap;
+
+use super::{Compression, Config, PartitionBy};
+use crate::schema::{columns, time_column};
+use crate::signal::Table;
+
+/// Every problem of a configuration that could be read.
+pub(super) fn problems(config: &Config) -> Vec<String> {
+    let mut problems = Vec::new();
+    catalog(config, &mut problems);
+    tables(config, &mut problems);
+    parquet(config, &mut problems);
+    let limits = &config.limits;
+    if !(1 << 16..=i32::MAX as usize).contains(&limits.column_bytes_max) {
+        problems.push("limits.column_bytes_max: must be from 65536 to 2147483647 bytes".into());
+    }
+    if limits.payload_bytes_max == 0 {
+        problems.push("limits.payload_bytes_max: must be at least 1 byte".into());
+    }
+    problems
+}
+
+fn catalog(config: &Config, problems: &mut Vec<String>) {
+    let catalog = &config.catalog;
+    if let Some(uri) = &catalog.uri
+        && !uri.starts_with("sqlite:")
+    {
+        problems.push(format!(
+            "catalog.uri: {uri:?} is no SQLite URI; type sql takes sqlite://<path>, such as sqlite://./warehouse/catalog.db"
+        ));
+    }
+    if catalog.warehouse.is_empty() {
+        problems.push("catalog.warehouse: must not be empty; give a directory such as ./warehouse".into());
+    } else if let Some((scheme, _)) = catalog.warehouse.split_once("://")
+        && scheme != "file"
+    {
+        problems.push(format!(
+            "catalog.warehouse: scheme {scheme:?} is not supported; give a directory or a file:// URL"
+        ));
+    }
+    if catalog.namespace.split('.').any(str::is_empty) {
+        problems.push(format!(
+            "catalog.namespace: {:?} has an empty level; give names separated by single dots, such as otel or prod.otel",
+            catalog.namespace
+        ));
+    }
+    if catalog.name.is_empty() {
+        problems.push("catalog.name: must not be empty".into());
+    }
+}
+
+fn tables(config: &Config, problems: &mut Vec<String>) {
+    let tables = &config.tables;
+    for (key, name) in &tables.names {
+        if !Table::ALL.iter().any(|table| table.default_name() == key) {
+            let known: Vec<&str> = Table::ALL.iter().map(|t| t.default_name()).collect();
+            problems.push(format!(
+                "tables.names.{key}: there is no such table; known are {}",
+                known.join(", ")
+            ));
+        }
+        if name.is_empty() || name.contains(['/', '\u{1f}']) {
+            problems.push(format!("tables.names.{key}: {name:?} cannot name a table"));
+        }
+    }
+    let mut by_name: BTreeMap<&str, &str> = BTreeMap::new();
+    for table in Table::ALL {
+        if let Some(other) = by_name.insert(tables.name(table), table.default_name()) {
+            problems.push(format!(
+                "tables.names.{}: has the same name as {other}: {:?}",
+                table.default_name(),
+                tables.name(table)
+            ));
+        }
+    }
+    if let PartitionBy::Fields(fields) = &tables.partition_by {
+        for field in fields {
+            for table in Table::ALL {
+                let is_time = matches!(field.column.as_str(), "Timestamp" | "TimeUnix");
+                let column = if is_time { time_column(table) } else { &field.column };
+                if !columns(table).iter().any(|known| known.name == column) {
+                    problems.push(format!(
+                        "tables.partition_by: table {} has no column {:?}",
+                        table.default_name(),
+                        field.column
+                    ));
+                }
+            }
+        }
+    }
+}
+
+fn parquet(config: &Config, problems: &mut Vec<String>) {
+    let parquet = &config.parquet;
+    if parquet.compression == Compression::Zstd && !(1..=22).contains(&parquet.compression_level) {
+        problems.push(format!(
+            "parquet.compression_level: {} is no zstd level; give 1 to 22",
+            parquet.compression_level
+        ));
+    }
+    if parquet.max_row_group_rows == 0 {
+        problems.push("parquet.max_row_group_rows: must be at least 1 row".into());
+    }
+    if parquet.target_file_size_bytes < 1 << 20 {
+        problems.push("parquet.target_file_size_bytes: must be at least 1048576 bytes (1 MiB)".into());
+    }
+    for column in &parquet.bloom_filter_columns {
+        let known = Table::ALL
+            .iter()
+            .any(|table| columns(*table).iter().any(|known| known.name == column));
+        if !known {
+            problems.push(format!(
+                "parquet.bloom_filter_columns: no table has a column {column:?}"
+            ));
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! What is wrong with the bytes, and where.
+
+use std::fmt;
+
+/// What is wrong with the wire format at one place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WireError {
+    /// The bytes end inside a field.
+    Truncated,
+    /// A varint of more than 10 bytes, or of more than 64 bits.
+    VarintTooLong,
+    /// Field number 0, or above 2^29 - 1.
+    FieldNumber,
+    /// A group tag (wire types 3 and 4), which OTLP never uses.
+    Group,
+    /// Wire type 6 or 7, which do not exist.
+    UnknownWireType(u8),
+    /// A known field with another wire type than the proto file gives it.
+    WrongWireType {
+        /// The wire type found.
+        found: u8,
+        /// The wire type that the field has.
+        expected: u8,
+    },
+}
+
+/// A malformed request: what is wrong and the path of the field, such as
+/// `resource_logs[3].scope_logs[0].log_records[17].body`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DecodeError {
+    /// What is wrong.
+    pub wire: WireError,
+    /// Segments from the innermost outwards; built only on the way out of an error.
+    segments: Vec<(&'static str, Option<usize>)>,
+}
+
+impl DecodeError {
+    /// An error at a place still to be named.
+    #[must_use]
+    pub fn new(wire: WireError) -> Self {
+        Self {
+            wire,
+            segments: Vec::new(),
+        }
+    }
+
+    /// Names the field that holds what was named so far.
+    #[must_use]
+    pub fn in_field(mut self, name: &'static str) -> Self {
+        self.segments.push((name, None));
+        self
+    }
+
+    /// Names the element of a repeated field that holds what was named so far.
+    #[must_use]
+    pub fn in_element(mut self, name: &'static str, index: usize) -> Self {
+        self.segments.push((name, Some(index)));
+        self
+    }
+
+    /// The path from the request inwards; empty if the request's own framing is broken.
+    #[must_use]
+    pub fn path(&self) -> String {
+        let mut path = String::new();
+        for (name, index) in self.segments.iter().rev() {
+            if !path.is_empty() {
+                path.push('.');
+            }
+            path.push_str(name);
+            if let Some(index) = index {
+                path.push_str(&format!("[{index}]"));
+            }
+        }
+        path
+    }
+}

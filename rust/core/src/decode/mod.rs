@@ -1,0 +1,27 @@
+//! Our own reader of the OTLP protobuf wire format over borrowed bytes.
+//!
+//! Views are small `Copy` structs that point into the request. Scalars are read when a view is made
+//! (one pass over the message's own fields); messages inside it stay unread until they are
+//! asked for, through [`Repeated`] or a `parse`. Reading is total: any input gives a view or a
+//! [`DecodeError`] with its path, never a panic, and never recursion or allocation that the input sets.
+//!
+//! Source: <https://github.com/open-telemetry/opentelemetry-proto>, wire format:
+//! <https://protobuf.dev/programming-guides/encoding/>.
+
+mod common;
+mod error;
+mod logs;
+mod metrics;
+mod traces;
+mod wire;
+
+pub use common::{AnyValue, ArrayValue, KeyValue, KeyValueList, Resource, Scope, Text};
+pub use error::{DecodeError, WireError};
+pub use logs::{LogRecord, LogsRequest, ResourceLogs, ScopeLogs};
+pub use metrics::{
+    Buckets, Exemplar, ExponentialHistogramDataPoint, HistogramDataPoint, Metric, MetricData,
+    MetricsRequest, NumberDataPoint, NumberValue, ResourceMetrics, ScopeMetrics, SummaryDataPoint,
+    ValueAtQuantile,
+};
+pub use traces::{Event, Link, ResourceSpans, ScopeSpans, Span, Status, TracesRequest};
+pub use wire::{Message, PackedOrNot, Repeated};

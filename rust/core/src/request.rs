@@ -1,0 +1,139 @@
+//! Who a request is: the ids that make a repeated delivery recognisable.
+
+use std::fmt;
+
+/// The identity of one request: a writer and its sequence number.
+///
+/// In the Collector a random writer id per process start and a counter; in the Lambda the content's
+/// hash and 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RequestId {
+    /// The writer, 16 bytes.
+    pub writer: [u8; 16],
+    /// The writer's number for this request.
+    pub sequence: u64,
+}
+
+/// One request inside a merged payload: its id and how many of the payload's bytes are its own.
+/// The parts of a payload follow each other without gaps and their lengths add up to the payload's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Part {
+    /// The request's id.
+    pub id: RequestId,
+    /// Length in bytes of the request's serialized message.
+    pub len: u64,
+}
+
+/// A run of one writer's sequence numbers, both ends included.
+///
+/// Written as `<writer, 32 hex digits>:<from>-<to>`, or `<writer>:<from>` when both ends are equal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct IdRange {
+    /// The writer, 16 bytes.
+    pub writer: [u8; 16],
+    /// First sequence number.
+    pub from: u64,
+    /// Last sequence number, at least `from`.
+    pub to: u64,
+}
+
+impl IdRange {
+    /// Sorts and folds ids into the fewest ranges.
+    #[must_use]
+    pub fn from_ids(ids: impl IntoIterator<Item = RequestId>) -> Vec<IdRange> {
+        let mut ids: Vec<RequestId> = ids.into_iter().collect();
+        ids.sort_unstable();
+        let mut ranges: Vec<IdRange> = Vec::new();
+        for id in ids {
+            match ranges.last_mut() {
+                Some(last)
+                    if last.writer == id.writer && id.sequence <= last.to.saturating_add(1) =>
+                {
+                    last.to = id.sequence;
+                }
+                _ => ranges.push(IdRange {
+                    writer: id.writer,
+                    from: id.sequence,
+                    to: id.sequence,
+                }),
+            }
+        }
+        ranges
+    }
+
+    /// Whether the range holds this id.
+    #[must_use]
+    pub fn contains(&self, id: &RequestId) -> bool {
+        self.writer == id.writer && (self.from..=self.to).contains(&id.sequence)
+    }
+
+    /// Reads the form that [`fmt::Display`] writes; `None` if it is anything else.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<IdRange> {
+        let (writer_hex, span) = text.split_once(':')?;
+        if writer_hex.len() != 32 || !writer_hex.is_ascii() {
+            return None;
+        }
+        let mut writer = [0u8; 16];
+        for (i, byte) in writer.iter_mut().enumerate() {
+            *byte = u8::from_str_radix(writer_hex.get(2 * i..2 * i + 2)?, 16).ok()?;
+        }
+        let (from, to) = match span.split_once('-') {
+            Some((from, to)) => (from.parse().ok()?, to.parse().ok()?),
+            None => {
+                let one = span.parse().ok()?;
+                (one, one)
+            }
+        };
+        (from <= to).then_some(IdRange { writer, from, to })
+    }
+}
+
+impl fmt::Display for IdRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for byte in self.writer {
+            write!(f, "{byte:02x}")?;
+        }
+        write!(f, ":{}", self.from)?;
+        if self.to != self.from {
+            write!(f, "-{}", self.to)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(writer: u8, sequence: u64) -> RequestId {
+        RequestId {
+            writer: [writer; 16],
+            sequence,
+        }
+    }
+
+    #[test]
+    fn ids_fold_into_ranges_per_writer() {
+        let ranges = IdRange::from_ids([id(2, 7), id(1, 3), id(1, 1), id(1, 2), id(1, 2), id(1, 9)]);
+        let text: Vec<String> = ranges.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            text,
+            [
+                "01010101010101010101010101010101:1-3",
+                "01010101010101010101010101010101:9",
+                "02020202020202020202020202020202:7",
+            ]
+        );
+        assert!(text.iter().zip(&ranges).all(|(t, r)| IdRange::parse(t) == Some(*r)));
+        assert!(ranges[0].contains(&id(1, 2)) && !ranges[0].contains(&id(2, 2)));
+    }
+
+    #[test]
+    fn text_of_another_form_is_no_range() {
+        for text in ["", "ab:1", "01010101010101010101010101010101:3-1", "zz010101010101010101010101010101:1",
+                     "01010101010101010101010101010101", "é1010101010101010101010101010101:1"] {
+            assert_eq!(IdRange::parse(text), None, "{text}");
+        }
+    }
+}

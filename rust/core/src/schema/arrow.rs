@@ -1,0 +1,58 @@
+//! The canonical Arrow schema of each table: what `convert` builds and `write` takes.
+
+use std::sync::Arc;
+
+use arrow_schema::{DataType, Field, Fields, Schema, TimeUnit};
+
+use super::tables::columns;
+use super::{Column, ColumnType};
+use crate::signal::Table;
+
+/// The time zone of every timestamp.
+pub const UTC: &str = "+00:00";
+/// Name of a map's repeated group, as the Parquet format names it (LogicalTypes.md, "Maps").
+pub const MAP_ENTRIES: &str = "key_value";
+/// Name of a map's key.
+pub const MAP_KEY: &str = "key";
+/// Name of a map's value.
+pub const MAP_VALUE: &str = "value";
+/// Name of a list's element, as the Parquet format names it (LogicalTypes.md, "Lists").
+pub const LIST_ELEMENT: &str = "element";
+
+/// The Arrow schema of a table: our columns in our order, without field ids (those come from the
+/// Iceberg table at write time).
+#[must_use]
+pub fn arrow_schema(table: Table) -> Arc<Schema> {
+    let fields: Vec<Field> = columns(table).iter().map(field).collect();
+    Arc::new(Schema::new(fields))
+}
+
+fn field(column: &Column) -> Field {
+    Field::new(column.name, data_type(column.column_type), !column.required)
+}
+
+fn data_type(column_type: ColumnType) -> DataType {
+    match column_type {
+        ColumnType::Timestamp => DataType::Timestamp(TimeUnit::Microsecond, Some(UTC.into())),
+        ColumnType::Text => DataType::Utf8,
+        ColumnType::Label => {
+            DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8))
+        }
+        ColumnType::Int => DataType::Int32,
+        ColumnType::Long => DataType::Int64,
+        ColumnType::Double => DataType::Float64,
+        ColumnType::Boolean => DataType::Boolean,
+        ColumnType::Attributes => {
+            let entries = Fields::from(vec![
+                Field::new(MAP_KEY, DataType::Utf8, false),
+                Field::new(MAP_VALUE, DataType::Utf8, true),
+            ]);
+            let entries = Field::new(MAP_ENTRIES, DataType::Struct(entries), false);
+            DataType::Map(Arc::new(entries), false)
+        }
+        ColumnType::List(element) => {
+            DataType::List(Arc::new(Field::new(LIST_ELEMENT, data_type(*element), false)))
+        }
+        ColumnType::Struct(fields) => DataType::Struct(fields.iter().map(field).collect()),
+    }
+}

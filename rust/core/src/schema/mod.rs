@@ -1,0 +1,48 @@
+//! The seven tables: their columns, once, and the Arrow and Iceberg schemas made from them.
+//!
+//! `docs/schema.md` tells the same for users. Column names follow the Collector's ClickHouse
+//! exporter.
+
+mod arrow;
+mod iceberg;
+mod tables;
+
+pub use self::arrow::{arrow_schema, LIST_ELEMENT, MAP_ENTRIES, MAP_KEY, MAP_VALUE, UTC};
+pub use self::iceberg::iceberg_schema;
+pub use self::tables::{columns, sort_columns, time_column};
+
+/// The type of a column, of a struct's field or of a list's element.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ColumnType {
+    /// Microseconds since the Unix epoch, UTC. Arrow `Timestamp(us, "+00:00")`, Iceberg `timestamptz`.
+    Timestamp,
+    /// Text that differs from row to row. Arrow `Utf8`, Iceberg `string`.
+    Text,
+    /// Text with few distinct values. Arrow `Dictionary<Int32, Utf8>`, Iceberg `string`.
+    Label,
+    /// 32 bits, signed. Iceberg `int`.
+    Int,
+    /// 64 bits, signed. Iceberg `long`.
+    Long,
+    /// IEEE 754 binary64. Iceberg `double`.
+    Double,
+    /// Iceberg `boolean`.
+    Boolean,
+    /// `map<string, string>`; keys required, values optional.
+    Attributes,
+    /// `list<T>`; elements required.
+    List(&'static ColumnType),
+    /// A struct; its fields are optional.
+    Struct(&'static [Column]),
+}
+
+/// A column of a table, or a field of a struct.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Column {
+    /// The name, as users query it.
+    pub name: &'static str,
+    /// The type.
+    pub column_type: ColumnType,
+    /// Whether it may not be null. Only the time that partitions the table is required.
+    pub required: bool,
+}
