@@ -1,0 +1,6 @@
+//! The reader of the OTLP wire format: against prost, and against bytes that no encoder writes.
+
+mod differential;
+mod to_prost;
+mod to_prost_metrics;
+pub mod walk;
