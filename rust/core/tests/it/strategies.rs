@@ -88,6 +88,13 @@ pub fn double() -> BoxedStrategy<f64> {
     .boxed()
 }
 
+/// A double for a field without presence: prost takes -0.0 for the default there and does not write it.
+pub fn plain_double() -> BoxedStrategy<f64> {
+    double()
+        .prop_map(|value| if value == 0.0 { 0.0 } else { value })
+        .boxed()
+}
+
 /// A signed integer, its extremes often.
 pub fn integer() -> BoxedStrategy<i64> {
     prop_oneof![

@@ -12,7 +12,8 @@ use proptest::option;
 use proptest::prelude::*;
 
 use super::{
-    attributes, count, double, enumeration, id, integer, number32, resource, scope, text, time,
+    attributes, count, double, enumeration, id, integer, number32, plain_double, resource, scope,
+    text, time,
 };
 
 /// An exemplar.
@@ -134,7 +135,7 @@ pub fn exponential_histogram_data_point() -> BoxedStrategy<ExponentialHistogramD
     let buckets = (
         signed32(),
         count(),
-        double(),
+        plain_double(),
         option::of(buckets()),
         option::of(buckets()),
     );
@@ -163,10 +164,10 @@ pub fn exponential_histogram_data_point() -> BoxedStrategy<ExponentialHistogramD
 
 /// A point of a summary.
 pub fn summary_data_point() -> BoxedStrategy<SummaryDataPoint> {
-    let quantile =
-        (double(), double()).prop_map(|(quantile, value)| ValueAtQuantile { quantile, value });
+    let quantile = (plain_double(), plain_double())
+        .prop_map(|(quantile, value)| ValueAtQuantile { quantile, value });
     let head = (attributes(), time(), time(), count());
-    (head, double(), vec(quantile, 0..4), number32())
+    (head, plain_double(), vec(quantile, 0..4), number32())
         .prop_map(|(head, sum, quantile_values, flags)| SummaryDataPoint {
             attributes: head.0,
             start_time_unix_nano: head.1,
