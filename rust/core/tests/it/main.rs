@@ -1,0 +1,4 @@
+//! Integration tests of the core, one binary with a module per topic.
+
+mod decode;
+mod strategies;
