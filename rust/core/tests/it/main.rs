@@ -2,3 +2,10 @@
 
 mod decode;
 mod strategies;
+//! Tests of the library through its public interface, in one binary.
+
+mod catalog_sqlite;
+mod commit_append;
+mod commit_faults;
+mod commit_merge;
+mod commit_support;
