@@ -1,39 +1,46 @@
-//! Forced panics for this crate's tests. Without the feature `test-hooks` it is all empty.
+//! Places in a call where this crate's tests can step in: to make it panic, or to hold it there.
+//! Without the feature `test-hooks` it is all empty.
 
-/// A place in a call where a test can make it panic.
+/// A place in a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Point {
     /// In the guard, before the call's own code.
     Guard,
-    /// After the call has entered an open handle.
+    /// In `o2i_export`, after it has entered an open handle.
     Handle,
 }
 
 #[cfg(feature = "test-hooks")]
 mod armed {
-    use std::cell::Cell;
+    use std::cell::RefCell;
 
     use super::Point;
 
+    type Action = Box<dyn FnOnce()>;
+
     thread_local! {
-        static ARMED: Cell<Option<Point>> = const { Cell::new(None) };
+        static ARMED: RefCell<Option<(Point, Action)>> = const { RefCell::new(None) };
     }
 
-    /// Makes the next call on this thread that comes to `point` panic there, once.
-    pub fn panic_at(point: Point) {
-        ARMED.set(Some(point));
+    /// Makes the next call on this thread that comes to `point` do `action` there, once.
+    pub fn at(point: Point, action: impl FnOnce() + 'static) {
+        ARMED.set(Some((point, Box::new(action))));
     }
 
     pub(crate) fn reach(point: Point) {
-        if ARMED.get() == Some(point) {
-            ARMED.set(None);
-            panic!("forced by a test");
+        let action = ARMED.with_borrow_mut(|armed| {
+            armed
+                .take_if(|(at, _)| *at == point)
+                .map(|(_, action)| action)
+        });
+        if let Some(action) = action {
+            action();
         }
     }
 }
 
 #[cfg(feature = "test-hooks")]
-pub use armed::panic_at;
+pub use armed::at;
 #[cfg(feature = "test-hooks")]
 pub(crate) use armed::reach;
 

@@ -1,5 +1,12 @@
 //! The committed header is what the sources say.
 
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
