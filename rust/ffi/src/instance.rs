@@ -57,7 +57,7 @@ impl Instance {
             return Err(Error::new(
                 ErrorKind::Shutdown,
                 format!(
-                    "closed, but the work in flight was not done after {} ms: {left} calls are still running",
+                    "closed, but the work in flight was not done after {} ms: calls still running: {left}",
                     timeout.as_millis()
                 ),
             ));
