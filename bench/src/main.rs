@@ -15,7 +15,7 @@ use iceberg::spec::{TableMetadata, TableMetadataBuilder};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
-use otlp2iceberg::catalog::TableSpec;
+use otlp2iceberg::catalog;
 use otlp2iceberg::config::Config;
 use otlp2iceberg::convert::{self, ConvertOptions, Converted};
 use otlp2iceberg::{IdRange, Signal, Table};
@@ -118,7 +118,7 @@ impl Tables {
         let config = Config::from_json(b"{}")?;
         let mut metadata = HashMap::new();
         for table in Table::ALL {
-            let spec = TableSpec::new(&config, table)?;
+            let spec = catalog::table_spec(&config, table)?;
             let creation = TableCreation::builder()
                 .name(table.default_name().to_owned())
                 .location(format!("memory:///otel/{}", table.default_name()))

@@ -14,6 +14,7 @@ use crate::config::Config;
 use crate::convert::{self, ConvertOptions, Converted, TableBatch};
 use crate::error::{Error, ErrorKind, Result, RetryClass};
 use crate::request::{IdRange, Part, RequestId};
+use crate::schema;
 use crate::signal::{Signal, Table};
 use crate::write;
 
@@ -190,9 +191,10 @@ impl Pipeline {
             pending = pending.into_iter().zip(&there).filter(|(_, there)| !**there).map(|(id, _)| id).collect();
         }
         let ids = IdRange::from_ids(pending);
+        // One view of the table for all its batches: their files share its partition spec.
+        let loaded = committer.table();
         let mut files = Vec::new();
         for (ordinal, batch) in batches.into_iter().enumerate() {
-            let loaded = committer.table();
             let written = write::write(
                 &loaded.metadata,
                 &loaded.file_io,
@@ -208,7 +210,8 @@ impl Pipeline {
             outcome.file_bytes += written.bytes;
             files.extend(written.files);
         }
-        Ok((!files.is_empty()).then_some(Append { files, ids }))
+        let partition_spec_id = loaded.metadata.default_partition_spec_id();
+        Ok((!files.is_empty()).then_some(Append { files, partition_spec_id, ids }))
     }
 
     /// Commits; gives the number of attempts.
@@ -217,14 +220,21 @@ impl Pipeline {
         Ok(u64::from(committed.attempts))
     }
 
+    /// The table's committer, opened on first use.
     async fn committer(&self, table: Table) -> Result<&Committer> {
         let ident = TableIdent::new(
             self.namespace.clone(),
             self.config.tables.name(table).to_owned(),
         );
-        self.committers[table as usize]
-            .get_or_try_init(|| Committer::open(Arc::clone(&self.catalog), ident, table, &self.config))
-            .await
+        let open = || async {
+            let tables = &self.config.tables;
+            let spec = tables.auto_create.then(|| catalog::table_spec(&self.config, table)).transpose()?;
+            let wanted = tables.auto_evolve.then(|| schema::iceberg_schema(table)).transpose()?;
+            let catalog = Arc::clone(&self.catalog);
+            Committer::open(catalog, ident, spec, wanted.as_ref(), self.config.commit.clone()).await
+        };
+        // `committers` has one cell per variant of `Table`.
+        self.committers[table as usize].get_or_try_init(open).await
     }
 }
 

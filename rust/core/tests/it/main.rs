@@ -1,11 +1,9 @@
-//! Integration tests of the core, one binary with a module per topic.
-
-mod decode;
-mod strategies;
-//! Tests of the library through its public interface, in one binary.
+//! Tests of the library through its public interface, in one binary, with a module per topic.
 
 mod catalog_sqlite;
 mod commit_append;
 mod commit_faults;
 mod commit_merge;
 mod commit_support;
+mod decode;
+mod strategies;
