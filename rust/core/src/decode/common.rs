@@ -81,16 +81,8 @@ pub struct ArrayValue<'a> {
 
 impl<'a> Message<'a> for ArrayValue<'a> {
     fn parse(bytes: &'a [u8]) -> Result<Self, DecodeError> {
-        let mut values = Occurrences::of(1, "values");
-        let mut reader = Reader::new(bytes);
-        while let Some(tag) = reader.tag()? {
-            match tag.number {
-                1 => values.note(&mut reader, tag)?,
-                _ => reader.skip(tag)?,
-            }
-        }
         Ok(Self {
-            values: values.messages(bytes),
+            values: Occurrences::only(bytes, 1, "values")?,
         })
     }
 }
@@ -104,16 +96,8 @@ pub struct KeyValueList<'a> {
 
 impl<'a> Message<'a> for KeyValueList<'a> {
     fn parse(bytes: &'a [u8]) -> Result<Self, DecodeError> {
-        let mut values = Occurrences::of(1, "values");
-        let mut reader = Reader::new(bytes);
-        while let Some(tag) = reader.tag()? {
-            match tag.number {
-                1 => values.note(&mut reader, tag)?,
-                _ => reader.skip(tag)?,
-            }
-        }
         Ok(Self {
-            values: values.messages(bytes),
+            values: Occurrences::only(bytes, 1, "values")?,
         })
     }
 }
@@ -161,7 +145,7 @@ impl<'a> Message<'a> for Resource<'a> {
                 1 => attributes.note(&mut reader, tag)?,
                 2 => {
                     view.dropped_attributes_count =
-                        reader.uint32(tag, "dropped_attributes_count")?
+                        reader.uint32(tag, "dropped_attributes_count")?;
                 }
                 _ => reader.skip(tag)?,
             }
@@ -196,7 +180,7 @@ impl<'a> Message<'a> for Scope<'a> {
                 3 => attributes.note(&mut reader, tag)?,
                 4 => {
                     view.dropped_attributes_count =
-                        reader.uint32(tag, "dropped_attributes_count")?
+                        reader.uint32(tag, "dropped_attributes_count")?;
                 }
                 _ => reader.skip(tag)?,
             }
