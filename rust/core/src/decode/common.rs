@@ -53,6 +53,7 @@ pub enum AnyValue<'a> {
 }
 
 impl<'a> Message<'a> for AnyValue<'a> {
+    #[inline]
     fn parse(bytes: &'a [u8]) -> Result<Self, DecodeError> {
         let mut value = AnyValue::Empty;
         let mut reader = Reader::new(bytes);
@@ -112,6 +113,7 @@ pub struct KeyValue<'a> {
 }
 
 impl<'a> Message<'a> for KeyValue<'a> {
+    #[inline]
     fn parse(bytes: &'a [u8]) -> Result<Self, DecodeError> {
         let mut view = Self::default();
         let mut reader = Reader::new(bytes);

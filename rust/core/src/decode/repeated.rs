@@ -10,7 +10,7 @@ use super::error::{DecodeError, WireError};
 use super::wire::{FIXED64, LENGTH_DELIMITED, Message, Reader, Tag};
 
 /// A repeated message field: the bytes from its first to its last occurrence, read when iterated.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub struct Repeated<'a, M> {
     region: &'a [u8],
     field: u32,
@@ -48,6 +48,16 @@ impl<'a, M: Message<'a>> Repeated<'a, M> {
         }
     }
 }
+
+// Not derived: that would ask the same of the messages, which are not in here.
+impl<M> Clone for Repeated<'_, M> {
+    #[inline]
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<M> Copy for Repeated<'_, M> {}
 
 /// No elements.
 impl<M> Default for Repeated<'_, M> {
