@@ -137,7 +137,9 @@ fn describe(
 /// The one place that puts a file into storage.
 async fn upload(file_io: &FileIO, path: &str, bytes: Vec<u8>) -> Result<()> {
     let failed = |cause| {
-        Error::new(ErrorKind::Storage, "cannot write the data file").with("path", path).because(cause)
+        Error::new(ErrorKind::Storage, "cannot write the data file")
+            .with("path", path)
+            .because(cause)
     };
     let output = file_io.new_output(path).map_err(failed)?;
     output.write(Bytes::from(bytes)).await.map_err(failed)

@@ -1,0 +1,3 @@
+//! Integration tests of the core, one binary with a module per topic.
+
+mod write;
