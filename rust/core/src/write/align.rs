@@ -200,9 +200,7 @@ impl Aligner<'_> {
             "{}, or name another table under tables.names.{table}",
             what.as_ref()
         );
-        Error::new(ErrorKind::TableMismatch, message)
-            .with("table", table)
-            .with("location", self.location)
+        Error::new(ErrorKind::TableMismatch, message).with("location", self.location)
     }
 }
 

@@ -1,3 +1,10 @@
-//! Integration tests of the core, one binary with a module per topic.
+//! Tests of the library through its public interface, in one binary.
 
+mod catalog_sqlite;
+mod commit_append;
+mod commit_faults;
+mod commit_merge;
+mod commit_support;
+mod decode;
+mod strategies;
 mod write;

@@ -101,7 +101,7 @@ async fn a_clash_of_types_names_the_column_and_both_types() {
     assert_eq!(
         error.to_string(),
         "column Body is binary in the table and string in ours, or name another table under \
-         tables.names.logs (table: logs, location: memory://warehouse/otel/logs)"
+         tables.names.logs (location: memory://warehouse/otel/logs)"
     );
 }
 

@@ -1,0 +1,300 @@
+// The C interface of otlp2iceberg: OpenTelemetry in, Apache Iceberg tables out.
+//
+// Generated from rust/ffi by cbindgen. Do not edit; write it anew with
+//     UPDATE_HEADER=1 cargo test -p otlp2iceberg-ffi --test header
+//
+// Words used below. Borrowed: the caller's, read during the call and never kept. Owned: the caller
+// gives it back to the function named. Consumed: the caller must not use it again, whatever the call
+// returns. Check o2i_abi_version() and o2i_abi_layout() before any other call. No call is made from
+// a thread inside a Tokio runtime.
+
+#ifndef OTLP2ICEBERG_H
+#define OTLP2ICEBERG_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+// The version of this interface. It changes whenever a caller compiled against the old header could
+// misread the new library; compare it with `o2i_abi_version()` before any other call.
+#define O2I_ABI_VERSION 1
+
+// The call did what it says.
+#define O2I_OK 0
+
+// The configuration is wrong; the message lists every problem with its key.
+#define O2I_ERROR_CONFIG 1
+
+// The payload is not the OTLP message that it should be; the message names the path.
+#define O2I_ERROR_DECODE 2
+
+// Some records were rejected by themselves and the rest is stored.
+#define O2I_ERROR_REJECTED 3
+
+// The table that exists cannot hold our rows.
+#define O2I_ERROR_TABLE_MISMATCH 4
+
+// Reading or writing a file failed.
+#define O2I_ERROR_STORAGE 5
+
+// The catalog refused, or could not be reached before anything was sent to it.
+#define O2I_ERROR_CATALOG 6
+
+// A commit was sent and its outcome is not known.
+#define O2I_ERROR_COMMIT_UNKNOWN 7
+
+// The caller cancelled, or the time allowed ran out, before anything was committed.
+#define O2I_ERROR_CANCELLED 8
+
+// The handle is closing or closed.
+#define O2I_ERROR_SHUTDOWN 9
+
+// A configured limit was passed.
+#define O2I_ERROR_LIMIT 10
+
+// A bug in the library: a caught panic, a broken invariant, a poisoned handle.
+#define O2I_ERROR_INTERNAL 11
+
+// The caller broke the contract of this interface.
+#define O2I_ERROR_INVALID_ARGUMENT 12
+
+// No error.
+#define O2I_RETRY_CLASS_NONE 0
+
+// Send the same request again, not before `retry_after_ms`.
+#define O2I_RETRY_CLASS_RETRY 1
+
+// Sending it again cannot help.
+#define O2I_RETRY_CLASS_PERMANENT 2
+
+// All but the rejected records is stored; do not send it again.
+#define O2I_RETRY_CLASS_PARTIAL 3
+
+// The process is stopping; keep the request for the next one.
+#define O2I_RETRY_CLASS_SHUTDOWN 4
+
+// The payload is an `ExportLogsServiceRequest`.
+#define O2I_SIGNAL_LOGS 1
+
+// The payload is an `ExportTraceServiceRequest`.
+#define O2I_SIGNAL_TRACES 2
+
+// The payload is an `ExportMetricsServiceRequest`.
+#define O2I_SIGNAL_METRICS 3
+
+// A cancel token. Opaque; made by `o2i_cancel_new`, freed by `o2i_cancel_free`.
+typedef struct o2i_cancel o2i_cancel;
+
+// The library, opened. Opaque; made by `o2i_open`, consumed by `o2i_close`.
+typedef struct o2i_handle o2i_handle;
+
+// Why a call failed and what to do about it. The caller gives the place; the call fills it.
+typedef struct o2i_error {
+  // `O2I_OK` or one of `O2I_ERROR_*`; the same number that the call returned.
+  int32_t code;
+  // One of `O2I_RETRY_CLASS_*`: what to do with the request.
+  int32_t retry_class;
+  // For `O2I_RETRY_CLASS_RETRY`: milliseconds to wait at least; 0 when the library has no opinion.
+  uint64_t retry_after_ms;
+  // One line of UTF-8, not NUL-terminated; null when there is none. Owned: `o2i_error_free`.
+  uint8_t *message;
+  // Length of the message in bytes.
+  size_t message_len;
+} o2i_error;
+
+// One request inside a payload: who it is and how many of the payload's bytes are its own.
+typedef struct o2i_part {
+  // The writer's id: random per process start, or the content's hash.
+  uint8_t writer[16];
+  // The writer's number for this request.
+  uint64_t sequence;
+  // Length in bytes of the request's serialized message inside the payload.
+  uint64_t len;
+} o2i_part;
+
+// What became of a call that stored something.
+typedef struct o2i_outcome {
+  // Rows that are now in tables.
+  uint64_t rows;
+  // Records and points left out; the error's message says why.
+  uint64_t rejected;
+  // Data files written.
+  uint64_t files;
+  // Their bytes.
+  uint64_t file_bytes;
+  // Commits that hold them.
+  uint64_t commits;
+  // Commit attempts made.
+  uint64_t commit_attempts;
+  // Requests that the tables held already and that were left out, counted once per table.
+  uint64_t already_committed;
+  // Strings stored with U+FFFD for invalid UTF-8.
+  uint64_t repaired_utf8;
+  // Values nested too deeply, stored as null.
+  uint64_t repaired_nesting;
+  // Invalid ids, stored as null.
+  uint64_t repaired_ids;
+  // Times out of range, stored as null.
+  uint64_t repaired_times;
+} o2i_outcome;
+
+#ifdef __cplusplus
+extern "C" {
+#endif // __cplusplus
+
+// Gives the version of the interface that the library was built with.
+//
+// # Returns
+// `O2I_ABI_VERSION` as the library knows it. A caller refuses to go on when it differs from its own.
+uint32_t o2i_abi_version(void);
+
+// Gives the sizes of the structs as the library was built with, to be compared with the caller's.
+//
+// # Returns
+// `sizeof(o2i_part) | sizeof(o2i_outcome) << 16 | sizeof(o2i_error) << 32`, in 64 bits.
+uint64_t o2i_abi_layout(void);
+
+// Gives the library's version, such as `0.1.0`.
+//
+// # Returns
+// A NUL-terminated ASCII string that lives as long as the process; never null, not to be freed.
+const char *o2i_version(void);
+
+// Frees an error's message and makes the error a zeroed one.
+//
+// # Arguments
+// - `error` (borrowed; its message is consumed): an error that a call of this library filled, a
+//   zeroed one, or null. Freeing the same one twice is safe, freeing a copy of a freed one is not.
+//
+// # Safety
+// `error` is null, or aligned, readable and writable, and its message is null or was made by this
+// library and is not freed yet.
+void o2i_error_free(struct o2i_error *error);
+
+// Checks a configuration: no file is touched, nothing is connected to.
+//
+// # Arguments
+// - `config_json` (borrowed), `config_json_len`: a JSON object in UTF-8, its length in bytes.
+// - `error` (owned by the caller, filled): why not; null to drop it. Free with `o2i_error_free`.
+//
+// # Returns
+// `O2I_OK`, or the code with `error` filled: `O2I_ERROR_CONFIG` lists every problem with its key.
+//
+// # Safety
+// `config_json` is null or readable for `config_json_len` bytes; `error` is null or writable and
+// aligned.
+int32_t o2i_config_check(const uint8_t *config_json,
+                         size_t config_json_len,
+                         struct o2i_error *error);
+
+// Opens the library: reads the configuration, starts a runtime, opens the catalog. Tables are made
+// on the first write of each.
+//
+// # Arguments
+// - `config_json` (borrowed), `config_json_len`: a JSON object in UTF-8, its length in bytes.
+// - `handle` (owned by the caller, filled): where the handle goes. Not null; null is written to it on
+//   failure.
+// - `error` (owned by the caller, filled): why not; null to drop it. Free with `o2i_error_free`.
+//
+// # Returns
+// `O2I_OK` with an owned handle, to be given to `o2i_close`; or the code with `error` filled.
+//
+// # Safety
+// `config_json` is null or readable for `config_json_len` bytes; `handle` and `error` are null or
+// writable and aligned.
+int32_t o2i_open(const uint8_t *config_json,
+                 size_t config_json_len,
+                 struct o2i_handle **handle,
+                 struct o2i_error *error);
+
+// Closes the library: refuses new calls with class `O2I_RETRY_CLASS_SHUTDOWN`, waits for those in
+// flight, and stops the runtime.
+//
+// Calls that are in flight on other threads are safe, and so is a call that begins meanwhile. A call
+// that begins after this one returned breaks the contract, though it too gets an error as long as no
+// new handle has the same address.
+//
+// # Arguments
+// - `handle` (consumed, whatever the call returns): an open handle.
+// - `timeout_ms`: how long to wait for calls in flight and for the runtime's threads together.
+// - `error` (owned by the caller, filled): why not; null to drop it. Free with `o2i_error_free`.
+//
+// # Returns
+// `O2I_OK` when everything is done. `O2I_ERROR_SHUTDOWN` when calls were still in flight after
+// `timeout_ms`: they go on to their end on their own threads, and the last one stops the runtime.
+// `O2I_ERROR_INTERNAL` when the handle was poisoned; it is closed all the same.
+//
+// # Safety
+// `error` is null or writable and aligned.
+int32_t o2i_close(struct o2i_handle *handle,
+                  uint64_t timeout_ms,
+                  struct o2i_error *error);
+
+// Makes a cancel token, not triggered.
+//
+// # Returns
+// Owned: `o2i_cancel_free`. Null only when the library has a bug.
+struct o2i_cancel *o2i_cancel_new(void);
+
+// Cancels the calls that were given this token, running or yet to come. It returns at once; the calls
+// return when they have come to a safe place: a commit in flight is never abandoned. Once triggered
+// a token stays so.
+//
+// # Arguments
+// - `cancel` (borrowed): a token, or null, which does nothing. Any thread may trigger it.
+//
+// # Safety
+// `cancel` is null or came from `o2i_cancel_new` and is not freed during the call.
+void o2i_cancel_trigger(const struct o2i_cancel *cancel);
+
+// Frees a cancel token. It does not trigger it.
+//
+// # Arguments
+// - `cancel` (consumed): a token that no call is using any more, or null.
+//
+// # Safety
+// `cancel` is null or came from `o2i_cancel_new`, is not freed yet, and no other call has it.
+void o2i_cancel_free(struct o2i_cancel *cancel);
+
+// Stores one payload. `O2I_OK` means that every row is in a committed snapshot.
+//
+// Any number of threads may call this on one handle at once. It works on the calling thread and on
+// the handle's runtime, and returns only when nothing reads `payload` any more.
+//
+// # Arguments
+// - `handle` (borrowed): an open handle.
+// - `signal`: one of `O2I_SIGNAL_*`.
+// - `payload` (borrowed), `payload_len`: a serialized `Export*ServiceRequest`; several of the same
+//   signal may be concatenated, which is their merge.
+// - `parts` (borrowed), `parts_len`: the requests in the payload, in order; the number of them. Their
+//   lengths add up to `payload_len`.
+// - `cancel` (borrowed): stops the call before its commit is begun; null for none.
+// - `timeout_ms`: how long the call may take before its commit is begun; 0 is no time at all,
+//   `UINT64_MAX` is for ever.
+// - `outcome` (owned by the caller, filled): what was stored. Not null.
+// - `error` (owned by the caller, filled): why not; null to drop it. Free with `o2i_error_free`.
+//
+// # Returns
+// `O2I_OK` with `outcome` filled and `error` zeroed; or the code with `error` filled and `outcome`
+// zeroed. When records were rejected by themselves and the rest is stored: `O2I_ERROR_REJECTED`,
+// class `O2I_RETRY_CLASS_PARTIAL`, and `outcome` filled too.
+//
+// # Safety
+// `payload` and `parts` are null or readable for their lengths and nobody writes to them during the
+// call; `cancel` is null or a token that is not freed during the call; `outcome` and `error` are null
+// or writable and aligned.
+int32_t o2i_export(const struct o2i_handle *handle,
+                   uint32_t signal,
+                   const uint8_t *payload,
+                   size_t payload_len,
+                   const struct o2i_part *parts,
+                   size_t parts_len,
+                   const struct o2i_cancel *cancel,
+                   uint64_t timeout_ms,
+                   struct o2i_outcome *outcome,
+                   struct o2i_error *error);
+
+#ifdef __cplusplus
+}  // extern "C"
+#endif  // __cplusplus
+
+#endif  /* OTLP2ICEBERG_H */
