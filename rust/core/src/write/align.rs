@@ -36,7 +36,11 @@ pub(super) struct Aligned {
 /// # Errors
 /// `TableMismatch` when types clash, when the table requires what our rows do not have, or when it
 /// has no column of ours.
-pub(super) fn align(table: Table, metadata: &TableMetadata, batch: &RecordBatch) -> Result<Aligned> {
+pub(super) fn align(
+    table: Table,
+    metadata: &TableMetadata,
+    batch: &RecordBatch,
+) -> Result<Aligned> {
     let aligner = Aligner {
         table,
         location: metadata.location(),
@@ -103,7 +107,9 @@ impl Aligner<'_> {
             | (PrimitiveType::Timestamptz, DataType::Timestamp(TimeUnit::Microsecond, Some(_))) => {
                 Ok(Arc::clone(array))
             }
-            (PrimitiveType::String, DataType::Dictionary(_, value)) if **value == DataType::Utf8 => {
+            (PrimitiveType::String, DataType::Dictionary(_, value))
+                if **value == DataType::Utf8 =>
+            {
                 Ok(Arc::clone(array))
             }
             (PrimitiveType::Long, DataType::Int32) => cast(array, &DataType::Int64)
@@ -155,7 +161,11 @@ impl Aligner<'_> {
 
     fn map(&self, path: &str, to: &MapType, array: &MapArray) -> Result<Option<ArrayRef>> {
         let key = self.column(&format!("{path}.{MAP_KEY}"), &to.key_field, array.keys())?;
-        let value = self.column(&format!("{path}.{MAP_VALUE}"), &to.value_field, array.values())?;
+        let value = self.column(
+            &format!("{path}.{MAP_VALUE}"),
+            &to.value_field,
+            array.values(),
+        )?;
         let (Some((key, keys)), Some((value, values))) = (key, value) else {
             return Ok(None);
         };
@@ -190,9 +200,7 @@ impl Aligner<'_> {
             "{}, or name another table under tables.names.{table}",
             what.as_ref()
         );
-        Error::new(ErrorKind::TableMismatch, message)
-            .with("table", table)
-            .with("location", self.location)
+        Error::new(ErrorKind::TableMismatch, message).with("location", self.location)
     }
 }
 

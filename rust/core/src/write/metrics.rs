@@ -74,10 +74,15 @@ impl Metrics {
             return;
         }
         self.value_counts.insert(field_id, array.len() as u64);
-        self.null_value_counts.insert(field_id, array.logical_null_count() as u64);
+        self.null_value_counts
+            .insert(field_id, array.logical_null_count() as u64);
         if *array.data_type() == DataType::Float64 {
             let doubles = array.as_primitive::<Float64Type>();
-            let nan_count = doubles.iter().flatten().filter(|value| value.is_nan()).count();
+            let nan_count = doubles
+                .iter()
+                .flatten()
+                .filter(|value| value.is_nan())
+                .count();
             self.nan_value_counts.insert(field_id, nan_count as u64);
         }
         let Mode::Bounds { code_points_max } = mode else {

@@ -78,7 +78,12 @@ impl Mode {
                 code_points_max: None,
             }),
             other => {
-                let length = other.strip_prefix("truncate(")?.strip_suffix(')')?.trim().parse().ok()?;
+                let length = other
+                    .strip_prefix("truncate(")?
+                    .strip_suffix(')')?
+                    .trim()
+                    .parse()
+                    .ok()?;
                 (length > 0).then_some(Mode::Bounds {
                     code_points_max: Some(length),
                 })
@@ -95,7 +100,12 @@ mod tests {
     fn modes_are_read_as_iceberg_writes_them() {
         assert_eq!(Mode::parse("none"), Some(Mode::None));
         assert_eq!(Mode::parse("Counts"), Some(Mode::Counts));
-        assert_eq!(Mode::parse("full"), Some(Mode::Bounds { code_points_max: None }));
+        assert_eq!(
+            Mode::parse("full"),
+            Some(Mode::Bounds {
+                code_points_max: None
+            })
+        );
         assert_eq!(Mode::parse("truncate(16)"), Some(TRUNCATE_16));
         for text in ["", "truncate", "truncate(0)", "truncate(x)", "some"] {
             assert_eq!(Mode::parse(text), None, "{text}");

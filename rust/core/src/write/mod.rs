@@ -42,6 +42,8 @@ pub struct Written {
     pub rows: u64,
     /// Bytes in all files.
     pub bytes: u64,
+    /// The partition spec that the files were written with; a `DataFile` does not tell.
+    pub partition_spec_id: i32,
 }
 
 /// Writes a batch for a table as it was loaded: columns matched by name, ids from the table, split by
@@ -61,7 +63,10 @@ pub async fn write(
     ordinal: usize,
     config: &ParquetConfig,
 ) -> Result<Written> {
-    let mut written = Written::default();
+    let mut written = Written {
+        partition_spec_id: metadata.default_partition_spec_id(),
+        ..Written::default()
+    };
     if batch.batch.num_rows() == 0 {
         return Ok(written);
     }
@@ -137,7 +142,9 @@ fn describe(
 /// The one place that puts a file into storage.
 async fn upload(file_io: &FileIO, path: &str, bytes: Vec<u8>) -> Result<()> {
     let failed = |cause| {
-        Error::new(ErrorKind::Storage, "cannot write the data file").with("path", path).because(cause)
+        Error::new(ErrorKind::Storage, "cannot write the data file")
+            .with("path", path)
+            .because(cause)
     };
     let output = file_io.new_output(path).map_err(failed)?;
     output.write(Bytes::from(bytes)).await.map_err(failed)

@@ -40,7 +40,11 @@ pub(super) struct EncodedFile {
 impl EncodedFile {
     /// Where each row group starts: where readers may split the file.
     pub fn split_offsets(&self) -> Vec<i64> {
-        let first_columns = self.metadata.row_groups().iter().filter_map(|group| group.columns().first());
+        let first_columns = self
+            .metadata
+            .row_groups()
+            .iter()
+            .filter_map(|group| group.columns().first());
         let offsets = first_columns.map(|column| {
             column
                 .dictionary_page_offset()
@@ -67,7 +71,11 @@ impl<'a> Encoder<'a> {
     ///
     /// # Errors
     /// `Config` when the compression level is out of range; `Internal` when the schema is no Parquet schema.
-    pub fn new(aligned: &Aligned, sorted: &[SortedColumn], config: &'a ParquetConfig) -> Result<Self> {
+    pub fn new(
+        aligned: &Aligned,
+        sorted: &[SortedColumn],
+        config: &'a ParquetConfig,
+    ) -> Result<Self> {
         let schema = aligned.batch.schema();
         let parquet_schema = ArrowSchemaConverter::new()
             .schema_root("table")
@@ -77,7 +85,8 @@ impl<'a> Encoder<'a> {
             Compression::None => Codec::UNCOMPRESSED,
             Compression::Zstd => {
                 let level = ZstdLevel::try_new(config.compression_level).map_err(|cause| {
-                    Error::new(ErrorKind::Config, "parquet.compression_level: give 1 to 22").because(cause)
+                    Error::new(ErrorKind::Config, "parquet.compression_level: give 1 to 22")
+                        .because(cause)
                 })?;
                 Codec::ZSTD(level)
             }
@@ -104,8 +113,10 @@ impl<'a> Encoder<'a> {
             .with_properties(self.properties(batch.num_rows()))
             .with_parquet_schema(self.parquet_schema.clone())
             .with_skip_arrow_metadata(true);
+        let mut bytes = Vec::new();
         let mut writer =
-            ArrowWriter::try_new_with_options(Vec::new(), self.schema.clone(), options).map_err(failed)?;
+            ArrowWriter::try_new_with_options(&mut bytes, self.schema.clone(), options)
+                .map_err(failed)?;
         let mut rows = 0;
         while rows < batch.num_rows() {
             let length = ROLL_CHECK_ROWS.min(batch.num_rows() - rows);
@@ -116,8 +127,7 @@ impl<'a> Encoder<'a> {
                 break;
             }
         }
-        let metadata = writer.finish().map_err(failed)?;
-        let bytes = writer.into_inner().map_err(failed)?;
+        let metadata = writer.close().map_err(failed)?;
         Ok(EncodedFile {
             bytes,
             metadata,
@@ -141,7 +151,11 @@ impl<'a> Encoder<'a> {
             if self.is_unique(leaf.path().parts()) {
                 builder = builder.set_column_dictionary_enabled(leaf.path().clone(), false);
             }
-            if self.config.bloom_filter_columns.contains(&leaf.path().string()) {
+            if self
+                .config
+                .bloom_filter_columns
+                .contains(&leaf.path().string())
+            {
                 builder = with_bloom_filter(builder, leaf.path(), distinct_max);
             }
         }
@@ -186,7 +200,10 @@ fn sorting_columns(
 ) -> Vec<SortingColumn> {
     let leaf_of = |column: &SortedColumn| {
         let name = &aligned.fields.get(column.position)?.name;
-        let leaf = parquet_schema.columns().iter().position(|leaf| leaf.path().parts() == [name.clone()])?;
+        let leaf = parquet_schema
+            .columns()
+            .iter()
+            .position(|leaf| leaf.path().parts() == [name.clone()])?;
         i32::try_from(leaf).ok()
     };
     sorted

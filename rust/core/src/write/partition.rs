@@ -45,15 +45,22 @@ pub(super) fn split(aligned: &Aligned, metadata: &TableMetadata) -> Result<Vec<G
     let mut values: Vec<Option<(ArrayRef, &Type)>> = Vec::with_capacity(types.len());
     for (field, result) in spec.fields().iter().zip(types) {
         // A source column that our rows do not have is null in each of them, and so is any transform of null.
-        let source = aligned.position(field.source_id).map(|at| aligned.batch.column(at));
+        let source = aligned
+            .position(field.source_id)
+            .map(|at| aligned.batch.column(at));
         values.push(match source {
-            Some(source) if field.transform != Transform::Void => {
-                Some((transformed(field.transform, source)?, result.field_type.as_ref()))
-            }
+            Some(source) if field.transform != Transform::Void => Some((
+                transformed(field.transform, source)?,
+                result.field_type.as_ref(),
+            )),
             _ => None,
         });
     }
-    let arrays: Vec<ArrayRef> = values.iter().flatten().map(|(array, _)| array.clone()).collect();
+    let arrays: Vec<ArrayRef> = values
+        .iter()
+        .flatten()
+        .map(|(array, _)| array.clone())
+        .collect();
     let runs = runs(&arrays, aligned.batch.num_rows())?;
     let partitions = partition_values(&values, &runs)?;
     group(partitions, runs)
@@ -74,7 +81,10 @@ fn partition_values(
     values: &[Option<(ArrayRef, &Type)>],
     runs: &[Range<usize>],
 ) -> Result<Vec<Struct>> {
-    let first_rows = runs.iter().map(|run| row_number(run.start)).collect::<Result<UInt32Array>>()?;
+    let first_rows = runs
+        .iter()
+        .map(|run| row_number(run.start))
+        .collect::<Result<UInt32Array>>()?;
     let mut columns: Vec<std::vec::IntoIter<Option<Literal>>> = Vec::with_capacity(values.len());
     for value in values {
         let literals = match value {
@@ -88,7 +98,9 @@ fn partition_values(
         };
         columns.push(literals.into_iter());
     }
-    let tuples = runs.iter().map(|_| columns.iter_mut().map(|c| c.next().flatten()).collect());
+    let tuples = runs
+        .iter()
+        .map(|_| columns.iter_mut().map(|c| c.next().flatten()).collect());
     Ok(tuples.collect())
 }
 
@@ -109,7 +121,12 @@ fn group(partitions: Vec<Struct>, runs: Vec<Range<usize>>) -> Result<Vec<Group>>
             let rows = if single {
                 Rows::All
             } else {
-                Rows::Some(runs.into_iter().flatten().map(row_number).collect::<Result<_>>()?)
+                Rows::Some(
+                    runs.into_iter()
+                        .flatten()
+                        .map(row_number)
+                        .collect::<Result<_>>()?,
+                )
             };
             Ok(Group { partition, rows })
         })

@@ -65,11 +65,18 @@ impl Paths {
     ///
     /// # Errors
     /// `Internal` when the value does not fit the spec.
-    pub fn partition_directory(&self, metadata: &TableMetadata, partition: &Struct) -> Result<String> {
+    pub fn partition_directory(
+        &self,
+        metadata: &TableMetadata,
+        partition: &Struct,
+    ) -> Result<String> {
         let spec = metadata.default_partition_spec();
         let types = metadata.default_partition_type().fields();
         if types.len() != spec.fields().len() || partition.fields().len() != types.len() {
-            return Err(internal("a partition value does not fit its spec", "fields differ in number"));
+            return Err(internal(
+                "a partition value does not fit its spec",
+                "fields differ in number",
+            ));
         }
         let mut directory = self.data.clone();
         for ((field, result), value) in spec.fields().iter().zip(types).zip(partition.iter()) {

@@ -66,7 +66,13 @@ impl Sorter {
                 break;
             };
             let (descending, nulls_first) = directions(field);
-            keys.push(Key::new(&values, SortOptions { descending, nulls_first })?);
+            keys.push(Key::new(
+                &values,
+                SortOptions {
+                    descending,
+                    nulls_first,
+                },
+            )?);
             // Parquet's note on sorting can only name whole columns, the first ones of the order.
             if field.transform == Transform::Identity && columns.len() + 1 == keys.len() {
                 columns.push(SortedColumn {
@@ -122,8 +128,11 @@ fn sort_packed(keys: &[u128], rows: Rows) -> Rows {
         Rows::All if keys.is_sorted() => return rows,
         Rows::All => keys.to_vec(),
         Rows::Some(numbers) => {
-            let picked: Vec<u128> =
-                numbers.values().iter().filter_map(|row| keys.get(*row as usize).copied()).collect();
+            let picked: Vec<u128> = numbers
+                .values()
+                .iter()
+                .filter_map(|row| keys.get(*row as usize).copied())
+                .collect();
             if picked.is_sorted() {
                 return rows;
             }
@@ -132,14 +141,20 @@ fn sort_packed(keys: &[u128], rows: Rows) -> Rows {
     };
     // Row numbers differ, so no two keys are equal and an unstable sort keeps the order of equal rows.
     picked.sort_unstable();
-    #[expect(clippy::cast_possible_truncation, reason = "the low 32 bits are the row's number")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "the low 32 bits are the row's number"
+    )]
     Rows::Some(picked.into_iter().map(|key| key as u32).collect())
 }
 
 fn sort_wide(keys: &[Vec<u64>], rows: Rows) -> Rows {
     let row_count = keys.first().map_or(0, Vec::len);
     let mut numbers: Vec<u32> = match rows {
-        #[expect(clippy::cast_possible_truncation, reason = "partitioning has counted the rows")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "partitioning has counted the rows"
+        )]
         Rows::All => (0..row_count as u32).collect(),
         Rows::Some(numbers) => numbers.values().to_vec(),
     };
@@ -205,7 +220,11 @@ impl Key {
 fn dictionary_ranks(array: &ArrayRef, options: SortOptions) -> Result<Vec<u64>> {
     let dictionary = array.as_any_dictionary();
     let values = dictionary.values();
-    let null_rank = if options.nulls_first { 0 } else { u64::from(u32::MAX) };
+    let null_rank = if options.nulls_first {
+        0
+    } else {
+        u64::from(u32::MAX)
+    };
     let mut value_ranks: Vec<u64> = ranks(values, options)?.into_iter().map(u64::from).collect();
     for (value, value_rank) in value_ranks.iter_mut().enumerate() {
         if values.is_null(value) {
@@ -233,7 +252,10 @@ fn integers(array: &ArrayRef, descending: bool) -> Result<Vec<u64>> {
     let integers = cast(array, &DataType::Int64)
         .map_err(|cause| internal("a sort column cannot be read as integers", cause))?;
     let values = integers.as_primitive::<Int64Type>().values();
-    Ok(values.iter().map(|value| value.cast_unsigned() ^ flip).collect())
+    Ok(values
+        .iter()
+        .map(|value| value.cast_unsigned() ^ flip)
+        .collect())
 }
 
 fn ranks(array: &ArrayRef, options: SortOptions) -> Result<Vec<u32>> {

@@ -31,8 +31,11 @@ fn apply(transform: Transform, array: &ArrayRef) -> Result<ArrayRef> {
     create_transform_function(&transform)
         .and_then(|function| function.transform(Arc::clone(array)))
         .map_err(|cause| {
-            Error::new(ErrorKind::TableMismatch, "the table uses a transform that cannot be computed")
-                .with("transform", transform.to_string())
-                .because(cause)
+            Error::new(
+                ErrorKind::TableMismatch,
+                "the table uses a transform that cannot be computed",
+            )
+            .with("transform", transform.to_string())
+            .because(cause)
         })
 }

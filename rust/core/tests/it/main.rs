@@ -7,3 +7,4 @@ mod commit_merge;
 mod commit_support;
 mod decode;
 mod strategies;
+mod write;
