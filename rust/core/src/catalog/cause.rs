@@ -3,7 +3,7 @@
 use std::error::Error as StdError;
 use std::fmt;
 
-/// An iceberg error whose text is its message and context alone. Its own `Display` repeats the
+/// An iceberg error whose text is its message alone. Its own `Display` repeats the
 /// source, which ours prints by walking the chain.
 #[derive(Debug)]
 pub(crate) struct IcebergCause(pub(crate) iceberg::Error);

@@ -217,7 +217,7 @@ impl PendingFile {
             let cause = io::Error::from(io::ErrorKind::InvalidInput);
             return Err(failed("write", &target, cause));
         };
-        create_folders(folder)?;
+        create_folders(folder).map_err(|cause| failed("create the folder", folder, cause))?;
         let temporary = folder.join(format!(".{}.{}.tmp", name.to_string_lossy(), Uuid::new_v4().simple()));
         let file = OpenOptions::new()
             .write(true)
@@ -236,7 +236,7 @@ impl PendingFile {
         fs::rename(&self.temporary, &self.target).map_err(|cause| failed("rename", &self.target, cause))?;
         self.published = true;
         match self.target.parent() {
-            Some(folder) => sync_folder(folder),
+            Some(folder) => sync_folder(folder).map_err(|cause| failed("sync the folder", folder, cause)),
             None => Ok(()),
         }
     }
@@ -253,7 +253,7 @@ impl Drop for PendingFile {
 }
 
 /// Makes a folder and its missing parents; each that was made is synced into its parent.
-fn create_folders(folder: &Path) -> Result<()> {
+pub(super) fn create_folders(folder: &Path) -> io::Result<()> {
     if folder.is_dir() {
         return Ok(());
     }
@@ -264,20 +264,18 @@ fn create_folders(folder: &Path) -> Result<()> {
         Ok(()) => folder.parent().map_or(Ok(()), sync_folder),
         // Somebody else made it meanwhile.
         Err(_) if folder.is_dir() => Ok(()),
-        Err(cause) => Err(failed("create the folder", folder, cause)),
+        Err(cause) => Err(cause),
     }
 }
 
 #[cfg(unix)]
-fn sync_folder(folder: &Path) -> Result<()> {
-    File::open(folder)
-        .and_then(|file| file.sync_all())
-        .map_err(|cause| failed("sync the folder", folder, cause))
+fn sync_folder(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
 }
 
 /// Elsewhere a folder cannot be opened as a file; the rename itself is all there is.
 #[cfg(not(unix))]
-fn sync_folder(_folder: &Path) -> Result<()> {
+fn sync_folder(_folder: &Path) -> io::Result<()> {
     Ok(())
 }
 

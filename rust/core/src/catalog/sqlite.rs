@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use self::database::{Database, Key, is_busy, surely_undone};
 use super::cause::IcebergCause;
-use super::local_storage::{Advice, local_file_io};
+use super::local_storage::{Advice, create_folders, local_file_io};
 use super::location::{config_error, database_path, next_metadata_location, table_location, warehouse_path};
 use super::{Catalog, CommitOutcome, LoadedTable, TableSpec};
 use crate::config::CatalogConfig;
@@ -56,7 +56,7 @@ impl SqliteCatalog {
             config_error(format!("catalog.uri: cannot open the database {}{advice}", database_path.display()))
         };
         if let Some(folder) = database_path.parent() {
-            std::fs::create_dir_all(folder).map_err(|cause| unusable(Advice(cause.kind())).because(cause))?;
+            create_folders(folder).map_err(|cause| unusable(Advice(cause.kind())).because(cause))?;
         }
         let database = Database::open(&database_path, config.name.clone())
             .await
@@ -67,7 +67,7 @@ impl SqliteCatalog {
     /// The table, or `None` if there is none.
     async fn find(&self, ident: &TableIdent) -> Result<Option<LoadedTable>> {
         let key = key(ident);
-        let mut failure = None;
+        let mut failure: Option<(String, Error)> = None;
         for _ in 0..LOAD_ATTEMPTS {
             let row = self.database.table(&key).await.map_err(|cause| look_up_failed(ident, cause))?;
             let Some(row) = row else { return Ok(None) };
@@ -79,13 +79,16 @@ impl SqliteCatalog {
                 let message = "the catalog has the table without a metadata location; drop it there or set it right";
                 return Err(Error::new(ErrorKind::Catalog, message).with("table", ident.to_string()));
             };
+            // A commit beside us may have pruned the file that was read; then the row names another now.
+            if failure.as_ref().is_some_and(|(failed, _)| *failed == location) {
+                break;
+            }
             match self.read(ident, &location).await {
                 Ok(metadata) => return Ok(Some(self.loaded(ident, metadata, location))),
-                // A commit beside us may have pruned the file since; then the row names another.
-                Err(error) => failure = Some(error),
+                Err(error) => failure = Some((location, error)),
             }
         }
-        Err(failure.unwrap_or_else(|| Error::new(ErrorKind::Internal, "a table was looked up zero times")))
+        Err(failure.map_or_else(|| Error::new(ErrorKind::Internal, "a table was looked up zero times"), |(_, error)| error))
     }
 
     async fn read(&self, ident: &TableIdent, location: &str) -> Result<Arc<TableMetadata>> {
@@ -245,7 +248,7 @@ impl Catalog for SqliteCatalog {
 
 /// Makes a folder and tries to write a file in it.
 fn prepare_folder(folder: &Path) -> std::io::Result<()> {
-    std::fs::create_dir_all(folder)?;
+    create_folders(folder)?;
     let probe = folder.join(format!(".probe-{}.tmp", Uuid::new_v4().simple()));
     std::fs::write(&probe, b"")?;
     std::fs::remove_file(&probe)

@@ -82,14 +82,14 @@ impl Committer {
         evolve: Option<&Schema>,
         config: CommitConfig,
     ) -> Result<Self> {
-        let mut table = catalog.ensure(&ident, spec).await?;
+        let mut table = catalog.ensure(&ident, spec.clone()).await?;
         if let Some(schema) = evolve {
             table = evolve::add_missing_columns(catalog.as_ref(), table, schema, &config).await?;
         }
         let shared = Arc::new(Shared::new(table));
         let closing = CancellationToken::new();
         let (sender, receiver) = mpsc::unbounded_channel();
-        let worker = Worker::new(catalog, config, Arc::clone(&shared), receiver, closing.clone());
+        let worker = Worker::new(catalog, spec, config, Arc::clone(&shared), receiver, closing.clone());
         let task = tokio::spawn(worker.run());
         Ok(Self {
             shared,
@@ -126,13 +126,18 @@ impl Committer {
     /// is found), `Storage` (a metadata file could not be written), `Cancelled` when `deadline` passed
     /// before the commit was begun, `Shutdown` after [`Committer::close`].
     pub async fn append(&self, append: Append, deadline: Instant) -> Result<Committed> {
-        let (queued, waiting) = Queued::new(append, deadline);
+        let table = self.table();
+        let stopped = |kind, message: &str| Err(Error::new(kind, message).with("table", table.ident.to_string()));
+        let (queued, waiting) = Queued::new(append, table.metadata.uuid(), deadline);
         let sender = self.queue.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let sent = sender.is_some_and(|sender| sender.send(queued).is_ok());
-        if !sent {
-            return Err(Error::new(ErrorKind::Shutdown, "the committer is closed")
-                .with("table", self.shared.view().table.ident.to_string()));
+        let Some(sender) = sender else {
+            return stopped(ErrorKind::Shutdown, "the committer is closed");
+        };
+        if sender.send(queued).is_err() {
+            return stopped(ErrorKind::Internal, "the committer's task has ended");
         }
+        // Held no longer than needed: the task ends when the last sender is gone.
+        drop(sender);
         waiting.answer().await
     }
 

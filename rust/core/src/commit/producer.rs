@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use iceberg::spec::{
-    FormatVersion, MAIN_BRANCH, ManifestContentType, ManifestFile, ManifestList, ManifestListWriter, ManifestWriter,
+    DataFile, FormatVersion, MAIN_BRANCH, ManifestContentType, ManifestFile, ManifestList, ManifestListWriter, ManifestWriter,
     ManifestWriterBuilder, Snapshot, TableMetadata, TableMetadataBuilder, UNASSIGNED_SEQUENCE_NUMBER,
 };
 use iceberg::{TableRequirement, TableUpdate};
@@ -145,6 +145,7 @@ impl AppendProducer {
         let mut manifests = Vec::with_capacity(self.files.len());
         for group in &self.files {
             let mut writer = self.manifest_writer(table, group.partition_spec_id)?;
+            check_partitions(table, group)?;
             for file in &group.files {
                 writer
                     .add_file(file.clone(), UNASSIGNED_SEQUENCE_NUMBER)
@@ -208,6 +209,33 @@ impl AppendProducer {
             Some((first_row_id, rows)) => builder.with_row_range(first_row_id, rows).build(),
             None => builder.build(),
         }
+    }
+}
+
+/// The manifest writer panics on a partition value that its spec cannot have; so none gets there.
+fn check_partitions(table: &LoadedTable, group: &Files) -> Result<()> {
+    let metadata = &table.metadata;
+    let Some(spec) = metadata.partition_spec_by_id(group.partition_spec_id) else { return Ok(()) };
+    let partition_type = spec
+        .partition_type(metadata.current_schema())
+        .map_err(|cause| failed("the partition spec does not fit the schema", table, cause))?;
+    let fits = |file: &DataFile| {
+        let values = file.partition().fields();
+        values.len() == partition_type.fields().len()
+            && values.iter().zip(partition_type.fields()).all(|(value, field)| match value {
+                None => true,
+                Some(value) => field
+                    .field_type
+                    .as_primitive_type()
+                    .zip(value.as_primitive_literal())
+                    .is_some_and(|(primitive, literal)| primitive.compatible(&literal)),
+            })
+    };
+    match group.files.iter().find(|file| !fits(file)) {
+        None => Ok(()),
+        Some(file) => Err(Error::new(ErrorKind::Internal, "a data file's partition does not fit the table's partition spec")
+            .with("table", table.ident.to_string())
+            .with("file", file.file_path())),
     }
 }
 

@@ -94,7 +94,7 @@ impl Worker {
     /// Loads the table afresh. Attempts whose parent is no longer current can never land.
     async fn look_again(&mut self, run: &Run) -> Result<()> {
         let ident = self.shared.view().table.ident.clone();
-        let table = self.catalog.load(&ident).await.inspect_err(|error| {
+        let table = self.catalog.ensure(&ident, self.spec.clone()).await.inspect_err(|error| {
             tracing::warn!(table = %ident, %error, attempts = run.sent, "cannot look at the table again");
         })?;
         self.see(table);
@@ -224,15 +224,21 @@ fn not_settled(view: &View) -> Error {
 fn settled(queued: &Queued, view: &View) -> Option<Result<Committed>> {
     let append = &queued.append;
     let there = |snapshot_id| Committed { snapshot_id, attempts: 0, folded: 0, already_there: true };
+    let table = &view.table;
+    let again = |message: &str| {
+        Some(Err(Error::new(ErrorKind::Catalog, message).with("table", table.ident.to_string())))
+    };
     match view.ids.coverage(&append.ids) {
         Coverage::Full => Some(Ok(there(holder(append.ids.as_slice(), view)))),
-        Coverage::Partial => Some(Err(Error::new(
-            ErrorKind::Catalog,
+        Coverage::Partial => again(
             "another writer stored some of these requests meanwhile; send them again, and only the others are added",
-        )
-        .with("table", view.table.ident.to_string()))),
+        ),
+        // Its columns may have other ids, and its partitions other meanings.
+        Coverage::None if queued.table_id != table.metadata.uuid() => {
+            again("the table was dropped and made anew meanwhile; send the data again")
+        }
         Coverage::None if append.files.is_empty() => {
-            Some(Ok(there(view.table.metadata.current_snapshot_id().unwrap_or(0))))
+            Some(Ok(there(table.metadata.current_snapshot_id().unwrap_or(0))))
         }
         Coverage::None => None,
     }

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Instant;
 
 use tokio::sync::oneshot;
+use uuid::Uuid;
 
 use super::{Append, Committed};
 use crate::error::{Error, ErrorKind, Result};
@@ -17,6 +18,8 @@ const WITHDRAWN: u8 = 2;
 #[derive(Debug)]
 pub(super) struct Queued {
     pub(super) append: Append,
+    /// The table that the files were written for.
+    pub(super) table_id: Uuid,
     pub(super) deadline: Instant,
     state: Arc<AtomicU8>,
     reply: oneshot::Sender<Result<Committed>>,
@@ -31,11 +34,11 @@ pub(super) struct Waiting {
 }
 
 impl Queued {
-    pub(super) fn new(append: Append, deadline: Instant) -> (Self, Waiting) {
+    pub(super) fn new(append: Append, table_id: Uuid, deadline: Instant) -> (Self, Waiting) {
         let state = Arc::new(AtomicU8::new(WAITING));
         let (reply, answer) = oneshot::channel();
         let waiting = Waiting { deadline, state: Arc::clone(&state), reply: answer };
-        (Self { append, deadline, state, reply }, waiting)
+        (Self { append, table_id, deadline, state, reply }, waiting)
     }
 
     /// From here on the append cannot be withdrawn. False if it was.

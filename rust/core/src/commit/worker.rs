@@ -9,13 +9,15 @@ use tokio_util::sync::CancellationToken;
 
 use super::Shared;
 use super::queue::{Queued, out_of_time};
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, TableSpec};
 use crate::config::CommitConfig;
 
 /// The state of a table's committer.
 #[derive(Debug)]
 pub(super) struct Worker {
     pub(super) catalog: Arc<dyn Catalog>,
+    /// Makes the table anew when it was dropped under us, as a restart would.
+    pub(super) spec: Option<TableSpec>,
     pub(super) config: CommitConfig,
     pub(super) shared: Arc<Shared>,
     /// The table must be looked at again before the next attempt.
@@ -30,12 +32,13 @@ pub(super) struct Worker {
 impl Worker {
     pub(super) fn new(
         catalog: Arc<dyn Catalog>,
+        spec: Option<TableSpec>,
         config: CommitConfig,
         shared: Arc<Shared>,
         queue: mpsc::UnboundedReceiver<Queued>,
         closing: CancellationToken,
     ) -> Self {
-        Self { catalog, config, shared, stale: false, in_doubt: HashSet::new(), queue, closing }
+        Self { catalog, spec, config, shared, stale: false, in_doubt: HashSet::new(), queue, closing }
     }
 
     /// Commits until the queue is closed and empty.
@@ -47,7 +50,8 @@ impl Worker {
             if batch.is_empty() {
                 continue;
             }
-            not_before = Instant::now() + self.config.interval;
+            // An interval beyond what the clock can tell is as good as none.
+            not_before = Instant::now().checked_add(self.config.interval).unwrap_or(not_before);
             self.commit(batch).await;
         }
     }

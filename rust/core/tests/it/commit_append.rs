@@ -103,7 +103,9 @@ async fn appends_that_arrive_during_a_commit_share_the_next_snapshot() {
     let others: Vec<_> = (2..=6).map(send).collect();
     // The same request twice at once must go in once.
     let twin = send(2);
-    tokio::task::yield_now().await;
+    for _ in 0..10 {
+        tokio::task::yield_now().await;
+    }
     catalog.gate.add_permits(2);
     assert_eq!(first.await.expect("joined").folded, 1);
     let mut snapshots = BTreeSet::new();

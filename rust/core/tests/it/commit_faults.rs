@@ -3,9 +3,11 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use otlp2iceberg::commit::Committer;
+use otlp2iceberg::commit::{Append, Committer};
 use otlp2iceberg::config::CommitConfig;
 use otlp2iceberg::{ErrorKind, RetryClass};
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions, Executor};
 
 use crate::commit_support::Fault::{self, Conflict, LostAnswer, LostRequest, Refusal};
 use crate::commit_support::{Faulty, Warehouse, append, entries, logs, soon};
@@ -122,4 +124,53 @@ async fn refusal_without_a_fresh_look_is_unknown() {
     catalog.set_blind(true);
     let error = committer.append(append(1, 1), soon()).await.expect_err("no look");
     assert_eq!(error.kind(), ErrorKind::CommitUnknown, "an earlier process may have committed these ids");
+}
+
+#[tokio::test]
+async fn table_dropped_meanwhile_is_made_anew_and_its_old_files_are_turned_away() {
+    let warehouse = Warehouse::new();
+    let (_, committer) = open(&warehouse, &[], 5).await;
+    committer.append(append(1, 1), soon()).await.expect("committed");
+    let old = committer.table().metadata.uuid();
+    drop_table(&warehouse).await;
+    let error = committer.append(append(1, 2), soon()).await.expect_err("written for the old table");
+    assert_eq!((error.kind(), error.retry_class()), (ErrorKind::Catalog, RetryClass::Retry { after: None }));
+    committer.append(append(1, 2), soon()).await.expect("committed when sent again");
+    assert_ne!(committer.table().metadata.uuid(), old);
+    assert_eq!(entries(&committer.table()).await.len(), 1);
+}
+
+async fn drop_table(warehouse: &Warehouse) {
+    let options = SqliteConnectOptions::new().filename(warehouse.folder.path().join("catalog.db"));
+    let mut connection = options.connect().await.expect("connects");
+    connection.execute("DELETE FROM iceberg_tables").await.expect("deleted");
+}
+
+#[tokio::test]
+async fn metadata_that_cannot_be_written_is_a_storage_error_and_commits_nothing() {
+    let warehouse = Warehouse::new();
+    let (_, committer) = open(&warehouse, &[], 5).await;
+    let folder = warehouse.folder.path().join("otel/logs/metadata");
+    let aside = warehouse.folder.path().join("aside");
+    std::fs::rename(&folder, &aside).expect("moved");
+    std::fs::write(&folder, "in the way").expect("written");
+    let error = committer.append(append(1, 1), soon()).await.expect_err("cannot write");
+    assert_eq!(error.kind(), ErrorKind::Storage);
+    assert!(error.to_string().contains("a file is in the way of a folder"), "{error}");
+    std::fs::remove_file(&folder).expect("removed");
+    std::fs::rename(&aside, &folder).expect("moved back");
+    committer.append(append(1, 1), soon()).await.expect("committed when sent again");
+    assert_no_leftovers(&warehouse);
+}
+
+#[tokio::test]
+async fn file_whose_partition_does_not_fit_is_an_error_and_not_a_panic() {
+    let warehouse = Warehouse::with(r#"{"partition_by": "none"}"#);
+    let (_, committer) = open(&warehouse, &[], 5).await;
+    let error = committer.append(append(1, 1), soon()).await.expect_err("the table has no partitions");
+    assert_eq!(error.kind(), ErrorKind::Internal);
+    assert!(error.to_string().contains("/1-1.parquet"), "{error}");
+    let unknown_spec = Append { partition_spec_id: 9, ..append(1, 2) };
+    let error = committer.append(unknown_spec, soon()).await.expect_err("there is no such spec");
+    assert_eq!(error.kind(), ErrorKind::TableMismatch);
 }

@@ -202,14 +202,14 @@ impl Faulty {
 #[async_trait]
 impl Catalog for Faulty {
     async fn ensure(&self, ident: &TableIdent, spec: Option<TableSpec>) -> Result<LoadedTable> {
+        if *self.blind.lock().expect("lock") {
+            return Err(Error::new(ErrorKind::Catalog, "the catalog cannot be reached"));
+        }
         self.real.ensure(ident, spec).await
     }
 
     async fn load(&self, ident: &TableIdent) -> Result<LoadedTable> {
-        if *self.blind.lock().expect("lock") {
-            return Err(Error::new(ErrorKind::Catalog, "the catalog cannot be reached"));
-        }
-        self.real.load(ident).await
+        self.ensure(ident, None).await
     }
 
     async fn commit(

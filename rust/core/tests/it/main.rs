@@ -3,6 +3,7 @@
 mod catalog_sqlite;
 mod commit_append;
 mod commit_faults;
+mod commit_foreign;
 mod commit_merge;
 mod commit_support;
 mod decode;
