@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package icebergexporter // import "github.com/otlp2iceberg/otlp2iceberg/collector-exporter"
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"math"
+	"time"
+
+	"go.uber.org/zap"
+
+	"go.opentelemetry.io/collector/exporter/exporterhelper"
+	"go.opentelemetry.io/collector/exporter/exporterhelper/xexporterhelper"
+
+	"github.com/otlp2iceberg/otlp2iceberg/collector-exporter/internal/native"
+)
+
+// A request in a persistent queue, integers little-endian:
+//
+//	offset  bytes  what
+//	     0      4  "O2IQ"
+//	     4      1  version of this layout: 1
+//	     5      1  signal: 1 logs, 2 traces, 3 metrics
+//	     6      2  zero
+//	     8      8  items
+//	    16      8  when it was received, nanoseconds since 1970
+//	    24      8  n, the number of parts
+//	    32   32*n  parts: writer (16), sequence (8), length in bytes (8)
+//	     …      …  payload, as long as the parts' lengths add up to
+//	     …      4  CRC-32C of everything before
+//
+// The payload is the same bytes that the pipeline's data were serialized to, so nothing is encoded
+// twice. Client metadata and span context are not kept: no column holds them.
+const (
+	encodingMagic      = "O2IQ"
+	encodingVersion    = 1
+	encodingHeaderLen  = 32
+	encodingPartLen    = 32
+	encodingTrailerLen = 4
+)
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+var _ exporterhelper.QueueBatchEncoding[xexporterhelper.Request] = (*queueEncoding)(nil)
+
+// queueEncoding writes and reads requests of one signal for the persistent queue.
+type queueEncoding struct {
+	signal native.Signal
+	logger *zap.Logger
+}
+
+// Marshal lays a request out for the queue.
+func (*queueEncoding) Marshal(_ context.Context, req xexporterhelper.Request) ([]byte, error) {
+	r, ok := req.(*request)
+	if !ok {
+		return nil, fmt.Errorf("cannot store a %T in the queue of an iceberg exporter", req)
+	}
+	length := encodingHeaderLen + encodingPartLen*len(r.parts) + r.bytes + encodingTrailerLen
+	data := make([]byte, 0, length)
+	data = append(data, encodingMagic...)
+	data = append(data, encodingVersion, byte(r.signal), 0, 0)
+	data = binary.LittleEndian.AppendUint64(data, uint64(r.items))
+	data = binary.LittleEndian.AppendUint64(data, uint64(r.received.UnixNano()))
+	data = binary.LittleEndian.AppendUint64(data, uint64(len(r.parts)))
+	for _, part := range r.parts {
+		data = append(data, part.Writer[:]...)
+		data = binary.LittleEndian.AppendUint64(data, part.Sequence)
+		data = binary.LittleEndian.AppendUint64(data, part.Len)
+	}
+	for _, segment := range r.segments {
+		data = append(data, segment...)
+	}
+	return binary.LittleEndian.AppendUint32(data, crc32.Checksum(data, castagnoli)), nil
+}
+
+// Unmarshal reads what Marshal wrote. The queue deletes what cannot be read and says so at debug level
+// only, so it is said here as an error.
+func (e *queueEncoding) Unmarshal(data []byte) (context.Context, xexporterhelper.Request, error) {
+	r, err := decodeRequest(data)
+	if err == nil && r.signal != e.signal {
+		err = fmt.Errorf("it holds %s, and this is the queue for %s", r.signal, e.signal)
+	}
+	if err != nil {
+		e.logger.Error("A request in the persistent queue cannot be read. It is lost.",
+			zap.Error(err), zap.Int("bytes", len(data)))
+		return context.Background(), nil, fmt.Errorf("a queued request cannot be read: %w", err)
+	}
+	return context.Background(), r, nil
+}
+
+// decodeRequest reads a stored request of any signal.
+func decodeRequest(data []byte) (*request, error) {
+	if len(data) < encodingHeaderLen+encodingTrailerLen {
+		return nil, fmt.Errorf("%d bytes are too few", len(data))
+	}
+	if string(data[:4]) != encodingMagic {
+		return nil, errors.New("it does not begin with " + encodingMagic + ": another exporter or version wrote it")
+	}
+	if version := data[4]; version != encodingVersion {
+		return nil, fmt.Errorf("it has layout version %d, this exporter reads version %d", version, encodingVersion)
+	}
+	body, trailer := data[:len(data)-encodingTrailerLen], data[len(data)-encodingTrailerLen:]
+	if stored, found := binary.LittleEndian.Uint32(trailer), crc32.Checksum(body, castagnoli); stored != found {
+		return nil, fmt.Errorf("its checksum is %08x and should be %08x: it is damaged", found, stored)
+	}
+	r := &request{
+		signal:   native.Signal(body[5]),
+		received: time.Unix(0, int64(binary.LittleEndian.Uint64(body[16:24]))),
+	}
+	items, count := binary.LittleEndian.Uint64(body[8:16]), binary.LittleEndian.Uint64(body[24:32])
+	rest := body[encodingHeaderLen:]
+	if items > math.MaxInt || count > uint64(len(rest)/encodingPartLen) {
+		return nil, fmt.Errorf("it claims %d items in %d parts in %d bytes", items, count, len(data))
+	}
+	r.items = int(items)
+	r.parts, rest = decodeParts(rest, int(count))
+	r.segments, r.bytes = [][]byte{rest}, len(rest)
+	if total, fits := totalLen(r.parts); !fits || total != uint64(len(rest)) {
+		return nil, fmt.Errorf("its parts do not add up to its %d bytes of payload", len(rest))
+	}
+	return r, nil
+}
+
+func decodeParts(data []byte, count int) (parts []native.Part, rest []byte) {
+	parts = make([]native.Part, count)
+	for i := range parts {
+		parts[i].Writer = [16]byte(data[:16])
+		parts[i].Sequence = binary.LittleEndian.Uint64(data[16:24])
+		parts[i].Len = binary.LittleEndian.Uint64(data[24:32])
+		data = data[encodingPartLen:]
+	}
+	return parts, data
+}
+
+// totalLen adds the parts' lengths up, and says whether they fit in 64 bits.
+func totalLen(parts []native.Part) (total uint64, fits bool) {
+	for _, part := range parts {
+		if part.Len > math.MaxUint64-total {
+			return 0, false
+		}
+		total += part.Len
+	}
+	return total, true
+}

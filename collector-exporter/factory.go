@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package icebergexporter // import "github.com/otlp2iceberg/otlp2iceberg/collector-exporter"
+
+import (
+	"context"
+	"time"
+
+	"go.opentelemetry.io/collector/component"
+	"go.opentelemetry.io/collector/config/configoptional"
+	"go.opentelemetry.io/collector/config/configretry"
+	"go.opentelemetry.io/collector/exporter"
+	"go.opentelemetry.io/collector/exporter/exporterhelper"
+	"go.opentelemetry.io/collector/exporter/exporterhelper/xexporterhelper"
+
+	"github.com/otlp2iceberg/otlp2iceberg/collector-exporter/internal/metadata"
+	"github.com/otlp2iceberg/otlp2iceberg/collector-exporter/internal/native"
+)
+
+// NewFactory gives the factory of the exporter type iceberg.
+func NewFactory() exporter.Factory {
+	return newFactory(openNative)
+}
+
+// newFactory gives a factory whose exporters open the library by open.
+func newFactory(open openFunc) exporter.Factory {
+	f := &factory{handles: newSharedHandles(open)}
+	return exporter.NewFactory(
+		metadata.Type,
+		createDefaultConfig,
+		exporter.WithLogs(f.createLogs, metadata.LogsStability),
+		exporter.WithTraces(f.createTraces, metadata.TracesStability),
+		exporter.WithMetrics(f.createMetrics, metadata.MetricsStability),
+	)
+}
+
+type factory struct {
+	handles *sharedHandles
+}
+
+const (
+	defaultTimeout      = 60 * time.Second
+	defaultQueueBytes   = 512 << 20
+	defaultBatchBytes   = 64 << 20
+	defaultFlushTimeout = 10 * time.Second
+	// A worker holds a batch in memory and a thread in the library; a few are enough to write one
+	// batch while another waits for its commit.
+	defaultConsumers = 4
+)
+
+// createDefaultConfig gives defaults that make files of a sane size and lose nothing: batches of
+// 64 MiB or 10 s, a queue counted in bytes that pushes back when it is full, retries without an end.
+func createDefaultConfig() component.Config {
+	retry := configretry.NewDefaultBackOffConfig()
+	retry.MaxElapsedTime = 0
+
+	queue := exporterhelper.NewDefaultQueueConfig()
+	queue.Sizer = exporterhelper.RequestSizerTypeBytes
+	queue.QueueSize = defaultQueueBytes
+	queue.BlockOnOverflow = true
+	queue.NumConsumers = defaultConsumers
+	queue.Batch = configoptional.Some(exporterhelper.BatchConfig{
+		FlushTimeout: defaultFlushTimeout,
+		Sizer:        exporterhelper.RequestSizerTypeBytes,
+		MinSize:      defaultBatchBytes,
+	})
+
+	return &Config{
+		TimeoutConfig: exporterhelper.TimeoutConfig{Timeout: defaultTimeout},
+		RetryConfig:   retry,
+		QueueConfig:   configoptional.Some(queue),
+	}
+}
+
+func (f *factory) createLogs(ctx context.Context, set exporter.Settings, cfg component.Config) (exporter.Logs, error) {
+	e, err := newSignalExporter(set, cfg.(*Config), native.SignalLogs, f.handles)
+	if err != nil {
+		return nil, err
+	}
+	helper, err := xexporterhelper.NewLogsRequest(ctx, set, e.fromLogs, e.export, e.options()...)
+	if err != nil {
+		return nil, err
+	}
+	return &logsExporter{Logs: helper}, nil
+}
+
+func (f *factory) createTraces(ctx context.Context, set exporter.Settings, cfg component.Config) (exporter.Traces, error) {
+	e, err := newSignalExporter(set, cfg.(*Config), native.SignalTraces, f.handles)
+	if err != nil {
+		return nil, err
+	}
+	helper, err := xexporterhelper.NewTracesRequest(ctx, set, e.fromTraces, e.export, e.options()...)
+	if err != nil {
+		return nil, err
+	}
+	return &tracesExporter{Traces: helper}, nil
+}
+
+func (f *factory) createMetrics(ctx context.Context, set exporter.Settings, cfg component.Config) (exporter.Metrics, error) {
+	e, err := newSignalExporter(set, cfg.(*Config), native.SignalMetrics, f.handles)
+	if err != nil {
+		return nil, err
+	}
+	helper, err := xexporterhelper.NewMetricsRequest(ctx, set, e.fromMetrics, e.export, e.options()...)
+	if err != nil {
+		return nil, err
+	}
+	return &metricsExporter{Metrics: helper}, nil
+}

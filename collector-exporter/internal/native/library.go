@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build cgo && linux && (amd64 || arm64)
+
+package native
+
+/*
+#include <stdlib.h>
+#include "otlp2iceberg.h"
+*/
+import "C"
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"sync/atomic"
+	"time"
+	"unsafe"
+)
+
+// Verify says whether the library that was linked in speaks the interface this package was compiled
+// against. Call it before anything else.
+func Verify() error {
+	if got := uint32(C.o2i_abi_version()); got != C.O2I_ABI_VERSION {
+		return fmt.Errorf(
+			"the linked otlp2iceberg library has interface version %d, the exporter needs %d: build both from the same checkout (make collector)",
+			got, C.O2I_ABI_VERSION)
+	}
+	layout := uint64(C.sizeof_o2i_part) | uint64(C.sizeof_o2i_outcome)<<16 | uint64(C.sizeof_o2i_error)<<32
+	if got := uint64(C.o2i_abi_layout()); got != layout {
+		return fmt.Errorf(
+			"the linked otlp2iceberg library lays out its structs as %#x, the exporter as %#x: build both from the same checkout (make collector)",
+			got, layout)
+	}
+	return nil
+}
+
+// Version gives the library's version, such as 0.1.0.
+func Version() string {
+	return C.GoString(C.o2i_version())
+}
+
+// CheckConfig checks a configuration, given as JSON, without opening anything. The error is an
+// *Error whose message lists every problem with its key.
+func CheckConfig(config []byte) error {
+	var failure C.o2i_error
+	code := C.o2i_config_check(bytesPointer(config), C.size_t(len(config)), &failure)
+	return takeError(code, &failure)
+}
+
+// Handle is the library, opened. It is safe for concurrent use.
+type Handle struct {
+	// open becomes nil when the handle is closed.
+	open atomic.Pointer[opened]
+}
+
+// opened holds a C pointer; an incomplete C type cannot be a type argument itself.
+type opened struct {
+	raw *C.o2i_handle
+}
+
+// Open opens the library with a configuration given as JSON. Close the handle.
+func Open(config []byte) (*Handle, error) {
+	var (
+		raw     *C.o2i_handle
+		failure C.o2i_error
+	)
+	code := C.o2i_open(bytesPointer(config), C.size_t(len(config)), &raw, &failure)
+	if err := takeError(code, &failure); err != nil {
+		return nil, err
+	}
+	handle := &Handle{}
+	handle.open.Store(&opened{raw: raw})
+	return handle, nil
+}
+
+// Close refuses new exports, waits for those in flight and stops the library, for timeout at most.
+// Closing again does nothing.
+func (h *Handle) Close(timeout time.Duration) error {
+	open := h.open.Swap(nil)
+	if open == nil {
+		return nil
+	}
+	var failure C.o2i_error
+	code := C.o2i_close(open.raw, milliseconds(timeout), &failure)
+	return takeError(code, &failure)
+}
+
+// Export stores a payload: serialized Export*ServiceRequest messages of one signal, one after the
+// other, that parts describe. It returns nil when every row is in a committed snapshot. An *Error of
+// class RetryClassPartial comes with an outcome: the rest is stored.
+//
+// The payload is borrowed, not copied. When ctx ends the library is told, and Export waits until it
+// has come to a safe place: a commit in flight is never abandoned, and may still succeed.
+func (h *Handle) Export(ctx context.Context, signal Signal, payload []byte, parts []Part) (Outcome, error) {
+	open := h.open.Load()
+	if open == nil {
+		return Outcome{}, &Error{Code: CodeShutdown, RetryClass: RetryClassShutdown, Message: "the exporter is closed"}
+	}
+	timeout, err := timeLeft(ctx)
+	if err != nil {
+		return Outcome{}, err
+	}
+	cancel, release := watch(ctx)
+	defer release()
+
+	var (
+		outcome C.o2i_outcome
+		failure C.o2i_error
+		first   *C.o2i_part
+	)
+	if list := cParts(parts); len(list) > 0 {
+		first = &list[0]
+	}
+	// Go keeps both slices where they are until the call returns; neither holds a Go pointer.
+	code := C.o2i_export(open.raw, C.uint32_t(signal),
+		bytesPointer(payload), C.size_t(len(payload)),
+		first, C.size_t(len(parts)),
+		cancel, timeout, &outcome, &failure)
+	return goOutcome(&outcome), takeError(code, &failure)
+}
+
+// timeLeft gives the milliseconds until ctx ends, UINT64_MAX for never, or its error if it has ended.
+func timeLeft(ctx context.Context) (C.uint64_t, error) {
+	if err := ctx.Err(); err != nil {
+		return 0, &Error{Code: CodeCancelled, RetryClass: RetryClassRetry, Message: "not begun: " + err.Error()}
+	}
+	deadline, bounded := ctx.Deadline()
+	if !bounded {
+		return math.MaxUint64, nil
+	}
+	return milliseconds(time.Until(deadline)), nil
+}
+
+// watch makes a token that is triggered when ctx ends, and a function that frees it. Without an end
+// there is no token.
+func watch(ctx context.Context) (token *C.o2i_cancel, release func()) {
+	if ctx.Done() == nil {
+		return nil, func() {}
+	}
+	token = C.o2i_cancel_new()
+	triggered := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		C.o2i_cancel_trigger(token)
+		close(triggered)
+	})
+	return token, func() {
+		if !stop() {
+			<-triggered
+		}
+		C.o2i_cancel_free(token)
+	}
+}
+
+// takeError makes a Go error of what a call returned and frees the library's.
+func takeError(code C.int32_t, failure *C.o2i_error) error {
+	if code == C.O2I_OK {
+		return nil
+	}
+	defer C.o2i_error_free(failure)
+	message := "the library gave no reason"
+	if failure.message != nil {
+		message = string(unsafe.Slice((*byte)(failure.message), int(failure.message_len)))
+	}
+	return &Error{
+		Code:       Code(code),
+		RetryClass: RetryClass(failure.retry_class),
+		RetryAfter: time.Duration(min(uint64(failure.retry_after_ms), math.MaxInt64/uint64(time.Millisecond))) * time.Millisecond,
+		Message:    message,
+	}
+}
+
+// cParts lays the parts out as the library reads them.
+func cParts(parts []Part) []C.o2i_part {
+	list := make([]C.o2i_part, len(parts))
+	for i, part := range parts {
+		for j, octet := range part.Writer {
+			list[i].writer[j] = C.uint8_t(octet)
+		}
+		list[i].sequence = C.uint64_t(part.Sequence)
+		list[i].len = C.uint64_t(part.Len)
+	}
+	return list
+}
+
+func goOutcome(outcome *C.o2i_outcome) Outcome {
+	return Outcome{
+		Rows:             uint64(outcome.rows),
+		Rejected:         uint64(outcome.rejected),
+		Files:            uint64(outcome.files),
+		FileBytes:        uint64(outcome.file_bytes),
+		Commits:          uint64(outcome.commits),
+		CommitAttempts:   uint64(outcome.commit_attempts),
+		AlreadyCommitted: uint64(outcome.already_committed),
+		RepairedUTF8:     uint64(outcome.repaired_utf8),
+		RepairedNesting:  uint64(outcome.repaired_nesting),
+		RepairedIDs:      uint64(outcome.repaired_ids),
+		RepairedTimes:    uint64(outcome.repaired_times),
+	}
+}
+
+func bytesPointer(data []byte) *C.uint8_t {
+	return (*C.uint8_t)(unsafe.SliceData(data))
+}
+
+// milliseconds rounds up, so that a little time is not none.
+func milliseconds(d time.Duration) C.uint64_t {
+	if d <= 0 {
+		return 0
+	}
+	return C.uint64_t((d + time.Millisecond - 1) / time.Millisecond)
+}

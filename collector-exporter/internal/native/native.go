@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package native is the Go side of the library's C interface, and the only cgo of the exporter.
+//
+// otlp2iceberg.h is that interface; it is generated from rust/ffi. The library itself is a static
+// archive that `make collector` puts in lib/<os>_<arch>. A build without cgo, or for another
+// target, gets stub.go: everything compiles, and Verify says why nothing works.
+package native
+
+import (
+	"strings"
+	"time"
+)
+
+// Signal says which service's request a payload is.
+type Signal uint8
+
+// The signals, with the numbers of O2I_SIGNAL_*. They are stored in persistent queues: never change one.
+const (
+	SignalLogs    Signal = 1
+	SignalTraces  Signal = 2
+	SignalMetrics Signal = 3
+)
+
+// String gives the signal's name in pipelines: logs, traces or metrics.
+func (s Signal) String() string {
+	switch s {
+	case SignalLogs:
+		return "logs"
+	case SignalTraces:
+		return "traces"
+	case SignalMetrics:
+		return "metrics"
+	default:
+		return "unknown"
+	}
+}
+
+// Part is one request inside a payload: who it is and how many of the payload's bytes are its own.
+// The parts of a payload follow each other without gaps.
+type Part struct {
+	// Writer is the id of the writer that numbered the request.
+	Writer [16]byte
+	// Sequence is the writer's number for the request.
+	Sequence uint64
+	// Len is the length in bytes of the request's serialized message.
+	Len uint64
+}
+
+// Outcome says what became of a payload that was stored.
+type Outcome struct {
+	// Rows that are now in tables.
+	Rows uint64
+	// Rejected records and points, which were left out.
+	Rejected uint64
+	// Files written, and their bytes.
+	Files, FileBytes uint64
+	// Commits that hold them, and the attempts it took.
+	Commits, CommitAttempts uint64
+	// AlreadyCommitted counts requests that a table held already, once per table.
+	AlreadyCommitted uint64
+	// RepairedUTF8 counts strings stored with U+FFFD for invalid UTF-8.
+	RepairedUTF8 uint64
+	// RepairedNesting counts values nested too deeply, stored as null.
+	RepairedNesting uint64
+	// RepairedIDs counts invalid trace and span ids, stored as null.
+	RepairedIDs uint64
+	// RepairedTimes counts times out of range, stored as null.
+	RepairedTimes uint64
+}
+
+// RetryClass says what to do with a request that failed. The library decides it, once.
+type RetryClass int32
+
+// The classes, with the numbers of O2I_RETRY_CLASS_*.
+const (
+	RetryClassNone      RetryClass = 0
+	RetryClassRetry     RetryClass = 1
+	RetryClassPermanent RetryClass = 2
+	RetryClassPartial   RetryClass = 3
+	RetryClassShutdown  RetryClass = 4
+)
+
+// Code says what kind of thing went wrong, with the numbers of O2I_ERROR_*.
+type Code int32
+
+// The codes that this side tells apart or raises itself; the header has them all.
+const (
+	CodeConfig    Code = 1
+	CodeRejected  Code = 3
+	CodeCancelled Code = 8
+	CodeShutdown  Code = 9
+	CodeInternal  Code = 11
+)
+
+// Error is an error of the library.
+type Error struct {
+	Code       Code
+	RetryClass RetryClass
+	// RetryAfter is how long to wait at least before a retry; 0 when the library has no opinion.
+	RetryAfter time.Duration
+	// Message is one line that says what to do.
+	Message string
+}
+
+// Error gives the message.
+func (e *Error) Error() string {
+	return e.Message
+}
+
+// InstallStamp names the archive that the program was linked with: its SHA-256 in hex, or "" when
+// install-library.sh did not put it there.
+func InstallStamp() string {
+	return strings.TrimSpace(installStamp)
+}
+
+// installStamp is set by stamp_<os>_<arch>.go, if there is one. Go does not notice that an archive named in LDFLAGS has
+// changed, but it does notice a changed source file; a string that reaches the compiled package makes
+// it link anew.
+var installStamp string

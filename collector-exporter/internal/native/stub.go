@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build !cgo || !linux || !(amd64 || arm64)
+
+package native
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"time"
+)
+
+// Verify says why nothing works.
+func Verify() error {
+	return errNotLinked()
+}
+
+// Version gives "none": there is no library.
+func Version() string {
+	return "none"
+}
+
+// CheckConfig accepts everything, so that what is reported is the missing library, by Verify.
+func CheckConfig([]byte) error {
+	return nil
+}
+
+// Handle cannot be had.
+type Handle struct{}
+
+// Open says why nothing works.
+func Open([]byte) (*Handle, error) {
+	return nil, errNotLinked()
+}
+
+// Close does nothing.
+func (*Handle) Close(time.Duration) error {
+	return nil
+}
+
+// Export says why nothing works.
+func (*Handle) Export(context.Context, Signal, []byte, []Part) (Outcome, error) {
+	return Outcome{}, errNotLinked()
+}
+
+func errNotLinked() error {
+	if runtime.GOOS != "linux" || (runtime.GOARCH != "amd64" && runtime.GOARCH != "arm64") {
+		return fmt.Errorf("the iceberg exporter has no library for %s/%s: it is built for linux/amd64 and linux/arm64",
+			runtime.GOOS, runtime.GOARCH)
+	}
+	return fmt.Errorf("the iceberg exporter was built without cgo: set dist.cgo_enabled: true in the builder's configuration and build again with a C compiler present")
+}

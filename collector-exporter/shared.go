@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package icebergexporter // import "github.com/otlp2iceberg/otlp2iceberg/collector-exporter"
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/otlp2iceberg/otlp2iceberg/collector-exporter/internal/native"
+)
+
+// closeTimeout bounds the closing of the library when the caller gives no deadline. Nothing is left
+// to store by then: the queue has been drained.
+const closeTimeout = 10 * time.Second
+
+// handle is the opened library; *native.Handle outside tests.
+type handle interface {
+	Export(ctx context.Context, signal native.Signal, payload []byte, parts []native.Part) (native.Outcome, error)
+	Close(timeout time.Duration) error
+}
+
+// openFunc opens the library with a configuration in JSON.
+type openFunc func(config []byte) (handle, error)
+
+// openNative opens the library that is linked in, once it is known to be the right one.
+func openNative(config []byte) (handle, error) {
+	if err := native.Verify(); err != nil {
+		return nil, err
+	}
+	return native.Open(config)
+}
+
+// sharedHandles gives the exporters of all signals of one configured exporter the same handle: a
+// table must have one committer in a process. The Collector creates them with the same *Config.
+type sharedHandles struct {
+	open openFunc
+
+	mu     sync.Mutex
+	byConf map[*Config]*sharedHandle
+}
+
+// sharedHandle is an open handle and how many exporters use it.
+type sharedHandle struct {
+	handle
+	users int
+}
+
+func newSharedHandles(open openFunc) *sharedHandles {
+	return &sharedHandles{open: open, byConf: map[*Config]*sharedHandle{}}
+}
+
+// acquire gives the handle of a configuration, opening it for its first user, who is told by opened.
+func (s *sharedHandles) acquire(cfg *Config) (h handle, opened bool, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if shared, found := s.byConf[cfg]; found {
+		shared.users++
+		return shared.handle, false, nil
+	}
+	config, err := cfg.libraryJSON()
+	if err != nil {
+		return nil, false, err
+	}
+	h, err = s.open(config)
+	if err != nil {
+		return nil, false, err
+	}
+	s.byConf[cfg] = &sharedHandle{handle: h, users: 1}
+	return h, true, nil
+}
+
+// release gives a handle back. The last user closes it, within ctx and closeTimeout.
+func (s *sharedHandles) release(ctx context.Context, cfg *Config) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	shared, found := s.byConf[cfg]
+	if !found {
+		return nil
+	}
+	shared.users--
+	if shared.users > 0 {
+		return nil
+	}
+	delete(s.byConf, cfg)
+	timeout := closeTimeout
+	if deadline, bounded := ctx.Deadline(); bounded {
+		timeout = min(timeout, max(0, time.Until(deadline)))
+	}
+	return shared.Close(timeout)
+}

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package icebergexporter // import "github.com/otlp2iceberg/otlp2iceberg/collector-exporter"
+
+import (
+	"context"
+	"sync"
+	"time"
+	"weak"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
+
+	"go.opentelemetry.io/collector/component"
+
+	"github.com/otlp2iceberg/otlp2iceberg/collector-exporter/internal/metadata"
+	"github.com/otlp2iceberg/otlp2iceberg/collector-exporter/internal/native"
+)
+
+// telemetry counts what the exporter of one signal does.
+type telemetry struct {
+	builder *metadata.TelemetryBuilder
+	signal  attribute.KeyValue
+
+	mu sync.Mutex
+	// underway holds when the oldest request of each batch was received, from the batch's first
+	// attempt until it is stored or given up. The queue is first in, first out, so nothing that still
+	// waits in it is older. exporterhelper does not say when it gives up; the batch is then collected
+	// as garbage, and its weak pointer with it.
+	underway map[weak.Pointer[request]]time.Time
+}
+
+func newTelemetry(set component.TelemetrySettings, signal native.Signal) (*telemetry, error) {
+	builder, err := metadata.NewTelemetryBuilder(set)
+	if err != nil {
+		return nil, err
+	}
+	t := &telemetry{
+		builder:  builder,
+		signal:   attribute.String("signal", signal.String()),
+		underway: map[weak.Pointer[request]]time.Time{},
+	}
+	err = builder.RegisterExporterIcebergOldestUncommittedAgeCallback(func(_ context.Context, observer metric.Float64Observer) error {
+		observer.Observe(t.oldestAge(time.Now()).Seconds(), metric.WithAttributes(t.signal))
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return t, nil
+}
+
+// begin notes that a batch is under way.
+func (t *telemetry) begin(r *request) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.underway[weak.Make(r)] = r.received
+}
+
+// end notes that a batch is stored or given up.
+func (t *telemetry) end(r *request) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.underway, weak.Make(r))
+}
+
+// oldestAge gives the age of the oldest request in the batches under way, 0 for none.
+func (t *telemetry) oldestAge(now time.Time) time.Duration {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var oldest time.Duration
+	for batch, received := range t.underway {
+		if batch.Value() == nil {
+			delete(t.underway, batch)
+			continue
+		}
+		oldest = max(oldest, now.Sub(received))
+	}
+	return oldest
+}
+
+// record counts one call of the library.
+func (t *telemetry) record(ctx context.Context, outcome native.Outcome, took time.Duration) {
+	signal := metric.WithAttributes(t.signal)
+	add := func(counter metric.Int64Counter, n uint64) {
+		if n > 0 {
+			counter.Add(ctx, int64(n), signal)
+		}
+	}
+	repaired := func(reason string, n uint64) {
+		if n > 0 {
+			t.builder.ExporterIcebergRepaired.Add(ctx, int64(n),
+				metric.WithAttributes(t.signal, attribute.String("reason", reason)))
+		}
+	}
+	add(t.builder.ExporterIcebergRows, outcome.Rows)
+	add(t.builder.ExporterIcebergRejected, outcome.Rejected)
+	add(t.builder.ExporterIcebergFiles, outcome.Files)
+	add(t.builder.ExporterIcebergFileBytes, outcome.FileBytes)
+	add(t.builder.ExporterIcebergCommits, outcome.Commits)
+	add(t.builder.ExporterIcebergCommitConflicts, outcome.CommitAttempts-min(outcome.Commits, outcome.CommitAttempts))
+	add(t.builder.ExporterIcebergAlreadyCommitted, outcome.AlreadyCommitted)
+	repaired("invalid_utf8", outcome.RepairedUTF8)
+	repaired("nesting", outcome.RepairedNesting)
+	repaired("invalid_id", outcome.RepairedIDs)
+	repaired("time_range", outcome.RepairedTimes)
+	t.builder.ExporterIcebergExportDuration.Record(ctx, took.Seconds(), signal)
+}
+
+// shutdown takes the callbacks back.
+func (t *telemetry) shutdown() {
+	t.builder.Shutdown()
+}
