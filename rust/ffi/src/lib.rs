@@ -39,6 +39,8 @@
 //!   these pointers to `free`.
 //! * **No thread of ours calls into the host.** There are no callbacks; `o2i_export` does its work on
 //!   the calling thread and on the handle's own Tokio runtime, so a payload stays borrowed.
+//! * **No call comes from a thread inside a Tokio runtime**: it could not wait there. Such a call ends
+//!   in a caught panic.
 //! * **The process does not fork** between `o2i_open` and `o2i_close`; threads do not survive it.
 //!
 //! What Miri proves of this and what not is told in `tests/miri.rs`.

@@ -313,7 +313,10 @@ fn a_call_that_outlasts_close_ends_safely() {
         entered.recv().unwrap();
         let failure = close(handle, 1).unwrap_err();
         assert_eq!(failure.code, O2I_ERROR_SHUTDOWN);
-        assert!(failure.message.contains("calls still running: 1"), "{failure:?}");
+        assert!(
+            failure.message.contains("calls still running: 1"),
+            "{failure:?}"
+        );
         drop(go_on);
         // The pipeline had nothing in it and is closed, so the call that comes late is refused.
         let failure = in_flight.join().unwrap().unwrap_err();
