@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"time"
 
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/config/configoptional"
@@ -33,7 +32,7 @@ type Config struct {
 	// Limits bound what one request may cost.
 	Limits LimitsConfig `mapstructure:"limits" json:"limits,omitzero"`
 
-	// Timeout bounds one attempt to store a batch.
+	// TimeoutConfig bounds one attempt to store a batch.
 	TimeoutConfig exporterhelper.TimeoutConfig `mapstructure:",squash" json:"-"`
 	// RetryConfig says how a batch that could not be stored is tried again.
 	RetryConfig configretry.BackOffConfig `mapstructure:"retry_on_failure" json:"-"`
@@ -85,8 +84,8 @@ type ParquetConfig struct {
 
 // CommitConfig is the section commit.
 type CommitConfig struct {
-	// Interval is the least time between two commits of a table.
-	Interval *Duration `mapstructure:"interval" json:"interval,omitempty"`
+	// Interval is the least time between two commits of a table, as Go writes it: 1m30s.
+	Interval *string `mapstructure:"interval" json:"interval,omitempty"`
 	// MaxRetries bounds how often a commit that lost a race is tried again.
 	MaxRetries *int `mapstructure:"max_retries" json:"max_retries,omitempty"`
 }
@@ -99,27 +98,10 @@ type LimitsConfig struct {
 	PayloadBytesMax *int64 `mapstructure:"payload_bytes_max" json:"payload_bytes_max,omitempty"`
 }
 
-// Duration is a time.Duration that is written to the library as text, such as 1m30s.
-type Duration time.Duration
-
-// UnmarshalText reads a duration as Go writes it.
-func (d *Duration) UnmarshalText(text []byte) error {
-	parsed, err := time.ParseDuration(string(text))
-	if err != nil {
-		return fmt.Errorf("%q is no duration: write a number and a unit, such as 10s or 1m30s", text)
-	}
-	*d = Duration(parsed)
-	return nil
-}
-
-// MarshalText writes a duration as Go does.
-func (d Duration) MarshalText() ([]byte, error) {
-	return []byte(time.Duration(d).String()), nil
-}
-
-var _ confmap.Validator = (*Config)(nil)
-
-var _ component.Config = (*Config)(nil)
+var (
+	_ component.Config  = (*Config)(nil)
+	_ confmap.Validator = (*Config)(nil)
+)
 
 // Validate reports every problem at once, each with its key.
 func (cfg *Config) Validate() error {

@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package icebergexporter
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"go.opentelemetry.io/collector/component"
+	"go.opentelemetry.io/collector/config/configoptional"
+	"go.opentelemetry.io/collector/config/configretry"
+	"go.opentelemetry.io/collector/confmap"
+	"go.opentelemetry.io/collector/confmap/confmaptest"
+	"go.opentelemetry.io/collector/exporter/exporterhelper"
+)
+
+func loadConfig(t *testing.T, name string) (*Config, error) {
+	t.Helper()
+	conf, err := confmaptest.LoadConf(filepath.Join("testdata", name))
+	require.NoError(t, err)
+	cfg := createDefaultConfig()
+	if err := conf.Unmarshal(cfg); err != nil {
+		return nil, err
+	}
+	return cfg.(*Config), confmap.Validate(cfg)
+}
+
+func TestEmptyConfigIsValidAndSetsNothingForTheLibrary(t *testing.T) {
+	cfg := createDefaultConfig().(*Config)
+	require.NoError(t, confmap.New().Unmarshal(cfg))
+	assert.Equal(t, createDefaultConfig(), cfg)
+	require.NoError(t, confmap.Validate(cfg))
+
+	config, err := cfg.libraryJSON()
+	require.NoError(t, err)
+	assert.JSONEq(t, `{}`, string(config))
+}
+
+func TestDefaultsNeverGiveUpAndMakeLargeBatches(t *testing.T) {
+	cfg := createDefaultConfig().(*Config)
+	assert.Equal(t, 60*time.Second, cfg.TimeoutConfig.Timeout)
+	assert.True(t, cfg.RetryConfig.Enabled)
+	assert.Zero(t, cfg.RetryConfig.MaxElapsedTime)
+	assert.Equal(t, configoptional.Some(exporterhelper.QueueBatchConfig{
+		Sizer:           exporterhelper.RequestSizerTypeBytes,
+		QueueSize:       512 << 20,
+		BlockOnOverflow: true,
+		NumConsumers:    4,
+		Batch: configoptional.Some(exporterhelper.BatchConfig{
+			FlushTimeout: 10 * time.Second,
+			Sizer:        exporterhelper.RequestSizerTypeBytes,
+			MinSize:      64 << 20,
+		}),
+	}), cfg.QueueConfig)
+}
+
+func TestEveryKeyIsRead(t *testing.T) {
+	cfg, err := loadConfig(t, "config.yaml")
+	require.NoError(t, err)
+
+	config, err := cfg.libraryJSON()
+	require.NoError(t, err)
+	assert.JSONEq(t, `{
+		"catalog": {
+			"type": "sql",
+			"uri": "sqlite:///var/lib/otel/catalog.db",
+			"warehouse": "file:///var/lib/otel/warehouse",
+			"namespace": "prod.otel",
+			"name": "main"
+		},
+		"tables": {
+			"names": {"logs": "app_logs", "traces": "app_spans"},
+			"auto_create": false,
+			"auto_evolve": true,
+			"partition_by": ["day(Timestamp)", "bucket(16, ServiceName)"],
+			"properties": {"write.metadata.delete-after-commit.enabled": "true"}
+		},
+		"parquet": {
+			"compression": "zstd",
+			"compression_level": 3,
+			"max_row_group_rows": 65536,
+			"target_file_size_bytes": 134217728,
+			"bloom_filter_columns": []
+		},
+		"commit": {"interval": "90s", "max_retries": 0},
+		"limits": {"column_bytes_max": 1048576, "payload_bytes_max": 268435456}
+	}`, string(config))
+
+	retry := configretry.NewDefaultBackOffConfig()
+	retry.InitialInterval = time.Second
+	retry.MaxElapsedTime = time.Hour
+	assert.Equal(t, retry, cfg.RetryConfig)
+	assert.Equal(t, 2*time.Minute, cfg.TimeoutConfig.Timeout)
+	storage := component.MustNewID("file_storage")
+	assert.Equal(t, configoptional.Some(exporterhelper.QueueBatchConfig{
+		Sizer:           exporterhelper.RequestSizerTypeBytes,
+		QueueSize:       1 << 30,
+		BlockOnOverflow: true,
+		NumConsumers:    2,
+		StorageID:       &storage,
+		Batch: configoptional.Some(exporterhelper.BatchConfig{
+			FlushTimeout: 30 * time.Second,
+			Sizer:        exporterhelper.RequestSizerTypeBytes,
+			MinSize:      128 << 20,
+		}),
+	}), cfg.QueueConfig)
+}
+
+// badConfigs says, for every bad file, what its message must hold.
+var badConfigs = map[string][]string{
+	"bad_unknown_section.yaml":         {"invalid keys: catlog"},
+	"bad_unknown_key.yaml":             {"'tables' has invalid keys: partition_on"},
+	"bad_catalog_type.yaml":            {"mysql", "expected `sql`"},
+	"bad_catalog_uri.yaml":             {"catalog.uri:", "sqlite://"},
+	"bad_catalog_warehouse.yaml":       {"catalog.warehouse:", `scheme "gs" is not supported`},
+	"bad_catalog_namespace.yaml":       {"catalog.namespace:", "empty level"},
+	"bad_table_names.yaml":             {"tables.names.log: there is no such table; known are logs"},
+	"bad_partition_by.yaml":            {"accepted are hour, day, month, none"},
+	"bad_partition_column.yaml":        {"tables.partition_by:", `no column "When"`},
+	"bad_compression_level.yaml":       {"parquet.compression_level: 40 is no zstd level; give 1 to 22"},
+	"bad_commit_interval.yaml":         {`"ten" is no duration`, "such as 10s"},
+	"bad_commit_interval_unit.yaml":    {"'commit.interval' expected type 'string'"},
+	"bad_timeout.yaml":                 {"timeout: must be above 0"},
+	"bad_queue_size.yaml":              {"sending_queue: `queue_size` must be positive"},
+	"bad_batch_sizer.yaml":             {"sending_queue: batch: `batch` supports only `items` or `bytes` sizer"},
+	"bad_batch_max_size.yaml":          {"sending_queue::batch::max_size: must be 0; a request is never split"},
+	"bad_batch_metadata_keys.yaml":     {"sending_queue::batch::partition::metadata_keys: is not supported"},
+	"bad_batch_over_limit.yaml":        {"sending_queue::batch::min_size: 67108864 bytes is more than limits.payload_bytes_max allows (1048576)"},
+	"bad_storage_without_retries.yaml": {"sending_queue::storage: needs retry_on_failure::enabled: true"},
+	"bad_several.yaml": {
+		"catalog.warehouse:", "parquet.compression_level:", "timeout:",
+		"`num_consumers` must be positive", "sending_queue::batch::max_size:",
+	},
+}
+
+func TestEveryRuleHasABadFileAndItsMessage(t *testing.T) {
+	files, err := filepath.Glob(filepath.Join("testdata", "bad_*.yaml"))
+	require.NoError(t, err)
+	assert.Len(t, files, len(badConfigs), "every bad file is named in badConfigs")
+
+	for name, parts := range badConfigs {
+		t.Run(strings.TrimSuffix(name, ".yaml"), func(t *testing.T) {
+			_, err := loadConfig(t, name)
+			require.Error(t, err)
+			for _, part := range parts {
+				assert.ErrorContains(t, err, part)
+			}
+		})
+	}
+}
+
+func TestQueueRulesDoNotHoldWithoutAQueue(t *testing.T) {
+	cfg := createDefaultConfig().(*Config)
+	cfg.QueueConfig = configoptional.None[exporterhelper.QueueBatchConfig]()
+	cfg.RetryConfig.Enabled = false
+	assert.NoError(t, confmap.Validate(cfg))
+}
+
+func TestNoTestLeavesAWarehouseInTheSourceTree(t *testing.T) {
+	_, err := os.Stat("warehouse")
+	assert.ErrorIs(t, err, os.ErrNotExist)
+}

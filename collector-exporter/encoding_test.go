@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package icebergexporter
+
+import (
+	"encoding/binary"
+	"encoding/hex"
+	"hash/crc32"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
+
+	"github.com/otlp2iceberg/otlp2iceberg/collector-exporter/internal/native"
+)
+
+// storedRequest is the request that testdata/queue_v1.hex holds.
+func storedRequest() *request {
+	writer := [16]byte{0: 0xA0, 15: 0xAF}
+	return &request{
+		signal:   native.SignalTraces,
+		segments: [][]byte{[]byte("first"), []byte("second!")},
+		parts: []native.Part{
+			{Writer: writer, Sequence: 7, Len: 5},
+			{Writer: writer, Sequence: 0x0102030405060708, Len: 7},
+		},
+		items:    300,
+		bytes:    12,
+		received: time.Unix(1_700_000_000, 123_456_789),
+	}
+}
+
+// goldenLayout reads the readable form: hex in any grouping, with comments after #.
+func goldenLayout(t *testing.T) []byte {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("testdata", "queue_v1.hex"))
+	require.NoError(t, err)
+	var digits strings.Builder
+	for line := range strings.Lines(string(text)) {
+		line, _, _ = strings.Cut(line, "#")
+		digits.WriteString(strings.Join(strings.Fields(line), ""))
+	}
+	data, err := hex.DecodeString(digits.String())
+	require.NoError(t, err)
+	return data
+}
+
+func TestQueueLayoutIsTheGoldenOne(t *testing.T) {
+	encoding := &queueEncoding{signal: native.SignalTraces, logger: zap.NewNop()}
+	data, err := encoding.Marshal(t.Context(), storedRequest())
+	require.NoError(t, err)
+	assert.Equal(t, hex.Dump(goldenLayout(t)), hex.Dump(data))
+}
+
+func TestQueuedRequestIsReadBack(t *testing.T) {
+	encoding := &queueEncoding{signal: native.SignalTraces, logger: zap.NewNop()}
+	_, req, err := encoding.Unmarshal(goldenLayout(t))
+	require.NoError(t, err)
+	read, want := req.(*request), storedRequest()
+	assert.Equal(t, want.parts, read.parts)
+	assert.Equal(t, want.items, read.ItemsCount())
+	assert.Equal(t, want.bytes, read.BytesSize())
+	assert.Equal(t, "firstsecond!", string(read.payload()))
+	assert.True(t, want.received.Equal(read.received))
+}
+
+func TestAnEmptyRequestIsReadBack(t *testing.T) {
+	encoding := &queueEncoding{signal: native.SignalLogs, logger: zap.NewNop()}
+	data, err := encoding.Marshal(t.Context(), newNumberer().number(native.SignalLogs, nil, 0))
+	require.NoError(t, err)
+	_, req, err := encoding.Unmarshal(data)
+	require.NoError(t, err)
+	assert.Zero(t, req.BytesSize())
+	assert.Len(t, req.(*request).parts, 1)
+}
+
+func TestWhatCannotBeReadIsAnErrorThatSaysWhy(t *testing.T) {
+	change := func(offset int, value byte) func([]byte) []byte {
+		return func(data []byte) []byte {
+			data[offset] = value
+			return data
+		}
+	}
+	// sealed makes the checksum right again, so that what is behind it is reached.
+	sealed := func(change func([]byte) []byte) func([]byte) []byte {
+		return func(data []byte) []byte {
+			body := change(data)[:len(data)-encodingTrailerLen]
+			return binary.LittleEndian.AppendUint32(body, crc32.Checksum(body, castagnoli))
+		}
+	}
+	for name, test := range map[string]struct {
+		damage func([]byte) []byte
+		reason string
+	}{
+		"empty":           {func([]byte) []byte { return nil }, "0 bytes are too few"},
+		"another format":  {change(0, 'X'), "does not begin with O2IQ"},
+		"a later version": {sealed(change(4, 2)), "layout version 2, this exporter reads version 1"},
+		"a flipped bit":   {change(100, 0xFF), "checksum"},
+		"cut short":       {func(data []byte) []byte { return data[:len(data)-1] }, "checksum"},
+		"another signal":  {sealed(change(5, 1)), "it holds logs, and this is the queue for traces"},
+		"too many parts":  {sealed(change(31, 0x7F)), "parts in 112 bytes"},
+		"too many items":  {sealed(change(15, 0xFF)), "items in 2 parts"},
+		"a part too long": {sealed(change(56, 6)), "do not add up to its 12 bytes"},
+		"lengths past 64 bits": {
+			sealed(func(data []byte) []byte {
+				for offset := 56; offset < 64; offset++ {
+					data[offset] = 0xFF
+				}
+				return data
+			}), "do not add up",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			core, logs := observer.New(zap.ErrorLevel)
+			encoding := &queueEncoding{signal: native.SignalTraces, logger: zap.New(core)}
+			_, req, err := encoding.Unmarshal(test.damage(goldenLayout(t)))
+			require.ErrorContains(t, err, test.reason)
+			assert.Nil(t, req)
+			require.Equal(t, 1, logs.Len(), "the queue drops it at debug level, so we say it")
+			assert.Contains(t, logs.All()[0].Message, "It is lost.")
+		})
+	}
+}
+
+func TestEveryTruncationIsAnError(t *testing.T) {
+	data := goldenLayout(t)
+	for length := range data {
+		_, err := decodeRequest(data[:length])
+		require.Error(t, err, "%d bytes", length)
+	}
+}
+
+func FuzzDecodeRequest(f *testing.F) {
+	encoding := &queueEncoding{signal: native.SignalTraces, logger: zap.NewNop()}
+	seed, err := encoding.Marshal(f.Context(), storedRequest())
+	require.NoError(f, err)
+	f.Add(seed[:len(seed)-encodingTrailerLen])
+	f.Add([]byte(encodingMagic))
+	f.Fuzz(func(t *testing.T, body []byte) {
+		// The checksum is put right, or nothing behind it would ever be reached.
+		data := binary.LittleEndian.AppendUint32(body, crc32.Checksum(body, castagnoli))
+		r, err := decodeRequest(data)
+		if err != nil {
+			return
+		}
+		total, fits := totalLen(r.parts)
+		require.True(t, fits)
+		require.Equal(t, total, uint64(len(r.payload())))
+		require.Equal(t, r.bytes, len(r.payload()))
+	})
+}

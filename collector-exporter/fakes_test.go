@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package icebergexporter
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"go.opentelemetry.io/collector/component"
+	"go.opentelemetry.io/collector/component/componenttest"
+	"go.opentelemetry.io/collector/extension/xextension/storage"
+
+	"github.com/otlp2iceberg/otlp2iceberg/collector-exporter/internal/native"
+)
+
+// exported is one call of a fake library.
+type exported struct {
+	signal  native.Signal
+	payload string
+	parts   []native.Part
+	// bounded says whether the call had a deadline.
+	bounded bool
+}
+
+// fakeLibrary stands in for the linked library and answers as it is told.
+type fakeLibrary struct {
+	// answer is what an export gives; nil stores everything.
+	answer func(call exported) (native.Outcome, error)
+	// openErr is what opening gives.
+	openErr error
+
+	mu     sync.Mutex
+	calls  []exported
+	opens  []string
+	closes int
+}
+
+func (f *fakeLibrary) open(config []byte) (handle, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.opens = append(f.opens, string(config))
+	if f.openErr != nil {
+		return nil, f.openErr
+	}
+	return f, nil
+}
+
+func (f *fakeLibrary) Close(time.Duration) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.closes++
+	return nil
+}
+
+func (f *fakeLibrary) Export(ctx context.Context, signal native.Signal, payload []byte, parts []native.Part) (native.Outcome, error) {
+	_, bounded := ctx.Deadline()
+	call := exported{signal: signal, payload: string(payload), parts: slices.Clone(parts), bounded: bounded}
+	f.mu.Lock()
+	f.calls = append(f.calls, call)
+	f.mu.Unlock()
+	if f.answer == nil {
+		return native.Outcome{Rows: 1, Files: 1, Commits: 1, CommitAttempts: 1}, nil
+	}
+	return f.answer(call)
+}
+
+// exports gives the calls so far.
+func (f *fakeLibrary) exports() []exported {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.calls)
+}
+
+// failingWith gives an answer that is always this error.
+func failingWith(failure native.Error) func(exported) (native.Outcome, error) {
+	return func(exported) (native.Outcome, error) {
+		return native.Outcome{}, &failure
+	}
+}
+
+// memoryStorage is a storage extension that outlives exporters, as a directory does.
+type memoryStorage struct {
+	component.StartFunc
+	component.ShutdownFunc
+
+	mu     sync.Mutex
+	values map[string][]byte
+}
+
+var storageID = component.MustNewID("memory_storage")
+
+// hostWith gives a host that has the storage extension.
+func hostWith(s *memoryStorage) component.Host {
+	return storageHost{Host: componenttest.NewNopHost(), storage: s}
+}
+
+type storageHost struct {
+	component.Host
+	storage *memoryStorage
+}
+
+func (h storageHost) GetExtensions() map[component.ID]component.Component {
+	return map[component.ID]component.Component{storageID: h.storage}
+}
+
+func newMemoryStorage() *memoryStorage {
+	return &memoryStorage{values: map[string][]byte{}}
+}
+
+func (s *memoryStorage) GetClient(_ context.Context, _ component.Kind, _ component.ID, name string) (storage.Client, error) {
+	return &memoryClient{storage: s, prefix: name + "/"}, nil
+}
+
+// snapshot copies what is stored, as a crash would leave it.
+func (s *memoryStorage) snapshot() *memoryStorage {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return &memoryStorage{values: maps.Clone(s.values)}
+}
+
+type memoryClient struct {
+	storage *memoryStorage
+	prefix  string
+}
+
+func (c *memoryClient) Get(ctx context.Context, key string) ([]byte, error) {
+	op := storage.GetOperation(key)
+	err := c.Batch(ctx, op)
+	return op.Value, err
+}
+
+func (c *memoryClient) Set(ctx context.Context, key string, value []byte) error {
+	return c.Batch(ctx, storage.SetOperation(key, value))
+}
+
+func (c *memoryClient) Delete(ctx context.Context, key string) error {
+	return c.Batch(ctx, storage.DeleteOperation(key))
+}
+
+func (c *memoryClient) Batch(_ context.Context, ops ...*storage.Operation) error {
+	c.storage.mu.Lock()
+	defer c.storage.mu.Unlock()
+	for _, op := range ops {
+		switch op.Type {
+		case storage.Get:
+			op.Value = slices.Clone(c.storage.values[c.prefix+op.Key])
+		case storage.Set:
+			c.storage.values[c.prefix+op.Key] = slices.Clone(op.Value)
+		case storage.Delete:
+			delete(c.storage.values, c.prefix+op.Key)
+		}
+	}
+	return nil
+}
+
+func (*memoryClient) Close(context.Context) error { return nil }
+
+// quick gives a configuration whose retries and flushes do not make a test wait.
+func quick(t *testing.T, change func(*Config)) *Config {
+	t.Helper()
+	cfg := createDefaultConfig().(*Config)
+	cfg.RetryConfig.InitialInterval = time.Millisecond
+	cfg.RetryConfig.MaxInterval = time.Millisecond
+	cfg.QueueConfig.Get().Batch.Get().FlushTimeout = time.Millisecond
+	if change != nil {
+		change(cfg)
+	}
+	return cfg
+}
