@@ -38,7 +38,7 @@ QUERIES = (
         "Slowest spans",
         """SELECT ServiceName AS service, SpanName AS span, printf('%.0f ms', Duration / 1e6) AS duration,
                   ResourceAttributes['k8s.pod.name'] AS pod, TraceId AS trace
-           FROM traces ORDER BY Duration DESC LIMIT 3""",
+           FROM traces ORDER BY traces.Duration DESC LIMIT 3""",
     ),
     (
         "Latest errors, with the trace they belong to",

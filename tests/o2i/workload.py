@@ -27,7 +27,7 @@ from .corpus.build import attributes
 
 LOGS_PER_REQUEST = 1000
 SPANS_PER_REQUEST = 500
-POINTS_PER_REQUEST = 500
+POINTS_PER_REQUEST = 200
 MILLISECOND = 1_000_000
 
 # Service, its operations, and how often one of them fails.
