@@ -12,7 +12,7 @@ if [ ! -x "$folder/telemetrygen" ]; then
     echo "building telemetrygen $version" >&2
     building=$(mktemp -d "$folder/building.XXXXXX")
     trap 'rm -rf "$building"' EXIT
-    GOBIN=$building GOFLAGS= go install \
+    GOBIN=$building go install \
         "github.com/open-telemetry/opentelemetry-collector-contrib/cmd/telemetrygen@$version" >&2
     mv "$building/telemetrygen" "$folder/telemetrygen"
 fi

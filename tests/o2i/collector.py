@@ -75,8 +75,8 @@ class Collector:
         self.grpc_port, self.http_port, self.health_port, self.metrics_port = free_ports(4)
         self.log_path = self.folder / "collector.log"
         self.process: subprocess.Popen | None = None
-        self._config = self._render(exporters, queue_on_disk, own_metrics)
-        change(self._config)
+        self.config = self._render(exporters, queue_on_disk, own_metrics)
+        change(self.config)
 
     @property
     def pid(self) -> int:
@@ -171,10 +171,18 @@ class Collector:
         connection.request("GET", "/metrics")
         return connection.getresponse().read().decode()
 
+    def own_metrics_when(self, ready, seconds_max: float = 15.0) -> str:
+        """Its own metrics, once `ready(text)` holds."""
+        deadline = time.monotonic() + seconds_max
+        while not ready(text := self.own_metrics()):
+            assert time.monotonic() < deadline, f"after {seconds_max} s, its own metrics are\n{text}"
+            time.sleep(0.1)
+        return text
+
     def _spawn(self) -> None:
         assert self.process is None, "the Collector runs already"
         config_path = self.folder / "config.yaml"
-        config_path.write_text(yaml.safe_dump(self._config, sort_keys=False))
+        config_path.write_text(yaml.safe_dump(self.config, sort_keys=False))
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(
                 [binary(), "--config", config_path.resolve()],
