@@ -57,7 +57,11 @@ impl Metrics {
     }
 
     fn add_sizes(&mut self, footer: &ParquetMetaData, config: &MetricsConfig) -> Result<()> {
-        for chunk in footer.row_groups().iter().flat_map(RowGroupMetaData::columns) {
+        for chunk in footer
+            .row_groups()
+            .iter()
+            .flat_map(RowGroupMetaData::columns)
+        {
             let field_id = chunk.column_descr().self_type().get_basic_info().id();
             if config.mode(field_id) == Mode::None {
                 continue;
