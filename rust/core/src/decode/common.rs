@@ -53,6 +53,7 @@ pub enum AnyValue<'a> {
 }
 
 impl<'a> Message<'a> for AnyValue<'a> {
+    #[inline]
     fn parse(bytes: &'a [u8]) -> Result<Self, DecodeError> {
         let mut value = AnyValue::Empty;
         let mut reader = Reader::new(bytes);
@@ -81,16 +82,8 @@ pub struct ArrayValue<'a> {
 
 impl<'a> Message<'a> for ArrayValue<'a> {
     fn parse(bytes: &'a [u8]) -> Result<Self, DecodeError> {
-        let mut values = Occurrences::of(1, "values");
-        let mut reader = Reader::new(bytes);
-        while let Some(tag) = reader.tag()? {
-            match tag.number {
-                1 => values.note(&mut reader, tag)?,
-                _ => reader.skip(tag)?,
-            }
-        }
         Ok(Self {
-            values: values.messages(bytes),
+            values: Occurrences::only(bytes, 1, "values")?,
         })
     }
 }
@@ -104,16 +97,8 @@ pub struct KeyValueList<'a> {
 
 impl<'a> Message<'a> for KeyValueList<'a> {
     fn parse(bytes: &'a [u8]) -> Result<Self, DecodeError> {
-        let mut values = Occurrences::of(1, "values");
-        let mut reader = Reader::new(bytes);
-        while let Some(tag) = reader.tag()? {
-            match tag.number {
-                1 => values.note(&mut reader, tag)?,
-                _ => reader.skip(tag)?,
-            }
-        }
         Ok(Self {
-            values: values.messages(bytes),
+            values: Occurrences::only(bytes, 1, "values")?,
         })
     }
 }
@@ -128,6 +113,7 @@ pub struct KeyValue<'a> {
 }
 
 impl<'a> Message<'a> for KeyValue<'a> {
+    #[inline]
     fn parse(bytes: &'a [u8]) -> Result<Self, DecodeError> {
         let mut view = Self::default();
         let mut reader = Reader::new(bytes);
@@ -161,7 +147,7 @@ impl<'a> Message<'a> for Resource<'a> {
                 1 => attributes.note(&mut reader, tag)?,
                 2 => {
                     view.dropped_attributes_count =
-                        reader.uint32(tag, "dropped_attributes_count")?
+                        reader.uint32(tag, "dropped_attributes_count")?;
                 }
                 _ => reader.skip(tag)?,
             }
@@ -196,7 +182,7 @@ impl<'a> Message<'a> for Scope<'a> {
                 3 => attributes.note(&mut reader, tag)?,
                 4 => {
                     view.dropped_attributes_count =
-                        reader.uint32(tag, "dropped_attributes_count")?
+                        reader.uint32(tag, "dropped_attributes_count")?;
                 }
                 _ => reader.skip(tag)?,
             }

@@ -14,16 +14,8 @@ pub struct LogsRequest<'a> {
 
 impl<'a> Message<'a> for LogsRequest<'a> {
     fn parse(bytes: &'a [u8]) -> Result<Self, DecodeError> {
-        let mut resource_logs = Occurrences::of(1, "resource_logs");
-        let mut reader = Reader::new(bytes);
-        while let Some(tag) = reader.tag()? {
-            match tag.number {
-                1 => resource_logs.note(&mut reader, tag)?,
-                _ => reader.skip(tag)?,
-            }
-        }
         Ok(Self {
-            resource_logs: resource_logs.messages(bytes),
+            resource_logs: Occurrences::only(bytes, 1, "resource_logs")?,
         })
     }
 }
@@ -127,13 +119,14 @@ impl<'a> Message<'a> for LogRecord<'a> {
                 6 => attributes.note(&mut reader, tag)?,
                 7 => {
                     view.dropped_attributes_count =
-                        reader.uint32(tag, "dropped_attributes_count")?
+                        reader.uint32(tag, "dropped_attributes_count")?;
                 }
                 8 => view.flags = reader.fixed32(tag, "flags")?,
                 9 => view.trace_id = reader.bytes(tag, "trace_id")?,
                 10 => view.span_id = reader.bytes(tag, "span_id")?,
                 11 => {
-                    view.observed_time_unix_nano = reader.fixed64(tag, "observed_time_unix_nano")?
+                    view.observed_time_unix_nano =
+                        reader.fixed64(tag, "observed_time_unix_nano")?;
                 }
                 12 => view.event_name = Text(reader.bytes(tag, "event_name")?),
                 _ => reader.skip(tag)?,

@@ -17,16 +17,8 @@ pub struct MetricsRequest<'a> {
 
 impl<'a> Message<'a> for MetricsRequest<'a> {
     fn parse(bytes: &'a [u8]) -> Result<Self, DecodeError> {
-        let mut resource_metrics = Occurrences::of(1, "resource_metrics");
-        let mut reader = Reader::new(bytes);
-        while let Some(tag) = reader.tag()? {
-            match tag.number {
-                1 => resource_metrics.note(&mut reader, tag)?,
-                _ => reader.skip(tag)?,
-            }
-        }
         Ok(Self {
-            resource_metrics: resource_metrics.messages(bytes),
+            resource_metrics: Occurrences::only(bytes, 1, "resource_metrics")?,
         })
     }
 }
@@ -212,16 +204,8 @@ struct Points<'a, P> {
 
 impl<'a, P> Message<'a> for Points<'a, P> {
     fn parse(bytes: &'a [u8]) -> Result<Self, DecodeError> {
-        let mut data_points = Occurrences::of(1, "data_points");
-        let mut reader = Reader::new(bytes);
-        while let Some(tag) = reader.tag()? {
-            match tag.number {
-                1 => data_points.note(&mut reader, tag)?,
-                _ => reader.skip(tag)?,
-            }
-        }
         Ok(Self {
-            data_points: data_points.messages(bytes),
+            data_points: Occurrences::only(bytes, 1, "data_points")?,
         })
     }
 }
@@ -243,7 +227,7 @@ impl<'a, P> Message<'a> for AggregatedPoints<'a, P> {
             match tag.number {
                 1 => data_points.note(&mut reader, tag)?,
                 2 => {
-                    aggregation_temporality = reader.enumeration(tag, "aggregation_temporality")?
+                    aggregation_temporality = reader.enumeration(tag, "aggregation_temporality")?;
                 }
                 _ => reader.skip(tag)?,
             }
@@ -275,7 +259,7 @@ impl<'a> Message<'a> for Sum<'a> {
             match tag.number {
                 1 => data_points.note(&mut reader, tag)?,
                 2 => {
-                    aggregation_temporality = reader.enumeration(tag, "aggregation_temporality")?
+                    aggregation_temporality = reader.enumeration(tag, "aggregation_temporality")?;
                 }
                 3 => is_monotonic = reader.boolean(tag, "is_monotonic")?,
                 _ => reader.skip(tag)?,

@@ -7,10 +7,10 @@
 use std::marker::PhantomData;
 
 use super::error::{DecodeError, WireError};
-use super::wire::{LENGTH_DELIMITED, Message, Reader, Tag};
+use super::wire::{FIXED64, LENGTH_DELIMITED, Message, Reader, Tag};
 
 /// A repeated message field: the bytes from its first to its last occurrence, read when iterated.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub struct Repeated<'a, M> {
     region: &'a [u8],
     field: u32,
@@ -49,6 +49,16 @@ impl<'a, M: Message<'a>> Repeated<'a, M> {
     }
 }
 
+// Not derived: that would ask the same of the messages, which are not in here.
+impl<M> Clone for Repeated<'_, M> {
+    #[inline]
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<M> Copy for Repeated<'_, M> {}
+
 /// No elements.
 impl<M> Default for Repeated<'_, M> {
     fn default() -> Self {
@@ -59,6 +69,16 @@ impl<M> Default for Repeated<'_, M> {
             len: 0,
             message: PhantomData,
         }
+    }
+}
+
+impl<'a, M: Message<'a>> IntoIterator for &Repeated<'a, M> {
+    type Item = Result<M, DecodeError>;
+    type IntoIter = Elements<'a, M>;
+
+    #[inline]
+    fn into_iter(self) -> Elements<'a, M> {
+        self.iter()
     }
 }
 
@@ -166,6 +186,16 @@ impl<'a, T: Scalar> PackedOrNot<'a, T> {
     }
 }
 
+impl<'a, T: Scalar> IntoIterator for &PackedOrNot<'a, T> {
+    type Item = Result<T, DecodeError>;
+    type IntoIter = Scalars<'a, T>;
+
+    #[inline]
+    fn into_iter(self) -> Scalars<'a, T> {
+        self.iter()
+    }
+}
+
 impl<'a, T: Scalar> IntoIterator for PackedOrNot<'a, T> {
     type Item = Result<T, DecodeError>;
     type IntoIter = Scalars<'a, T>;
@@ -252,7 +282,7 @@ impl<T: Scalar> std::iter::FusedIterator for Scalars<'_, T> {}
 
 #[inline]
 fn read_scalar(reader: &mut Reader<'_>, wire_type: u8) -> Result<u64, WireError> {
-    if wire_type == super::wire::FIXED64 {
+    if wire_type == FIXED64 {
         reader.take_u64()
     } else {
         reader.varint()
@@ -280,6 +310,25 @@ impl Occurrences {
             end: 0,
             count: 0,
         }
+    }
+
+    /// The field of a message that has no other.
+    #[inline]
+    pub(super) fn only<'a, M>(
+        bytes: &'a [u8],
+        field: u32,
+        name: &'static str,
+    ) -> Result<Repeated<'a, M>, DecodeError> {
+        let mut occurrences = Self::of(field, name);
+        let mut reader = Reader::new(bytes);
+        while let Some(tag) = reader.tag()? {
+            if tag.number == field {
+                occurrences.note(&mut reader, tag)?;
+            } else {
+                reader.skip(tag)?;
+            }
+        }
+        Ok(occurrences.messages(bytes))
     }
 
     /// Passes over an element of a repeated message field and notes its place.
@@ -322,7 +371,7 @@ impl Occurrences {
 
     /// The repeated message field.
     #[inline]
-    pub(super) fn messages<'a, M>(self, bytes: &'a [u8]) -> Repeated<'a, M> {
+    pub(super) fn messages<M>(self, bytes: &[u8]) -> Repeated<'_, M> {
         Repeated {
             region: bytes.get(self.start..self.end).unwrap_or_default(),
             field: self.field,
@@ -334,7 +383,7 @@ impl Occurrences {
 
     /// The repeated scalar field, of this wire type when it is not packed.
     #[inline]
-    pub(super) fn scalars<'a, T>(self, bytes: &'a [u8], wire_type: u8) -> PackedOrNot<'a, T> {
+    pub(super) fn scalars<T>(self, bytes: &[u8], wire_type: u8) -> PackedOrNot<'_, T> {
         PackedOrNot {
             region: bytes.get(self.start..self.end).unwrap_or_default(),
             field: self.field,

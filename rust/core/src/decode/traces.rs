@@ -14,16 +14,8 @@ pub struct TracesRequest<'a> {
 
 impl<'a> Message<'a> for TracesRequest<'a> {
     fn parse(bytes: &'a [u8]) -> Result<Self, DecodeError> {
-        let mut resource_spans = Occurrences::of(1, "resource_spans");
-        let mut reader = Reader::new(bytes);
-        while let Some(tag) = reader.tag()? {
-            match tag.number {
-                1 => resource_spans.note(&mut reader, tag)?,
-                _ => reader.skip(tag)?,
-            }
-        }
         Ok(Self {
-            resource_spans: resource_spans.messages(bytes),
+            resource_spans: Occurrences::only(bytes, 1, "resource_spans")?,
         })
     }
 }
@@ -143,7 +135,7 @@ impl<'a> Message<'a> for Span<'a> {
                 9 => attributes.note(&mut reader, tag)?,
                 10 => {
                     view.dropped_attributes_count =
-                        reader.uint32(tag, "dropped_attributes_count")?
+                        reader.uint32(tag, "dropped_attributes_count")?;
                 }
                 11 => events.note(&mut reader, tag)?,
                 12 => view.dropped_events_count = reader.uint32(tag, "dropped_events_count")?,
@@ -186,7 +178,7 @@ impl<'a> Message<'a> for Event<'a> {
                 3 => attributes.note(&mut reader, tag)?,
                 4 => {
                     view.dropped_attributes_count =
-                        reader.uint32(tag, "dropped_attributes_count")?
+                        reader.uint32(tag, "dropped_attributes_count")?;
                 }
                 _ => reader.skip(tag)?,
             }
@@ -226,7 +218,7 @@ impl<'a> Message<'a> for Link<'a> {
                 4 => attributes.note(&mut reader, tag)?,
                 5 => {
                     view.dropped_attributes_count =
-                        reader.uint32(tag, "dropped_attributes_count")?
+                        reader.uint32(tag, "dropped_attributes_count")?;
                 }
                 6 => view.flags = reader.fixed32(tag, "flags")?,
                 _ => reader.skip(tag)?,

@@ -24,7 +24,7 @@ const GROUP_END: u8 = 4;
 /// Wire type 5: 4 bytes, little-endian.
 pub(super) const FIXED32: u8 = 5;
 
-const FIELD_NUMBER_MAX: u64 = (1 << 29) - 1;
+const FIELD_NUMBER_MAX: u32 = (1 << 29) - 1;
 
 /// The field that comes next: its number, its wire type and where its tag starts.
 #[derive(Debug, Clone, Copy)]
@@ -85,15 +85,14 @@ impl<'a> Reader<'a> {
         }
         let start = self.position();
         let key = self.varint()?;
-        let number = key >> 3;
-        if number == 0 || number > FIELD_NUMBER_MAX {
-            return Err(WireError::FieldNumber);
+        match u32::try_from(key >> 3) {
+            Ok(number @ 1..=FIELD_NUMBER_MAX) => Ok(Some(Tag {
+                number,
+                wire_type: (key & 7) as u8,
+                start,
+            })),
+            _ => Err(WireError::FieldNumber),
         }
-        Ok(Some(Tag {
-            number: number as u32,
-            wire_type: (key & 7) as u8,
-            start,
-        }))
     }
 
     /// A `uint64` field's value, also the base of every other varint type.
@@ -107,6 +106,10 @@ impl<'a> Reader<'a> {
 
     /// A `uint32` field: the low 32 bits, as protobuf's own readers do.
     #[inline]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "protobuf keeps the low 32 bits"
+    )]
     pub(super) fn uint32(&mut self, tag: Tag, name: &'static str) -> Result<u32, DecodeError> {
         Ok(self.uint64(tag, name)? as u32)
     }

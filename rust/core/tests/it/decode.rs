@@ -1,5 +1,6 @@
 //! The reader of the OTLP wire format: against prost, and against bytes that no encoder writes.
 
+pub mod corpus;
 mod differential;
 mod encode;
 mod errors;

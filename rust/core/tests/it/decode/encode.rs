@@ -4,10 +4,10 @@
 pub fn varint(mut value: u64) -> Vec<u8> {
     let mut bytes = Vec::new();
     while value >= 0x80 {
-        bytes.push((value & 0x7f) as u8 | 0x80);
+        bytes.push(value.to_le_bytes()[0] | 0x80);
         value >>= 7;
     }
-    bytes.push(value as u8);
+    bytes.push(value.to_le_bytes()[0]);
     bytes
 }
 
@@ -62,7 +62,7 @@ pub fn split_fields(mut bytes: &[u8]) -> Vec<(u64, Vec<u8>)> {
             1 => 8,
             2 => {
                 let (len, len_len) = read_varint(&bytes[key_len..]);
-                len_len + len as usize
+                len_len + usize::try_from(len).unwrap()
             }
             5 => 4,
             other => panic!("wire type {other}"),

@@ -1,14 +1,14 @@
 //! Malformed requests: what the message says, and where.
 
-use otlp2iceberg::decode::{DecodeError, WireError};
+use otlp2iceberg::decode::{DecodeError, HistogramDataPoint, Message, ScopeLogs, WireError};
 use otlp2iceberg::signal::Signal;
 use otlp2iceberg::{Error, ErrorKind, RetryClass};
 
 use super::encode::{delimited, fixed32, fixed64, nested, number, tag, varint};
 use super::walk::walk;
 
-/// A log record inside a request.
-const LOG: [u64; 3] = [1, 2, 2];
+/// A log record, span or metric inside a request.
+const RECORD: [u64; 3] = [1, 2, 2];
 const GROUP: &str = "group tag, which OTLP never uses";
 const TRUNCATED: &str = "the bytes end inside a field";
 const TOO_LONG: &str = "varint of more than 64 bits";
@@ -94,7 +94,7 @@ fn lengths_beyond_the_bytes_are_refused_however_large() {
     ] {
         let value = [tag(3, 2), varint(length)].concat();
         assert_eq!(
-            message_of(Signal::Logs, &nested(&LOG, value)),
+            message_of(Signal::Logs, &nested(&RECORD, value)),
             format!(
                 "malformed OTLP at resource_logs[0].scope_logs[0].log_records[0].severity_text: {TRUNCATED}"
             )
@@ -119,265 +119,234 @@ fn varints_of_more_than_64_bits_are_refused() {
     ] {
         let value = [tag(2, 0), varint.clone()].concat();
         assert_eq!(
-            message_of(Signal::Logs, &nested(&LOG, value)),
+            message_of(Signal::Logs, &nested(&RECORD, value)),
             format!(
                 "malformed OTLP at resource_logs[0].scope_logs[0].log_records[0].severity_number: {what}"
             )
         );
         let unknown = [tag(99, 0), varint].concat();
         assert_eq!(
-            message_of(Signal::Logs, &nested(&LOG, unknown)),
+            message_of(Signal::Logs, &nested(&RECORD, unknown)),
             format!("malformed OTLP at resource_logs[0].scope_logs[0].log_records[0]: {what}")
         );
     }
 }
 
-/// One field of each message, written as a group or with a wire type that is not its own: the field
-/// numbers down to it, how it is written, its path and what is wrong.
 #[test]
-fn each_wrong_wire_type_is_refused_with_its_path() {
-    let record = "resource_logs[0].scope_logs[0].log_records[0]";
-    let span = "resource_spans[0].scope_spans[0].spans[0]";
-    let metric = "resource_metrics[0].scope_metrics[0].metrics[0]";
-    let cases: Vec<(Signal, &[u64], Vec<u8>, String, &str)> = vec![
-        (
+fn wrong_wire_types_name_both() {
+    assert_eq!(
+        message_of(Signal::Logs, &number(1, 1)),
+        "malformed OTLP at resource_logs[0]: wire type 0 where 2 is expected"
+    );
+}
+
+#[test]
+fn fields_of_another_wire_type_are_refused_around_records() {
+    let refused = assert_refused;
+    refused(
+        Signal::Logs,
+        &[],
+        number(1, 1),
+        "resource_logs[0]",
+        wrong(0, 2),
+    );
+    refused(
+        Signal::Logs,
+        &[1],
+        fixed64(1, 1),
+        "resource_logs[0].resource",
+        wrong(1, 2),
+    );
+    refused(
+        Signal::Logs,
+        &[1, 1],
+        number(1, 1),
+        "resource_logs[0].resource.attributes[0]",
+        wrong(0, 2),
+    );
+    refused(
+        Signal::Logs,
+        &[1, 1],
+        fixed32(2, 1),
+        "resource_logs[0].resource.dropped_attributes_count",
+        wrong(5, 0),
+    );
+    refused(
+        Signal::Logs,
+        &[1],
+        number(3, 1),
+        "resource_logs[0].schema_url",
+        wrong(0, 2),
+    );
+    refused(
+        Signal::Logs,
+        &[1, 2],
+        tag(1, 3),
+        "resource_logs[0].scope_logs[0].scope",
+        WireError::Group,
+    );
+    refused(
+        Signal::Logs,
+        &[1, 2, 1],
+        number(2, 1),
+        "resource_logs[0].scope_logs[0].scope.version",
+        wrong(0, 2),
+    );
+}
+
+#[test]
+fn fields_of_another_wire_type_are_refused_in_logs() {
+    let refused = |fields: &[u64], field: Vec<u8>, path: &str, wire| {
+        let fields = [&RECORD, fields].concat();
+        let path = format!("resource_logs[0].scope_logs[0].log_records[0].{path}");
+        assert_refused(
             Signal::Logs,
-            &[],
-            number(1, 1),
-            "resource_logs[0]".into(),
-            "wire type 0 where 2 is expected",
-        ),
-        (
-            Signal::Logs,
-            &[1],
-            fixed64(1, 1),
-            "resource_logs[0].resource".into(),
-            "wire type 1 where 2 is expected",
-        ),
-        (
-            Signal::Logs,
-            &[1, 1],
-            number(1, 1),
-            "resource_logs[0].resource.attributes[0]".into(),
-            "wire type 0 where 2 is expected",
-        ),
-        (
-            Signal::Logs,
-            &[1, 1],
-            fixed32(2, 1),
-            "resource_logs[0].resource.dropped_attributes_count".into(),
-            "wire type 5 where 0 is expected",
-        ),
-        (
-            Signal::Logs,
-            &[1],
-            number(3, 1),
-            "resource_logs[0].schema_url".into(),
-            "wire type 0 where 2 is expected",
-        ),
-        (
-            Signal::Logs,
-            &[1, 2],
-            tag(1, 3),
-            "resource_logs[0].scope_logs[0].scope".into(),
-            GROUP,
-        ),
-        (
-            Signal::Logs,
-            &[1, 2, 1],
-            number(2, 1),
-            "resource_logs[0].scope_logs[0].scope.version".into(),
-            "wire type 0 where 2 is expected",
-        ),
-        (
-            Signal::Logs,
-            &LOG,
-            number(1, 1),
-            format!("{record}.time_unix_nano"),
-            "wire type 0 where 1 is expected",
-        ),
-        (
-            Signal::Logs,
-            &LOG,
-            fixed32(11, 1),
-            format!("{record}.observed_time_unix_nano"),
-            "wire type 5 where 1 is expected",
-        ),
-        (
-            Signal::Logs,
-            &LOG,
-            number(8, 1),
-            format!("{record}.flags"),
-            "wire type 0 where 5 is expected",
-        ),
-        (
-            Signal::Logs,
-            &LOG,
-            tag(2, 7),
-            format!("{record}.severity_number"),
-            "wire type 7 does not exist",
-        ),
-        (Signal::Logs, &LOG, tag(99, 4), record.into(), GROUP),
-        (
-            Signal::Logs,
-            &[1, 2, 2, 5],
-            number(1, 1),
-            format!("{record}.body.string_value"),
-            "wire type 0 where 2 is expected",
-        ),
-        (
-            Signal::Logs,
-            &[1, 2, 2, 5, 5],
-            number(1, 1),
-            format!("{record}.body.array_value.values[0]"),
-            "wire type 0 where 2 is expected",
-        ),
-        (
-            Signal::Logs,
-            &[1, 2, 2, 5, 5, 1],
-            fixed64(3, 1),
-            format!("{record}.body.array_value.values[0].int_value"),
-            "wire type 1 where 0 is expected",
-        ),
-        (
-            Signal::Logs,
-            &[1, 2, 2, 5, 6, 1],
-            number(1, 1),
-            format!("{record}.body.kvlist_value.values[0].key"),
-            "wire type 0 where 2 is expected",
-        ),
-        (
-            Signal::Logs,
-            &[1, 2, 2, 6, 2],
-            number(4, 1),
-            format!("{record}.attributes[0].value.double_value"),
-            "wire type 0 where 1 is expected",
-        ),
-        (
-            Signal::Traces,
-            &[1, 2, 2],
-            number(16, 1),
-            format!("{span}.flags"),
-            "wire type 0 where 5 is expected",
-        ),
-        (
-            Signal::Traces,
-            &[1, 2, 2],
-            fixed64(6, 1),
-            format!("{span}.kind"),
-            "wire type 1 where 0 is expected",
-        ),
-        (
-            Signal::Traces,
-            &[1, 2, 2, 15],
-            delimited(3, ""),
-            format!("{span}.status.code"),
-            "wire type 2 where 0 is expected",
-        ),
-        (
-            Signal::Traces,
-            &[1, 2, 2, 11],
-            number(1, 1),
-            format!("{span}.events[0].time_unix_nano"),
-            "wire type 0 where 1 is expected",
-        ),
-        (
-            Signal::Traces,
-            &[1, 2, 2, 13],
-            number(6, 1),
-            format!("{span}.links[0].flags"),
-            "wire type 0 where 5 is expected",
-        ),
-        (
-            Signal::Metrics,
-            &[1, 2, 2],
-            number(5, 1),
-            format!("{metric}.gauge"),
-            "wire type 0 where 2 is expected",
-        ),
-        (
-            Signal::Metrics,
-            &[1, 2, 2, 5, 1],
-            number(6, 1),
-            format!("{metric}.gauge.data_points[0].as_int"),
-            "wire type 0 where 1 is expected",
-        ),
-        (
-            Signal::Metrics,
-            &[1, 2, 2, 7],
-            fixed64(3, 1),
-            format!("{metric}.sum.is_monotonic"),
-            "wire type 1 where 0 is expected",
-        ),
-        (
-            Signal::Metrics,
-            &[1, 2, 2, 7, 1, 5],
-            number(3, 1),
-            format!("{metric}.sum.data_points[0].exemplars[0].as_double"),
-            "wire type 0 where 1 is expected",
-        ),
-        (
-            Signal::Metrics,
-            &[1, 2, 2, 9],
-            fixed64(2, 1),
-            format!("{metric}.histogram.aggregation_temporality"),
-            "wire type 1 where 0 is expected",
-        ),
-        (
-            Signal::Metrics,
-            &[1, 2, 2, 9, 1],
-            number(6, 1),
-            format!("{metric}.histogram.data_points[0].bucket_counts"),
-            "wire type 0 where 1 is expected",
-        ),
-        (
-            Signal::Metrics,
-            &[1, 2, 2, 9, 1],
-            delimited(6, [0; 9]),
-            format!("{metric}.histogram.data_points[0].bucket_counts[1]"),
-            TRUNCATED,
-        ),
-        (
-            Signal::Metrics,
-            &[1, 2, 2, 9, 1],
-            delimited(7, [0; 7]),
-            format!("{metric}.histogram.data_points[0].explicit_bounds[0]"),
-            TRUNCATED,
-        ),
-        (
-            Signal::Metrics,
-            &[1, 2, 2, 10, 1, 8],
-            fixed64(2, 1),
-            format!("{metric}.exponential_histogram.data_points[0].positive.bucket_counts"),
-            "wire type 1 where 0 is expected",
-        ),
-        (
-            Signal::Metrics,
-            &[1, 2, 2, 10, 1, 9],
-            delimited(2, [1, 0x80]),
-            format!("{metric}.exponential_histogram.data_points[0].negative.bucket_counts[1]"),
-            TRUNCATED,
-        ),
-        (
-            Signal::Metrics,
-            &[1, 2, 2, 11, 1, 6],
-            number(1, 1),
-            format!("{metric}.summary.data_points[0].quantile_values[0].quantile"),
-            "wire type 0 where 1 is expected",
-        ),
-    ];
-    for (signal, fields, field, path, what) in cases {
-        let bytes = nested(fields, field);
-        assert_eq!(
-            message_of(signal, &bytes),
-            format!("malformed OTLP at {path}: {what}")
+            &fields,
+            field,
+            path.trim_end_matches('.'),
+            wire,
         );
-    }
+    };
+    refused(&[], number(1, 1), "time_unix_nano", wrong(0, 1));
+    refused(&[], fixed32(11, 1), "observed_time_unix_nano", wrong(5, 1));
+    refused(&[], number(8, 1), "flags", wrong(0, 5));
+    refused(
+        &[],
+        tag(2, 7),
+        "severity_number",
+        WireError::UnknownWireType(7),
+    );
+    refused(&[], tag(99, 4), "", WireError::Group);
+    refused(&[5], number(1, 1), "body.string_value", wrong(0, 2));
+    refused(
+        &[5, 5],
+        number(1, 1),
+        "body.array_value.values[0]",
+        wrong(0, 2),
+    );
+    refused(
+        &[5, 5, 1],
+        fixed64(3, 1),
+        "body.array_value.values[0].int_value",
+        wrong(1, 0),
+    );
+    refused(
+        &[5, 6, 1],
+        number(1, 1),
+        "body.kvlist_value.values[0].key",
+        wrong(0, 2),
+    );
+    refused(
+        &[6, 2],
+        number(4, 1),
+        "attributes[0].value.double_value",
+        wrong(0, 1),
+    );
+}
+
+#[test]
+fn fields_of_another_wire_type_are_refused_in_traces() {
+    let refused = |fields: &[u64], field: Vec<u8>, path: &str, wire| {
+        let fields = [&RECORD, fields].concat();
+        let path = format!("resource_spans[0].scope_spans[0].spans[0].{path}");
+        assert_refused(
+            Signal::Traces,
+            &fields,
+            field,
+            path.trim_end_matches('.'),
+            wire,
+        );
+    };
+    refused(&[], number(16, 1), "flags", wrong(0, 5));
+    refused(&[], fixed64(6, 1), "kind", wrong(1, 0));
+    refused(&[15], delimited(3, ""), "status.code", wrong(2, 0));
+    refused(&[11], number(1, 1), "events[0].time_unix_nano", wrong(0, 1));
+    refused(&[13], number(6, 1), "links[0].flags", wrong(0, 5));
+}
+
+#[test]
+fn fields_of_another_wire_type_are_refused_in_metrics() {
+    let refused = |fields: &[u64], field: Vec<u8>, path: &str, wire| {
+        let fields = [&RECORD, fields].concat();
+        let path = format!("resource_metrics[0].scope_metrics[0].metrics[0].{path}");
+        assert_refused(
+            Signal::Metrics,
+            &fields,
+            field,
+            path.trim_end_matches('.'),
+            wire,
+        );
+    };
+    refused(&[], number(5, 1), "gauge", wrong(0, 2));
+    refused(
+        &[5, 1],
+        number(6, 1),
+        "gauge.data_points[0].as_int",
+        wrong(0, 1),
+    );
+    refused(&[7], fixed64(3, 1), "sum.is_monotonic", wrong(1, 0));
+    refused(
+        &[7, 1, 5],
+        number(3, 1),
+        "sum.data_points[0].exemplars[0].as_double",
+        wrong(0, 1),
+    );
+    refused(
+        &[9],
+        fixed64(2, 1),
+        "histogram.aggregation_temporality",
+        wrong(1, 0),
+    );
+    refused(
+        &[9, 1],
+        number(6, 1),
+        "histogram.data_points[0].bucket_counts",
+        wrong(0, 1),
+    );
+    refused(
+        &[9, 1],
+        delimited(6, [0; 9]),
+        "histogram.data_points[0].bucket_counts[1]",
+        WireError::Truncated,
+    );
+    refused(
+        &[9, 1],
+        delimited(7, [0; 7]),
+        "histogram.data_points[0].explicit_bounds[0]",
+        WireError::Truncated,
+    );
+    refused(
+        &[10, 1, 8],
+        fixed64(2, 1),
+        "exponential_histogram.data_points[0].positive.bucket_counts",
+        wrong(1, 0),
+    );
+    refused(
+        &[10, 1, 9],
+        delimited(2, [1, 0x80]),
+        "exponential_histogram.data_points[0].negative.bucket_counts[1]",
+        WireError::Truncated,
+    );
+    refused(
+        &[11, 1, 6],
+        number(1, 1),
+        "summary.data_points[0].quantile_values[0].quantile",
+        wrong(0, 1),
+    );
+}
+
+fn wrong(found: u8, expected: u8) -> WireError {
+    WireError::WrongWireType { found, expected }
+}
+
+/// Writes a field into the message that lies under these fields; its path and what is wrong with it.
+fn assert_refused(signal: Signal, fields: &[u64], field: Vec<u8>, path: &str, wire: WireError) {
+    let error = walk(signal, &nested(fields, field)).unwrap_err();
+    assert_eq!((error.path(), error.wire), (path.to_owned(), wire));
 }
 
 #[test]
 fn an_error_ends_the_iteration() {
-    use otlp2iceberg::decode::{HistogramDataPoint, Message, ScopeLogs};
     let records = [delimited(2, []), delimited(2, tag(1, 3)), delimited(2, [])].concat();
     let records = ScopeLogs::parse(&records).unwrap().log_records;
     assert_eq!(records.len(), 3);

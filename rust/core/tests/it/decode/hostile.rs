@@ -62,9 +62,10 @@ fn a_request_with_any_one_bit_flipped_never_panics() {
         let (mut read, mut refused) = (0, 0);
         for bit in 0..bytes.len() * 8 {
             bytes[bit / 8] ^= 1 << (bit % 8);
-            match check_against_prost(signal, &bytes) {
-                true => read += 1,
-                false => refused += 1,
+            if check_against_prost(signal, &bytes) {
+                read += 1;
+            } else {
+                refused += 1;
             }
             bytes[bit / 8] ^= 1 << (bit % 8);
         }

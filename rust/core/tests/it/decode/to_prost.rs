@@ -140,12 +140,12 @@ fn resource_spans(view: ResourceSpans<'_>) -> Decoded<trace::ResourceSpans> {
 fn scope_spans(view: ScopeSpans<'_>) -> Decoded<trace::ScopeSpans> {
     Ok(trace::ScopeSpans {
         scope: view.scope.map(scope).transpose()?,
-        spans: list(view.spans, span)?,
+        spans: list(view.spans, |view| span(&view))?,
         schema_url: string(view.schema_url),
     })
 }
 
-fn span(view: Span<'_>) -> Decoded<trace::Span> {
+fn span(view: &Span<'_>) -> Decoded<trace::Span> {
     Ok(trace::Span {
         trace_id: view.trace_id.to_vec(),
         span_id: view.span_id.to_vec(),

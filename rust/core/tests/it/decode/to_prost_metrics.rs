@@ -78,7 +78,7 @@ fn data(view: MetricData<'_>) -> Decoded<Option<Data>> {
             data_points,
             aggregation_temporality,
         } => Data::ExponentialHistogram(metrics::ExponentialHistogram {
-            data_points: list(data_points, exponential_histogram_data_point)?,
+            data_points: list(data_points, |view| exponential_histogram_data_point(&view))?,
             aggregation_temporality,
         }),
         MetricData::Summary { data_points } => Data::Summary(metrics::Summary {
@@ -118,7 +118,7 @@ fn histogram_data_point(view: HistogramDataPoint<'_>) -> Decoded<metrics::Histog
 }
 
 fn exponential_histogram_data_point(
-    view: ExponentialHistogramDataPoint<'_>,
+    view: &ExponentialHistogramDataPoint<'_>,
 ) -> Decoded<metrics::ExponentialHistogramDataPoint> {
     Ok(metrics::ExponentialHistogramDataPoint {
         attributes: attributes(view.attributes)?,
@@ -152,16 +152,16 @@ fn summary_data_point(view: SummaryDataPoint<'_>) -> Decoded<metrics::SummaryDat
         time_unix_nano: view.time_unix_nano,
         count: view.count,
         sum: view.sum,
-        quantile_values: list(view.quantile_values, value_at_quantile)?,
+        quantile_values: list(view.quantile_values, |view| Ok(value_at_quantile(view)))?,
         flags: view.flags,
     })
 }
 
-fn value_at_quantile(view: ValueAtQuantile) -> Decoded<summary_data_point::ValueAtQuantile> {
-    Ok(summary_data_point::ValueAtQuantile {
+fn value_at_quantile(view: ValueAtQuantile) -> summary_data_point::ValueAtQuantile {
+    summary_data_point::ValueAtQuantile {
         quantile: view.quantile,
         value: view.value,
-    })
+    }
 }
 
 fn exemplar(view: Exemplar<'_>) -> Decoded<metrics::Exemplar> {

@@ -4,7 +4,8 @@ use std::hint::black_box;
 
 use otlp2iceberg::decode::{
     AnyValue, DecodeError, Exemplar, KeyValue, LogRecord, LogsRequest, Message, Metric, MetricData,
-    MetricsRequest, PackedOrNot, Repeated, Resource, Scalar, Scope, Span, Text, TracesRequest,
+    MetricsRequest, NumberDataPoint, PackedOrNot, Repeated, Resource, Scalar, Scope, Span, Text,
+    TracesRequest,
 };
 use otlp2iceberg::signal::Signal;
 
@@ -70,12 +71,12 @@ impl Walker {
             walker.each("scope_spans", group.scope_spans, |walker, group| {
                 walker.scope(group.scope)?;
                 text(group.schema_url);
-                walker.each("spans", group.spans, Self::span)
+                walker.each("spans", group.spans, |walker, span| walker.span(&span))
             })
         })
     }
 
-    fn span(&mut self, span: Span<'_>) -> Walked {
+    fn span(&mut self, span: &Span<'_>) -> Walked {
         text(span.name);
         text(span.trace_state);
         text(span.status.unwrap_or_default().message);
@@ -148,10 +149,7 @@ impl Walker {
         walked.map_err(|error| error.in_field(kind))
     }
 
-    fn number_points(
-        &mut self,
-        points: Repeated<'_, otlp2iceberg::decode::NumberDataPoint<'_>>,
-    ) -> Walked {
+    fn number_points(&mut self, points: Repeated<'_, NumberDataPoint<'_>>) -> Walked {
         self.each("data_points", points, |walker, point| {
             walker.exemplars(point.exemplars)?;
             walker.attributes("attributes", point.attributes, 1)
