@@ -1,4 +1,4 @@
-//! The SQLite catalog, in the table layout of Iceberg's JDBC catalog.
+//! The `SQLite` catalog, in the table layout of Iceberg's JDBC catalog.
 //!
 //! Java's `JdbcCatalog`, pyiceberg's `SqlCatalog` and iceberg-rust's can read and write the same
 //! database beside us: all of them swap `metadata_location` by comparing it first.
@@ -26,7 +26,7 @@ mod database;
 /// How often a table is looked up again when its metadata file was pruned between look and read.
 const LOAD_ATTEMPTS: usize = 3;
 
-/// Tables in a SQLite database, their files in a local folder.
+/// Tables in a `SQLite` database, their files in a local folder.
 #[derive(Debug)]
 pub(super) struct SqliteCatalog {
     database: Database,

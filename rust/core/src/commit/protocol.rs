@@ -133,6 +133,7 @@ impl Worker {
         run.batch.is_empty()
     }
 
+    /// The callers first: what is left to clean up is no concern of theirs.
     async fn succeed(&mut self, mut run: Run, table: LoadedTable) {
         let manifest_list = table.metadata.current_snapshot().map(|snapshot| snapshot.manifest_list().to_owned());
         self.see(table);

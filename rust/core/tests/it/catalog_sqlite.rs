@@ -1,4 +1,4 @@
-//! The SQLite catalog: creation, configuration errors, other tools' databases, evolution.
+//! The `SQLite` catalog: creation, configuration errors, other tools' databases, evolution.
 
 use std::path::Path;
 use std::sync::Arc;

@@ -169,9 +169,11 @@ async fn two_processes_with_eight_tasks_each_append_everything_once() {
     let warehouse = Warehouse::new();
     let config = CommitConfig { max_retries: 100, ..CommitConfig::default() };
     let mut tasks = Vec::new();
+    let mut committers = Vec::new();
     for process in 1..=2u8 {
         let catalog = warehouse.catalog().await;
         let committer = Arc::new(warehouse.committer_with(catalog, config.clone()).await);
+        committers.push(Arc::clone(&committer));
         for task in 0..8u64 {
             let committer = Arc::clone(&committer);
             tasks.push(tokio::spawn(async move {
@@ -189,5 +191,10 @@ async fn two_processes_with_eight_tasks_each_append_everything_once() {
     assert_eq!(entries(&table).await.len(), 80);
     assert_eq!(summary(&table).get("total-records").map(String::as_str), Some("800"));
     // Lost attempts leave nothing behind: one list per snapshot.
-    assert_eq!(warehouse.metadata_files(".avro").iter().filter(|name| name.starts_with("snap-")).count(), table.metadata.snapshots().len());
+    for committer in committers {
+        committer.close().await;
+    }
+    let files = warehouse.metadata_files(".avro");
+    let lists = files.iter().filter(|name| name.starts_with("snap-")).count();
+    assert_eq!(lists, table.metadata.snapshots().len());
 }

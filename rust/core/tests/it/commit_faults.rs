@@ -39,6 +39,8 @@ async fn every_way_to_fail_ends_with_the_file_in_the_table_once() {
         let (_, committer) = open(&warehouse, &faults, 5).await;
         let committed = committer.append(append(1, 1), soon()).await.expect("committed");
         assert_eq!((committed.attempts, committed.folded), (attempts, 1), "{faults:?}");
+        // The caller is answered before lost attempts are cleaned up; closing waits for that.
+        committer.close().await;
         let table = warehouse.catalog().await.load(&logs()).await.expect("loads");
         assert_eq!(table.metadata.current_snapshot_id(), Some(committed.snapshot_id), "{faults:?}");
         assert_eq!(table.metadata.snapshots().len(), 1, "{faults:?}");
@@ -67,6 +69,7 @@ async fn refusal_for_good_is_tried_once_and_cleaned_up() {
     assert!(error.to_string().contains("told to refuse"), "{error}");
     assert_eq!(warehouse.metadata_files(".avro"), Vec::<String>::new());
     committer.append(append(1, 1), soon()).await.expect("committed when sent again");
+    committer.close().await;
     assert_no_leftovers(&warehouse);
 }
 
@@ -160,6 +163,7 @@ async fn metadata_that_cannot_be_written_is_a_storage_error_and_commits_nothing(
     std::fs::remove_file(&folder).expect("removed");
     std::fs::rename(&aside, &folder).expect("moved back");
     committer.append(append(1, 1), soon()).await.expect("committed when sent again");
+    committer.close().await;
     assert_no_leftovers(&warehouse);
 }
 

@@ -10,7 +10,7 @@ use sqlx::{Executor, Row};
 const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long to wait for a connection of ours; above [`BUSY_TIMEOUT`], so that its error is seen.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(40);
-/// SQLite has one writer at a time; the others read.
+/// `SQLite` has one writer at a time; the others read.
 const CONNECTIONS_MAX: u32 = 4;
 
 /// Schema V1 of Java's `JdbcUtil`; V0, which pyiceberg makes, lacks `iceberg_type`.
@@ -135,7 +135,7 @@ impl Database {
 
     /// Moves a table from one metadata file to the next. False if it is not at `from` any more.
     ///
-    /// One statement outside a transaction: it either ends well, and then SQLite has committed and
+    /// One statement outside a transaction: it either ends well, and then `SQLite` has committed and
     /// synced it, or with an error for which [`surely_undone`] knows what it means.
     pub(super) async fn swap_metadata(&self, key: &Key, from: &str, to: &str) -> sqlx::Result<bool> {
         let done = sqlx::query(
@@ -170,7 +170,7 @@ pub(super) fn is_busy(error: &sqlx::Error) -> bool {
 
 /// Whether an error means for certain that the statement changed nothing, now and later.
 ///
-/// SQLite rolls a single statement back on any error, but after a failed write or sync (`IOERR`) a
+/// `SQLite` rolls a single statement back on any error, but after a failed write or sync (`IOERR`) a
 /// crash may still find the change in the file; so that, and whatever is not on the list, is not
 /// certain. <https://sqlite.org/rescode.html>
 pub(super) fn surely_undone(error: &sqlx::Error) -> bool {
@@ -186,7 +186,7 @@ pub(super) fn surely_undone(error: &sqlx::Error) -> bool {
     }
 }
 
-/// SQLite's primary result code: the low byte of the extended one.
+/// `SQLite`'s primary result code: the low byte of the extended one.
 fn result_code(error: &sqlx::Error) -> Option<i32> {
     let code: i32 = error.as_database_error()?.code()?.parse().ok()?;
     Some(code & 0xff)
