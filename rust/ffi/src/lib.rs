@@ -1,1 +1,66 @@
+//! The C boundary of otlp2iceberg: the functions that a host written in Go, C or anything else calls.
+//!
+//! The header is `collector-exporter/internal/native/otlp2iceberg.h`. It is generated from this crate
+//! and `tests/header.rs` proves it fresh (`UPDATE_HEADER=1 cargo test -p otlp2iceberg-ffi --test header`
+//! writes it anew).
+//!
+//! # Modules
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`abi`] | the structs and numbers that both sides share, and the calls that compare them |
+//! | [`config`] | `o2i_config_check` |
+//! | [`handle`] | `o2i_open`, `o2i_close`, and the register of open handles |
+//! | [`export`] | `o2i_export` |
+//! | [`cancel`] | `o2i_cancel_new`, `o2i_cancel_trigger`, `o2i_cancel_free` |
+//! | [`error`] | `o2i_error`, its making and `o2i_error_free` |
+//! | `instance` | what stands behind a handle: pipeline, runtime, calls in flight |
+//! | `guard` | the one way into every call: panics become errors |
+//! | `borrow` | pointer and length pairs become slices, or an error |
+//!
+//! # Design: main assumptions
+//!
+//! Everything `unsafe` in the project is in this crate, and it is sound under these assumptions.
+//!
+//! * **Callers keep three words.** *Borrowed*: the caller's memory, read during the call and never
+//!   kept. *Owned*: the caller must give it back to the free function named. *Consumed*: the caller
+//!   must not use it again, whatever the call returns.
+//! * **A pointer with a length above 0 points to that many readable, initialised, aligned elements**
+//!   that nobody writes to during the call. A null pointer goes with length 0 and means nothing at
+//!   all. Null with another length, or misaligned, is answered with an error; any other lie is
+//!   undefined behaviour, as in C.
+//! * **A place for a result is writable and aligned** or null. It may hold anything before the call:
+//!   it is written, never read.
+//! * **A handle is never dereferenced.** It is the key of a register inside the library, so a call
+//!   that races with `o2i_close` on another thread gets an error, not freed memory.
+//! * **No panic crosses.** Each export runs inside `guard`; a handle in whose call a panic happened is
+//!   poisoned and refuses further work. This needs unwinding, so `panic = "abort"` does not compile.
+//! * **One allocator on each side.** What this library allocates, it frees: the caller never passes
+//!   these pointers to `free`.
+//! * **No thread of ours calls into the host.** There are no callbacks; `o2i_export` does its work on
+//!   the calling thread and on the handle's own Tokio runtime, so a payload stays borrowed.
+//! * **No call comes from a thread inside a Tokio runtime**: it could not wait there. Such a call ends
+//!   in a caught panic.
+//! * **The process does not fork** between `o2i_open` and `o2i_close`; threads do not survive it.
+//!
+//! What Miri proves of this and what not is told in `tests/miri.rs`.
 
+#![deny(unsafe_op_in_unsafe_fn, clippy::undocumented_unsafe_blocks)]
+#![deny(missing_docs)]
+
+#[cfg(panic = "abort")]
+compile_error!(
+    "otlp2iceberg-ffi needs panic = \"unwind\": a panic must become an error in the host, not its end"
+);
+
+pub mod abi;
+mod borrow;
+pub mod cancel;
+pub mod config;
+pub mod error;
+pub mod export;
+mod guard;
+pub mod handle;
+mod instance;
+#[doc(hidden)]
+pub mod test_hooks;

@@ -1,1 +1,404 @@
-//! Local files, written atomically and fsynced.
+//! Local files for Iceberg's `FileIO`: each file appears whole and durable, or not at all.
+//!
+//! A file is written under a temporary name in its own folder, synced, renamed, and the folder is
+//! synced. A reader, or this process after a crash, sees the old state or the new one, never half a
+//! file under its final name. Folders that had to be made are synced into their parents too.
+
+use std::fmt;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::StreamExt;
+use futures::stream::BoxStream;
+use iceberg::io::{
+    FileIO, FileIOBuilder, FileMetadata, FileRead, FileWrite, InputFile, OutputFile, Storage, StorageConfig,
+    StorageFactory,
+};
+use iceberg::{Error, ErrorKind, Result};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// A `FileIO` over [`LocalStorage`].
+#[must_use]
+pub fn local_file_io() -> FileIO {
+    FileIOBuilder::new(Arc::new(LocalStorageFactory)).build()
+}
+
+/// Makes [`LocalStorage`].
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+pub struct LocalStorageFactory;
+
+#[typetag::serde(name = "Otlp2IcebergLocalStorageFactory")]
+impl StorageFactory for LocalStorageFactory {
+    fn build(&self, _config: &StorageConfig) -> Result<Arc<dyn Storage>> {
+        Ok(Arc::new(LocalStorage))
+    }
+}
+
+/// Files named by `file://` URLs or plain absolute paths.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+pub struct LocalStorage;
+
+#[async_trait]
+#[typetag::serde(name = "Otlp2IcebergLocalStorage")]
+impl Storage for LocalStorage {
+    async fn exists(&self, path: &str) -> Result<bool> {
+        let path = local_path(path);
+        blocking(move || path.try_exists().map_err(|cause| failed("look for", &path, cause))).await
+    }
+
+    async fn metadata(&self, path: &str) -> Result<FileMetadata> {
+        let path = local_path(path);
+        blocking(move || {
+            let metadata = fs::metadata(&path).map_err(|cause| failed("look at", &path, cause))?;
+            Ok(FileMetadata { size: metadata.len() })
+        })
+        .await
+    }
+
+    async fn read(&self, path: &str) -> Result<Bytes> {
+        let path = local_path(path);
+        blocking(move || {
+            let content = fs::read(&path).map_err(|cause| failed("read", &path, cause))?;
+            Ok(Bytes::from(content))
+        })
+        .await
+    }
+
+    async fn reader(&self, path: &str) -> Result<Box<dyn FileRead>> {
+        let path = local_path(path);
+        blocking(move || {
+            let file = File::open(&path).map_err(|cause| failed("open", &path, cause))?;
+            Ok(Box::new(LocalFileRead { file: Arc::new(file), path }) as Box<dyn FileRead>)
+        })
+        .await
+    }
+
+    async fn write(&self, path: &str, content: Bytes) -> Result<()> {
+        let path = local_path(path);
+        blocking(move || {
+            let mut pending = PendingFile::create(path)?;
+            pending.write(&content)?;
+            pending.publish()
+        })
+        .await
+    }
+
+    async fn writer(&self, path: &str) -> Result<Box<dyn FileWrite>> {
+        let path = local_path(path);
+        let pending = blocking(move || PendingFile::create(path)).await?;
+        Ok(Box::new(LocalFileWrite { pending: Some(pending) }))
+    }
+
+    async fn delete(&self, path: &str) -> Result<()> {
+        let path = local_path(path);
+        blocking(move || match fs::remove_file(&path) {
+            Err(cause) if cause.kind() != io::ErrorKind::NotFound => Err(failed("delete", &path, cause)),
+            _ => Ok(()),
+        })
+        .await
+    }
+
+    async fn delete_prefix(&self, path: &str) -> Result<()> {
+        let path = local_path(path);
+        blocking(move || match fs::remove_dir_all(&path) {
+            // As `FileIO::delete_prefix` has it: a file is left alone.
+            Err(cause) if !matches!(cause.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+                Err(failed("delete", &path, cause))
+            }
+            _ => Ok(()),
+        })
+        .await
+    }
+
+    async fn delete_stream(&self, mut paths: BoxStream<'static, String>) -> Result<()> {
+        while let Some(path) = paths.next().await {
+            self.delete(&path).await?;
+        }
+        Ok(())
+    }
+
+    fn new_input(&self, path: &str) -> Result<InputFile> {
+        Ok(InputFile::new(Arc::new(*self), path.to_owned()))
+    }
+
+    fn new_output(&self, path: &str) -> Result<OutputFile> {
+        Ok(OutputFile::new(Arc::new(*self), path.to_owned()))
+    }
+}
+
+/// The path in a `file:///path`, `file:/path` or plain location.
+pub(super) fn local_path(location: &str) -> PathBuf {
+    let path = location
+        .strip_prefix("file://")
+        .or_else(|| location.strip_prefix("file:"))
+        .unwrap_or(location);
+    PathBuf::from(path)
+}
+
+struct LocalFileRead {
+    file: Arc<File>,
+    path: PathBuf,
+}
+
+#[async_trait]
+impl FileRead for LocalFileRead {
+    async fn read(&self, range: Range<u64>) -> Result<Bytes> {
+        let (file, path) = (Arc::clone(&self.file), self.path.clone());
+        blocking(move || read_range(&file, range).map_err(|cause| failed("read", &path, cause))).await
+    }
+}
+
+#[cfg(unix)]
+fn read_range(file: &File, range: Range<u64>) -> io::Result<Bytes> {
+    use std::os::unix::fs::FileExt;
+    let mut content = vec![0; range_len(&range)?];
+    file.read_exact_at(&mut content, range.start)?;
+    Ok(Bytes::from(content))
+}
+
+#[cfg(not(unix))]
+fn read_range(mut file: &File, range: Range<u64>) -> io::Result<Bytes> {
+    use std::io::{Read, Seek, SeekFrom};
+    let mut content = vec![0; range_len(&range)?];
+    file.seek(SeekFrom::Start(range.start))?;
+    file.read_exact(&mut content)?;
+    Ok(Bytes::from(content))
+}
+
+fn range_len(range: &Range<u64>) -> io::Result<usize> {
+    usize::try_from(range.end.saturating_sub(range.start)).map_err(io::Error::other)
+}
+
+struct LocalFileWrite {
+    /// None once closed, or after a failure.
+    pending: Option<PendingFile>,
+}
+
+#[async_trait]
+impl FileWrite for LocalFileWrite {
+    async fn write(&mut self, content: Bytes) -> Result<()> {
+        let mut pending = self.pending.take().ok_or_else(closed)?;
+        let pending = blocking(move || {
+            pending.write(&content)?;
+            Ok(pending)
+        })
+        .await?;
+        self.pending = Some(pending);
+        Ok(())
+    }
+
+    async fn close(&mut self) -> Result<()> {
+        let pending = self.pending.take().ok_or_else(closed)?;
+        blocking(move || pending.publish()).await
+    }
+}
+
+fn closed() -> Error {
+    Error::new(ErrorKind::Unexpected, "the file is closed, or writing it failed before")
+}
+
+/// A file under its temporary name. Dropped before [`PendingFile::publish`], it is removed.
+struct PendingFile {
+    file: File,
+    temporary: PathBuf,
+    target: PathBuf,
+    published: bool,
+}
+
+impl PendingFile {
+    fn create(target: PathBuf) -> Result<Self> {
+        let (Some(folder), Some(name)) = (target.parent(), target.file_name()) else {
+            let cause = io::Error::from(io::ErrorKind::InvalidInput);
+            return Err(failed("write", &target, cause));
+        };
+        create_folders(folder).map_err(|cause| failed("create the folder", folder, cause))?;
+        let temporary = folder.join(format!(".{}.{}.tmp", name.to_string_lossy(), Uuid::new_v4().simple()));
+        let file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .open(&temporary)
+            .map_err(|cause| failed("create", &target, cause))?;
+        Ok(Self { file, temporary, target, published: false })
+    }
+
+    fn write(&mut self, content: &[u8]) -> Result<()> {
+        self.file.write_all(content).map_err(|cause| failed("write", &self.target, cause))
+    }
+
+    fn publish(mut self) -> Result<()> {
+        self.file.sync_all().map_err(|cause| failed("sync", &self.target, cause))?;
+        fs::rename(&self.temporary, &self.target).map_err(|cause| failed("rename", &self.target, cause))?;
+        self.published = true;
+        match self.target.parent() {
+            Some(folder) => sync_folder(folder).map_err(|cause| failed("sync the folder", folder, cause)),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Drop for PendingFile {
+    fn drop(&mut self) {
+        if !self.published
+            && let Err(cause) = fs::remove_file(&self.temporary)
+        {
+            tracing::warn!(path = %self.temporary.display(), %cause, "cannot remove a temporary file");
+        }
+    }
+}
+
+/// Makes a folder and its missing parents; each that was made is synced into its parent.
+pub(super) fn create_folders(folder: &Path) -> io::Result<()> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    if let Some(parent) = folder.parent() {
+        create_folders(parent)?;
+    }
+    match fs::create_dir(folder) {
+        Ok(()) => folder.parent().map_or(Ok(()), sync_folder),
+        // Somebody else made it meanwhile.
+        Err(_) if folder.is_dir() => Ok(()),
+        Err(cause) => Err(cause),
+    }
+}
+
+#[cfg(unix)]
+fn sync_folder(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
+/// Elsewhere a folder cannot be opened as a file; the rename itself is all there is.
+#[cfg(not(unix))]
+fn sync_folder(_folder: &Path) -> io::Result<()> {
+    Ok(())
+}
+
+/// Runs file work off the async threads, or in place where there is no runtime.
+async fn blocking<T, F>(work: F) -> Result<T>
+where
+    T: Send + 'static,
+    F: FnOnce() -> Result<T> + Send + 'static,
+{
+    match tokio::runtime::Handle::try_current() {
+        Ok(runtime) => runtime.spawn_blocking(work).await.map_err(|cause| {
+            Error::new(ErrorKind::Unexpected, "a file operation did not finish").with_source(cause)
+        })?,
+        Err(_) => work(),
+    }
+}
+
+fn failed(verb: &str, path: &Path, cause: io::Error) -> Error {
+    let advice = Advice(cause.kind());
+    let message = format!("cannot {verb} {}{advice}", path.display());
+    let kind = match cause.kind() {
+        io::ErrorKind::NotFound => ErrorKind::DataInvalid,
+        _ => ErrorKind::Unexpected,
+    };
+    Error::new(kind, message).with_source(cause)
+}
+
+/// What a person can do about an I/O error, in brackets; empty if there is nothing to say.
+pub(super) struct Advice(pub(super) io::ErrorKind);
+
+impl fmt::Display for Advice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let advice = match self.0 {
+            io::ErrorKind::PermissionDenied => "give this process permission to write there",
+            io::ErrorKind::StorageFull => "the disk is full: free some space",
+            io::ErrorKind::QuotaExceeded => "the disk quota is used up: free some space or raise it",
+            io::ErrorKind::ReadOnlyFilesystem => "the file system is mounted read-only: choose another place",
+            io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => {
+                "a file is in the way of a folder: move it or choose another place"
+            }
+            _ => return Ok(()),
+        };
+        write!(f, " ({advice})")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn location(path: &Path) -> String {
+        format!("file://{}", path.display())
+    }
+
+    fn names(folder: &Path) -> Vec<String> {
+        let mut names: Vec<String> = fs::read_dir(folder)
+            .expect("folder")
+            .map(|entry| entry.expect("entry").file_name().to_string_lossy().into_owned())
+            .collect();
+        names.sort();
+        names
+    }
+
+    #[tokio::test]
+    async fn file_appears_only_when_closed_and_leaves_nothing_else() {
+        let root = tempfile::tempdir().expect("tempdir");
+        let path = root.path().join("a/b/c.avro");
+        let io = local_file_io();
+        let mut writer = io.new_output(location(&path)).expect("output").writer().await.expect("writer");
+        writer.write(Bytes::from_static(b"one")).await.expect("write");
+        assert!(!path.exists(), "visible before close");
+        writer.write(Bytes::from_static(b"two")).await.expect("write");
+        writer.close().await.expect("close");
+        assert!(writer.close().await.is_err(), "closed twice");
+        assert_eq!(names(path.parent().expect("parent")), ["c.avro"]);
+        let input = io.new_input(location(&path)).expect("input");
+        assert_eq!(input.read().await.expect("read"), "onetwo");
+        let reader = input.reader().await.expect("reader");
+        assert_eq!(reader.read(2..5).await.expect("range"), "etw");
+        assert_eq!(io.new_input(path.to_str().expect("utf-8")).expect("input").metadata().await.expect("size").size, 6);
+    }
+
+    #[tokio::test]
+    async fn writer_dropped_before_close_leaves_no_file() {
+        let root = tempfile::tempdir().expect("tempdir");
+        let path = root.path().join("half.avro");
+        let io = local_file_io();
+        let mut writer = io.new_output(location(&path)).expect("output").writer().await.expect("writer");
+        writer.write(Bytes::from_static(b"half")).await.expect("write");
+        drop(writer);
+        assert_eq!(names(root.path()), Vec::<String>::new());
+    }
+
+    #[tokio::test]
+    async fn error_names_the_path_the_cause_and_what_to_do() {
+        let root = tempfile::tempdir().expect("tempdir");
+        fs::write(root.path().join("file"), "x").expect("write");
+        let path = root.path().join("file/below.json");
+        let error = local_file_io()
+            .new_output(location(&path))
+            .expect("output")
+            .write(Bytes::new())
+            .await
+            .expect_err("a file is in the way");
+        let text = error.to_string();
+        assert!(text.contains("file") && text.contains("a file is in the way of a folder"), "{text}");
+    }
+
+    #[tokio::test]
+    async fn deleting_what_is_not_there_is_no_error() {
+        let root = tempfile::tempdir().expect("tempdir");
+        let io = local_file_io();
+        io.delete(location(&root.path().join("none"))).await.expect("delete");
+        io.delete_prefix(location(&root.path().join("none"))).await.expect("delete");
+        assert!(!io.exists(location(&root.path().join("none"))).await.expect("exists"));
+    }
+
+    #[test]
+    fn works_without_a_runtime() {
+        let root = tempfile::tempdir().expect("tempdir");
+        let path = location(&root.path().join("plain"));
+        let output = local_file_io().new_output(path).expect("output");
+        futures::executor::block_on(output.write(Bytes::from_static(b"x"))).expect("write");
+        assert_eq!(names(root.path()), ["plain"]);
+    }
+}

@@ -7,11 +7,19 @@ use iceberg::io::FileIO;
 use iceberg::spec::{Schema, SortOrder, TableMetadata, UnboundPartitionSpec};
 use iceberg::{TableIdent, TableRequirement, TableUpdate};
 
-use crate::config::Config;
+use crate::config::{CatalogType, Config};
 use crate::error::{Error, Result};
 
+mod cause;
 mod local_storage;
+mod location;
+mod spec;
 mod sqlite;
+
+pub use local_storage::{LocalStorage, LocalStorageFactory, local_file_io};
+pub use spec::table_spec;
+
+pub(crate) use cause::IcebergCause;
 
 /// A table as the catalog gave it.
 #[derive(Debug, Clone)]
@@ -77,7 +85,10 @@ pub trait Catalog: Send + Sync + std::fmt::Debug {
 /// Opens the catalog that the configuration names.
 ///
 /// # Errors
-/// `Config` when it cannot work as configured (a warehouse that cannot be written).
-pub async fn open(_config: &Config) -> Result<Arc<dyn Catalog>> {
-    todo!()
+/// `Config` when it cannot work as configured, such as a warehouse that cannot be written; the
+/// message names the key and what to do.
+pub async fn open(config: &Config) -> Result<Arc<dyn Catalog>> {
+    match config.catalog.r#type {
+        CatalogType::Sql => Ok(Arc::new(sqlite::SqliteCatalog::open(&config.catalog).await?)),
+    }
 }

@@ -1,21 +1,47 @@
 //! Data files to snapshots: one committer per table that folds whatever has finished into the next one.
+//!
+//! The protocol (`docs/decisions/0002-iceberg-rust-and-own-commit.md`): every snapshot's summary says
+//! which requests it holds; before an attempt, and after every one that did not surely succeed, the
+//! table's recent ancestry is searched for ours; a request that is found is done. So a request is in
+//! the table once, however often it is sent and however an attempt ended.
 
-use std::sync::Arc;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Instant;
 
 use iceberg::TableIdent;
-use iceberg::spec::DataFile;
+use iceberg::spec::{DataFile, Schema};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 
+use self::ids::IdSet;
+use self::queue::Queued;
+use self::worker::Worker;
 use crate::catalog::{Catalog, LoadedTable, TableSpec};
 use crate::config::CommitConfig;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::request::{IdRange, RequestId};
+
+mod evolve;
+mod ids;
+mod merge;
+mod producer;
+mod protocol;
+mod queue;
+mod summary;
+mod worker;
+
+pub use ids::COMMIT_IDS;
 
 /// Files to add, and the requests whose rows they hold.
 #[derive(Debug, Clone)]
 pub struct Append {
     /// The files of one or more [`crate::write::Written`].
     pub files: Vec<DataFile>,
+    /// The partition spec that the files were written with: the default one of the metadata that
+    /// [`crate::write::write`] was given. A `DataFile` does not tell.
+    pub partition_spec_id: i32,
     /// The requests, folded.
     pub ids: Vec<IdRange>,
 }
@@ -27,47 +53,152 @@ pub struct Committed {
     pub snapshot_id: i64,
     /// How many attempts the catalog saw for it.
     pub attempts: u32,
-    /// How many appends went into the same snapshot, this one included.
+    /// How many appends went into the same snapshot, this one included; 0 when it was there already.
     pub folded: u32,
     /// Whether the ids were found in the table already, so that nothing was added.
     pub already_there: bool,
 }
 
-/// The one committer of a table in this process.
-#[derive(Debug)]
-pub struct Committer {}
+/// The one committer of a table in this process. Its work is done by a task of the runtime that it
+/// was opened in; dropping it lets the task finish what is queued, [`Committer::close`] waits for that.
+pub struct Committer {
+    shared: Arc<Shared>,
+    /// None once closed. As many appends are queued as callers wait for.
+    queue: Mutex<Option<mpsc::UnboundedSender<Queued>>>,
+    closing: CancellationToken,
+    task: tokio::sync::Mutex<Option<JoinHandle<()>>>,
+}
 
 impl Committer {
-    /// Opens the table (made if missing and `spec` is given).
+    /// Opens the table, made if missing and `spec` is given. With `evolve`, columns of that schema
+    /// that the table lacks are added first, as optional ones.
     ///
     /// # Errors
-    /// As [`Catalog::ensure`].
+    /// As [`Catalog::ensure`]; `TableMismatch` when a column of `evolve` clashes with the table's.
     pub async fn open(
-        _catalog: Arc<dyn Catalog>,
-        _ident: TableIdent,
-        _spec: Option<TableSpec>,
-        _config: CommitConfig,
+        catalog: Arc<dyn Catalog>,
+        ident: TableIdent,
+        spec: Option<TableSpec>,
+        evolve: Option<&Schema>,
+        config: CommitConfig,
     ) -> Result<Self> {
-        todo!()
+        let mut table = catalog.ensure(&ident, spec.clone()).await?;
+        if let Some(schema) = evolve {
+            table = evolve::add_missing_columns(catalog.as_ref(), table, schema, &config).await?;
+        }
+        let shared = Arc::new(Shared::new(table));
+        let closing = CancellationToken::new();
+        let (sender, receiver) = mpsc::unbounded_channel();
+        let worker = Worker::new(catalog, spec, config, Arc::clone(&shared), receiver, closing.clone());
+        let task = tokio::spawn(worker.run());
+        Ok(Self {
+            shared,
+            queue: Mutex::new(Some(sender)),
+            closing,
+            task: tokio::sync::Mutex::new(Some(task)),
+        })
     }
 
     /// The table as last seen.
+    #[must_use]
     pub fn table(&self) -> Arc<LoadedTable> {
-        todo!()
+        Arc::clone(&self.shared.view().table)
     }
 
     /// Which of these requests the table's recent ancestry holds already, as last seen.
-    pub fn already_committed(&self, _ids: &[RequestId]) -> Vec<bool> {
-        todo!()
+    #[must_use]
+    pub fn already_committed(&self, ids: &[RequestId]) -> Vec<bool> {
+        let view = self.shared.view();
+        ids.iter().map(|id| view.ids.contains(id)).collect()
     }
 
     /// Adds files. Appends that arrive while a commit is in flight go out together in the next one.
-    /// Dropping the future does not stop a commit that was begun.
+    /// Dropping the future does not stop a commit that was begun; one that was not is withdrawn.
+    /// Once begun, the answer comes when the outcome is known or no more attempts fit before
+    /// `deadline`, which may be a little after it.
+    ///
+    /// The data files are the caller's: the committer never deletes them. They may be deleted after a
+    /// `Catalog` error, which is only given when a fresh look at the table showed that it holds none
+    /// of them and never will; after any other error an earlier attempt may hold them.
     ///
     /// # Errors
-    /// `Catalog` (refused for good, files may be deleted), `CommitUnknown` (retry; files stay),
-    /// `Cancelled` when `deadline` passed before the commit was begun.
-    pub async fn append(&self, _append: Append, _deadline: Instant) -> Result<Committed> {
-        todo!()
+    /// `Catalog` (refused for good), `CommitUnknown` (it may be in the table: send it again, and it
+    /// is found), `Storage` (a metadata file could not be written), `Cancelled` when `deadline` passed
+    /// before the commit was begun, `Shutdown` after [`Committer::close`].
+    pub async fn append(&self, append: Append, deadline: Instant) -> Result<Committed> {
+        let table = self.table();
+        let stopped = |kind, message: &str| Err(Error::new(kind, message).with("table", table.ident.to_string()));
+        let (queued, waiting) = Queued::new(append, table.metadata.uuid(), deadline);
+        let sender = self.queue.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let Some(sender) = sender else {
+            return stopped(ErrorKind::Shutdown, "the committer is closed");
+        };
+        if sender.send(queued).is_err() {
+            return stopped(ErrorKind::Internal, "the committer's task has ended");
+        }
+        // Held no longer than needed: the task ends when the last sender is gone.
+        drop(sender);
+        waiting.answer().await
+    }
+
+    /// Refuses new appends, commits what is queued without further waiting, and stops the task.
+    pub async fn close(&self) {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.closing.cancel();
+        // Held while waiting, so that a second caller waits too.
+        let mut task = self.task.lock().await;
+        if let Some(task) = task.take()
+            && let Err(cause) = task.await
+        {
+            tracing::error!(%cause, "a table's committer ended badly");
+        }
+    }
+}
+
+impl fmt::Debug for Committer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Committer").field("table", &self.table().ident).finish_non_exhaustive()
+    }
+}
+
+/// Files of one partition spec.
+#[derive(Debug, Clone)]
+struct Files {
+    partition_spec_id: i32,
+    files: Vec<DataFile>,
+}
+
+/// What the committer's task and its callers share.
+#[derive(Debug)]
+struct Shared {
+    view: RwLock<Arc<View>>,
+}
+
+/// The table as last seen, and the requests in its recent ancestry.
+#[derive(Debug)]
+struct View {
+    table: Arc<LoadedTable>,
+    ids: IdSet,
+}
+
+impl Shared {
+    fn new(table: LoadedTable) -> Self {
+        Self { view: RwLock::new(Arc::new(View::new(table))) }
+    }
+
+    fn view(&self) -> Arc<View> {
+        Arc::clone(&self.view.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn set(&self, table: LoadedTable) {
+        let view = Arc::new(View::new(table));
+        *self.view.write().unwrap_or_else(PoisonError::into_inner) = view;
+    }
+}
+
+impl View {
+    fn new(table: LoadedTable) -> Self {
+        let ids = IdSet::of_table(&table.metadata);
+        Self { table: Arc::new(table), ids }
     }
 }

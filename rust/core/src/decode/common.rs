@@ -1,15 +1,40 @@
 //! `common/v1/common.proto` and `resource/v1/resource.proto`.
 
-use super::wire::Repeated;
+use std::borrow::Cow;
+
+use super::error::DecodeError;
+use super::repeated::{Occurrences, Repeated};
+use super::wire::{Message, Reader};
 
 /// The bytes of a protobuf `string`, which may be invalid UTF-8.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Text<'a>(pub &'a [u8]);
 
+impl<'a> Text<'a> {
+    /// Whether there are no bytes: for protobuf the same as an absent field.
+    #[inline]
+    #[must_use]
+    pub fn is_empty(self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The text with U+FFFD in place of invalid UTF-8 (as [`String::from_utf8_lossy`] does it), and
+    /// whether there was any.
+    #[inline]
+    #[must_use]
+    pub fn to_str_lossy(self) -> (Cow<'a, str>, bool) {
+        match std::str::from_utf8(self.0) {
+            Ok(text) => (Cow::Borrowed(text), false),
+            Err(_) => (String::from_utf8_lossy(self.0), true),
+        }
+    }
+}
+
 /// `AnyValue`. Lists inside stay unread, so nesting costs nothing here; whoever walks them counts levels.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub enum AnyValue<'a> {
     /// No field of the oneof is set.
+    #[default]
     Empty,
     /// Field 1.
     String(Text<'a>),
@@ -27,22 +52,59 @@ pub enum AnyValue<'a> {
     Bytes(&'a [u8]),
 }
 
+impl<'a> Message<'a> for AnyValue<'a> {
+    #[inline]
+    fn parse(bytes: &'a [u8]) -> Result<Self, DecodeError> {
+        let mut value = AnyValue::Empty;
+        let mut reader = Reader::new(bytes);
+        while let Some(tag) = reader.tag()? {
+            match tag.number {
+                1 => value = AnyValue::String(Text(reader.bytes(tag, "string_value")?)),
+                2 => value = AnyValue::Bool(reader.boolean(tag, "bool_value")?),
+                3 => value = AnyValue::Int(reader.int64(tag, "int_value")?),
+                4 => value = AnyValue::Double(reader.double(tag, "double_value")?),
+                5 => value = AnyValue::Array(reader.message(tag, "array_value")?),
+                6 => value = AnyValue::KeyValueList(reader.message(tag, "kvlist_value")?),
+                7 => value = AnyValue::Bytes(reader.bytes(tag, "bytes_value")?),
+                _ => reader.skip(tag)?,
+            }
+        }
+        Ok(value)
+    }
+}
+
 /// `ArrayValue`.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct ArrayValue<'a> {
     /// Field 1.
     pub values: Repeated<'a, AnyValue<'a>>,
 }
 
+impl<'a> Message<'a> for ArrayValue<'a> {
+    fn parse(bytes: &'a [u8]) -> Result<Self, DecodeError> {
+        Ok(Self {
+            values: Occurrences::only(bytes, 1, "values")?,
+        })
+    }
+}
+
 /// `KeyValueList`.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct KeyValueList<'a> {
     /// Field 1.
     pub values: Repeated<'a, KeyValue<'a>>,
 }
 
+impl<'a> Message<'a> for KeyValueList<'a> {
+    fn parse(bytes: &'a [u8]) -> Result<Self, DecodeError> {
+        Ok(Self {
+            values: Occurrences::only(bytes, 1, "values")?,
+        })
+    }
+}
+
 /// `KeyValue`.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct KeyValue<'a> {
     /// Field 1.
     pub key: Text<'a>,
@@ -50,8 +112,24 @@ pub struct KeyValue<'a> {
     pub value: AnyValue<'a>,
 }
 
+impl<'a> Message<'a> for KeyValue<'a> {
+    #[inline]
+    fn parse(bytes: &'a [u8]) -> Result<Self, DecodeError> {
+        let mut view = Self::default();
+        let mut reader = Reader::new(bytes);
+        while let Some(tag) = reader.tag()? {
+            match tag.number {
+                1 => view.key = Text(reader.bytes(tag, "key")?),
+                2 => view.value = reader.message(tag, "value")?,
+                _ => reader.skip(tag)?,
+            }
+        }
+        Ok(view)
+    }
+}
+
 /// `Resource`.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Resource<'a> {
     /// Field 1.
     pub attributes: Repeated<'a, KeyValue<'a>>,
@@ -59,8 +137,28 @@ pub struct Resource<'a> {
     pub dropped_attributes_count: u32,
 }
 
+impl<'a> Message<'a> for Resource<'a> {
+    fn parse(bytes: &'a [u8]) -> Result<Self, DecodeError> {
+        let mut view = Self::default();
+        let mut attributes = Occurrences::of(1, "attributes");
+        let mut reader = Reader::new(bytes);
+        while let Some(tag) = reader.tag()? {
+            match tag.number {
+                1 => attributes.note(&mut reader, tag)?,
+                2 => {
+                    view.dropped_attributes_count =
+                        reader.uint32(tag, "dropped_attributes_count")?;
+                }
+                _ => reader.skip(tag)?,
+            }
+        }
+        view.attributes = attributes.messages(bytes);
+        Ok(view)
+    }
+}
+
 /// `InstrumentationScope`.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Scope<'a> {
     /// Field 1.
     pub name: Text<'a>,
@@ -70,4 +168,26 @@ pub struct Scope<'a> {
     pub attributes: Repeated<'a, KeyValue<'a>>,
     /// Field 4.
     pub dropped_attributes_count: u32,
+}
+
+impl<'a> Message<'a> for Scope<'a> {
+    fn parse(bytes: &'a [u8]) -> Result<Self, DecodeError> {
+        let mut view = Self::default();
+        let mut attributes = Occurrences::of(3, "attributes");
+        let mut reader = Reader::new(bytes);
+        while let Some(tag) = reader.tag()? {
+            match tag.number {
+                1 => view.name = Text(reader.bytes(tag, "name")?),
+                2 => view.version = Text(reader.bytes(tag, "version")?),
+                3 => attributes.note(&mut reader, tag)?,
+                4 => {
+                    view.dropped_attributes_count =
+                        reader.uint32(tag, "dropped_attributes_count")?;
+                }
+                _ => reader.skip(tag)?,
+            }
+        }
+        view.attributes = attributes.messages(bytes);
+        Ok(view)
+    }
 }

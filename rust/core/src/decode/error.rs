@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::error::{Error, ErrorKind};
+
 /// What is wrong with the wire format at one place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WireError {
@@ -24,6 +26,23 @@ pub enum WireError {
     },
 }
 
+impl fmt::Display for WireError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            WireError::Truncated => f.write_str("the bytes end inside a field"),
+            WireError::VarintTooLong => f.write_str("varint of more than 64 bits"),
+            WireError::FieldNumber => f.write_str("field number out of range (1 to 536870911)"),
+            WireError::Group => f.write_str("group tag, which OTLP never uses"),
+            WireError::UnknownWireType(found) => write!(f, "wire type {found} does not exist"),
+            WireError::WrongWireType { found, expected } => {
+                write!(f, "wire type {found} where {expected} is expected")
+            }
+        }
+    }
+}
+
+impl std::error::Error for WireError {}
+
 /// A malformed request: what is wrong and the path of the field, such as
 /// `resource_logs[3].scope_logs[0].log_records[17].body`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +56,7 @@ pub struct DecodeError {
 impl DecodeError {
     /// An error at a place still to be named.
     #[must_use]
+    #[cold]
     pub fn new(wire: WireError) -> Self {
         Self {
             wire,
@@ -46,6 +66,7 @@ impl DecodeError {
 
     /// Names the field that holds what was named so far.
     #[must_use]
+    #[cold]
     pub fn in_field(mut self, name: &'static str) -> Self {
         self.segments.push((name, None));
         self
@@ -53,6 +74,7 @@ impl DecodeError {
 
     /// Names the element of a repeated field that holds what was named so far.
     #[must_use]
+    #[cold]
     pub fn in_element(mut self, name: &'static str, index: usize) -> Self {
         self.segments.push((name, Some(index)));
         self
@@ -68,9 +90,39 @@ impl DecodeError {
             }
             path.push_str(name);
             if let Some(index) = index {
-                path.push_str(&format!("[{index}]"));
+                path.push('[');
+                path.push_str(&index.to_string());
+                path.push(']');
             }
         }
         path
+    }
+}
+
+/// One line: `malformed OTLP at <path>: <what is wrong>`.
+impl fmt::Display for DecodeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("malformed OTLP")?;
+        if !self.segments.is_empty() {
+            write!(f, " at {}", self.path())?;
+        }
+        write!(f, ": {}", self.wire)
+    }
+}
+
+impl std::error::Error for DecodeError {}
+
+impl From<WireError> for DecodeError {
+    #[cold]
+    fn from(wire: WireError) -> Self {
+        Self::new(wire)
+    }
+}
+
+/// Permanent: the same bytes fail again. The message says all, so no source is attached.
+impl From<DecodeError> for Error {
+    #[cold]
+    fn from(error: DecodeError) -> Self {
+        Error::new(ErrorKind::Decode, error.to_string())
     }
 }

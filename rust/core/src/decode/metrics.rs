@@ -1,17 +1,30 @@
 //! `metrics/v1/metrics.proto` and `collector/metrics/v1/metrics_service.proto`.
 
 use super::common::{KeyValue, Resource, Scope, Text};
-use super::wire::{PackedOrNot, Repeated};
+use super::error::DecodeError;
+use super::points::{
+    ExponentialHistogramDataPoint, HistogramDataPoint, NumberDataPoint, SummaryDataPoint,
+};
+use super::repeated::{Occurrences, Repeated};
+use super::wire::{Message, Reader};
 
 /// `ExportMetricsServiceRequest`, equal on the wire to `MetricsData`.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct MetricsRequest<'a> {
     /// Field 1.
     pub resource_metrics: Repeated<'a, ResourceMetrics<'a>>,
 }
 
+impl<'a> Message<'a> for MetricsRequest<'a> {
+    fn parse(bytes: &'a [u8]) -> Result<Self, DecodeError> {
+        Ok(Self {
+            resource_metrics: Occurrences::only(bytes, 1, "resource_metrics")?,
+        })
+    }
+}
+
 /// `ResourceMetrics`.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct ResourceMetrics<'a> {
     /// Field 1.
     pub resource: Option<Resource<'a>>,
@@ -21,8 +34,26 @@ pub struct ResourceMetrics<'a> {
     pub schema_url: Text<'a>,
 }
 
+impl<'a> Message<'a> for ResourceMetrics<'a> {
+    fn parse(bytes: &'a [u8]) -> Result<Self, DecodeError> {
+        let mut view = Self::default();
+        let mut scope_metrics = Occurrences::of(2, "scope_metrics");
+        let mut reader = Reader::new(bytes);
+        while let Some(tag) = reader.tag()? {
+            match tag.number {
+                1 => view.resource = Some(reader.message(tag, "resource")?),
+                2 => scope_metrics.note(&mut reader, tag)?,
+                3 => view.schema_url = Text(reader.bytes(tag, "schema_url")?),
+                _ => reader.skip(tag)?,
+            }
+        }
+        view.scope_metrics = scope_metrics.messages(bytes);
+        Ok(view)
+    }
+}
+
 /// `ScopeMetrics`.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct ScopeMetrics<'a> {
     /// Field 1.
     pub scope: Option<Scope<'a>>,
@@ -32,8 +63,26 @@ pub struct ScopeMetrics<'a> {
     pub schema_url: Text<'a>,
 }
 
+impl<'a> Message<'a> for ScopeMetrics<'a> {
+    fn parse(bytes: &'a [u8]) -> Result<Self, DecodeError> {
+        let mut view = Self::default();
+        let mut metrics = Occurrences::of(2, "metrics");
+        let mut reader = Reader::new(bytes);
+        while let Some(tag) = reader.tag()? {
+            match tag.number {
+                1 => view.scope = Some(reader.message(tag, "scope")?),
+                2 => metrics.note(&mut reader, tag)?,
+                3 => view.schema_url = Text(reader.bytes(tag, "schema_url")?),
+                _ => reader.skip(tag)?,
+            }
+        }
+        view.metrics = metrics.messages(bytes);
+        Ok(view)
+    }
+}
+
 /// `Metric`.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Metric<'a> {
     /// Field 1.
     pub name: Text<'a>,
@@ -47,10 +96,70 @@ pub struct Metric<'a> {
     pub metadata: Repeated<'a, KeyValue<'a>>,
 }
 
+impl<'a> Message<'a> for Metric<'a> {
+    fn parse(bytes: &'a [u8]) -> Result<Self, DecodeError> {
+        let mut view = Self::default();
+        let mut metadata = Occurrences::of(12, "metadata");
+        let mut reader = Reader::new(bytes);
+        while let Some(tag) = reader.tag()? {
+            match tag.number {
+                1 => view.name = Text(reader.bytes(tag, "name")?),
+                2 => view.description = Text(reader.bytes(tag, "description")?),
+                3 => view.unit = Text(reader.bytes(tag, "unit")?),
+                5 => {
+                    let Points { data_points } = reader.message(tag, "gauge")?;
+                    view.data = MetricData::Gauge { data_points };
+                }
+                7 => {
+                    let Sum {
+                        data_points,
+                        aggregation_temporality,
+                        is_monotonic,
+                    } = reader.message(tag, "sum")?;
+                    view.data = MetricData::Sum {
+                        data_points,
+                        aggregation_temporality,
+                        is_monotonic,
+                    };
+                }
+                9 => {
+                    let AggregatedPoints {
+                        data_points,
+                        aggregation_temporality,
+                    } = reader.message(tag, "histogram")?;
+                    view.data = MetricData::Histogram {
+                        data_points,
+                        aggregation_temporality,
+                    };
+                }
+                10 => {
+                    let AggregatedPoints {
+                        data_points,
+                        aggregation_temporality,
+                    } = reader.message(tag, "exponential_histogram")?;
+                    view.data = MetricData::ExponentialHistogram {
+                        data_points,
+                        aggregation_temporality,
+                    };
+                }
+                11 => {
+                    let Points { data_points } = reader.message(tag, "summary")?;
+                    view.data = MetricData::Summary { data_points };
+                }
+                12 => metadata.note(&mut reader, tag)?,
+                _ => reader.skip(tag)?,
+            }
+        }
+        view.metadata = metadata.messages(bytes);
+        Ok(view)
+    }
+}
+
 /// `Metric.data`. `aggregation_temporality` and `is_monotonic` are those of the kind's own message.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub enum MetricData<'a> {
     /// No kind is set.
+    #[default]
     Missing,
     /// Field 5, `Gauge`.
     Gauge {
@@ -87,140 +196,79 @@ pub enum MetricData<'a> {
     },
 }
 
-/// The oneof `value` of `NumberDataPoint` and `Exemplar`.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum NumberValue {
-    /// `as_double`.
-    Double(f64),
-    /// `as_int`, sfixed64.
-    Int(i64),
-}
-
-/// `NumberDataPoint`.
-#[derive(Debug, Clone, Copy)]
-pub struct NumberDataPoint<'a> {
-    /// Field 7.
-    pub attributes: Repeated<'a, KeyValue<'a>>,
-    /// Field 2, fixed64.
-    pub start_time_unix_nano: u64,
-    /// Field 3, fixed64.
-    pub time_unix_nano: u64,
-    /// Field 4 or 6; the last one set wins.
-    pub value: Option<NumberValue>,
-    /// Field 5.
-    pub exemplars: Repeated<'a, Exemplar<'a>>,
-    /// Field 8.
-    pub flags: u32,
-}
-
-/// `HistogramDataPoint`.
-#[derive(Debug, Clone, Copy)]
-pub struct HistogramDataPoint<'a> {
-    /// Field 9.
-    pub attributes: Repeated<'a, KeyValue<'a>>,
-    /// Field 2, fixed64.
-    pub start_time_unix_nano: u64,
-    /// Field 3, fixed64.
-    pub time_unix_nano: u64,
-    /// Field 4, fixed64.
-    pub count: u64,
-    /// Field 5.
-    pub sum: Option<f64>,
-    /// Field 6, fixed64.
-    pub bucket_counts: PackedOrNot<'a, u64>,
-    /// Field 7, double.
-    pub explicit_bounds: PackedOrNot<'a, f64>,
-    /// Field 8.
-    pub exemplars: Repeated<'a, Exemplar<'a>>,
-    /// Field 10.
-    pub flags: u32,
-    /// Field 11.
-    pub min: Option<f64>,
-    /// Field 12.
-    pub max: Option<f64>,
-}
-
-/// `ExponentialHistogramDataPoint`.
-#[derive(Debug, Clone, Copy)]
-pub struct ExponentialHistogramDataPoint<'a> {
+/// `Gauge` and `Summary`.
+struct Points<'a, P> {
     /// Field 1.
-    pub attributes: Repeated<'a, KeyValue<'a>>,
-    /// Field 2, fixed64.
-    pub start_time_unix_nano: u64,
-    /// Field 3, fixed64.
-    pub time_unix_nano: u64,
-    /// Field 4, fixed64.
-    pub count: u64,
-    /// Field 5.
-    pub sum: Option<f64>,
-    /// Field 6, sint32.
-    pub scale: i32,
-    /// Field 7, fixed64.
-    pub zero_count: u64,
-    /// Field 8.
-    pub positive: Option<Buckets<'a>>,
-    /// Field 9.
-    pub negative: Option<Buckets<'a>>,
-    /// Field 10.
-    pub flags: u32,
-    /// Field 11.
-    pub exemplars: Repeated<'a, Exemplar<'a>>,
-    /// Field 12.
-    pub min: Option<f64>,
-    /// Field 13.
-    pub max: Option<f64>,
-    /// Field 14.
-    pub zero_threshold: f64,
+    data_points: Repeated<'a, P>,
 }
 
-/// `ExponentialHistogramDataPoint.Buckets`.
-#[derive(Debug, Clone, Copy)]
-pub struct Buckets<'a> {
-    /// Field 1, sint32.
-    pub offset: i32,
-    /// Field 2, uint64.
-    pub bucket_counts: PackedOrNot<'a, u64>,
+impl<'a, P> Message<'a> for Points<'a, P> {
+    fn parse(bytes: &'a [u8]) -> Result<Self, DecodeError> {
+        Ok(Self {
+            data_points: Occurrences::only(bytes, 1, "data_points")?,
+        })
+    }
 }
 
-/// `SummaryDataPoint`.
-#[derive(Debug, Clone, Copy)]
-pub struct SummaryDataPoint<'a> {
-    /// Field 7.
-    pub attributes: Repeated<'a, KeyValue<'a>>,
-    /// Field 2, fixed64.
-    pub start_time_unix_nano: u64,
-    /// Field 3, fixed64.
-    pub time_unix_nano: u64,
-    /// Field 4, fixed64.
-    pub count: u64,
-    /// Field 5.
-    pub sum: f64,
-    /// Field 6.
-    pub quantile_values: Repeated<'a, ValueAtQuantile>,
-    /// Field 8.
-    pub flags: u32,
-}
-
-/// `SummaryDataPoint.ValueAtQuantile`.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct ValueAtQuantile {
+/// `Histogram` and `ExponentialHistogram`.
+struct AggregatedPoints<'a, P> {
     /// Field 1.
-    pub quantile: f64,
-    /// Field 2.
-    pub value: f64,
+    data_points: Repeated<'a, P>,
+    /// Field 2, enum.
+    aggregation_temporality: i32,
 }
 
-/// `Exemplar`.
-#[derive(Debug, Clone, Copy)]
-pub struct Exemplar<'a> {
-    /// Field 7.
-    pub filtered_attributes: Repeated<'a, KeyValue<'a>>,
-    /// Field 2, fixed64.
-    pub time_unix_nano: u64,
-    /// Field 3 or 6; the last one set wins.
-    pub value: Option<NumberValue>,
-    /// Field 4; as sent, of any length.
-    pub span_id: &'a [u8],
-    /// Field 5; as sent, of any length.
-    pub trace_id: &'a [u8],
+impl<'a, P> Message<'a> for AggregatedPoints<'a, P> {
+    fn parse(bytes: &'a [u8]) -> Result<Self, DecodeError> {
+        let mut data_points = Occurrences::of(1, "data_points");
+        let mut aggregation_temporality = 0;
+        let mut reader = Reader::new(bytes);
+        while let Some(tag) = reader.tag()? {
+            match tag.number {
+                1 => data_points.note(&mut reader, tag)?,
+                2 => {
+                    aggregation_temporality = reader.enumeration(tag, "aggregation_temporality")?;
+                }
+                _ => reader.skip(tag)?,
+            }
+        }
+        Ok(Self {
+            data_points: data_points.messages(bytes),
+            aggregation_temporality,
+        })
+    }
+}
+
+/// `Sum`.
+struct Sum<'a> {
+    /// Field 1.
+    data_points: Repeated<'a, NumberDataPoint<'a>>,
+    /// Field 2, enum.
+    aggregation_temporality: i32,
+    /// Field 3.
+    is_monotonic: bool,
+}
+
+impl<'a> Message<'a> for Sum<'a> {
+    fn parse(bytes: &'a [u8]) -> Result<Self, DecodeError> {
+        let mut data_points = Occurrences::of(1, "data_points");
+        let mut aggregation_temporality = 0;
+        let mut is_monotonic = false;
+        let mut reader = Reader::new(bytes);
+        while let Some(tag) = reader.tag()? {
+            match tag.number {
+                1 => data_points.note(&mut reader, tag)?,
+                2 => {
+                    aggregation_temporality = reader.enumeration(tag, "aggregation_temporality")?;
+                }
+                3 => is_monotonic = reader.boolean(tag, "is_monotonic")?,
+                _ => reader.skip(tag)?,
+            }
+        }
+        Ok(Self {
+            data_points: data_points.messages(bytes),
+            aggregation_temporality,
+            is_monotonic,
+        })
+    }
 }

@@ -1,8 +1,8 @@
 //! Our own reader of the OTLP protobuf wire format over borrowed bytes.
 //!
 //! Views are small `Copy` structs that point into the request. Scalars are read when a view is made
-//! (one pass over the message's own fields); messages inside it stay unread until they are
-//! asked for, through [`Repeated`] or a `parse`. Reading is total: any input gives a view or a
+//! (one pass over the message's own fields, singular messages included); repeated messages stay
+//! unread until they are iterated, through [`Repeated`]. Reading is total: any input gives a view or a
 //! [`DecodeError`] with its path, never a panic, and never recursion or allocation that the input sets.
 //!
 //! Source: <https://github.com/open-telemetry/opentelemetry-proto>, wire format:
@@ -12,16 +12,19 @@ mod common;
 mod error;
 mod logs;
 mod metrics;
+mod points;
+mod repeated;
 mod traces;
 mod wire;
 
 pub use common::{AnyValue, ArrayValue, KeyValue, KeyValueList, Resource, Scope, Text};
 pub use error::{DecodeError, WireError};
 pub use logs::{LogRecord, LogsRequest, ResourceLogs, ScopeLogs};
-pub use metrics::{
-    Buckets, Exemplar, ExponentialHistogramDataPoint, HistogramDataPoint, Metric, MetricData,
-    MetricsRequest, NumberDataPoint, NumberValue, ResourceMetrics, ScopeMetrics, SummaryDataPoint,
-    ValueAtQuantile,
+pub use metrics::{Metric, MetricData, MetricsRequest, ResourceMetrics, ScopeMetrics};
+pub use points::{
+    Buckets, Exemplar, ExponentialHistogramDataPoint, HistogramDataPoint, NumberDataPoint,
+    NumberValue, SummaryDataPoint, ValueAtQuantile,
 };
+pub use repeated::{Elements, PackedOrNot, Repeated, Scalar, Scalars};
 pub use traces::{Event, Link, ResourceSpans, ScopeSpans, Span, Status, TracesRequest};
-pub use wire::{Message, PackedOrNot, Repeated};
+pub use wire::Message;

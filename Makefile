@@ -1,0 +1,84 @@
+# The commands of this project; `make` prints them. Everything is built with pinned versions (Cargo.lock,
+# go.sum, tests/requirements.txt). Builds are cached outside the clone, so a second clone is quick.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+O2I_CACHE ?= $(HOME)/.cache/otlp2iceberg
+export O2I_CACHE
+export CARGO_TARGET_DIR ?= $(O2I_CACHE)/target
+export CARGO_TERM_PROGRESS_WHEN ?= never
+
+BUILDER_VERSION := v0.161.0
+GO_TARGET := $(shell go env GOOS 2>/dev/null)_$(shell go env GOARCH 2>/dev/null)
+COLLECTOR := dist/otelcol-iceberg
+
+step = @printf '\n==> %s\n' $(1)
+
+.PHONY: help
+help: ## print this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | awk -F'\t' '{printf "  make %-14s %s\n", $$1, $$2}'
+
+.PHONY: tools
+tools:
+	@scripts/check-tools.sh
+
+.PHONY: demo
+demo: collector ## the main job, end to end: collector, real OTLP of every kind, tables read by DuckDB
+	$(call step,"demo: send OTLP of every kind and read the tables back")
+	@tests/demo.sh --collector $(COLLECTOR)
+
+.PHONY: run
+run: collector ## run the collector in the foreground on 127.0.0.1:4317 (gRPC) and :4318 (HTTP), tables in ./warehouse
+	@$(COLLECTOR) --config examples/collector/local.yaml
+
+.PHONY: collector
+collector: tools lib ## build dist/otelcol-iceberg
+	$(call step,"collector: build $(COLLECTOR) with the OpenTelemetry Collector builder $(BUILDER_VERSION)")
+	@CGO_ENABLED=1 go run go.opentelemetry.io/collector/cmd/builder@$(BUILDER_VERSION) --config builder-config.yaml
+	@test -x $(COLLECTOR)
+
+.PHONY: lib
+lib: tools ## build the Rust library for the collector (static, release)
+	$(call step,"library: build the Rust library (release; 5 to 10 minutes from nothing on 2 cores)")
+	@cargo build --locked --release --package otlp2iceberg-ffi
+	@collector-exporter/internal/native/install-library.sh "$(CARGO_TARGET_DIR)/release/libotlp2iceberg_ffi.a" $(GO_TARGET)
+
+.PHONY: lib-shared
+lib-shared: tools ## build the same library as a shared one, for other hosts: dist/libotlp2iceberg_ffi.so
+	@cargo rustc --locked --release --package otlp2iceberg-ffi --crate-type cdylib
+	@mkdir -p dist && cp "$(CARGO_TARGET_DIR)/release/libotlp2iceberg_ffi.so" dist/
+
+.PHONY: test
+test: tools ## every test: Rust, C boundary, Go, whole system
+	@scripts/test.sh
+
+.PHONY: test-rust test-ffi test-go test-system
+test-rust: ## tests of the Rust library
+	@scripts/test.sh rust
+test-ffi: ## tests of the C boundary: as C would call it, C program under AddressSanitizer, Miri
+	@scripts/test.sh ffi
+test-go: lib ## tests of the Go exporter, with the race detector
+	@scripts/test.sh go
+test-system: collector ## tests of the built collector with other people's readers
+	@scripts/test.sh system
+
+.PHONY: lint
+lint: tools ## formatting, clippy, go vet
+	@cargo fmt --all --check
+	@cargo clippy --locked --workspace --all-targets -- -D warnings
+	@cd collector-exporter && test -z "$$(gofmt -l .)" && go vet ./...
+
+.PHONY: fmt
+fmt: ## format Rust and Go
+	@cargo fmt --all
+	@gofmt -w collector-exporter
+
+.PHONY: bench
+bench: tools ## first benchmarks; writes bench/RESULTS.md
+	@bench/run.sh
+
+.PHONY: clean
+clean: ## remove what was built in the clone (the cache outside it stays; its place is $O2I_CACHE)
+	@rm -rf dist warehouse collector-exporter/internal/native/lib collector-exporter/internal/native/stamp_*.go

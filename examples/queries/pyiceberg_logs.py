@@ -1,0 +1,25 @@
+"""Logs of one service with errors, by pyiceberg: `python pyiceberg_logs.py <warehouse> <service>`.
+
+The filter is applied to partitions and file statistics first, so that only files that can match are read.
+"""
+
+import sys
+from pathlib import Path
+
+from pyiceberg.catalog.sql import SqlCatalog
+
+
+def main(warehouse: Path, service: str) -> None:
+    """Prints one line for each record."""
+    catalog = SqlCatalog("default", uri=f"sqlite:///{warehouse}/catalog.db", warehouse=f"file://{warehouse}")
+    logs = catalog.load_table("otel.logs").scan(
+        row_filter=f"ServiceName = '{service}' AND SeverityNumber >= 17",
+        selected_fields=("Timestamp", "Body", "TraceId"),
+    )
+    # Also: .to_pandas(), .to_polars(), .to_duckdb("logs")
+    for row in logs.to_arrow().sort_by("Timestamp").to_pylist():
+        print(row["Timestamp"], row["TraceId"], row["Body"])
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]).resolve(), sys.argv[2])

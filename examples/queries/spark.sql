@@ -1,0 +1,35 @@
+-- Spark SQL 3.5 with Iceberg's runtime, on the SQLite catalog of a local warehouse:
+--
+--   spark-sql --packages org.apache.iceberg:iceberg-spark-runtime-3.5_2.12:1.10.1,org.xerial:sqlite-jdbc:3.50.3.0 \
+--     --conf spark.sql.extensions=org.apache.iceberg.spark.extensions.IcebergSparkSessionExtensions \
+--     --conf spark.sql.catalog.default=org.apache.iceberg.spark.SparkCatalog \
+--     --conf spark.sql.catalog.default.type=jdbc \
+--     --conf spark.sql.catalog.default.uri=jdbc:sqlite:$PWD/warehouse/catalog.db \
+--     --conf spark.sql.catalog.default.warehouse=file://$PWD/warehouse
+
+-- Errors of the last day.
+SELECT Timestamp, ServiceName, Body
+FROM default.otel.logs
+WHERE Timestamp > current_timestamp() - INTERVAL 1 DAY AND SeverityNumber >= 17
+ORDER BY Timestamp DESC
+LIMIT 100;
+
+-- Error share and 99th percentile by service.
+SELECT ServiceName, count(*) AS spans, count_if(StatusCode = 'Error') / count(*) AS error_share,
+       percentile_approx(Duration, 0.99) / 1e6 AS p99_ms
+FROM default.otel.traces
+WHERE SpanKind = 'Server'
+GROUP BY ServiceName;
+
+-- Events of spans, one row each.
+SELECT TraceId, SpanId, event.Timestamp, event.Name, event.Attributes['exception.type'] AS type
+FROM default.otel.traces LATERAL VIEW explode(Events) AS event;
+
+-- The buckets of a histogram, one row each.
+SELECT MetricName, TimeUnix, bucket.ExplicitBounds AS upper_bound, bucket.BucketCounts AS observations
+FROM default.otel.metrics_histogram LATERAL VIEW inline(arrays_zip(ExplicitBounds, BucketCounts)) bucket AS ExplicitBounds, BucketCounts;
+
+-- Upkeep: join small files, then forget old snapshots and remove their files.
+CALL default.system.rewrite_data_files(table => 'otel.logs', strategy => 'sort');
+CALL default.system.expire_snapshots(table => 'otel.logs', older_than => TIMESTAMP '2025-01-01 00:00:00');
+CALL default.system.remove_orphan_files(table => 'otel.logs');

@@ -1,0 +1,127 @@
+//! What a new table is made with.
+
+use std::collections::HashMap;
+
+use iceberg::spec::{
+    NullOrder, Schema, SortDirection, SortField, SortOrder, Transform, UnboundPartitionSpec,
+};
+
+use super::TableSpec;
+use super::cause::IcebergCause;
+use crate::config::{Compression, Config, PartitionBy, PartitionField};
+use crate::error::{Error, ErrorKind, Result};
+use crate::schema::{iceberg_schema, sort_columns, time_column};
+use crate::signal::Table;
+
+/// The schema, partitioning, sort order and properties that a configuration gives a new table.
+///
+/// # Errors
+/// `Config` when a transform of `tables.partition_by` does not fit its column.
+pub fn table_spec(config: &Config, table: Table) -> Result<TableSpec> {
+    let schema = iceberg_schema(table)?;
+    let partition_spec = partition_spec(&config.tables.partition_by, table, &schema)?;
+    let sort_order = sort_order(table, &schema)?;
+    let properties = properties(config, &schema);
+    Ok(TableSpec { schema, partition_spec, sort_order, properties })
+}
+
+fn partition_spec(partition_by: &PartitionBy, table: Table, schema: &Schema) -> Result<UnboundPartitionSpec> {
+    let fields = match partition_by {
+        PartitionBy::None => Vec::new(),
+        PartitionBy::Time(transform) => vec![PartitionField {
+            transform: *transform,
+            column: time_column(table).to_owned(),
+        }],
+        PartitionBy::Fields(fields) => fields.clone(),
+    };
+    let refused = |column: &str, cause| {
+        Error::new(ErrorKind::Config, format!("tables.partition_by: cannot partition by column {column:?}"))
+            .with("table", table.default_name())
+            .because(IcebergCause(cause))
+    };
+    let mut builder = UnboundPartitionSpec::builder();
+    for field in &fields {
+        // Both names mean the table's time, so that one list serves all tables.
+        let column = match field.column.as_str() {
+            "Timestamp" | "TimeUnix" => time_column(table),
+            other => other,
+        };
+        let id = field_id(schema, column, table)?;
+        builder = builder
+            .add_partition_field(id, partition_name(column, field.transform), field.transform)
+            .map_err(|cause| refused(column, cause))?;
+    }
+    let spec = builder.build();
+    // Binding checks that each transform fits its column's type.
+    spec.clone().bind(schema.clone()).map_err(|cause| {
+        let columns: Vec<&str> = fields.iter().map(|field| field.column.as_str()).collect();
+        refused(&columns.join(", "), cause)
+    })?;
+    Ok(spec)
+}
+
+/// The name that Java's `PartitionSpec.Builder` gives, and so Spark's `CREATE TABLE`.
+fn partition_name(column: &str, transform: Transform) -> String {
+    let suffix = match transform {
+        Transform::Year => "_year",
+        Transform::Month => "_month",
+        Transform::Day => "_day",
+        Transform::Hour => "_hour",
+        Transform::Bucket(_) => "_bucket",
+        Transform::Truncate(_) => "_trunc",
+        Transform::Void => "_null",
+        Transform::Identity | Transform::Unknown => "",
+    };
+    format!("{column}{suffix}")
+}
+
+fn sort_order(table: Table, schema: &Schema) -> Result<SortOrder> {
+    let mut builder = SortOrder::builder();
+    for column in sort_columns(table) {
+        builder.with_sort_field(SortField {
+            source_id: field_id(schema, column, table)?,
+            transform: Transform::Identity,
+            direction: SortDirection::Ascending,
+            null_order: NullOrder::First,
+        });
+    }
+    builder.build(schema).map_err(|cause| {
+        Error::new(ErrorKind::Internal, "the table's sort order does not fit its schema")
+            .with("table", table.default_name())
+            .because(IcebergCause(cause))
+    })
+}
+
+fn field_id(schema: &Schema, column: &str, table: Table) -> Result<i32> {
+    schema.field_id_by_name(column).ok_or_else(|| {
+        Error::new(ErrorKind::Config, format!("tables.partition_by: there is no column {column:?}"))
+            .with("table", table.default_name())
+    })
+}
+
+/// Ours, then the user's over them. Other writers of the table, such as compaction, go by these.
+fn properties(config: &Config, schema: &Schema) -> HashMap<String, String> {
+    let parquet = &config.parquet;
+    let mut properties: HashMap<String, String> = HashMap::new();
+    let mut set = |key: &str, value: String| properties.insert(key.to_owned(), value);
+    // Each commit writes a metadata file: without this their number grows without end.
+    set("write.metadata.delete-after-commit.enabled", "true".to_owned());
+    set("write.metadata.previous-versions-max", "100".to_owned());
+    match parquet.compression {
+        Compression::Zstd => {
+            set("write.parquet.compression-codec", "zstd".to_owned());
+            set("write.parquet.compression-level", parquet.compression_level.to_string());
+        }
+        Compression::None => {
+            set("write.parquet.compression-codec", "uncompressed".to_owned());
+        }
+    }
+    set("write.target-file-size-bytes", parquet.target_file_size_bytes.to_string());
+    for column in &parquet.bloom_filter_columns {
+        if schema.field_id_by_name(column).is_some() {
+            set(&format!("write.parquet.bloom-filter-enabled.column.{column}"), "true".to_owned());
+        }
+    }
+    properties.extend(config.tables.properties.clone());
+    properties
+}

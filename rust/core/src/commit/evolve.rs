@@ -1,0 +1,239 @@
+//! Our missing columns, added to a table that exists.
+
+use std::sync::Arc;
+
+use iceberg::spec::{
+    ListType, MapType, NestedField, NestedFieldRef, PrimitiveType, Schema, StructType, TableMetadataBuilder, Type,
+};
+use iceberg::{TableRequirement, TableUpdate};
+
+use crate::catalog::{Catalog, CommitOutcome, IcebergCause, LoadedTable};
+use crate::config::CommitConfig;
+use crate::error::{Error, ErrorKind, Result};
+
+/// Adds the columns (and fields of structs) that `wanted` has and the table lacks, as optional ones
+/// with new ids. Several writers may do so at once: each looks again after a lost race.
+///
+/// # Errors
+/// `TableMismatch` naming both when a column's type clashes, or when the table refuses the change;
+/// otherwise as [`Catalog::load`] and [`Catalog::commit`].
+pub(super) async fn add_missing_columns(
+    catalog: &dyn Catalog,
+    mut table: LoadedTable,
+    wanted: &Schema,
+    config: &CommitConfig,
+) -> Result<LoadedTable> {
+    let mut retries = 0;
+    loop {
+        let Some(schema) = evolved(&table, wanted)? else {
+            return Ok(table);
+        };
+        let error = match catalog.commit(&table, requirements(&table), updates(schema)).await {
+            CommitOutcome::Committed(table) => return Ok(table),
+            CommitOutcome::Refused { conflict: false, error } => return Err(error),
+            // Adding columns twice adds them once, so what is not known is found out by looking.
+            CommitOutcome::Refused { error, .. } | CommitOutcome::Unknown(error) => error,
+        };
+        if retries == config.max_retries {
+            return Err(error);
+        }
+        retries += 1;
+        table = catalog.load(&table.ident).await?;
+    }
+}
+
+fn requirements(table: &LoadedTable) -> Vec<TableRequirement> {
+    let metadata = &table.metadata;
+    vec![
+        TableRequirement::UuidMatch { uuid: metadata.uuid() },
+        TableRequirement::CurrentSchemaIdMatch { current_schema_id: metadata.current_schema_id() },
+        TableRequirement::LastAssignedFieldIdMatch { last_assigned_field_id: metadata.last_column_id() },
+    ]
+}
+
+fn updates(schema: Schema) -> Vec<TableUpdate> {
+    vec![TableUpdate::AddSchema { schema }, TableUpdate::SetCurrentSchema { schema_id: TableMetadataBuilder::LAST_ADDED }]
+}
+
+/// The table's schema with what it lacks; `None` if it lacks nothing.
+fn evolved(table: &LoadedTable, wanted: &Schema) -> Result<Option<Schema>> {
+    let current = table.metadata.current_schema();
+    let mut evolution = Evolution { last_id: table.metadata.last_column_id(), added: 0 };
+    let named = |error: Error| error.with("table", table.ident.to_string());
+    let fields = evolution.fields(current.as_struct(), wanted.as_struct(), "").map_err(named)?;
+    if evolution.added == 0 {
+        return Ok(None);
+    }
+    let schema = Schema::builder()
+        .with_schema_id(current.schema_id())
+        .with_identifier_field_ids(current.identifier_field_ids())
+        .with_fields(fields)
+        .build()
+        .map_err(|cause| {
+            named(Error::new(ErrorKind::TableMismatch, "our columns cannot be added to the table"))
+                .because(IcebergCause(cause))
+        })?;
+    Ok(Some(schema))
+}
+
+struct Evolution {
+    last_id: i32,
+    added: usize,
+}
+
+impl Evolution {
+    /// The fields of `have`, each with what it lacks inside, then those that only `want` has.
+    fn fields(&mut self, have: &StructType, want: &StructType, path: &str) -> Result<Vec<NestedFieldRef>> {
+        let mut fields = Vec::with_capacity(want.fields().len());
+        for field in have.fields() {
+            fields.push(match want.field_by_name(&field.name) {
+                Some(wanted) => self.field(field, wanted, path)?,
+                None => Arc::clone(field),
+            });
+        }
+        let missing: Vec<&NestedFieldRef> =
+            want.fields().iter().filter(|field| have.field_by_name(&field.name).is_none()).collect();
+        fields.extend(self.fresh_fields(&missing));
+        Ok(fields)
+    }
+
+    fn field(&mut self, have: &NestedFieldRef, want: &NestedFieldRef, path: &str) -> Result<NestedFieldRef> {
+        let path = if path.is_empty() { have.name.clone() } else { format!("{path}.{}", have.name) };
+        let field_type = match (have.field_type.as_ref(), want.field_type.as_ref()) {
+            (Type::Struct(have), Type::Struct(want)) => Type::Struct(StructType::new(self.fields(have, want, &path)?)),
+            (Type::List(have), Type::List(want)) => {
+                let element = self.field(&have.element_field, &want.element_field, &path)?;
+                Type::List(ListType::new(element))
+            }
+            (Type::Map(have), Type::Map(want)) => {
+                let key = self.field(&have.key_field, &want.key_field, &path)?;
+                let value = self.field(&have.value_field, &want.value_field, &path)?;
+                Type::Map(MapType::new(key, value))
+            }
+            (Type::Primitive(held), Type::Primitive(wanted)) if holds(held, wanted) => return Ok(Arc::clone(have)),
+            (held, wanted) => {
+                let message = format!(
+                    "column {path:?} is {held} in the table, and ours is {wanted}; rename the column, or give the \
+                     table another name in tables.names"
+                );
+                return Err(Error::new(ErrorKind::TableMismatch, message));
+            }
+        };
+        let mut field = NestedField::clone(have);
+        field.field_type = Box::new(field_type);
+        Ok(Arc::new(field))
+    }
+
+    /// New fields: ids go to all of them before what they contain, as on creation. Rows that are
+    /// there have no value for a new column, so it is optional, whatever it is in our own tables.
+    fn fresh_fields(&mut self, fields: &[&NestedFieldRef]) -> Vec<NestedFieldRef> {
+        let ids: Vec<i32> = fields.iter().map(|_| self.next_id()).collect();
+        fields
+            .iter()
+            .zip(ids)
+            .map(|(field, id)| {
+                self.added += 1;
+                let field_type = self.fresh_type(&field.field_type);
+                Arc::new(NestedField::optional(id, &field.name, field_type))
+            })
+            .collect()
+    }
+
+    fn fresh_type(&mut self, field_type: &Type) -> Type {
+        match field_type {
+            Type::Primitive(primitive) => Type::Primitive(primitive.clone()),
+            Type::Struct(fields) => {
+                let fields: Vec<&NestedFieldRef> = fields.fields().iter().collect();
+                Type::Struct(StructType::new(self.fresh_fields(&fields)))
+            }
+            Type::List(list) => Type::List(ListType::new(self.fresh_element(&list.element_field))),
+            Type::Map(map) => {
+                let key = self.fresh_element(&map.key_field);
+                Type::Map(MapType::new(key, self.fresh_element(&map.value_field)))
+            }
+        }
+    }
+
+    /// A list's element or a map's key or value keeps whether it may be null.
+    fn fresh_element(&mut self, element: &NestedFieldRef) -> NestedFieldRef {
+        let id = self.next_id();
+        let field_type = self.fresh_type(&element.field_type);
+        Arc::new(NestedField::new(id, &element.name, field_type, element.required))
+    }
+
+    fn next_id(&mut self) -> i32 {
+        self.last_id = self.last_id.saturating_add(1);
+        self.last_id
+    }
+}
+
+/// Whether a column of one type can hold every value of the other: the same type, or one that
+/// Iceberg could have promoted ours to, or our time with more digits.
+fn holds(held: &PrimitiveType, wanted: &PrimitiveType) -> bool {
+    held == wanted
+        || matches!(
+            (held, wanted),
+            (PrimitiveType::Long, PrimitiveType::Int)
+                | (PrimitiveType::Double, PrimitiveType::Float)
+                | (PrimitiveType::TimestamptzNs, PrimitiveType::Timestamptz)
+        )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::iceberg_schema;
+    use crate::signal::Table;
+
+    fn primitive(id: i32, name: &str, primitive: PrimitiveType) -> NestedFieldRef {
+        Arc::new(NestedField::optional(id, name, Type::Primitive(primitive)))
+    }
+
+    #[test]
+    fn every_missing_column_gets_ids_that_are_new_and_unique() {
+        let have = StructType::new(vec![primitive(7, "Theirs", PrimitiveType::String)]);
+        let wanted = iceberg_schema(Table::Traces).expect("schema");
+        let mut evolution = Evolution { last_id: 40, added: 0 };
+        let fields = evolution.fields(&have, wanted.as_struct(), "").expect("no clash");
+        let schema = Schema::builder().with_fields(fields).build().expect("ids are unique");
+        assert_eq!(schema.field_id_by_name("Theirs"), Some(7));
+        assert_eq!(schema.as_struct().fields().len(), 1 + wanted.as_struct().fields().len());
+        assert!(schema.field_id_to_name_map().keys().all(|id| *id == 7 || *id > 40));
+        assert!(schema.field_by_name("Events.element.Name").is_some_and(|field| !field.required));
+        assert!(schema.field_by_name("Timestamp").is_some_and(|field| !field.required));
+    }
+
+    #[test]
+    fn field_missing_inside_a_list_of_structs_is_added_there() {
+        let wanted = iceberg_schema(Table::Traces).expect("schema");
+        let event = StructType::new(vec![primitive(3, "Name", PrimitiveType::String)]);
+        let element = Arc::new(NestedField::list_element(2, Type::Struct(event), true));
+        let events = NestedField::optional(1, "Events", Type::List(ListType::new(element)));
+        let have = StructType::new(vec![Arc::new(events)]);
+        let mut evolution = Evolution { last_id: 3, added: 0 };
+        let fields = evolution.fields(&have, wanted.as_struct(), "").expect("no clash");
+        let schema = Schema::builder().with_fields(fields).build().expect("ids are unique");
+        assert_eq!(schema.field_id_by_name("Events.element.Name"), Some(3));
+        assert!(schema.field_id_by_name("Events.element.Timestamp").is_some_and(|id| id > 3));
+    }
+
+    #[test]
+    fn clash_names_the_column_and_both_types() {
+        let wanted = iceberg_schema(Table::Logs).expect("schema");
+        let have = StructType::new(vec![primitive(1, "Body", PrimitiveType::Long)]);
+        let mut evolution = Evolution { last_id: 1, added: 0 };
+        let error = evolution.fields(&have, wanted.as_struct(), "").expect_err("clash");
+        assert_eq!(error.kind(), ErrorKind::TableMismatch);
+        let text = error.to_string();
+        assert!(text.contains("\"Body\" is long") && text.contains("ours is string"), "{text}");
+    }
+
+    #[test]
+    fn wider_column_is_kept_as_it_is() {
+        let wanted = iceberg_schema(Table::Logs).expect("schema");
+        let have = StructType::new(vec![primitive(1, "SeverityNumber", PrimitiveType::Long)]);
+        let mut evolution = Evolution { last_id: 1, added: 0 };
+        let fields = evolution.fields(&have, wanted.as_struct(), "").expect("no clash");
+        assert_eq!(*fields[0].field_type, Type::Primitive(PrimitiveType::Long));
+    }
+}

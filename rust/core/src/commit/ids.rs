@@ -1,0 +1,158 @@
+//! Which requests a table holds: their ids in snapshot summaries, looked up in the recent ancestry.
+
+use std::collections::HashMap;
+
+use iceberg::spec::{SnapshotRef, TableMetadata};
+
+use crate::request::{IdRange, RequestId};
+
+/// The snapshot summary's property: [`IdRange`]s as text, separated by commas.
+pub const COMMIT_IDS: &str = "otlp2iceberg.commit-ids";
+
+/// At least so many of the newest snapshots are looked at.
+const SNAPSHOTS_MIN: usize = 500;
+/// Snapshots at most so much older than the newest are looked at however many they are.
+const AGE_MS: i64 = 30 * 60 * 1000;
+
+/// The ids as the summary's property has them.
+pub(super) fn to_text<'a>(ids: impl IntoIterator<Item = &'a IdRange>) -> String {
+    let texts: Vec<String> = ids.into_iter().map(ToString::to_string).collect();
+    texts.join(",")
+}
+
+/// The current snapshot and its recent ancestors, newest first.
+pub(super) fn recent_ancestry(metadata: &TableMetadata) -> impl Iterator<Item = &SnapshotRef> {
+    let newest_ms = metadata.current_snapshot().map_or(0, |snapshot| snapshot.timestamp_ms());
+    std::iter::successors(metadata.current_snapshot(), |snapshot| {
+        metadata.snapshot_by_id(snapshot.parent_snapshot_id()?)
+    })
+    .enumerate()
+    .take_while(move |(i, snapshot)| *i < SNAPSHOTS_MIN || newest_ms - snapshot.timestamp_ms() <= AGE_MS)
+    .map(|(_, snapshot)| snapshot)
+}
+
+/// How much of an append a table holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Coverage {
+    /// None of its ids.
+    None,
+    /// Some of its ids, so that it can neither be added nor left out.
+    Partial,
+    /// All of its ids.
+    Full,
+}
+
+/// Ids, looked up quickly. Of each writer, runs in order that neither overlap nor touch.
+#[derive(Debug, Default)]
+pub(super) struct IdSet {
+    runs: HashMap<[u8; 16], Vec<(u64, u64)>>,
+}
+
+impl IdSet {
+    /// The ids in the recent ancestry of the table's current snapshot. What is no id is passed over:
+    /// the property is ours, but the table is not ours alone.
+    pub(super) fn of_table(metadata: &TableMetadata) -> Self {
+        let ranges = recent_ancestry(metadata)
+            .filter_map(|snapshot| snapshot.summary().additional_properties.get(COMMIT_IDS))
+            .flat_map(|text| text.split(','))
+            .filter_map(IdRange::parse);
+        Self::from_ranges(ranges)
+    }
+
+    pub(super) fn from_ranges(ranges: impl IntoIterator<Item = IdRange>) -> Self {
+        let mut runs: HashMap<[u8; 16], Vec<(u64, u64)>> = HashMap::new();
+        for range in ranges {
+            runs.entry(range.writer).or_default().push((range.from, range.to));
+        }
+        for runs in runs.values_mut() {
+            fold(runs);
+        }
+        Self { runs }
+    }
+
+    pub(super) fn contains(&self, id: &RequestId) -> bool {
+        self.run_at(&id.writer, id.sequence).is_some()
+    }
+
+    /// How much of these ids is in the set. No ids at all are never found.
+    pub(super) fn coverage(&self, ids: &[IdRange]) -> Coverage {
+        let mut full = 0;
+        for range in ids {
+            match self.run_at(&range.writer, range.from) {
+                Some((_, to)) if to >= range.to => full += 1,
+                Some(_) => return Coverage::Partial,
+                None if self.starts_within(range) => return Coverage::Partial,
+                None => {}
+            }
+        }
+        match full {
+            0 => Coverage::None,
+            full if full == ids.len() => Coverage::Full,
+            _ => Coverage::Partial,
+        }
+    }
+
+    /// The run that holds this number.
+    fn run_at(&self, writer: &[u8; 16], sequence: u64) -> Option<(u64, u64)> {
+        let runs = self.runs.get(writer)?;
+        let after = runs.partition_point(|(from, _)| *from <= sequence);
+        let run = *runs.get(after.checked_sub(1)?)?;
+        (sequence <= run.1).then_some(run)
+    }
+
+    /// Whether a run begins inside the range, after its first number.
+    fn starts_within(&self, range: &IdRange) -> bool {
+        self.runs.get(&range.writer).is_some_and(|runs| {
+            let after = runs.partition_point(|(from, _)| *from <= range.from);
+            runs.get(after).is_some_and(|(from, _)| *from <= range.to)
+        })
+    }
+}
+
+/// Sorts runs and joins those that overlap or touch.
+fn fold(runs: &mut Vec<(u64, u64)>) {
+    runs.sort_unstable();
+    runs.dedup_by(|next, kept| {
+        let joins = next.0 <= kept.1.saturating_add(1);
+        if joins {
+            kept.1 = kept.1.max(next.1);
+        }
+        joins
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn range(writer: u8, from: u64, to: u64) -> IdRange {
+        IdRange { writer: [writer; 16], from, to }
+    }
+
+    #[test]
+    fn coverage_tells_none_partial_and_full_apart() {
+        let set = IdSet::from_ranges([range(1, 5, 9), range(1, 1, 4), range(1, 20, 30), range(2, 0, 0)]);
+        for (ids, expected) in [
+            (vec![range(1, 1, 9)], Coverage::Full),
+            (vec![range(1, 3, 6), range(2, 0, 0)], Coverage::Full),
+            (vec![range(1, 10, 19)], Coverage::None),
+            (vec![range(3, 1, 9)], Coverage::None),
+            (vec![range(1, 9, 10)], Coverage::Partial),
+            (vec![range(1, 19, 20)], Coverage::Partial),
+            (vec![range(1, 10, 40)], Coverage::Partial),
+            (vec![range(1, 1, 1), range(3, 1, 1)], Coverage::Partial),
+            (vec![], Coverage::None),
+        ] {
+            assert_eq!(set.coverage(&ids), expected, "{ids:?}");
+        }
+        assert!(set.contains(&RequestId { writer: [1; 16], sequence: 20 }));
+        assert!(!set.contains(&RequestId { writer: [1; 16], sequence: 31 }));
+    }
+
+    #[test]
+    fn text_reads_back() {
+        let ids = [range(1, 1, 4), range(2, 7, 7)];
+        let read: Vec<IdRange> = to_text(&ids).split(',').filter_map(IdRange::parse).collect();
+        assert_eq!(read, ids);
+    }
+}

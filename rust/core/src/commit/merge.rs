@@ -1,0 +1,215 @@
+//! Small data manifests become few: the rules of Java's `ManifestMergeManager`.
+//!
+//! Merging only makes later reads cheaper, so what cannot be merged is kept as it is.
+
+use std::collections::BTreeMap;
+use std::collections::HashMap;
+
+use futures::{StreamExt, TryStreamExt, stream};
+use iceberg::spec::{FormatVersion, ManifestFile, ManifestStatus, TableMetadata};
+
+use super::producer::AppendProducer;
+use crate::catalog::{IcebergCause, LoadedTable};
+use crate::error::{Error, ErrorKind, Result};
+
+/// Manifests read at a time.
+const READS_MAX: usize = 8;
+
+/// The table properties that rule merging; names and defaults are Iceberg's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct MergeRules {
+    enabled: bool,
+    min_count: usize,
+    target_bytes: u64,
+}
+
+impl MergeRules {
+    pub(super) fn of(metadata: &TableMetadata) -> Self {
+        let properties = metadata.properties();
+        Self {
+            // In format v3 a manifest's files take their first row ids from it unless they have their
+            // own; iceberg-rust's reader does not hand those down, so merging would renumber rows.
+            enabled: metadata.format_version() < FormatVersion::V3
+                && parsed(properties, "commit.manifest-merge.enabled", true),
+            min_count: parsed(properties, "commit.manifest.min-count-to-merge", 100),
+            target_bytes: parsed(properties, "commit.manifest.target-size-bytes", 8 << 20),
+        }
+    }
+}
+
+fn parsed<T: std::str::FromStr>(properties: &HashMap<String, String>, key: &str, default: T) -> T {
+    properties.get(key).and_then(|value| value.trim().parse().ok()).unwrap_or(default)
+}
+
+/// What merging made of a list of data manifests.
+#[derive(Debug, Default)]
+pub(super) struct Merged {
+    /// The manifests to list.
+    pub(super) manifests: Vec<ManifestFile>,
+    /// Of them, those written now.
+    pub(super) written: Vec<String>,
+    /// How many went into those.
+    pub(super) replaced: usize,
+}
+
+/// Merges data manifests, newest first, where the rules say so.
+pub(super) async fn merge(
+    producer: &AppendProducer,
+    table: &LoadedTable,
+    manifests: Vec<ManifestFile>,
+) -> Merged {
+    let rules = MergeRules::of(&table.metadata);
+    let newest = manifests.first().map(|manifest| manifest.manifest_path.clone());
+    if !rules.enabled || manifests.len() < 2 {
+        return Merged { manifests, ..Merged::default() };
+    }
+    let mut merged = Merged::default();
+    for (spec_id, group) in by_spec(manifests) {
+        for bin in pack_from_end(group, rules.target_bytes) {
+            let has_newest = bin.iter().any(|manifest| Some(&manifest.manifest_path) == newest.as_ref());
+            let encrypted = bin.iter().any(|manifest| manifest.key_metadata.is_some());
+            if bin.len() < 2 || encrypted || (has_newest && bin.len() < rules.min_count) {
+                merged.manifests.extend(bin);
+                continue;
+            }
+            match merge_bin(producer, table, spec_id, &bin).await {
+                Ok(manifest) => {
+                    merged.written.push(manifest.manifest_path.clone());
+                    merged.manifests.push(manifest);
+                    merged.replaced += bin.len();
+                }
+                Err(error) => {
+                    tracing::warn!(table = %table.ident, %error, "manifests are left unmerged");
+                    merged.manifests.extend(bin);
+                }
+            }
+        }
+    }
+    merged
+}
+
+/// Newest spec first, as Java has it.
+fn by_spec(manifests: Vec<ManifestFile>) -> impl Iterator<Item = (i32, Vec<ManifestFile>)> {
+    let mut groups: BTreeMap<i32, Vec<ManifestFile>> = BTreeMap::new();
+    for manifest in manifests {
+        groups.entry(manifest.partition_spec_id).or_default().push(manifest);
+    }
+    groups.into_iter().rev()
+}
+
+/// Neighbours share a bin up to the target size. Packed from the oldest, so that the bin that is not
+/// full is the newest one, which grows with the next commits.
+fn pack_from_end(manifests: Vec<ManifestFile>, target_bytes: u64) -> Vec<Vec<ManifestFile>> {
+    let mut bins: Vec<Vec<ManifestFile>> = Vec::new();
+    let mut bin_bytes = 0u64;
+    for manifest in manifests.into_iter().rev() {
+        let bytes = u64::try_from(manifest.manifest_length).unwrap_or(0);
+        match bins.last_mut() {
+            Some(bin) if bin_bytes.saturating_add(bytes) <= target_bytes => {
+                bin_bytes += bytes;
+                bin.push(manifest);
+            }
+            _ => {
+                bin_bytes = bytes;
+                bins.push(vec![manifest]);
+            }
+        }
+    }
+    for bin in &mut bins {
+        bin.reverse();
+    }
+    bins.reverse();
+    bins
+}
+
+/// Writes one manifest with the live files of several. Files of this snapshot stay `ADDED`; all
+/// others become `EXISTING` with the snapshot and sequence numbers they came with.
+async fn merge_bin(
+    producer: &AppendProducer,
+    table: &LoadedTable,
+    spec_id: i32,
+    bin: &[ManifestFile],
+) -> Result<ManifestFile> {
+    let failed = |cause| {
+        Error::new(ErrorKind::Storage, "cannot merge manifests")
+            .with("table", table.ident.to_string())
+            .because(IcebergCause(cause))
+    };
+    let mut writer = producer.manifest_writer(table, spec_id)?;
+    let mut loads = stream::iter(bin.to_vec())
+        .map(|manifest| {
+            let file_io = table.file_io.clone();
+            async move { manifest.load_manifest(&file_io).await }
+        })
+        .buffered(READS_MAX);
+    while let Some(manifest) = loads.try_next().await.map_err(failed)? {
+        for entry in manifest.entries() {
+            let file = entry.data_file.clone();
+            let is_new = entry.status == ManifestStatus::Added && entry.snapshot_id == Some(producer.snapshot_id());
+            let added = match (entry.status, entry.snapshot_id, entry.sequence_number) {
+                (ManifestStatus::Deleted, _, _) => Ok(()),
+                _ if is_new => writer.add_file(file, iceberg::spec::UNASSIGNED_SEQUENCE_NUMBER),
+                (_, Some(snapshot_id), Some(sequence_number)) => {
+                    writer.add_existing_file(file, snapshot_id, sequence_number, entry.file_sequence_number)
+                }
+                _ => {
+                    let message = "a manifest entry has no snapshot id or no sequence number";
+                    Err(iceberg::Error::new(iceberg::ErrorKind::DataInvalid, message))
+                }
+            };
+            added.map_err(failed)?;
+        }
+    }
+    writer.write_manifest_file().await.map_err(failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use iceberg::spec::ManifestContentType;
+
+    fn manifest(name: &str, length: i64, spec_id: i32) -> ManifestFile {
+        ManifestFile {
+            manifest_path: name.to_owned(),
+            manifest_length: length,
+            partition_spec_id: spec_id,
+            content: ManifestContentType::Data,
+            sequence_number: 1,
+            min_sequence_number: 1,
+            added_snapshot_id: 1,
+            added_files_count: Some(1),
+            existing_files_count: Some(0),
+            deleted_files_count: Some(0),
+            added_rows_count: Some(1),
+            existing_rows_count: Some(0),
+            deleted_rows_count: Some(0),
+            partitions: None,
+            key_metadata: None,
+            first_row_id: None,
+        }
+    }
+
+    fn names(bins: &[Vec<ManifestFile>]) -> Vec<Vec<&str>> {
+        bins.iter().map(|bin| bin.iter().map(|m| m.manifest_path.as_str()).collect()).collect()
+    }
+
+    #[test]
+    fn bins_are_packed_from_the_oldest_and_keep_their_order() {
+        let manifests = ["new", "b", "c", "d", "old"].map(|name| manifest(name, 4, 0)).to_vec();
+        let bins = pack_from_end(manifests, 8);
+        assert_eq!(names(&bins), [vec!["new"], vec!["b", "c"], vec!["d", "old"]]);
+    }
+
+    #[test]
+    fn manifest_larger_than_the_target_has_a_bin_of_its_own() {
+        let manifests = vec![manifest("a", 1, 0), manifest("big", 100, 0), manifest("c", 1, 0)];
+        assert_eq!(names(&pack_from_end(manifests, 8)), [vec!["a"], vec!["big"], vec!["c"]]);
+    }
+
+    #[test]
+    fn specs_are_never_mixed_and_the_newest_comes_first() {
+        let manifests = vec![manifest("a", 1, 1), manifest("b", 1, 0), manifest("c", 1, 1)];
+        let groups: Vec<(i32, usize)> = by_spec(manifests).map(|(id, group)| (id, group.len())).collect();
+        assert_eq!(groups, [(1, 2), (0, 1)]);
+    }
+}

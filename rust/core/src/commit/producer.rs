@@ -1,0 +1,313 @@
+//! Our append: data files to manifests, a manifest list and a snapshot, with nothing committed.
+//!
+//! One producer makes all attempts of one append. The snapshot id and the manifests of the new files
+//! stay the same from attempt to attempt (sequence numbers are inherited, so a manifest is good for
+//! whichever snapshot lists it); the manifest list and merged manifests are made anew each time.
+//! Iceberg spec: "Manifests", "Manifest Lists", "Snapshots", "Sequence Number Inheritance".
+
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use iceberg::spec::{
+    DataFile, FormatVersion, MAIN_BRANCH, ManifestContentType, ManifestFile, ManifestList, ManifestListWriter, ManifestWriter,
+    ManifestWriterBuilder, Snapshot, TableMetadata, TableMetadataBuilder, UNASSIGNED_SEQUENCE_NUMBER,
+};
+use iceberg::{TableRequirement, TableUpdate};
+use uuid::Uuid;
+
+use super::Files;
+use super::merge::{Merged, merge};
+use super::summary::{ManifestCounts, append_summary};
+use crate::catalog::{IcebergCause, LoadedTable};
+use crate::error::{Error, ErrorKind, Result};
+
+/// One attempt, ready to be committed.
+#[derive(Debug)]
+pub(super) struct Attempt {
+    pub(super) requirements: Vec<TableRequirement>,
+    pub(super) updates: Vec<TableUpdate>,
+    pub(super) files: AttemptFiles,
+}
+
+/// The metadata files of one attempt.
+#[derive(Debug)]
+pub(super) struct AttemptFiles {
+    /// The manifest list: names the attempt, too.
+    pub(super) manifest_list: String,
+    /// All manifests that the list has.
+    listed: HashSet<String>,
+    /// Manifests written for this attempt alone.
+    merged: Vec<String>,
+}
+
+/// Makes the attempts of one append.
+#[derive(Debug)]
+pub(super) struct AppendProducer {
+    snapshot_id: i64,
+    commit_id: Uuid,
+    files: Vec<Files>,
+    ids_text: String,
+    /// Manifests of `files`, once written.
+    added: Vec<ManifestFile>,
+    manifests_named: AtomicU32,
+    attempts: u32,
+}
+
+impl AppendProducer {
+    /// `files` by partition spec, each group not empty; `ids_text` goes into the summary.
+    pub(super) fn new(metadata: &TableMetadata, files: Vec<Files>, ids_text: String) -> Self {
+        Self {
+            snapshot_id: new_snapshot_id(metadata),
+            commit_id: Uuid::new_v4(),
+            files,
+            ids_text,
+            added: Vec::new(),
+            manifests_named: AtomicU32::new(0),
+            attempts: 0,
+        }
+    }
+
+    /// The id that the snapshot has in every attempt.
+    pub(super) fn snapshot_id(&self) -> i64 {
+        self.snapshot_id
+    }
+
+    /// Writes all metadata files of an attempt on top of the table as loaded.
+    pub(super) async fn attempt(&mut self, table: &LoadedTable) -> Result<Attempt> {
+        self.attempts += 1;
+        let metadata = &table.metadata;
+        self.write_added(table).await?;
+        let (parent_data, parent_deletes) = parent_manifests(table).await?;
+        let parent_count = parent_data.len() + parent_deletes.len();
+
+        let mut data = self.added.clone();
+        data.extend(parent_data);
+        let Merged { manifests: mut listed, written: merged, replaced } = merge(self, table, data).await;
+        listed.extend(parent_deletes);
+
+        let added: HashSet<&str> = self.added.iter().map(|manifest| manifest.manifest_path.as_str()).collect();
+        let added_listed = listed.iter().filter(|manifest| added.contains(manifest.manifest_path.as_str())).count();
+        let added_replaced = added.len() - added_listed;
+        let counts = ManifestCounts {
+            created: added_listed + merged.len(),
+            kept: parent_count + added_replaced - replaced,
+            replaced: replaced - added_replaced,
+        };
+        let files = AttemptFiles {
+            manifest_list: self.manifest_list_path(metadata),
+            listed: listed.iter().map(|manifest| manifest.manifest_path.clone()).collect(),
+            merged,
+        };
+        let row_range = self.write_manifest_list(table, &files.manifest_list, listed).await?;
+        let snapshot = self.snapshot(metadata, &files.manifest_list, counts, row_range);
+        Ok(Attempt { requirements: requirements(metadata), updates: updates(table, snapshot)?, files })
+    }
+
+    /// The metadata files of attempts that no snapshot uses, given the attempt that won, if one did.
+    pub(super) fn unused(&self, attempts: &[AttemptFiles], winner: Option<&str>) -> Vec<String> {
+        let winner = attempts.iter().find(|attempt| Some(attempt.manifest_list.as_str()) == winner);
+        let added = self.added.iter().map(|manifest| &manifest.manifest_path);
+        attempts
+            .iter()
+            .flat_map(|attempt| attempt.merged.iter().chain([&attempt.manifest_list]))
+            .chain(added)
+            .filter(|path| winner.is_none_or(|winner| winner.manifest_list != **path && !winner.listed.contains(*path)))
+            .cloned()
+            .collect()
+    }
+
+    /// A writer for a new data manifest of this commit.
+    pub(super) fn manifest_writer(&self, table: &LoadedTable, spec_id: i32) -> Result<ManifestWriter> {
+        let metadata = &table.metadata;
+        let spec = metadata.partition_spec_by_id(spec_id).ok_or_else(|| {
+            Error::new(ErrorKind::TableMismatch, "the table no longer has the partition spec that files were written with")
+                .with("table", table.ident.to_string())
+                .with("partition spec", spec_id.to_string())
+        })?;
+        let number = self.manifests_named.fetch_add(1, Ordering::Relaxed);
+        let path = format!("{}/metadata/{}-m{number}.avro", metadata.location(), self.commit_id);
+        let output = table.file_io.new_output(path).map_err(|cause| failed("cannot write a manifest", table, cause))?;
+        let schema = metadata.current_schema().clone();
+        let builder = ManifestWriterBuilder::new(output, Some(self.snapshot_id), schema, spec.as_ref().clone());
+        Ok(match metadata.format_version() {
+            FormatVersion::V1 => builder.build_v1(),
+            FormatVersion::V2 => builder.build_v2_data(),
+            FormatVersion::V3 => builder.build_v3_data(),
+        })
+    }
+
+    /// Writes the manifests of the new files, one for each partition spec, unless an attempt did.
+    async fn write_added(&mut self, table: &LoadedTable) -> Result<()> {
+        if !self.added.is_empty() {
+            return Ok(());
+        }
+        let mut manifests = Vec::with_capacity(self.files.len());
+        for group in &self.files {
+            let mut writer = self.manifest_writer(table, group.partition_spec_id)?;
+            check_partitions(table, group)?;
+            for file in &group.files {
+                writer
+                    .add_file(file.clone(), UNASSIGNED_SEQUENCE_NUMBER)
+                    .map_err(|cause| failed("cannot add a data file to a manifest", table, cause))?;
+            }
+            let written = writer.write_manifest_file().await;
+            manifests.push(written.map_err(|cause| failed("cannot write a manifest", table, cause))?);
+        }
+        self.added = manifests;
+        Ok(())
+    }
+
+    fn manifest_list_path(&self, metadata: &TableMetadata) -> String {
+        let location = metadata.location();
+        format!("{location}/metadata/snap-{}-{}-{}.avro", self.snapshot_id, self.attempts, self.commit_id)
+    }
+
+    /// Writes the manifest list; gives the snapshot's first row id and number of rows in format v3.
+    async fn write_manifest_list(
+        &self,
+        table: &LoadedTable,
+        path: &str,
+        manifests: Vec<ManifestFile>,
+    ) -> Result<Option<(u64, u64)>> {
+        let metadata = &table.metadata;
+        let (id, parent, sequence) =
+            (self.snapshot_id, metadata.current_snapshot_id(), metadata.next_sequence_number());
+        let first_row_id = metadata.next_row_id();
+        let written = async {
+            let writer = table.file_io.new_output(path)?.writer().await?;
+            let mut list = match metadata.format_version() {
+                FormatVersion::V1 => ManifestListWriter::v1(writer, id, parent),
+                FormatVersion::V2 => ManifestListWriter::v2(writer, id, parent, sequence),
+                FormatVersion::V3 => ManifestListWriter::v3(writer, id, parent, sequence, Some(first_row_id)),
+            };
+            list.add_manifests(manifests.into_iter())?;
+            let next_row_id = list.next_row_id();
+            list.close().await?;
+            Ok(next_row_id)
+        };
+        let next_row_id = written.await.map_err(|cause| failed("cannot write the manifest list", table, cause))?;
+        Ok(next_row_id.map(|next| (first_row_id, next.saturating_sub(first_row_id))))
+    }
+
+    fn snapshot(
+        &self,
+        metadata: &TableMetadata,
+        manifest_list: &str,
+        counts: ManifestCounts,
+        row_range: Option<(u64, u64)>,
+    ) -> Snapshot {
+        let builder = Snapshot::builder()
+            .with_snapshot_id(self.snapshot_id)
+            .with_parent_snapshot_id(metadata.current_snapshot_id())
+            .with_sequence_number(metadata.next_sequence_number())
+            .with_timestamp_ms(timestamp_ms(now_ms(), metadata))
+            .with_manifest_list(manifest_list)
+            .with_summary(append_summary(metadata, &self.files, self.ids_text.clone(), counts))
+            .with_schema_id(metadata.current_schema_id());
+        match row_range {
+            Some((first_row_id, rows)) => builder.with_row_range(first_row_id, rows).build(),
+            None => builder.build(),
+        }
+    }
+}
+
+/// The manifest writer panics on a partition value that its spec cannot have; so none gets there.
+fn check_partitions(table: &LoadedTable, group: &Files) -> Result<()> {
+    let metadata = &table.metadata;
+    let Some(spec) = metadata.partition_spec_by_id(group.partition_spec_id) else { return Ok(()) };
+    let partition_type = spec
+        .partition_type(metadata.current_schema())
+        .map_err(|cause| failed("the partition spec does not fit the schema", table, cause))?;
+    let fits = |file: &DataFile| {
+        let values = file.partition().fields();
+        values.len() == partition_type.fields().len()
+            && values.iter().zip(partition_type.fields()).all(|(value, field)| match value {
+                None => true,
+                Some(value) => field
+                    .field_type
+                    .as_primitive_type()
+                    .zip(value.as_primitive_literal())
+                    .is_some_and(|(primitive, literal)| primitive.compatible(&literal)),
+            })
+    };
+    match group.files.iter().find(|file| !fits(file)) {
+        None => Ok(()),
+        Some(file) => Err(Error::new(ErrorKind::Internal, "a data file's partition does not fit the table's partition spec")
+            .with("table", table.ident.to_string())
+            .with("file", file.file_path())),
+    }
+}
+
+/// Adds the snapshot and moves the main branch to it. Made by the builder, which keeps the branch's
+/// retention settings.
+fn updates(table: &LoadedTable, snapshot: Snapshot) -> Result<Vec<TableUpdate>> {
+    TableMetadata::clone(&table.metadata)
+        .into_builder(None)
+        .set_branch_snapshot(snapshot, MAIN_BRANCH)
+        .and_then(TableMetadataBuilder::build)
+        .map(|built| built.changes)
+        .map_err(|cause| {
+            Error::new(ErrorKind::TableMismatch, "the table cannot take a new snapshot")
+                .with("table", table.ident.to_string())
+                .because(IcebergCause(cause))
+        })
+}
+
+/// The table is the same one, and its main branch is where this attempt was built.
+fn requirements(metadata: &TableMetadata) -> Vec<TableRequirement> {
+    vec![
+        TableRequirement::UuidMatch { uuid: metadata.uuid() },
+        TableRequirement::RefSnapshotIdMatch {
+            r#ref: MAIN_BRANCH.to_owned(),
+            snapshot_id: metadata.current_snapshot_id(),
+        },
+    ]
+}
+
+/// The current snapshot's data and delete manifests. Those without a live file are left out, as in
+/// Java's `MergingSnapshotProducer`.
+async fn parent_manifests(table: &LoadedTable) -> Result<(Vec<ManifestFile>, Vec<ManifestFile>)> {
+    let Some(parent) = table.metadata.current_snapshot() else {
+        return Ok((Vec::new(), Vec::new()));
+    };
+    let read = async {
+        let content = table.file_io.new_input(parent.manifest_list())?.read().await?;
+        ManifestList::parse_with_version(&content, table.metadata.format_version())
+    };
+    let list = read.await.map_err(|cause| failed("cannot read the current manifest list", table, cause))?;
+    Ok(list
+        .consume_entries()
+        .into_iter()
+        .filter(|manifest| manifest.has_added_files() || manifest.has_existing_files())
+        .partition(|manifest| manifest.content == ManifestContentType::Data))
+}
+
+/// A positive random id that no snapshot of the table has.
+fn new_snapshot_id(metadata: &TableMetadata) -> i64 {
+    loop {
+        let (high, low) = Uuid::new_v4().as_u64_pair();
+        let id = ((high ^ low) & i64::MAX.unsigned_abs()).cast_signed();
+        if id != 0 && metadata.snapshot_by_id(id).is_none() {
+            return id;
+        }
+    }
+}
+
+fn now_ms() -> i64 {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// Now, or just after what the table has seen if the clock went back.
+fn timestamp_ms(now_ms: i64, metadata: &TableMetadata) -> i64 {
+    let Some(parent) = metadata.current_snapshot() else {
+        return now_ms.max(metadata.last_updated_ms());
+    };
+    let seen = parent.timestamp_ms().max(metadata.last_updated_ms());
+    if now_ms >= seen { now_ms } else { seen.saturating_add(1) }
+}
+
+fn failed(message: &str, table: &LoadedTable, cause: iceberg::Error) -> Error {
+    Error::new(ErrorKind::Storage, message).with("table", table.ident.to_string()).because(IcebergCause(cause))
+}

@@ -1,0 +1,318 @@
+//! One commit, with all its attempts, until every append in it has an answer.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use uuid::Uuid;
+
+use super::ids::{Coverage, IdSet, recent_ancestry, to_text};
+use super::producer::{AppendProducer, AttemptFiles};
+use super::queue::Queued;
+use super::worker::Worker;
+use super::{Committed, Files, View};
+use crate::catalog::{CommitOutcome, LoadedTable};
+use crate::error::{Error, ErrorKind, Result, RetryClass};
+use crate::request::IdRange;
+
+/// The wait before the second attempt at most; doubled for each one after it.
+const BACKOFF_FIRST: Duration = Duration::from_millis(20);
+const BACKOFF_MAX: Duration = Duration::from_secs(5);
+
+/// The appends of one commit and what was tried for them.
+struct Run {
+    batch: Vec<Queued>,
+    /// Latest deadline of the batch: no attempt is begun after it.
+    deadline: Instant,
+    /// Made at the first attempt, and anew when the batch shrinks.
+    producer: Option<AppendProducer>,
+    /// What the producer's attempts wrote.
+    attempts: Vec<AttemptFiles>,
+    /// Attempts that the catalog saw.
+    sent: u32,
+}
+
+impl Worker {
+    /// Commits a batch. Every append in it is answered when this returns.
+    pub(super) async fn commit(&mut self, batch: Vec<Queued>) {
+        let (batch, repeated) = part_repeated(batch);
+        self.commit_distinct(batch).await;
+        let view = self.shared.view();
+        for queued in repeated {
+            let answer = settled(&queued, &view).unwrap_or_else(|| Err(not_settled(&view)));
+            queued.answer(answer);
+        }
+    }
+
+    async fn commit_distinct(&mut self, batch: Vec<Queued>) {
+        let deadline = batch.iter().map(|queued| queued.deadline).max().unwrap_or_else(Instant::now);
+        let mut run = Run { batch, deadline, producer: None, attempts: Vec::new(), sent: 0 };
+        let mut failure = None;
+        for retry in 0..=self.config.max_retries {
+            if retry > 0 && !back_off(retry, run.deadline).await {
+                break;
+            }
+            if self.stale
+                && let Err(error) = self.look_again(&run).await
+            {
+                failure = Some(error);
+                continue;
+            }
+            if self.settle(&mut run).await {
+                return;
+            }
+            let base = Arc::clone(&self.shared.view().table);
+            let attempt = match run.producer_for(&base).attempt(&base).await {
+                Ok(attempt) => attempt,
+                Err(error) => return self.give_up(run, Failure::Ours(error)).await,
+            };
+            run.attempts.push(attempt.files);
+            run.sent += 1;
+            match self.catalog.commit(&base, attempt.requirements, attempt.updates).await {
+                CommitOutcome::Committed(table) => return self.succeed(run, table).await,
+                CommitOutcome::Refused { conflict, error } => {
+                    tracing::debug!(table = %base.ident, %error, conflict, "a commit attempt was refused");
+                    self.stale = true;
+                    failure = Some(error);
+                    if !conflict {
+                        break;
+                    }
+                }
+                CommitOutcome::Unknown(error) => {
+                    tracing::warn!(table = %base.ident, %error, "the outcome of a commit attempt is unknown");
+                    self.stale = true;
+                    self.in_doubt.insert(base.metadata.current_snapshot_id());
+                    failure = Some(error);
+                }
+            }
+        }
+        let failure = failure.unwrap_or_else(|| Error::new(ErrorKind::Cancelled, "the time allowed ran out"));
+        self.give_up(run, Failure::Catalogs(failure)).await;
+    }
+
+    /// Loads the table afresh. Attempts whose parent is no longer current can never land.
+    async fn look_again(&mut self, run: &Run) -> Result<()> {
+        let ident = self.shared.view().table.ident.clone();
+        let table = self.catalog.ensure(&ident, self.spec.clone()).await.inspect_err(|error| {
+            tracing::warn!(table = %ident, %error, attempts = run.sent, "cannot look at the table again");
+        })?;
+        self.see(table);
+        Ok(())
+    }
+
+    fn see(&mut self, table: LoadedTable) {
+        let current = table.metadata.current_snapshot_id();
+        self.in_doubt.retain(|parent| *parent == current);
+        self.stale = false;
+        self.shared.set(table);
+    }
+
+    /// Answers the appends that need no commit (any more). True if none is left.
+    async fn settle(&self, run: &mut Run) -> bool {
+        let view = self.shared.view();
+        if let Some(manifest_list) = run.landed(&view) {
+            run.answer_committed();
+            self.clean(&view.table, run, Some(&manifest_list)).await;
+            return true;
+        }
+        let before = run.batch.len();
+        for queued in std::mem::take(&mut run.batch) {
+            if let Some(answer) = settled(&queued, &view) {
+                queued.answer(answer);
+            } else {
+                run.batch.push(queued);
+            }
+        }
+        // The others must not go out with a manifest that has the files of those just answered.
+        if run.batch.len() < before && run.producer.is_some() {
+            self.clean(&view.table, run, None).await;
+            run.producer = None;
+            run.attempts.clear();
+        }
+        run.batch.is_empty()
+    }
+
+    async fn succeed(&mut self, mut run: Run, table: LoadedTable) {
+        let manifest_list = table.metadata.current_snapshot().map(|snapshot| snapshot.manifest_list().to_owned());
+        self.see(table);
+        run.answer_committed();
+        self.clean(&self.shared.view().table, &run, manifest_list.as_deref()).await;
+    }
+
+    /// No more attempts: finds out what is known, and says so.
+    async fn give_up(&mut self, mut run: Run, failure: Failure) {
+        let looked = !self.stale || self.look_again(&run).await.is_ok();
+        if looked && self.settle(&mut run).await {
+            return;
+        }
+        let table = Arc::clone(&self.shared.view().table);
+        let known = looked && self.in_doubt.is_empty();
+        if known {
+            self.clean(&table, &run, None).await;
+        }
+        let cause = Arc::new(failure.into_error(known, run.sent, &table));
+        for queued in run.batch {
+            queued.answer(Err(shared_error(&cause)));
+        }
+    }
+
+    /// Deletes metadata files of attempts that did not win. None while an attempt may still land.
+    async fn clean(&self, table: &LoadedTable, run: &Run, winner: Option<&str>) {
+        let Some(producer) = &run.producer else { return };
+        if winner.is_none() && !self.in_doubt.is_empty() {
+            return;
+        }
+        for path in producer.unused(&run.attempts, winner) {
+            if let Err(cause) = table.file_io.delete(&path).await {
+                tracing::warn!(path, %cause, "cannot delete a metadata file that is not needed");
+            }
+        }
+    }
+}
+
+impl Run {
+    fn producer_for(&mut self, table: &LoadedTable) -> &mut AppendProducer {
+        let (batch, metadata) = (&self.batch, &table.metadata);
+        self.producer.get_or_insert_with(|| {
+            let mut groups: BTreeMap<i32, Files> = BTreeMap::new();
+            for append in batch.iter().map(|queued| &queued.append).filter(|append| !append.files.is_empty()) {
+                let id = append.partition_spec_id;
+                let group = groups.entry(id).or_insert_with(|| Files { partition_spec_id: id, files: Vec::new() });
+                group.files.extend(append.files.iter().cloned());
+            }
+            let ids = batch.iter().flat_map(|queued| &queued.append.ids);
+            AppendProducer::new(metadata, groups.into_values().collect(), to_text(ids))
+        })
+    }
+
+    /// The manifest list of the attempt that is in the table, if one is.
+    fn landed(&self, view: &View) -> Option<String> {
+        let id = self.producer.as_ref()?.snapshot_id();
+        recent_ancestry(&view.table.metadata)
+            .find(|snapshot| snapshot.snapshot_id() == id)
+            .map(|snapshot| snapshot.manifest_list().to_owned())
+    }
+
+    fn answer_committed(&mut self) {
+        let snapshot_id = self.producer.as_ref().map_or(0, AppendProducer::snapshot_id);
+        let folded = u32::try_from(self.batch.len()).unwrap_or(u32::MAX);
+        for queued in self.batch.drain(..) {
+            queued.answer(Ok(Committed { snapshot_id, attempts: self.sent, folded, already_there: false }));
+        }
+    }
+}
+
+/// A request that was sent twice at once goes in once: parts from a batch the appends that share ids
+/// with an earlier one in it.
+fn part_repeated(batch: Vec<Queued>) -> (Vec<Queued>, Vec<Queued>) {
+    let mut taken: Vec<IdRange> = Vec::new();
+    batch.into_iter().partition(|queued| {
+        let ids = &queued.append.ids;
+        let is_new = IdSet::from_ranges(taken.iter().copied()).coverage(ids) == Coverage::None;
+        taken.extend(ids);
+        is_new
+    })
+}
+
+fn not_settled(view: &View) -> Error {
+    let message = "the same request was sent twice at once, and the first was not committed; send it again";
+    Error::new(ErrorKind::CommitUnknown, message).with("table", view.table.ident.to_string())
+}
+
+/// The answer to an append that needs no commit; `None` if it needs one.
+fn settled(queued: &Queued, view: &View) -> Option<Result<Committed>> {
+    let append = &queued.append;
+    let there = |snapshot_id| Committed { snapshot_id, attempts: 0, folded: 0, already_there: true };
+    let table = &view.table;
+    let again = |message: &str| {
+        Some(Err(Error::new(ErrorKind::Catalog, message).with("table", table.ident.to_string())))
+    };
+    match view.ids.coverage(&append.ids) {
+        Coverage::Full => Some(Ok(there(holder(append.ids.as_slice(), view)))),
+        Coverage::Partial => again(
+            "another writer stored some of these requests meanwhile; send them again, and only the others are added",
+        ),
+        // Its columns may have other ids, and its partitions other meanings.
+        Coverage::None if queued.table_id != table.metadata.uuid() => {
+            again("the table was dropped and made anew meanwhile; send the data again")
+        }
+        Coverage::None if append.files.is_empty() => {
+            Some(Ok(there(table.metadata.current_snapshot_id().unwrap_or(0))))
+        }
+        Coverage::None => None,
+    }
+}
+
+/// The snapshot that holds the first of these ids; the current one if it is not found again.
+fn holder(ids: &[IdRange], view: &View) -> i64 {
+    let metadata = &view.table.metadata;
+    recent_ancestry(metadata)
+        .find(|snapshot| {
+            let text = snapshot.summary().additional_properties.get(super::COMMIT_IDS);
+            let held = IdSet::from_ranges(text.into_iter().flat_map(|text| text.split(',')).filter_map(IdRange::parse));
+            held.coverage(ids.get(..1).unwrap_or_default()) != Coverage::None
+        })
+        .map(|snapshot| snapshot.snapshot_id())
+        .or(metadata.current_snapshot_id())
+        .unwrap_or(0)
+}
+
+/// Sleeps before an attempt, at random between half and the whole of a wait that doubles, so that
+/// writers that collided part. False if the next attempt would be too late.
+async fn back_off(retry: u32, deadline: Instant) -> bool {
+    let doubled = BACKOFF_FIRST.saturating_mul(1 << (retry - 1).min(16));
+    let longest = doubled.min(BACKOFF_MAX);
+    let (random, _) = Uuid::new_v4().as_u64_pair();
+    let share = 500 + u32::try_from(random % 501).unwrap_or(0);
+    let until = Instant::now() + longest * share / 1000;
+    if until >= deadline {
+        return false;
+    }
+    tokio::time::sleep_until(until.into()).await;
+    true
+}
+
+/// Why no more attempts are made.
+enum Failure {
+    /// The catalog refused or could not be reached, as often as is allowed.
+    Catalogs(Error),
+    /// An attempt could not be made.
+    Ours(Error),
+}
+
+impl Failure {
+    /// The error for the callers; `known` if the appends are not in the table and never will be.
+    fn into_error(self, known: bool, sent: u32, table: &LoadedTable) -> Error {
+        let (kind, message, cause) = match self {
+            Failure::Ours(error) if known => return error,
+            Failure::Catalogs(error) if known => (ErrorKind::Catalog, "the catalog did not take the commit", error),
+            Failure::Catalogs(error) | Failure::Ours(error) => {
+                (ErrorKind::CommitUnknown, "it is not known whether the commit was taken; send the data again", error)
+            }
+        };
+        let class = if known { cause.retry_class() } else { RetryClass::Retry { after: None } };
+        Error::new(kind, message)
+            .with("table", table.ident.to_string())
+            .with("attempts", sent.to_string())
+            .class(class)
+            .because(cause)
+    }
+}
+
+/// One error for each of several callers.
+fn shared_error(error: &Arc<Error>) -> Error {
+    Error::new(error.kind(), "the commit failed").class(error.retry_class()).because(SharedCause(Arc::clone(error)))
+}
+
+/// Prints the whole chain by itself, so it names no source.
+#[derive(Debug)]
+struct SharedCause(Arc<Error>);
+
+impl fmt::Display for SharedCause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+impl std::error::Error for SharedCause {}

@@ -1,0 +1,90 @@
+//! An append on its way from its caller to the committer's task and back.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Instant;
+
+use tokio::sync::oneshot;
+use uuid::Uuid;
+
+use super::{Append, Committed};
+use crate::error::{Error, ErrorKind, Result};
+
+const WAITING: u8 = 0;
+const BEGUN: u8 = 1;
+const WITHDRAWN: u8 = 2;
+
+/// The task's end.
+#[derive(Debug)]
+pub(super) struct Queued {
+    pub(super) append: Append,
+    /// The table that the files were written for.
+    pub(super) table_id: Uuid,
+    pub(super) deadline: Instant,
+    state: Arc<AtomicU8>,
+    reply: oneshot::Sender<Result<Committed>>,
+}
+
+/// The caller's end. Dropped before the commit was begun, it withdraws the append.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    deadline: Instant,
+    state: Arc<AtomicU8>,
+    reply: oneshot::Receiver<Result<Committed>>,
+}
+
+impl Queued {
+    pub(super) fn new(append: Append, table_id: Uuid, deadline: Instant) -> (Self, Waiting) {
+        let state = Arc::new(AtomicU8::new(WAITING));
+        let (reply, answer) = oneshot::channel();
+        let waiting = Waiting { deadline, state: Arc::clone(&state), reply: answer };
+        (Self { append, table_id, deadline, state, reply }, waiting)
+    }
+
+    /// From here on the append cannot be withdrawn. False if it was.
+    pub(super) fn begin(&self) -> bool {
+        self.state.compare_exchange(WAITING, BEGUN, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    }
+
+    /// Tells the caller, if it still waits.
+    pub(super) fn answer(self, result: Result<Committed>) {
+        if self.reply.send(result).is_err() {
+            tracing::debug!("nobody waits for the outcome of a commit any more");
+        }
+    }
+}
+
+impl Waiting {
+    /// The outcome; `Cancelled` if the deadline passes before the commit is begun.
+    pub(super) async fn answer(mut self) -> Result<Committed> {
+        let deadline = tokio::time::Instant::from_std(self.deadline);
+        let answer = tokio::select! {
+            biased;
+            answer = &mut self.reply => answer,
+            () = tokio::time::sleep_until(deadline) => {
+                if self.withdraw() {
+                    return Err(out_of_time());
+                }
+                (&mut self.reply).await
+            }
+        };
+        answer.unwrap_or_else(|_| {
+            Err(Error::new(ErrorKind::CommitUnknown, "the committer ended without an answer; send the data again"))
+        })
+    }
+
+    fn withdraw(&self) -> bool {
+        self.state.compare_exchange(WAITING, WITHDRAWN, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.withdraw();
+    }
+}
+
+/// The time was up before the commit was begun.
+pub(super) fn out_of_time() -> Error {
+    Error::new(ErrorKind::Cancelled, "the time allowed ran out before the commit was begun")
+}

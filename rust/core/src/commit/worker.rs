@@ -1,0 +1,89 @@
+//! The committer's task: takes what is queued, one commit at a time.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::Shared;
+use super::queue::{Queued, out_of_time};
+use crate::catalog::{Catalog, TableSpec};
+use crate::config::CommitConfig;
+
+/// The state of a table's committer.
+#[derive(Debug)]
+pub(super) struct Worker {
+    pub(super) catalog: Arc<dyn Catalog>,
+    /// Makes the table anew when it was dropped under us, as a restart would.
+    pub(super) spec: Option<TableSpec>,
+    pub(super) config: CommitConfig,
+    pub(super) shared: Arc<Shared>,
+    /// The table must be looked at again before the next attempt.
+    pub(super) stale: bool,
+    /// The parent snapshots of attempts whose outcome is not known. Such an attempt can still land
+    /// while the main branch is at its parent; once the branch has moved, it never can.
+    pub(super) in_doubt: HashSet<Option<i64>>,
+    queue: mpsc::UnboundedReceiver<Queued>,
+    closing: CancellationToken,
+}
+
+impl Worker {
+    pub(super) fn new(
+        catalog: Arc<dyn Catalog>,
+        spec: Option<TableSpec>,
+        config: CommitConfig,
+        shared: Arc<Shared>,
+        queue: mpsc::UnboundedReceiver<Queued>,
+        closing: CancellationToken,
+    ) -> Self {
+        Self { catalog, spec, config, shared, stale: false, in_doubt: HashSet::new(), queue, closing }
+    }
+
+    /// Commits until the queue is closed and empty.
+    pub(super) async fn run(mut self) {
+        let mut not_before = Instant::now();
+        while let Some(first) = self.queue.recv().await {
+            self.keep_interval(not_before, first.deadline).await;
+            let batch = self.take_with(first);
+            if batch.is_empty() {
+                continue;
+            }
+            // An interval beyond what the clock can tell is as good as none.
+            not_before = Instant::now().checked_add(self.config.interval).unwrap_or(not_before);
+            self.commit(batch).await;
+        }
+    }
+
+    /// Waits until `not_before`, but not when closing, and not so long that the append that waits
+    /// would run out of time: half of what it has left is kept for the commit.
+    async fn keep_interval(&self, not_before: Instant, deadline: Instant) {
+        let now = Instant::now();
+        let latest = now + deadline.saturating_duration_since(now) / 2;
+        let until = not_before.min(latest);
+        if until > now {
+            tokio::select! {
+                () = self.closing.cancelled() => {}
+                () = tokio::time::sleep_until(until.into()) => {}
+            }
+        }
+    }
+
+    /// All that is queued by now and neither withdrawn nor out of time.
+    fn take_with(&mut self, first: Queued) -> Vec<Queued> {
+        let mut batch = Vec::new();
+        let mut next = Some(first);
+        while let Some(queued) = next {
+            if queued.begin() {
+                if queued.deadline > Instant::now() {
+                    batch.push(queued);
+                } else {
+                    queued.answer(Err(out_of_time()));
+                }
+            }
+            next = self.queue.try_recv().ok();
+        }
+        batch
+    }
+}

@@ -1,0 +1,404 @@
+//! Repeated fields, read lazily from a region of their message's bytes.
+//!
+//! A message notes where the field first starts and last ends while it reads its own scalars
+//! ([`Occurrences`]). The region in between is read again when the field is iterated; other fields
+//! that lie in it are passed over. So nothing is allocated, whatever the number of elements.
+
+use std::marker::PhantomData;
+
+use super::error::{DecodeError, WireError};
+use super::wire::{FIXED64, LENGTH_DELIMITED, Message, Reader, Tag};
+
+/// A repeated message field: the bytes from its first to its last occurrence, read when iterated.
+#[derive(Debug)]
+pub struct Repeated<'a, M> {
+    region: &'a [u8],
+    field: u32,
+    name: &'static str,
+    len: usize,
+    message: PhantomData<fn() -> M>,
+}
+
+impl<'a, M: Message<'a>> Repeated<'a, M> {
+    /// The number of elements.
+    #[inline]
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there are no elements.
+    #[inline]
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The elements in order; an error carries the element's name and index, and ends the iteration.
+    #[inline]
+    #[must_use]
+    pub fn iter(&self) -> Elements<'a, M> {
+        Elements {
+            reader: Reader::new(self.region),
+            field: self.field,
+            name: self.name,
+            index: 0,
+            len: self.len,
+            message: PhantomData,
+        }
+    }
+}
+
+// Not derived: that would ask the same of the messages, which are not in here.
+impl<M> Clone for Repeated<'_, M> {
+    #[inline]
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<M> Copy for Repeated<'_, M> {}
+
+/// No elements.
+impl<M> Default for Repeated<'_, M> {
+    fn default() -> Self {
+        Self {
+            region: &[],
+            field: 0,
+            name: "",
+            len: 0,
+            message: PhantomData,
+        }
+    }
+}
+
+impl<'a, M: Message<'a>> IntoIterator for &Repeated<'a, M> {
+    type Item = Result<M, DecodeError>;
+    type IntoIter = Elements<'a, M>;
+
+    #[inline]
+    fn into_iter(self) -> Elements<'a, M> {
+        self.iter()
+    }
+}
+
+impl<'a, M: Message<'a>> IntoIterator for Repeated<'a, M> {
+    type Item = Result<M, DecodeError>;
+    type IntoIter = Elements<'a, M>;
+
+    #[inline]
+    fn into_iter(self) -> Elements<'a, M> {
+        self.iter()
+    }
+}
+
+/// The elements of a [`Repeated`] field, each read when it is asked for.
+#[derive(Debug, Clone)]
+pub struct Elements<'a, M> {
+    reader: Reader<'a>,
+    field: u32,
+    name: &'static str,
+    index: usize,
+    len: usize,
+    message: PhantomData<fn() -> M>,
+}
+
+impl<'a, M: Message<'a>> Elements<'a, M> {
+    #[inline]
+    fn next_bytes(&mut self) -> Result<&'a [u8], WireError> {
+        while let Some(tag) = self.reader.tag()? {
+            if tag.number == self.field {
+                tag.expect(LENGTH_DELIMITED)?;
+                return self.reader.length_delimited();
+            }
+            self.reader.skip(tag)?;
+        }
+        Err(WireError::Truncated)
+    }
+}
+
+impl<'a, M: Message<'a>> Iterator for Elements<'a, M> {
+    type Item = Result<M, DecodeError>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.index == self.len {
+            return None;
+        }
+        let index = self.index;
+        let element = match self.next_bytes() {
+            Ok(bytes) => M::parse(bytes),
+            Err(wire) => Err(DecodeError::new(wire)),
+        };
+        self.index += 1;
+        Some(match element {
+            Ok(message) => Ok(message),
+            Err(error) => {
+                self.index = self.len;
+                Err(error.in_element(self.name, index))
+            }
+        })
+    }
+
+    #[inline]
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        // An error may end the iteration at once.
+        (
+            usize::from(self.index < self.len),
+            Some(self.len - self.index),
+        )
+    }
+}
+
+impl<'a, M: Message<'a>> std::iter::FusedIterator for Elements<'a, M> {}
+
+/// A repeated scalar field, packed or not: `fixed64`, `double`, `uint64`.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct PackedOrNot<'a, T> {
+    region: &'a [u8],
+    field: u32,
+    wire_type: u8,
+    name: &'static str,
+    scalar: PhantomData<fn() -> T>,
+}
+
+impl<'a, T: Scalar> PackedOrNot<'a, T> {
+    /// Whether there are no elements.
+    #[inline]
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.region.is_empty()
+    }
+
+    /// The elements in order; an error carries the element's name and index, and ends the iteration.
+    #[inline]
+    #[must_use]
+    pub fn iter(&self) -> Scalars<'a, T> {
+        Scalars {
+            packed: Reader::new(&[]),
+            region: Reader::new(self.region),
+            field: self.field,
+            wire_type: self.wire_type,
+            name: self.name,
+            index: 0,
+            scalar: PhantomData,
+        }
+    }
+}
+
+impl<'a, T: Scalar> IntoIterator for &PackedOrNot<'a, T> {
+    type Item = Result<T, DecodeError>;
+    type IntoIter = Scalars<'a, T>;
+
+    #[inline]
+    fn into_iter(self) -> Scalars<'a, T> {
+        self.iter()
+    }
+}
+
+impl<'a, T: Scalar> IntoIterator for PackedOrNot<'a, T> {
+    type Item = Result<T, DecodeError>;
+    type IntoIter = Scalars<'a, T>;
+
+    #[inline]
+    fn into_iter(self) -> Scalars<'a, T> {
+        self.iter()
+    }
+}
+
+/// A type whose values come as the 64 bits of a `fixed64`, `double` or `uint64`.
+pub trait Scalar: Copy {
+    /// The value of these bits.
+    fn from_bits(bits: u64) -> Self;
+}
+
+impl Scalar for u64 {
+    #[inline]
+    fn from_bits(bits: u64) -> Self {
+        bits
+    }
+}
+
+impl Scalar for f64 {
+    #[inline]
+    fn from_bits(bits: u64) -> Self {
+        f64::from_bits(bits)
+    }
+}
+
+/// The elements of a [`PackedOrNot`] field.
+#[derive(Debug, Clone)]
+pub struct Scalars<'a, T> {
+    /// What is left of the packed occurrence that is being read.
+    packed: Reader<'a>,
+    region: Reader<'a>,
+    field: u32,
+    wire_type: u8,
+    name: &'static str,
+    index: usize,
+    scalar: PhantomData<fn() -> T>,
+}
+
+impl<T: Scalar> Scalars<'_, T> {
+    #[inline]
+    fn next_bits(&mut self) -> Result<Option<u64>, WireError> {
+        while self.packed.is_at_end() {
+            let Some(tag) = self.region.tag()? else {
+                return Ok(None);
+            };
+            if tag.number != self.field {
+                self.region.skip(tag)?;
+            } else if tag.wire_type == LENGTH_DELIMITED {
+                self.packed = Reader::new(self.region.length_delimited()?);
+            } else {
+                tag.expect(self.wire_type)?;
+                return read_scalar(&mut self.region, self.wire_type).map(Some);
+            }
+        }
+        read_scalar(&mut self.packed, self.wire_type).map(Some)
+    }
+}
+
+impl<T: Scalar> Iterator for Scalars<'_, T> {
+    type Item = Result<T, DecodeError>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        match self.next_bits() {
+            Ok(bits) => {
+                self.index += 1;
+                bits.map(|bits| Ok(T::from_bits(bits)))
+            }
+            Err(wire) => {
+                self.packed = Reader::new(&[]);
+                self.region = Reader::new(&[]);
+                Some(Err(DecodeError::new(wire).in_element(self.name, self.index)))
+            }
+        }
+    }
+}
+
+impl<T: Scalar> std::iter::FusedIterator for Scalars<'_, T> {}
+
+#[inline]
+fn read_scalar(reader: &mut Reader<'_>, wire_type: u8) -> Result<u64, WireError> {
+    if wire_type == FIXED64 {
+        reader.take_u64()
+    } else {
+        reader.varint()
+    }
+}
+
+/// Where a repeated field lies in its message, gathered while the message is read.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Occurrences {
+    field: u32,
+    name: &'static str,
+    start: usize,
+    end: usize,
+    count: usize,
+}
+
+impl Occurrences {
+    /// None so far of this field.
+    #[inline]
+    pub(super) fn of(field: u32, name: &'static str) -> Self {
+        Self {
+            field,
+            name,
+            start: 0,
+            end: 0,
+            count: 0,
+        }
+    }
+
+    /// The field of a message that has no other.
+    #[inline]
+    pub(super) fn only<'a, M>(
+        bytes: &'a [u8],
+        field: u32,
+        name: &'static str,
+    ) -> Result<Repeated<'a, M>, DecodeError> {
+        let mut occurrences = Self::of(field, name);
+        let mut reader = Reader::new(bytes);
+        while let Some(tag) = reader.tag()? {
+            if tag.number == field {
+                occurrences.note(&mut reader, tag)?;
+            } else {
+                reader.skip(tag)?;
+            }
+        }
+        Ok(occurrences.messages(bytes))
+    }
+
+    /// Passes over an element of a repeated message field and notes its place.
+    #[inline]
+    pub(super) fn note(&mut self, reader: &mut Reader<'_>, tag: Tag) -> Result<(), DecodeError> {
+        match tag
+            .expect(LENGTH_DELIMITED)
+            .and_then(|()| reader.length_delimited())
+        {
+            Ok(_) => {
+                self.extend(tag.start, reader.position());
+                Ok(())
+            }
+            Err(wire) => Err(DecodeError::new(wire).in_element(self.name, self.count)),
+        }
+    }
+
+    /// Passes over a scalar, or a packed list of them, and notes its place. An empty list leaves no trace.
+    #[inline]
+    pub(super) fn note_scalar(
+        &mut self,
+        reader: &mut Reader<'_>,
+        tag: Tag,
+        wire_type: u8,
+    ) -> Result<(), DecodeError> {
+        let has_elements = if tag.wire_type == LENGTH_DELIMITED {
+            reader.length_delimited().map(|packed| !packed.is_empty())
+        } else {
+            tag.expect(wire_type)
+                .and_then(|()| reader.skip(tag))
+                .map(|()| true)
+        };
+        match has_elements {
+            Ok(true) => self.extend(tag.start, reader.position()),
+            Ok(false) => {}
+            Err(wire) => return Err(DecodeError::new(wire).in_field(self.name)),
+        }
+        Ok(())
+    }
+
+    /// The repeated message field.
+    #[inline]
+    pub(super) fn messages<M>(self, bytes: &[u8]) -> Repeated<'_, M> {
+        Repeated {
+            region: bytes.get(self.start..self.end).unwrap_or_default(),
+            field: self.field,
+            name: self.name,
+            len: self.count,
+            message: PhantomData,
+        }
+    }
+
+    /// The repeated scalar field, of this wire type when it is not packed.
+    #[inline]
+    pub(super) fn scalars<T>(self, bytes: &[u8], wire_type: u8) -> PackedOrNot<'_, T> {
+        PackedOrNot {
+            region: bytes.get(self.start..self.end).unwrap_or_default(),
+            field: self.field,
+            wire_type,
+            name: self.name,
+            scalar: PhantomData,
+        }
+    }
+
+    #[inline]
+    fn extend(&mut self, start: usize, end: usize) {
+        if self.count == 0 {
+            self.start = start;
+        }
+        self.end = end;
+        self.count += 1;
+    }
+}

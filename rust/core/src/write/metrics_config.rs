@@ -1,0 +1,114 @@
+//! Which metrics a table wants of each column: the `write.metadata.metrics.*` table properties.
+
+use std::collections::{HashMap, HashSet};
+
+use iceberg::spec::{TableMetadata, Transform};
+
+const DEFAULT: &str = "write.metadata.metrics.default";
+const COLUMN_PREFIX: &str = "write.metadata.metrics.column.";
+/// Iceberg's default mode, `truncate(16)`.
+const TRUNCATE_16: Mode = Mode::Bounds {
+    code_points_max: Some(16),
+};
+
+/// A metrics mode.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mode {
+    /// `none`.
+    None,
+    /// `counts`: sizes and counts, no bounds.
+    Counts,
+    /// `truncate(n)`, or `full` when there is no length: counts and bounds.
+    Bounds {
+        /// Code points of a string bound at most.
+        code_points_max: Option<usize>,
+    },
+}
+
+/// The mode of each column by field id.
+#[derive(Debug)]
+pub(super) struct MetricsConfig {
+    default: Mode,
+    by_id: HashMap<i32, Mode>,
+}
+
+impl MetricsConfig {
+    /// Reads a table's properties. As in Java, a mode that is not one is passed over, a column's own
+    /// mode wins, and columns that the table is sorted by have bounds unless their own mode says no.
+    pub fn new(metadata: &TableMetadata) -> Self {
+        let properties = metadata.properties();
+        let mode = |key: &str| properties.get(key).and_then(|text| Mode::parse(text));
+        let default = mode(DEFAULT).unwrap_or(TRUNCATE_16);
+        let sort_order = metadata.default_sort_order();
+        let mut by_id: HashMap<i32, Mode> = HashMap::new();
+        if matches!(default, Mode::None | Mode::Counts) {
+            let sorted: HashSet<i32> = sort_order
+                .fields
+                .iter()
+                .filter(|field| field.transform == Transform::Identity)
+                .map(|field| field.source_id)
+                .collect();
+            by_id.extend(sorted.into_iter().map(|id| (id, TRUNCATE_16)));
+        }
+        let schema = metadata.current_schema();
+        for key in properties.keys() {
+            let Some(column) = key.strip_prefix(COLUMN_PREFIX) else {
+                continue;
+            };
+            if let (Some(id), Some(mode)) = (schema.field_id_by_name(column), mode(key)) {
+                by_id.insert(id, mode);
+            }
+        }
+        Self { default, by_id }
+    }
+
+    /// The mode of a field.
+    pub fn mode(&self, field_id: i32) -> Mode {
+        self.by_id.get(&field_id).copied().unwrap_or(self.default)
+    }
+}
+
+impl Mode {
+    fn parse(text: &str) -> Option<Mode> {
+        let text = text.trim().to_ascii_lowercase();
+        match text.as_str() {
+            "none" => Some(Mode::None),
+            "counts" => Some(Mode::Counts),
+            "full" => Some(Mode::Bounds {
+                code_points_max: None,
+            }),
+            other => {
+                let length = other
+                    .strip_prefix("truncate(")?
+                    .strip_suffix(')')?
+                    .trim()
+                    .parse()
+                    .ok()?;
+                (length > 0).then_some(Mode::Bounds {
+                    code_points_max: Some(length),
+                })
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn modes_are_read_as_iceberg_writes_them() {
+        assert_eq!(Mode::parse("none"), Some(Mode::None));
+        assert_eq!(Mode::parse("Counts"), Some(Mode::Counts));
+        assert_eq!(
+            Mode::parse("full"),
+            Some(Mode::Bounds {
+                code_points_max: None
+            })
+        );
+        assert_eq!(Mode::parse("truncate(16)"), Some(TRUNCATE_16));
+        for text in ["", "truncate", "truncate(0)", "truncate(x)", "some"] {
+            assert_eq!(Mode::parse(text), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,219 @@
+//! Parquet files of at most the target size, encoded in memory.
+
+use arrow_array::RecordBatch;
+use arrow_schema::SchemaRef;
+use iceberg::spec::{PrimitiveType, Type};
+use parquet::arrow::ArrowSchemaConverter;
+use parquet::arrow::arrow_writer::{ArrowWriter, ArrowWriterOptions};
+use parquet::basic::{Compression as Codec, ZstdLevel};
+use parquet::file::metadata::{ParquetMetaData, SortingColumn};
+use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder};
+use parquet::schema::types::SchemaDescriptor;
+
+use super::align::Aligned;
+use super::internal;
+use super::sort::SortedColumn;
+use crate::config::{Compression, ParquetConfig};
+use crate::error::{Error, ErrorKind, Result};
+
+/// Rows between two looks at a file's size.
+const ROLL_CHECK_ROWS: usize = 16_384;
+/// Rows of a data page at most: what a point look-up by page index has to read.
+const DATA_PAGE_ROWS_MAX: usize = 20_000;
+/// Share of values that are not there and that a bloom filter still lets through.
+const BLOOM_FALSE_POSITIVES: f64 = 0.01;
+/// Columns whose values hardly repeat within a file, by their own name, wherever they are nested.
+const UNIQUE_COLUMNS: [&str; 3] = ["TraceId", "SpanId", "ParentSpanId"];
+const CREATED_BY: &str = concat!("otlp2iceberg version ", env!("CARGO_PKG_VERSION"));
+
+/// A whole Parquet file.
+#[derive(Debug)]
+pub(super) struct EncodedFile {
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+    /// Its footer.
+    pub metadata: ParquetMetaData,
+    /// Its rows.
+    pub rows: usize,
+}
+
+impl EncodedFile {
+    /// Where each row group starts: where readers may split the file.
+    pub fn split_offsets(&self) -> Vec<i64> {
+        let first_columns = self
+            .metadata
+            .row_groups()
+            .iter()
+            .filter_map(|group| group.columns().first());
+        let offsets = first_columns.map(|column| {
+            column
+                .dictionary_page_offset()
+                .unwrap_or(i64::MAX)
+                .min(column.data_page_offset())
+        });
+        offsets.collect()
+    }
+}
+
+/// Encodes batches of one schema.
+#[derive(Debug)]
+pub(super) struct Encoder<'a> {
+    schema: SchemaRef,
+    parquet_schema: SchemaDescriptor,
+    times: Vec<String>,
+    sorting_columns: Vec<SortingColumn>,
+    codec: Codec,
+    config: &'a ParquetConfig,
+}
+
+impl<'a> Encoder<'a> {
+    /// Prepares for an aligned batch's schema; `sorted` says how its rows will come.
+    ///
+    /// # Errors
+    /// `Config` when the compression level is out of range; `Internal` when the schema is no Parquet schema.
+    pub fn new(
+        aligned: &Aligned,
+        sorted: &[SortedColumn],
+        config: &'a ParquetConfig,
+    ) -> Result<Self> {
+        let schema = aligned.batch.schema();
+        let parquet_schema = ArrowSchemaConverter::new()
+            .schema_root("table")
+            .convert(&schema)
+            .map_err(|cause| internal("the table has no Parquet schema", cause))?;
+        let codec = match config.compression {
+            Compression::None => Codec::UNCOMPRESSED,
+            Compression::Zstd => {
+                let level = ZstdLevel::try_new(config.compression_level).map_err(|cause| {
+                    Error::new(ErrorKind::Config, "parquet.compression_level: give 1 to 22")
+                        .because(cause)
+                })?;
+                Codec::ZSTD(level)
+            }
+        };
+        let sorting_columns = sorting_columns(&parquet_schema, aligned, sorted);
+        Ok(Self {
+            schema,
+            parquet_schema,
+            times: times(aligned),
+            sorting_columns,
+            codec,
+            config,
+        })
+    }
+
+    /// Encodes rows from the batch's beginning, until they are all in or the file passes its
+    /// target size.
+    ///
+    /// # Errors
+    /// `Internal` when the writer refuses the batch.
+    pub fn encode(&self, batch: &RecordBatch) -> Result<EncodedFile> {
+        let failed = |cause| internal("rows cannot be encoded as Parquet", cause);
+        let options = ArrowWriterOptions::new()
+            .with_properties(self.properties(batch.num_rows()))
+            .with_parquet_schema(self.parquet_schema.clone())
+            .with_skip_arrow_metadata(true);
+        let mut bytes = Vec::new();
+        let mut writer =
+            ArrowWriter::try_new_with_options(&mut bytes, self.schema.clone(), options)
+                .map_err(failed)?;
+        let mut rows = 0;
+        while rows < batch.num_rows() {
+            let length = ROLL_CHECK_ROWS.min(batch.num_rows() - rows);
+            writer.write(&batch.slice(rows, length)).map_err(failed)?;
+            rows += length;
+            let size = writer.bytes_written() + writer.in_progress_size();
+            if size as u64 >= self.config.target_file_size_bytes {
+                break;
+            }
+        }
+        let metadata = writer.close().map_err(failed)?;
+        Ok(EncodedFile {
+            bytes,
+            metadata,
+            rows,
+        })
+    }
+
+    /// Only encodings of the Parquet format's first version: Iceberg's vectorised reader for Spark
+    /// refuses delta encodings up to 1.9.
+    fn properties(&self, rows: usize) -> WriterProperties {
+        let sorting = Some(self.sorting_columns.clone()).filter(|columns| !columns.is_empty());
+        let mut builder = WriterProperties::builder()
+            .set_created_by(CREATED_BY.to_owned())
+            .set_compression(self.codec)
+            .set_max_row_group_row_count(Some(self.config.max_row_group_rows))
+            .set_data_page_row_count_limit(DATA_PAGE_ROWS_MAX)
+            .set_statistics_enabled(EnabledStatistics::Page)
+            .set_sorting_columns(sorting);
+        let distinct_max = rows.min(self.config.max_row_group_rows) as u64;
+        for leaf in self.parquet_schema.columns() {
+            if self.is_unique(leaf.path().parts()) {
+                builder = builder.set_column_dictionary_enabled(leaf.path().clone(), false);
+            }
+            if self
+                .config
+                .bloom_filter_columns
+                .contains(&leaf.path().string())
+            {
+                builder = with_bloom_filter(builder, leaf.path(), distinct_max);
+            }
+        }
+        builder.build()
+    }
+
+    /// Whether a dictionary would only repeat the column.
+    fn is_unique(&self, path: &[String]) -> bool {
+        match path {
+            [column] if self.times.contains(column) => true,
+            [.., own_name] => UNIQUE_COLUMNS.contains(&own_name.as_str()),
+            [] => false,
+        }
+    }
+}
+
+/// The row count bounds the distinct values; the writer folds the filter to what they really need.
+fn with_bloom_filter(
+    builder: WriterPropertiesBuilder,
+    path: &parquet::schema::types::ColumnPath,
+    distinct_max: u64,
+) -> WriterPropertiesBuilder {
+    builder
+        .set_column_bloom_filter_enabled(path.clone(), true)
+        .set_column_bloom_filter_fpp(path.clone(), BLOOM_FALSE_POSITIVES)
+        .set_column_bloom_filter_ndv(path.clone(), distinct_max)
+}
+
+/// Required times: each row's own, and near its neighbours' once sorted, which zstd sees in plain values.
+fn times(aligned: &Aligned) -> Vec<String> {
+    let times = aligned.fields.iter().filter(|field| {
+        field.required && *field.field_type == Type::Primitive(PrimitiveType::Timestamptz)
+    });
+    times.map(|field| field.name.clone()).collect()
+}
+
+/// Sorted columns in terms of Parquet's leaves; ends at the first that is no single leaf.
+fn sorting_columns(
+    parquet_schema: &SchemaDescriptor,
+    aligned: &Aligned,
+    sorted: &[SortedColumn],
+) -> Vec<SortingColumn> {
+    let leaf_of = |column: &SortedColumn| {
+        let name = &aligned.fields.get(column.position)?.name;
+        let leaf = parquet_schema
+            .columns()
+            .iter()
+            .position(|leaf| leaf.path().parts() == [name.clone()])?;
+        i32::try_from(leaf).ok()
+    };
+    sorted
+        .iter()
+        .map_while(|column| {
+            Some(SortingColumn {
+                column_idx: leaf_of(column)?,
+                descending: column.descending,
+                nulls_first: column.nulls_first,
+            })
+        })
+        .collect()
+}

@@ -1,0 +1,126 @@
+//! Where data files go: the same request, table layout and settings give the same paths.
+
+use std::fmt::Write;
+
+use iceberg::spec::{Struct, TableMetadata};
+use sha2::{Digest, Sha256};
+
+use super::internal;
+use crate::config::ParquetConfig;
+use crate::error::Result;
+use crate::request::IdRange;
+
+/// The table property that moves data files elsewhere.
+const DATA_PATH: &str = "write.data.path";
+/// Bytes of the digest in a file's name.
+const DIGEST_BYTES: usize = 16;
+/// Bytes of one directory's name at most: local file systems take 255, S3 1,024 for a whole key.
+const DIRECTORY_BYTES_MAX: usize = 128;
+
+/// Paths of one batch's files.
+#[derive(Debug)]
+pub(super) struct Paths {
+    data: String,
+    name: String,
+}
+
+impl Paths {
+    /// Derives the files' name.
+    ///
+    /// All that shapes a file's bytes goes in: the table with its schema, spec and order, the ids, and
+    /// our version and settings. A request repeated after one of them changed writes other
+    /// files, and never over one that a table may hold already.
+    pub fn new(
+        metadata: &TableMetadata,
+        ids: &[IdRange],
+        ordinal: usize,
+        config: &ParquetConfig,
+    ) -> Self {
+        let mut digest = Sha256::new();
+        digest.update(metadata.uuid().as_bytes());
+        digest.update(metadata.current_schema_id().to_le_bytes());
+        digest.update(metadata.default_partition_spec_id().to_le_bytes());
+        digest.update(metadata.default_sort_order_id().to_le_bytes());
+        digest.update((ids.len() as u64).to_le_bytes());
+        for range in ids {
+            digest.update(range.writer);
+            digest.update(range.from.to_le_bytes());
+            digest.update(range.to.to_le_bytes());
+        }
+        digest.update((ordinal as u64).to_le_bytes());
+        digest.update(format!("{} {config:?}", env!("CARGO_PKG_VERSION")));
+        let mut name = String::with_capacity(2 * DIGEST_BYTES);
+        for byte in digest.finalize().iter().take(DIGEST_BYTES) {
+            // Writing to a String cannot fail.
+            let _ = write!(name, "{byte:02x}");
+        }
+        let data = match metadata.properties().get(DATA_PATH) {
+            Some(path) => path.trim_end_matches('/').to_owned(),
+            None => format!("{}/data", metadata.location().trim_end_matches('/')),
+        };
+        Self { data, name }
+    }
+
+    /// The directory of a partition value: `field=value` per field of the spec, as Java Iceberg escapes them.
+    ///
+    /// # Errors
+    /// `Internal` when the value does not fit the spec.
+    pub fn partition_directory(
+        &self,
+        metadata: &TableMetadata,
+        partition: &Struct,
+    ) -> Result<String> {
+        let spec = metadata.default_partition_spec();
+        let types = metadata.default_partition_type().fields();
+        if types.len() != spec.fields().len() || partition.fields().len() != types.len() {
+            return Err(internal(
+                "a partition value does not fit its spec",
+                "fields differ in number",
+            ));
+        }
+        let mut directory = self.data.clone();
+        for ((field, result), value) in spec.fields().iter().zip(types).zip(partition.iter()) {
+            let text = field.transform.to_human_string(&result.field_type, value);
+            let mut name = format!("{}={}", escaped(&field.name), escaped(&text));
+            // Readers take the value from the manifest, so a long one may be cut here.
+            name.truncate(DIRECTORY_BYTES_MAX);
+            directory.push('/');
+            directory.push_str(&name);
+        }
+        Ok(directory)
+    }
+
+    /// The path of the batch's file with this number.
+    pub fn file(&self, directory: &str, number: usize) -> String {
+        format!("{directory}/{}-{number:05}.parquet", self.name)
+    }
+}
+
+/// The form encoding of Java's `URLEncoder`: a value can neither leave its directory nor break a URI.
+fn escaped(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'.' | b'-' | b'*' | b'_' => {
+                escaped.push(char::from(byte));
+            }
+            b' ' => escaped.push('+'),
+            _ => {
+                // Writing to a String cannot fail.
+                let _ = write!(escaped, "%{byte:02X}");
+            }
+        }
+    }
+    escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_partition_value_cannot_leave_its_directory() {
+        assert_eq!(escaped("../../etc"), "..%2F..%2Fetc");
+        assert_eq!(escaped("a b=é*"), "a+b%3D%C3%A9*");
+    }
+}

@@ -1,0 +1,8 @@
+//! `write`: batches to data files, read back with the parquet crate.
+
+mod align;
+mod files;
+mod layout;
+mod metrics;
+mod support;
+mod tables;

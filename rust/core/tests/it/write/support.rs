@@ -1,0 +1,223 @@
+//! Tables and batches made by hand, and files read back.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::Int32Type;
+use arrow_array::{ArrayRef, DictionaryArray, RecordBatch, StringArray, TimestampMicrosecondArray};
+use arrow_cast::cast;
+use arrow_schema::DataType;
+use arrow_select::concat::concat_batches;
+use bytes::Bytes;
+use iceberg::TableCreation;
+use iceberg::io::FileIO;
+use iceberg::spec::{
+    DataFile, NullOrder, Schema, SortDirection, SortField, SortOrder, TableMetadata,
+    TableMetadataBuilder, Transform, UnboundPartitionSpec,
+};
+use otlp2iceberg::config::ParquetConfig;
+use otlp2iceberg::convert::TableBatch;
+use otlp2iceberg::request::IdRange;
+use otlp2iceberg::schema::{UTC, iceberg_schema, sort_columns, time_column};
+use otlp2iceberg::write::{Written, write};
+use otlp2iceberg::{Result, Table};
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::file::metadata::ParquetMetaData;
+
+pub const LOCATION: &str = "memory://warehouse/otel/logs";
+/// 2026-11-21T00:00:00Z in microseconds, a day's first.
+pub const DAY: i64 = 20_778 * 86_400_000_000;
+
+/// A table as the catalog would load it.
+pub struct TestTable {
+    schema: Schema,
+    partition: Vec<(&'static str, Transform)>,
+    sort: Vec<SortField>,
+    properties: HashMap<String, String>,
+    location: String,
+}
+
+impl TestTable {
+    /// One of ours, unpartitioned and unsorted.
+    pub fn ours(table: Table) -> Self {
+        Self::with_schema(iceberg_schema(table).unwrap())
+    }
+
+    pub fn with_schema(schema: Schema) -> Self {
+        Self {
+            schema,
+            partition: Vec::new(),
+            sort: Vec::new(),
+            properties: HashMap::new(),
+            location: LOCATION.into(),
+        }
+    }
+
+    /// One of ours as it is created by default: by day, sorted.
+    pub fn default(table: Table) -> Self {
+        let mut built = Self::ours(table).partitioned(&[(time_column(table), Transform::Day)]);
+        for column in sort_columns(table) {
+            built = built.sorted(column, SortDirection::Ascending, NullOrder::First);
+        }
+        built
+    }
+
+    pub fn partitioned(mut self, fields: &[(&'static str, Transform)]) -> Self {
+        self.partition = fields.to_vec();
+        self
+    }
+
+    pub fn sorted(self, column: &str, direction: SortDirection, null_order: NullOrder) -> Self {
+        self.sorted_by(column, Transform::Identity, direction, null_order)
+    }
+
+    pub fn sorted_by(
+        mut self,
+        column: &str,
+        transform: Transform,
+        direction: SortDirection,
+        null_order: NullOrder,
+    ) -> Self {
+        self.sort.push(SortField {
+            source_id: self.schema.field_id_by_name(column).unwrap(),
+            transform,
+            direction,
+            null_order,
+        });
+        self
+    }
+
+    pub fn property(mut self, key: &str, value: &str) -> Self {
+        self.properties.insert(key.into(), value.into());
+        self
+    }
+
+    pub fn located(mut self, location: String) -> Self {
+        self.location = location;
+        self
+    }
+
+    pub fn build(self) -> TableMetadata {
+        let mut spec = UnboundPartitionSpec::builder();
+        for (column, transform) in self.partition {
+            let id = self.schema.field_id_by_name(column).unwrap();
+            let name = match transform {
+                Transform::Identity => column.to_owned(),
+                other => format!("{column}_{}", other.to_string().split('[').next().unwrap()),
+            };
+            spec = spec.add_partition_field(id, name, transform).unwrap();
+        }
+        let mut order = SortOrder::builder();
+        for field in self.sort {
+            order.with_sort_field(field);
+        }
+        let creation = TableCreation::builder()
+            .name("logs".to_owned())
+            .location(self.location)
+            .schema(self.schema)
+            .partition_spec(spec.build())
+            .sort_order(order.build_unbound().unwrap())
+            .properties(self.properties)
+            .build();
+        TableMetadataBuilder::from_table_creation(creation)
+            .unwrap()
+            .build()
+            .unwrap()
+            .metadata
+    }
+}
+
+/// The id of a column by its full name.
+pub fn id(metadata: &TableMetadata, name: &str) -> i32 {
+    metadata.current_schema().field_id_by_name(name).unwrap()
+}
+
+pub fn batch(columns: &[(&str, ArrayRef)]) -> RecordBatch {
+    RecordBatch::try_from_iter_with_nullable(
+        columns
+            .iter()
+            .map(|(name, array)| (*name, Arc::clone(array), true)),
+    )
+    .unwrap()
+}
+
+pub fn times(values: impl IntoIterator<Item = i64>) -> ArrayRef {
+    Arc::new(TimestampMicrosecondArray::from_iter_values(values).with_timezone(UTC))
+}
+
+pub fn labels<'a>(values: impl IntoIterator<Item = Option<&'a str>>) -> ArrayRef {
+    Arc::new(values.into_iter().collect::<DictionaryArray<Int32Type>>())
+}
+
+pub fn texts<'a>(values: impl IntoIterator<Item = Option<&'a str>>) -> ArrayRef {
+    Arc::new(values.into_iter().collect::<StringArray>())
+}
+
+pub fn ids() -> Vec<IdRange> {
+    vec![IdRange {
+        writer: [7; 16],
+        from: 1,
+        to: 3,
+    }]
+}
+
+/// Writes to memory and gives the storage with it.
+pub async fn write_with(
+    metadata: &TableMetadata,
+    table: Table,
+    batch: RecordBatch,
+    config: &ParquetConfig,
+) -> Result<(Written, FileIO)> {
+    let file_io = FileIO::new_with_memory();
+    let batch = TableBatch { table, batch };
+    let written = write(metadata, &file_io, batch, &ids(), 0, config).await?;
+    Ok((written, file_io))
+}
+
+/// Writes logs with the default configuration.
+pub async fn write_logs(metadata: &TableMetadata, batch: RecordBatch) -> (Written, FileIO) {
+    write_with(metadata, Table::Logs, batch, &ParquetConfig::default())
+        .await
+        .unwrap()
+}
+
+/// A file's rows and footer, page indexes included.
+pub async fn read(file_io: &FileIO, file: &DataFile) -> (RecordBatch, Arc<ParquetMetaData>) {
+    let bytes = read_bytes(file_io, file).await;
+    let builder = ParquetRecordBatchReaderBuilder::try_new(bytes).unwrap();
+    let metadata = Arc::clone(builder.metadata());
+    let schema = Arc::clone(builder.schema());
+    let batches: Vec<RecordBatch> = builder.build().unwrap().map(Result::unwrap).collect();
+    (concat_batches(&schema, &batches).unwrap(), metadata)
+}
+
+pub async fn read_bytes(file_io: &FileIO, file: &DataFile) -> Bytes {
+    let bytes = file_io
+        .new_input(file.file_path())
+        .unwrap()
+        .read()
+        .await
+        .unwrap();
+    assert_eq!(bytes.len() as u64, file.file_size_in_bytes());
+    bytes
+}
+
+/// A column's strings.
+pub fn strings(batch: &RecordBatch, column: &str) -> Vec<Option<String>> {
+    let array = cast(batch.column_by_name(column).unwrap(), &DataType::Utf8).unwrap();
+    array
+        .as_string::<i32>()
+        .iter()
+        .map(|value| value.map(str::to_owned))
+        .collect()
+}
+
+/// A column's integers or times.
+pub fn integers(batch: &RecordBatch, column: &str) -> Vec<Option<i64>> {
+    let array = cast(batch.column_by_name(column).unwrap(), &DataType::Int64).unwrap();
+    array
+        .as_primitive::<arrow_array::types::Int64Type>()
+        .iter()
+        .collect()
+}

@@ -1,0 +1,192 @@
+//! What both sides of the boundary must agree on: numbers, structs, and the calls that compare them.
+
+use std::ffi::{CStr, c_char};
+use std::mem::size_of;
+
+use otlp2iceberg::{Error, ErrorKind, Outcome, Part, RequestId, Signal};
+
+use crate::error::AbiError;
+use crate::guard::guard_or;
+
+/// The version of this interface. It changes whenever a caller compiled against the old header could
+/// misread the new library; compare it with `o2i_abi_version()` before any other call.
+pub const O2I_ABI_VERSION: u32 = 1;
+
+/// The call did what it says.
+pub const O2I_OK: i32 = 0;
+/// The configuration is wrong; the message lists every problem with its key.
+pub const O2I_ERROR_CONFIG: i32 = 1;
+/// The payload is not the OTLP message that it should be; the message names the path.
+pub const O2I_ERROR_DECODE: i32 = 2;
+/// Some records were rejected by themselves and the rest is stored.
+pub const O2I_ERROR_REJECTED: i32 = 3;
+/// The table that exists cannot hold our rows.
+pub const O2I_ERROR_TABLE_MISMATCH: i32 = 4;
+/// Reading or writing a file failed.
+pub const O2I_ERROR_STORAGE: i32 = 5;
+/// The catalog refused, or could not be reached before anything was sent to it.
+pub const O2I_ERROR_CATALOG: i32 = 6;
+/// A commit was sent and its outcome is not known.
+pub const O2I_ERROR_COMMIT_UNKNOWN: i32 = 7;
+/// The caller cancelled, or the time allowed ran out, before anything was committed.
+pub const O2I_ERROR_CANCELLED: i32 = 8;
+/// The handle is closing or closed.
+pub const O2I_ERROR_SHUTDOWN: i32 = 9;
+/// A configured limit was passed.
+pub const O2I_ERROR_LIMIT: i32 = 10;
+/// A bug in the library: a caught panic, a broken invariant, a poisoned handle.
+pub const O2I_ERROR_INTERNAL: i32 = 11;
+/// The caller broke the contract of this interface.
+pub const O2I_ERROR_INVALID_ARGUMENT: i32 = 12;
+
+/// No error.
+pub const O2I_RETRY_CLASS_NONE: i32 = 0;
+/// Send the same request again, not before `retry_after_ms`.
+pub const O2I_RETRY_CLASS_RETRY: i32 = 1;
+/// Sending it again cannot help.
+pub const O2I_RETRY_CLASS_PERMANENT: i32 = 2;
+/// All but the rejected records is stored; do not send it again.
+pub const O2I_RETRY_CLASS_PARTIAL: i32 = 3;
+/// The process is stopping; keep the request for the next one.
+pub const O2I_RETRY_CLASS_SHUTDOWN: i32 = 4;
+
+/// The payload is an `ExportLogsServiceRequest`.
+pub const O2I_SIGNAL_LOGS: u32 = 1;
+/// The payload is an `ExportTraceServiceRequest`.
+pub const O2I_SIGNAL_TRACES: u32 = 2;
+/// The payload is an `ExportMetricsServiceRequest`.
+pub const O2I_SIGNAL_METRICS: u32 = 3;
+
+// The numbers above are literals so that the header shows them; the library's are the truth.
+const _: () = {
+    assert!(O2I_ERROR_CONFIG == ErrorKind::Config.code());
+    assert!(O2I_ERROR_DECODE == ErrorKind::Decode.code());
+    assert!(O2I_ERROR_REJECTED == ErrorKind::Rejected.code());
+    assert!(O2I_ERROR_TABLE_MISMATCH == ErrorKind::TableMismatch.code());
+    assert!(O2I_ERROR_STORAGE == ErrorKind::Storage.code());
+    assert!(O2I_ERROR_CATALOG == ErrorKind::Catalog.code());
+    assert!(O2I_ERROR_COMMIT_UNKNOWN == ErrorKind::CommitUnknown.code());
+    assert!(O2I_ERROR_CANCELLED == ErrorKind::Cancelled.code());
+    assert!(O2I_ERROR_SHUTDOWN == ErrorKind::Shutdown.code());
+    assert!(O2I_ERROR_LIMIT == ErrorKind::Limit.code());
+    assert!(O2I_ERROR_INTERNAL == ErrorKind::Internal.code());
+    assert!(O2I_ERROR_INVALID_ARGUMENT == ErrorKind::InvalidArgument.code());
+};
+
+/// One request inside a payload: who it is and how many of the payload's bytes are its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(C)]
+pub struct AbiPart {
+    /// The writer's id: random per process start, or the content's hash.
+    pub writer: [u8; 16],
+    /// The writer's number for this request.
+    pub sequence: u64,
+    /// Length in bytes of the request's serialized message inside the payload.
+    pub len: u64,
+}
+
+impl From<AbiPart> for Part {
+    fn from(part: AbiPart) -> Self {
+        Part {
+            id: RequestId {
+                writer: part.writer,
+                sequence: part.sequence,
+            },
+            len: part.len,
+        }
+    }
+}
+
+/// What became of a call that stored something.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct AbiOutcome {
+    /// Rows that are now in tables.
+    pub rows: u64,
+    /// Records and points left out; the error's message says why.
+    pub rejected: u64,
+    /// Data files written.
+    pub files: u64,
+    /// Their bytes.
+    pub file_bytes: u64,
+    /// Commits that hold them.
+    pub commits: u64,
+    /// Commit attempts made.
+    pub commit_attempts: u64,
+    /// Requests that the tables held already and that were left out, counted once per table.
+    pub already_committed: u64,
+    /// Strings stored with U+FFFD for invalid UTF-8.
+    pub repaired_utf8: u64,
+    /// Values nested too deeply, stored as null.
+    pub repaired_nesting: u64,
+    /// Invalid ids, stored as null.
+    pub repaired_ids: u64,
+    /// Times out of range, stored as null.
+    pub repaired_times: u64,
+}
+
+impl From<&Outcome> for AbiOutcome {
+    fn from(outcome: &Outcome) -> Self {
+        AbiOutcome {
+            rows: outcome.rows,
+            rejected: outcome.rejected,
+            files: outcome.files,
+            file_bytes: outcome.file_bytes,
+            commits: outcome.commits,
+            commit_attempts: outcome.commit_attempts,
+            already_committed: outcome.already_committed,
+            repaired_utf8: outcome.repaired_utf8,
+            repaired_nesting: outcome.repaired_nesting,
+            repaired_ids: outcome.repaired_ids,
+            repaired_times: outcome.repaired_times,
+        }
+    }
+}
+
+/// The signal of one of the `O2I_SIGNAL_*` numbers.
+pub(crate) fn signal(number: u32) -> Result<Signal, Error> {
+    match number {
+        O2I_SIGNAL_LOGS => Ok(Signal::Logs),
+        O2I_SIGNAL_TRACES => Ok(Signal::Traces),
+        O2I_SIGNAL_METRICS => Ok(Signal::Metrics),
+        other => Err(Error::new(
+            ErrorKind::InvalidArgument,
+            format!("signal is {other}; it must be 1 (logs), 2 (traces) or 3 (metrics)"),
+        )),
+    }
+}
+
+/// Gives the version of the interface that the library was built with.
+///
+/// # Returns
+/// `O2I_ABI_VERSION` as the library knows it. A caller refuses to go on when it differs from its own.
+#[unsafe(no_mangle)]
+pub extern "C" fn o2i_abi_version() -> u32 {
+    guard_or(0, || O2I_ABI_VERSION)
+}
+
+/// Gives the sizes of the structs as the library was built with, to be compared with the caller's.
+///
+/// # Returns
+/// `sizeof(o2i_part) | sizeof(o2i_outcome) << 16 | sizeof(o2i_error) << 32`, in 64 bits.
+#[unsafe(no_mangle)]
+pub extern "C" fn o2i_abi_layout() -> u64 {
+    const LAYOUT: u64 = size_of::<AbiPart>() as u64
+        | (size_of::<AbiOutcome>() as u64) << 16
+        | (size_of::<AbiError>() as u64) << 32;
+    guard_or(0, || LAYOUT)
+}
+
+/// Gives the library's version, such as `0.1.0`.
+///
+/// # Returns
+/// A NUL-terminated ASCII string that lives as long as the process; never null, not to be freed.
+#[unsafe(no_mangle)]
+pub extern "C" fn o2i_version() -> *const c_char {
+    const VERSION: &CStr =
+        match CStr::from_bytes_with_nul(concat!(env!("CARGO_PKG_VERSION"), "\0").as_bytes()) {
+            Ok(version) => version,
+            Err(_) => panic!("the version has a NUL inside"),
+        };
+    guard_or(c"".as_ptr(), || VERSION.as_ptr())
+}

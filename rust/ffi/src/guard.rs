@@ -1,0 +1,68 @@
+//! The one way into every call: whatever happens inside, the host gets a value back.
+
+use std::any::Any;
+use std::mem;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use otlp2iceberg::{Error, ErrorKind};
+
+use crate::abi::O2I_OK;
+use crate::error::{self, AbiError, Rendered};
+use crate::test_hooks::{self, Point};
+
+/// Runs a call that can fail. Its error, or the panic that it ended in, goes to `place`, and the
+/// error's code is returned. On success `place` is zeroed.
+///
+/// # Safety
+/// `place` is null or writable and aligned; what it holds is not read.
+pub(crate) unsafe fn guard(place: *mut AbiError, body: impl FnOnce() -> Result<(), Error>) -> i32 {
+    // An error is rendered inside: that runs the `Display` of its sources.
+    let failure = caught(|| body().err().as_ref().map(Rendered::from))
+        .unwrap_or_else(|panic| Some(Rendered::from(&panic)));
+    let code = failure.as_ref().map_or(O2I_OK, |failure| failure.code);
+    // SAFETY: by this function's contract.
+    unsafe { error::write(place, failure) };
+    code
+}
+
+/// Runs a call that has no way to tell of an error; a panic gives `fallback`.
+pub(crate) fn guard_or<T>(fallback: T, body: impl FnOnce() -> T) -> T {
+    caught(body).unwrap_or(fallback)
+}
+
+/// Runs `body`; a panic becomes an `Internal` error that quotes it.
+///
+/// `AssertUnwindSafe` holds: what a body shares with later calls is the register of handles, which is
+/// whole between any two of its statements, and a handle's state, which a panic poisons.
+fn caught<T>(body: impl FnOnce() -> T) -> Result<T, Error> {
+    let run = AssertUnwindSafe(|| {
+        test_hooks::reach(Point::Guard);
+        body()
+    });
+    catch_unwind(run).map_err(|payload| {
+        let error = Error::new(
+            ErrorKind::Internal,
+            format!("a bug in otlp2iceberg: it panicked: {}", text(&*payload)),
+        );
+        discard(payload);
+        error
+    })
+}
+
+/// What a panic said. `panic!` carries a `&str` or a `String`; anything else has no text.
+fn text(payload: &(dyn Any + Send)) -> &str {
+    if let Some(text) = payload.downcast_ref::<&str>() {
+        text
+    } else if let Some(text) = payload.downcast_ref::<String>() {
+        text
+    } else {
+        "(without a message)"
+    }
+}
+
+/// Drops a panic's payload, whose own `drop` could panic again.
+fn discard(payload: Box<dyn Any + Send>) {
+    if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+        mem::forget(again);
+    }
+}

@@ -1,0 +1,47 @@
+#!/usr/bin/env bash
+# Runs the test layers: all of them, or those named (rust, ffi, go, system).
+# Each layer sets up what it needs; a missing tool is a failure with its name.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+layers=("$@")
+[ ${#layers[@]} -gt 0 ] || layers=(rust ffi go system)
+
+step() { printf '\n==> %s (%s s so far)\n' "$1" "$SECONDS"; }
+
+native_lib() {
+  step "library: build the Rust library (release)"
+  make --no-print-directory lib
+}
+
+for layer in "${layers[@]}"; do
+  case "$layer" in
+    rust)
+      step "rust: tests of the library"
+      cargo test --locked --package otlp2iceberg
+      ;;
+    ffi)
+      step "ffi: tests of the C boundary"
+      cargo test --locked --package otlp2iceberg-ffi --features test-hooks
+      step "ffi: a C program under AddressSanitizer"
+      rust/ffi/smoke/run.sh
+      step "ffi: Miri"
+      rust/ffi/miri.sh
+      ;;
+    go)
+      native_lib
+      step "go: vet and tests with the race detector and checked cgo pointers"
+      (cd collector-exporter && go vet ./... && GOEXPERIMENT=cgocheck2 go test -race ./...)
+      ;;
+    system)
+      make --no-print-directory collector
+      step "system: the built collector, read back by DuckDB and pyiceberg"
+      tests/run.sh
+      ;;
+    *)
+      echo "unknown test layer: $layer (known: rust, ffi, go, system)" >&2
+      exit 2
+      ;;
+  esac
+done
+step "all layers passed: ${layers[*]}"

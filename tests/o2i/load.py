@@ -1,0 +1,158 @@
+"""Steady load on the Collector, with its memory and CPU sampled meanwhile: first figures, not a benchmark.
+
+Requests are made and serialized beforehand, so that this process costs little beside the Collector.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+from . import readers
+from .collector import REPOSITORY, Collector
+from .workload import LOGS_PER_REQUEST, Shop
+
+SENDERS = 4
+# As many different requests are made; then they are sent again in turn.
+REQUESTS_MADE = 100
+
+
+def main() -> int:
+    """Runs the load and prints a line; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m o2i.load", description=__doc__.splitlines()[0])
+    parser.add_argument("--collector", default=REPOSITORY / "dist" / "otelcol-iceberg", help="the Collector's binary")
+    parser.add_argument("--logs-per-second", type=int, default=20_000)
+    parser.add_argument("--seconds", type=int, default=60)
+    options = parser.parse_args()
+    os.environ["O2I_COLLECTOR"] = str(Path(options.collector).resolve())
+    folder = Path(tempfile.mkdtemp(prefix="o2i-load-"))
+    try:
+        return run(folder, options.logs_per_second, options.seconds)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def run(folder: Path, logs_per_second: int, seconds: int) -> int:
+    """The load itself; 1 when rows are missing or the rate was not held."""
+    payloads = make_payloads()
+    warehouse = folder / "warehouse"
+    with Collector(folder, {"iceberg": {"catalog": {"warehouse": str(warehouse)}}}) as collector:
+        idle = Sample.of(collector.pid)
+        requests = logs_per_second * seconds // LOGS_PER_REQUEST
+        watch = Watch(collector.pid)
+        begun = time.monotonic()
+        with collector.client() as client, watch:
+            late = send_steadily(client, payloads, requests, logs_per_second / LOGS_PER_REQUEST)
+        took = time.monotonic() - begun
+        used = Sample.of(collector.pid).cpu_seconds - idle.cpu_seconds
+        pid_before_stop = Sample.of(collector.pid)
+        assert collector.stop() == 0, collector.log_tail()
+    table = readers.load(warehouse, "logs")
+    rows, sent = readers.row_count(table), requests * LOGS_PER_REQUEST
+    size = sum(table.inspect.files()["file_size_in_bytes"].to_pylist())
+    print(
+        f"{sent:,} logs in {took:.1f} s ({sent / took:,.0f}/s, at most {late:.2f} s late), {rows:,} rows, "
+        f"{size / max(rows, 1):.1f} bytes/row, {len(table.metadata.snapshots)} snapshots; "
+        f"Collector: CPU {100 * used / took:.0f} % of one core, RSS {idle.rss_mib:.0f} MiB idle, "
+        f"{watch.mean_rss_mib:.0f} mean, {watch.max_rss_mib:.0f} max, {pid_before_stop.rss_mib:.0f} at the end"
+    )
+    if rows != sent:
+        print(f"load: FAILED: {sent} logs sent, {rows} rows read", file=sys.stderr)
+        return 1
+    if sent / took < 0.98 * logs_per_second:
+        print(f"load: FAILED: the rate of {logs_per_second} logs/s was not held", file=sys.stderr)
+        return 1
+    return 0
+
+
+def make_payloads() -> list[bytes]:
+    """Serialized log requests, each full."""
+    shop = Shop(time.time_ns())
+    for _ in shop.traces(REQUESTS_MADE * LOGS_PER_REQUEST // 2):
+        pass
+    made = [request.SerializeToString() for request in shop.logs((REQUESTS_MADE + 15) * LOGS_PER_REQUEST)]
+    return made[:REQUESTS_MADE]
+
+
+def send_steadily(client, payloads: list[bytes], count: int, requests_per_second: float) -> float:
+    """Sends each request at its time; returns by how much the latest one was late, in seconds."""
+    begun = time.monotonic()
+    late = [0.0] * SENDERS
+    failures: list[BaseException] = []
+
+    def run_one(sender: int) -> None:
+        try:
+            for number in range(sender, count, SENDERS):
+                due = begun + number / requests_per_second
+                now = time.monotonic()
+                time.sleep(max(0.0, due - now))
+                late[sender] = max(late[sender], now - due)
+                client.send(payloads[number % len(payloads)], "grpc", "logs")
+        except BaseException as failure:
+            failures.append(failure)
+
+    threads = [threading.Thread(target=run_one, args=(sender,)) for sender in range(SENDERS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if failures:
+        raise failures[0]
+    return max(late)
+
+
+class Sample:
+    """Memory and CPU time of a process at one moment, from /proc."""
+
+    def __init__(self, rss_mib: float, cpu_seconds: float):
+        self.rss_mib = rss_mib
+        self.cpu_seconds = cpu_seconds
+
+    @classmethod
+    def of(cls, pid: int) -> Sample:
+        """Reads /proc/<pid>/stat (proc(5): utime and stime are fields 14 and 15, rss in pages is 24)."""
+        fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+        ticks = int(fields[11]) + int(fields[12])
+        return cls(int(fields[21]) * os.sysconf("SC_PAGE_SIZE") / 2**20, ticks / os.sysconf("SC_CLK_TCK"))
+
+
+class Watch:
+    """Samples a process's memory ten times a second for as long as the block lasts."""
+
+    def __init__(self, pid: int):
+        self._pid = pid
+        self._seen: list[float] = []
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+
+    def __enter__(self) -> Watch:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    @property
+    def mean_rss_mib(self) -> float:
+        """The mean of all samples."""
+        return sum(self._seen) / max(len(self._seen), 1)
+
+    @property
+    def max_rss_mib(self) -> float:
+        """The largest sample."""
+        return max(self._seen, default=0.0)
+
+    def _run(self) -> None:
+        while not self._stop.wait(0.1):
+            self._seen.append(Sample.of(self._pid).rss_mib)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

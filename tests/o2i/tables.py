@@ -1,0 +1,156 @@
+"""The seven tables as docs/schema.md describes them: written here once more, by hand, so that tests do not ask the
+code under test what is right."""
+
+from __future__ import annotations
+
+NAMESPACE = "otel"
+
+SHARED = {
+    "ServiceName": "string",
+    "ResourceAttributes": "map",
+    "ResourceSchemaUrl": "string",
+    "ResourceDroppedAttributesCount": "int",
+    "ScopeName": "string",
+    "ScopeVersion": "string",
+    "ScopeAttributes": "map",
+    "ScopeSchemaUrl": "string",
+    "ScopeDroppedAttributesCount": "int",
+}
+
+POINT = {
+    "TimeUnix": "timestamptz",
+    "StartTimeUnix": "timestamptz",
+    "MetricName": "string",
+    "MetricDescription": "string",
+    "MetricUnit": "string",
+    "MetricMetadata": "map",
+    "Attributes": "map",
+    "Flags": "int",
+}
+
+EXEMPLARS = {
+    "Exemplars": [
+        {
+            "TimeUnix": "timestamptz",
+            "Value": "double",
+            "ValueInt": "long",
+            "SpanId": "string",
+            "TraceId": "string",
+            "FilteredAttributes": "map",
+        }
+    ]
+}
+
+# A column's type is its Iceberg name ("map" is map<string, string>), `[type]` for a list, a dict for a struct.
+TABLES: dict[str, dict] = {
+    "logs": {
+        "Timestamp": "timestamptz",
+        "ObservedTimestamp": "timestamptz",
+        "TraceId": "string",
+        "SpanId": "string",
+        "TraceFlags": "int",
+        "SeverityText": "string",
+        "SeverityNumber": "int",
+        "EventName": "string",
+        "Body": "string",
+        "LogAttributes": "map",
+        "LogDroppedAttributesCount": "int",
+        **SHARED,
+    },
+    "traces": {
+        "Timestamp": "timestamptz",
+        "Duration": "long",
+        "TraceId": "string",
+        "SpanId": "string",
+        "ParentSpanId": "string",
+        "TraceState": "string",
+        "TraceFlags": "int",
+        "SpanName": "string",
+        "SpanKind": "string",
+        "StatusCode": "string",
+        "StatusMessage": "string",
+        "SpanAttributes": "map",
+        "Events": [
+            {
+                "Timestamp": "timestamptz",
+                "Name": "string",
+                "Attributes": "map",
+                "DroppedAttributesCount": "int",
+            }
+        ],
+        "Links": [
+            {
+                "TraceId": "string",
+                "SpanId": "string",
+                "TraceState": "string",
+                "TraceFlags": "int",
+                "Attributes": "map",
+                "DroppedAttributesCount": "int",
+            }
+        ],
+        "SpanDroppedAttributesCount": "int",
+        "DroppedEventsCount": "int",
+        "DroppedLinksCount": "int",
+        **SHARED,
+    },
+    "metrics_gauge": {**POINT, "Value": "double", "ValueInt": "long", **EXEMPLARS, **SHARED},
+    "metrics_sum": {
+        **POINT,
+        "Value": "double",
+        "ValueInt": "long",
+        "AggregationTemporality": "string",
+        "IsMonotonic": "boolean",
+        **EXEMPLARS,
+        **SHARED,
+    },
+    "metrics_histogram": {
+        **POINT,
+        "Count": "long",
+        "Sum": "double",
+        "Min": "double",
+        "Max": "double",
+        "BucketCounts": ["long"],
+        "ExplicitBounds": ["double"],
+        "AggregationTemporality": "string",
+        **EXEMPLARS,
+        **SHARED,
+    },
+    "metrics_exponential_histogram": {
+        **POINT,
+        "Count": "long",
+        "Sum": "double",
+        "Min": "double",
+        "Max": "double",
+        "Scale": "int",
+        "ZeroCount": "long",
+        "ZeroThreshold": "double",
+        "PositiveOffset": "int",
+        "PositiveBucketCounts": ["long"],
+        "NegativeOffset": "int",
+        "NegativeBucketCounts": ["long"],
+        "AggregationTemporality": "string",
+        **EXEMPLARS,
+        **SHARED,
+    },
+    "metrics_summary": {
+        **POINT,
+        "Count": "long",
+        "Sum": "double",
+        "ValueAtQuantiles": [{"Quantile": "double", "Value": "double"}],
+        **SHARED,
+    },
+}
+
+TIME_COLUMN = {table: "Timestamp" if table in ("logs", "traces") else "TimeUnix" for table in TABLES}
+
+SORT_COLUMNS = {
+    table: ("ServiceName", "Timestamp") if table in ("logs", "traces") else ("ServiceName", "MetricName", "TimeUnix")
+    for table in TABLES
+}
+
+# The tables that a request of each signal can fill.
+SIGNAL_TABLES = {
+    "logs": ("logs",),
+    "traces": ("traces",),
+    "metrics": tuple(table for table in TABLES if table.startswith("metrics_")),
+}

@@ -1,0 +1,105 @@
+"""The binary as it is shipped: what it links, the example configuration, its own metrics, clients of other people."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+
+import pytest
+import yaml
+
+from o2i import clients, corpus, readers
+from o2i.collector import REPOSITORY, Collector, binary, settings
+
+LIBC_FAMILY = {"linux-vdso", "libc", "libm", "libdl", "libpthread", "librt", "libgcc_s", "libresolv", "ld-linux-x86-64", "ld-linux-aarch64"}
+
+
+def test_the_collector_links_only_the_c_library():
+    linked = subprocess.run(["ldd", binary()], capture_output=True, text=True, check=True).stdout
+    names = {re.sub(r"\.so.*", "", line.split()[0].rsplit("/", 1)[-1]) for line in linked.splitlines()}
+    assert names <= LIBC_FAMILY, f"linked beyond the C library: {sorted(names - LIBC_FAMILY)}"
+
+
+@pytest.mark.parametrize("over", ["grpc", "http"])
+def test_what_the_python_sdk_sends_is_stored(over, tmp_path, warehouse):
+    with Collector(tmp_path / "collector", {"iceberg": settings(warehouse)}) as collector:
+        sent = clients.send_with_sdk(collector, logs=30, spans=20, points=7, over=over)
+        readers.wait_for_rows(warehouse, sent)
+    tables = {name: readers.read_duckdb(readers.load(warehouse, name)) for name in sent}
+    assert {name: len(rows) for name, rows in tables.items()} == sent
+    bodies = {row["Body"] for row in tables["logs"]}
+    assert {"message 0", '{"message":"structured","number":1}'} <= bodies
+    assert {row["ServiceName"] for rows in tables.values() for row in rows} == {clients.SDK_SERVICE}
+    assert {row["ResourceAttributes"]["process.tags"] for row in tables["traces"]} == {'["a","b"]'}
+    spans = {int(row["SpanAttributes"]["number"]): row for row in tables["traces"]}
+    assert [spans[n]["StatusCode"] for n in (0, 1, 10)] == ["Error", "Unset", "Error"]
+    assert spans[3]["Links"][0]["SpanId"] == spans[2]["SpanId"]
+    assert sorted(row["Value"] for row in tables["metrics_gauge"]) == [n + 0.5 for n in range(7)]
+    assert sorted(row["ValueInt"] for row in tables["metrics_sum"]) == list(range(7))
+    assert {row["AggregationTemporality"] for row in tables["metrics_sum"]} == {"Cumulative"}
+    assert sorted(row["Sum"] for row in tables["metrics_histogram"]) == [float(n) for n in range(7)]
+    assert all(len(row["BucketCounts"]) == len(row["ExplicitBounds"]) + 1 for row in tables["metrics_histogram"])
+    assert sum(row["ZeroCount"] for row in tables["metrics_exponential_histogram"]) == 1
+
+
+@pytest.mark.parametrize("over", ["grpc", "http"])
+def test_what_telemetrygen_sends_is_stored(over, tmp_path, warehouse):
+    with Collector(tmp_path / "collector", {"iceberg": settings(warehouse)}) as collector:
+        sent = clients.send_with_telemetrygen(collector, logs=25, traces=10, points=5, over=over)
+        readers.wait_for_rows(warehouse, sent)
+    tables = {name: readers.read_duckdb(readers.load(warehouse, name)) for name in sent}
+    assert {name: len(rows) for name, rows in tables.items()} == sent
+    assert {row["ServiceName"] for rows in tables.values() for row in rows} == {clients.TELEMETRYGEN_SERVICE}
+    assert {row["LogAttributes"]["log.number"] for row in tables["logs"]} == {"7"}
+    parents = {row["SpanId"] for row in tables["traces"] if row["ParentSpanId"] is None}
+    assert sum(row["ParentSpanId"] in parents for row in tables["traces"]) == 10
+
+
+def test_its_own_metrics_count_rows_rejected_and_repaired(tmp_path, warehouse):
+    fixtures = [corpus.fixture(name) for name in ("logs", "traces", "metrics", "logs_invalid_utf8", "logs_nesting")]
+    rows = {"logs": 0, "traces": 0, "metrics": 0}
+    for one in fixtures:
+        rows[one.signal] += sum(len(of_table) for of_table in one.rows.values())
+    with Collector(tmp_path / "collector", {"iceberg": settings(warehouse, "200ms")}, own_metrics=True) as collector:
+        with collector.client() as client:
+            for one in fixtures:
+                client.send(one.payload, "grpc", one.signal)
+        counts = {table: 0 for one in fixtures for table in one.rows}
+        for one in fixtures:
+            for table, of_table in one.rows.items():
+                counts[table] += len(of_table)
+        readers.wait_for_rows(warehouse, counts)
+        text = collector.own_metrics_when(lambda text: _total(text, "rows", "metrics") >= rows["metrics"])
+    assert {signal: _total(text, "rows", signal) for signal in rows} == rows
+    # Two metrics without data, five histogram points, four exponential ones and one summary point.
+    assert _total(text, "rejected", "metrics") == 12
+    assert _total(text, "repaired", "logs", 'reason="invalid_utf8"') == 7
+    assert _total(text, "repaired", "logs", 'reason="nesting"') == 4
+    for name in ("commits", "files", "file_bytes"):
+        assert _total(text, name, "logs") > 0, name
+
+
+def test_the_example_configuration_starts_and_stores(tmp_path):
+    example = yaml.safe_load((REPOSITORY / "examples" / "collector" / "local.yaml").read_text())
+    one = corpus.fixture("traces")
+
+    def as_the_example(config: dict) -> None:
+        ours = dict(config)
+        config.clear()
+        config.update(example)
+        config["receivers"]["otlp"] = ours["receivers"]["otlp"]
+        config.setdefault("extensions", {}).update(ours["extensions"])
+        config["service"]["extensions"] = sorted({*config["service"].get("extensions", []), *ours["extensions"]})
+        config["service"].setdefault("telemetry", {})["metrics"] = {"level": "none"}
+
+    with Collector(tmp_path, {"iceberg": None}, change=as_the_example) as collector:
+        with collector.client() as client:
+            client.send(one.payload, "grpc", "traces")
+        assert collector.stop() == 0
+    assert readers.row_count(readers.load(tmp_path / "warehouse", "traces")) == len(one.rows["traces"])
+
+
+def _total(text: str, name: str, signal: str, also: str = "") -> float:
+    """The sum of a counter of ours over its series of one signal."""
+    series = re.compile(rf"^otelcol_exporter_iceberg_{name}(?:_[a-zA-Z]+)*\{{([^}}]*)\}} (\S+)$", re.MULTILINE)
+    return sum(float(v) for labels, v in series.findall(text) if f'signal="{signal}"' in labels and also in labels)

@@ -1,0 +1,51 @@
+"""The example queries run on tables that a real Collector wrote, and find something."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+
+import pytest
+
+from o2i import expect, readers
+from o2i.collector import REPOSITORY, Collector, settings
+from o2i.workload import Shop
+
+QUERIES = REPOSITORY / "examples" / "queries"
+# They look for a trace or a value that this telemetry does not have.
+MAY_FIND_NOTHING = ("391dae938234560b16bb63f51501cb6f", "TRY_CAST", "1 * 1e9")
+
+
+@pytest.fixture(scope="module")
+def warehouse(tmp_path_factory):
+    """Tables with the telemetry of the demo's shop."""
+    folder = tmp_path_factory.mktemp("examples")
+    shop = Shop(time.time_ns())
+    requests = [*shop.traces(5_000), *shop.logs(5_000), *shop.metrics(500)]
+    with Collector(folder / "collector", {"iceberg": settings(folder / "warehouse")}) as collector:
+        with collector.client() as client:
+            for request in requests:
+                client.send(request)
+        counts = {table: len(rows) for table, rows in expect.merge(requests).items()}
+        readers.wait_for_rows(folder / "warehouse", counts)
+    return folder / "warehouse"
+
+
+@pytest.mark.parametrize("name", ["duckdb.sql", "from-clickhouse.sql"])
+def test_sql_examples_find_something(name, warehouse):
+    with readers.connect_duckdb(warehouse) as duckdb:
+        statements = duckdb.extract_statements((QUERIES / name).read_text())
+        assert len(statements) > 5
+        for statement in statements:
+            found = duckdb.execute(statement).to_arrow_table()
+            if not any(part in statement.query for part in MAY_FIND_NOTHING):
+                assert found.num_rows > 0, f"nothing found by {statement.query}"
+
+
+def test_the_pyiceberg_example_prints_errors_of_the_service(warehouse):
+    command = [sys.executable, QUERIES / "pyiceberg_logs.py", warehouse, "payment"]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout.splitlines()
+    rows = readers.read_duckdb(readers.load(warehouse, "logs"))
+    assert len(printed) == sum(row["ServiceName"] == "payment" and row["SeverityNumber"] >= 17 for row in rows)
+    assert all("failed after" in line for line in printed)

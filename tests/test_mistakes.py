@@ -1,0 +1,112 @@
+"""Wrong configurations and clashes: each gives one clear line that says what to do."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+from pyiceberg.schema import Schema
+from pyiceberg.types import IntegerType, LongType, NestedField, TimestamptzType
+
+from o2i import corpus, readers
+from o2i.collector import Collector, settings
+
+
+@pytest.mark.parametrize(("exporter", "said"), [
+    ({"catalog": {"warehose": "x"}}, ["catalog", "warehose"]),
+    ({"partition_by": "day"}, ["iceberg", "partition_by"]),
+    ({"tables": {"partition_by": "dy"}}, ["tables.partition_by", "dy", "day"]),
+    ({"tables": {"names": {"lgs": "x"}}}, ["tables.names", "lgs", "logs"]),
+    ({"catalog": {"type": "sqlite"}}, ["catalog.type", "sqlite", "sql"]),
+    ({"parquet": {"compression": "gzip"}}, ["parquet.compression", "gzip", "zstd"]),
+    ({"parquet": {"compression_level": 99}}, ["parquet.compression_level", "99", "22"]),
+    ({"commit": {"interval": "soon"}}, ["interval", "soon"]),
+    ({"catalog": {"warehouse": "ftp://x/y"}}, ["catalog.warehouse", "ftp://x/y"]),
+    ({"catalog": {"uri": "postgres://x"}}, ["catalog.uri", "postgres://x", "sqlite://"]),
+], ids=lambda value: value[-1] if isinstance(value, list) else None)  # fmt: skip
+def test_a_wrong_setting_is_named_with_what_is_accepted(exporter, said, tmp_path):
+    code, output = Collector(tmp_path, {"iceberg": exporter}).run_to_end()
+    assert code != 0
+    line_that_says(output, said)
+
+
+def test_all_wrong_settings_are_told_at_once(tmp_path):
+    exporter = {"parquet": {"compression_level": 99, "max_row_group_rows": 0}, "tables": {"names": {"lgs": "x"}}, "timeout": "0s"}
+    code, output = Collector(tmp_path, {"iceberg": exporter}).run_to_end()
+    assert code != 0
+    for said in ("parquet.compression_level", "parquet.max_row_group_rows", "tables.names", "timeout"):
+        assert said in output, f"{said} is not named in\n{output}"
+
+
+@pytest.mark.parametrize("place", ["/dev/null/x", "/proc/o2i-warehouse", "a-file"])
+def test_a_warehouse_that_cannot_be_written_is_named_at_start(place, tmp_path):
+    if place == "a-file":
+        place = str(tmp_path / "a-file")
+        (tmp_path / "a-file").write_text("not a folder")
+    code, output = Collector(tmp_path / "collector", {"iceberg": settings(place)}).run_to_end()
+    assert code != 0
+    line_that_says(output, ["catalog.warehouse", place])
+
+
+def test_a_port_in_use_is_named_at_start(tmp_path, warehouse):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        collector = Collector(tmp_path, {"iceberg": settings(warehouse)})
+        collector.grpc_port = taken.getsockname()[1]
+        endpoint = f"127.0.0.1:{collector.grpc_port}"
+        collector.config["receivers"]["otlp"]["protocols"]["grpc"]["endpoint"] = endpoint
+        code, output = collector.run_to_end()
+    assert code != 0
+    line_that_says(output, [endpoint, "address already in use"])
+
+
+def test_a_table_with_a_clashing_type_is_named_and_the_others_are_written(tmp_path, warehouse):
+    make_table(warehouse, "logs", NestedField(2, "Body", LongType()), NestedField(3, "SeverityNumber", IntegerType()))
+    logs, traces = corpus.fixture("logs"), corpus.fixture("traces")
+    with Collector(tmp_path / "collector", {"iceberg": settings(warehouse)}) as collector:
+        with collector.client() as client:
+            client.send(logs.payload, "grpc", "logs")
+            client.send(traces.payload, "grpc", "traces")
+        readers.wait_for_rows(warehouse, {"traces": len(traces.rows["traces"])})
+        assert collector.healthy()
+        assert collector.stop() == 0
+    line_that_says(collector.log(), ["logs", "Body", "long", "string"])
+    assert readers.row_count(readers.load(warehouse, "logs")) == 0
+
+
+def test_a_missing_table_is_named_when_none_may_be_made(tmp_path, warehouse):
+    exporter = settings(warehouse, tables={"auto_create": False})
+    one = corpus.fixture("traces")
+    with Collector(tmp_path / "collector", {"iceberg": exporter}) as collector:
+        with collector.client() as client:
+            client.send(one.payload, "grpc", "traces")
+        assert collector.stop() == 0
+    line_that_says(collector.log(), ["traces", "auto_create"])
+    assert readers.load(warehouse, "traces") is None
+
+
+def test_no_settings_at_all_write_to_the_working_directory(tmp_path):
+    one = corpus.fixture("traces")
+    with Collector(tmp_path, {"iceberg": None}) as collector:
+        with collector.client() as client:
+            client.send(one.payload, "grpc", "traces")
+        assert collector.stop() == 0
+    assert readers.row_count(readers.load(tmp_path / "warehouse", "traces")) == len(one.rows["traces"])
+
+
+def make_table(warehouse, name: str, *columns: NestedField) -> None:
+    """A table of somebody else in the same catalog."""
+    warehouse.mkdir()
+    catalog = readers.catalog(warehouse)
+    catalog.create_namespace("otel")
+    catalog.create_table(f"otel.{name}", Schema(NestedField(1, "Timestamp", TimestamptzType(), required=True), *columns))
+    catalog.engine.dispose()
+
+
+def line_that_says(output: str, parts: list[str]) -> str:
+    """The one message that has all parts. The Collector's own main prints a start-up error twice; that counts as one."""
+    lines = [line for line in output.splitlines() if all(part in line for part in parts)]
+    assert lines, f"no line says {parts}:\n{output}"
+    if len(lines) > 1:
+        shortest = min(lines, key=len).removeprefix("Error: ")
+        assert all(shortest in line for line in lines), f"several lines say {parts}, each in its own words:\n" + "\n".join(lines)
+    return lines[0]
