@@ -85,7 +85,8 @@ pub fn rows(converted: &Converted, table: Table) -> Vec<Row> {
         for column in batch.columns() {
             column.to_data().validate_full().expect("valid Arrow data");
         }
-        rows.extend((0..batch.num_rows()).map(|row| struct_row(&StructArray::from(batch.clone()), row)));
+        let columns = StructArray::from(batch.clone());
+        rows.extend((0..columns.len()).map(|row| struct_row(&columns, row)));
     }
     rows
 }
