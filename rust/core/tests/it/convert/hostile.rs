@@ -11,15 +11,21 @@ use proptest::prelude::*;
 
 use super::rows::{ARRIVAL, Cell, converted, rows};
 use crate::decode::encode::{delimited, nested, number, varint};
-use crate::decode::{corpus, samples};
 use crate::decode::walk::walk;
+use crate::decode::{corpus, samples};
 
 #[test]
 fn a_request_cut_at_any_byte_gives_rows_or_the_error_of_the_decoder() {
     for signal in Signal::ALL {
         let sample = samples::sample(signal);
-        let refused = (0..sample.len()).filter(|&cut| !agrees_with_decoder(signal, &sample[..cut])).count();
-        assert!(refused > sample.len() / 2, "{refused} of {} cuts refused", sample.len());
+        let refused = (0..sample.len())
+            .filter(|&cut| !agrees_with_decoder(signal, &sample[..cut]))
+            .count();
+        assert!(
+            refused > sample.len() / 2,
+            "{refused} of {} cuts refused",
+            sample.len()
+        );
     }
 }
 
@@ -37,7 +43,10 @@ fn a_request_with_any_one_bit_flipped_gives_rows_or_the_error_of_the_decoder() {
             }
             sample[bit / 8] ^= 1 << (bit % 8);
         }
-        assert!(stored > 1000 && refused > 1000, "{stored} stored, {refused} refused");
+        assert!(
+            stored > 1000 && refused > 1000,
+            "{stored} stored, {refused} refused"
+        );
     }
 }
 
@@ -45,7 +54,11 @@ fn a_request_with_any_one_bit_flipped_gives_rows_or_the_error_of_the_decoder() {
 fn every_seed_of_the_fuzz_corpus_gives_rows_or_the_error_of_the_decoder() {
     for signal in Signal::ALL {
         for (name, bytes) in corpus::corpus(signal) {
-            assert_eq!(agrees_with_decoder(signal, &bytes), name.starts_with("good-"), "{signal} {name}");
+            assert_eq!(
+                agrees_with_decoder(signal, &bytes),
+                name.starts_with("good-"),
+                "{signal} {name}"
+            );
         }
     }
 }
@@ -92,7 +105,10 @@ fn a_value_nested_100_000_levels_keeps_64_and_is_counted_once() {
 fn attributes_with_100_000_keys_of_the_same_ends_take_linear_time() {
     let attribute = |at: usize| {
         let key = format!("12345678{at:08}12345678");
-        delimited(6, [delimited(1, key), delimited(2, number(3, at as u64))].concat())
+        delimited(
+            6,
+            [delimited(1, key), delimited(2, number(3, at as u64))].concat(),
+        )
     };
     let attributes: Vec<u8> = (0..100_000).chain(0..100_000).flat_map(attribute).collect();
     let converted = converted(Signal::Logs, &nested(&[1, 2, 2], attributes));
@@ -100,7 +116,10 @@ fn attributes_with_100_000_keys_of_the_same_ends_take_linear_time() {
         panic!("no attributes");
     };
     assert_eq!(entries.len(), 100_000);
-    assert_eq!(entries[99_999], ("123456780009999912345678".to_owned(), Cell::text("99999")));
+    assert_eq!(
+        entries[99_999],
+        ("123456780009999912345678".to_owned(), Cell::text("99999"))
+    );
 }
 
 /// Whether the request was stored. An error must be the decoder's own, with the same path.
@@ -114,7 +133,9 @@ fn agrees_with_decoder(signal: Signal, payload: &[u8]) -> bool {
         (Err(error), Err(expected)) => {
             assert_eq!(error.kind(), ErrorKind::Decode, "{error}");
             assert_eq!(error.retry_class(), RetryClass::Permanent);
-            let source = error.source().and_then(|source| source.downcast_ref::<DecodeError>());
+            let source = error
+                .source()
+                .and_then(|source| source.downcast_ref::<DecodeError>());
             assert_eq!(source, Some(&expected));
             false
         }

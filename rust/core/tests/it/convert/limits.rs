@@ -44,8 +44,15 @@ fn no_text_column_in_lists_of_spans_and_points_passes_the_limit() {
 fn attributes_shared_by_a_group_count_for_each_row() {
     let records = delimited(2, []).repeat(200);
     let resource = nested(&[1, 1, 2, 1], "r".repeat(5000));
-    let scope_logs = delimited(2, [nested(&[1, 3, 2, 1], "s".repeat(3000)), records].concat());
-    check_split(Signal::Logs, &delimited(1, [resource, scope_logs].concat()), 16);
+    let scope_logs = delimited(
+        2,
+        [nested(&[1, 3, 2, 1], "s".repeat(3000)), records].concat(),
+    );
+    check_split(
+        Signal::Logs,
+        &delimited(1, [resource, scope_logs].concat()),
+        16,
+    );
 }
 
 #[test]
@@ -58,24 +65,46 @@ fn list_elements_count_like_bytes() {
 #[test]
 fn labels_of_a_group_hold_in_every_batch() {
     // Points of a metric fill batches, so its name and the service's are looked up again in each.
-    let point = |at: usize| delimited(1, [nested(&[7, 2, 1], format!("{at:01000}")), fixed64(6, 1)].concat());
+    let point = |at: usize| {
+        delimited(
+            1,
+            [nested(&[7, 2, 1], format!("{at:01000}")), fixed64(6, 1)].concat(),
+        )
+    };
     let points: Vec<u8> = (0..300).flat_map(point).collect();
     let metric = [delimited(1, "a.metric"), nested(&[5], points)].concat();
     let service = [delimited(1, "service.name"), nested(&[2, 1], "shop")].concat();
-    let payload = delimited(1, [nested(&[1, 1], service), nested(&[2, 2], metric)].concat());
+    let payload = delimited(
+        1,
+        [nested(&[1, 1], service), nested(&[2, 2], metric)].concat(),
+    );
     check_split(Signal::Metrics, &payload, 5);
 }
 
 #[test]
 fn a_record_that_passes_the_limit_alone_is_rejected_alone() {
     let record = |length: usize| nested(&[2, 5, 1], "b".repeat(length));
-    let records = [record(10), record(LIMIT), record(LIMIT + 1), record(LIMIT - 10), record(20)].concat();
+    let records = [
+        record(10),
+        record(LIMIT),
+        record(LIMIT + 1),
+        record(LIMIT - 10),
+        record(20),
+    ]
+    .concat();
     let converted = limited(Signal::Logs, &nested(&[1, 2], records));
     let found = rows(&converted, Table::Logs);
     assert_eq!(found.len(), 4);
     assert_eq!(converted.rejected, 1);
-    assert_eq!(converted.rejections[0].path, "resource_logs[0].scope_logs[0].log_records[2]");
-    assert!(converted.rejections[0].reason.contains("65536"), "{:?}", converted.rejections[0]);
+    assert_eq!(
+        converted.rejections[0].path,
+        "resource_logs[0].scope_logs[0].log_records[2]"
+    );
+    assert!(
+        converted.rejections[0].reason.contains("65536"),
+        "{:?}",
+        converted.rejections[0]
+    );
     assert_within_limit(&converted);
 }
 
@@ -96,8 +125,15 @@ fn repairs_are_counted_once_when_a_row_goes_to_a_new_batch() {
 fn labels_of_rejected_points_do_not_pass_the_limit() {
     // Histograms with names of 1 kB; three of four have a point with one bound and no count.
     let metric = |at: usize| {
-        let bound = if at % 4 == 0 { Vec::new() } else { double(7, 1.0) };
-        delimited(2, [delimited(1, format!("{at:01000}")), nested(&[9, 1], bound)].concat())
+        let bound = if at % 4 == 0 {
+            Vec::new()
+        } else {
+            double(7, 1.0)
+        };
+        delimited(
+            2,
+            [delimited(1, format!("{at:01000}")), nested(&[9, 1], bound)].concat(),
+        )
     };
     let payload = nested(&[1, 2], (0..400).flat_map(metric).collect::<Vec<u8>>());
     check_split(Signal::Metrics, &payload, 2);
@@ -125,7 +161,11 @@ proptest! {
 /// repairs are those of the request converted without a limit.
 fn check_split(signal: Signal, payload: &[u8], batches_min: usize) {
     let (whole, split) = (converted(signal, payload), limited(signal, payload));
-    assert!(split.batches.len() >= batches_min, "{} batches", split.batches.len());
+    assert!(
+        split.batches.len() >= batches_min,
+        "{} batches",
+        split.batches.len()
+    );
     assert_within_limit(&split);
     for table in Table::ALL {
         let (split, whole) = (rows(&split, table), rows(&whole, table));
@@ -152,7 +192,12 @@ fn assert_within_limit(converted: &Converted) {
         let schema = batch.batch.schema();
         for (column, field) in batch.batch.columns().iter().zip(schema.fields()) {
             let longest = longest_text(column);
-            assert!(longest <= LIMIT, "{}.{} has {longest} bytes", batch.table, field.name());
+            assert!(
+                longest <= LIMIT,
+                "{}.{} has {longest} bytes",
+                batch.table,
+                field.name()
+            );
         }
     }
 }
@@ -162,12 +207,21 @@ fn longest_text(array: &ArrayRef) -> usize {
         DataType::Utf8 => array.as_string::<i32>().value_data().len(),
         DataType::Dictionary(..) => longest_text(array.as_dictionary::<Int32Type>().values()),
         DataType::List(_) => longest_text(array.as_list::<i32>().values()),
-        DataType::Struct(_) => {
-            array.as_struct().columns().iter().map(longest_text).max().unwrap_or_default()
-        }
-        DataType::Map(..) => {
-            array.as_map().entries().columns().iter().map(longest_text).max().unwrap_or_default()
-        }
+        DataType::Struct(_) => array
+            .as_struct()
+            .columns()
+            .iter()
+            .map(longest_text)
+            .max()
+            .unwrap_or_default(),
+        DataType::Map(..) => array
+            .as_map()
+            .entries()
+            .columns()
+            .iter()
+            .map(longest_text)
+            .max()
+            .unwrap_or_default(),
         _ => 0,
     }
 }
@@ -176,5 +230,8 @@ fn longest_text(array: &ArrayRef) -> usize {
 fn the_limit_is_measured_in_nested_columns_too() {
     let attribute = [delimited(1, "k".repeat(70)), nested(&[2], number(2, 1))].concat();
     let converted = converted(Signal::Traces, &nested(&[1, 2, 2, 11, 3], attribute));
-    assert_eq!(longest_text(converted.batches[0].batch.column_by_name("Events").unwrap()), 70);
+    assert_eq!(
+        longest_text(converted.batches[0].batch.column_by_name("Events").unwrap()),
+        70
+    );
 }

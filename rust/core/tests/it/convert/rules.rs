@@ -2,9 +2,7 @@
 
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
-use opentelemetry_proto::tonic::common::v1::{
-    AnyValue, ArrayValue, KeyValue, KeyValueList, any_value::Value,
-};
+use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value::Value};
 use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, Status};
@@ -57,7 +55,13 @@ fn rule_2_times_are_cut_to_microseconds_and_fall_back() {
         (0, 5999, Cell::Number(5), Cell::Number(5), 0),
         (0, 0, ARRIVAL_MICROSECONDS, Cell::Null, 0),
         (999, 0, Cell::Number(0), Cell::Null, 0),
-        (OUT_OF_RANGE - 1, 0, Cell::Number(9_223_372_036_854_775), Cell::Null, 0),
+        (
+            OUT_OF_RANGE - 1,
+            0,
+            Cell::Number(9_223_372_036_854_775),
+            Cell::Null,
+            0,
+        ),
         (OUT_OF_RANGE, 5000, Cell::Number(5), Cell::Number(5), 1),
         (OUT_OF_RANGE, u64::MAX, ARRIVAL_MICROSECONDS, Cell::Null, 2),
         (7000, OUT_OF_RANGE, Cell::Number(7), Cell::Null, 1),
@@ -68,23 +72,49 @@ fn rule_2_times_are_cut_to_microseconds_and_fall_back() {
             ..Default::default()
         };
         let (row, repairs) = log(record);
-        let found = (&row["Timestamp"], &row["ObservedTimestamp"], repairs.invalid_times);
-        assert_eq!(found, (&timestamp, &observed_timestamp, invalid), "{own} {observed}");
+        let found = (
+            &row["Timestamp"],
+            &row["ObservedTimestamp"],
+            repairs.invalid_times,
+        );
+        assert_eq!(
+            found,
+            (&timestamp, &observed_timestamp, invalid),
+            "{own} {observed}"
+        );
     }
 }
 
 #[test]
 fn rule_3_duration_is_exact_signed_or_null() {
     for (start, end, timestamp, duration, invalid) in [
-        (1_000_001, 3_000_004, Cell::Number(1000), Cell::Number(2_000_003), 0),
+        (
+            1_000_001,
+            3_000_004,
+            Cell::Number(1000),
+            Cell::Number(2_000_003),
+            0,
+        ),
         (3000, 1000, Cell::Number(3), Cell::Number(-2000), 0),
         (3000, 3000, Cell::Number(3), Cell::Number(0), 0),
-        (1, OUT_OF_RANGE - 1, Cell::Number(0), Cell::Number(i64::MAX - 1), 0),
+        (
+            1,
+            OUT_OF_RANGE - 1,
+            Cell::Number(0),
+            Cell::Number(i64::MAX - 1),
+            0,
+        ),
         (0, 3000, Cell::Number(3), Cell::Null, 0),
         (3000, 0, Cell::Number(3), Cell::Null, 0),
         (OUT_OF_RANGE, 3000, Cell::Number(3), Cell::Null, 1),
         (3000, OUT_OF_RANGE, Cell::Number(3), Cell::Null, 1),
-        (OUT_OF_RANGE, OUT_OF_RANGE, ARRIVAL_MICROSECONDS, Cell::Null, 2),
+        (
+            OUT_OF_RANGE,
+            OUT_OF_RANGE,
+            ARRIVAL_MICROSECONDS,
+            Cell::Null,
+            2,
+        ),
     ] {
         let (row, repairs) = span(Span {
             start_time_unix_nano: start,
@@ -105,10 +135,17 @@ fn rule_4_ids_are_hex_or_null_and_counted() {
             span_id: span_id.to_vec(),
             ..Default::default()
         });
-        (row["TraceId"].clone(), row["SpanId"].clone(), repairs.invalid_ids)
+        (
+            row["TraceId"].clone(),
+            row["SpanId"].clone(),
+            repairs.invalid_ids,
+        )
     };
     let hex = Cell::text("f0f1f2f3f4f5f6f7f8f9fafbfcfdfeff");
-    assert_eq!(row_of(&trace_id, &[0, 1, 2, 3, 4, 5, 6, 7]), (hex, Cell::text("0001020304050607"), 0));
+    assert_eq!(
+        row_of(&trace_id, &[0, 1, 2, 3, 4, 5, 6, 7]),
+        (hex, Cell::text("0001020304050607"), 0)
+    );
     assert_eq!(row_of(&[], &[]), (Cell::Null, Cell::Null, 0));
     assert_eq!(row_of(&[0; 16], &[0; 8]), (Cell::Null, Cell::Null, 2));
     assert_eq!(row_of(&[1; 15], &[1; 9]), (Cell::Null, Cell::Null, 2));
@@ -116,199 +153,47 @@ fn rule_4_ids_are_hex_or_null_and_counted() {
 }
 
 #[test]
-fn rules_5_and_6_every_value_has_its_text() {
-    use Value::{BoolValue, BytesValue, DoubleValue, IntValue, StringValue};
-    let string = |text: &str| StringValue(text.to_owned());
-    let nan = f64::from_bits(0xfff8_0000_0000_0001);
-    let list = array(vec![
-        Some(string("a\"\\\u{8}\u{c}\n\r\t\u{1}\u{1f}\u{7f}/é😀")),
-        Some(IntValue(-1)),
-        Some(DoubleValue(2.0)),
-        Some(DoubleValue(nan)),
-        Some(DoubleValue(f64::INFINITY)),
-        Some(DoubleValue(f64::NEG_INFINITY)),
-        Some(BytesValue(vec![1, 2])),
-        Some(BoolValue(false)),
-        None,
-        Some(array(vec![])),
-        Some(object(vec![])),
-    ]);
-    let list_text = "[\"a\\\"\\\\\\b\\f\\n\\r\\t\\u0001\\u001f\u{7f}/é😀\",-1,2.0,\"NaN\",\"Infinity\",\
-                     \"-Infinity\",\"AQI=\",false,null,[],{}]";
-    for (value, text) in [
-        (string("as it \"is\"\n"), "as it \"is\"\n"),
-        (string(""), ""),
-        (BoolValue(true), "true"),
-        (BoolValue(false), "false"),
-        (IntValue(i64::MIN), "-9223372036854775808"),
-        (IntValue(i64::MAX), "9223372036854775807"),
-        (DoubleValue(1.0), "1.0"),
-        (DoubleValue(-0.0), "-0.0"),
-        (DoubleValue(1.5), "1.5"),
-        (DoubleValue(0.1), "0.1"),
-        (DoubleValue(f64::MAX), "1.7976931348623157e+308"),
-        (DoubleValue(f64::from_bits(1)), "5e-324"),
-        (DoubleValue(nan), "NaN"),
-        (DoubleValue(f64::INFINITY), "Infinity"),
-        (DoubleValue(f64::NEG_INFINITY), "-Infinity"),
-        (BytesValue(vec![0xfb, 0xff, 0]), "+/8A"),
-        (BytesValue(vec![]), ""),
-        (list, list_text),
-        (array(vec![]), "[]"),
-        (object(vec![]), "{}"),
-        (
-            object(vec![("k", Some(IntValue(1))), ("l", None), ("", Some(array(vec![None])))]),
-            "{\"k\":1,\"l\":null,\"\":[null]}",
-        ),
-    ] {
-        let value = Some(AnyValue { value: Some(value) });
-        let (row, repairs) = log(LogRecord {
-            body: value.clone(),
-            attributes: vec![attribute("key", value)],
-            ..Default::default()
-        });
-        assert_eq!(row["Body"], Cell::text(text));
-        assert_eq!(row["LogAttributes"], Cell::map(&[("key", Some(text))]));
-        assert_eq!(repairs, Repairs::default());
-    }
-}
-
-#[test]
-fn rules_5_and_6_a_value_with_nothing_set_is_null() {
-    for value in [None, Some(AnyValue { value: None })] {
-        let (row, _) = log(LogRecord {
-            body: value.clone(),
-            attributes: vec![attribute("key", value)],
-            ..Default::default()
-        });
-        assert_eq!(row["Body"], Cell::Null);
-        assert_eq!(row["LogAttributes"], Cell::map(&[("key", None)]));
-    }
-}
-
-#[test]
-fn rule_5_the_last_of_equal_keys_wins_in_nested_lists_too() {
-    let number = |number| Some(Value::IntValue(number));
-    let inner = object(vec![("x", number(1)), ("y", number(2)), ("x", number(3)), ("", None), ("", number(4))]);
-    let all_equal = object(vec![("x", number(1)), ("x", Some(inner.clone())), ("x", number(5))]);
-    let (row, _) = log(LogRecord {
-        body: any(object(vec![("a", number(1)), ("in", Some(inner)), ("a", Some(all_equal))])),
-        attributes: vec![
-            attribute("a", any(Value::IntValue(1))),
-            attribute("b", None),
-            attribute("a", None),
-            attribute("b", any(Value::StringValue("last".into()))),
-        ],
-        ..Default::default()
-    });
-    assert_eq!(row["Body"], Cell::text("{\"in\":{\"y\":2,\"x\":3,\"\":4},\"a\":{\"x\":5}}"));
-    assert_eq!(row["LogAttributes"], Cell::map(&[("a", None), ("b", Some("last"))]));
-}
-
-#[test]
-fn rule_7_values_below_level_64_are_null_and_counted() {
-    let nest = |levels: usize| {
-        let leaf = array(vec![Some(Value::BoolValue(true)), None, Some(Value::BoolValue(false))]);
-        (1..levels).fold(leaf, |inner, level| {
-            if level % 2 == 0 { array(vec![Some(inner)]) } else { object(vec![("k", Some(inner))]) }
-        })
-    };
-    // The leaves of 63 lists stand at level 64, those of 64 lists at level 65.
-    for (levels, leaves, nesting) in [(63, "[true,null,false]", 0), (64, "[null,null,null]", 4)] {
-        let (row, repairs) = log(LogRecord {
-            body: any(nest(levels)),
-            attributes: vec![attribute("key", any(nest(levels)))],
-            ..Default::default()
-        });
-        let Cell::Text(text) = &row["Body"] else { panic!("{row:?}") };
-        assert!(text.contains(leaves), "{text}");
-        assert_eq!(text.matches(['[', '{']).count(), levels);
-        assert_eq!(row["LogAttributes"], Cell::map(&[("key", Some(text))]));
-        assert_eq!(repairs, Repairs { nesting, ..Default::default() });
-    }
-}
-
-#[test]
-fn rule_8_invalid_utf_8_is_replaced_and_counted_once_for_each_string() {
-    let bad = b"a\xffb\xe2\x82";
-    let mended = "a\u{fffd}b\u{fffd}";
-    let json = format!("[\"{mended}\"]");
-    let attribute = [delimited(1, bad), nested(&[2, 5, 1, 1], bad)].concat();
-    let record = [
-        delimited(3, bad),
-        nested(&[5, 1], bad),
-        delimited(6, &attribute),
-        delimited(12, bad),
-    ]
-    .concat();
-    let scope = [delimited(1, bad), delimited(2, bad), delimited(3, &attribute)].concat();
-    let scope_logs = [
-        delimited(1, scope),
-        delimited(2, &record),
-        delimited(2, &record),
-        delimited(3, bad),
-    ]
-    .concat();
-    let service = [delimited(1, "service.name"), nested(&[2, 1], bad)].concat();
-    let resource_logs = [
-        delimited(1, [delimited(1, &attribute), delimited(1, service)].concat()),
-        delimited(2, scope_logs),
-        delimited(3, bad),
-    ]
-    .concat();
-    let converted = converted(Signal::Logs, &delimited(1, resource_logs));
-    let rows = rows(&converted, Table::Logs);
-    assert_eq!(rows.len(), 2);
-    let map = Cell::map(&[(mended, Some(&json))]);
-    let resource = Cell::map(&[(mended, Some(&json)), ("service.name", Some(mended))]);
-    for row in rows {
-        for column in [
-            "SeverityText", "Body", "EventName", "ScopeName", "ScopeVersion", "ScopeSchemaUrl",
-            "ResourceSchemaUrl", "ServiceName",
-        ] {
-            assert_eq!(row[column], Cell::text(mended), "{column}");
-        }
-        assert_eq!((&row["LogAttributes"], &row["ScopeAttributes"]), (&map, &map));
-        assert_eq!(row["ResourceAttributes"], resource);
-    }
-    // Five strings in each record, five in the scope with its URL, four in the resource with its URL.
-    let repairs = Repairs { invalid_utf8: 2 * 5 + 5 + 4, ..Default::default() };
-    assert_eq!(converted.repairs, repairs);
-}
-
-#[test]
-fn rule_8_halves_of_a_character_in_neighbouring_strings_do_not_join() {
-    let records = [nested(&[2, 5, 1], b"caf\xc3"), nested(&[2, 5, 1], b"\xa9!")].concat();
-    let converted = converted(Signal::Logs, &nested(&[1, 2], records));
-    let bodies: Vec<Cell> = rows(&converted, Table::Logs).iter().map(|row| row["Body"].clone()).collect();
-    assert_eq!(bodies, [Cell::text("caf\u{fffd}"), Cell::text("\u{fffd}!")]);
-    assert_eq!(converted.repairs.invalid_utf8, 2);
-}
-
-#[test]
-fn rule_8_keys_that_are_equal_once_mended_are_one() {
-    let attribute = |key: &[u8], value: &str| [delimited(1, key), nested(&[2, 1], value)].concat();
-    let attributes = [
-        delimited(6, attribute(b"\xff", "first")),
-        delimited(6, attribute(b"\xfe", "last")),
-    ]
-    .concat();
-    let converted = converted(Signal::Logs, &nested(&[1, 2, 2], attributes));
-    let row = &rows(&converted, Table::Logs)[0];
-    assert_eq!(row["LogAttributes"], Cell::map(&[("\u{fffd}", Some("last"))]));
-}
-
-#[test]
 fn rule_9_enums_are_words_and_unknown_numbers_are_numbers() {
-    let kinds = ["Unspecified", "Internal", "Server", "Client", "Producer", "Consumer", "6", "7", "8", "99"];
+    let kinds = [
+        "Unspecified",
+        "Internal",
+        "Server",
+        "Client",
+        "Producer",
+        "Consumer",
+        "6",
+        "7",
+        "8",
+        "99",
+    ];
     for (kind, word) in [0, 1, 2, 3, 4, 5, 6, 7, 8, 99].into_iter().zip(kinds) {
-        assert_eq!(span(Span { kind, ..Default::default() }).0["SpanKind"], Cell::text(word));
+        assert_eq!(
+            span(Span {
+                kind,
+                ..Default::default()
+            })
+            .0["SpanKind"],
+            Cell::text(word)
+        );
     }
     for (code, word) in [(0, "Unset"), (1, "Ok"), (2, "Error"), (3, "3"), (-1, "-1")] {
-        let status = Some(Status { code, ..Default::default() });
-        assert_eq!(span(Span { status, ..Default::default() }).0["StatusCode"], Cell::text(word));
+        let status = Some(Status {
+            code,
+            ..Default::default()
+        });
+        assert_eq!(
+            span(Span {
+                status,
+                ..Default::default()
+            })
+            .0["StatusCode"],
+            Cell::text(word)
+        );
     }
-    let (row, _) = log(LogRecord { severity_number: 17, ..Default::default() });
+    let (row, _) = log(LogRecord {
+        severity_number: 17,
+        ..Default::default()
+    });
     assert_eq!(row["SeverityNumber"], Cell::Number(17));
 }
 
@@ -319,16 +204,27 @@ fn rule_10_service_name_is_the_text_of_the_resource_attribute() {
         (vec![], Cell::Null),
         (vec![("service.names", text("no"))], Cell::Null),
         (vec![("service.name", text("shop"))], Cell::text("shop")),
-        (vec![("service.name", text("old")), ("service.name", text("new"))], Cell::text("new")),
-        (vec![("service.name", any(Value::IntValue(42)))], Cell::text("42")),
+        (
+            vec![("service.name", text("old")), ("service.name", text("new"))],
+            Cell::text("new"),
+        ),
+        (
+            vec![("service.name", any(Value::IntValue(42)))],
+            Cell::text("42"),
+        ),
         (vec![("service.name", text(""))], Cell::text("")),
         (vec![("service.name", None)], Cell::Null),
     ] {
-        let attributes: Vec<KeyValue> =
-            attributes.into_iter().map(|(key, value)| attribute(key, value)).collect();
+        let attributes: Vec<KeyValue> = attributes
+            .into_iter()
+            .map(|(key, value)| attribute(key, value))
+            .collect();
         let request = ExportLogsServiceRequest {
             resource_logs: vec![ResourceLogs {
-                resource: Some(Resource { attributes, ..Default::default() }),
+                resource: Some(Resource {
+                    attributes,
+                    ..Default::default()
+                }),
                 scope_logs: vec![ScopeLogs {
                     log_records: vec![LogRecord::default()],
                     ..Default::default()
@@ -349,8 +245,14 @@ fn rule_11_flags_keep_their_bits_and_dropped_counts_are_held_at_the_largest() {
         ..Default::default()
     });
     assert_eq!(row["TraceFlags"], Cell::Number(-2_147_483_647));
-    assert_eq!(row["LogDroppedAttributesCount"], Cell::Number(2_147_483_647));
-    let (row, _) = span(Span { dropped_links_count: 2_147_483_647, ..Default::default() });
+    assert_eq!(
+        row["LogDroppedAttributesCount"],
+        Cell::Number(2_147_483_647)
+    );
+    let (row, _) = span(Span {
+        dropped_links_count: 2_147_483_647,
+        ..Default::default()
+    });
     assert_eq!(row["DroppedLinksCount"], Cell::Number(2_147_483_647));
 }
 
@@ -360,7 +262,10 @@ fn rule_13_a_malformed_request_is_refused_with_the_path() {
     let value = nested(&[6, 1, 2, 5, 1], fixed64(3, 1));
     let attribute = [delimited(1, "key"), delimited(2, value)].concat();
     let records = [delimited(2, []), nested(&[2, 6], attribute)].concat();
-    let options = ConvertOptions { arrival_time_unix_nano: ARRIVAL, column_bytes_max: 1 << 20 };
+    let options = ConvertOptions {
+        arrival_time_unix_nano: ARRIVAL,
+        column_bytes_max: 1 << 20,
+    };
     let error = convert(Signal::Logs, &nested(&[1, 2], records), &options).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Decode);
     assert_eq!(error.retry_class(), RetryClass::Permanent);
@@ -378,40 +283,55 @@ fn an_empty_request_gives_no_batches() {
     }
 }
 
-fn log(record: LogRecord) -> (Row, Repairs) {
-    let scope_logs = ScopeLogs { log_records: vec![record], ..Default::default() };
-    let resource_logs = ResourceLogs { scope_logs: vec![scope_logs], ..Default::default() };
-    let request = ExportLogsServiceRequest { resource_logs: vec![resource_logs] };
+/// Converts one log record.
+pub fn log(record: LogRecord) -> (Row, Repairs) {
+    let scope_logs = ScopeLogs {
+        log_records: vec![record],
+        ..Default::default()
+    };
+    let resource_logs = ResourceLogs {
+        scope_logs: vec![scope_logs],
+        ..Default::default()
+    };
+    let request = ExportLogsServiceRequest {
+        resource_logs: vec![resource_logs],
+    };
     let converted = converted(Signal::Logs, &request.encode_to_vec());
     (rows(&converted, Table::Logs).remove(0), converted.repairs)
 }
 
-fn span(span: Span) -> (Row, Repairs) {
-    let scope_spans = ScopeSpans { spans: vec![span], ..Default::default() };
-    let resource_spans = ResourceSpans { scope_spans: vec![scope_spans], ..Default::default() };
-    let request = ExportTraceServiceRequest { resource_spans: vec![resource_spans] };
+/// Converts one span.
+pub fn span(span: Span) -> (Row, Repairs) {
+    let scope_spans = ScopeSpans {
+        spans: vec![span],
+        ..Default::default()
+    };
+    let resource_spans = ResourceSpans {
+        scope_spans: vec![scope_spans],
+        ..Default::default()
+    };
+    let request = ExportTraceServiceRequest {
+        resource_spans: vec![resource_spans],
+    };
     let converted = converted(Signal::Traces, &request.encode_to_vec());
     (rows(&converted, Table::Traces).remove(0), converted.repairs)
 }
 
 fn without_nulls(row: &Row) -> Row {
-    row.iter().filter(|(_, cell)| **cell != Cell::Null).map(|(name, cell)| (*name, cell.clone())).collect()
+    row.iter()
+        .filter(|(_, cell)| **cell != Cell::Null)
+        .map(|(name, cell)| (*name, cell.clone()))
+        .collect()
 }
 
-fn any(value: Value) -> Option<AnyValue> {
+pub fn any(value: Value) -> Option<AnyValue> {
     Some(AnyValue { value: Some(value) })
 }
 
-fn attribute(key: &str, value: Option<AnyValue>) -> KeyValue {
-    KeyValue { key: key.to_owned(), value, ..Default::default() }
-}
-
-fn array(values: Vec<Option<Value>>) -> Value {
-    let values = values.into_iter().map(|value| AnyValue { value }).collect();
-    Value::ArrayValue(ArrayValue { values })
-}
-
-fn object(members: Vec<(&str, Option<Value>)>) -> Value {
-    let member = |(key, value): (&str, Option<Value>)| attribute(key, value.and_then(any));
-    Value::KvlistValue(KeyValueList { values: members.into_iter().map(member).collect() })
+pub fn attribute(key: &str, value: Option<AnyValue>) -> KeyValue {
+    KeyValue {
+        key: key.to_owned(),
+        value,
+        ..Default::default()
+    }
 }
