@@ -45,7 +45,9 @@ impl Entries {
 
     /// The value of an entry; none if it is null.
     pub(super) fn value(&self, index: usize) -> Option<&[u8]> {
-        self.values.is_valid(index).then(|| self.values.value(index))
+        self.values
+            .is_valid(index)
+            .then(|| self.values.value(index))
     }
 
     #[inline]
@@ -75,7 +77,10 @@ impl Entries {
     #[inline]
     fn drop_duplicates(&mut self, start: usize, context: &mut Context) {
         let keys = &self.keys;
-        if context.duplicates.find(keys.len() - start, |index| keys.value(start + index)) {
+        if context
+            .duplicates
+            .find(keys.len() - start, |index| keys.value(start + index))
+        {
             self.rebuild(start, context);
         }
     }
@@ -138,7 +143,8 @@ impl MapColumn {
 
     #[inline]
     fn end_map(&mut self) {
-        self.validity.append(self.entries.len() > self.offsets.end());
+        self.validity
+            .append(self.entries.len() > self.offsets.end());
         self.offsets.push(self.entries.len());
     }
 }
@@ -162,7 +168,9 @@ impl Columns for MapColumn {
             return Err(ArrowError::SchemaError(format!("{map_type} is no map")));
         };
         let DataType::Struct(fields) = entry.data_type() else {
-            return Err(ArrowError::SchemaError(format!("{map_type} has no key and value")));
+            return Err(ArrowError::SchemaError(format!(
+                "{map_type} has no key and value"
+            )));
         };
         let keys = Arc::new(self.entries.keys.into_array()?);
         let values = Arc::new(self.entries.values.into_array()?);

@@ -36,7 +36,10 @@ pub(super) struct Arrays<'f> {
 
 impl<'f> Arrays<'f> {
     /// Builds columns for exactly these fields.
-    pub(super) fn build(fields: &'f Fields, columns: impl Columns) -> Result<Vec<ArrayRef>, ArrowError> {
+    pub(super) fn build(
+        fields: &'f Fields,
+        columns: impl Columns,
+    ) -> Result<Vec<ArrayRef>, ArrowError> {
         let mut arrays = Self {
             fields: fields.iter(),
             built: Vec::with_capacity(fields.len()),
@@ -49,7 +52,9 @@ impl<'f> Arrays<'f> {
     pub(super) fn next_type(&mut self) -> Result<&'f DataType, ArrowError> {
         match self.fields.next() {
             Some(field) => Ok(field.data_type()),
-            None => Err(ArrowError::SchemaError("more columns than fields".to_owned())),
+            None => Err(ArrowError::SchemaError(
+                "more columns than fields".to_owned(),
+            )),
         }
     }
 
@@ -189,7 +194,10 @@ impl<T: ArrowPrimitiveType> Columns for PrimitiveColumn<T> {
     fn finish(self, arrays: &mut Arrays<'_>) -> Result<(), ArrowError> {
         let data_type = arrays.next_type()?;
         if !PrimitiveArray::<T>::is_compatible(data_type) {
-            return Err(ArrowError::SchemaError(format!("{} is no {data_type}", T::DATA_TYPE)));
+            return Err(ArrowError::SchemaError(format!(
+                "{} is no {data_type}",
+                T::DATA_TYPE
+            )));
         }
         let array = PrimitiveArray::<T>::try_new(self.values.into(), self.validity.finish())?;
         arrays.push(Arc::new(array.with_data_type(data_type.clone())));
@@ -254,7 +262,9 @@ impl Offsets {
     /// Where the thing at `index` starts, and the one before it ends.
     #[inline]
     pub(super) fn start(&self, index: usize) -> usize {
-        self.0.get(index).map_or(0, |&offset| offset.unsigned_abs() as usize)
+        self.0
+            .get(index)
+            .map_or(0, |&offset| offset.unsigned_abs() as usize)
     }
 
     /// Where the last thing ends.
@@ -328,7 +338,8 @@ impl TextColumn {
     /// Appends all values of another column.
     #[inline]
     pub(super) fn append_all(&mut self, other: &TextColumn) {
-        self.offsets.extend_shifted(self.bytes.len(), &other.offsets);
+        self.offsets
+            .extend_shifted(self.bytes.len(), &other.offsets);
         self.bytes.extend_from_slice(&other.bytes);
         if other.validity.may_have_nulls() {
             (0..other.len()).for_each(|index| self.validity.append(other.is_valid(index)));
@@ -374,7 +385,11 @@ impl TextColumn {
 
     /// The array. This is where text is validated: an error means invalid UTF-8.
     pub(super) fn into_array(self) -> Result<StringArray, ArrowError> {
-        StringArray::try_new(self.offsets.finish(), Buffer::from_vec(self.bytes), self.validity.finish())
+        StringArray::try_new(
+            self.offsets.finish(),
+            Buffer::from_vec(self.bytes),
+            self.validity.finish(),
+        )
     }
 }
 

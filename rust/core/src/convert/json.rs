@@ -50,10 +50,12 @@ pub(super) fn write_value(
             out.push(b'"');
         }
         AnyValue::Array(array) => {
-            write_array(&array, level, out, context).map_err(|error| error.in_field("array_value"))?;
+            write_array(&array, level, out, context)
+                .map_err(|error| error.in_field("array_value"))?;
         }
         AnyValue::KeyValueList(list) => {
-            write_object(&list, level, out, context).map_err(|error| error.in_field("kvlist_value"))?;
+            write_object(&list, level, out, context)
+                .map_err(|error| error.in_field("kvlist_value"))?;
         }
     }
     Ok(())
@@ -98,7 +100,11 @@ fn write_object(
         write_value(member.value, level + 1, out, context)
             .map_err(|error| error.in_field("value").in_element("values", index))?;
         let end = out.len();
-        context.members.push(Member { start, key_end, end });
+        context.members.push(Member {
+            start,
+            key_end,
+            end,
+        });
     }
     drop_duplicates(outer_members, out, context);
     context.members.truncate(outer_members);
@@ -108,7 +114,11 @@ fn write_object(
 
 /// Of members with the same key keeps the last one: moves the others together over it.
 fn drop_duplicates(outer_members: usize, out: &mut Vec<u8>, context: &mut Context) {
-    let Context { members, duplicates, .. } = context;
+    let Context {
+        members,
+        duplicates,
+        ..
+    } = context;
     let members = members.get(outer_members..).unwrap_or_default();
     let key = |index: usize| {
         let member = members.get(index)?;

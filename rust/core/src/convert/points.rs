@@ -101,12 +101,14 @@ impl PointColumns {
         let time = nanoseconds(point.time_unix_nano, context).unwrap_or(context.arrival);
         self.time_unix.append(microseconds(time));
         let start_time = nanoseconds(point.start_time_unix_nano, context);
-        self.start_time_unix.append_option(start_time.map(microseconds));
+        self.start_time_unix
+            .append_option(start_time.map(microseconds));
         self.metric_name.append_key(self.keys.name);
         self.metric_description.append_key(self.keys.description);
         self.metric_unit.append_key(self.keys.unit);
         self.metric_metadata.append_rendered(&metric.metadata);
-        self.attributes.append(&point.attributes, "attributes", context)?;
+        self.attributes
+            .append(&point.attributes, "attributes", context)?;
         self.flags.append(point.flags.cast_signed());
         Ok(())
     }
@@ -160,9 +162,11 @@ fn append_exemplar(
     append_value(&mut columns.value, &mut columns.value_int, exemplar.value);
     append_span_id(&mut columns.span_id, exemplar.span_id, context);
     append_trace_id(&mut columns.trace_id, exemplar.trace_id, context);
-    columns
-        .filtered_attributes
-        .append(&exemplar.filtered_attributes, "filtered_attributes", context)
+    columns.filtered_attributes.append(
+        &exemplar.filtered_attributes,
+        "filtered_attributes",
+        context,
+    )
 }
 
 columns! {
@@ -222,7 +226,8 @@ impl SumColumns {
     ) -> Result<(), DecodeError> {
         self.point.append(&fields(point), metric, context)?;
         append_value(&mut self.value, &mut self.value_int, point.value);
-        self.aggregation_temporality.append(aggregation_temporality, TEMPORALITIES);
+        self.aggregation_temporality
+            .append(aggregation_temporality, TEMPORALITIES);
         self.is_monotonic.append(is_monotonic);
         append_exemplars(&mut self.exemplars, &point.exemplars, context)?;
         self.shared.append(&metric.group);

@@ -57,12 +57,22 @@ pub fn traces(request: &ExportTraceServiceRequest) -> Expected {
 
 pub fn resource(resource: Option<&Resource>, schema_url: &str) -> Row {
     let resource = resource.cloned().unwrap_or_default();
-    let named = resource.attributes.iter().rev().find(|attribute| attribute.key == "service.name");
+    let named = resource
+        .attributes
+        .iter()
+        .rev()
+        .find(|attribute| attribute.key == "service.name");
     Row::from([
-        ("ServiceName", named.map_or(Cell::Null, |attribute| value_text(attribute.value.as_ref()))),
+        (
+            "ServiceName",
+            named.map_or(Cell::Null, |attribute| value_text(attribute.value.as_ref())),
+        ),
         ("ResourceAttributes", map(&resource.attributes)),
         ("ResourceSchemaUrl", text(schema_url)),
-        ("ResourceDroppedAttributesCount", dropped(resource.dropped_attributes_count)),
+        (
+            "ResourceDroppedAttributesCount",
+            dropped(resource.dropped_attributes_count),
+        ),
     ])
 }
 
@@ -73,7 +83,10 @@ pub fn scope(scope: Option<&InstrumentationScope>, schema_url: &str) -> Row {
         ("ScopeVersion", text(&scope.version)),
         ("ScopeAttributes", map(&scope.attributes)),
         ("ScopeSchemaUrl", text(schema_url)),
-        ("ScopeDroppedAttributesCount", dropped(scope.dropped_attributes_count)),
+        (
+            "ScopeDroppedAttributesCount",
+            dropped(scope.dropped_attributes_count),
+        ),
     ])
 }
 
@@ -88,11 +101,17 @@ fn log(record: &LogRecord, repairs: &mut Repairs) -> Row {
         ("SpanId", id(&record.span_id, 8, repairs)),
         ("TraceFlags", flags(record.flags)),
         ("SeverityText", text(&record.severity_text)),
-        ("SeverityNumber", Cell::Number(record.severity_number.into())),
+        (
+            "SeverityNumber",
+            Cell::Number(record.severity_number.into()),
+        ),
         ("EventName", text(&record.event_name)),
         ("Body", value_text(record.body.as_ref())),
         ("LogAttributes", map(&record.attributes)),
-        ("LogDroppedAttributesCount", dropped(record.dropped_attributes_count)),
+        (
+            "LogDroppedAttributesCount",
+            dropped(record.dropped_attributes_count),
+        ),
     ])
 }
 
@@ -107,14 +126,24 @@ fn span(span: &Span, repairs: &mut Repairs) -> Row {
         }
     };
     let status = span.status.clone().unwrap_or_default();
-    let kinds = ["Unspecified", "Internal", "Server", "Client", "Producer", "Consumer"];
+    let kinds = [
+        "Unspecified",
+        "Internal",
+        "Server",
+        "Client",
+        "Producer",
+        "Consumer",
+    ];
     let mut events = Vec::new();
     for event in &span.events {
         events.push(Cell::Struct(Row::from([
             ("Timestamp", time(event.time_unix_nano, repairs)),
             ("Name", text(&event.name)),
             ("Attributes", map(&event.attributes)),
-            ("DroppedAttributesCount", dropped(event.dropped_attributes_count)),
+            (
+                "DroppedAttributesCount",
+                dropped(event.dropped_attributes_count),
+            ),
         ])));
     }
     let mut links = Vec::new();
@@ -125,7 +154,10 @@ fn span(span: &Span, repairs: &mut Repairs) -> Row {
             ("TraceState", text(&link.trace_state)),
             ("TraceFlags", flags(link.flags)),
             ("Attributes", map(&link.attributes)),
-            ("DroppedAttributesCount", dropped(link.dropped_attributes_count)),
+            (
+                "DroppedAttributesCount",
+                dropped(link.dropped_attributes_count),
+            ),
         ])));
     }
     Row::from([
@@ -143,18 +175,29 @@ fn span(span: &Span, repairs: &mut Repairs) -> Row {
         ("SpanAttributes", map(&span.attributes)),
         ("Events", list(events)),
         ("Links", list(links)),
-        ("SpanDroppedAttributesCount", dropped(span.dropped_attributes_count)),
+        (
+            "SpanDroppedAttributesCount",
+            dropped(span.dropped_attributes_count),
+        ),
         ("DroppedEventsCount", dropped(span.dropped_events_count)),
         ("DroppedLinksCount", dropped(span.dropped_links_count)),
     ])
 }
 
 pub fn text(text: &str) -> Cell {
-    if text.is_empty() { Cell::Null } else { Cell::text(text) }
+    if text.is_empty() {
+        Cell::Null
+    } else {
+        Cell::text(text)
+    }
 }
 
 pub fn list(cells: Vec<Cell>) -> Cell {
-    if cells.is_empty() { Cell::Null } else { Cell::List(cells) }
+    if cells.is_empty() {
+        Cell::Null
+    } else {
+        Cell::List(cells)
+    }
 }
 
 pub fn time(nanoseconds: u64, repairs: &mut Repairs) -> Cell {
@@ -173,7 +216,10 @@ pub fn arrival() -> Cell {
 }
 
 pub fn first_set(cells: impl IntoIterator<Item = Cell>) -> Cell {
-    cells.into_iter().find(|cell| *cell != Cell::Null).unwrap_or(Cell::Null)
+    cells
+        .into_iter()
+        .find(|cell| *cell != Cell::Null)
+        .unwrap_or(Cell::Null)
 }
 
 pub fn id(id: &[u8], length: usize, repairs: &mut Repairs) -> Cell {
@@ -244,7 +290,11 @@ fn json(value: &Value) -> String {
         Value::IntValue(value) => value.to_string(),
         Value::DoubleValue(value) if value.is_finite() => serde_json::to_string(value).unwrap(),
         Value::ArrayValue(array) => {
-            let elements: Vec<String> = array.values.iter().map(|value| element(Some(value))).collect();
+            let elements: Vec<String> = array
+                .values
+                .iter()
+                .map(|value| element(Some(value)))
+                .collect();
             format!("[{}]", elements.join(","))
         }
         Value::KvlistValue(pairs) => {
@@ -255,7 +305,9 @@ fn json(value: &Value) -> String {
             format!("{{{}}}", members.join(","))
         }
         special => {
-            let any = AnyValue { value: Some(special.clone()) };
+            let any = AnyValue {
+                value: Some(special.clone()),
+            };
             match value_text(Some(&any)) {
                 Cell::Text(text) => quoted(&text),
                 other => panic!("{other:?} is no text"),

@@ -20,7 +20,10 @@ type Point = Option<Row>;
 pub fn metrics(request: &ExportMetricsServiceRequest) -> Expected {
     let mut expected = Expected::default();
     for resource_metrics in &request.resource_metrics {
-        let resource = resource(resource_metrics.resource.as_ref(), &resource_metrics.schema_url);
+        let resource = resource(
+            resource_metrics.resource.as_ref(),
+            &resource_metrics.schema_url,
+        );
         for scope_metrics in &resource_metrics.scope_metrics {
             let mut shared = scope(scope_metrics.scope.as_ref(), &scope_metrics.schema_url);
             shared.extend(resource.clone());
@@ -44,7 +47,12 @@ fn metric(metric: &Metric, shared: &Row, expected: &mut Expected) {
         expected.rejected += 1;
         return;
     };
-    let temporality = |number| ("AggregationTemporality", word(number, &["Unspecified", "Delta", "Cumulative"]));
+    let temporality = |number| {
+        (
+            "AggregationTemporality",
+            word(number, &["Unspecified", "Delta", "Cumulative"]),
+        )
+    };
     match data {
         Data::Gauge(gauge) => collect(2, &gauge.data_points, shared, expected, number),
         Data::Sum(sum) => collect(3, &sum.data_points, shared, expected, |point, repairs| {
@@ -105,7 +113,9 @@ fn number(point: &NumberDataPoint, repairs: &mut Repairs) -> Point {
     let (value, value_int) = match point.value {
         None => (Cell::Null, Cell::Null),
         Some(number_data_point::Value::AsDouble(value)) => (Cell::double(value), Cell::Null),
-        Some(number_data_point::Value::AsInt(value)) => (Cell::double(value as f64), Cell::Number(value)),
+        Some(number_data_point::Value::AsInt(value)) => {
+            (Cell::double(value as f64), Cell::Number(value))
+        }
     };
     row.extend([
         ("Value", value),
@@ -128,7 +138,17 @@ fn histogram(point: &HistogramDataPoint, repairs: &mut Repairs) -> Point {
         ("Min", optional(point.min)),
         ("Max", optional(point.max)),
         ("BucketCounts", counts(&point.bucket_counts)?),
-        ("ExplicitBounds", list(point.explicit_bounds.iter().copied().map(Cell::double).collect())),
+        (
+            "ExplicitBounds",
+            list(
+                point
+                    .explicit_bounds
+                    .iter()
+                    .copied()
+                    .map(Cell::double)
+                    .collect(),
+            ),
+        ),
         ("Exemplars", exemplars(&point.exemplars, repairs)),
     ]);
     Some(row)
@@ -137,8 +157,14 @@ fn histogram(point: &HistogramDataPoint, repairs: &mut Repairs) -> Point {
 fn exponential_histogram(point: &ExponentialHistogramDataPoint, repairs: &mut Repairs) -> Point {
     let (own, start) = (point.time_unix_nano, point.start_time_unix_nano);
     let mut row = common(own, start, &point.attributes, point.flags, repairs);
-    let Buckets { offset: positive_offset, bucket_counts: positive } = point.positive.clone().unwrap_or_default();
-    let Buckets { offset: negative_offset, bucket_counts: negative } = point.negative.clone().unwrap_or_default();
+    let Buckets {
+        offset: positive_offset,
+        bucket_counts: positive,
+    } = point.positive.clone().unwrap_or_default();
+    let Buckets {
+        offset: negative_offset,
+        bucket_counts: negative,
+    } = point.negative.clone().unwrap_or_default();
     row.extend([
         ("Count", count(point.count)?),
         ("Sum", optional(point.sum)),
@@ -179,7 +205,9 @@ fn exemplars(exemplars: &[Exemplar], repairs: &mut Repairs) -> Cell {
         let (value, value_int) = match exemplar.value {
             None => (Cell::Null, Cell::Null),
             Some(exemplar::Value::AsDouble(value)) => (Cell::double(value), Cell::Null),
-            Some(exemplar::Value::AsInt(value)) => (Cell::double(value as f64), Cell::Number(value)),
+            Some(exemplar::Value::AsInt(value)) => {
+                (Cell::double(value as f64), Cell::Number(value))
+            }
         };
         cells.push(Cell::Struct(Row::from([
             ("TimeUnix", time(exemplar.time_unix_nano, repairs)),
@@ -198,7 +226,11 @@ fn count(count: u64) -> Option<Cell> {
 }
 
 fn counts(counts: &[u64]) -> Option<Cell> {
-    counts.iter().map(|one| count(*one)).collect::<Option<Vec<Cell>>>().map(list)
+    counts
+        .iter()
+        .map(|one| count(*one))
+        .collect::<Option<Vec<Cell>>>()
+        .map(list)
 }
 
 fn optional(value: Option<f64>) -> Cell {
