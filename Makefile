@@ -12,7 +12,6 @@ export CARGO_TERM_PROGRESS_WHEN ?= never
 
 BUILDER_VERSION := v0.161.0
 GO_TARGET := $(shell go env GOOS 2>/dev/null)_$(shell go env GOARCH 2>/dev/null)
-NATIVE_DIR := collector-exporter/internal/native/lib/$(GO_TARGET)
 COLLECTOR := dist/otelcol-iceberg
 
 step = @printf '\n==> %s\n' $(1)
@@ -44,7 +43,7 @@ collector: tools lib ## build dist/otelcol-iceberg
 lib: tools ## build the Rust library for the collector (static, release)
 	$(call step,"library: build the Rust library (release; 5 to 10 minutes from nothing on 2 cores)")
 	@cargo build --locked --release --package otlp2iceberg-ffi
-	@scripts/install-native-lib.sh "$(CARGO_TARGET_DIR)/release" "$(NATIVE_DIR)"
+	@collector-exporter/internal/native/install-library.sh "$(CARGO_TARGET_DIR)/release/libotlp2iceberg_ffi.a" $(GO_TARGET)
 
 .PHONY: lib-shared
 lib-shared: tools ## build the same library as a shared one, for other hosts: dist/libotlp2iceberg_ffi.so
@@ -82,4 +81,4 @@ bench: tools ## first benchmarks; writes bench/RESULTS.md
 
 .PHONY: clean
 clean: ## remove what was built in the clone (the cache outside it stays; its place is $O2I_CACHE)
-	@rm -rf dist warehouse collector-exporter/internal/native/lib
+	@rm -rf dist warehouse collector-exporter/internal/native/lib collector-exporter/internal/native/stamp_*.go

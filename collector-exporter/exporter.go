@@ -31,7 +31,7 @@ type signalExporter struct {
 	numbers   *numberer
 	telemetry *telemetry
 
-	// handle is set from Start to Shutdown.
+	// handle is set by Start. Once closed it answers every export with class shutdown.
 	handle handle
 }
 
@@ -93,7 +93,6 @@ func (e *signalExporter) shutdown(ctx context.Context) error {
 	if e.handle == nil {
 		return nil
 	}
-	e.handle = nil
 	return e.handles.release(ctx, e.cfg)
 }
 

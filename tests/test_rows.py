@@ -12,8 +12,8 @@ from o2i.corpus import Fixture, raw
 from o2i.otlp import Refused
 from o2i.tables import TABLES, TIME_COLUMN
 
-ACCEPTED = [one for one in corpus.fixtures() if one.collector_accepts]
-REFUSED = [one for one in corpus.fixtures() if not one.collector_accepts]
+ACCEPTED = [one for one in corpus.fixtures() if one.receiver == "passes on"]
+REFUSED = [one for one in corpus.fixtures() if one.receiver == "refuses"]
 # Those that a protobuf library made: only they can be written as JSON.
 MESSAGES = [one for one in ACCEPTED if one.name == one.signal]
 
@@ -36,7 +36,9 @@ def test_rows_equal_what_was_sent(door, tmp_path, warehouse):
     for table, rows in expected.items():
         for name, read in readers.READERS.items():
             found = read(readers.load(warehouse, table))
-            difference = compare.difference(rows, found, (begun, _now()), TIME_COLUMN[table])
+            arrival = (begun, _now())
+            # JSON has one word for every NaN, so its bits cannot arrive.
+            difference = compare.difference(rows, found, arrival, TIME_COLUMN[table], any_nan="json" in door)
             assert not difference, f"{table}, read by {name}, sent over {door}: {difference}"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import struct
 from collections import Counter
 
@@ -11,12 +12,20 @@ from .expect import ARRIVAL, Row
 SHOWN_MAX = 5
 
 
-def difference(expected: list[Row], found: list[Row], arrival: tuple[int, int] | None = None, time_column: str = "") -> str:
+def difference(
+    expected: list[Row],
+    found: list[Row],
+    arrival: tuple[int, int] | None = None,
+    time_column: str = "",
+    any_nan: bool = False,
+) -> str:
     """What is wrong, or "" when both hold the same rows in any order.
 
     `arrival` is the span of microseconds in which the requests arrived: a time in `time_column` within it counts as the
-    time of arrival.
+    time of arrival. With `any_nan`, all NaN are equal.
     """
+    if any_nan:
+        expected, found = _same_nan(expected), _same_nan(found)
     if arrival:
         first, last = arrival
         found = [
@@ -48,6 +57,14 @@ def _plain(value):
     if value is ARRIVAL:
         return {"time": "arrival"}
     return value
+
+
+def _same_nan(value):
+    if isinstance(value, dict):
+        return {key: _same_nan(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_same_nan(inner) for inner in value]
+    return math.nan if isinstance(value, float) and math.isnan(value) else value
 
 
 def _unmatched(expected: list[Row], found: list[Row]) -> tuple[list[Row], list[Row]]:

@@ -209,5 +209,5 @@ func milliseconds(d time.Duration) C.uint64_t {
 	if d <= 0 {
 		return 0
 	}
-	return C.uint64_t((d + time.Millisecond - 1) / time.Millisecond)
+	return C.uint64_t((d-1)/time.Millisecond + 1)
 }

@@ -6,6 +6,7 @@ package native
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime"
 	"time"
@@ -49,5 +50,5 @@ func errNotLinked() error {
 		return fmt.Errorf("the iceberg exporter has no library for %s/%s: it is built for linux/amd64 and linux/arm64",
 			runtime.GOOS, runtime.GOARCH)
 	}
-	return fmt.Errorf("the iceberg exporter was built without cgo: set dist.cgo_enabled: true in the builder's configuration and build again with a C compiler present")
+	return errors.New("the iceberg exporter was built without cgo: set dist.cgo_enabled: true in the builder's configuration and build again with a C compiler present")
 }

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from .. import expect
 from ..expect import Row
@@ -25,8 +26,8 @@ class Fixture:
     rows: dict[str, list[Row]] | None
     # Where the first bad field is, for a request that must be refused.
     path: str = ""
-    # Whether the Collector's own receiver passes it on; what it refuses is for the library's other doors.
-    collector_accepts: bool = True
+    # What the Collector's own receiver does with it. What it changes or refuses is for the library's other doors.
+    receiver: Literal["passes on", "changes", "refuses"] = "passes on"
 
 
 def fixtures() -> list[Fixture]:
@@ -38,7 +39,8 @@ def fixtures() -> list[Fixture]:
         _of_logs("logs_nesting", raw.nesting, "values nested up to and beyond 64 levels"),
         _of_logs("logs_invalid_utf8", raw.invalid_utf8, "text that is not UTF-8"),
         _of_logs("logs_wire_variants", raw.wire_variants, "unknown fields, fields given twice, overlong varints"),
-        _of_logs("logs_invalid_ids", raw.invalid_ids, "trace and span ids of a wrong length", collector_accepts=False),
+        _of_logs("logs_invalid_ids", raw.invalid_ids, "trace and span ids of a wrong length", "refuses"),
+        _negative_zeros(),
         _unpacked(),
         *_malformed(),
     ]
@@ -53,19 +55,26 @@ def _of_message(name: str, request, about: str) -> Fixture:
     return Fixture(name, name, about, request.SerializeToString(deterministic=True), expect.rows(request))
 
 
-def _of_logs(name: str, make, about: str, collector_accepts: bool = True) -> Fixture:
+def _of_logs(name: str, make, about: str, receiver: str = "passes on") -> Fixture:
     payload, rows = make()
-    return Fixture(name, "logs", about, payload, {"logs": rows}, collector_accepts=collector_accepts)
+    return Fixture(name, "logs", about, payload, {"logs": rows}, receiver=receiver)
+
+
+def _negative_zeros() -> Fixture:
+    request = metrics.negative_zeros()
+    rows = {table: of_table for table, of_table in expect.rows(request).items() if of_table}
+    about = "-0.0 in fields without presence"
+    return Fixture("metrics_negative_zero", "metrics", about, request.SerializeToString(), rows, receiver="changes")
 
 
 def _unpacked() -> Fixture:
     payload, rows = raw.unpacked()
     about = "repeated numbers unpacked, and packed in pieces"
-    return Fixture("metrics_unpacked", "metrics", about, payload, {"metrics_histogram": rows})
+    return Fixture("metrics_unpacked", "metrics", about, payload, {"metrics_histogram": rows}, receiver="changes")
 
 
 def _malformed() -> list[Fixture]:
     return [
-        Fixture(f"malformed_{name}", "logs", "not well-formed: refused whole", payload, None, path, False)
+        Fixture(f"malformed_{name}", "logs", "not well-formed: refused whole", payload, None, path, "refuses")
         for name, (payload, path) in raw.malformed().items()
     ]

@@ -24,8 +24,8 @@ fresh. Do not edit them by hand.
   `{{"double": <its bits in hex>, "near": <readable>}}`; a map is an object.
 - `malformed_*.binpb` must be refused whole, with the path of the first bad field named below.
 
-The whole-system tests (`tests/`) send them to the real Collector, except those that its receiver refuses; the tests of
-other doors can use them all.
+The whole-system tests (`tests/`) send them to the real Collector, except those that its own receiver changes or
+refuses (last column); the tests of other doors can use them all.
 
 | fixture | holds | rows | receiver |
 |---|---|---|---|
@@ -81,9 +81,9 @@ def _rows_file(one: Fixture) -> bytes:
 
 def _catalogue_line(one: Fixture) -> str:
     if one.rows is None:
-        return f"| `{one.name}` | {one.about} | refused at `{one.path}` | refuses |"
+        return f"| `{one.name}` | {one.about} | refused at `{one.path}` | {one.receiver} |"
     count = ", ".join(f"{len(rows)} in `{table}`" for table, rows in one.rows.items())
-    return f"| `{one.name}` | {one.about} | {count} | {'passes on' if one.collector_accepts else 'refuses'} |"
+    return f"| `{one.name}` | {one.about} | {count} | {one.receiver} |"
 
 
 if __name__ == "__main__":

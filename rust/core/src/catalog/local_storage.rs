@@ -16,8 +16,8 @@ use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use iceberg::io::{
-    FileIO, FileIOBuilder, FileMetadata, FileRead, FileWrite, InputFile, OutputFile, Storage, StorageConfig,
-    StorageFactory,
+    FileIO, FileIOBuilder, FileMetadata, FileRead, FileWrite, InputFile, OutputFile, Storage,
+    StorageConfig, StorageFactory,
 };
 use iceberg::{Error, ErrorKind, Result};
 use serde::{Deserialize, Serialize};
@@ -49,14 +49,20 @@ pub struct LocalStorage;
 impl Storage for LocalStorage {
     async fn exists(&self, path: &str) -> Result<bool> {
         let path = local_path(path);
-        blocking(move || path.try_exists().map_err(|cause| failed("look for", &path, cause))).await
+        blocking(move || {
+            path.try_exists()
+                .map_err(|cause| failed("look for", &path, cause))
+        })
+        .await
     }
 
     async fn metadata(&self, path: &str) -> Result<FileMetadata> {
         let path = local_path(path);
         blocking(move || {
             let metadata = fs::metadata(&path).map_err(|cause| failed("look at", &path, cause))?;
-            Ok(FileMetadata { size: metadata.len() })
+            Ok(FileMetadata {
+                size: metadata.len(),
+            })
         })
         .await
     }
@@ -74,7 +80,10 @@ impl Storage for LocalStorage {
         let path = local_path(path);
         blocking(move || {
             let file = File::open(&path).map_err(|cause| failed("open", &path, cause))?;
-            Ok(Box::new(LocalFileRead { file: Arc::new(file), path }) as Box<dyn FileRead>)
+            Ok(Box::new(LocalFileRead {
+                file: Arc::new(file),
+                path,
+            }) as Box<dyn FileRead>)
         })
         .await
     }
@@ -92,13 +101,17 @@ impl Storage for LocalStorage {
     async fn writer(&self, path: &str) -> Result<Box<dyn FileWrite>> {
         let path = local_path(path);
         let pending = blocking(move || PendingFile::create(path)).await?;
-        Ok(Box::new(LocalFileWrite { pending: Some(pending) }))
+        Ok(Box::new(LocalFileWrite {
+            pending: Some(pending),
+        }))
     }
 
     async fn delete(&self, path: &str) -> Result<()> {
         let path = local_path(path);
         blocking(move || match fs::remove_file(&path) {
-            Err(cause) if cause.kind() != io::ErrorKind::NotFound => Err(failed("delete", &path, cause)),
+            Err(cause) if cause.kind() != io::ErrorKind::NotFound => {
+                Err(failed("delete", &path, cause))
+            }
             _ => Ok(()),
         })
         .await
@@ -108,7 +121,12 @@ impl Storage for LocalStorage {
         let path = local_path(path);
         blocking(move || match fs::remove_dir_all(&path) {
             // As `FileIO::delete_prefix` has it: a file is left alone.
-            Err(cause) if !matches!(cause.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            Err(cause)
+                if !matches!(
+                    cause.kind(),
+                    io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+                ) =>
+            {
                 Err(failed("delete", &path, cause))
             }
             _ => Ok(()),
@@ -150,7 +168,8 @@ struct LocalFileRead {
 impl FileRead for LocalFileRead {
     async fn read(&self, range: Range<u64>) -> Result<Bytes> {
         let (file, path) = (Arc::clone(&self.file), self.path.clone());
-        blocking(move || read_range(&file, range).map_err(|cause| failed("read", &path, cause))).await
+        blocking(move || read_range(&file, range).map_err(|cause| failed("read", &path, cause)))
+            .await
     }
 }
 
@@ -200,7 +219,10 @@ impl FileWrite for LocalFileWrite {
 }
 
 fn closed() -> Error {
-    Error::new(ErrorKind::Unexpected, "the file is closed, or writing it failed before")
+    Error::new(
+        ErrorKind::Unexpected,
+        "the file is closed, or writing it failed before",
+    )
 }
 
 /// A file under its temporary name. Dropped before [`PendingFile::publish`], it is removed.
@@ -218,25 +240,41 @@ impl PendingFile {
             return Err(failed("write", &target, cause));
         };
         create_folders(folder).map_err(|cause| failed("create the folder", folder, cause))?;
-        let temporary = folder.join(format!(".{}.{}.tmp", name.to_string_lossy(), Uuid::new_v4().simple()));
+        let temporary = folder.join(format!(
+            ".{}.{}.tmp",
+            name.to_string_lossy(),
+            Uuid::new_v4().simple()
+        ));
         let file = OpenOptions::new()
             .write(true)
             .create_new(true)
             .open(&temporary)
             .map_err(|cause| failed("create", &target, cause))?;
-        Ok(Self { file, temporary, target, published: false })
+        Ok(Self {
+            file,
+            temporary,
+            target,
+            published: false,
+        })
     }
 
     fn write(&mut self, content: &[u8]) -> Result<()> {
-        self.file.write_all(content).map_err(|cause| failed("write", &self.target, cause))
+        self.file
+            .write_all(content)
+            .map_err(|cause| failed("write", &self.target, cause))
     }
 
     fn publish(mut self) -> Result<()> {
-        self.file.sync_all().map_err(|cause| failed("sync", &self.target, cause))?;
-        fs::rename(&self.temporary, &self.target).map_err(|cause| failed("rename", &self.target, cause))?;
+        self.file
+            .sync_all()
+            .map_err(|cause| failed("sync", &self.target, cause))?;
+        fs::rename(&self.temporary, &self.target)
+            .map_err(|cause| failed("rename", &self.target, cause))?;
         self.published = true;
         match self.target.parent() {
-            Some(folder) => sync_folder(folder).map_err(|cause| failed("sync the folder", folder, cause)),
+            Some(folder) => {
+                sync_folder(folder).map_err(|cause| failed("sync the folder", folder, cause))
+            }
             None => Ok(()),
         }
     }
@@ -311,8 +349,12 @@ impl fmt::Display for Advice {
         let advice = match self.0 {
             io::ErrorKind::PermissionDenied => "give this process permission to write there",
             io::ErrorKind::StorageFull => "the disk is full: free some space",
-            io::ErrorKind::QuotaExceeded => "the disk quota is used up: free some space or raise it",
-            io::ErrorKind::ReadOnlyFilesystem => "the file system is mounted read-only: choose another place",
+            io::ErrorKind::QuotaExceeded => {
+                "the disk quota is used up: free some space or raise it"
+            }
+            io::ErrorKind::ReadOnlyFilesystem => {
+                "the file system is mounted read-only: choose another place"
+            }
             io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => {
                 "a file is in the way of a folder: move it or choose another place"
             }
@@ -323,82 +365,4 @@ impl fmt::Display for Advice {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn location(path: &Path) -> String {
-        format!("file://{}", path.display())
-    }
-
-    fn names(folder: &Path) -> Vec<String> {
-        let mut names: Vec<String> = fs::read_dir(folder)
-            .expect("folder")
-            .map(|entry| entry.expect("entry").file_name().to_string_lossy().into_owned())
-            .collect();
-        names.sort();
-        names
-    }
-
-    #[tokio::test]
-    async fn file_appears_only_when_closed_and_leaves_nothing_else() {
-        let root = tempfile::tempdir().expect("tempdir");
-        let path = root.path().join("a/b/c.avro");
-        let io = local_file_io();
-        let mut writer = io.new_output(location(&path)).expect("output").writer().await.expect("writer");
-        writer.write(Bytes::from_static(b"one")).await.expect("write");
-        assert!(!path.exists(), "visible before close");
-        writer.write(Bytes::from_static(b"two")).await.expect("write");
-        writer.close().await.expect("close");
-        assert!(writer.close().await.is_err(), "closed twice");
-        assert_eq!(names(path.parent().expect("parent")), ["c.avro"]);
-        let input = io.new_input(location(&path)).expect("input");
-        assert_eq!(input.read().await.expect("read"), "onetwo");
-        let reader = input.reader().await.expect("reader");
-        assert_eq!(reader.read(2..5).await.expect("range"), "etw");
-        assert_eq!(io.new_input(path.to_str().expect("utf-8")).expect("input").metadata().await.expect("size").size, 6);
-    }
-
-    #[tokio::test]
-    async fn writer_dropped_before_close_leaves_no_file() {
-        let root = tempfile::tempdir().expect("tempdir");
-        let path = root.path().join("half.avro");
-        let io = local_file_io();
-        let mut writer = io.new_output(location(&path)).expect("output").writer().await.expect("writer");
-        writer.write(Bytes::from_static(b"half")).await.expect("write");
-        drop(writer);
-        assert_eq!(names(root.path()), Vec::<String>::new());
-    }
-
-    #[tokio::test]
-    async fn error_names_the_path_the_cause_and_what_to_do() {
-        let root = tempfile::tempdir().expect("tempdir");
-        fs::write(root.path().join("file"), "x").expect("write");
-        let path = root.path().join("file/below.json");
-        let error = local_file_io()
-            .new_output(location(&path))
-            .expect("output")
-            .write(Bytes::new())
-            .await
-            .expect_err("a file is in the way");
-        let text = error.to_string();
-        assert!(text.contains("file") && text.contains("a file is in the way of a folder"), "{text}");
-    }
-
-    #[tokio::test]
-    async fn deleting_what_is_not_there_is_no_error() {
-        let root = tempfile::tempdir().expect("tempdir");
-        let io = local_file_io();
-        io.delete(location(&root.path().join("none"))).await.expect("delete");
-        io.delete_prefix(location(&root.path().join("none"))).await.expect("delete");
-        assert!(!io.exists(location(&root.path().join("none"))).await.expect("exists"));
-    }
-
-    #[test]
-    fn works_without_a_runtime() {
-        let root = tempfile::tempdir().expect("tempdir");
-        let path = location(&root.path().join("plain"));
-        let output = local_file_io().new_output(path).expect("output");
-        futures::executor::block_on(output.write(Bytes::from_static(b"x"))).expect("write");
-        assert_eq!(names(root.path()), ["plain"]);
-    }
-}
+mod tests;

@@ -29,7 +29,10 @@ pub(super) fn database_path(uri: Option<&str>, warehouse: &Path) -> Result<PathB
     let Some(uri) = uri else {
         return Ok(warehouse.join("catalog.db"));
     };
-    let path = uri.strip_prefix("sqlite://").or_else(|| uri.strip_prefix("sqlite:")).unwrap_or(uri);
+    let path = uri
+        .strip_prefix("sqlite://")
+        .or_else(|| uri.strip_prefix("sqlite:"))
+        .unwrap_or(uri);
     let (path, parameters) = path.split_once('?').unwrap_or((path, ""));
     // The database is always opened so; other tools want it spelled out in the same URI.
     if !matches!(parameters, "" | "mode=rwc" | "mode=rw") || path.is_empty() || path == ":memory:" {
@@ -47,7 +50,10 @@ pub(super) fn database_path(uri: Option<&str>, warehouse: &Path) -> Result<PathB
 
 fn absolute_path(path: &str, key: &str) -> Result<PathBuf> {
     let absolute = absolute(path).map_err(|cause| {
-        config_error(format!("{key}: {path:?} cannot be made absolute; give an absolute path")).because(cause)
+        config_error(format!(
+            "{key}: {path:?} cannot be made absolute; give an absolute path"
+        ))
+        .because(cause)
     })?;
     if absolute.to_str().is_none() {
         return Err(config_error(format!(
@@ -77,13 +83,23 @@ pub(super) fn table_location(warehouse: &Path, ident: &TableIdent) -> String {
 
 /// Where the metadata that follows `current` is written: `<table>/metadata/<version>-<uuid>.metadata.json`.
 /// Also when another tool named the current file in its own way.
-pub(super) fn next_metadata_location(current: Option<&str>, metadata: &TableMetadata) -> Result<MetadataLocation> {
+pub(super) fn next_metadata_location(
+    current: Option<&str>,
+    metadata: &TableMetadata,
+) -> Result<MetadataLocation> {
     let version = current.map_or(0, |location| version_of(location) + 1);
-    let name = format!("{}/metadata/{version:05}-{}.metadata.json", metadata.location(), Uuid::new_v4());
+    let name = format!(
+        "{}/metadata/{version:05}-{}.metadata.json",
+        metadata.location(),
+        Uuid::new_v4()
+    );
     let location = MetadataLocation::from_str(&name).map_err(|cause| {
-        Error::new(ErrorKind::Internal, "the metadata file's name is not Iceberg's")
-            .with("location", name)
-            .because(IcebergCause(cause))
+        Error::new(
+            ErrorKind::Internal,
+            "the metadata file's name is not Iceberg's",
+        )
+        .with("location", name)
+        .because(IcebergCause(cause))
     })?;
     Ok(location.with_new_metadata(metadata))
 }
@@ -92,9 +108,15 @@ pub(super) fn next_metadata_location(current: Option<&str>, metadata: &TableMeta
 fn version_of(location: &str) -> i32 {
     let name = location.rsplit('/').next().unwrap_or(location);
     let digits = name.strip_prefix('v').unwrap_or(name);
-    let end = digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len());
+    let end = digits
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(digits.len());
     // One below the top, so that the next version fits.
-    digits.get(..end).and_then(|digits| digits.parse().ok()).unwrap_or(0).min(i32::MAX - 1)
+    digits
+        .get(..end)
+        .and_then(|digits| digits.parse().ok())
+        .unwrap_or(0)
+        .min(i32::MAX - 1)
 }
 
 #[cfg(test)]
@@ -106,13 +128,23 @@ mod tests {
         let here = std::env::current_dir().expect("current directory");
         for (uri, expected) in [
             (None, PathBuf::from("/w/catalog.db")),
-            (Some("sqlite://./warehouse/catalog.db"), here.join("warehouse/catalog.db")),
+            (
+                Some("sqlite://./warehouse/catalog.db"),
+                here.join("warehouse/catalog.db"),
+            ),
             (Some("sqlite:catalog.db"), here.join("catalog.db")),
             (Some("sqlite:///abs/c.db"), PathBuf::from("/abs/c.db")),
             (Some("sqlite:////abs/c.db"), PathBuf::from("/abs/c.db")),
-            (Some("sqlite:///abs/c.db?mode=rwc"), PathBuf::from("/abs/c.db")),
+            (
+                Some("sqlite:///abs/c.db?mode=rwc"),
+                PathBuf::from("/abs/c.db"),
+            ),
         ] {
-            assert_eq!(database_path(uri, Path::new("/w")).expect("valid"), expected, "{uri:?}");
+            assert_eq!(
+                database_path(uri, Path::new("/w")).expect("valid"),
+                expected,
+                "{uri:?}"
+            );
         }
         for uri in ["sqlite://", "sqlite::memory:", "sqlite:///a.db?mode=ro"] {
             let error = database_path(Some(uri), Path::new("/w")).expect_err("invalid");
@@ -123,22 +155,37 @@ mod tests {
     #[test]
     fn warehouse_path_is_absolute() {
         let here = std::env::current_dir().expect("current directory");
-        assert_eq!(warehouse_path("./warehouse").expect("valid"), here.join("warehouse"));
-        assert_eq!(warehouse_path("file:///data/w").expect("valid"), Path::new("/data/w"));
+        assert_eq!(
+            warehouse_path("./warehouse").expect("valid"),
+            here.join("warehouse")
+        );
+        assert_eq!(
+            warehouse_path("file:///data/w").expect("valid"),
+            Path::new("/data/w")
+        );
         let error = warehouse_path("file://w").expect_err("relative URL");
-        assert!(error.to_string().starts_with("catalog.warehouse:"), "{error}");
+        assert!(
+            error.to_string().starts_with("catalog.warehouse:"),
+            "{error}"
+        );
     }
 
     #[test]
     fn table_location_has_a_folder_per_namespace_level() {
         let ident = TableIdent::from_strs(["prod", "otel", "logs"]).expect("ident");
-        assert_eq!(table_location(Path::new("/w"), &ident), "file:///w/prod/otel/logs");
+        assert_eq!(
+            table_location(Path::new("/w"), &ident),
+            "file:///w/prod/otel/logs"
+        );
     }
 
     #[test]
     fn version_is_read_from_any_tools_file_name() {
         for (location, version) in [
-            ("file:///t/metadata/00012-9c12d441-03fe-4693-9a96-a0705ddf69c1.metadata.json", 12),
+            (
+                "file:///t/metadata/00012-9c12d441-03fe-4693-9a96-a0705ddf69c1.metadata.json",
+                12,
+            ),
             ("file:///t/metadata/v7.metadata.json", 7),
             ("file:///t/metadata/latest.metadata.json", 0),
             ("file:///t/metadata/99999999999-x.metadata.json", 0),

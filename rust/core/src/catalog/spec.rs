@@ -22,10 +22,19 @@ pub fn table_spec(config: &Config, table: Table) -> Result<TableSpec> {
     let partition_spec = partition_spec(&config.tables.partition_by, table, &schema)?;
     let sort_order = sort_order(table, &schema)?;
     let properties = properties(config, &schema);
-    Ok(TableSpec { schema, partition_spec, sort_order, properties })
+    Ok(TableSpec {
+        schema,
+        partition_spec,
+        sort_order,
+        properties,
+    })
 }
 
-fn partition_spec(partition_by: &PartitionBy, table: Table, schema: &Schema) -> Result<UnboundPartitionSpec> {
+fn partition_spec(
+    partition_by: &PartitionBy,
+    table: Table,
+    schema: &Schema,
+) -> Result<UnboundPartitionSpec> {
     let fields = match partition_by {
         PartitionBy::None => Vec::new(),
         PartitionBy::Time(transform) => vec![PartitionField {
@@ -35,9 +44,12 @@ fn partition_spec(partition_by: &PartitionBy, table: Table, schema: &Schema) -> 
         PartitionBy::Fields(fields) => fields.clone(),
     };
     let refused = |column: &str, cause| {
-        Error::new(ErrorKind::Config, format!("tables.partition_by: cannot partition by column {column:?}"))
-            .with("table", table.default_name())
-            .because(IcebergCause(cause))
+        Error::new(
+            ErrorKind::Config,
+            format!("tables.partition_by: cannot partition by column {column:?}"),
+        )
+        .with("table", table.default_name())
+        .because(IcebergCause(cause))
     };
     let mut builder = UnboundPartitionSpec::builder();
     for field in &fields {
@@ -86,16 +98,22 @@ fn sort_order(table: Table, schema: &Schema) -> Result<SortOrder> {
         });
     }
     builder.build(schema).map_err(|cause| {
-        Error::new(ErrorKind::Internal, "the table's sort order does not fit its schema")
-            .with("table", table.default_name())
-            .because(IcebergCause(cause))
+        Error::new(
+            ErrorKind::Internal,
+            "the table's sort order does not fit its schema",
+        )
+        .with("table", table.default_name())
+        .because(IcebergCause(cause))
     })
 }
 
 fn field_id(schema: &Schema, column: &str, table: Table) -> Result<i32> {
     schema.field_id_by_name(column).ok_or_else(|| {
-        Error::new(ErrorKind::Config, format!("tables.partition_by: there is no column {column:?}"))
-            .with("table", table.default_name())
+        Error::new(
+            ErrorKind::Config,
+            format!("tables.partition_by: there is no column {column:?}"),
+        )
+        .with("table", table.default_name())
     })
 }
 
@@ -105,21 +123,33 @@ fn properties(config: &Config, schema: &Schema) -> HashMap<String, String> {
     let mut properties: HashMap<String, String> = HashMap::new();
     let mut set = |key: &str, value: String| properties.insert(key.to_owned(), value);
     // Each commit writes a metadata file: without this their number grows without end.
-    set("write.metadata.delete-after-commit.enabled", "true".to_owned());
+    set(
+        "write.metadata.delete-after-commit.enabled",
+        "true".to_owned(),
+    );
     set("write.metadata.previous-versions-max", "100".to_owned());
     match parquet.compression {
         Compression::Zstd => {
             set("write.parquet.compression-codec", "zstd".to_owned());
-            set("write.parquet.compression-level", parquet.compression_level.to_string());
+            set(
+                "write.parquet.compression-level",
+                parquet.compression_level.to_string(),
+            );
         }
         Compression::None => {
             set("write.parquet.compression-codec", "uncompressed".to_owned());
         }
     }
-    set("write.target-file-size-bytes", parquet.target_file_size_bytes.to_string());
+    set(
+        "write.target-file-size-bytes",
+        parquet.target_file_size_bytes.to_string(),
+    );
     for column in &parquet.bloom_filter_columns {
         if schema.field_id_by_name(column).is_some() {
-            set(&format!("write.parquet.bloom-filter-enabled.column.{column}"), "true".to_owned());
+            set(
+                &format!("write.parquet.bloom-filter-enabled.column.{column}"),
+                "true".to_owned(),
+            );
         }
     }
     properties.extend(config.tables.properties.clone());

@@ -1,4 +1,4 @@
-//! The SQLite catalog, in the table layout of Iceberg's JDBC catalog.
+//! The `SQLite` catalog, in the table layout of Iceberg's JDBC catalog.
 //!
 //! Java's `JdbcCatalog`, pyiceberg's `SqlCatalog` and iceberg-rust's can read and write the same
 //! database beside us: all of them swap `metadata_location` by comparing it first.
@@ -9,14 +9,18 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use iceberg::io::FileIO;
-use iceberg::spec::{FormatVersion, MetadataLog, TableMetadata, TableMetadataBuilder, TableProperties};
+use iceberg::spec::{
+    FormatVersion, MetadataLog, TableMetadata, TableMetadataBuilder, TableProperties,
+};
 use iceberg::{TableIdent, TableRequirement, TableUpdate};
 use uuid::Uuid;
 
 use self::database::{Database, Key, is_busy, surely_undone};
 use super::cause::IcebergCause;
 use super::local_storage::{Advice, create_folders, local_file_io};
-use super::location::{config_error, database_path, next_metadata_location, table_location, warehouse_path};
+use super::location::{
+    config_error, database_path, next_metadata_location, table_location, warehouse_path,
+};
 use super::{Catalog, CommitOutcome, LoadedTable, TableSpec};
 use crate::config::CatalogConfig;
 use crate::error::{Error, ErrorKind, Result};
@@ -26,7 +30,7 @@ mod database;
 /// How often a table is looked up again when its metadata file was pruned between look and read.
 const LOAD_ATTEMPTS: usize = 3;
 
-/// Tables in a SQLite database, their files in a local folder.
+/// Tables in a `SQLite` database, their files in a local folder.
 #[derive(Debug)]
 pub(super) struct SqliteCatalog {
     database: Database,
@@ -53,15 +57,24 @@ impl SqliteCatalog {
             .because(cause)
         })?;
         let unusable = |advice: Advice| {
-            config_error(format!("catalog.uri: cannot open the database {}{advice}", database_path.display()))
+            config_error(format!(
+                "catalog.uri: cannot open the database {}{advice}",
+                database_path.display()
+            ))
         };
         if let Some(folder) = database_path.parent() {
-            create_folders(folder).map_err(|cause| unusable(Advice(cause.kind())).because(cause))?;
+            create_folders(folder)
+                .map_err(|cause| unusable(Advice(cause.kind())).because(cause))?;
         }
         let database = Database::open(&database_path, config.name.clone())
             .await
             .map_err(|cause| unusable(Advice(std::io::ErrorKind::Other)).because(cause))?;
-        Ok(Self { database, warehouse, file_io: local_file_io(), parsed: Mutex::default() })
+        Ok(Self {
+            database,
+            warehouse,
+            file_io: local_file_io(),
+            parsed: Mutex::default(),
+        })
     }
 
     /// The table, or `None` if there is none.
@@ -69,18 +82,29 @@ impl SqliteCatalog {
         let key = key(ident);
         let mut failure: Option<(String, Error)> = None;
         for _ in 0..LOAD_ATTEMPTS {
-            let row = self.database.table(&key).await.map_err(|cause| look_up_failed(ident, cause))?;
+            let row = self
+                .database
+                .table(&key)
+                .await
+                .map_err(|cause| look_up_failed(ident, cause))?;
             let Some(row) = row else { return Ok(None) };
             if !row.is_table {
                 let message = "there is a view of the table's name; give the table another name in tables.names";
-                return Err(Error::new(ErrorKind::TableMismatch, message).with("table", ident.to_string()));
+                return Err(
+                    Error::new(ErrorKind::TableMismatch, message).with("table", ident.to_string())
+                );
             }
             let Some(location) = row.metadata_location else {
                 let message = "the catalog has the table without a metadata location; drop it there or set it right";
-                return Err(Error::new(ErrorKind::Catalog, message).with("table", ident.to_string()));
+                return Err(
+                    Error::new(ErrorKind::Catalog, message).with("table", ident.to_string())
+                );
             };
             // A commit beside us may have pruned the file that was read; then the row names another now.
-            if failure.as_ref().is_some_and(|(failed, _)| *failed == location) {
+            if failure
+                .as_ref()
+                .is_some_and(|(failed, _)| *failed == location)
+            {
                 break;
             }
             match self.read(ident, &location).await {
@@ -88,7 +112,10 @@ impl SqliteCatalog {
                 Err(error) => failure = Some((location, error)),
             }
         }
-        Err(failure.map_or_else(|| Error::new(ErrorKind::Internal, "a table was looked up zero times"), |(_, error)| error))
+        Err(failure.map_or_else(
+            || Error::new(ErrorKind::Internal, "a table was looked up zero times"),
+            |(_, error)| error,
+        ))
     }
 
     async fn read(&self, ident: &TableIdent, location: &str) -> Result<Arc<TableMetadata>> {
@@ -97,37 +124,57 @@ impl SqliteCatalog {
         {
             return Ok(Arc::clone(metadata));
         }
-        let metadata = TableMetadata::read_from(&self.file_io, location).await.map_err(|cause| {
-            Error::new(ErrorKind::Storage, "cannot read the table's metadata")
-                .with("table", ident.to_string())
-                .with("location", location)
-                .because(IcebergCause(cause))
-        })?;
+        let metadata = TableMetadata::read_from(&self.file_io, location)
+            .await
+            .map_err(|cause| {
+                Error::new(ErrorKind::Storage, "cannot read the table's metadata")
+                    .with("table", ident.to_string())
+                    .with("location", location)
+                    .because(IcebergCause(cause))
+            })?;
         let metadata = Arc::new(metadata);
         self.remember(ident, location, &metadata);
         Ok(metadata)
     }
 
-    fn loaded(&self, ident: &TableIdent, metadata: Arc<TableMetadata>, metadata_location: String) -> LoadedTable {
-        LoadedTable { ident: ident.clone(), metadata, metadata_location, file_io: self.file_io.clone() }
+    fn loaded(
+        &self,
+        ident: &TableIdent,
+        metadata: Arc<TableMetadata>,
+        metadata_location: String,
+    ) -> LoadedTable {
+        LoadedTable {
+            ident: ident.clone(),
+            metadata,
+            metadata_location,
+            file_io: self.file_io.clone(),
+        }
     }
 
     fn remember(&self, ident: &TableIdent, location: &str, metadata: &Arc<TableMetadata>) {
-        self.parsed().insert(ident.clone(), (location.to_owned(), Arc::clone(metadata)));
+        self.parsed()
+            .insert(ident.clone(), (location.to_owned(), Arc::clone(metadata)));
     }
 
-    fn parsed(&self) -> std::sync::MutexGuard<'_, HashMap<TableIdent, (String, Arc<TableMetadata>)>> {
+    fn parsed(
+        &self,
+    ) -> std::sync::MutexGuard<'_, HashMap<TableIdent, (String, Arc<TableMetadata>)>> {
         self.parsed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Makes the table unless somebody else does so first; then theirs is left as it is.
     async fn create(&self, ident: &TableIdent, spec: TableSpec) -> Result<()> {
         let failed = |cause: sqlx::Error| {
-            Error::new(ErrorKind::Catalog, "cannot create the table").with("table", ident.to_string()).because(cause)
+            Error::new(ErrorKind::Catalog, "cannot create the table")
+                .with("table", ident.to_string())
+                .because(cause)
         };
         let key = key(ident);
         let metadata = new_metadata(table_location(&self.warehouse, ident), spec, ident)?;
-        self.database.insert_namespace(&key.namespace).await.map_err(failed)?;
+        self.database
+            .insert_namespace(&key.namespace)
+            .await
+            .map_err(failed)?;
         let location = self.write(ident, None, &metadata).await?;
         match self.database.insert_table(&key, &location).await {
             Ok(true) => Ok(()),
@@ -145,13 +192,21 @@ impl SqliteCatalog {
     }
 
     /// Writes a metadata file and gives its location.
-    async fn write(&self, ident: &TableIdent, current: Option<&str>, metadata: &TableMetadata) -> Result<String> {
+    async fn write(
+        &self,
+        ident: &TableIdent,
+        current: Option<&str>,
+        metadata: &TableMetadata,
+    ) -> Result<String> {
         let location = next_metadata_location(current, metadata)?;
-        metadata.write_to(&self.file_io, &location).await.map_err(|cause| {
-            Error::new(ErrorKind::Storage, "cannot write the table's metadata")
-                .with("table", ident.to_string())
-                .because(IcebergCause(cause))
-        })?;
+        metadata
+            .write_to(&self.file_io, &location)
+            .await
+            .map_err(|cause| {
+                Error::new(ErrorKind::Storage, "cannot write the table's metadata")
+                    .with("table", ident.to_string())
+                    .because(IcebergCause(cause))
+            })?;
         Ok(location.to_string())
     }
 
@@ -190,7 +245,8 @@ impl Catalog for SqliteCatalog {
 
     async fn load(&self, ident: &TableIdent) -> Result<LoadedTable> {
         self.find(ident).await?.ok_or_else(|| {
-            let message = "the table does not exist; create it, or let it be created with tables.auto_create";
+            let message =
+                "the table does not exist; create it, or let it be created with tables.auto_create";
             Error::new(ErrorKind::Catalog, message).with("table", ident.to_string())
         })
     }
@@ -207,22 +263,42 @@ impl Catalog for SqliteCatalog {
                 return refused(true, "the table has changed", ident, IcebergCause(cause));
             }
         }
-        let builder = TableMetadata::clone(&base.metadata).into_builder(Some(base.metadata_location.clone()));
+        let builder =
+            TableMetadata::clone(&base.metadata).into_builder(Some(base.metadata_location.clone()));
         let built = updates
             .into_iter()
             .try_fold(builder, |builder, update| update.apply(builder))
             .and_then(TableMetadataBuilder::build);
         let built = match built {
             Ok(built) => built,
-            Err(cause) => return refused(false, "the change does not fit the table", ident, IcebergCause(cause)),
+            Err(cause) => {
+                return refused(
+                    false,
+                    "the change does not fit the table",
+                    ident,
+                    IcebergCause(cause),
+                );
+            }
         };
         let metadata = Arc::new(built.metadata);
-        let location = match self.write(ident, Some(&base.metadata_location), &metadata).await {
+        let location = match self
+            .write(ident, Some(&base.metadata_location), &metadata)
+            .await
+        {
             Ok(location) => location,
             // The database was not touched.
-            Err(error) => return CommitOutcome::Refused { conflict: false, error },
+            Err(error) => {
+                return CommitOutcome::Refused {
+                    conflict: false,
+                    error,
+                };
+            }
         };
-        match self.database.swap_metadata(&key(ident), &base.metadata_location, &location).await {
+        match self
+            .database
+            .swap_metadata(&key(ident), &base.metadata_location, &location)
+            .await
+        {
             Ok(true) => {
                 self.remember(ident, &location, &metadata);
                 self.prune(&metadata, built.expired_metadata_logs).await;
@@ -230,17 +306,29 @@ impl Catalog for SqliteCatalog {
             }
             Ok(false) => {
                 self.discard(&location).await;
-                let error = Error::new(ErrorKind::Catalog, "another writer was first").with("table", ident.to_string());
-                CommitOutcome::Refused { conflict: true, error }
+                let error = Error::new(ErrorKind::Catalog, "another writer was first")
+                    .with("table", ident.to_string());
+                CommitOutcome::Refused {
+                    conflict: true,
+                    error,
+                }
             }
             Err(cause) if surely_undone(&cause) => {
                 self.discard(&location).await;
-                refused(is_busy(&cause), "the catalog's database refused the commit", ident, cause)
+                refused(
+                    is_busy(&cause),
+                    "the catalog's database refused the commit",
+                    ident,
+                    cause,
+                )
             }
             Err(cause) => CommitOutcome::Unknown(
-                Error::new(ErrorKind::CommitUnknown, "the catalog's database failed during the commit")
-                    .with("table", ident.to_string())
-                    .because(cause),
+                Error::new(
+                    ErrorKind::CommitUnknown,
+                    "the catalog's database failed during the commit",
+                )
+                .with("table", ident.to_string())
+                .because(cause),
             ),
         }
     }
@@ -255,13 +343,19 @@ fn prepare_folder(folder: &Path) -> std::io::Result<()> {
 }
 
 fn key(ident: &TableIdent) -> Key {
-    Key { namespace: ident.namespace.to_string(), table: ident.name.clone() }
+    Key {
+        namespace: ident.namespace.to_string(),
+        table: ident.name.clone(),
+    }
 }
 
 /// The first metadata of a table. The reserved property `format-version` chooses the format, as in Java.
 fn new_metadata(location: String, spec: TableSpec, ident: &TableIdent) -> Result<TableMetadata> {
     let mut properties = spec.properties;
-    let format_version = match properties.remove(TableProperties::PROPERTY_FORMAT_VERSION).as_deref() {
+    let format_version = match properties
+        .remove(TableProperties::PROPERTY_FORMAT_VERSION)
+        .as_deref()
+    {
         Some("1") => FormatVersion::V1,
         None | Some("2") => FormatVersion::V2,
         Some("3") => FormatVersion::V3,
@@ -283,9 +377,12 @@ fn new_metadata(location: String, spec: TableSpec, ident: &TableIdent) -> Result
 }
 
 fn look_up_failed(ident: &TableIdent, cause: sqlx::Error) -> Error {
-    Error::new(ErrorKind::Catalog, "cannot look up the table in the catalog's database")
-        .with("table", ident.to_string())
-        .because(cause)
+    Error::new(
+        ErrorKind::Catalog,
+        "cannot look up the table in the catalog's database",
+    )
+    .with("table", ident.to_string())
+    .because(cause)
 }
 
 fn refused(
@@ -294,6 +391,8 @@ fn refused(
     ident: &TableIdent,
     cause: impl std::error::Error + Send + Sync + 'static,
 ) -> CommitOutcome {
-    let error = Error::new(ErrorKind::Catalog, message).with("table", ident.to_string()).because(cause);
+    let error = Error::new(ErrorKind::Catalog, message)
+        .with("table", ident.to_string())
+        .because(cause);
     CommitOutcome::Refused { conflict, error }
 }

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use iceberg::spec::{
-    ListType, MapType, NestedField, NestedFieldRef, PrimitiveType, Schema, StructType, TableMetadataBuilder, Type,
+    ListType, MapType, NestedField, NestedFieldRef, PrimitiveType, Schema, StructType,
+    TableMetadataBuilder, Type,
 };
 use iceberg::{TableRequirement, TableUpdate};
 
@@ -28,9 +29,15 @@ pub(super) async fn add_missing_columns(
         let Some(schema) = evolved(&table, wanted)? else {
             return Ok(table);
         };
-        let error = match catalog.commit(&table, requirements(&table), updates(schema)).await {
+        let error = match catalog
+            .commit(&table, requirements(&table), updates(schema))
+            .await
+        {
             CommitOutcome::Committed(table) => return Ok(table),
-            CommitOutcome::Refused { conflict: false, error } => return Err(error),
+            CommitOutcome::Refused {
+                conflict: false,
+                error,
+            } => return Err(error),
             // Adding columns twice adds them once, so what is not known is found out by looking.
             CommitOutcome::Refused { error, .. } | CommitOutcome::Unknown(error) => error,
         };
@@ -45,22 +52,38 @@ pub(super) async fn add_missing_columns(
 fn requirements(table: &LoadedTable) -> Vec<TableRequirement> {
     let metadata = &table.metadata;
     vec![
-        TableRequirement::UuidMatch { uuid: metadata.uuid() },
-        TableRequirement::CurrentSchemaIdMatch { current_schema_id: metadata.current_schema_id() },
-        TableRequirement::LastAssignedFieldIdMatch { last_assigned_field_id: metadata.last_column_id() },
+        TableRequirement::UuidMatch {
+            uuid: metadata.uuid(),
+        },
+        TableRequirement::CurrentSchemaIdMatch {
+            current_schema_id: metadata.current_schema_id(),
+        },
+        TableRequirement::LastAssignedFieldIdMatch {
+            last_assigned_field_id: metadata.last_column_id(),
+        },
     ]
 }
 
 fn updates(schema: Schema) -> Vec<TableUpdate> {
-    vec![TableUpdate::AddSchema { schema }, TableUpdate::SetCurrentSchema { schema_id: TableMetadataBuilder::LAST_ADDED }]
+    vec![
+        TableUpdate::AddSchema { schema },
+        TableUpdate::SetCurrentSchema {
+            schema_id: TableMetadataBuilder::LAST_ADDED,
+        },
+    ]
 }
 
 /// The table's schema with what it lacks; `None` if it lacks nothing.
 fn evolved(table: &LoadedTable, wanted: &Schema) -> Result<Option<Schema>> {
     let current = table.metadata.current_schema();
-    let mut evolution = Evolution { last_id: table.metadata.last_column_id(), added: 0 };
+    let mut evolution = Evolution {
+        last_id: table.metadata.last_column_id(),
+        added: 0,
+    };
     let named = |error: Error| error.with("table", table.ident.to_string());
-    let fields = evolution.fields(current.as_struct(), wanted.as_struct(), "").map_err(named)?;
+    let fields = evolution
+        .fields(current.as_struct(), wanted.as_struct(), "")
+        .map_err(named)?;
     if evolution.added == 0 {
         return Ok(None);
     }
@@ -70,8 +93,11 @@ fn evolved(table: &LoadedTable, wanted: &Schema) -> Result<Option<Schema>> {
         .with_fields(fields)
         .build()
         .map_err(|cause| {
-            named(Error::new(ErrorKind::TableMismatch, "our columns cannot be added to the table"))
-                .because(IcebergCause(cause))
+            named(Error::new(
+                ErrorKind::TableMismatch,
+                "our columns cannot be added to the table",
+            ))
+            .because(IcebergCause(cause))
         })?;
     Ok(Some(schema))
 }
@@ -83,7 +109,12 @@ struct Evolution {
 
 impl Evolution {
     /// The fields of `have`, each with what it lacks inside, then those that only `want` has.
-    fn fields(&mut self, have: &StructType, want: &StructType, path: &str) -> Result<Vec<NestedFieldRef>> {
+    fn fields(
+        &mut self,
+        have: &StructType,
+        want: &StructType,
+        path: &str,
+    ) -> Result<Vec<NestedFieldRef>> {
         let mut fields = Vec::with_capacity(want.fields().len());
         for field in have.fields() {
             fields.push(match want.field_by_name(&field.name) {
@@ -91,16 +122,30 @@ impl Evolution {
                 None => Arc::clone(field),
             });
         }
-        let missing: Vec<&NestedFieldRef> =
-            want.fields().iter().filter(|field| have.field_by_name(&field.name).is_none()).collect();
+        let missing: Vec<&NestedFieldRef> = want
+            .fields()
+            .iter()
+            .filter(|field| have.field_by_name(&field.name).is_none())
+            .collect();
         fields.extend(self.fresh_fields(&missing));
         Ok(fields)
     }
 
-    fn field(&mut self, have: &NestedFieldRef, want: &NestedFieldRef, path: &str) -> Result<NestedFieldRef> {
-        let path = if path.is_empty() { have.name.clone() } else { format!("{path}.{}", have.name) };
+    fn field(
+        &mut self,
+        have: &NestedFieldRef,
+        want: &NestedFieldRef,
+        path: &str,
+    ) -> Result<NestedFieldRef> {
+        let path = if path.is_empty() {
+            have.name.clone()
+        } else {
+            format!("{path}.{}", have.name)
+        };
         let field_type = match (have.field_type.as_ref(), want.field_type.as_ref()) {
-            (Type::Struct(have), Type::Struct(want)) => Type::Struct(StructType::new(self.fields(have, want, &path)?)),
+            (Type::Struct(have), Type::Struct(want)) => {
+                Type::Struct(StructType::new(self.fields(have, want, &path)?))
+            }
             (Type::List(have), Type::List(want)) => {
                 let element = self.field(&have.element_field, &want.element_field, &path)?;
                 Type::List(ListType::new(element))
@@ -110,7 +155,9 @@ impl Evolution {
                 let value = self.field(&have.value_field, &want.value_field, &path)?;
                 Type::Map(MapType::new(key, value))
             }
-            (Type::Primitive(held), Type::Primitive(wanted)) if holds(held, wanted) => return Ok(Arc::clone(have)),
+            (Type::Primitive(held), Type::Primitive(wanted)) if holds(held, wanted) => {
+                return Ok(Arc::clone(have));
+            }
             (held, wanted) => {
                 let message = format!(
                     "column {path:?} is {held} in the table, and ours is {wanted}; rename the column, or give the \
@@ -158,7 +205,12 @@ impl Evolution {
     fn fresh_element(&mut self, element: &NestedFieldRef) -> NestedFieldRef {
         let id = self.next_id();
         let field_type = self.fresh_type(&element.field_type);
-        Arc::new(NestedField::new(id, &element.name, field_type, element.required))
+        Arc::new(NestedField::new(
+            id,
+            &element.name,
+            field_type,
+            element.required,
+        ))
     }
 
     fn next_id(&mut self) -> i32 {
@@ -193,14 +245,38 @@ mod tests {
     fn every_missing_column_gets_ids_that_are_new_and_unique() {
         let have = StructType::new(vec![primitive(7, "Theirs", PrimitiveType::String)]);
         let wanted = iceberg_schema(Table::Traces).expect("schema");
-        let mut evolution = Evolution { last_id: 40, added: 0 };
-        let fields = evolution.fields(&have, wanted.as_struct(), "").expect("no clash");
-        let schema = Schema::builder().with_fields(fields).build().expect("ids are unique");
+        let mut evolution = Evolution {
+            last_id: 40,
+            added: 0,
+        };
+        let fields = evolution
+            .fields(&have, wanted.as_struct(), "")
+            .expect("no clash");
+        let schema = Schema::builder()
+            .with_fields(fields)
+            .build()
+            .expect("ids are unique");
         assert_eq!(schema.field_id_by_name("Theirs"), Some(7));
-        assert_eq!(schema.as_struct().fields().len(), 1 + wanted.as_struct().fields().len());
-        assert!(schema.field_id_to_name_map().keys().all(|id| *id == 7 || *id > 40));
-        assert!(schema.field_by_name("Events.element.Name").is_some_and(|field| !field.required));
-        assert!(schema.field_by_name("Timestamp").is_some_and(|field| !field.required));
+        assert_eq!(
+            schema.as_struct().fields().len(),
+            1 + wanted.as_struct().fields().len()
+        );
+        assert!(
+            schema
+                .field_id_to_name_map()
+                .keys()
+                .all(|id| *id == 7 || *id > 40)
+        );
+        assert!(
+            schema
+                .field_by_name("Events.element.Name")
+                .is_some_and(|field| !field.required)
+        );
+        assert!(
+            schema
+                .field_by_name("Timestamp")
+                .is_some_and(|field| !field.required)
+        );
     }
 
     #[test]
@@ -210,30 +286,55 @@ mod tests {
         let element = Arc::new(NestedField::list_element(2, Type::Struct(event), true));
         let events = NestedField::optional(1, "Events", Type::List(ListType::new(element)));
         let have = StructType::new(vec![Arc::new(events)]);
-        let mut evolution = Evolution { last_id: 3, added: 0 };
-        let fields = evolution.fields(&have, wanted.as_struct(), "").expect("no clash");
-        let schema = Schema::builder().with_fields(fields).build().expect("ids are unique");
+        let mut evolution = Evolution {
+            last_id: 3,
+            added: 0,
+        };
+        let fields = evolution
+            .fields(&have, wanted.as_struct(), "")
+            .expect("no clash");
+        let schema = Schema::builder()
+            .with_fields(fields)
+            .build()
+            .expect("ids are unique");
         assert_eq!(schema.field_id_by_name("Events.element.Name"), Some(3));
-        assert!(schema.field_id_by_name("Events.element.Timestamp").is_some_and(|id| id > 3));
+        assert!(
+            schema
+                .field_id_by_name("Events.element.Timestamp")
+                .is_some_and(|id| id > 3)
+        );
     }
 
     #[test]
     fn clash_names_the_column_and_both_types() {
         let wanted = iceberg_schema(Table::Logs).expect("schema");
         let have = StructType::new(vec![primitive(1, "Body", PrimitiveType::Long)]);
-        let mut evolution = Evolution { last_id: 1, added: 0 };
-        let error = evolution.fields(&have, wanted.as_struct(), "").expect_err("clash");
+        let mut evolution = Evolution {
+            last_id: 1,
+            added: 0,
+        };
+        let error = evolution
+            .fields(&have, wanted.as_struct(), "")
+            .expect_err("clash");
         assert_eq!(error.kind(), ErrorKind::TableMismatch);
         let text = error.to_string();
-        assert!(text.contains("\"Body\" is long") && text.contains("ours is string"), "{text}");
+        assert!(
+            text.contains("\"Body\" is long") && text.contains("ours is string"),
+            "{text}"
+        );
     }
 
     #[test]
     fn wider_column_is_kept_as_it_is() {
         let wanted = iceberg_schema(Table::Logs).expect("schema");
         let have = StructType::new(vec![primitive(1, "SeverityNumber", PrimitiveType::Long)]);
-        let mut evolution = Evolution { last_id: 1, added: 0 };
-        let fields = evolution.fields(&have, wanted.as_struct(), "").expect("no clash");
+        let mut evolution = Evolution {
+            last_id: 1,
+            added: 0,
+        };
+        let fields = evolution
+            .fields(&have, wanted.as_struct(), "")
+            .expect("no clash");
         assert_eq!(*fields[0].field_type, Type::Primitive(PrimitiveType::Long));
     }
 }

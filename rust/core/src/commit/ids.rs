@@ -22,12 +22,16 @@ pub(super) fn to_text<'a>(ids: impl IntoIterator<Item = &'a IdRange>) -> String 
 
 /// The current snapshot and its recent ancestors, newest first.
 pub(super) fn recent_ancestry(metadata: &TableMetadata) -> impl Iterator<Item = &SnapshotRef> {
-    let newest_ms = metadata.current_snapshot().map_or(0, |snapshot| snapshot.timestamp_ms());
+    let newest_ms = metadata
+        .current_snapshot()
+        .map_or(0, |snapshot| snapshot.timestamp_ms());
     std::iter::successors(metadata.current_snapshot(), |snapshot| {
         metadata.snapshot_by_id(snapshot.parent_snapshot_id()?)
     })
     .enumerate()
-    .take_while(move |(i, snapshot)| *i < SNAPSHOTS_MIN || newest_ms - snapshot.timestamp_ms() <= AGE_MS)
+    .take_while(move |(i, snapshot)| {
+        *i < SNAPSHOTS_MIN || newest_ms - snapshot.timestamp_ms() <= AGE_MS
+    })
     .map(|(_, snapshot)| snapshot)
 }
 
@@ -62,7 +66,9 @@ impl IdSet {
     pub(super) fn from_ranges(ranges: impl IntoIterator<Item = IdRange>) -> Self {
         let mut runs: HashMap<[u8; 16], Vec<(u64, u64)>> = HashMap::new();
         for range in ranges {
-            runs.entry(range.writer).or_default().push((range.from, range.to));
+            runs.entry(range.writer)
+                .or_default()
+                .push((range.from, range.to));
         }
         for runs in runs.values_mut() {
             fold(runs);
@@ -126,12 +132,21 @@ mod tests {
     use super::*;
 
     fn range(writer: u8, from: u64, to: u64) -> IdRange {
-        IdRange { writer: [writer; 16], from, to }
+        IdRange {
+            writer: [writer; 16],
+            from,
+            to,
+        }
     }
 
     #[test]
     fn coverage_tells_none_partial_and_full_apart() {
-        let set = IdSet::from_ranges([range(1, 5, 9), range(1, 1, 4), range(1, 20, 30), range(2, 0, 0)]);
+        let set = IdSet::from_ranges([
+            range(1, 5, 9),
+            range(1, 1, 4),
+            range(1, 20, 30),
+            range(2, 0, 0),
+        ]);
         for (ids, expected) in [
             (vec![range(1, 1, 9)], Coverage::Full),
             (vec![range(1, 3, 6), range(2, 0, 0)], Coverage::Full),
@@ -145,14 +160,23 @@ mod tests {
         ] {
             assert_eq!(set.coverage(&ids), expected, "{ids:?}");
         }
-        assert!(set.contains(&RequestId { writer: [1; 16], sequence: 20 }));
-        assert!(!set.contains(&RequestId { writer: [1; 16], sequence: 31 }));
+        assert!(set.contains(&RequestId {
+            writer: [1; 16],
+            sequence: 20
+        }));
+        assert!(!set.contains(&RequestId {
+            writer: [1; 16],
+            sequence: 31
+        }));
     }
 
     #[test]
     fn text_reads_back() {
         let ids = [range(1, 1, 4), range(2, 7, 7)];
-        let read: Vec<IdRange> = to_text(&ids).split(',').filter_map(IdRange::parse).collect();
+        let read: Vec<IdRange> = to_text(&ids)
+            .split(',')
+            .filter_map(IdRange::parse)
+            .collect();
         assert_eq!(read, ids);
     }
 }

@@ -38,7 +38,10 @@ impl MergeRules {
 }
 
 fn parsed<T: std::str::FromStr>(properties: &HashMap<String, String>, key: &str, default: T) -> T {
-    properties.get(key).and_then(|value| value.trim().parse().ok()).unwrap_or(default)
+    properties
+        .get(key)
+        .and_then(|value| value.trim().parse().ok())
+        .unwrap_or(default)
 }
 
 /// What merging made of a list of data manifests.
@@ -59,14 +62,21 @@ pub(super) async fn merge(
     manifests: Vec<ManifestFile>,
 ) -> Merged {
     let rules = MergeRules::of(&table.metadata);
-    let newest = manifests.first().map(|manifest| manifest.manifest_path.clone());
+    let newest = manifests
+        .first()
+        .map(|manifest| manifest.manifest_path.clone());
     if !rules.enabled || manifests.len() < 2 {
-        return Merged { manifests, ..Merged::default() };
+        return Merged {
+            manifests,
+            ..Merged::default()
+        };
     }
     let mut merged = Merged::default();
     for (spec_id, group) in by_spec(manifests) {
         for bin in pack_from_end(group, rules.target_bytes) {
-            let has_newest = bin.iter().any(|manifest| Some(&manifest.manifest_path) == newest.as_ref());
+            let has_newest = bin
+                .iter()
+                .any(|manifest| Some(&manifest.manifest_path) == newest.as_ref());
             let encrypted = bin.iter().any(|manifest| manifest.key_metadata.is_some());
             if bin.len() < 2 || encrypted || (has_newest && bin.len() < rules.min_count) {
                 merged.manifests.extend(bin);
@@ -92,7 +102,10 @@ pub(super) async fn merge(
 fn by_spec(manifests: Vec<ManifestFile>) -> impl Iterator<Item = (i32, Vec<ManifestFile>)> {
     let mut groups: BTreeMap<i32, Vec<ManifestFile>> = BTreeMap::new();
     for manifest in manifests {
-        groups.entry(manifest.partition_spec_id).or_default().push(manifest);
+        groups
+            .entry(manifest.partition_spec_id)
+            .or_default()
+            .push(manifest);
     }
     groups.into_iter().rev()
 }
@@ -145,16 +158,23 @@ async fn merge_bin(
     while let Some(manifest) = loads.try_next().await.map_err(failed)? {
         for entry in manifest.entries() {
             let file = entry.data_file.clone();
-            let is_new = entry.status == ManifestStatus::Added && entry.snapshot_id == Some(producer.snapshot_id());
+            let is_new = entry.status == ManifestStatus::Added
+                && entry.snapshot_id == Some(producer.snapshot_id());
             let added = match (entry.status, entry.snapshot_id, entry.sequence_number) {
                 (ManifestStatus::Deleted, _, _) => Ok(()),
                 _ if is_new => writer.add_file(file, iceberg::spec::UNASSIGNED_SEQUENCE_NUMBER),
-                (_, Some(snapshot_id), Some(sequence_number)) => {
-                    writer.add_existing_file(file, snapshot_id, sequence_number, entry.file_sequence_number)
-                }
+                (_, Some(snapshot_id), Some(sequence_number)) => writer.add_existing_file(
+                    file,
+                    snapshot_id,
+                    sequence_number,
+                    entry.file_sequence_number,
+                ),
                 _ => {
                     let message = "a manifest entry has no snapshot id or no sequence number";
-                    Err(iceberg::Error::new(iceberg::ErrorKind::DataInvalid, message))
+                    Err(iceberg::Error::new(
+                        iceberg::ErrorKind::DataInvalid,
+                        message,
+                    ))
                 }
             };
             added.map_err(failed)?;
@@ -190,26 +210,46 @@ mod tests {
     }
 
     fn names(bins: &[Vec<ManifestFile>]) -> Vec<Vec<&str>> {
-        bins.iter().map(|bin| bin.iter().map(|m| m.manifest_path.as_str()).collect()).collect()
+        bins.iter()
+            .map(|bin| bin.iter().map(|m| m.manifest_path.as_str()).collect())
+            .collect()
     }
 
     #[test]
     fn bins_are_packed_from_the_oldest_and_keep_their_order() {
-        let manifests = ["new", "b", "c", "d", "old"].map(|name| manifest(name, 4, 0)).to_vec();
+        let manifests = ["new", "b", "c", "d", "old"]
+            .map(|name| manifest(name, 4, 0))
+            .to_vec();
         let bins = pack_from_end(manifests, 8);
-        assert_eq!(names(&bins), [vec!["new"], vec!["b", "c"], vec!["d", "old"]]);
+        assert_eq!(
+            names(&bins),
+            [vec!["new"], vec!["b", "c"], vec!["d", "old"]]
+        );
     }
 
     #[test]
     fn manifest_larger_than_the_target_has_a_bin_of_its_own() {
-        let manifests = vec![manifest("a", 1, 0), manifest("big", 100, 0), manifest("c", 1, 0)];
-        assert_eq!(names(&pack_from_end(manifests, 8)), [vec!["a"], vec!["big"], vec!["c"]]);
+        let manifests = vec![
+            manifest("a", 1, 0),
+            manifest("big", 100, 0),
+            manifest("c", 1, 0),
+        ];
+        assert_eq!(
+            names(&pack_from_end(manifests, 8)),
+            [vec!["a"], vec!["big"], vec!["c"]]
+        );
     }
 
     #[test]
     fn specs_are_never_mixed_and_the_newest_comes_first() {
-        let manifests = vec![manifest("a", 1, 1), manifest("b", 1, 0), manifest("c", 1, 1)];
-        let groups: Vec<(i32, usize)> = by_spec(manifests).map(|(id, group)| (id, group.len())).collect();
+        let manifests = vec![
+            manifest("a", 1, 1),
+            manifest("b", 1, 0),
+            manifest("c", 1, 1),
+        ];
+        let groups: Vec<(i32, usize)> = by_spec(manifests)
+            .map(|(id, group)| (id, group.len()))
+            .collect();
         assert_eq!(groups, [(1, 2), (0, 1)]);
     }
 }

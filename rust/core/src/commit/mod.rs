@@ -89,7 +89,14 @@ impl Committer {
         let shared = Arc::new(Shared::new(table));
         let closing = CancellationToken::new();
         let (sender, receiver) = mpsc::unbounded_channel();
-        let worker = Worker::new(catalog, spec, config, Arc::clone(&shared), receiver, closing.clone());
+        let worker = Worker::new(
+            catalog,
+            spec,
+            config,
+            Arc::clone(&shared),
+            receiver,
+            closing.clone(),
+        );
         let task = tokio::spawn(worker.run());
         Ok(Self {
             shared,
@@ -127,9 +134,15 @@ impl Committer {
     /// before the commit was begun, `Shutdown` after [`Committer::close`].
     pub async fn append(&self, append: Append, deadline: Instant) -> Result<Committed> {
         let table = self.table();
-        let stopped = |kind, message: &str| Err(Error::new(kind, message).with("table", table.ident.to_string()));
+        let stopped = |kind, message: &str| {
+            Err(Error::new(kind, message).with("table", table.ident.to_string()))
+        };
         let (queued, waiting) = Queued::new(append, table.metadata.uuid(), deadline);
-        let sender = self.queue.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let sender = self
+            .queue
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
         let Some(sender) = sender else {
             return stopped(ErrorKind::Shutdown, "the committer is closed");
         };
@@ -143,7 +156,10 @@ impl Committer {
 
     /// Refuses new appends, commits what is queued without further waiting, and stops the task.
     pub async fn close(&self) {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.queue
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
         self.closing.cancel();
         // Held while waiting, so that a second caller waits too.
         let mut task = self.task.lock().await;
@@ -157,7 +173,9 @@ impl Committer {
 
 impl fmt::Debug for Committer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Committer").field("table", &self.table().ident).finish_non_exhaustive()
+        f.debug_struct("Committer")
+            .field("table", &self.table().ident)
+            .finish_non_exhaustive()
     }
 }
 
@@ -183,7 +201,9 @@ struct View {
 
 impl Shared {
     fn new(table: LoadedTable) -> Self {
-        Self { view: RwLock::new(Arc::new(View::new(table))) }
+        Self {
+            view: RwLock::new(Arc::new(View::new(table))),
+        }
     }
 
     fn view(&self) -> Arc<View> {
@@ -199,6 +219,9 @@ impl Shared {
 impl View {
     fn new(table: LoadedTable) -> Self {
         let ids = IdSet::of_table(&table.metadata);
-        Self { table: Arc::new(table), ids }
+        Self {
+            table: Arc::new(table),
+            ids,
+        }
     }
 }

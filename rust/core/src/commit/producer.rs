@@ -10,8 +10,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use iceberg::spec::{
-    DataFile, FormatVersion, MAIN_BRANCH, ManifestContentType, ManifestFile, ManifestList, ManifestListWriter, ManifestWriter,
-    ManifestWriterBuilder, Snapshot, TableMetadata, TableMetadataBuilder, UNASSIGNED_SEQUENCE_NUMBER,
+    DataFile, FormatVersion, MAIN_BRANCH, ManifestContentType, ManifestFile, ManifestList,
+    ManifestListWriter, ManifestWriter, ManifestWriterBuilder, Snapshot, TableMetadata,
+    TableMetadataBuilder, UNASSIGNED_SEQUENCE_NUMBER,
 };
 use iceberg::{TableRequirement, TableUpdate};
 use uuid::Uuid;
@@ -83,11 +84,22 @@ impl AppendProducer {
 
         let mut data = self.added.clone();
         data.extend(parent_data);
-        let Merged { manifests: mut listed, written: merged, replaced } = merge(self, table, data).await;
+        let Merged {
+            manifests: mut listed,
+            written: merged,
+            replaced,
+        } = merge(self, table, data).await;
         listed.extend(parent_deletes);
 
-        let added: HashSet<&str> = self.added.iter().map(|manifest| manifest.manifest_path.as_str()).collect();
-        let added_listed = listed.iter().filter(|manifest| added.contains(manifest.manifest_path.as_str())).count();
+        let added: HashSet<&str> = self
+            .added
+            .iter()
+            .map(|manifest| manifest.manifest_path.as_str())
+            .collect();
+        let added_listed = listed
+            .iter()
+            .filter(|manifest| added.contains(manifest.manifest_path.as_str()))
+            .count();
         let added_replaced = added.len() - added_listed;
         let counts = ManifestCounts {
             created: added_listed + merged.len(),
@@ -96,40 +108,74 @@ impl AppendProducer {
         };
         let files = AttemptFiles {
             manifest_list: self.manifest_list_path(metadata),
-            listed: listed.iter().map(|manifest| manifest.manifest_path.clone()).collect(),
+            listed: listed
+                .iter()
+                .map(|manifest| manifest.manifest_path.clone())
+                .collect(),
             merged,
         };
-        let row_range = self.write_manifest_list(table, &files.manifest_list, listed).await?;
+        let row_range = self
+            .write_manifest_list(table, &files.manifest_list, listed)
+            .await?;
         let snapshot = self.snapshot(metadata, &files.manifest_list, counts, row_range);
-        Ok(Attempt { requirements: requirements(metadata), updates: updates(table, snapshot)?, files })
+        Ok(Attempt {
+            requirements: requirements(metadata),
+            updates: updates(table, snapshot)?,
+            files,
+        })
     }
 
     /// The metadata files of attempts that no snapshot uses, given the attempt that won, if one did.
     pub(super) fn unused(&self, attempts: &[AttemptFiles], winner: Option<&str>) -> Vec<String> {
-        let winner = attempts.iter().find(|attempt| Some(attempt.manifest_list.as_str()) == winner);
+        let winner = attempts
+            .iter()
+            .find(|attempt| Some(attempt.manifest_list.as_str()) == winner);
         let added = self.added.iter().map(|manifest| &manifest.manifest_path);
         attempts
             .iter()
             .flat_map(|attempt| attempt.merged.iter().chain([&attempt.manifest_list]))
             .chain(added)
-            .filter(|path| winner.is_none_or(|winner| winner.manifest_list != **path && !winner.listed.contains(*path)))
+            .filter(|path| {
+                winner.is_none_or(|winner| {
+                    winner.manifest_list != **path && !winner.listed.contains(*path)
+                })
+            })
             .cloned()
             .collect()
     }
 
     /// A writer for a new data manifest of this commit.
-    pub(super) fn manifest_writer(&self, table: &LoadedTable, spec_id: i32) -> Result<ManifestWriter> {
+    pub(super) fn manifest_writer(
+        &self,
+        table: &LoadedTable,
+        spec_id: i32,
+    ) -> Result<ManifestWriter> {
         let metadata = &table.metadata;
         let spec = metadata.partition_spec_by_id(spec_id).ok_or_else(|| {
-            Error::new(ErrorKind::TableMismatch, "the table no longer has the partition spec that files were written with")
-                .with("table", table.ident.to_string())
-                .with("partition spec", spec_id.to_string())
+            Error::new(
+                ErrorKind::TableMismatch,
+                "the table no longer has the partition spec that files were written with",
+            )
+            .with("table", table.ident.to_string())
+            .with("partition spec", spec_id.to_string())
         })?;
         let number = self.manifests_named.fetch_add(1, Ordering::Relaxed);
-        let path = format!("{}/metadata/{}-m{number}.avro", metadata.location(), self.commit_id);
-        let output = table.file_io.new_output(path).map_err(|cause| failed("cannot write a manifest", table, cause))?;
+        let path = format!(
+            "{}/metadata/{}-m{number}.avro",
+            metadata.location(),
+            self.commit_id
+        );
+        let output = table
+            .file_io
+            .new_output(path)
+            .map_err(|cause| failed("cannot write a manifest", table, cause))?;
         let schema = metadata.current_schema().clone();
-        let builder = ManifestWriterBuilder::new(output, Some(self.snapshot_id), schema, spec.as_ref().clone());
+        let builder = ManifestWriterBuilder::new(
+            output,
+            Some(self.snapshot_id),
+            schema,
+            spec.as_ref().clone(),
+        );
         Ok(match metadata.format_version() {
             FormatVersion::V1 => builder.build_v1(),
             FormatVersion::V2 => builder.build_v2_data(),
@@ -149,10 +195,13 @@ impl AppendProducer {
             for file in &group.files {
                 writer
                     .add_file(file.clone(), UNASSIGNED_SEQUENCE_NUMBER)
-                    .map_err(|cause| failed("cannot add a data file to a manifest", table, cause))?;
+                    .map_err(|cause| {
+                        failed("cannot add a data file to a manifest", table, cause)
+                    })?;
             }
             let written = writer.write_manifest_file().await;
-            manifests.push(written.map_err(|cause| failed("cannot write a manifest", table, cause))?);
+            manifests
+                .push(written.map_err(|cause| failed("cannot write a manifest", table, cause))?);
         }
         self.added = manifests;
         Ok(())
@@ -160,7 +209,10 @@ impl AppendProducer {
 
     fn manifest_list_path(&self, metadata: &TableMetadata) -> String {
         let location = metadata.location();
-        format!("{location}/metadata/snap-{}-{}-{}.avro", self.snapshot_id, self.attempts, self.commit_id)
+        format!(
+            "{location}/metadata/snap-{}-{}-{}.avro",
+            self.snapshot_id, self.attempts, self.commit_id
+        )
     }
 
     /// Writes the manifest list; gives the snapshot's first row id and number of rows in format v3.
@@ -171,22 +223,29 @@ impl AppendProducer {
         manifests: Vec<ManifestFile>,
     ) -> Result<Option<(u64, u64)>> {
         let metadata = &table.metadata;
-        let (id, parent, sequence) =
-            (self.snapshot_id, metadata.current_snapshot_id(), metadata.next_sequence_number());
+        let (id, parent, sequence) = (
+            self.snapshot_id,
+            metadata.current_snapshot_id(),
+            metadata.next_sequence_number(),
+        );
         let first_row_id = metadata.next_row_id();
         let written = async {
             let writer = table.file_io.new_output(path)?.writer().await?;
             let mut list = match metadata.format_version() {
                 FormatVersion::V1 => ManifestListWriter::v1(writer, id, parent),
                 FormatVersion::V2 => ManifestListWriter::v2(writer, id, parent, sequence),
-                FormatVersion::V3 => ManifestListWriter::v3(writer, id, parent, sequence, Some(first_row_id)),
+                FormatVersion::V3 => {
+                    ManifestListWriter::v3(writer, id, parent, sequence, Some(first_row_id))
+                }
             };
             list.add_manifests(manifests.into_iter())?;
             let next_row_id = list.next_row_id();
             list.close().await?;
             Ok(next_row_id)
         };
-        let next_row_id = written.await.map_err(|cause| failed("cannot write the manifest list", table, cause))?;
+        let next_row_id = written
+            .await
+            .map_err(|cause| failed("cannot write the manifest list", table, cause))?;
         Ok(next_row_id.map(|next| (first_row_id, next.saturating_sub(first_row_id))))
     }
 
@@ -203,7 +262,12 @@ impl AppendProducer {
             .with_sequence_number(metadata.next_sequence_number())
             .with_timestamp_ms(timestamp_ms(now_ms(), metadata))
             .with_manifest_list(manifest_list)
-            .with_summary(append_summary(metadata, &self.files, self.ids_text.clone(), counts))
+            .with_summary(append_summary(
+                metadata,
+                &self.files,
+                self.ids_text.clone(),
+                counts,
+            ))
             .with_schema_id(metadata.current_schema_id());
         match row_range {
             Some((first_row_id, rows)) => builder.with_row_range(first_row_id, rows).build(),
@@ -215,27 +279,35 @@ impl AppendProducer {
 /// The manifest writer panics on a partition value that its spec cannot have; so none gets there.
 fn check_partitions(table: &LoadedTable, group: &Files) -> Result<()> {
     let metadata = &table.metadata;
-    let Some(spec) = metadata.partition_spec_by_id(group.partition_spec_id) else { return Ok(()) };
+    let Some(spec) = metadata.partition_spec_by_id(group.partition_spec_id) else {
+        return Ok(());
+    };
     let partition_type = spec
         .partition_type(metadata.current_schema())
         .map_err(|cause| failed("the partition spec does not fit the schema", table, cause))?;
     let fits = |file: &DataFile| {
         let values = file.partition().fields();
         values.len() == partition_type.fields().len()
-            && values.iter().zip(partition_type.fields()).all(|(value, field)| match value {
-                None => true,
-                Some(value) => field
-                    .field_type
-                    .as_primitive_type()
-                    .zip(value.as_primitive_literal())
-                    .is_some_and(|(primitive, literal)| primitive.compatible(&literal)),
-            })
+            && values
+                .iter()
+                .zip(partition_type.fields())
+                .all(|(value, field)| match value {
+                    None => true,
+                    Some(value) => field
+                        .field_type
+                        .as_primitive_type()
+                        .zip(value.as_primitive_literal())
+                        .is_some_and(|(primitive, literal)| primitive.compatible(&literal)),
+                })
     };
     match group.files.iter().find(|file| !fits(file)) {
         None => Ok(()),
-        Some(file) => Err(Error::new(ErrorKind::Internal, "a data file's partition does not fit the table's partition spec")
-            .with("table", table.ident.to_string())
-            .with("file", file.file_path())),
+        Some(file) => Err(Error::new(
+            ErrorKind::Internal,
+            "a data file's partition does not fit the table's partition spec",
+        )
+        .with("table", table.ident.to_string())
+        .with("file", file.file_path())),
     }
 }
 
@@ -248,16 +320,21 @@ fn updates(table: &LoadedTable, snapshot: Snapshot) -> Result<Vec<TableUpdate>> 
         .and_then(TableMetadataBuilder::build)
         .map(|built| built.changes)
         .map_err(|cause| {
-            Error::new(ErrorKind::TableMismatch, "the table cannot take a new snapshot")
-                .with("table", table.ident.to_string())
-                .because(IcebergCause(cause))
+            Error::new(
+                ErrorKind::TableMismatch,
+                "the table cannot take a new snapshot",
+            )
+            .with("table", table.ident.to_string())
+            .because(IcebergCause(cause))
         })
 }
 
 /// The table is the same one, and its main branch is where this attempt was built.
 fn requirements(metadata: &TableMetadata) -> Vec<TableRequirement> {
     vec![
-        TableRequirement::UuidMatch { uuid: metadata.uuid() },
+        TableRequirement::UuidMatch {
+            uuid: metadata.uuid(),
+        },
         TableRequirement::RefSnapshotIdMatch {
             r#ref: MAIN_BRANCH.to_owned(),
             snapshot_id: metadata.current_snapshot_id(),
@@ -272,10 +349,16 @@ async fn parent_manifests(table: &LoadedTable) -> Result<(Vec<ManifestFile>, Vec
         return Ok((Vec::new(), Vec::new()));
     };
     let read = async {
-        let content = table.file_io.new_input(parent.manifest_list())?.read().await?;
+        let content = table
+            .file_io
+            .new_input(parent.manifest_list())?
+            .read()
+            .await?;
         ManifestList::parse_with_version(&content, table.metadata.format_version())
     };
-    let list = read.await.map_err(|cause| failed("cannot read the current manifest list", table, cause))?;
+    let list = read
+        .await
+        .map_err(|cause| failed("cannot read the current manifest list", table, cause))?;
     Ok(list
         .consume_entries()
         .into_iter()
@@ -295,7 +378,9 @@ fn new_snapshot_id(metadata: &TableMetadata) -> i64 {
 }
 
 fn now_ms() -> i64 {
-    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let since_epoch = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX)
 }
 
@@ -305,9 +390,15 @@ fn timestamp_ms(now_ms: i64, metadata: &TableMetadata) -> i64 {
         return now_ms.max(metadata.last_updated_ms());
     };
     let seen = parent.timestamp_ms().max(metadata.last_updated_ms());
-    if now_ms >= seen { now_ms } else { seen.saturating_add(1) }
+    if now_ms >= seen {
+        now_ms
+    } else {
+        seen.saturating_add(1)
+    }
 }
 
 fn failed(message: &str, table: &LoadedTable, cause: iceberg::Error) -> Error {
-    Error::new(ErrorKind::Storage, message).with("table", table.ident.to_string()).because(IcebergCause(cause))
+    Error::new(ErrorKind::Storage, message)
+        .with("table", table.ident.to_string())
+        .because(IcebergCause(cause))
 }

@@ -46,8 +46,18 @@ impl Worker {
     }
 
     async fn commit_distinct(&mut self, batch: Vec<Queued>) {
-        let deadline = batch.iter().map(|queued| queued.deadline).max().unwrap_or_else(Instant::now);
-        let mut run = Run { batch, deadline, producer: None, attempts: Vec::new(), sent: 0 };
+        let deadline = batch
+            .iter()
+            .map(|queued| queued.deadline)
+            .max()
+            .unwrap_or_else(Instant::now);
+        let mut run = Run {
+            batch,
+            deadline,
+            producer: None,
+            attempts: Vec::new(),
+            sent: 0,
+        };
         let mut failure = None;
         for retry in 0..=self.config.max_retries {
             if retry > 0 && !back_off(retry, run.deadline).await {
@@ -69,7 +79,11 @@ impl Worker {
             };
             run.attempts.push(attempt.files);
             run.sent += 1;
-            match self.catalog.commit(&base, attempt.requirements, attempt.updates).await {
+            match self
+                .catalog
+                .commit(&base, attempt.requirements, attempt.updates)
+                .await
+            {
                 CommitOutcome::Committed(table) => return self.succeed(run, table).await,
                 CommitOutcome::Refused { conflict, error } => {
                     tracing::debug!(table = %base.ident, %error, conflict, "a commit attempt was refused");
@@ -87,7 +101,8 @@ impl Worker {
                 }
             }
         }
-        let failure = failure.unwrap_or_else(|| Error::new(ErrorKind::Cancelled, "the time allowed ran out"));
+        let failure =
+            failure.unwrap_or_else(|| Error::new(ErrorKind::Cancelled, "the time allowed ran out"));
         self.give_up(run, Failure::Catalogs(failure)).await;
     }
 
@@ -133,11 +148,16 @@ impl Worker {
         run.batch.is_empty()
     }
 
+    /// The callers first: what is left to clean up is no concern of theirs.
     async fn succeed(&mut self, mut run: Run, table: LoadedTable) {
-        let manifest_list = table.metadata.current_snapshot().map(|snapshot| snapshot.manifest_list().to_owned());
+        let manifest_list = table
+            .metadata
+            .current_snapshot()
+            .map(|snapshot| snapshot.manifest_list().to_owned());
         self.see(table);
         run.answer_committed();
-        self.clean(&self.shared.view().table, &run, manifest_list.as_deref()).await;
+        self.clean(&self.shared.view().table, &run, manifest_list.as_deref())
+            .await;
     }
 
     /// No more attempts: finds out what is known, and says so.
@@ -159,7 +179,9 @@ impl Worker {
 
     /// Deletes metadata files of attempts that did not win. None while an attempt may still land.
     async fn clean(&self, table: &LoadedTable, run: &Run, winner: Option<&str>) {
-        let Some(producer) = &run.producer else { return };
+        let Some(producer) = &run.producer else {
+            return;
+        };
         if winner.is_none() && !self.in_doubt.is_empty() {
             return;
         }
@@ -176,9 +198,16 @@ impl Run {
         let (batch, metadata) = (&self.batch, &table.metadata);
         self.producer.get_or_insert_with(|| {
             let mut groups: BTreeMap<i32, Files> = BTreeMap::new();
-            for append in batch.iter().map(|queued| &queued.append).filter(|append| !append.files.is_empty()) {
+            for append in batch
+                .iter()
+                .map(|queued| &queued.append)
+                .filter(|append| !append.files.is_empty())
+            {
                 let id = append.partition_spec_id;
-                let group = groups.entry(id).or_insert_with(|| Files { partition_spec_id: id, files: Vec::new() });
+                let group = groups.entry(id).or_insert_with(|| Files {
+                    partition_spec_id: id,
+                    files: Vec::new(),
+                });
                 group.files.extend(append.files.iter().cloned());
             }
             let ids = batch.iter().flat_map(|queued| &queued.append.ids);
@@ -195,10 +224,18 @@ impl Run {
     }
 
     fn answer_committed(&mut self) {
-        let snapshot_id = self.producer.as_ref().map_or(0, AppendProducer::snapshot_id);
+        let snapshot_id = self
+            .producer
+            .as_ref()
+            .map_or(0, AppendProducer::snapshot_id);
         let folded = u32::try_from(self.batch.len()).unwrap_or(u32::MAX);
         for queued in self.batch.drain(..) {
-            queued.answer(Ok(Committed { snapshot_id, attempts: self.sent, folded, already_there: false }));
+            queued.answer(Ok(Committed {
+                snapshot_id,
+                attempts: self.sent,
+                folded,
+                already_there: false,
+            }));
         }
     }
 }
@@ -216,17 +253,25 @@ fn part_repeated(batch: Vec<Queued>) -> (Vec<Queued>, Vec<Queued>) {
 }
 
 fn not_settled(view: &View) -> Error {
-    let message = "the same request was sent twice at once, and the first was not committed; send it again";
+    let message =
+        "the same request was sent twice at once, and the first was not committed; send it again";
     Error::new(ErrorKind::CommitUnknown, message).with("table", view.table.ident.to_string())
 }
 
 /// The answer to an append that needs no commit; `None` if it needs one.
 fn settled(queued: &Queued, view: &View) -> Option<Result<Committed>> {
     let append = &queued.append;
-    let there = |snapshot_id| Committed { snapshot_id, attempts: 0, folded: 0, already_there: true };
+    let there = |snapshot_id| Committed {
+        snapshot_id,
+        attempts: 0,
+        folded: 0,
+        already_there: true,
+    };
     let table = &view.table;
     let again = |message: &str| {
-        Some(Err(Error::new(ErrorKind::Catalog, message).with("table", table.ident.to_string())))
+        Some(Err(
+            Error::new(ErrorKind::Catalog, message).with("table", table.ident.to_string())
+        ))
     };
     match view.ids.coverage(&append.ids) {
         Coverage::Full => Some(Ok(there(holder(append.ids.as_slice(), view)))),
@@ -249,8 +294,15 @@ fn holder(ids: &[IdRange], view: &View) -> i64 {
     let metadata = &view.table.metadata;
     recent_ancestry(metadata)
         .find(|snapshot| {
-            let text = snapshot.summary().additional_properties.get(super::COMMIT_IDS);
-            let held = IdSet::from_ranges(text.into_iter().flat_map(|text| text.split(',')).filter_map(IdRange::parse));
+            let text = snapshot
+                .summary()
+                .additional_properties
+                .get(super::COMMIT_IDS);
+            let held = IdSet::from_ranges(
+                text.into_iter()
+                    .flat_map(|text| text.split(','))
+                    .filter_map(IdRange::parse),
+            );
             held.coverage(ids.get(..1).unwrap_or_default()) != Coverage::None
         })
         .map(|snapshot| snapshot.snapshot_id())
@@ -286,12 +338,22 @@ impl Failure {
     fn into_error(self, known: bool, sent: u32, table: &LoadedTable) -> Error {
         let (kind, message, cause) = match self {
             Failure::Ours(error) if known => return error,
-            Failure::Catalogs(error) if known => (ErrorKind::Catalog, "the catalog did not take the commit", error),
-            Failure::Catalogs(error) | Failure::Ours(error) => {
-                (ErrorKind::CommitUnknown, "it is not known whether the commit was taken; send the data again", error)
-            }
+            Failure::Catalogs(error) if known => (
+                ErrorKind::Catalog,
+                "the catalog did not take the commit",
+                error,
+            ),
+            Failure::Catalogs(error) | Failure::Ours(error) => (
+                ErrorKind::CommitUnknown,
+                "it is not known whether the commit was taken; send the data again",
+                error,
+            ),
         };
-        let class = if known { cause.retry_class() } else { RetryClass::Retry { after: None } };
+        let class = if known {
+            cause.retry_class()
+        } else {
+            RetryClass::Retry { after: None }
+        };
         Error::new(kind, message)
             .with("table", table.ident.to_string())
             .with("attempts", sent.to_string())
@@ -302,7 +364,9 @@ impl Failure {
 
 /// One error for each of several callers.
 fn shared_error(error: &Arc<Error>) -> Error {
-    Error::new(error.kind(), "the commit failed").class(error.retry_class()).because(SharedCause(Arc::clone(error)))
+    Error::new(error.kind(), "the commit failed")
+        .class(error.retry_class())
+        .because(SharedCause(Arc::clone(error)))
 }
 
 /// Prints the whole chain by itself, so it names no source.

@@ -37,13 +37,28 @@ impl Queued {
     pub(super) fn new(append: Append, table_id: Uuid, deadline: Instant) -> (Self, Waiting) {
         let state = Arc::new(AtomicU8::new(WAITING));
         let (reply, answer) = oneshot::channel();
-        let waiting = Waiting { deadline, state: Arc::clone(&state), reply: answer };
-        (Self { append, table_id, deadline, state, reply }, waiting)
+        let waiting = Waiting {
+            deadline,
+            state: Arc::clone(&state),
+            reply: answer,
+        };
+        (
+            Self {
+                append,
+                table_id,
+                deadline,
+                state,
+                reply,
+            },
+            waiting,
+        )
     }
 
     /// From here on the append cannot be withdrawn. False if it was.
     pub(super) fn begin(&self) -> bool {
-        self.state.compare_exchange(WAITING, BEGUN, Ordering::AcqRel, Ordering::Acquire).is_ok()
+        self.state
+            .compare_exchange(WAITING, BEGUN, Ordering::AcqRel, Ordering::Acquire)
+            .is_ok()
     }
 
     /// Tells the caller, if it still waits.
@@ -69,12 +84,17 @@ impl Waiting {
             }
         };
         answer.unwrap_or_else(|_| {
-            Err(Error::new(ErrorKind::CommitUnknown, "the committer ended without an answer; send the data again"))
+            Err(Error::new(
+                ErrorKind::CommitUnknown,
+                "the committer ended without an answer; send the data again",
+            ))
         })
     }
 
     fn withdraw(&self) -> bool {
-        self.state.compare_exchange(WAITING, WITHDRAWN, Ordering::AcqRel, Ordering::Acquire).is_ok()
+        self.state
+            .compare_exchange(WAITING, WITHDRAWN, Ordering::AcqRel, Ordering::Acquire)
+            .is_ok()
     }
 }
 
@@ -86,5 +106,8 @@ impl Drop for Waiting {
 
 /// The time was up before the commit was begun.
 pub(super) fn out_of_time() -> Error {
-    Error::new(ErrorKind::Cancelled, "the time allowed ran out before the commit was begun")
+    Error::new(
+        ErrorKind::Cancelled,
+        "the time allowed ran out before the commit was begun",
+    )
 }

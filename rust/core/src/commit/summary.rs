@@ -45,11 +45,16 @@ pub(super) fn append_summary(
         ("total-position-deletes", 0),
         ("total-equality-deletes", 0),
     ] {
-        if let Some(total) = previous_total(metadata, key).and_then(|total| total.checked_add(added)) {
+        if let Some(total) =
+            previous_total(metadata, key).and_then(|total| total.checked_add(added))
+        {
             set(key, total.to_string());
         }
     }
-    Summary { operation: Operation::Append, additional_properties: properties }
+    Summary {
+        operation: Operation::Append,
+        additional_properties: properties,
+    }
 }
 
 /// What the files add.
@@ -62,7 +67,12 @@ struct Added {
 
 impl Added {
     fn of(metadata: &TableMetadata, groups: &[Files]) -> Self {
-        let mut added = Added { files: 0, records: 0, bytes: 0, partitions: 0 };
+        let mut added = Added {
+            files: 0,
+            records: 0,
+            bytes: 0,
+            partitions: 0,
+        };
         let mut partitions = HashSet::new();
         for group in groups {
             let spec = metadata.partition_spec_by_id(group.partition_spec_id);
@@ -85,6 +95,11 @@ impl Added {
 fn previous_total(metadata: &TableMetadata, key: &str) -> Option<u64> {
     match metadata.current_snapshot() {
         None => Some(0),
-        Some(parent) => parent.summary().additional_properties.get(key)?.parse().ok(),
+        Some(parent) => parent
+            .summary()
+            .additional_properties
+            .get(key)?
+            .parse()
+            .ok(),
     }
 }

@@ -38,7 +38,16 @@ impl Worker {
         queue: mpsc::UnboundedReceiver<Queued>,
         closing: CancellationToken,
     ) -> Self {
-        Self { catalog, spec, config, shared, stale: false, in_doubt: HashSet::new(), queue, closing }
+        Self {
+            catalog,
+            spec,
+            config,
+            shared,
+            stale: false,
+            in_doubt: HashSet::new(),
+            queue,
+            closing,
+        }
     }
 
     /// Commits until the queue is closed and empty.
@@ -51,7 +60,9 @@ impl Worker {
                 continue;
             }
             // An interval beyond what the clock can tell is as good as none.
-            not_before = Instant::now().checked_add(self.config.interval).unwrap_or(not_before);
+            not_before = Instant::now()
+                .checked_add(self.config.interval)
+                .unwrap_or(not_before);
             self.commit(batch).await;
         }
     }

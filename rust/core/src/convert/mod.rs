@@ -1,8 +1,38 @@
-//! Views to Arrow: one batch per table that the request fills. Pure: no I/O, no clock.
+//! Views to Arrow: batches for each table that the request fills. Pure: no I/O, no clock.
+//!
+//! One pass goes from views to column builders. What is the same for all rows of a resource, a scope or
+//! a metric is rendered once and copied in bulk. Text is copied unchecked first and validated once per
+//! column, when a batch is closed; only if that finds invalid UTF-8 is the request converted
+//! again, with each text checked and mended on its way.
+//!
+//! The mapping rules are those of `docs/schema.md`; "rule n" in comments is its list.
+
+mod any_value;
+mod attributes;
+mod columns;
+mod context;
+mod duplicates;
+mod histograms;
+mod ids;
+mod json;
+mod labels;
+mod lists;
+mod logs;
+mod metrics;
+mod numbers;
+mod points;
+mod shared;
+mod summaries;
+mod table;
+mod time;
+mod traces;
 
 use arrow_array::RecordBatch;
+use arrow_schema::ArrowError;
 
-use crate::error::Result;
+use self::context::Context;
+use crate::decode::DecodeError;
+use crate::error::{Error, ErrorKind, Result};
 use crate::signal::{Signal, Table};
 
 /// What conversion needs from its caller.
@@ -10,7 +40,8 @@ use crate::signal::{Signal, Table};
 pub struct ConvertOptions {
     /// When the request arrived, nanoseconds since the Unix epoch: the time of a record that has none.
     pub arrival_time_unix_nano: u64,
-    /// A batch is closed before a string column's bytes pass this (below `i32::MAX`, the reach of Arrow's offsets).
+    /// A batch is closed before a string column's bytes pass this (at most `i32::MAX`, the reach of
+    /// Arrow's offsets). A record that passes it by itself is rejected.
     pub column_bytes_max: usize,
 }
 
@@ -62,6 +93,72 @@ pub struct Converted {
 ///
 /// # Errors
 /// `Decode` (permanent) when the bytes are not a well-formed message; nothing is converted then.
-pub fn convert(_signal: Signal, _payload: &[u8], _options: &ConvertOptions) -> Result<Converted> {
-    todo!()
+pub fn convert(signal: Signal, payload: &[u8], options: &ConvertOptions) -> Result<Converted> {
+    let trusting = Context::new(options, false);
+    let converted = match convert_with(signal, payload, trusting) {
+        // The text was not UTF-8 after all.
+        Err(Stop::Arrow(_)) => convert_with(signal, payload, Context::new(options, true)),
+        converted => converted,
+    };
+    converted.map_err(|stop| match stop {
+        Stop::Decode(error) => refusal(signal, error),
+        Stop::Arrow(cause) => {
+            Error::new(ErrorKind::Internal, "the rows do not make an Arrow batch").because(cause)
+        }
+    })
+}
+
+fn convert_with(signal: Signal, payload: &[u8], mut context: Context) -> Result<Converted, Stop> {
+    match signal {
+        Signal::Logs => logs::convert(payload, &mut context)?,
+        Signal::Traces => traces::convert(payload, &mut context)?,
+        Signal::Metrics => metrics::convert(payload, &mut context)?,
+    }
+    Ok(context.into_converted())
+}
+
+/// Rule 13: the whole request is refused, with the path of the first bad field.
+fn refusal(signal: Signal, error: DecodeError) -> Error {
+    Error::new(ErrorKind::Decode, "the request is not well-formed OTLP protobuf")
+        .with("signal", signal.as_str())
+        .because(error)
+}
+
+/// Why conversion ends early.
+#[derive(Debug)]
+enum Stop {
+    /// The bytes are malformed.
+    Decode(DecodeError),
+    /// A column cannot be built. Offsets, lengths and types fit by construction, so its text is not UTF-8.
+    Arrow(ArrowError),
+}
+
+impl Stop {
+    /// Names the element of a repeated field that holds what was named so far.
+    fn in_element(self, name: &'static str, index: usize) -> Self {
+        match self {
+            Stop::Decode(error) => Stop::Decode(error.in_element(name, index)),
+            stop @ Stop::Arrow(_) => stop,
+        }
+    }
+
+    /// Names the field that holds what was named so far.
+    fn in_field(self, name: &'static str) -> Self {
+        match self {
+            Stop::Decode(error) => Stop::Decode(error.in_field(name)),
+            stop @ Stop::Arrow(_) => stop,
+        }
+    }
+}
+
+impl From<DecodeError> for Stop {
+    fn from(error: DecodeError) -> Self {
+        Stop::Decode(error)
+    }
+}
+
+impl From<ArrowError> for Stop {
+    fn from(error: ArrowError) -> Self {
+        Stop::Arrow(error)
+    }
 }

@@ -1,6 +1,6 @@
 //! The least and the greatest value of a column, as Iceberg bounds.
 //!
-//! Iceberg spec, "Data File Fields" (lower_bounds, upper_bounds) and "Binary single-value
+//! Iceberg spec, "Data File Fields" (`lower_bounds`, `upper_bounds`) and "Binary single-value
 //! serialization". Bounds come from the rows themselves, never from Parquet's statistics: those
 //! are truncated per row group, and a bound put together from the rest of them hides rows.
 

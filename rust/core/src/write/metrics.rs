@@ -11,7 +11,7 @@ use arrow_array::types::Float64Type;
 use arrow_array::{Array, ArrayRef, RecordBatch};
 use arrow_schema::DataType;
 use iceberg::spec::{Datum, NestedFieldRef};
-use parquet::file::metadata::ParquetMetaData;
+use parquet::file::metadata::{ParquetMetaData, RowGroupMetaData};
 
 use super::bounds::bounds;
 use super::internal;
@@ -57,7 +57,11 @@ impl Metrics {
     }
 
     fn add_sizes(&mut self, footer: &ParquetMetaData, config: &MetricsConfig) -> Result<()> {
-        for chunk in footer.row_groups().iter().flat_map(|group| group.columns()) {
+        for chunk in footer
+            .row_groups()
+            .iter()
+            .flat_map(RowGroupMetaData::columns)
+        {
             let field_id = chunk.column_descr().self_type().get_basic_info().id();
             if config.mode(field_id) == Mode::None {
                 continue;

@@ -2,13 +2,12 @@
 
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
-use iceberg::spec::{PrimitiveType, Type};
 use parquet::arrow::ArrowSchemaConverter;
 use parquet::arrow::arrow_writer::{ArrowWriter, ArrowWriterOptions};
 use parquet::basic::{Compression as Codec, ZstdLevel};
 use parquet::file::metadata::{ParquetMetaData, SortingColumn};
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder};
-use parquet::schema::types::SchemaDescriptor;
+use parquet::schema::types::{ColumnPath, SchemaDescriptor};
 
 use super::align::Aligned;
 use super::internal;
@@ -22,8 +21,16 @@ const ROLL_CHECK_ROWS: usize = 16_384;
 const DATA_PAGE_ROWS_MAX: usize = 20_000;
 /// Share of values that are not there and that a bloom filter still lets through.
 const BLOOM_FALSE_POSITIVES: f64 = 0.01;
-/// Columns whose values hardly repeat within a file, by their own name, wherever they are nested.
-const UNIQUE_COLUMNS: [&str; 3] = ["TraceId", "SpanId", "ParentSpanId"];
+/// Columns, by their own name wherever they are nested, whose values hardly repeat within a file: a
+/// dictionary would hold them all once more. Plain, they are smaller and faster to encode.
+const UNIQUE_COLUMNS: [&str; 6] = [
+    "TraceId",
+    "SpanId",
+    "ParentSpanId",
+    "Timestamp",
+    "ObservedTimestamp",
+    "Duration",
+];
 const CREATED_BY: &str = concat!("otlp2iceberg version ", env!("CARGO_PKG_VERSION"));
 
 /// A whole Parquet file.
@@ -60,7 +67,6 @@ impl EncodedFile {
 pub(super) struct Encoder<'a> {
     schema: SchemaRef,
     parquet_schema: SchemaDescriptor,
-    times: Vec<String>,
     sorting_columns: Vec<SortingColumn>,
     codec: Codec,
     config: &'a ParquetConfig,
@@ -95,7 +101,6 @@ impl<'a> Encoder<'a> {
         Ok(Self {
             schema,
             parquet_schema,
-            times: times(aligned),
             sorting_columns,
             codec,
             config,
@@ -135,8 +140,8 @@ impl<'a> Encoder<'a> {
         })
     }
 
-    /// Only encodings of the Parquet format's first version: Iceberg's vectorised reader for Spark
-    /// refuses delta encodings up to 1.9.
+    /// Only encodings of the Parquet format's first version: many releases of Iceberg's vectorised
+    /// reader for Spark refuse delta encodings (apache/iceberg#7162).
     fn properties(&self, rows: usize) -> WriterProperties {
         let sorting = Some(self.sorting_columns.clone()).filter(|columns| !columns.is_empty());
         let mut builder = WriterProperties::builder()
@@ -148,7 +153,7 @@ impl<'a> Encoder<'a> {
             .set_sorting_columns(sorting);
         let distinct_max = rows.min(self.config.max_row_group_rows) as u64;
         for leaf in self.parquet_schema.columns() {
-            if self.is_unique(leaf.path().parts()) {
+            if UNIQUE_COLUMNS.contains(&own_name(leaf.path())) {
                 builder = builder.set_column_dictionary_enabled(leaf.path().clone(), false);
             }
             if self
@@ -161,21 +166,12 @@ impl<'a> Encoder<'a> {
         }
         builder.build()
     }
-
-    /// Whether a dictionary would only repeat the column.
-    fn is_unique(&self, path: &[String]) -> bool {
-        match path {
-            [column] if self.times.contains(column) => true,
-            [.., own_name] => UNIQUE_COLUMNS.contains(&own_name.as_str()),
-            [] => false,
-        }
-    }
 }
 
 /// The row count bounds the distinct values; the writer folds the filter to what they really need.
 fn with_bloom_filter(
     builder: WriterPropertiesBuilder,
-    path: &parquet::schema::types::ColumnPath,
+    path: &ColumnPath,
     distinct_max: u64,
 ) -> WriterPropertiesBuilder {
     builder
@@ -184,12 +180,8 @@ fn with_bloom_filter(
         .set_column_bloom_filter_ndv(path.clone(), distinct_max)
 }
 
-/// Required times: each row's own, and near its neighbours' once sorted, which zstd sees in plain values.
-fn times(aligned: &Aligned) -> Vec<String> {
-    let times = aligned.fields.iter().filter(|field| {
-        field.required && *field.field_type == Type::Primitive(PrimitiveType::Timestamptz)
-    });
-    times.map(|field| field.name.clone()).collect()
+fn own_name(path: &ColumnPath) -> &str {
+    path.parts().last().map_or("", String::as_str)
 }
 
 /// Sorted columns in terms of Parquet's leaves; ends at the first that is no single leaf.

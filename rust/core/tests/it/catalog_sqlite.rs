@@ -1,4 +1,4 @@
-//! The SQLite catalog: creation, configuration errors, other tools' databases, evolution.
+//! The `SQLite` catalog: creation, configuration errors, other tools' databases, evolution.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -17,7 +17,13 @@ use crate::commit_support::{Warehouse, append, entries, file_names, logs, soon};
 
 async fn database(warehouse: &Warehouse) -> SqlitePool {
     let path = warehouse.folder.path().join("catalog.db");
-    SqlitePool::connect_with(SqliteConnectOptions::new().filename(path).create_if_missing(true)).await.expect("opens")
+    SqlitePool::connect_with(
+        SqliteConnectOptions::new()
+            .filename(path)
+            .create_if_missing(true),
+    )
+    .await
+    .expect("opens")
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -27,7 +33,12 @@ async fn sixteen_writers_create_the_same_table_at_once() {
         .map(|_| {
             let warehouse = Arc::clone(&warehouse);
             tokio::spawn(async move {
-                let table = warehouse.catalog().await.ensure(&logs(), Some(warehouse.spec())).await.expect("ensured");
+                let table = warehouse
+                    .catalog()
+                    .await
+                    .ensure(&logs(), Some(warehouse.spec()))
+                    .await
+                    .expect("ensured");
                 (table.metadata.uuid(), table.metadata_location)
             })
         })
@@ -38,7 +49,11 @@ async fn sixteen_writers_create_the_same_table_at_once() {
     }
     tables.dedup();
     assert_eq!(tables.len(), 1, "all see one table");
-    assert_eq!(warehouse.metadata_files(".json").len(), 1, "losers remove their metadata");
+    assert_eq!(
+        warehouse.metadata_files(".json").len(),
+        1,
+        "losers remove their metadata"
+    );
 }
 
 #[tokio::test]
@@ -47,12 +62,35 @@ async fn table_is_made_as_configured() {
         r#"{"partition_by": ["day(Timestamp)", "bucket(16, ServiceName)"],
             "properties": {"write.metadata.previous-versions-max": "5", "owner": "me"}}"#,
     );
-    let table = warehouse.catalog().await.ensure(&logs(), Some(warehouse.spec())).await.expect("ensured");
+    let table = warehouse
+        .catalog()
+        .await
+        .ensure(&logs(), Some(warehouse.spec()))
+        .await
+        .expect("ensured");
     let metadata = &table.metadata;
-    assert_eq!(metadata.location(), format!("file://{}/otel/logs", warehouse.folder.path().display()));
-    assert!(table.metadata_location.starts_with(&format!("{}/metadata/00000-", metadata.location())));
-    let fields: Vec<_> = metadata.default_partition_spec().fields().iter().map(|f| (f.name.as_str(), f.transform)).collect();
-    assert_eq!(fields, [("Timestamp_day", Transform::Day), ("ServiceName_bucket", Transform::Bucket(16))]);
+    assert_eq!(
+        metadata.location(),
+        format!("file://{}/otel/logs", warehouse.folder.path().display())
+    );
+    assert!(
+        table
+            .metadata_location
+            .starts_with(&format!("{}/metadata/00000-", metadata.location()))
+    );
+    let fields: Vec<_> = metadata
+        .default_partition_spec()
+        .fields()
+        .iter()
+        .map(|f| (f.name.as_str(), f.transform))
+        .collect();
+    assert_eq!(
+        fields,
+        [
+            ("Timestamp_day", Transform::Day),
+            ("ServiceName_bucket", Transform::Bucket(16))
+        ]
+    );
     let order: Vec<_> = metadata
         .default_sort_order()
         .fields
@@ -67,19 +105,28 @@ async fn table_is_made_as_configured() {
         ("write.parquet.bloom-filter-enabled.column.TraceId", "true"),
         ("owner", "me"),
     ] {
-        assert_eq!(metadata.properties().get(key).map(String::as_str), Some(value), "{key}");
+        assert_eq!(
+            metadata.properties().get(key).map(String::as_str),
+            Some(value),
+            "{key}"
+        );
     }
 }
 
 #[tokio::test]
 async fn every_table_has_a_spec_that_can_be_created() {
-    let warehouse = Warehouse::with(r#"{"partition_by": ["hour(Timestamp)", "identity(ServiceName)"]}"#);
+    let warehouse =
+        Warehouse::with(r#"{"partition_by": ["hour(Timestamp)", "identity(ServiceName)"]}"#);
     let catalog = warehouse.catalog().await;
     for table in Table::ALL {
         let ident = iceberg::TableIdent::from_strs(["otel", table.default_name()]).expect("ident");
         let spec = table_spec(&warehouse.config, table).expect("spec");
         let loaded = catalog.ensure(&ident, Some(spec)).await.expect("ensured");
-        assert_eq!(loaded.metadata.default_partition_spec().fields().len(), 2, "{table:?}");
+        assert_eq!(
+            loaded.metadata.default_partition_spec().fields().len(),
+            2,
+            "{table:?}"
+        );
     }
 }
 
@@ -94,20 +141,45 @@ async fn transform_that_does_not_fit_its_column_is_a_configuration_error() {
 #[tokio::test]
 async fn missing_table_without_a_spec_is_an_error_that_says_what_to_do() {
     let warehouse = Warehouse::new();
-    let error = warehouse.catalog().await.ensure(&logs(), None).await.expect_err("no table");
-    assert!(error.to_string().contains("tables.auto_create") && error.to_string().contains("otel.logs"), "{error}");
+    let error = warehouse
+        .catalog()
+        .await
+        .ensure(&logs(), None)
+        .await
+        .expect_err("no table");
+    assert!(
+        error.to_string().contains("tables.auto_create") && error.to_string().contains("otel.logs"),
+        "{error}"
+    );
 }
 
 #[tokio::test]
 async fn unusable_places_are_configuration_errors_that_name_their_key() {
     let folder = tempfile::tempdir().expect("temporary folder");
     std::fs::write(folder.path().join("file"), "").expect("write");
-    std::fs::write(folder.path().join("text.db"), "no database, but long enough to be read as a header").expect("write");
+    std::fs::write(
+        folder.path().join("text.db"),
+        "no database, but long enough to be read as a header",
+    )
+    .expect("write");
     let root = folder.path().display();
     for (json, key) in [
-        (format!(r#"{{"catalog": {{"warehouse": "{root}/file/below"}}}}"#), "catalog.warehouse:"),
-        (format!(r#"{{"catalog": {{"warehouse": "{root}/w", "uri": "sqlite://{root}/file/c.db"}}}}"#), "catalog.uri:"),
-        (format!(r#"{{"catalog": {{"warehouse": "{root}/w", "uri": "sqlite://{root}/text.db"}}}}"#), "catalog.uri:"),
+        (
+            format!(r#"{{"catalog": {{"warehouse": "{root}/file/below"}}}}"#),
+            "catalog.warehouse:",
+        ),
+        (
+            format!(
+                r#"{{"catalog": {{"warehouse": "{root}/w", "uri": "sqlite://{root}/file/c.db"}}}}"#
+            ),
+            "catalog.uri:",
+        ),
+        (
+            format!(
+                r#"{{"catalog": {{"warehouse": "{root}/w", "uri": "sqlite://{root}/text.db"}}}}"#
+            ),
+            "catalog.uri:",
+        ),
     ] {
         let config = Config::from_json(json.as_bytes()).expect("valid in form");
         let error = catalog::open(&config).await.expect_err("cannot work");
@@ -122,13 +194,29 @@ async fn rows_are_those_of_java_schema_v1() {
     let warehouse = Warehouse::new();
     let committer = warehouse.committer(warehouse.catalog().await).await;
     let created = committer.table().metadata_location.clone();
-    committer.append(append(1, 1), soon()).await.expect("committed");
+    committer
+        .append(append(1, 1), soon())
+        .await
+        .expect("committed");
     let pool = database(&warehouse).await;
-    let row = pool.fetch_one("SELECT * FROM iceberg_tables").await.expect("one row");
+    let row = pool
+        .fetch_one("SELECT * FROM iceberg_tables")
+        .await
+        .expect("one row");
     let columns: Vec<Option<String>> = (0..6).map(|i| row.get(i)).collect();
-    let expected = ["default", "otel", "logs", &committer.table().metadata_location, &created, "TABLE"];
+    let expected = [
+        "default",
+        "otel",
+        "logs",
+        &committer.table().metadata_location,
+        &created,
+        "TABLE",
+    ];
     assert_eq!(columns, expected.map(|text| Some(text.to_owned())));
-    let row = pool.fetch_one("SELECT * FROM iceberg_namespace_properties").await.expect("one row");
+    let row = pool
+        .fetch_one("SELECT * FROM iceberg_namespace_properties")
+        .await
+        .expect("one row");
     let columns: Vec<String> = (0..4).map(|i| row.get(i)).collect();
     assert_eq!(columns, ["default", "otel", "exists", "true"]);
 }
@@ -146,8 +234,14 @@ async fn database_that_pyiceberg_made_is_used_as_it_is() {
     .await
     .expect("created");
     let committer = warehouse.committer(warehouse.catalog().await).await;
-    committer.append(append(1, 1), soon()).await.expect("committed");
-    let columns = pool.fetch_all("SELECT name FROM pragma_table_info('iceberg_tables')").await.expect("columns");
+    committer
+        .append(append(1, 1), soon())
+        .await
+        .expect("committed");
+    let columns = pool
+        .fetch_all("SELECT name FROM pragma_table_info('iceberg_tables')")
+        .await
+        .expect("columns");
     assert_eq!(columns.len(), 5, "not altered");
 }
 
@@ -156,8 +250,15 @@ async fn view_of_the_tables_name_is_told_from_a_table() {
     let warehouse = Warehouse::new();
     let catalog = warehouse.catalog().await;
     let insert = "INSERT INTO iceberg_tables VALUES ('default', 'otel', 'logs', 'file:///v.json', NULL, 'VIEW')";
-    database(&warehouse).await.execute(insert).await.expect("inserted");
-    let error = catalog.ensure(&logs(), Some(warehouse.spec())).await.expect_err("a view");
+    database(&warehouse)
+        .await
+        .execute(insert)
+        .await
+        .expect("inserted");
+    let error = catalog
+        .ensure(&logs(), Some(warehouse.spec()))
+        .await
+        .expect_err("a view");
     assert_eq!(error.kind(), ErrorKind::TableMismatch);
 }
 
@@ -165,23 +266,55 @@ async fn view_of_the_tables_name_is_told_from_a_table() {
 async fn commit_on_a_stale_base_is_a_conflict_and_leaves_no_metadata_file() {
     let warehouse = Warehouse::new();
     let catalog = warehouse.catalog().await;
-    let base = catalog.ensure(&logs(), Some(warehouse.spec())).await.expect("ensured");
+    let base = catalog
+        .ensure(&logs(), Some(warehouse.spec()))
+        .await
+        .expect("ensured");
     let set = |key: &str| {
-        vec![TableUpdate::SetProperties { updates: [(key.to_owned(), "1".to_owned())].into() }]
+        vec![TableUpdate::SetProperties {
+            updates: [(key.to_owned(), "1".to_owned())].into(),
+        }]
     };
     let outcome = catalog.commit(&base, vec![], set("a")).await;
-    let CommitOutcome::Committed(table) = outcome else { panic!("{outcome:?}") };
+    let CommitOutcome::Committed(table) = outcome else {
+        panic!("{outcome:?}")
+    };
     assert_eq!(table.metadata.metadata_log().len(), 1);
     let outcome = catalog.commit(&base, vec![], set("b")).await;
-    assert!(matches!(outcome, CommitOutcome::Refused { conflict: true, .. }), "{outcome:?}");
-    let requirement = TableRequirement::UuidMatch { uuid: uuid::Uuid::nil() };
+    assert!(
+        matches!(outcome, CommitOutcome::Refused { conflict: true, .. }),
+        "{outcome:?}"
+    );
+    let requirement = TableRequirement::UuidMatch {
+        uuid: uuid::Uuid::nil(),
+    };
     let outcome = catalog.commit(&table, vec![requirement], set("c")).await;
-    assert!(matches!(outcome, CommitOutcome::Refused { conflict: true, .. }), "{outcome:?}");
+    assert!(
+        matches!(outcome, CommitOutcome::Refused { conflict: true, .. }),
+        "{outcome:?}"
+    );
     let update = TableUpdate::SetCurrentSchema { schema_id: 77 };
     let outcome = catalog.commit(&table, vec![], vec![update]).await;
-    assert!(matches!(outcome, CommitOutcome::Refused { conflict: false, .. }), "{outcome:?}");
+    assert!(
+        matches!(
+            outcome,
+            CommitOutcome::Refused {
+                conflict: false,
+                ..
+            }
+        ),
+        "{outcome:?}"
+    );
     assert_eq!(warehouse.metadata_files(".json").len(), 2);
-    assert!(catalog.load(&logs()).await.expect("loads").metadata.properties().contains_key("a"));
+    assert!(
+        catalog
+            .load(&logs())
+            .await
+            .expect("loads")
+            .metadata
+            .properties()
+            .contains_key("a")
+    );
 }
 
 #[tokio::test]
@@ -193,9 +326,16 @@ async fn old_metadata_files_are_pruned_only_when_the_table_wants_it() {
         ));
         let committer = warehouse.committer(warehouse.catalog().await).await;
         for sequence in 1..=6 {
-            committer.append(append(1, sequence), soon()).await.expect("committed");
+            committer
+                .append(append(1, sequence), soon())
+                .await
+                .expect("committed");
         }
-        assert_eq!(warehouse.metadata_files(".json").len(), expected, "enabled: {enabled}");
+        assert_eq!(
+            warehouse.metadata_files(".json").len(),
+            expected,
+            "enabled: {enabled}"
+        );
         assert_eq!(committer.table().metadata.metadata_log().len(), 3);
     }
 }
@@ -204,30 +344,59 @@ async fn old_metadata_files_are_pruned_only_when_the_table_wants_it() {
 async fn load_of_an_unchanged_table_reads_no_file() {
     let warehouse = Warehouse::new();
     let catalog = warehouse.catalog().await;
-    catalog.ensure(&logs(), Some(warehouse.spec())).await.expect("ensured");
+    catalog
+        .ensure(&logs(), Some(warehouse.spec()))
+        .await
+        .expect("ensured");
     for name in warehouse.metadata_files(".json") {
-        std::fs::remove_file(warehouse.folder.path().join("otel/logs/metadata").join(name)).expect("removed");
+        std::fs::remove_file(
+            warehouse
+                .folder
+                .path()
+                .join("otel/logs/metadata")
+                .join(name),
+        )
+        .expect("removed");
     }
     catalog.load(&logs()).await.expect("known already");
-    let error = warehouse.catalog().await.load(&logs()).await.expect_err("another process must read");
+    let error = warehouse
+        .catalog()
+        .await
+        .load(&logs())
+        .await
+        .expect_err("another process must read");
     assert_eq!(error.kind(), ErrorKind::Storage);
 }
 
 /// The logs table without some columns and with one of somebody else's.
 fn other_spec(warehouse: &Warehouse, body: PrimitiveType) -> TableSpec {
     let spec = warehouse.spec();
-    let kept = spec.schema.as_struct().fields().iter().filter(|field| !matches!(field.name.as_str(), "Body" | "EventName"));
+    let kept = spec
+        .schema
+        .as_struct()
+        .fields()
+        .iter()
+        .filter(|field| !matches!(field.name.as_str(), "Body" | "EventName"));
     let body = NestedField::optional(900, "Body", Type::Primitive(body));
     let theirs = NestedField::optional(901, "Theirs", Type::Primitive(PrimitiveType::String));
     let fields = kept.cloned().chain([Arc::new(body), Arc::new(theirs)]);
-    TableSpec { schema: Schema::builder().with_fields(fields).build().expect("schema"), ..spec }
+    TableSpec {
+        schema: Schema::builder()
+            .with_fields(fields)
+            .build()
+            .expect("schema"),
+        ..spec
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn missing_columns_are_added_once_by_many_writers() {
     let warehouse = Arc::new(Warehouse::new());
     let catalog = warehouse.catalog().await;
-    let old = catalog.ensure(&logs(), Some(other_spec(&warehouse, PrimitiveType::String))).await.expect("ensured");
+    let old = catalog
+        .ensure(&logs(), Some(other_spec(&warehouse, PrimitiveType::String)))
+        .await
+        .expect("ensured");
     let tasks: Vec<_> = (1..=4u8)
         .map(|writer| {
             let warehouse = Arc::clone(&warehouse);
@@ -235,8 +404,13 @@ async fn missing_columns_are_added_once_by_many_writers() {
                 let wanted = iceberg_schema(Table::Logs).expect("schema");
                 let catalog = warehouse.catalog().await;
                 let config = CommitConfig::default();
-                let committer = Committer::open(catalog, logs(), None, Some(&wanted), config).await.expect("opens");
-                committer.append(append(writer, 1), soon()).await.expect("committed");
+                let committer = Committer::open(catalog, logs(), None, Some(&wanted), config)
+                    .await
+                    .expect("opens");
+                committer
+                    .append(append(writer, 1), soon())
+                    .await
+                    .expect("committed");
             })
         })
         .collect();
@@ -246,8 +420,15 @@ async fn missing_columns_are_added_once_by_many_writers() {
     let table = catalog.load(&logs()).await.expect("loads");
     let schema = table.metadata.current_schema();
     assert_eq!(table.metadata.schemas_iter().len(), 2);
-    assert!(schema.field_by_name("EventName").is_some_and(|field| field.id > old.metadata.last_column_id()));
-    assert_eq!(schema.field_id_by_name("Theirs"), old.metadata.current_schema().field_id_by_name("Theirs"));
+    assert!(
+        schema
+            .field_by_name("EventName")
+            .is_some_and(|field| field.id > old.metadata.last_column_id())
+    );
+    assert_eq!(
+        schema.field_id_by_name("Theirs"),
+        old.metadata.current_schema().field_id_by_name("Theirs")
+    );
     assert_eq!(entries(&table).await.len(), 4);
 }
 
@@ -255,11 +436,32 @@ async fn missing_columns_are_added_once_by_many_writers() {
 async fn column_of_another_type_is_a_mismatch_that_names_both() {
     let warehouse = Warehouse::new();
     let catalog = warehouse.catalog().await;
-    catalog.ensure(&logs(), Some(other_spec(&warehouse, PrimitiveType::Long))).await.expect("ensured");
+    catalog
+        .ensure(&logs(), Some(other_spec(&warehouse, PrimitiveType::Long)))
+        .await
+        .expect("ensured");
     let wanted = iceberg_schema(Table::Logs).expect("schema");
-    let error = Committer::open(catalog, logs(), None, Some(&wanted), CommitConfig::default()).await.expect_err("clash");
+    let error = Committer::open(
+        catalog,
+        logs(),
+        None,
+        Some(&wanted),
+        CommitConfig::default(),
+    )
+    .await
+    .expect_err("clash");
     assert_eq!(error.kind(), ErrorKind::TableMismatch);
     let text = error.to_string();
-    assert!(text.contains("\"Body\" is long") && text.contains("otel.logs"), "{text}");
-    assert_eq!(file_names(&Path::new(warehouse.folder.path()).join("otel/logs/metadata"), ".json").len(), 1);
+    assert!(
+        text.contains("\"Body\" is long") && text.contains("otel.logs"),
+        "{text}"
+    );
+    assert_eq!(
+        file_names(
+            &Path::new(warehouse.folder.path()).join("otel/logs/metadata"),
+            ".json"
+        )
+        .len(),
+        1
+    );
 }

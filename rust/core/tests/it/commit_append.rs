@@ -10,7 +10,8 @@ use otlp2iceberg::config::CommitConfig;
 use otlp2iceberg::{ErrorKind, RequestId};
 
 use crate::commit_support::{
-    Faulty, Warehouse, append, data_file, data_file_on_day, entries, ids, logs, manifests, soon, summary,
+    Faulty, Warehouse, append, data_file, data_file_on_day, entries, ids, logs, manifests, soon,
+    summary,
 };
 
 #[tokio::test]
@@ -23,16 +24,32 @@ async fn appends_make_snapshots_with_the_totals_that_java_writes() {
         ids: vec![ids(1, 1, 3), ids(2, 7, 7)],
     };
     let committed = committer.append(first, soon()).await.expect("committed");
-    let expected = Committed { snapshot_id: committed.snapshot_id, attempts: 1, folded: 1, already_there: false };
+    let expected = Committed {
+        snapshot_id: committed.snapshot_id,
+        attempts: 1,
+        folded: 1,
+        already_there: false,
+    };
     assert_eq!(committed, expected);
     let table = committer.table();
     let snapshot = table.metadata.current_snapshot().expect("a snapshot");
     assert_eq!(snapshot.snapshot_id(), committed.snapshot_id);
-    assert_eq!((snapshot.sequence_number(), snapshot.parent_snapshot_id()), (1, None));
+    assert_eq!(
+        (snapshot.sequence_number(), snapshot.parent_snapshot_id()),
+        (1, None)
+    );
     assert_eq!(snapshot.summary().operation, Operation::Append);
 
-    committer.append(append(1, 4), soon()).await.expect("committed");
-    let table = warehouse.catalog().await.load(&logs()).await.expect("loads");
+    committer
+        .append(append(1, 4), soon())
+        .await
+        .expect("committed");
+    let table = warehouse
+        .catalog()
+        .await
+        .load(&logs())
+        .await
+        .expect("loads");
     let snapshot = table.metadata.current_snapshot().expect("a snapshot");
     assert_eq!(snapshot.parent_snapshot_id(), Some(committed.snapshot_id));
     assert_eq!(snapshot.sequence_number(), 2);
@@ -52,29 +69,66 @@ async fn appends_make_snapshots_with_the_totals_that_java_writes() {
         ("manifests-replaced", "0"),
         (COMMIT_IDS, "01010101010101010101010101010101:4"),
     ] {
-        assert_eq!(summary(&table).get(key).map(String::as_str), Some(value), "{key}");
+        assert_eq!(
+            summary(&table).get(key).map(String::as_str),
+            Some(value),
+            "{key}"
+        );
     }
     let entries = entries(&table).await;
-    let numbers: Vec<_> = entries.values().map(|entry| (entry.sequence_number(), entry.record_count())).collect();
+    let numbers: Vec<_> = entries
+        .values()
+        .map(|entry| (entry.sequence_number(), entry.record_count()))
+        .collect();
     assert_eq!(numbers, [(Some(2), 10), (Some(1), 10), (Some(1), 5)]);
-    let bounds = manifests(&table).await.pop().and_then(|manifest| manifest.partitions).expect("summaries");
-    assert_eq!(bounds[0].lower_bound.as_deref(), Some(&20_000i32.to_le_bytes().to_vec()));
-    assert_eq!(bounds[0].upper_bound.as_deref(), Some(&20_001i32.to_le_bytes().to_vec()));
+    let bounds = manifests(&table)
+        .await
+        .pop()
+        .and_then(|manifest| manifest.partitions)
+        .expect("summaries");
+    assert_eq!(
+        bounds[0].lower_bound.as_deref(),
+        Some(&20_000i32.to_le_bytes().to_vec())
+    );
+    assert_eq!(
+        bounds[0].upper_bound.as_deref(),
+        Some(&20_001i32.to_le_bytes().to_vec())
+    );
 }
 
 #[tokio::test]
 async fn ids_are_found_after_reopening_and_not_added_again() {
     let warehouse = Warehouse::new();
     let committer = warehouse.committer(warehouse.catalog().await).await;
-    let first = committer.append(append(1, 1), soon()).await.expect("committed");
-    committer.append(append(1, 2), soon()).await.expect("committed");
+    let first = committer
+        .append(append(1, 1), soon())
+        .await
+        .expect("committed");
+    committer
+        .append(append(1, 2), soon())
+        .await
+        .expect("committed");
     committer.close().await;
 
     let committer = warehouse.committer(warehouse.catalog().await).await;
-    let asked = [(1, 1), (1, 2), (1, 3), (2, 1)].map(|(writer, sequence)| RequestId { writer: [writer; 16], sequence });
-    assert_eq!(committer.already_committed(&asked), [true, true, false, false]);
+    let asked = [(1, 1), (1, 2), (1, 3), (2, 1)].map(|(writer, sequence)| RequestId {
+        writer: [writer; 16],
+        sequence,
+    });
+    assert_eq!(
+        committer.already_committed(&asked),
+        [true, true, false, false]
+    );
     let again = committer.append(append(1, 1), soon()).await.expect("found");
-    assert_eq!(again, Committed { snapshot_id: first.snapshot_id, attempts: 0, folded: 0, already_there: true });
+    assert_eq!(
+        again,
+        Committed {
+            snapshot_id: first.snapshot_id,
+            attempts: 0,
+            folded: 0,
+            already_there: true
+        }
+    );
     assert_eq!(entries(&committer.table()).await.len(), 2);
 }
 
@@ -82,8 +136,14 @@ async fn ids_are_found_after_reopening_and_not_added_again() {
 async fn append_that_is_there_in_part_is_turned_away() {
     let warehouse = Warehouse::new();
     let committer = warehouse.committer(warehouse.catalog().await).await;
-    committer.append(append(1, 1), soon()).await.expect("committed");
-    let both = Append { ids: vec![ids(1, 1, 2)], ..append(1, 2) };
+    committer
+        .append(append(1, 1), soon())
+        .await
+        .expect("committed");
+    let both = Append {
+        ids: vec![ids(1, 1, 2)],
+        ..append(1, 2)
+    };
     let error = committer.append(both, soon()).await.expect_err("in part");
     assert_eq!(error.kind(), ErrorKind::Catalog);
     assert_eq!(entries(&committer.table()).await.len(), 1);
@@ -96,7 +156,12 @@ async fn appends_that_arrive_during_a_commit_share_the_next_snapshot() {
     let committer = Arc::new(warehouse.committer(catalog.clone()).await);
     let send = |sequence| {
         let committer = Arc::clone(&committer);
-        tokio::spawn(async move { committer.append(append(1, sequence), soon()).await.expect("committed") })
+        tokio::spawn(async move {
+            committer
+                .append(append(1, sequence), soon())
+                .await
+                .expect("committed")
+        })
     };
     let first = send(1);
     catalog.reached.acquire().await.expect("reached").forget();
@@ -111,7 +176,10 @@ async fn appends_that_arrive_during_a_commit_share_the_next_snapshot() {
     let mut snapshots = BTreeSet::new();
     for other in others {
         let committed = other.await.expect("joined");
-        assert!(committed.already_there || committed.folded == 5, "{committed:?}");
+        assert!(
+            committed.already_there || committed.folded == 5,
+            "{committed:?}"
+        );
         snapshots.insert(committed.snapshot_id);
     }
     assert!(snapshots.contains(&twin.await.expect("joined").snapshot_id));
@@ -130,23 +198,39 @@ async fn append_not_begun_by_its_deadline_is_cancelled_and_one_begun_is_finished
         async move { committer.append(append(1, 1), soon()).await }
     });
     catalog.reached.acquire().await.expect("reached").forget();
-    let error = committer.append(append(1, 2), Instant::now() + Duration::from_millis(20)).await.expect_err("late");
+    let error = committer
+        .append(append(1, 2), Instant::now() + Duration::from_millis(20))
+        .await
+        .expect_err("late");
     assert_eq!(error.kind(), ErrorKind::Cancelled);
     // The caller goes away; the commit that was begun does not.
     begun.abort();
     catalog.gate.add_permits(1);
     committer.close().await;
     assert_eq!(entries(&committer.table()).await.len(), 1);
-    let error = committer.append(append(1, 3), soon()).await.expect_err("closed");
+    let error = committer
+        .append(append(1, 3), soon())
+        .await
+        .expect_err("closed");
     assert_eq!(error.kind(), ErrorKind::Shutdown);
 }
 
 #[tokio::test]
 async fn interval_keeps_commits_apart_and_yields_to_closing() {
     let warehouse = Warehouse::new();
-    let config = CommitConfig { interval: Duration::from_secs(3600), ..CommitConfig::default() };
-    let committer = Arc::new(warehouse.committer_with(warehouse.catalog().await, config).await);
-    committer.append(append(1, 1), soon()).await.expect("the first does not wait");
+    let config = CommitConfig {
+        interval: Duration::from_secs(3600),
+        ..CommitConfig::default()
+    };
+    let committer = Arc::new(
+        warehouse
+            .committer_with(warehouse.catalog().await, config)
+            .await,
+    );
+    committer
+        .append(append(1, 1), soon())
+        .await
+        .expect("the first does not wait");
     let waiting: Vec<_> = (2..=4)
         .map(|sequence| {
             let committer = Arc::clone(&committer);
@@ -167,16 +251,24 @@ async fn interval_keeps_commits_apart_and_yields_to_closing() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_processes_with_eight_tasks_each_append_everything_once() {
     let warehouse = Warehouse::new();
-    let config = CommitConfig { max_retries: 100, ..CommitConfig::default() };
+    let config = CommitConfig {
+        max_retries: 100,
+        ..CommitConfig::default()
+    };
     let mut tasks = Vec::new();
+    let mut committers = Vec::new();
     for process in 1..=2u8 {
         let catalog = warehouse.catalog().await;
         let committer = Arc::new(warehouse.committer_with(catalog, config.clone()).await);
+        committers.push(Arc::clone(&committer));
         for task in 0..8u64 {
             let committer = Arc::clone(&committer);
             tasks.push(tokio::spawn(async move {
                 for i in 0..5 {
-                    let committed = committer.append(append(process, 100 * task + i), soon()).await.expect("committed");
+                    let committed = committer
+                        .append(append(process, 100 * task + i), soon())
+                        .await
+                        .expect("committed");
                     assert!(!committed.already_there);
                 }
             }));
@@ -185,9 +277,25 @@ async fn two_processes_with_eight_tasks_each_append_everything_once() {
     for task in tasks {
         task.await.expect("joined");
     }
-    let table = warehouse.catalog().await.load(&logs()).await.expect("loads");
+    let table = warehouse
+        .catalog()
+        .await
+        .load(&logs())
+        .await
+        .expect("loads");
     assert_eq!(entries(&table).await.len(), 80);
-    assert_eq!(summary(&table).get("total-records").map(String::as_str), Some("800"));
+    assert_eq!(
+        summary(&table).get("total-records").map(String::as_str),
+        Some("800")
+    );
     // Lost attempts leave nothing behind: one list per snapshot.
-    assert_eq!(warehouse.metadata_files(".avro").iter().filter(|name| name.starts_with("snap-")).count(), table.metadata.snapshots().len());
+    for committer in committers {
+        committer.close().await;
+    }
+    let files = warehouse.metadata_files(".avro");
+    let lists = files
+        .iter()
+        .filter(|name| name.starts_with("snap-"))
+        .count();
+    assert_eq!(lists, table.metadata.snapshots().len());
 }

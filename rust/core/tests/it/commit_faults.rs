@@ -12,16 +12,28 @@ use sqlx::{ConnectOptions, Executor};
 use crate::commit_support::Fault::{self, Conflict, LostAnswer, LostRequest, Refusal};
 use crate::commit_support::{Faulty, Warehouse, append, entries, logs, soon};
 
-async fn open(warehouse: &Warehouse, faults: &[Fault], max_retries: u32) -> (Arc<Faulty>, Committer) {
+async fn open(
+    warehouse: &Warehouse,
+    faults: &[Fault],
+    max_retries: u32,
+) -> (Arc<Faulty>, Committer) {
     let catalog = Faulty::new(warehouse.catalog().await, faults.iter().copied());
-    let config = CommitConfig { max_retries, ..CommitConfig::default() };
+    let config = CommitConfig {
+        max_retries,
+        ..CommitConfig::default()
+    };
     let committer = warehouse.committer_with(catalog.clone(), config).await;
     (catalog, committer)
 }
 
 /// The one manifest list and the one manifest of the current snapshot, and no others.
 fn assert_no_leftovers(warehouse: &Warehouse) {
-    assert_eq!(warehouse.metadata_files(".avro").len(), 2, "{:?}", warehouse.metadata_files(".avro"));
+    assert_eq!(
+        warehouse.metadata_files(".avro").len(),
+        2,
+        "{:?}",
+        warehouse.metadata_files(".avro")
+    );
 }
 
 #[tokio::test]
@@ -37,10 +49,28 @@ async fn every_way_to_fail_ends_with_the_file_in_the_table_once() {
     ] {
         let warehouse = Warehouse::new();
         let (_, committer) = open(&warehouse, &faults, 5).await;
-        let committed = committer.append(append(1, 1), soon()).await.expect("committed");
-        assert_eq!((committed.attempts, committed.folded), (attempts, 1), "{faults:?}");
-        let table = warehouse.catalog().await.load(&logs()).await.expect("loads");
-        assert_eq!(table.metadata.current_snapshot_id(), Some(committed.snapshot_id), "{faults:?}");
+        let committed = committer
+            .append(append(1, 1), soon())
+            .await
+            .expect("committed");
+        assert_eq!(
+            (committed.attempts, committed.folded),
+            (attempts, 1),
+            "{faults:?}"
+        );
+        // The caller is answered before lost attempts are cleaned up; closing waits for that.
+        committer.close().await;
+        let table = warehouse
+            .catalog()
+            .await
+            .load(&logs())
+            .await
+            .expect("loads");
+        assert_eq!(
+            table.metadata.current_snapshot_id(),
+            Some(committed.snapshot_id),
+            "{faults:?}"
+        );
         assert_eq!(table.metadata.snapshots().len(), 1, "{faults:?}");
         assert_eq!(entries(&table).await.len(), 1, "{faults:?}");
         assert_no_leftovers(&warehouse);
@@ -52,7 +82,10 @@ async fn conflict_with_another_writer_keeps_both_files() {
     let warehouse = Warehouse::new();
     let (_, ours) = open(&warehouse, &[], 5).await;
     let (_, theirs) = open(&warehouse, &[], 5).await;
-    theirs.append(append(2, 1), soon()).await.expect("committed");
+    theirs
+        .append(append(2, 1), soon())
+        .await
+        .expect("committed");
     let committed = ours.append(append(1, 1), soon()).await.expect("committed");
     assert_eq!(committed.attempts, 2);
     assert_eq!(entries(&ours.table()).await.len(), 2);
@@ -62,11 +95,18 @@ async fn conflict_with_another_writer_keeps_both_files() {
 async fn refusal_for_good_is_tried_once_and_cleaned_up() {
     let warehouse = Warehouse::new();
     let (_, committer) = open(&warehouse, &[Refusal], 5).await;
-    let error = committer.append(append(1, 1), soon()).await.expect_err("refused");
+    let error = committer
+        .append(append(1, 1), soon())
+        .await
+        .expect_err("refused");
     assert_eq!(error.kind(), ErrorKind::Catalog);
     assert!(error.to_string().contains("told to refuse"), "{error}");
     assert_eq!(warehouse.metadata_files(".avro"), Vec::<String>::new());
-    committer.append(append(1, 1), soon()).await.expect("committed when sent again");
+    committer
+        .append(append(1, 1), soon())
+        .await
+        .expect("committed when sent again");
+    committer.close().await;
     assert_no_leftovers(&warehouse);
 }
 
@@ -74,7 +114,10 @@ async fn refusal_for_good_is_tried_once_and_cleaned_up() {
 async fn conflicts_without_end_give_an_error_after_the_retries() {
     let warehouse = Warehouse::new();
     let (_, committer) = open(&warehouse, &[Conflict; 3], 2).await;
-    let error = committer.append(append(1, 1), soon()).await.expect_err("refused");
+    let error = committer
+        .append(append(1, 1), soon())
+        .await
+        .expect_err("refused");
     assert_eq!(error.kind(), ErrorKind::Catalog);
     assert_eq!(error.retry_class(), RetryClass::Retry { after: None });
     assert!(error.to_string().contains("attempts: 3"), "{error}");
@@ -85,7 +128,10 @@ async fn conflicts_without_end_give_an_error_after_the_retries() {
 async fn attempts_stop_at_the_deadline() {
     let warehouse = Warehouse::new();
     let (_, committer) = open(&warehouse, &[Conflict; 1000], 1000).await;
-    let error = committer.append(append(1, 1), Instant::now() + Duration::from_millis(200)).await.expect_err("late");
+    let error = committer
+        .append(append(1, 1), Instant::now() + Duration::from_millis(200))
+        .await
+        .expect_err("late");
     assert_eq!(error.kind(), ErrorKind::Catalog);
 }
 
@@ -93,12 +139,25 @@ async fn attempts_stop_at_the_deadline() {
 async fn unknown_stays_unknown_while_the_attempt_can_still_land() {
     let warehouse = Warehouse::new();
     let (_, committer) = open(&warehouse, &[LostRequest, Refusal], 5).await;
-    let error = committer.append(append(1, 1), soon()).await.expect_err("unknown");
-    assert_eq!(error.kind(), ErrorKind::CommitUnknown, "a refusal after an unknown outcome settles nothing");
+    let error = committer
+        .append(append(1, 1), soon())
+        .await
+        .expect_err("unknown");
+    assert_eq!(
+        error.kind(),
+        ErrorKind::CommitUnknown,
+        "a refusal after an unknown outcome settles nothing"
+    );
     assert_eq!(error.retry_class(), RetryClass::Retry { after: None });
     let left = warehouse.metadata_files(".avro");
-    assert!(left.iter().any(|name| name.starts_with("snap-")), "files of an attempt in doubt are kept: {left:?}");
-    committer.append(append(1, 1), soon()).await.expect("committed when sent again");
+    assert!(
+        left.iter().any(|name| name.starts_with("snap-")),
+        "files of an attempt in doubt are kept: {left:?}"
+    );
+    committer
+        .append(append(1, 1), soon())
+        .await
+        .expect("committed when sent again");
     assert_eq!(entries(&committer.table()).await.len(), 1);
 }
 
@@ -107,10 +166,20 @@ async fn lost_answer_and_a_catalog_out_of_reach_are_found_when_sent_again() {
     let warehouse = Warehouse::new();
     let (catalog, committer) = open(&warehouse, &[LostAnswer], 1).await;
     catalog.set_blind(true);
-    let error = committer.append(append(1, 1), soon()).await.expect_err("unknown");
+    let error = committer
+        .append(append(1, 1), soon())
+        .await
+        .expect_err("unknown");
     assert_eq!(error.kind(), ErrorKind::CommitUnknown);
-    let error = committer.append(append(1, 1), soon()).await.expect_err("still unknown");
-    assert_eq!(error.kind(), ErrorKind::CommitUnknown, "without a look nothing may be said, nor tried");
+    let error = committer
+        .append(append(1, 1), soon())
+        .await
+        .expect_err("still unknown");
+    assert_eq!(
+        error.kind(),
+        ErrorKind::CommitUnknown,
+        "without a look nothing may be said, nor tried"
+    );
     catalog.set_blind(false);
     let committed = committer.append(append(1, 1), soon()).await.expect("found");
     assert!(committed.already_there);
@@ -122,20 +191,39 @@ async fn refusal_without_a_fresh_look_is_unknown() {
     let warehouse = Warehouse::new();
     let (catalog, committer) = open(&warehouse, &[Conflict, Conflict], 1).await;
     catalog.set_blind(true);
-    let error = committer.append(append(1, 1), soon()).await.expect_err("no look");
-    assert_eq!(error.kind(), ErrorKind::CommitUnknown, "an earlier process may have committed these ids");
+    let error = committer
+        .append(append(1, 1), soon())
+        .await
+        .expect_err("no look");
+    assert_eq!(
+        error.kind(),
+        ErrorKind::CommitUnknown,
+        "an earlier process may have committed these ids"
+    );
 }
 
 #[tokio::test]
 async fn table_dropped_meanwhile_is_made_anew_and_its_old_files_are_turned_away() {
     let warehouse = Warehouse::new();
     let (_, committer) = open(&warehouse, &[], 5).await;
-    committer.append(append(1, 1), soon()).await.expect("committed");
+    committer
+        .append(append(1, 1), soon())
+        .await
+        .expect("committed");
     let old = committer.table().metadata.uuid();
     drop_table(&warehouse).await;
-    let error = committer.append(append(1, 2), soon()).await.expect_err("written for the old table");
-    assert_eq!((error.kind(), error.retry_class()), (ErrorKind::Catalog, RetryClass::Retry { after: None }));
-    committer.append(append(1, 2), soon()).await.expect("committed when sent again");
+    let error = committer
+        .append(append(1, 2), soon())
+        .await
+        .expect_err("written for the old table");
+    assert_eq!(
+        (error.kind(), error.retry_class()),
+        (ErrorKind::Catalog, RetryClass::Retry { after: None })
+    );
+    committer
+        .append(append(1, 2), soon())
+        .await
+        .expect("committed when sent again");
     assert_ne!(committer.table().metadata.uuid(), old);
     assert_eq!(entries(&committer.table()).await.len(), 1);
 }
@@ -143,7 +231,10 @@ async fn table_dropped_meanwhile_is_made_anew_and_its_old_files_are_turned_away(
 async fn drop_table(warehouse: &Warehouse) {
     let options = SqliteConnectOptions::new().filename(warehouse.folder.path().join("catalog.db"));
     let mut connection = options.connect().await.expect("connects");
-    connection.execute("DELETE FROM iceberg_tables").await.expect("deleted");
+    connection
+        .execute("DELETE FROM iceberg_tables")
+        .await
+        .expect("deleted");
 }
 
 #[tokio::test]
@@ -154,12 +245,24 @@ async fn metadata_that_cannot_be_written_is_a_storage_error_and_commits_nothing(
     let aside = warehouse.folder.path().join("aside");
     std::fs::rename(&folder, &aside).expect("moved");
     std::fs::write(&folder, "in the way").expect("written");
-    let error = committer.append(append(1, 1), soon()).await.expect_err("cannot write");
+    let error = committer
+        .append(append(1, 1), soon())
+        .await
+        .expect_err("cannot write");
     assert_eq!(error.kind(), ErrorKind::Storage);
-    assert!(error.to_string().contains("a file is in the way of a folder"), "{error}");
+    assert!(
+        error
+            .to_string()
+            .contains("a file is in the way of a folder"),
+        "{error}"
+    );
     std::fs::remove_file(&folder).expect("removed");
     std::fs::rename(&aside, &folder).expect("moved back");
-    committer.append(append(1, 1), soon()).await.expect("committed when sent again");
+    committer
+        .append(append(1, 1), soon())
+        .await
+        .expect("committed when sent again");
+    committer.close().await;
     assert_no_leftovers(&warehouse);
 }
 
@@ -167,10 +270,19 @@ async fn metadata_that_cannot_be_written_is_a_storage_error_and_commits_nothing(
 async fn file_whose_partition_does_not_fit_is_an_error_and_not_a_panic() {
     let warehouse = Warehouse::with(r#"{"partition_by": "none"}"#);
     let (_, committer) = open(&warehouse, &[], 5).await;
-    let error = committer.append(append(1, 1), soon()).await.expect_err("the table has no partitions");
+    let error = committer
+        .append(append(1, 1), soon())
+        .await
+        .expect_err("the table has no partitions");
     assert_eq!(error.kind(), ErrorKind::Internal);
     assert!(error.to_string().contains("/1-1.parquet"), "{error}");
-    let unknown_spec = Append { partition_spec_id: 9, ..append(1, 2) };
-    let error = committer.append(unknown_spec, soon()).await.expect_err("there is no such spec");
+    let unknown_spec = Append {
+        partition_spec_id: 9,
+        ..append(1, 2)
+    };
+    let error = committer
+        .append(unknown_spec, soon())
+        .await
+        .expect_err("there is no such spec");
     assert_eq!(error.kind(), ErrorKind::TableMismatch);
 }

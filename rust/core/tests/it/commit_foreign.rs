@@ -2,12 +2,12 @@
 
 use std::collections::HashMap;
 
-use iceberg::spec::{
-    DataContentType, DataFileBuilder, DataFileFormat, Literal, ManifestContentType, ManifestListWriter,
-    ManifestWriterBuilder, Operation, Snapshot, SnapshotReference, SnapshotRetention, Struct, Summary,
-    UNASSIGNED_SEQUENCE_NUMBER,
-};
 use iceberg::TableUpdate;
+use iceberg::spec::{
+    DataContentType, DataFileBuilder, DataFileFormat, Literal, ManifestContentType,
+    ManifestListWriter, ManifestWriterBuilder, Operation, Snapshot, SnapshotReference,
+    SnapshotRetention, Struct, Summary, UNASSIGNED_SEQUENCE_NUMBER,
+};
 use otlp2iceberg::catalog::{CommitOutcome, LoadedTable};
 
 use crate::commit_support::{Warehouse, append, logs, manifests, soon, summary};
@@ -20,7 +20,12 @@ const HOUR_MS: i64 = 3_600_000;
 async fn foreign_snapshot(table: &LoadedTable) -> Vec<TableUpdate> {
     let metadata = &table.metadata;
     let location = metadata.location();
-    let output = |name: &str| table.file_io.new_output(format!("{location}/metadata/{name}")).expect("output");
+    let output = |name: &str| {
+        table
+            .file_io
+            .new_output(format!("{location}/metadata/{name}"))
+            .expect("output")
+    };
     let deletes = DataFileBuilder::default()
         .content(DataContentType::PositionDeletes)
         .file_path("file:///nowhere/deletes.parquet".to_owned())
@@ -34,14 +39,18 @@ async fn foreign_snapshot(table: &LoadedTable) -> Vec<TableUpdate> {
     let spec = metadata.default_partition_spec().as_ref().clone();
     let schema = metadata.current_schema().clone();
     let mut writer =
-        ManifestWriterBuilder::new(output("deletes.avro"), Some(SNAPSHOT), schema, spec).build_v2_deletes();
-    writer.add_file(deletes, UNASSIGNED_SEQUENCE_NUMBER).expect("added");
+        ManifestWriterBuilder::new(output("deletes.avro"), Some(SNAPSHOT), schema, spec)
+            .build_v2_deletes();
+    writer
+        .add_file(deletes, UNASSIGNED_SEQUENCE_NUMBER)
+        .expect("added");
     let manifest = writer.write_manifest_file().await.expect("manifest");
     let parent = metadata.current_snapshot_id();
     let sequence_number = metadata.next_sequence_number();
     let writer = output("list.avro").writer().await.expect("writer");
     let mut list = ManifestListWriter::v2(writer, SNAPSHOT, parent, sequence_number);
-    list.add_manifests(manifests(table).await.into_iter().chain([manifest])).expect("added");
+    list.add_manifests(manifests(table).await.into_iter().chain([manifest]))
+        .expect("added");
     list.close().await.expect("list");
     // It keeps no totals but one.
     let additional_properties = HashMap::from([("total-delete-files".to_owned(), "1".to_owned())]);
@@ -51,7 +60,10 @@ async fn foreign_snapshot(table: &LoadedTable) -> Vec<TableUpdate> {
         .with_sequence_number(sequence_number)
         .with_timestamp_ms(metadata.last_updated_ms() + HOUR_MS)
         .with_manifest_list(format!("{location}/metadata/list.avro"))
-        .with_summary(Summary { operation: Operation::Delete, additional_properties })
+        .with_summary(Summary {
+            operation: Operation::Delete,
+            additional_properties,
+        })
         .with_schema_id(0)
         .build();
     let retention = SnapshotRetention::Branch {
@@ -60,32 +72,69 @@ async fn foreign_snapshot(table: &LoadedTable) -> Vec<TableUpdate> {
         max_ref_age_ms: None,
     };
     let reference = SnapshotReference::new(SNAPSHOT, retention);
-    vec![TableUpdate::AddSnapshot { snapshot }, TableUpdate::SetSnapshotRef { ref_name: "main".to_owned(), reference }]
+    vec![
+        TableUpdate::AddSnapshot { snapshot },
+        TableUpdate::SetSnapshotRef {
+            ref_name: "main".to_owned(),
+            reference,
+        },
+    ]
 }
 
 #[tokio::test]
 async fn append_keeps_deletes_retention_and_order_in_time_of_another_tools_snapshot() {
-    let warehouse = Warehouse::with(r#"{"properties": {"commit.manifest.min-count-to-merge": "2"}}"#);
+    let warehouse =
+        Warehouse::with(r#"{"properties": {"commit.manifest.min-count-to-merge": "2"}}"#);
     let catalog = warehouse.catalog().await;
     let committer = warehouse.committer(catalog.clone()).await;
-    committer.append(append(1, 1), soon()).await.expect("committed");
+    committer
+        .append(append(1, 1), soon())
+        .await
+        .expect("committed");
     let base = committer.table();
-    let outcome = catalog.commit(&base, vec![], foreign_snapshot(&base).await).await;
-    let CommitOutcome::Committed(theirs) = outcome else { panic!("{outcome:?}") };
-    let theirs_ms = theirs.metadata.current_snapshot().expect("a snapshot").timestamp_ms();
+    let outcome = catalog
+        .commit(&base, vec![], foreign_snapshot(&base).await)
+        .await;
+    let CommitOutcome::Committed(theirs) = outcome else {
+        panic!("{outcome:?}")
+    };
+    let theirs_ms = theirs
+        .metadata
+        .current_snapshot()
+        .expect("a snapshot")
+        .timestamp_ms();
 
-    let committed = committer.append(append(1, 2), soon()).await.expect("committed");
+    let committed = committer
+        .append(append(1, 2), soon())
+        .await
+        .expect("committed");
     assert_eq!(committed.attempts, 2, "the base was stale");
     let table = catalog.load(&logs()).await.expect("loads");
     let snapshot = table.metadata.current_snapshot().expect("a snapshot");
     assert_eq!(snapshot.parent_snapshot_id(), Some(SNAPSHOT));
     assert_eq!(snapshot.timestamp_ms(), theirs_ms + 1);
     let listed = manifests(&table).await;
-    let deletes: Vec<_> = listed.iter().filter(|manifest| manifest.content == ManifestContentType::Deletes).collect();
-    assert_eq!((listed.len(), deletes.len()), (2, 1), "data manifests are merged, delete manifests are not");
+    let deletes: Vec<_> = listed
+        .iter()
+        .filter(|manifest| manifest.content == ManifestContentType::Deletes)
+        .collect();
+    assert_eq!(
+        (listed.len(), deletes.len()),
+        (2, 1),
+        "data manifests are merged, delete manifests are not"
+    );
     assert!(deletes[0].manifest_path.ends_with("/deletes.avro") && deletes[0].sequence_number == 2);
-    assert_eq!(summary(&table).get("total-delete-files").map(String::as_str), Some("1"));
-    assert_eq!(summary(&table).get("total-records"), None, "a total that the parent does not have is not made up");
+    assert_eq!(
+        summary(&table)
+            .get("total-delete-files")
+            .map(String::as_str),
+        Some("1")
+    );
+    assert_eq!(
+        summary(&table).get("total-records"),
+        None,
+        "a total that the parent does not have is not made up"
+    );
     let json = serde_json::to_value(table.metadata.as_ref()).expect("serializes");
     assert_eq!(json["refs"]["main"]["min-snapshots-to-keep"], 42);
 }

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use iceberg::spec::{
-    DataContentType, DataFile, DataFileBuilder, DataFileFormat, Literal, ManifestEntryRef, ManifestFile, ManifestList,
-    ManifestStatus, Struct,
+    DataContentType, DataFile, DataFileBuilder, DataFileFormat, Literal, ManifestEntryRef,
+    ManifestFile, ManifestList, ManifestStatus, Struct,
 };
 use iceberg::{TableIdent, TableRequirement, TableUpdate};
 use otlp2iceberg::catalog::{self, Catalog, CommitOutcome, LoadedTable, TableSpec, table_spec};
@@ -52,8 +52,14 @@ impl Warehouse {
         self.committer_with(catalog, CommitConfig::default()).await
     }
 
-    pub async fn committer_with(&self, catalog: Arc<dyn Catalog>, config: CommitConfig) -> Committer {
-        Committer::open(catalog, logs(), Some(self.spec()), None, config).await.expect("committer opens")
+    pub async fn committer_with(
+        &self,
+        catalog: Arc<dyn Catalog>,
+        config: CommitConfig,
+    ) -> Committer {
+        Committer::open(catalog, logs(), Some(self.spec()), None, config)
+            .await
+            .expect("committer opens")
     }
 
     /// Names of the files in the table's metadata folder with this ending, in order.
@@ -65,7 +71,13 @@ impl Warehouse {
 pub fn file_names(folder: &Path, ending: &str) -> Vec<String> {
     let mut names: Vec<String> = std::fs::read_dir(folder)
         .expect("folder")
-        .map(|entry| entry.expect("entry").file_name().into_string().expect("UTF-8"))
+        .map(|entry| {
+            entry
+                .expect("entry")
+                .file_name()
+                .into_string()
+                .expect("UTF-8")
+        })
         .filter(|name| name.ends_with(ending))
         .collect();
     names.sort();
@@ -77,7 +89,11 @@ pub fn logs() -> TableIdent {
 }
 
 pub fn ids(writer: u8, from: u64, to: u64) -> IdRange {
-    IdRange { writer: [writer; 16], from, to }
+    IdRange {
+        writer: [writer; 16],
+        from,
+        to,
+    }
 }
 
 /// A data file of the day partition 20,000 that no test reads.
@@ -115,8 +131,15 @@ pub fn soon() -> Instant {
 /// The manifests of the current snapshot.
 pub async fn manifests(table: &LoadedTable) -> Vec<ManifestFile> {
     let snapshot = table.metadata.current_snapshot().expect("a snapshot");
-    let content = table.file_io.new_input(snapshot.manifest_list()).expect("input").read().await.expect("list is there");
-    let list = ManifestList::parse_with_version(&content, table.metadata.format_version()).expect("list parses");
+    let content = table
+        .file_io
+        .new_input(snapshot.manifest_list())
+        .expect("input")
+        .read()
+        .await
+        .expect("list is there");
+    let list = ManifestList::parse_with_version(&content, table.metadata.format_version())
+        .expect("list parses");
     list.consume_entries().into_iter().collect()
 }
 
@@ -124,7 +147,10 @@ pub async fn manifests(table: &LoadedTable) -> Vec<ManifestFile> {
 pub async fn entries(table: &LoadedTable) -> BTreeMap<String, ManifestEntryRef> {
     let mut entries = BTreeMap::new();
     for manifest in manifests(table).await {
-        let manifest = manifest.load_manifest(&table.file_io).await.expect("manifest is there");
+        let manifest = manifest
+            .load_manifest(&table.file_io)
+            .await
+            .expect("manifest is there");
         for entry in manifest.entries() {
             if entry.status() != ManifestStatus::Deleted {
                 let old = entries.insert(entry.file_path().to_owned(), Arc::clone(entry));
@@ -137,7 +163,12 @@ pub async fn entries(table: &LoadedTable) -> BTreeMap<String, ManifestEntryRef> 
 
 /// The summary of the current snapshot.
 pub fn summary(table: &LoadedTable) -> &HashMap<String, String> {
-    &table.metadata.current_snapshot().expect("a snapshot").summary().additional_properties
+    &table
+        .metadata
+        .current_snapshot()
+        .expect("a snapshot")
+        .summary()
+        .additional_properties
 }
 
 /// How a commit of [`Faulty`] ends.
@@ -203,7 +234,10 @@ impl Faulty {
 impl Catalog for Faulty {
     async fn ensure(&self, ident: &TableIdent, spec: Option<TableSpec>) -> Result<LoadedTable> {
         if *self.blind.lock().expect("lock") {
-            return Err(Error::new(ErrorKind::Catalog, "the catalog cannot be reached"));
+            return Err(Error::new(
+                ErrorKind::Catalog,
+                "the catalog cannot be reached",
+            ));
         }
         self.real.ensure(ident, spec).await
     }
@@ -222,9 +256,18 @@ impl Catalog for Faulty {
             self.reached.add_permits(1);
             self.gate.acquire().await.expect("gate").forget();
         }
-        let fault = self.faults.lock().expect("lock").pop_front().unwrap_or(Fault::None);
-        let refused = |conflict| CommitOutcome::Refused { conflict, error: Error::new(ErrorKind::Catalog, "told to refuse") };
-        let unknown = || CommitOutcome::Unknown(Error::new(ErrorKind::CommitUnknown, "told not to know"));
+        let fault = self
+            .faults
+            .lock()
+            .expect("lock")
+            .pop_front()
+            .unwrap_or(Fault::None);
+        let refused = |conflict| CommitOutcome::Refused {
+            conflict,
+            error: Error::new(ErrorKind::Catalog, "told to refuse"),
+        };
+        let unknown =
+            || CommitOutcome::Unknown(Error::new(ErrorKind::CommitUnknown, "told not to know"));
         match fault {
             Fault::None => self.real.commit(base, requirements, updates).await,
             Fault::Conflict => refused(true),
@@ -232,7 +275,10 @@ impl Catalog for Faulty {
             Fault::LostRequest => unknown(),
             Fault::LostAnswer => {
                 let outcome = self.real.commit(base, requirements, updates).await;
-                assert!(matches!(outcome, CommitOutcome::Committed(_)), "{outcome:?}");
+                assert!(
+                    matches!(outcome, CommitOutcome::Committed(_)),
+                    "{outcome:?}"
+                );
                 unknown()
             }
         }

@@ -2,11 +2,11 @@
 
 pub mod corpus;
 mod differential;
-mod encode;
+pub mod encode;
 mod errors;
 mod hostile;
 mod rules;
-mod samples;
+pub mod samples;
 mod to_prost;
 mod to_prost_metrics;
 pub mod walk;

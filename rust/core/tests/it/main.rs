@@ -6,6 +6,7 @@ mod commit_faults;
 mod commit_foreign;
 mod commit_merge;
 mod commit_support;
+mod convert;
 mod decode;
 mod strategies;
 mod write;

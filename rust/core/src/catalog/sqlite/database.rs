@@ -10,7 +10,7 @@ use sqlx::{Executor, Row};
 const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long to wait for a connection of ours; above [`BUSY_TIMEOUT`], so that its error is seen.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(40);
-/// SQLite has one writer at a time; the others read.
+/// `SQLite` has one writer at a time; the others read.
 const CONNECTIONS_MAX: u32 = 4;
 
 /// Schema V1 of Java's `JdbcUtil`; V0, which pyiceberg makes, lacks `iceberg_type`.
@@ -73,16 +73,26 @@ impl Database {
         use_write_ahead_log(&pool).await;
         pool.execute(CREATE_TABLES).await?;
         pool.execute(CREATE_PROPERTIES).await?;
-        let has_type = sqlx::query("SELECT 1 FROM pragma_table_info('iceberg_tables') WHERE name = 'iceberg_type'")
-            .fetch_optional(&pool)
-            .await?
-            .is_some();
-        Ok(Self { pool, catalog_name, has_type })
+        let has_type = sqlx::query(
+            "SELECT 1 FROM pragma_table_info('iceberg_tables') WHERE name = 'iceberg_type'",
+        )
+        .fetch_optional(&pool)
+        .await?
+        .is_some();
+        Ok(Self {
+            pool,
+            catalog_name,
+            has_type,
+        })
     }
 
     /// The table's row; `None` if there is no such table.
     pub(super) async fn table(&self, key: &Key) -> sqlx::Result<Option<TableRow>> {
-        let iceberg_type = if self.has_type { "iceberg_type" } else { "NULL" };
+        let iceberg_type = if self.has_type {
+            "iceberg_type"
+        } else {
+            "NULL"
+        };
         let sql = format!(
             "SELECT metadata_location, {iceberg_type} FROM iceberg_tables
              WHERE catalog_name = ? AND table_namespace = ? AND table_name = ?"
@@ -117,8 +127,16 @@ impl Database {
     }
 
     /// Adds a table. False if there is one of that name, which is then left as it is.
-    pub(super) async fn insert_table(&self, key: &Key, metadata_location: &str) -> sqlx::Result<bool> {
-        let (column, value) = if self.has_type { (", iceberg_type", ", 'TABLE'") } else { ("", "") };
+    pub(super) async fn insert_table(
+        &self,
+        key: &Key,
+        metadata_location: &str,
+    ) -> sqlx::Result<bool> {
+        let (column, value) = if self.has_type {
+            (", iceberg_type", ", 'TABLE'")
+        } else {
+            ("", "")
+        };
         let sql = format!(
             "INSERT INTO iceberg_tables (catalog_name, table_namespace, table_name, metadata_location{column})
              VALUES (?, ?, ?, ?{value}) ON CONFLICT DO NOTHING"
@@ -135,9 +153,14 @@ impl Database {
 
     /// Moves a table from one metadata file to the next. False if it is not at `from` any more.
     ///
-    /// One statement outside a transaction: it either ends well, and then SQLite has committed and
+    /// One statement outside a transaction: it either ends well, and then `SQLite` has committed and
     /// synced it, or with an error for which [`surely_undone`] knows what it means.
-    pub(super) async fn swap_metadata(&self, key: &Key, from: &str, to: &str) -> sqlx::Result<bool> {
+    pub(super) async fn swap_metadata(
+        &self,
+        key: &Key,
+        from: &str,
+        to: &str,
+    ) -> sqlx::Result<bool> {
         let done = sqlx::query(
             "UPDATE iceberg_tables SET metadata_location = ?, previous_metadata_location = ?
              WHERE catalog_name = ? AND table_namespace = ? AND table_name = ? AND metadata_location = ?",
@@ -170,7 +193,7 @@ pub(super) fn is_busy(error: &sqlx::Error) -> bool {
 
 /// Whether an error means for certain that the statement changed nothing, now and later.
 ///
-/// SQLite rolls a single statement back on any error, but after a failed write or sync (`IOERR`) a
+/// `SQLite` rolls a single statement back on any error, but after a failed write or sync (`IOERR`) a
 /// crash may still find the change in the file; so that, and whatever is not on the list, is not
 /// certain. <https://sqlite.org/rescode.html>
 pub(super) fn surely_undone(error: &sqlx::Error) -> bool {
@@ -186,7 +209,7 @@ pub(super) fn surely_undone(error: &sqlx::Error) -> bool {
     }
 }
 
-/// SQLite's primary result code: the low byte of the extended one.
+/// `SQLite`'s primary result code: the low byte of the extended one.
 fn result_code(error: &sqlx::Error) -> Option<i32> {
     let code: i32 = error.as_database_error()?.code()?.parse().ok()?;
     Some(code & 0xff)

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use arrow_array::RecordBatch;
 use iceberg::io::FileIO;
-use iceberg::spec::TableMetadata;
+use iceberg::spec::{Datum, TableMetadata};
 use otlp2iceberg::config::{Compression, ParquetConfig};
 use otlp2iceberg::convert::TableBatch;
 use otlp2iceberg::request::IdRange;
@@ -16,7 +16,7 @@ use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::file::serialized_reader::ReadOptionsBuilder;
 
 use super::support::{
-    DAY, TestTable, batch, ids, integers, labels, read, read_bytes, texts, times, write_logs,
+    DAY, TestTable, batch, id, ids, integers, labels, read, read_bytes, texts, times, write_logs,
     write_with,
 };
 
@@ -202,6 +202,10 @@ async fn a_file_that_passes_the_target_size_is_followed_by_another() {
                 .all(|group| group.num_rows() <= 10_000)
         );
         assert_eq!(file.split_offsets().unwrap().len(), footer.num_row_groups());
+        let time = id(&metadata, "Timestamp");
+        let last = next + i64::try_from(file.record_count()).unwrap() - 1;
+        assert_eq!(file.lower_bounds()[&time], Datum::timestamptz_micros(next));
+        assert_eq!(file.upper_bounds()[&time], Datum::timestamptz_micros(last));
         for time in integers(&read, "Timestamp") {
             assert_eq!(time, Some(next));
             next += 1;
@@ -276,7 +280,7 @@ async fn footers_have_page_indexes_our_name_and_no_arrow_schema() {
         assert!(chunk.statistics().is_some() && chunk.column_index_offset().is_some());
         assert!(chunk.offset_index_offset().is_some());
         assert!(matches!(chunk.compression(), Codec::ZSTD(_)));
-        // Iceberg's vectorised reader for Spark, up to 1.9, reads no other encodings.
+        // Many releases of Iceberg's vectorised reader for Spark read no other encodings.
         assert!(chunk.encodings().all(|encoding| {
             matches!(
                 encoding,

@@ -342,3 +342,16 @@ async fn a_dictionary_shared_by_partitions_bounds_each_by_its_own_values() {
         ]
     );
 }
+
+#[tokio::test]
+async fn a_sort_column_that_rows_do_not_have_does_not_break_the_order() {
+    let metadata = TestTable::default(Table::Logs).build();
+    let rows = batch(&[("Timestamp", times([DAY + 2, DAY, DAY + 1]))]);
+    let (written, file_io) = write_logs(&metadata, rows).await;
+    let read = read(&file_io, &written.files[0]).await.0;
+    assert_eq!(
+        integers(&read, "Timestamp"),
+        [Some(DAY), Some(DAY + 1), Some(DAY + 2)]
+    );
+    assert_eq!(written.files[0].sort_order_id(), Some(1));
+}

@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build cgo && linux && (amd64 || arm64)
+
+package native
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"math"
+	"path/filepath"
+	"regexp"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"go.opentelemetry.io/collector/pdata/plog"
+)
+
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m)
+}
+
+func TestTheLinkedLibraryIsTheRightOne(t *testing.T) {
+	require.NoError(t, Verify())
+	assert.Regexp(t, regexp.MustCompile(`^\d+\.\d+\.\d+`), Version())
+}
+
+func TestConfigProblemsComeWithTheirKeys(t *testing.T) {
+	require.NoError(t, CheckConfig([]byte(`{}`)))
+
+	err := CheckConfig([]byte(`{"parquet": {"compression_level": 40}, "catalog": {"name": ""}}`))
+	failure := requireError(t, err)
+	assert.Equal(t, CodeConfig, failure.Code)
+	assert.Equal(t, RetryClassPermanent, failure.RetryClass)
+	assert.Contains(t, failure.Message, "parquet.compression_level:")
+	assert.Contains(t, failure.Message, "catalog.name:")
+}
+
+func TestWhatIsNoJSONIsAnError(t *testing.T) {
+	for _, config := range [][]byte{nil, {}, []byte("{"), {0xFF}, []byte(`"text"`)} {
+		assert.Equal(t, CodeConfig, requireError(t, CheckConfig(config)).Code, "%q", config)
+		handle, err := Open(config)
+		assert.Equal(t, CodeConfig, requireError(t, err).Code, "%q", config)
+		assert.Nil(t, handle)
+	}
+}
+
+func TestExportStoresRowsAndKnowsARepeat(t *testing.T) {
+	handle := openTemporary(t)
+	payload := logsPayload(t, "one", "two")
+	parts := []Part{{Writer: [16]byte{1}, Sequence: 1, Len: uint64(len(payload))}}
+
+	outcome, err := handle.Export(t.Context(), SignalLogs, payload, parts)
+	require.NoError(t, err)
+	assert.Equal(t, uint64(2), outcome.Rows)
+	assert.Equal(t, uint64(1), outcome.Files)
+	assert.Equal(t, uint64(1), outcome.Commits)
+	assert.NotZero(t, outcome.FileBytes)
+	assert.Zero(t, outcome.Rejected)
+
+	outcome, err = handle.Export(t.Context(), SignalLogs, payload, parts)
+	require.NoError(t, err)
+	assert.Equal(t, uint64(1), outcome.AlreadyCommitted)
+	assert.Zero(t, outcome.Files)
+}
+
+func TestExportErrorsAreClassified(t *testing.T) {
+	handle := openTemporary(t)
+	payload := logsPayload(t, "one")
+	part := Part{Writer: [16]byte{2}, Sequence: 1, Len: uint64(len(payload))}
+
+	t.Run("not OTLP", func(t *testing.T) {
+		garbage := []byte{0xFF, 0xFF, 0xFF}
+		_, err := handle.Export(t.Context(), SignalLogs, garbage, []Part{{Len: 3}})
+		assert.Equal(t, RetryClassPermanent, requireError(t, err).RetryClass)
+	})
+	t.Run("parts that do not add up", func(t *testing.T) {
+		_, err := handle.Export(t.Context(), SignalLogs, payload, nil)
+		failure := requireError(t, err)
+		assert.Equal(t, RetryClassPermanent, failure.RetryClass)
+		assert.Contains(t, failure.Message, "add up to 0")
+	})
+	t.Run("no such signal", func(t *testing.T) {
+		_, err := handle.Export(t.Context(), Signal(9), payload, []Part{part})
+		assert.Contains(t, requireError(t, err).Message, "signal is 9")
+	})
+	t.Run("cancelled before", func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		_, err := handle.Export(ctx, SignalLogs, payload, []Part{part})
+		failure := requireError(t, err)
+		assert.Equal(t, CodeCancelled, failure.Code)
+		assert.Equal(t, RetryClassRetry, failure.RetryClass)
+	})
+}
+
+func TestExportsRaceWithCloseAndCancel(t *testing.T) {
+	handle := openTemporary(t)
+	payload := logsPayload(t, "one")
+	ctx, cancel := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	for worker := range 4 {
+		running.Go(func() {
+			for sequence := range uint64(20) {
+				part := Part{Writer: [16]byte{3, byte(worker)}, Sequence: sequence, Len: uint64(len(payload))}
+				if _, err := handle.Export(ctx, SignalLogs, payload, []Part{part}); err != nil {
+					var failure *Error
+					if assert.ErrorAs(t, err, &failure) {
+						assert.Contains(t, []Code{CodeCancelled, CodeShutdown}, failure.Code, failure.Message)
+					}
+				}
+			}
+		})
+	}
+	cancel()
+	require.NoError(t, handle.Close(30*time.Second))
+	require.NoError(t, handle.Close(0), "closing again does nothing")
+	running.Wait()
+
+	_, err := handle.Export(t.Context(), SignalLogs, payload, []Part{{Len: uint64(len(payload))}})
+	assert.Equal(t, RetryClassShutdown, requireError(t, err).RetryClass)
+}
+
+func TestMillisecondsRoundUp(t *testing.T) {
+	for d, want := range map[time.Duration]uint64{
+		-time.Second: 0, 0: 0, 1: 1, time.Millisecond: 1, time.Millisecond + 1: 2, math.MaxInt64: math.MaxInt64/1_000_000 + 1,
+	} {
+		assert.Equal(t, want, uint64(milliseconds(d)), "%s", d)
+	}
+}
+
+func requireError(t *testing.T, err error) *Error {
+	t.Helper()
+	var failure *Error
+	require.True(t, errors.As(err, &failure), "%v is no *Error", err)
+	require.NotEmpty(t, failure.Message)
+	return failure
+}
+
+// openTemporary opens the library on an empty warehouse; the test's end closes it.
+func openTemporary(t *testing.T) *Handle {
+	t.Helper()
+	config, err := json.Marshal(map[string]any{
+		"catalog": map[string]any{"warehouse": filepath.Join(t.TempDir(), "warehouse")},
+	})
+	require.NoError(t, err)
+	handle, err := Open(config)
+	require.NoError(t, err)
+	t.Cleanup(func() { assert.NoError(t, handle.Close(10*time.Second)) })
+	return handle
+}
+
+func logsPayload(t *testing.T, bodies ...string) []byte {
+	t.Helper()
+	logs := plog.NewLogs()
+	records := logs.ResourceLogs().AppendEmpty().ScopeLogs().AppendEmpty().LogRecords()
+	for _, body := range bodies {
+		record := records.AppendEmpty()
+		record.SetTimestamp(1_700_000_000_000_000_000)
+		record.Body().SetStr(body)
+	}
+	payload, err := (&plog.ProtoMarshaler{}).MarshalLogs(logs)
+	require.NoError(t, err)
+	return payload
+}

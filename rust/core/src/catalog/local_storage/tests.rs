@@ -1,0 +1,121 @@
+use super::*;
+
+fn location(path: &Path) -> String {
+    format!("file://{}", path.display())
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let mut names: Vec<String> = fs::read_dir(folder)
+        .expect("folder")
+        .map(|entry| {
+            entry
+                .expect("entry")
+                .file_name()
+                .to_string_lossy()
+                .into_owned()
+        })
+        .collect();
+    names.sort();
+    names
+}
+
+#[tokio::test]
+async fn file_appears_only_when_closed_and_leaves_nothing_else() {
+    let root = tempfile::tempdir().expect("tempdir");
+    let path = root.path().join("a/b/c.avro");
+    let io = local_file_io();
+    let mut writer = io
+        .new_output(location(&path))
+        .expect("output")
+        .writer()
+        .await
+        .expect("writer");
+    writer
+        .write(Bytes::from_static(b"one"))
+        .await
+        .expect("write");
+    assert!(!path.exists(), "visible before close");
+    writer
+        .write(Bytes::from_static(b"two"))
+        .await
+        .expect("write");
+    writer.close().await.expect("close");
+    assert!(writer.close().await.is_err(), "closed twice");
+    assert_eq!(names(path.parent().expect("parent")), ["c.avro"]);
+    let input = io.new_input(location(&path)).expect("input");
+    assert_eq!(input.read().await.expect("read"), "onetwo");
+    let reader = input.reader().await.expect("reader");
+    assert_eq!(reader.read(2..5).await.expect("range"), "etw");
+    assert_eq!(
+        io.new_input(path.to_str().expect("utf-8"))
+            .expect("input")
+            .metadata()
+            .await
+            .expect("size")
+            .size,
+        6
+    );
+}
+
+#[tokio::test]
+async fn writer_dropped_before_close_leaves_no_file() {
+    let root = tempfile::tempdir().expect("tempdir");
+    let path = root.path().join("half.avro");
+    let io = local_file_io();
+    let mut writer = io
+        .new_output(location(&path))
+        .expect("output")
+        .writer()
+        .await
+        .expect("writer");
+    writer
+        .write(Bytes::from_static(b"half"))
+        .await
+        .expect("write");
+    drop(writer);
+    assert_eq!(names(root.path()), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn error_names_the_path_the_cause_and_what_to_do() {
+    let root = tempfile::tempdir().expect("tempdir");
+    fs::write(root.path().join("file"), "x").expect("write");
+    let path = root.path().join("file/below.json");
+    let error = local_file_io()
+        .new_output(location(&path))
+        .expect("output")
+        .write(Bytes::new())
+        .await
+        .expect_err("a file is in the way");
+    let text = error.to_string();
+    assert!(
+        text.contains("file") && text.contains("a file is in the way of a folder"),
+        "{text}"
+    );
+}
+
+#[tokio::test]
+async fn deleting_what_is_not_there_is_no_error() {
+    let root = tempfile::tempdir().expect("tempdir");
+    let io = local_file_io();
+    io.delete(location(&root.path().join("none")))
+        .await
+        .expect("delete");
+    io.delete_prefix(location(&root.path().join("none")))
+        .await
+        .expect("delete");
+    assert!(
+        !io.exists(location(&root.path().join("none")))
+            .await
+            .expect("exists")
+    );
+}
+
+#[test]
+fn works_without_a_runtime() {
+    let root = tempfile::tempdir().expect("tempdir");
+    let path = location(&root.path().join("plain"));
+    let output = local_file_io().new_output(path).expect("output");
+    futures::executor::block_on(output.write(Bytes::from_static(b"x"))).expect("write");
+    assert_eq!(names(root.path()), ["plain"]);
+}

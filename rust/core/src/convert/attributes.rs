@@ -1,0 +1,179 @@
+//! Attributes as `map<string, string>` (rule 5).
+
+use std::sync::Arc;
+
+use arrow_array::{MapArray, StructArray};
+use arrow_schema::{ArrowError, DataType};
+
+use super::any_value;
+use super::columns::{Arrays, Columns, Offsets, TextColumn, Validity};
+use super::context::Context;
+use crate::decode::{DecodeError, KeyValue, Repeated};
+
+/// Keys and the texts of their values.
+#[derive(Default)]
+pub(super) struct Entries {
+    keys: TextColumn,
+    values: TextColumn,
+}
+
+impl Entries {
+    /// Renders attributes that many rows share, in place of what was there.
+    ///
+    /// # Errors
+    /// When the attributes are malformed; `field` is the name of their field.
+    pub(super) fn render(
+        &mut self,
+        attributes: &Repeated<'_, KeyValue<'_>>,
+        field: &'static str,
+        context: &mut Context,
+    ) -> Result<(), DecodeError> {
+        self.clear();
+        self.append(attributes, field, context)
+    }
+
+    /// Makes it empty, keeping its memory.
+    pub(super) fn clear(&mut self) {
+        self.keys.clear();
+        self.values.clear();
+    }
+
+    /// The entry with this key.
+    pub(super) fn find(&self, key: &[u8]) -> Option<usize> {
+        (0..self.len()).find(|&index| self.keys.value(index) == key)
+    }
+
+    /// The value of an entry; none if it is null.
+    pub(super) fn value(&self, index: usize) -> Option<&[u8]> {
+        self.values.is_valid(index).then(|| self.values.value(index))
+    }
+
+    #[inline]
+    fn len(&self) -> usize {
+        self.keys.len()
+    }
+
+    fn append(
+        &mut self,
+        attributes: &Repeated<'_, KeyValue<'_>>,
+        field: &'static str,
+        context: &mut Context,
+    ) -> Result<(), DecodeError> {
+        let start = self.len();
+        for (index, attribute) in attributes.iter().enumerate() {
+            let attribute = attribute?;
+            self.keys.append(&context.mended(attribute.key));
+            let valid = any_value::write_text(attribute.value, self.values.writer(), context)
+                .map_err(|error| error.in_field("value").in_element(field, index))?;
+            self.values.end_value(valid);
+        }
+        self.drop_duplicates(start, context);
+        Ok(())
+    }
+
+    /// Of entries with the same key, from `start` on, keeps the last one.
+    #[inline]
+    fn drop_duplicates(&mut self, start: usize, context: &mut Context) {
+        let keys = &self.keys;
+        if context.duplicates.find(keys.len() - start, |index| keys.value(start + index)) {
+            self.rebuild(start, context);
+        }
+    }
+
+    #[cold]
+    fn rebuild(&mut self, start: usize, context: &Context) {
+        let keys = self.keys.split_off(start);
+        let values = self.values.split_off(start);
+        for index in (0..keys.len()).filter(|&index| !context.duplicates.comes_again(index)) {
+            self.keys.append(keys.value(index));
+            self.values.writer().extend_from_slice(values.value(index));
+            self.values.end_value(values.is_valid(index));
+        }
+    }
+
+    fn append_all(&mut self, other: &Entries) {
+        self.keys.append_all(&other.keys);
+        self.values.append_all(&other.values);
+    }
+
+    fn truncate(&mut self, len: usize) {
+        self.keys.truncate(len);
+        self.values.truncate(len);
+    }
+}
+
+/// A column of attributes. No attributes are null (rule 1).
+#[derive(Default)]
+pub(super) struct MapColumn {
+    entries: Entries,
+    offsets: Offsets,
+    validity: Validity,
+}
+
+impl MapColumn {
+    /// Appends attributes.
+    ///
+    /// # Errors
+    /// When the attributes are malformed; `field` is the name of their field.
+    #[inline]
+    pub(super) fn append(
+        &mut self,
+        attributes: &Repeated<'_, KeyValue<'_>>,
+        field: &'static str,
+        context: &mut Context,
+    ) -> Result<(), DecodeError> {
+        self.entries.append(attributes, field, context)?;
+        self.end_map();
+        Ok(())
+    }
+
+    /// Appends attributes that are rendered already.
+    #[inline]
+    pub(super) fn append_rendered(&mut self, entries: &Entries) {
+        if entries.len() > 0 {
+            self.entries.append_all(entries);
+        }
+        self.end_map();
+    }
+
+    #[inline]
+    fn end_map(&mut self) {
+        self.validity.append(self.entries.len() > self.offsets.end());
+        self.offsets.push(self.entries.len());
+    }
+}
+
+impl Columns for MapColumn {
+    fn truncate(&mut self, len: usize) {
+        let entries = self.offsets.truncate(len);
+        self.entries.truncate(entries);
+        self.validity.truncate(len);
+    }
+
+    #[inline]
+    fn extent(&self) -> usize {
+        let Entries { keys, values } = &self.entries;
+        keys.extent().max(values.extent()).max(keys.len())
+    }
+
+    fn finish(self, arrays: &mut Arrays<'_>) -> Result<(), ArrowError> {
+        let map_type = arrays.next_type()?;
+        let DataType::Map(entry, ordered) = map_type else {
+            return Err(ArrowError::SchemaError(format!("{map_type} is no map")));
+        };
+        let DataType::Struct(fields) = entry.data_type() else {
+            return Err(ArrowError::SchemaError(format!("{map_type} has no key and value")));
+        };
+        let keys = Arc::new(self.entries.keys.into_array()?);
+        let values = Arc::new(self.entries.values.into_array()?);
+        let entries = StructArray::try_new(fields.clone(), vec![keys, values], None)?;
+        arrays.push(Arc::new(MapArray::try_new(
+            Arc::clone(entry),
+            self.offsets.finish(),
+            entries,
+            self.validity.finish(),
+            *ordered,
+        )?));
+        Ok(())
+    }
+}

@@ -1,0 +1,398 @@
+//! Our own thin column builders: plain vectors, and a validity bitmap only once there is a null.
+//!
+//! A value that is appended is part of a row that may still be taken back, so every builder can be
+//! truncated. Within one row lengths may pass the reach of 32-bit offsets; the row is then taken
+//! back before its offsets are used.
+
+use std::sync::Arc;
+
+use arrow_array::types::{
+    ArrowPrimitiveType, Float64Type, Int32Type, Int64Type, TimestampMicrosecondType,
+};
+use arrow_array::{ArrayRef, BooleanArray, PrimitiveArray, StringArray};
+use arrow_buffer::{
+    BooleanBufferBuilder, Buffer, NullBuffer, NullBufferBuilder, OffsetBuffer, ScalarBuffer,
+};
+use arrow_schema::{ArrowError, DataType, FieldRef, Fields};
+
+use super::context::Context;
+use crate::decode::Text;
+
+/// One column or several that stand together, all of the same length.
+pub(super) trait Columns: Default {
+    /// Takes back all values but the first `len`.
+    fn truncate(&mut self, len: usize);
+    /// The most bytes in a string column, or elements in a list: what offsets must reach.
+    fn extent(&self) -> usize;
+    /// Builds the arrays, in the schema's order.
+    fn finish(self, arrays: &mut Arrays<'_>) -> Result<(), ArrowError>;
+}
+
+/// Arrays being built for fields, in order.
+pub(super) struct Arrays<'f> {
+    fields: std::slice::Iter<'f, FieldRef>,
+    built: Vec<ArrayRef>,
+}
+
+impl<'f> Arrays<'f> {
+    /// Builds columns for exactly these fields.
+    pub(super) fn build(fields: &'f Fields, columns: impl Columns) -> Result<Vec<ArrayRef>, ArrowError> {
+        let mut arrays = Self {
+            fields: fields.iter(),
+            built: Vec::with_capacity(fields.len()),
+        };
+        columns.finish(&mut arrays)?;
+        Ok(arrays.built)
+    }
+
+    /// The type of the field whose array comes next.
+    pub(super) fn next_type(&mut self) -> Result<&'f DataType, ArrowError> {
+        match self.fields.next() {
+            Some(field) => Ok(field.data_type()),
+            None => Err(ArrowError::SchemaError("more columns than fields".to_owned())),
+        }
+    }
+
+    /// Adds the array for the field whose type was asked for last.
+    pub(super) fn push(&mut self, array: ArrayRef) {
+        self.built.push(array);
+    }
+}
+
+/// Declares a struct of columns in the schema's order, with state beside them that is not a column.
+macro_rules! columns {
+    (
+        $(#[$attribute:meta])*
+        $name:ident { $($column:ident: $column_type:ty,)* }
+        $(state { $($state:ident: $state_type:ty,)* })?
+    ) => {
+        $(#[$attribute])*
+        #[derive(Default)]
+        pub(super) struct $name {
+            $(pub(super) $column: $column_type,)*
+            $($($state: $state_type,)*)?
+        }
+
+        impl $crate::convert::columns::Columns for $name {
+            fn truncate(&mut self, len: usize) {
+                $(self.$column.truncate(len);)*
+            }
+
+            #[inline]
+            fn extent(&self) -> usize {
+                let mut extent = 0;
+                $(extent = extent.max(self.$column.extent());)*
+                extent
+            }
+
+            fn finish(
+                self,
+                arrays: &mut $crate::convert::columns::Arrays<'_>,
+            ) -> Result<(), arrow_schema::ArrowError> {
+                $(self.$column.finish(arrays)?;)*
+                Ok(())
+            }
+        }
+    };
+}
+pub(super) use columns;
+
+/// Which values are not null.
+pub(super) struct Validity(NullBufferBuilder);
+
+impl Default for Validity {
+    fn default() -> Self {
+        Self(NullBufferBuilder::new(0))
+    }
+}
+
+impl Validity {
+    #[inline]
+    pub(super) fn append(&mut self, valid: bool) {
+        self.0.append(valid);
+    }
+
+    #[inline]
+    pub(super) fn append_valid(&mut self, count: usize) {
+        self.0.append_n_non_nulls(count);
+    }
+
+    #[inline]
+    pub(super) fn is_valid(&self, index: usize) -> bool {
+        self.0.is_valid(index)
+    }
+
+    /// Whether a null was ever appended.
+    #[inline]
+    pub(super) fn may_have_nulls(&self) -> bool {
+        self.0.as_slice().is_some()
+    }
+
+    pub(super) fn truncate(&mut self, len: usize) {
+        self.0.truncate(len);
+    }
+
+    pub(super) fn finish(self) -> Option<NullBuffer> {
+        self.0.build().filter(|nulls| nulls.null_count() > 0)
+    }
+}
+
+/// Fixed-width values.
+pub(super) struct PrimitiveColumn<T: ArrowPrimitiveType> {
+    values: Vec<T::Native>,
+    validity: Validity,
+}
+
+/// 32-bit integers.
+pub(super) type IntColumn = PrimitiveColumn<Int32Type>;
+/// 64-bit integers.
+pub(super) type LongColumn = PrimitiveColumn<Int64Type>;
+/// Doubles, bit by bit.
+pub(super) type DoubleColumn = PrimitiveColumn<Float64Type>;
+/// Microseconds since the Unix epoch.
+pub(super) type TimeColumn = PrimitiveColumn<TimestampMicrosecondType>;
+
+impl<T: ArrowPrimitiveType> Default for PrimitiveColumn<T> {
+    fn default() -> Self {
+        Self {
+            values: Vec::new(),
+            validity: Validity::default(),
+        }
+    }
+}
+
+impl<T: ArrowPrimitiveType> PrimitiveColumn<T> {
+    #[inline]
+    pub(super) fn append(&mut self, value: T::Native) {
+        self.values.push(value);
+        self.validity.append_valid(1);
+    }
+
+    #[inline]
+    pub(super) fn append_option(&mut self, value: Option<T::Native>) {
+        self.values.push(value.unwrap_or_default());
+        self.validity.append(value.is_some());
+    }
+}
+
+impl<T: ArrowPrimitiveType> Columns for PrimitiveColumn<T> {
+    fn truncate(&mut self, len: usize) {
+        self.values.truncate(len);
+        self.validity.truncate(len);
+    }
+
+    #[inline]
+    fn extent(&self) -> usize {
+        0
+    }
+
+    fn finish(self, arrays: &mut Arrays<'_>) -> Result<(), ArrowError> {
+        let data_type = arrays.next_type()?;
+        if !PrimitiveArray::<T>::is_compatible(data_type) {
+            return Err(ArrowError::SchemaError(format!("{} is no {data_type}", T::DATA_TYPE)));
+        }
+        let array = PrimitiveArray::<T>::try_new(self.values.into(), self.validity.finish())?;
+        arrays.push(Arc::new(array.with_data_type(data_type.clone())));
+        Ok(())
+    }
+}
+
+/// Booleans that are always set.
+pub(super) struct BooleanColumn(BooleanBufferBuilder);
+
+impl Default for BooleanColumn {
+    fn default() -> Self {
+        Self(BooleanBufferBuilder::new(0))
+    }
+}
+
+impl BooleanColumn {
+    #[inline]
+    pub(super) fn append(&mut self, value: bool) {
+        self.0.append(value);
+    }
+}
+
+impl Columns for BooleanColumn {
+    fn truncate(&mut self, len: usize) {
+        self.0.truncate(len);
+    }
+
+    fn extent(&self) -> usize {
+        0
+    }
+
+    fn finish(self, arrays: &mut Arrays<'_>) -> Result<(), ArrowError> {
+        arrays.next_type()?;
+        arrays.push(Arc::new(BooleanArray::new(self.0.build(), None)));
+        Ok(())
+    }
+}
+
+/// Where each of a row of variable-length things ends; one more offset than things.
+pub(super) struct Offsets(Vec<i32>);
+
+impl Default for Offsets {
+    fn default() -> Self {
+        Self(vec![0])
+    }
+}
+
+impl Offsets {
+    /// The number of things.
+    #[inline]
+    pub(super) fn len(&self) -> usize {
+        self.0.len() - 1
+    }
+
+    /// Ends a thing. An end out of reach is cut: its row is about to be taken back.
+    #[inline]
+    pub(super) fn push(&mut self, end: usize) {
+        self.0.push(i32::try_from(end).unwrap_or(i32::MAX));
+    }
+
+    /// Where the thing at `index` starts, and the one before it ends.
+    #[inline]
+    pub(super) fn start(&self, index: usize) -> usize {
+        self.0.get(index).map_or(0, |&offset| offset.unsigned_abs() as usize)
+    }
+
+    /// Where the last thing ends.
+    #[inline]
+    pub(super) fn end(&self) -> usize {
+        self.start(self.len())
+    }
+
+    /// Appends the things of `others` (counted from 0) behind what ends at `base`.
+    #[inline]
+    pub(super) fn extend_shifted(&mut self, base: usize, others: &Offsets) {
+        let base = i32::try_from(base).unwrap_or(i32::MAX);
+        let ends = others.0.iter().skip(1);
+        self.0.extend(ends.map(|&end| base.saturating_add(end)));
+    }
+
+    /// Takes back all things but the first `len`; gives where the last one left ends.
+    pub(super) fn truncate(&mut self, len: usize) -> usize {
+        self.0.truncate(len + 1);
+        self.end()
+    }
+
+    pub(super) fn finish(self) -> OffsetBuffer<i32> {
+        OffsetBuffer::new(ScalarBuffer::from(self.0))
+    }
+}
+
+/// Text that differs from row to row.
+#[derive(Default)]
+pub(super) struct TextColumn {
+    bytes: Vec<u8>,
+    offsets: Offsets,
+    validity: Validity,
+}
+
+impl TextColumn {
+    /// Appends a protobuf string field, for which empty is null (rule 1).
+    #[inline]
+    pub(super) fn append_field(&mut self, text: Text<'_>, context: &mut Context) {
+        if text.is_empty() {
+            self.append_null();
+        } else {
+            self.append(&context.mended(text));
+        }
+    }
+
+    #[inline]
+    pub(super) fn append(&mut self, bytes: &[u8]) {
+        self.bytes.extend_from_slice(bytes);
+        self.end_value(true);
+    }
+
+    #[inline]
+    pub(super) fn append_null(&mut self) {
+        self.end_value(false);
+    }
+
+    /// Where the next value is written; [`Self::end_value`] ends it.
+    #[inline]
+    pub(super) fn writer(&mut self) -> &mut Vec<u8> {
+        &mut self.bytes
+    }
+
+    /// Ends the value that was written since the last one; nothing was if it is null.
+    #[inline]
+    pub(super) fn end_value(&mut self, valid: bool) {
+        self.offsets.push(self.bytes.len());
+        self.validity.append(valid);
+    }
+
+    /// Appends all values of another column.
+    #[inline]
+    pub(super) fn append_all(&mut self, other: &TextColumn) {
+        self.offsets.extend_shifted(self.bytes.len(), &other.offsets);
+        self.bytes.extend_from_slice(&other.bytes);
+        if other.validity.may_have_nulls() {
+            (0..other.len()).for_each(|index| self.validity.append(other.is_valid(index)));
+        } else {
+            self.validity.append_valid(other.len());
+        }
+    }
+
+    /// Takes the values from `start` on out, into a column of their own.
+    pub(super) fn split_off(&mut self, start: usize) -> TextColumn {
+        let mut tail = TextColumn::default();
+        for index in start..self.len() {
+            tail.bytes.extend_from_slice(self.value(index));
+            tail.end_value(self.is_valid(index));
+        }
+        self.truncate(start);
+        tail
+    }
+
+    /// The bytes of a value; none if it is null.
+    #[inline]
+    pub(super) fn value(&self, index: usize) -> &[u8] {
+        let span = self.offsets.start(index)..self.offsets.start(index + 1);
+        self.bytes.get(span).unwrap_or_default()
+    }
+
+    #[inline]
+    pub(super) fn is_valid(&self, index: usize) -> bool {
+        self.validity.is_valid(index)
+    }
+
+    #[inline]
+    pub(super) fn len(&self) -> usize {
+        self.offsets.len()
+    }
+
+    /// Makes it empty, keeping its memory.
+    pub(super) fn clear(&mut self) {
+        self.bytes.clear();
+        self.offsets.truncate(0);
+        self.validity = Validity::default();
+    }
+
+    /// The array. This is where text is validated: an error means invalid UTF-8.
+    pub(super) fn into_array(self) -> Result<StringArray, ArrowError> {
+        StringArray::try_new(self.offsets.finish(), Buffer::from_vec(self.bytes), self.validity.finish())
+    }
+}
+
+impl Columns for TextColumn {
+    fn truncate(&mut self, len: usize) {
+        let end = self.offsets.truncate(len);
+        self.bytes.truncate(end);
+        self.validity.truncate(len);
+    }
+
+    #[inline]
+    fn extent(&self) -> usize {
+        self.bytes.len()
+    }
+
+    fn finish(self, arrays: &mut Arrays<'_>) -> Result<(), ArrowError> {
+        arrays.next_type()?;
+        arrays.push(Arc::new(self.into_array()?));
+        Ok(())
+    }
+}

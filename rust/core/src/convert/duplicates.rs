@@ -1,0 +1,134 @@
+//! Finds keys that come twice in a list of attributes, so that the last one wins (rule 5).
+
+use hashbrown::HashMap;
+use hashbrown::hash_map::Entry;
+
+/// Lists up to this long are compared by fingerprints on the stack; longer ones through a hash map
+/// with a random seed, so that time stays linear whatever the keys are.
+const SMALL: usize = 32;
+
+/// Scratch space and the last answer.
+#[derive(Default)]
+pub(super) struct Duplicates {
+    /// For each key of the last list that had duplicates: whether it comes again later.
+    again: Vec<bool>,
+}
+
+impl Duplicates {
+    /// Whether one of `len` keys comes twice. If so, [`Self::comes_again`] tells which.
+    #[inline]
+    pub(super) fn find<'k>(&mut self, len: usize, key: impl Fn(usize) -> &'k [u8]) -> bool {
+        match len {
+            0 | 1 => false,
+            2..=SMALL => self.find_among_few(len, key),
+            _ => self.find_among_many(len, key),
+        }
+    }
+
+    /// Whether the key at `index` comes again, in a list where [`Self::find`] found duplicates.
+    pub(super) fn comes_again(&self, index: usize) -> bool {
+        self.again.get(index).copied().unwrap_or_default()
+    }
+
+    #[inline]
+    fn find_among_few<'k>(&mut self, len: usize, key: impl Fn(usize) -> &'k [u8]) -> bool {
+        let mut prints = [0u64; SMALL];
+        // One bit per class of fingerprints: a key in a class of its own needs no comparison.
+        let mut classes = 0u64;
+        let mut found = false;
+        for (index, slot) in prints.iter_mut().take(len).enumerate() {
+            *slot = fingerprint(key(index));
+        }
+        for (index, &print) in prints.iter().take(len).enumerate() {
+            let class = 1 << (print >> 58);
+            if classes & class != 0 {
+                let earlier = prints.iter().take(index).enumerate();
+                for (other, _) in earlier.filter(|&(_, &other)| other == print) {
+                    if key(other) == key(index) {
+                        self.mark(other, len, &mut found);
+                    }
+                }
+            }
+            classes |= class;
+        }
+        found
+    }
+
+    #[cold]
+    fn find_among_many<'k>(&mut self, len: usize, key: impl Fn(usize) -> &'k [u8]) -> bool {
+        let mut last_seen = HashMap::with_capacity(len);
+        let mut found = false;
+        for index in 0..len {
+            match last_seen.entry(key(index)) {
+                Entry::Occupied(mut seen) => self.mark(seen.insert(index), len, &mut found),
+                Entry::Vacant(unseen) => {
+                    unseen.insert(index);
+                }
+            }
+        }
+        found
+    }
+
+    #[cold]
+    fn mark(&mut self, index: usize, len: usize, found: &mut bool) {
+        if !*found {
+            *found = true;
+            self.again.clear();
+            self.again.resize(len, false);
+        }
+        if let Some(again) = self.again.get_mut(index) {
+            *again = true;
+        }
+    }
+}
+
+/// Equal for equal keys and mostly different for others: the length, the first and the last bytes, mixed.
+#[inline]
+fn fingerprint(key: &[u8]) -> u64 {
+    let (first, last) = if let (Some(first), Some(last)) = (key.first_chunk(), key.last_chunk()) {
+        (u64::from_le_bytes(*first), u64::from_le_bytes(*last))
+    } else if let (Some(first), Some(last)) = (key.first_chunk(), key.last_chunk()) {
+        (u64::from(u32::from_le_bytes(*first)), u64::from(u32::from_le_bytes(*last)))
+    } else {
+        let bytes = key.iter().fold(0, |bytes, &byte| bytes << 8 | u64::from(byte));
+        (bytes, 0)
+    };
+    let mixed = first ^ last.rotate_left(23) ^ (key.len() as u64).rotate_left(47);
+    // 2^64 divided by the golden ratio spreads what differs into the highest bits.
+    mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn again(keys: &[&str]) -> Option<Vec<usize>> {
+        let mut duplicates = Duplicates::default();
+        let found = duplicates.find(keys.len(), |index| keys[index].as_bytes());
+        found.then(|| (0..keys.len()).filter(|&index| duplicates.comes_again(index)).collect())
+    }
+
+    #[test]
+    fn the_last_of_equal_keys_is_not_marked() {
+        assert_eq!(again(&["a", "b", "a", "c", "a"]), Some(vec![0, 2]));
+        assert_eq!(again(&["", ""]), Some(vec![0]));
+        assert_eq!(again(&["service.name", "service.names", "service", "", "aervice.name"]), None);
+        assert_eq!(again(&["a"]), None);
+        assert_eq!(again(&[]), None);
+    }
+
+    #[test]
+    fn long_lists_give_the_same_answer() {
+        let keys: Vec<String> = (0..100).map(|number| format!("key.{number}")).collect();
+        let mut keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+        assert_eq!(again(&keys), None);
+        keys.extend(["key.7", "key.7", "key.99"]);
+        assert_eq!(again(&keys), Some(vec![7, 99, 100]));
+    }
+
+    #[test]
+    fn keys_with_the_same_ends_are_compared_whole() {
+        assert_eq!(again(&["12345678-a-12345678", "12345678-b-12345678"]), None);
+        assert_eq!(again(&["12345678-a-12345678", "12345678-b-12345678", "12345678-a-12345678"]), Some(vec![0]));
+    }
+}

@@ -1,0 +1,74 @@
+//! Lists of numbers or structs.
+
+use std::sync::Arc;
+
+use arrow_array::{ArrayRef, ListArray, StructArray};
+use arrow_schema::{ArrowError, DataType, Fields};
+
+use super::columns::{Arrays, Columns, Offsets, Validity};
+
+/// A list column over the columns of its elements. An empty list is null (rule 1).
+#[derive(Default)]
+pub(super) struct ListColumn<C> {
+    elements: C,
+    len: usize,
+    offsets: Offsets,
+    validity: Validity,
+}
+
+impl<C: Columns> ListColumn<C> {
+    /// The element columns, to append one element to.
+    #[inline]
+    pub(super) fn element(&mut self) -> &mut C {
+        self.len += 1;
+        &mut self.elements
+    }
+
+    /// Ends the list of the elements since the last one.
+    #[inline]
+    pub(super) fn end_list(&mut self) {
+        self.validity.append(self.len > self.offsets.end());
+        self.offsets.push(self.len);
+    }
+
+    /// The number of elements since the last list's end.
+    #[inline]
+    pub(super) fn open_len(&self) -> usize {
+        self.len - self.offsets.end()
+    }
+}
+
+impl<C: Columns> Columns for ListColumn<C> {
+    fn truncate(&mut self, len: usize) {
+        self.len = self.offsets.truncate(len);
+        self.elements.truncate(self.len);
+        self.validity.truncate(len);
+    }
+
+    #[inline]
+    fn extent(&self) -> usize {
+        self.elements.extent().max(self.len)
+    }
+
+    fn finish(self, arrays: &mut Arrays<'_>) -> Result<(), ArrowError> {
+        let list_type = arrays.next_type()?;
+        let DataType::List(element) = list_type else {
+            return Err(ArrowError::SchemaError(format!("{list_type} is no list")));
+        };
+        let elements: ArrayRef = if let DataType::Struct(fields) = element.data_type() {
+            let fields_built = Arrays::build(fields, self.elements)?;
+            Arc::new(StructArray::try_new(fields.clone(), fields_built, None)?)
+        } else {
+            let only = Fields::from(vec![Arc::clone(element)]);
+            let mut built = Arrays::build(&only, self.elements)?;
+            built.pop().ok_or_else(|| ArrowError::SchemaError("a list without elements".to_owned()))?
+        };
+        arrays.push(Arc::new(ListArray::try_new(
+            Arc::clone(element),
+            self.offsets.finish(),
+            elements,
+            self.validity.finish(),
+        )?));
+        Ok(())
+    }
+}

@@ -1,0 +1,109 @@
+//! The table `logs`.
+
+use super::any_value;
+use super::attributes::MapColumn;
+use super::columns::{IntColumn, TextColumn, TimeColumn, columns};
+use super::context::Context;
+use super::ids::{append_span_id, append_trace_id};
+use super::labels::LabelColumn;
+use super::numbers::dropped;
+use super::shared::{Group, SharedColumns};
+use super::table::TableBuilder;
+use super::time::{microseconds, nanoseconds};
+use super::Stop;
+use crate::decode::{DecodeError, LogRecord, LogsRequest, Message, ResourceLogs, ScopeLogs};
+use crate::signal::Table;
+
+columns! {
+    /// The columns of `logs`.
+    LogColumns {
+        timestamp: TimeColumn,
+        observed_timestamp: TimeColumn,
+        trace_id: TextColumn,
+        span_id: TextColumn,
+        trace_flags: IntColumn,
+        severity_text: LabelColumn,
+        severity_number: IntColumn,
+        event_name: LabelColumn,
+        body: TextColumn,
+        log_attributes: MapColumn,
+        log_dropped_attributes_count: IntColumn,
+        shared: SharedColumns,
+    }
+}
+
+/// Converts an `ExportLogsServiceRequest`.
+///
+/// # Errors
+/// When the bytes are malformed, or a batch cannot be built.
+pub(super) fn convert(payload: &[u8], context: &mut Context) -> Result<(), Stop> {
+    let request = LogsRequest::parse(payload)?;
+    let mut rows = TableBuilder::new(Table::Logs);
+    let mut group = Group::default();
+    for (index, resource_logs) in request.resource_logs.iter().enumerate() {
+        convert_resource(resource_logs?, index, &mut group, &mut rows, context)
+            .map_err(|stop| stop.in_element("resource_logs", index))?;
+    }
+    rows.close(context)
+}
+
+fn convert_resource<'a>(
+    resource_logs: ResourceLogs<'a>,
+    resource: usize,
+    group: &mut Group<'a>,
+    rows: &mut TableBuilder<LogColumns>,
+    context: &mut Context,
+) -> Result<(), Stop> {
+    group.enter_resource(resource_logs.resource, resource_logs.schema_url, context)?;
+    for (index, scope_logs) in resource_logs.scope_logs.iter().enumerate() {
+        convert_scope(scope_logs?, (resource, index), group, rows, context)
+            .map_err(|stop| stop.in_element("scope_logs", index))?;
+    }
+    Ok(())
+}
+
+fn convert_scope<'a>(
+    scope_logs: ScopeLogs<'a>,
+    (resource, scope): (usize, usize),
+    group: &mut Group<'a>,
+    rows: &mut TableBuilder<LogColumns>,
+    context: &mut Context,
+) -> Result<(), Stop> {
+    group.enter_scope(scope_logs.scope, scope_logs.schema_url, context)?;
+    for (index, record) in scope_logs.log_records.iter().enumerate() {
+        let record = record?;
+        let path = || format!("resource_logs[{resource}].scope_logs[{scope}].log_records[{index}]");
+        rows.row(context, path, |columns, context| {
+            append(columns, &record, group, context)?;
+            Ok(None)
+        })
+        .map_err(|stop| stop.in_element("log_records", index))?;
+    }
+    Ok(())
+}
+
+fn append(
+    columns: &mut LogColumns,
+    record: &LogRecord<'_>,
+    group: &Group<'_>,
+    context: &mut Context,
+) -> Result<(), DecodeError> {
+    let time = nanoseconds(record.time_unix_nano, context);
+    let observed = nanoseconds(record.observed_time_unix_nano, context);
+    let timestamp = time.or(observed).unwrap_or(context.arrival);
+    columns.timestamp.append(microseconds(timestamp));
+    columns.observed_timestamp.append_option(observed.map(microseconds));
+    append_trace_id(&mut columns.trace_id, record.trace_id, context);
+    append_span_id(&mut columns.span_id, record.span_id, context);
+    columns.trace_flags.append(record.flags.cast_signed());
+    columns.severity_text.append_field(record.severity_text, context);
+    columns.severity_number.append(record.severity_number);
+    columns.event_name.append_field(record.event_name, context);
+    let has_body = any_value::write_text(record.body, columns.body.writer(), context)
+        .map_err(|error| error.in_field("body"))?;
+    columns.body.end_value(has_body);
+    columns.log_attributes.append(&record.attributes, "attributes", context)?;
+    columns.log_dropped_attributes_count.append(dropped(record.dropped_attributes_count));
+    columns.shared.append(group);
+    Ok(())
+}

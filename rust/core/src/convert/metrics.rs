@@ -1,0 +1,166 @@
+//! The five metrics tables.
+
+use std::fmt;
+
+use super::columns::Columns;
+use super::context::Context;
+use super::histograms::{ExponentialHistogramColumns, HistogramColumns};
+use super::points::{GaugeColumns, MetricGroup, SumColumns};
+use super::summaries::SummaryColumns;
+use super::table::{TableBuilder, Verdict};
+use super::Stop;
+use crate::decode::{
+    Message, Metric, MetricData, MetricsRequest, Repeated, ResourceMetrics, ScopeMetrics,
+};
+use crate::signal::Table;
+
+/// The open batch of each metrics table.
+struct Tables {
+    gauge: TableBuilder<GaugeColumns>,
+    sum: TableBuilder<SumColumns>,
+    histogram: TableBuilder<HistogramColumns>,
+    exponential_histogram: TableBuilder<ExponentialHistogramColumns>,
+    summary: TableBuilder<SummaryColumns>,
+}
+
+/// Where a metric stands in its request.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    resource: usize,
+    scope: usize,
+    metric: usize,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { resource, scope, metric } = self;
+        write!(f, "resource_metrics[{resource}].scope_metrics[{scope}].metrics[{metric}]")
+    }
+}
+
+/// Converts an `ExportMetricsServiceRequest`.
+///
+/// # Errors
+/// When the bytes are malformed, or a batch cannot be built.
+pub(super) fn convert(payload: &[u8], context: &mut Context) -> Result<(), Stop> {
+    let request = MetricsRequest::parse(payload)?;
+    let mut tables = Tables {
+        gauge: TableBuilder::new(Table::Gauge),
+        sum: TableBuilder::new(Table::Sum),
+        histogram: TableBuilder::new(Table::Histogram),
+        exponential_histogram: TableBuilder::new(Table::ExponentialHistogram),
+        summary: TableBuilder::new(Table::Summary),
+    };
+    let mut metric_group = MetricGroup::default();
+    for (index, resource_metrics) in request.resource_metrics.iter().enumerate() {
+        convert_resource(resource_metrics?, index, &mut metric_group, &mut tables, context)
+            .map_err(|stop| stop.in_element("resource_metrics", index))?;
+    }
+    tables.gauge.close(context)?;
+    tables.sum.close(context)?;
+    tables.histogram.close(context)?;
+    tables.exponential_histogram.close(context)?;
+    tables.summary.close(context)
+}
+
+fn convert_resource<'a>(
+    resource_metrics: ResourceMetrics<'a>,
+    resource: usize,
+    metric_group: &mut MetricGroup<'a>,
+    tables: &mut Tables,
+    context: &mut Context,
+) -> Result<(), Stop> {
+    let ResourceMetrics { resource: its_resource, schema_url, .. } = resource_metrics;
+    metric_group.group.enter_resource(its_resource, schema_url, context)?;
+    for (index, scope_metrics) in resource_metrics.scope_metrics.iter().enumerate() {
+        convert_scope(scope_metrics?, (resource, index), metric_group, tables, context)
+            .map_err(|stop| stop.in_element("scope_metrics", index))?;
+    }
+    Ok(())
+}
+
+fn convert_scope<'a>(
+    scope_metrics: ScopeMetrics<'a>,
+    (resource, scope): (usize, usize),
+    metric_group: &mut MetricGroup<'a>,
+    tables: &mut Tables,
+    context: &mut Context,
+) -> Result<(), Stop> {
+    metric_group.group.enter_scope(scope_metrics.scope, scope_metrics.schema_url, context)?;
+    for (metric, its_metric) in scope_metrics.metrics.iter().enumerate() {
+        let its_metric = its_metric?;
+        let place = Place { resource, scope, metric };
+        metric_group
+            .enter_metric(&its_metric, context)
+            .map_err(Stop::from)
+            .and_then(|()| convert_metric(&its_metric, place, metric_group, tables, context))
+            .map_err(|stop| stop.in_element("metrics", metric))?;
+    }
+    Ok(())
+}
+
+fn convert_metric<'a>(
+    metric: &Metric<'a>,
+    place: Place,
+    group: &MetricGroup<'a>,
+    tables: &mut Tables,
+    context: &mut Context,
+) -> Result<(), Stop> {
+    match metric.data {
+        MetricData::Missing => {
+            context.reject(|| place.to_string(), "the metric has no data".to_owned());
+            Ok(())
+        }
+        MetricData::Gauge { data_points } => {
+            let kind = (place, "gauge");
+            convert_points(data_points, kind, &mut tables.gauge, context, |columns, point, context| {
+                columns.append(point, group, context).map(|()| None)
+            })
+        }
+        MetricData::Sum { data_points, aggregation_temporality, is_monotonic } => {
+            let of_sum = (aggregation_temporality, is_monotonic);
+            let kind = (place, "sum");
+            convert_points(data_points, kind, &mut tables.sum, context, |columns, point, context| {
+                columns.append(point, of_sum, group, context).map(|()| None)
+            })
+        }
+        MetricData::Histogram { data_points, aggregation_temporality } => {
+            let kind = (place, "histogram");
+            let rows = &mut tables.histogram;
+            convert_points(data_points, kind, rows, context, |columns, point, context| {
+                columns.append(point, aggregation_temporality, group, context)
+            })
+        }
+        MetricData::ExponentialHistogram { data_points, aggregation_temporality } => {
+            let kind = (place, "exponential_histogram");
+            let rows = &mut tables.exponential_histogram;
+            convert_points(data_points, kind, rows, context, |columns, point, context| {
+                columns.append(point, aggregation_temporality, group, context)
+            })
+        }
+        MetricData::Summary { data_points } => {
+            let kind = (place, "summary");
+            let rows = &mut tables.summary;
+            convert_points(data_points, kind, rows, context, |columns, point, context| {
+                columns.append(point, group, context)
+            })
+        }
+    }
+}
+
+/// Appends each point of a metric to the rows of its kind.
+fn convert_points<'a, P: Message<'a>, C: Columns>(
+    data_points: Repeated<'a, P>,
+    (place, kind): (Place, &'static str),
+    rows: &mut TableBuilder<C>,
+    context: &mut Context,
+    append: impl Fn(&mut C, &P, &mut Context) -> Verdict,
+) -> Result<(), Stop> {
+    for (index, point) in data_points.iter().enumerate() {
+        let point = point.map_err(|error| error.in_field(kind))?;
+        let path = || format!("{place}.{kind}.data_points[{index}]");
+        rows.row(context, path, |columns, context| append(columns, &point, context))
+            .map_err(|stop| stop.in_element("data_points", index).in_field(kind))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,62 @@
+//! The table `metrics_summary`.
+
+use super::columns::{DoubleColumn, LongColumn, columns};
+use super::context::Context;
+use super::lists::ListColumn;
+use super::numbers::append_count;
+use super::points::{MetricGroup, PointColumns, PointFields};
+use super::shared::SharedColumns;
+use super::table::Verdict;
+use crate::decode::SummaryDataPoint;
+
+columns! {
+    /// The columns of `metrics_summary`.
+    SummaryColumns {
+        point: PointColumns,
+        count: LongColumn,
+        sum: DoubleColumn,
+        value_at_quantiles: ListColumn<QuantileColumns>,
+        shared: SharedColumns,
+    }
+}
+
+columns! {
+    /// The fields of a value at a quantile.
+    QuantileColumns {
+        quantile: DoubleColumn,
+        value: DoubleColumn,
+    }
+}
+
+impl SummaryColumns {
+    /// Appends a summary's point, or says why it cannot be stored (rule 12).
+    ///
+    /// # Errors
+    /// When its lists are malformed.
+    pub(super) fn append(
+        &mut self,
+        point: &SummaryDataPoint<'_>,
+        metric: &MetricGroup<'_>,
+        context: &mut Context,
+    ) -> Verdict {
+        let mut rejection = None;
+        let fields = PointFields {
+            time_unix_nano: point.time_unix_nano,
+            start_time_unix_nano: point.start_time_unix_nano,
+            attributes: point.attributes,
+            flags: point.flags,
+        };
+        self.point.append(&fields, metric, context)?;
+        append_count(&mut self.count, point.count, "count", &mut rejection);
+        self.sum.append(point.sum);
+        for value_at_quantile in point.quantile_values.iter() {
+            let value_at_quantile = value_at_quantile?;
+            let element = self.value_at_quantiles.element();
+            element.quantile.append(value_at_quantile.quantile);
+            element.value.append(value_at_quantile.value);
+        }
+        self.value_at_quantiles.end_list();
+        self.shared.append(&metric.group);
+        Ok(rejection)
+    }
+}

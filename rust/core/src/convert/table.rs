@@ -1,0 +1,91 @@
+//! A table's rows, gathered into batches that keep within Arrow's offsets.
+
+use std::mem;
+
+use arrow_array::RecordBatch;
+
+use super::columns::{Arrays, Columns};
+use super::context::Context;
+use super::{Stop, TableBatch};
+use crate::decode::DecodeError;
+use crate::schema::arrow_schema;
+use crate::signal::Table;
+
+/// What becomes of a row that was appended: `Some` takes it back, with the reason.
+pub(super) type Verdict = Result<Option<String>, DecodeError>;
+
+/// The open batch of a table.
+pub(super) struct TableBuilder<C> {
+    table: Table,
+    columns: C,
+    rows: usize,
+}
+
+impl<C: Columns> TableBuilder<C> {
+    /// No rows yet.
+    pub(super) fn new(table: Table) -> Self {
+        Self {
+            table,
+            columns: C::default(),
+            rows: 0,
+        }
+    }
+
+    /// Appends one row with `append`, which may be called again to put the same row into a new batch.
+    /// `path` names the row if it is rejected.
+    ///
+    /// # Errors
+    /// When the row is malformed, or the batch that it does not fit into cannot be built.
+    #[inline]
+    pub(super) fn row(
+        &mut self,
+        context: &mut Context,
+        path: impl Fn() -> String,
+        mut append: impl FnMut(&mut C, &mut Context) -> Verdict,
+    ) -> Result<(), Stop> {
+        let repairs = context.repairs;
+        loop {
+            let rejection = append(&mut self.columns, context)?;
+            let fits = self.columns.extent() <= context.extent_max;
+            if fits && rejection.is_none() {
+                self.rows += 1;
+                return Ok(());
+            }
+            context.repairs = repairs;
+            self.columns.truncate(self.rows);
+            if fits || self.rows == 0 {
+                let reason = rejection.unwrap_or_else(|| too_large(context.extent_max));
+                context.reject(path, reason);
+                if !fits {
+                    // Labels of the row are still in the dictionaries.
+                    self.columns = C::default();
+                }
+                return Ok(());
+            }
+            self.close(context)?;
+        }
+    }
+
+    /// Makes a batch of the rows so far, if there are any.
+    ///
+    /// # Errors
+    /// When a text is not UTF-8.
+    pub(super) fn close(&mut self, context: &mut Context) -> Result<(), Stop> {
+        let columns = mem::take(&mut self.columns);
+        if mem::take(&mut self.rows) == 0 {
+            return Ok(());
+        }
+        let schema = arrow_schema(self.table);
+        let arrays = Arrays::build(schema.fields(), columns)?;
+        context.emit(TableBatch {
+            table: self.table,
+            batch: RecordBatch::try_new(schema, arrays)?,
+        });
+        Ok(())
+    }
+}
+
+#[cold]
+fn too_large(extent_max: usize) -> String {
+    format!("one of its columns takes more than {extent_max} bytes of text, or as many list elements")
+}

@@ -1,0 +1,10 @@
+//! Conversion: against an independent one, rule by rule, and with input that is hostile or too large.
+
+mod differential;
+mod hostile;
+mod limits;
+mod oracle;
+mod oracle_metrics;
+mod rows;
+mod rules;
+mod rules_metrics;
