@@ -32,7 +32,8 @@ QUERIES = (
         """SELECT ServiceName AS service, count(*) AS spans, count(*) FILTER (StatusCode = 'Error') AS errors,
                   printf('%.1f %%', 100 * avg((StatusCode = 'Error')::int)) AS error_rate,
                   printf('%.0f ms', quantile_cont(Duration, 0.99) / 1e6) AS p99
-           FROM traces GROUP BY 1 ORDER BY avg((StatusCode = 'Error')::int) DESC, 1""",
+           FROM traces WHERE ResourceAttributes['deployment.environment.name'] = 'demo'
+           GROUP BY 1 ORDER BY avg((StatusCode = 'Error')::int) DESC, 1""",
     ),
     (
         "Slowest spans",
