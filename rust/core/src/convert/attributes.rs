@@ -45,9 +45,7 @@ impl Entries {
 
     /// The value of an entry; none if it is null.
     pub(super) fn value(&self, index: usize) -> Option<&[u8]> {
-        self.values
-            .is_valid(index)
-            .then(|| self.values.value(index))
+        self.values.is_valid(index).then(|| self.values.value(index))
     }
 
     #[inline]
@@ -143,8 +141,7 @@ impl MapColumn {
 
     #[inline]
     fn end_map(&mut self) {
-        self.validity
-            .append(self.entries.len() > self.offsets.end());
+        self.validity.append(self.entries.len() > self.offsets.end());
         self.offsets.push(self.entries.len());
     }
 }

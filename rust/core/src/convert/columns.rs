@@ -6,13 +6,9 @@
 
 use std::sync::Arc;
 
-use arrow_array::types::{
-    ArrowPrimitiveType, Float64Type, Int32Type, Int64Type, TimestampMicrosecondType,
-};
+use arrow_array::types::{ArrowPrimitiveType, Float64Type, Int32Type, Int64Type, TimestampMicrosecondType};
 use arrow_array::{ArrayRef, BooleanArray, PrimitiveArray, StringArray};
-use arrow_buffer::{
-    BooleanBufferBuilder, Buffer, NullBuffer, NullBufferBuilder, OffsetBuffer, ScalarBuffer,
-};
+use arrow_buffer::{BooleanBufferBuilder, Buffer, NullBuffer, NullBufferBuilder, OffsetBuffer, ScalarBuffer};
 use arrow_schema::{ArrowError, DataType, FieldRef, Fields};
 
 use super::context::Context;
@@ -36,10 +32,7 @@ pub(super) struct Arrays<'f> {
 
 impl<'f> Arrays<'f> {
     /// Builds columns for exactly these fields.
-    pub(super) fn build(
-        fields: &'f Fields,
-        columns: impl Columns,
-    ) -> Result<Vec<ArrayRef>, ArrowError> {
+    pub(super) fn build(fields: &'f Fields, columns: impl Columns) -> Result<Vec<ArrayRef>, ArrowError> {
         let mut arrays = Self {
             fields: fields.iter(),
             built: Vec::with_capacity(fields.len()),
@@ -52,9 +45,7 @@ impl<'f> Arrays<'f> {
     pub(super) fn next_type(&mut self) -> Result<&'f DataType, ArrowError> {
         match self.fields.next() {
             Some(field) => Ok(field.data_type()),
-            None => Err(ArrowError::SchemaError(
-                "more columns than fields".to_owned(),
-            )),
+            None => Err(ArrowError::SchemaError("more columns than fields".to_owned())),
         }
     }
 
@@ -338,8 +329,7 @@ impl TextColumn {
     /// Appends all values of another column.
     #[inline]
     pub(super) fn append_all(&mut self, other: &TextColumn) {
-        self.offsets
-            .extend_shifted(self.bytes.len(), &other.offsets);
+        self.offsets.extend_shifted(self.bytes.len(), &other.offsets);
         self.bytes.extend_from_slice(&other.bytes);
         if other.validity.may_have_nulls() {
             (0..other.len()).for_each(|index| self.validity.append(other.is_valid(index)));

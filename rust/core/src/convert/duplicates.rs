@@ -85,20 +85,17 @@ impl Duplicates {
 /// Equal for equal keys and mostly different for others: the length, the first and the last bytes, mixed.
 #[inline]
 fn fingerprint(key: &[u8]) -> u64 {
-    let (first, last) =
-        if let (Some(first), Some(last)) = (key.first_chunk::<8>(), key.last_chunk::<8>()) {
-            (u64::from_le_bytes(*first), u64::from_le_bytes(*last))
-        } else if let (Some(first), Some(last)) = (key.first_chunk::<4>(), key.last_chunk::<4>()) {
-            (
-                u64::from(u32::from_le_bytes(*first)),
-                u64::from(u32::from_le_bytes(*last)),
-            )
-        } else {
-            let bytes = key
-                .iter()
-                .fold(0, |bytes, &byte| bytes << 8 | u64::from(byte));
-            (bytes, 0)
-        };
+    let (first, last) = if let (Some(first), Some(last)) = (key.first_chunk::<8>(), key.last_chunk::<8>()) {
+        (u64::from_le_bytes(*first), u64::from_le_bytes(*last))
+    } else if let (Some(first), Some(last)) = (key.first_chunk::<4>(), key.last_chunk::<4>()) {
+        (
+            u64::from(u32::from_le_bytes(*first)),
+            u64::from(u32::from_le_bytes(*last)),
+        )
+    } else {
+        let bytes = key.iter().fold(0, |bytes, &byte| bytes << 8 | u64::from(byte));
+        (bytes, 0)
+    };
     let mixed = first ^ last.rotate_left(23) ^ (key.len() as u64).rotate_left(47);
     // 2^64 divided by the golden ratio spreads what differs into the highest bits.
     mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15)
@@ -123,13 +120,7 @@ mod tests {
         assert_eq!(again(&["a", "b", "a", "c", "a"]), Some(vec![0, 2]));
         assert_eq!(again(&["", ""]), Some(vec![0]));
         assert_eq!(
-            again(&[
-                "service.name",
-                "service.names",
-                "service",
-                "",
-                "aervice.name"
-            ]),
+            again(&["service.name", "service.names", "service", "", "aervice.name"]),
             None
         );
         assert_eq!(again(&["a"]), None);

@@ -10,9 +10,7 @@ use super::points::{
 };
 use super::shared::SharedColumns;
 use super::table::Verdict;
-use crate::decode::{
-    Buckets, DecodeError, ExponentialHistogramDataPoint, HistogramDataPoint, PackedOrNot,
-};
+use crate::decode::{Buckets, DecodeError, ExponentialHistogramDataPoint, HistogramDataPoint, PackedOrNot};
 
 columns! {
     /// The columns of `metrics_histogram`.
@@ -54,18 +52,11 @@ impl HistogramColumns {
         self.sum.append_option(point.sum);
         self.min.append_option(point.min);
         self.max.append_option(point.max);
-        append_counts(
-            &mut self.bucket_counts,
-            &point.bucket_counts,
-            &mut rejection,
-        )?;
+        append_counts(&mut self.bucket_counts, &point.bucket_counts, &mut rejection)?;
         for bound in point.explicit_bounds {
             self.explicit_bounds.element().append(bound?);
         }
-        let (counts, bounds) = (
-            self.bucket_counts.open_len(),
-            self.explicit_bounds.open_len(),
-        );
+        let (counts, bounds) = (self.bucket_counts.open_len(), self.explicit_bounds.open_len());
         if rejection.is_none() && counts != bounds + 1 && (counts, bounds) != (0, 0) {
             rejection = Some(format!(
                 "its {counts} bucket counts do not fit its {bounds} bounds"

@@ -50,12 +50,10 @@ pub(super) fn write_value(
             out.push(b'"');
         }
         AnyValue::Array(array) => {
-            write_array(&array, level, out, context)
-                .map_err(|error| error.in_field("array_value"))?;
+            write_array(&array, level, out, context).map_err(|error| error.in_field("array_value"))?;
         }
         AnyValue::KeyValueList(list) => {
-            write_object(&list, level, out, context)
-                .map_err(|error| error.in_field("kvlist_value"))?;
+            write_object(&list, level, out, context).map_err(|error| error.in_field("kvlist_value"))?;
         }
     }
     Ok(())
@@ -73,8 +71,7 @@ fn write_array(
         if index > 0 {
             out.push(b',');
         }
-        write_value(element, level + 1, out, context)
-            .map_err(|error| error.in_element("values", index))?;
+        write_value(element, level + 1, out, context).map_err(|error| error.in_element("values", index))?;
     }
     out.push(b']');
     Ok(())
@@ -100,11 +97,7 @@ fn write_object(
         write_value(member.value, level + 1, out, context)
             .map_err(|error| error.in_field("value").in_element("values", index))?;
         let end = out.len();
-        context.members.push(Member {
-            start,
-            key_end,
-            end,
-        });
+        context.members.push(Member { start, key_end, end });
     }
     drop_duplicates(outer_members, out, context);
     context.members.truncate(outer_members);
@@ -115,9 +108,7 @@ fn write_object(
 /// Of members with the same key keeps the last one: moves the others together over it.
 fn drop_duplicates(outer_members: usize, out: &mut Vec<u8>, context: &mut Context) {
     let Context {
-        members,
-        duplicates,
-        ..
+        members, duplicates, ..
     } = context;
     let members = members.get(outer_members..).unwrap_or_default();
     let key = |index: usize| {

@@ -141,9 +141,7 @@ impl WordColumn {
             .ok()
             .and_then(|at| Some((at, *words.get(at)?)));
         let Some((at, word)) = known else {
-            return self
-                .labels
-                .intern(itoa::Buffer::new().format(number).as_bytes());
+            return self.labels.intern(itoa::Buffer::new().format(number).as_bytes());
         };
         match self.keys.get_mut(at) {
             Some(Some(key)) => *key,

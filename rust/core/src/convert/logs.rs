@@ -98,9 +98,7 @@ fn append(
     append_trace_id(&mut columns.trace_id, record.trace_id, context);
     append_span_id(&mut columns.span_id, record.span_id, context);
     columns.trace_flags.append(record.flags.cast_signed());
-    columns
-        .severity_text
-        .append_field(record.severity_text, context);
+    columns.severity_text.append_field(record.severity_text, context);
     columns.severity_number.append(record.severity_number);
     columns.event_name.append_field(record.event_name, context);
     let has_body = any_value::write_text(record.body, columns.body.writer(), context)

@@ -9,9 +9,7 @@ use super::histograms::{ExponentialHistogramColumns, HistogramColumns};
 use super::points::{GaugeColumns, MetricGroup, SumColumns};
 use super::summaries::SummaryColumns;
 use super::table::{TableBuilder, Verdict};
-use crate::decode::{
-    Message, Metric, MetricData, MetricsRequest, Repeated, ResourceMetrics, ScopeMetrics,
-};
+use crate::decode::{Message, Metric, MetricData, MetricsRequest, Repeated, ResourceMetrics, ScopeMetrics};
 use crate::signal::Table;
 
 /// The open batch of each metrics table.
@@ -60,14 +58,8 @@ pub(super) fn convert(payload: &[u8], context: &mut Context) -> Result<(), Stop>
     };
     let mut metric_group = MetricGroup::default();
     for (index, resource_metrics) in request.resource_metrics.iter().enumerate() {
-        convert_resource(
-            resource_metrics?,
-            index,
-            &mut metric_group,
-            &mut tables,
-            context,
-        )
-        .map_err(|stop| stop.in_element("resource_metrics", index))?;
+        convert_resource(resource_metrics?, index, &mut metric_group, &mut tables, context)
+            .map_err(|stop| stop.in_element("resource_metrics", index))?;
     }
     tables.gauge.close(context)?;
     tables.sum.close(context)?;
@@ -92,14 +84,8 @@ fn convert_resource<'a>(
         .group
         .enter_resource(its_resource, schema_url, context)?;
     for (index, scope_metrics) in resource_metrics.scope_metrics.iter().enumerate() {
-        convert_scope(
-            scope_metrics?,
-            (resource, index),
-            metric_group,
-            tables,
-            context,
-        )
-        .map_err(|stop| stop.in_element("scope_metrics", index))?;
+        convert_scope(scope_metrics?, (resource, index), metric_group, tables, context)
+            .map_err(|stop| stop.in_element("scope_metrics", index))?;
     }
     Ok(())
 }
@@ -164,9 +150,7 @@ fn convert_metric<'a>(
                 kind,
                 &mut tables.sum,
                 context,
-                |columns, point, context| {
-                    columns.append(point, of_sum, group, context).map(|()| None)
-                },
+                |columns, point, context| columns.append(point, of_sum, group, context).map(|()| None),
             )
         }
         MetricData::Histogram {
@@ -175,15 +159,9 @@ fn convert_metric<'a>(
         } => {
             let kind = (place, "histogram");
             let rows = &mut tables.histogram;
-            convert_points(
-                data_points,
-                kind,
-                rows,
-                context,
-                |columns, point, context| {
-                    columns.append(point, aggregation_temporality, group, context)
-                },
-            )
+            convert_points(data_points, kind, rows, context, |columns, point, context| {
+                columns.append(point, aggregation_temporality, group, context)
+            })
         }
         MetricData::ExponentialHistogram {
             data_points,
@@ -191,26 +169,16 @@ fn convert_metric<'a>(
         } => {
             let kind = (place, "exponential_histogram");
             let rows = &mut tables.exponential_histogram;
-            convert_points(
-                data_points,
-                kind,
-                rows,
-                context,
-                |columns, point, context| {
-                    columns.append(point, aggregation_temporality, group, context)
-                },
-            )
+            convert_points(data_points, kind, rows, context, |columns, point, context| {
+                columns.append(point, aggregation_temporality, group, context)
+            })
         }
         MetricData::Summary { data_points } => {
             let kind = (place, "summary");
             let rows = &mut tables.summary;
-            convert_points(
-                data_points,
-                kind,
-                rows,
-                context,
-                |columns, point, context| columns.append(point, group, context),
-            )
+            convert_points(data_points, kind, rows, context, |columns, point, context| {
+                columns.append(point, group, context)
+            })
         }
     }
 }
@@ -226,10 +194,8 @@ fn convert_points<'a, P: Message<'a>, C: Columns>(
     for (index, point) in data_points.iter().enumerate() {
         let point = point.map_err(|error| error.in_field(kind))?;
         let path = || format!("{place}.{kind}.data_points[{index}]");
-        rows.row(context, path, |columns, context| {
-            append(columns, &point, context)
-        })
-        .map_err(|stop| stop.in_element("data_points", index).in_field(kind))?;
+        rows.row(context, path, |columns, context| append(columns, &point, context))
+            .map_err(|stop| stop.in_element("data_points", index).in_field(kind))?;
     }
     Ok(())
 }

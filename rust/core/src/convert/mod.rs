@@ -119,12 +119,9 @@ fn convert_with(signal: Signal, payload: &[u8], mut context: Context) -> Result<
 
 /// Rule 13: the whole request is refused, with the path of the first bad field.
 fn refusal(signal: Signal, error: DecodeError) -> Error {
-    Error::new(
-        ErrorKind::Decode,
-        "the request is not well-formed OTLP protobuf",
-    )
-    .with("signal", signal.as_str())
-    .because(error)
+    Error::new(ErrorKind::Decode, "the request is not well-formed OTLP protobuf")
+        .with("signal", signal.as_str())
+        .because(error)
 }
 
 /// Why conversion ends early.

@@ -34,10 +34,7 @@ pub(super) fn append_value(
     let (double, integer) = match value {
         None => (None, None),
         Some(NumberValue::Double(double)) => (Some(double), None),
-        #[expect(
-            clippy::cast_precision_loss,
-            reason = "the exact number stands beside it"
-        )]
+        #[expect(clippy::cast_precision_loss, reason = "the exact number stands beside it")]
         Some(NumberValue::Int(integer)) => (Some(integer as f64), Some(integer)),
     };
     doubles.append_option(double);

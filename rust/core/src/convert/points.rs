@@ -3,9 +3,7 @@
 use std::borrow::Cow;
 
 use super::attributes::{Entries, MapColumn};
-use super::columns::{
-    BooleanColumn, DoubleColumn, IntColumn, LongColumn, TextColumn, TimeColumn, columns,
-};
+use super::columns::{BooleanColumn, DoubleColumn, IntColumn, LongColumn, TextColumn, TimeColumn, columns};
 use super::context::Context;
 use super::ids::{append_span_id, append_trace_id};
 use super::labels::{Key, LabelColumn, WordColumn};
@@ -101,14 +99,12 @@ impl PointColumns {
         let time = nanoseconds(point.time_unix_nano, context).unwrap_or(context.arrival);
         self.time_unix.append(microseconds(time));
         let start_time = nanoseconds(point.start_time_unix_nano, context);
-        self.start_time_unix
-            .append_option(start_time.map(microseconds));
+        self.start_time_unix.append_option(start_time.map(microseconds));
         self.metric_name.append_key(self.keys.name);
         self.metric_description.append_key(self.keys.description);
         self.metric_unit.append_key(self.keys.unit);
         self.metric_metadata.append_rendered(&metric.metadata);
-        self.attributes
-            .append(&point.attributes, "attributes", context)?;
+        self.attributes.append(&point.attributes, "attributes", context)?;
         self.flags.append(point.flags.cast_signed());
         Ok(())
     }
@@ -162,11 +158,9 @@ fn append_exemplar(
     append_value(&mut columns.value, &mut columns.value_int, exemplar.value);
     append_span_id(&mut columns.span_id, exemplar.span_id, context);
     append_trace_id(&mut columns.trace_id, exemplar.trace_id, context);
-    columns.filtered_attributes.append(
-        &exemplar.filtered_attributes,
-        "filtered_attributes",
-        context,
-    )
+    columns
+        .filtered_attributes
+        .append(&exemplar.filtered_attributes, "filtered_attributes", context)
 }
 
 columns! {

@@ -114,28 +114,21 @@ impl SharedColumns {
         self.service_name.append_key(self.keys.service_name);
         self.resource_attributes
             .append_rendered(&group.resource_attributes);
-        self.resource_schema_url
-            .append_key(self.keys.resource_schema_url);
+        self.resource_schema_url.append_key(self.keys.resource_schema_url);
         self.resource_dropped_attributes_count
             .append(group.resource_dropped);
         self.scope_name.append_key(self.keys.scope_name);
         self.scope_version.append_key(self.keys.scope_version);
-        self.scope_attributes
-            .append_rendered(&group.scope_attributes);
+        self.scope_attributes.append_rendered(&group.scope_attributes);
         self.scope_schema_url.append_key(self.keys.scope_schema_url);
-        self.scope_dropped_attributes_count
-            .append(group.scope_dropped);
+        self.scope_dropped_attributes_count.append(group.scope_dropped);
     }
 
     fn look_up_keys(&mut self, group: &Group<'_>) {
         self.generation = group.generation;
         self.keys = GroupKeys {
-            service_name: group
-                .service_name()
-                .map(|name| self.service_name.intern(name)),
-            resource_schema_url: self
-                .resource_schema_url
-                .intern_field(&group.resource_schema_url),
+            service_name: group.service_name().map(|name| self.service_name.intern(name)),
+            resource_schema_url: self.resource_schema_url.intern_field(&group.resource_schema_url),
             scope_name: self.scope_name.intern_field(&group.scope_name),
             scope_version: self.scope_version.intern_field(&group.scope_version),
             scope_schema_url: self.scope_schema_url.intern_field(&group.scope_schema_url),

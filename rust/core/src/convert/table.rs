@@ -87,7 +87,5 @@ impl<C: Columns> TableBuilder<C> {
 
 #[cold]
 fn too_large(extent_max: usize) -> String {
-    format!(
-        "one of its columns takes more than {extent_max} bytes of text, or as many list elements"
-    )
+    format!("one of its columns takes more than {extent_max} bytes of text, or as many list elements")
 }

@@ -11,9 +11,7 @@ use super::numbers::dropped;
 use super::shared::{Group, SharedColumns};
 use super::table::TableBuilder;
 use super::time::{microseconds, nanoseconds};
-use crate::decode::{
-    DecodeError, Event, Link, Message, ResourceSpans, ScopeSpans, Span, TracesRequest,
-};
+use crate::decode::{DecodeError, Event, Link, Message, ResourceSpans, ScopeSpans, Span, TracesRequest};
 use crate::signal::Table;
 
 /// `Span.SpanKind` by number.
@@ -194,11 +192,7 @@ fn append_event(
     Ok(())
 }
 
-fn append_link(
-    columns: &mut LinkColumns,
-    link: &Link<'_>,
-    context: &mut Context,
-) -> Result<(), DecodeError> {
+fn append_link(columns: &mut LinkColumns, link: &Link<'_>, context: &mut Context) -> Result<(), DecodeError> {
     append_trace_id(&mut columns.trace_id, link.trace_id, context);
     append_span_id(&mut columns.span_id, link.span_id, context);
     columns.trace_state.append_field(link.trace_state, context);

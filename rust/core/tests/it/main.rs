@@ -1,5 +1,12 @@
 //! Tests of the library through its public interface, in one binary, with a module per topic.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
 mod catalog_sqlite;
 mod commit_append;
 mod commit_faults;

@@ -35,24 +35,15 @@ fn samples_with_every_field_set_fill_every_column() {
     let expected = [
         (Signal::Logs, oracle::logs(&samples::logs())),
         (Signal::Traces, oracle::traces(&samples::traces())),
-        (
-            Signal::Metrics,
-            oracle_metrics::metrics(&samples::metrics()),
-        ),
+        (Signal::Metrics, oracle_metrics::metrics(&samples::metrics())),
     ];
     for (signal, expected) in expected {
         let payload = samples::sample(signal);
         check(signal, &payload, &expected).unwrap();
         let converted = converted(signal, &payload);
-        for table in Table::ALL
-            .into_iter()
-            .filter(|table| table.signal() == signal)
-        {
+        for table in Table::ALL.into_iter().filter(|table| table.signal() == signal) {
             for column in otlp2iceberg::schema::columns(table) {
-                let batches = converted
-                    .batches
-                    .iter()
-                    .filter(|batch| batch.table == table);
+                let batches = converted.batches.iter().filter(|batch| batch.table == table);
                 let values: usize = batches
                     .map(|batch| batch.batch.column_by_name(column.name).unwrap())
                     .map(|array| array.len() - array.null_count())

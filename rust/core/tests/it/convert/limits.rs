@@ -44,15 +44,8 @@ fn no_text_column_in_lists_of_spans_and_points_passes_the_limit() {
 fn attributes_shared_by_a_group_count_for_each_row() {
     let records = delimited(2, []).repeat(200);
     let resource = nested(&[1, 1, 2, 1], "r".repeat(5000));
-    let scope_logs = delimited(
-        2,
-        [nested(&[1, 3, 2, 1], "s".repeat(3000)), records].concat(),
-    );
-    check_split(
-        Signal::Logs,
-        &delimited(1, [resource, scope_logs].concat()),
-        16,
-    );
+    let scope_logs = delimited(2, [nested(&[1, 3, 2, 1], "s".repeat(3000)), records].concat());
+    check_split(Signal::Logs, &delimited(1, [resource, scope_logs].concat()), 16);
 }
 
 #[test]
@@ -74,10 +67,7 @@ fn labels_of_a_group_hold_in_every_batch() {
     let points: Vec<u8> = (0..300).flat_map(point).collect();
     let metric = [delimited(1, "a.metric"), nested(&[5], points)].concat();
     let service = [delimited(1, "service.name"), nested(&[2, 1], "shop")].concat();
-    let payload = delimited(
-        1,
-        [nested(&[1, 1], service), nested(&[2, 2], metric)].concat(),
-    );
+    let payload = delimited(1, [nested(&[1, 1], service), nested(&[2, 2], metric)].concat());
     check_split(Signal::Metrics, &payload, 5);
 }
 
@@ -125,11 +115,7 @@ fn repairs_are_counted_once_when_a_row_goes_to_a_new_batch() {
 fn labels_of_rejected_points_do_not_pass_the_limit() {
     // Histograms with names of 1 kB; three of four have a point with one bound and no count.
     let metric = |at: usize| {
-        let bound = if at % 4 == 0 {
-            Vec::new()
-        } else {
-            double(7, 1.0)
-        };
+        let bound = if at % 4 == 0 { Vec::new() } else { double(7, 1.0) };
         delimited(
             2,
             [delimited(1, format!("{at:01000}")), nested(&[9, 1], bound)].concat(),

@@ -3,9 +3,7 @@
 use base64::Engine as _;
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
-use opentelemetry_proto::tonic::common::v1::{
-    AnyValue, InstrumentationScope, KeyValue, any_value::Value,
-};
+use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, KeyValue, any_value::Value};
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::Span;
@@ -101,10 +99,7 @@ fn log(record: &LogRecord, repairs: &mut Repairs) -> Row {
         ("SpanId", id(&record.span_id, 8, repairs)),
         ("TraceFlags", flags(record.flags)),
         ("SeverityText", text(&record.severity_text)),
-        (
-            "SeverityNumber",
-            Cell::Number(record.severity_number.into()),
-        ),
+        ("SeverityNumber", Cell::Number(record.severity_number.into())),
         ("EventName", text(&record.event_name)),
         ("Body", value_text(record.body.as_ref())),
         ("LogAttributes", map(&record.attributes)),
@@ -140,10 +135,7 @@ fn span(span: &Span, repairs: &mut Repairs) -> Row {
             ("Timestamp", time(event.time_unix_nano, repairs)),
             ("Name", text(&event.name)),
             ("Attributes", map(&event.attributes)),
-            (
-                "DroppedAttributesCount",
-                dropped(event.dropped_attributes_count),
-            ),
+            ("DroppedAttributesCount", dropped(event.dropped_attributes_count)),
         ])));
     }
     let mut links = Vec::new();
@@ -154,10 +146,7 @@ fn span(span: &Span, repairs: &mut Repairs) -> Row {
             ("TraceState", text(&link.trace_state)),
             ("TraceFlags", flags(link.flags)),
             ("Attributes", map(&link.attributes)),
-            (
-                "DroppedAttributesCount",
-                dropped(link.dropped_attributes_count),
-            ),
+            ("DroppedAttributesCount", dropped(link.dropped_attributes_count)),
         ])));
     }
     Row::from([
@@ -290,11 +279,7 @@ fn json(value: &Value) -> String {
         Value::IntValue(value) => value.to_string(),
         Value::DoubleValue(value) if value.is_finite() => serde_json::to_string(value).unwrap(),
         Value::ArrayValue(array) => {
-            let elements: Vec<String> = array
-                .values
-                .iter()
-                .map(|value| element(Some(value)))
-                .collect();
+            let elements: Vec<String> = array.values.iter().map(|value| element(Some(value))).collect();
             format!("[{}]", elements.join(","))
         }
         Value::KvlistValue(pairs) => {

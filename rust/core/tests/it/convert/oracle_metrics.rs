@@ -3,15 +3,12 @@
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::metrics::v1::{
-    Exemplar, ExponentialHistogramDataPoint, HistogramDataPoint, Metric, NumberDataPoint,
-    SummaryDataPoint, exemplar, exponential_histogram_data_point::Buckets, metric::Data,
-    number_data_point,
+    Exemplar, ExponentialHistogramDataPoint, HistogramDataPoint, Metric, NumberDataPoint, SummaryDataPoint,
+    exemplar, exponential_histogram_data_point::Buckets, metric::Data, number_data_point,
 };
 use otlp2iceberg::convert::Repairs;
 
-use super::oracle::{
-    Expected, arrival, first_set, flags, id, list, map, resource, scope, text, time, word,
-};
+use super::oracle::{Expected, arrival, first_set, flags, id, list, map, resource, scope, text, time, word};
 use super::rows::{Cell, Row};
 
 /// A row, or nothing if the point is to be rejected.
@@ -20,10 +17,7 @@ type Point = Option<Row>;
 pub fn metrics(request: &ExportMetricsServiceRequest) -> Expected {
     let mut expected = Expected::default();
     for resource_metrics in &request.resource_metrics {
-        let resource = resource(
-            resource_metrics.resource.as_ref(),
-            &resource_metrics.schema_url,
-        );
+        let resource = resource(resource_metrics.resource.as_ref(), &resource_metrics.schema_url);
         for scope_metrics in &resource_metrics.scope_metrics {
             let mut shared = scope(scope_metrics.scope.as_ref(), &scope_metrics.schema_url);
             shared.extend(resource.clone());
@@ -113,9 +107,7 @@ fn number(point: &NumberDataPoint, repairs: &mut Repairs) -> Point {
     let (value, value_int) = match point.value {
         None => (Cell::Null, Cell::Null),
         Some(number_data_point::Value::AsDouble(value)) => (Cell::double(value), Cell::Null),
-        Some(number_data_point::Value::AsInt(value)) => {
-            (Cell::double(value as f64), Cell::Number(value))
-        }
+        Some(number_data_point::Value::AsInt(value)) => (Cell::double(value as f64), Cell::Number(value)),
     };
     row.extend([
         ("Value", value),
@@ -140,14 +132,7 @@ fn histogram(point: &HistogramDataPoint, repairs: &mut Repairs) -> Point {
         ("BucketCounts", counts(&point.bucket_counts)?),
         (
             "ExplicitBounds",
-            list(
-                point
-                    .explicit_bounds
-                    .iter()
-                    .copied()
-                    .map(Cell::double)
-                    .collect(),
-            ),
+            list(point.explicit_bounds.iter().copied().map(Cell::double).collect()),
         ),
         ("Exemplars", exemplars(&point.exemplars, repairs)),
     ]);
@@ -205,9 +190,7 @@ fn exemplars(exemplars: &[Exemplar], repairs: &mut Repairs) -> Cell {
         let (value, value_int) = match exemplar.value {
             None => (Cell::Null, Cell::Null),
             Some(exemplar::Value::AsDouble(value)) => (Cell::double(value), Cell::Null),
-            Some(exemplar::Value::AsInt(value)) => {
-                (Cell::double(value as f64), Cell::Number(value))
-            }
+            Some(exemplar::Value::AsInt(value)) => (Cell::double(value as f64), Cell::Number(value)),
         };
         cells.push(Cell::Struct(Row::from([
             ("TimeUnix", time(exemplar.time_unix_nano, repairs)),

@@ -84,11 +84,7 @@ pub fn converted(signal: Signal, payload: &[u8]) -> Converted {
 pub fn rows(converted: &Converted, table: Table) -> Vec<Row> {
     assert!(converted.batches.is_sorted_by_key(|batch| batch.table));
     let mut rows = Vec::new();
-    for batch in converted
-        .batches
-        .iter()
-        .filter(|batch| batch.table == table)
-    {
+    for batch in converted.batches.iter().filter(|batch| batch.table == table) {
         let batch = &batch.batch;
         assert_eq!(batch.schema(), arrow_schema(table));
         assert!(batch.num_rows() > 0, "no batch is empty");
@@ -113,9 +109,7 @@ fn struct_row(array: &StructArray, row: usize) -> Row {
 
 /// Column names live as long as the program; there are few.
 fn interned(name: &str) -> &'static str {
-    let all = Table::ALL
-        .into_iter()
-        .flat_map(otlp2iceberg::schema::columns);
+    let all = Table::ALL.into_iter().flat_map(otlp2iceberg::schema::columns);
     let names = all.map(|column| column.name).chain(NESTED.iter().copied());
     names
         .into_iter()
@@ -141,9 +135,7 @@ fn cell(array: &ArrayRef, row: usize) -> Cell {
         DataType::Int32 => Cell::Number(array.as_primitive::<Int32Type>().value(row).into()),
         DataType::Int64 => Cell::Number(array.as_primitive::<Int64Type>().value(row)),
         DataType::Float64 => Cell::double(array.as_primitive::<Float64Type>().value(row)),
-        DataType::Timestamp(..) => {
-            Cell::Number(array.as_primitive::<TimestampMicrosecondType>().value(row))
-        }
+        DataType::Timestamp(..) => Cell::Number(array.as_primitive::<TimestampMicrosecondType>().value(row)),
         DataType::Utf8 => Cell::text(array.as_string::<i32>().value(row)),
         DataType::Dictionary(..) => {
             let labels = array.as_dictionary::<Int32Type>();
@@ -152,11 +144,7 @@ fn cell(array: &ArrayRef, row: usize) -> Cell {
         }
         DataType::List(_) => {
             let list = array.as_list::<i32>().value(row);
-            Cell::List(
-                (0..list.len())
-                    .map(|element| cell(&list, element))
-                    .collect(),
-            )
+            Cell::List((0..list.len()).map(|element| cell(&list, element)).collect())
         }
         DataType::Struct(_) => Cell::Struct(struct_row(array.as_struct(), row)),
         DataType::Map(..) => {

@@ -108,13 +108,7 @@ fn rule_3_duration_is_exact_signed_or_null() {
         (3000, 0, Cell::Number(3), Cell::Null, 0),
         (OUT_OF_RANGE, 3000, Cell::Number(3), Cell::Null, 1),
         (3000, OUT_OF_RANGE, Cell::Number(3), Cell::Null, 1),
-        (
-            OUT_OF_RANGE,
-            OUT_OF_RANGE,
-            ARRIVAL_MICROSECONDS,
-            Cell::Null,
-            2,
-        ),
+        (OUT_OF_RANGE, OUT_OF_RANGE, ARRIVAL_MICROSECONDS, Cell::Null, 2),
     ] {
         let (row, repairs) = span(Span {
             start_time_unix_nano: start,
@@ -135,11 +129,7 @@ fn rule_4_ids_are_hex_or_null_and_counted() {
             span_id: span_id.to_vec(),
             ..Default::default()
         });
-        (
-            row["TraceId"].clone(),
-            row["SpanId"].clone(),
-            repairs.invalid_ids,
-        )
+        (row["TraceId"].clone(), row["SpanId"].clone(), repairs.invalid_ids)
     };
     let hex = Cell::text("f0f1f2f3f4f5f6f7f8f9fafbfcfdfeff");
     assert_eq!(
@@ -208,10 +198,7 @@ fn rule_10_service_name_is_the_text_of_the_resource_attribute() {
             vec![("service.name", text("old")), ("service.name", text("new"))],
             Cell::text("new"),
         ),
-        (
-            vec![("service.name", any(Value::IntValue(42)))],
-            Cell::text("42"),
-        ),
+        (vec![("service.name", any(Value::IntValue(42)))], Cell::text("42")),
         (vec![("service.name", text(""))], Cell::text("")),
         (vec![("service.name", None)], Cell::Null),
     ] {
@@ -245,10 +232,7 @@ fn rule_11_flags_keep_their_bits_and_dropped_counts_are_held_at_the_largest() {
         ..Default::default()
     });
     assert_eq!(row["TraceFlags"], Cell::Number(-2_147_483_647));
-    assert_eq!(
-        row["LogDroppedAttributesCount"],
-        Cell::Number(2_147_483_647)
-    );
+    assert_eq!(row["LogDroppedAttributesCount"], Cell::Number(2_147_483_647));
     let (row, _) = span(Span {
         dropped_links_count: 2_147_483_647,
         ..Default::default()

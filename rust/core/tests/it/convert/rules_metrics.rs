@@ -2,10 +2,9 @@
 
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::metrics::v1::{
-    Exemplar, ExponentialHistogram, ExponentialHistogramDataPoint, Gauge, Histogram,
-    HistogramDataPoint, Metric, NumberDataPoint, ResourceMetrics, ScopeMetrics, Sum, Summary,
-    SummaryDataPoint, exemplar, exponential_histogram_data_point::Buckets, metric::Data,
-    number_data_point::Value,
+    Exemplar, ExponentialHistogram, ExponentialHistogramDataPoint, Gauge, Histogram, HistogramDataPoint,
+    Metric, NumberDataPoint, ResourceMetrics, ScopeMetrics, Sum, Summary, SummaryDataPoint, exemplar,
+    exponential_histogram_data_point::Buckets, metric::Data, number_data_point::Value,
 };
 use otlp2iceberg::convert::{Converted, Repairs};
 use otlp2iceberg::signal::{Signal, Table};
@@ -234,12 +233,8 @@ fn rule_12_a_count_above_the_signed_range_rejects_its_point() {
                 }],
             })),
         ]);
-        let row_counts = [
-            Table::Histogram,
-            Table::ExponentialHistogram,
-            Table::Summary,
-        ]
-        .map(|table| rows(&converted, table).len());
+        let row_counts = [Table::Histogram, Table::ExponentialHistogram, Table::Summary]
+            .map(|table| rows(&converted, table).len());
         if count < TOO_MANY {
             assert_eq!((row_counts, converted.rejected), ([2, 4, 1], 0));
             assert_eq!(
@@ -248,11 +243,9 @@ fn rule_12_a_count_above_the_signed_range_rejects_its_point() {
             );
         } else {
             assert_eq!((row_counts, converted.rejected), ([0, 0, 0], 7));
-            let metric = |at: usize, rest: &str| {
-                format!("resource_metrics[0].scope_metrics[0].metrics[{at}].{rest}")
-            };
-            let reason =
-                |what: &str| format!("its {what} 9223372036854775808 is above 9223372036854775807");
+            let metric =
+                |at: usize, rest: &str| format!("resource_metrics[0].scope_metrics[0].metrics[{at}].{rest}");
+            let reason = |what: &str| format!("its {what} 9223372036854775808 is above 9223372036854775807");
             let (path, text) = rejections(&converted)[3];
             assert_eq!(
                 (path, text),

@@ -1,8 +1,6 @@
 //! Rules 5 to 8 of `docs/schema.md`: values and text.
 
-use opentelemetry_proto::tonic::common::v1::{
-    AnyValue, ArrayValue, KeyValueList, any_value::Value,
-};
+use opentelemetry_proto::tonic::common::v1::{AnyValue, ArrayValue, KeyValueList, any_value::Value};
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use otlp2iceberg::convert::Repairs;
 use otlp2iceberg::signal::{Signal, Table};
@@ -177,12 +175,7 @@ fn rule_8_invalid_utf_8_is_replaced_and_counted_once_for_each_string() {
         delimited(12, bad),
     ]
     .concat();
-    let scope = [
-        delimited(1, bad),
-        delimited(2, bad),
-        delimited(3, &attribute),
-    ]
-    .concat();
+    let scope = [delimited(1, bad), delimited(2, bad), delimited(3, &attribute)].concat();
     let scope_logs = [
         delimited(1, scope),
         delimited(2, &record),
@@ -192,10 +185,7 @@ fn rule_8_invalid_utf_8_is_replaced_and_counted_once_for_each_string() {
     .concat();
     let service = [delimited(1, "service.name"), nested(&[2, 1], bad)].concat();
     let resource_logs = [
-        delimited(
-            1,
-            [delimited(1, &attribute), delimited(1, service)].concat(),
-        ),
+        delimited(1, [delimited(1, &attribute), delimited(1, service)].concat()),
         delimited(2, scope_logs),
         delimited(3, bad),
     ]
@@ -218,10 +208,7 @@ fn rule_8_invalid_utf_8_is_replaced_and_counted_once_for_each_string() {
         ] {
             assert_eq!(row[column], Cell::text(mended), "{column}");
         }
-        assert_eq!(
-            (&row["LogAttributes"], &row["ScopeAttributes"]),
-            (&map, &map)
-        );
+        assert_eq!((&row["LogAttributes"], &row["ScopeAttributes"]), (&map, &map));
         assert_eq!(row["ResourceAttributes"], resource);
     }
     // Five strings in each record, five in the scope with its URL, four in the resource with its URL.
@@ -254,10 +241,7 @@ fn rule_8_keys_that_are_equal_once_mended_are_one() {
     .concat();
     let converted = converted(Signal::Logs, &nested(&[1, 2, 2], attributes));
     let row = &rows(&converted, Table::Logs)[0];
-    assert_eq!(
-        row["LogAttributes"],
-        Cell::map(&[("\u{fffd}", Some("last"))])
-    );
+    assert_eq!(row["LogAttributes"], Cell::map(&[("\u{fffd}", Some("last"))]));
 }
 
 fn array(values: Vec<Option<Value>>) -> Value {
