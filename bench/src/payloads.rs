@@ -1,5 +1,10 @@
 //! The inputs: realistic requests, the same bytes for whoever is measured.
 
+#![allow(
+    clippy::unnecessary_wraps,
+    reason = "protobuf's singular messages are options"
+)]
+
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
@@ -176,7 +181,7 @@ fn span(random: &mut Random, i: usize) -> Span {
             )],
             ..Default::default()
         }],
-        links: if i % 10 == 0 {
+        links: if i.is_multiple_of(10) {
             vec![span::Link {
                 trace_id: random.bytes(16),
                 span_id: random.bytes(8),

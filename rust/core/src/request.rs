@@ -76,13 +76,8 @@ impl IdRange {
         for (i, byte) in writer.iter_mut().enumerate() {
             *byte = u8::from_str_radix(writer_hex.get(2 * i..2 * i + 2)?, 16).ok()?;
         }
-        let (from, to) = match span.split_once('-') {
-            Some((from, to)) => (from.parse().ok()?, to.parse().ok()?),
-            None => {
-                let one = span.parse().ok()?;
-                (one, one)
-            }
-        };
+        let (from, to) = span.split_once('-').unwrap_or((span, span));
+        let (from, to) = (from.parse().ok()?, to.parse().ok()?);
         (from <= to).then_some(IdRange { writer, from, to })
     }
 }

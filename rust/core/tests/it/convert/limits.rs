@@ -115,7 +115,11 @@ fn repairs_are_counted_once_when_a_row_goes_to_a_new_batch() {
 fn labels_of_rejected_points_do_not_pass_the_limit() {
     // Histograms with names of 1 kB; three of four have a point with one bound and no count.
     let metric = |at: usize| {
-        let bound = if at % 4 == 0 { Vec::new() } else { double(7, 1.0) };
+        let bound = if at.is_multiple_of(4) {
+            Vec::new()
+        } else {
+            double(7, 1.0)
+        };
         delimited(
             2,
             [delimited(1, format!("{at:01000}")), nested(&[9, 1], bound)].concat(),
