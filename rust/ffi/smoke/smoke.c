@@ -1,7 +1,7 @@
 /* Uses the library as a C host does, from the header alone: opens it on the warehouse named by the
  * one argument, stores a request, repeats it, goes through the ways in which calls fail, and closes
  * it while threads are exporting. run.sh builds this with AddressSanitizer, which also reports what
- * is left allocated at exit, on either side of the boundary. */
+ * is left allocated at exit, on either side of the boundary, but for what lsan.supp names. */
 
 #include <inttypes.h>
 #include <pthread.h>
