@@ -6,6 +6,15 @@
     clippy::panic,
     reason = "a test fails by panicking"
 )]
+#![allow(
+    clippy::decimal_bitwise_operands,
+    clippy::format_collect,
+    clippy::from_iter_instead_of_collect,
+    clippy::items_after_statements,
+    clippy::ref_option_ref,
+    clippy::unnecessary_wraps,
+    reason = "matters of taste that tests read well without"
+)]
 
 mod catalog_sqlite;
 mod commit_append;
