@@ -89,8 +89,6 @@ pub trait Catalog: Send + Sync + std::fmt::Debug {
 /// message names the key and what to do.
 pub async fn open(config: &Config) -> Result<Arc<dyn Catalog>> {
     match config.catalog.r#type {
-        CatalogType::Sql => Ok(Arc::new(
-            sqlite::SqliteCatalog::open(&config.catalog).await?,
-        )),
+        CatalogType::Sql => Ok(Arc::new(sqlite::SqliteCatalog::open(&config.catalog).await?)),
     }
 }

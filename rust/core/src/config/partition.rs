@@ -49,9 +49,10 @@ impl<'de> Deserialize<'de> for PartitionBy {
             },
             Ok(Raw::Many(items)) => items
                 .iter()
-                .map(|item| parse_field(item).ok_or_else(|| {
-                    de::Error::custom(format!("{item:?} is no transform; {ACCEPTED}"))
-                }))
+                .map(|item| {
+                    parse_field(item)
+                        .ok_or_else(|| de::Error::custom(format!("{item:?} is no transform; {ACCEPTED}")))
+                })
                 .collect::<Result<_, _>>()
                 .map(PartitionBy::Fields),
             Err(_) => Err(de::Error::custom(ACCEPTED)),

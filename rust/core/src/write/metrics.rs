@@ -57,11 +57,7 @@ impl Metrics {
     }
 
     fn add_sizes(&mut self, footer: &ParquetMetaData, config: &MetricsConfig) -> Result<()> {
-        for chunk in footer
-            .row_groups()
-            .iter()
-            .flat_map(RowGroupMetaData::columns)
-        {
+        for chunk in footer.row_groups().iter().flat_map(RowGroupMetaData::columns) {
             let field_id = chunk.column_descr().self_type().get_basic_info().id();
             if config.mode(field_id) == Mode::None {
                 continue;
@@ -82,11 +78,7 @@ impl Metrics {
             .insert(field_id, array.logical_null_count() as u64);
         if *array.data_type() == DataType::Float64 {
             let doubles = array.as_primitive::<Float64Type>();
-            let nan_count = doubles
-                .iter()
-                .flatten()
-                .filter(|value| value.is_nan())
-                .count();
+            let nan_count = doubles.iter().flatten().filter(|value| value.is_nan()).count();
             self.nan_value_counts.insert(field_id, nan_count as u64);
         }
         let Mode::Bounds { code_points_max } = mode else {

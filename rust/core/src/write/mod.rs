@@ -17,9 +17,7 @@ mod transform;
 use arrow_select::take::take_record_batch;
 use bytes::Bytes;
 use iceberg::io::FileIO;
-use iceberg::spec::{
-    DataContentType, DataFile, DataFileBuilder, DataFileFormat, Struct, TableMetadata,
-};
+use iceberg::spec::{DataContentType, DataFile, DataFileBuilder, DataFileFormat, Struct, TableMetadata};
 
 use self::align::Aligned;
 use self::metrics::Metrics;

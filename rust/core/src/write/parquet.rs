@@ -77,11 +77,7 @@ impl<'a> Encoder<'a> {
     ///
     /// # Errors
     /// `Config` when the compression level is out of range; `Internal` when the schema is no Parquet schema.
-    pub fn new(
-        aligned: &Aligned,
-        sorted: &[SortedColumn],
-        config: &'a ParquetConfig,
-    ) -> Result<Self> {
+    pub fn new(aligned: &Aligned, sorted: &[SortedColumn], config: &'a ParquetConfig) -> Result<Self> {
         let schema = aligned.batch.schema();
         let parquet_schema = ArrowSchemaConverter::new()
             .schema_root("table")
@@ -91,8 +87,7 @@ impl<'a> Encoder<'a> {
             Compression::None => Codec::UNCOMPRESSED,
             Compression::Zstd => {
                 let level = ZstdLevel::try_new(config.compression_level).map_err(|cause| {
-                    Error::new(ErrorKind::Config, "parquet.compression_level: give 1 to 22")
-                        .because(cause)
+                    Error::new(ErrorKind::Config, "parquet.compression_level: give 1 to 22").because(cause)
                 })?;
                 Codec::ZSTD(level)
             }
@@ -120,8 +115,7 @@ impl<'a> Encoder<'a> {
             .with_skip_arrow_metadata(true);
         let mut bytes = Vec::new();
         let mut writer =
-            ArrowWriter::try_new_with_options(&mut bytes, self.schema.clone(), options)
-                .map_err(failed)?;
+            ArrowWriter::try_new_with_options(&mut bytes, self.schema.clone(), options).map_err(failed)?;
         let mut rows = 0;
         while rows < batch.num_rows() {
             let length = ROLL_CHECK_ROWS.min(batch.num_rows() - rows);
@@ -156,11 +150,7 @@ impl<'a> Encoder<'a> {
             if UNIQUE_COLUMNS.contains(&own_name(leaf.path())) {
                 builder = builder.set_column_dictionary_enabled(leaf.path().clone(), false);
             }
-            if self
-                .config
-                .bloom_filter_columns
-                .contains(&leaf.path().string())
-            {
+            if self.config.bloom_filter_columns.contains(&leaf.path().string()) {
                 builder = with_bloom_filter(builder, leaf.path(), distinct_max);
             }
         }

@@ -49,18 +49,13 @@ pub(super) fn split(aligned: &Aligned, metadata: &TableMetadata) -> Result<Vec<G
             .position(field.source_id)
             .map(|at| aligned.batch.column(at));
         values.push(match source {
-            Some(source) if field.transform != Transform::Void => Some((
-                transformed(field.transform, source)?,
-                result.field_type.as_ref(),
-            )),
+            Some(source) if field.transform != Transform::Void => {
+                Some((transformed(field.transform, source)?, result.field_type.as_ref()))
+            }
             _ => None,
         });
     }
-    let arrays: Vec<ArrayRef> = values
-        .iter()
-        .flatten()
-        .map(|(array, _)| array.clone())
-        .collect();
+    let arrays: Vec<ArrayRef> = values.iter().flatten().map(|(array, _)| array.clone()).collect();
     let runs = runs(&arrays, aligned.batch.num_rows())?;
     let partitions = partition_values(&values, &runs)?;
     group(partitions, runs)
@@ -77,10 +72,7 @@ fn runs(arrays: &[ArrayRef], rows: usize) -> Result<Vec<Range<usize>>> {
 }
 
 /// The partition value of each run, read from its first row.
-fn partition_values(
-    values: &[Option<(ArrayRef, &Type)>],
-    runs: &[Range<usize>],
-) -> Result<Vec<Struct>> {
+fn partition_values(values: &[Option<(ArrayRef, &Type)>], runs: &[Range<usize>]) -> Result<Vec<Struct>> {
     let first_rows = runs
         .iter()
         .map(|run| row_number(run.start))
