@@ -171,15 +171,24 @@ impl Default for CommitConfig {
 pub struct LimitsConfig {
     /// A batch is closed before a string column passes this many bytes. Default 1 GiB, at most 2 GiB - 1.
     pub column_bytes_max: usize,
+    /// Rows are encoded when they take this many bytes in memory, in all tables together. Default 256 MiB.
+    pub batch_bytes_max: usize,
     /// Payload bytes of one call at most, after merging. Default 1 GiB.
     pub payload_bytes_max: usize,
+    /// Partition values that one batch may open files for. Default 1,000.
+    pub partitions_max: usize,
+    /// Calls that convert and encode at the same time. Default 2.
+    pub parallel_calls_max: usize,
 }
 
 impl Default for LimitsConfig {
     fn default() -> Self {
         Self {
             column_bytes_max: 1 << 30,
+            batch_bytes_max: 256 << 20,
             payload_bytes_max: 1 << 30,
+            partitions_max: 1_000,
+            parallel_calls_max: 2,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Which rows belong to which partition value of the table's default spec.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
 use arrow_array::{ArrayRef, RecordBatch, UInt32Array};
@@ -52,6 +52,28 @@ pub(super) struct Group {
     pub partition: Struct,
     /// Its rows, in the batch's order.
     pub rows: Rows,
+}
+
+/// Keeps the `max` groups with most rows, in their order; gives the number of rows in the others too.
+pub(super) fn most_rows(groups: Vec<Group>, batch: &RecordBatch, max: usize) -> (Vec<Group>, u64) {
+    if groups.len() <= max {
+        return (groups, 0);
+    }
+    let mut by_rows: Vec<(usize, usize)> = groups
+        .iter()
+        .map(|group| group.rows.len(batch))
+        .enumerate()
+        .collect();
+    // Stable, so that among equals the first stay.
+    by_rows.sort_by_key(|(_, rows)| std::cmp::Reverse(*rows));
+    let left_out = by_rows.split_off(max);
+    let rejected = left_out.iter().map(|(_, rows)| *rows as u64).sum();
+    let left_out: HashSet<usize> = left_out.into_iter().map(|(at, _)| at).collect();
+    let kept = groups
+        .into_iter()
+        .enumerate()
+        .filter(|(at, _)| !left_out.contains(at));
+    (kept.map(|(_, group)| group).collect(), rejected)
 }
 
 /// Splits a batch by partition value; groups come in the order of their first rows.
