@@ -41,15 +41,15 @@ impl Failure {
     /// certain. <https://sqlite.org/rescode.html>
     pub(super) fn surely_undone(&self) -> bool {
         match self {
-            Failure::Busy { .. } => true,
             Failure::Moved { sent, .. } => !sent,
             Failure::Sql(error @ sqlx::Error::Database(_)) => matches!(
                 result_code(error),
                 // ERROR, PERM, BUSY, LOCKED, NOMEM, READONLY, CORRUPT, FULL, CANTOPEN, SCHEMA, CONSTRAINT, AUTH, NOTADB
                 Some(1 | 3 | 5 | 6 | 7 | 8 | 11 | 13 | 14 | 17 | 19 | 23 | 26)
             ),
-            // No connection, so nothing was sent.
-            Failure::Sql(
+            // Not begun: there was no lock, or no connection to send it on.
+            Failure::Busy { .. }
+            | Failure::Sql(
                 sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Configuration(_),
             ) => true,
             Failure::Sql(_) => false,
