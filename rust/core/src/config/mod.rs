@@ -5,6 +5,8 @@
 
 mod duration;
 mod partition;
+mod secret;
+mod storage;
 mod validate;
 
 use std::collections::BTreeMap;
@@ -16,6 +18,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::signal::Table;
 
 pub use partition::{PartitionBy, PartitionField};
+pub use secret::Secret;
+pub use storage::{S3Config, StorageConfig};
 
 /// Everything the library can be told. `{}` is a whole configuration.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -23,6 +27,8 @@ pub use partition::{PartitionBy, PartitionField};
 pub struct Config {
     /// Where tables are kept track of.
     pub catalog: CatalogConfig,
+    /// How files are reached.
+    pub storage: StorageConfig,
     /// Names, creation and evolution of tables.
     pub tables: TablesConfig,
     /// Parquet files.

@@ -10,6 +10,7 @@ use crate::signal::Table;
 pub(super) fn problems(config: &Config) -> Vec<String> {
     let mut problems = Vec::new();
     catalog(config, &mut problems);
+    super::storage::problems(&config.storage, &mut problems);
     tables(config, &mut problems);
     parquet(config, &mut problems);
     let limits = &config.limits;
@@ -34,11 +35,18 @@ fn catalog(config: &Config, problems: &mut Vec<String>) {
     if catalog.warehouse.is_empty() {
         problems.push("catalog.warehouse: must not be empty; give a directory such as ./warehouse".into());
     } else if let Some((scheme, _)) = catalog.warehouse.split_once("://")
-        && scheme != "file"
     {
-        problems.push(format!(
-            "catalog.warehouse: scheme {scheme:?} is not supported; give a directory or a file:// URL"
-        ));
+        if !matches!(scheme, "file" | "s3" | "s3a") {
+            problems.push(format!(
+                "catalog.warehouse: scheme {scheme:?} is not supported; give a directory, a file:// URL or s3://<bucket>/<prefix>"
+            ));
+        }
+        if matches!(scheme, "s3" | "s3a") && catalog.uri.is_none() {
+            problems.push(
+                "catalog.uri: is needed when the warehouse is on S3; say where the database file is, such as sqlite:///var/lib/otel/catalog.db"
+                    .into(),
+            );
+        }
     }
     if catalog.namespace.split('.').any(str::is_empty) {
         problems.push(format!(
