@@ -15,6 +15,7 @@ mod local_storage;
 mod location;
 mod spec;
 mod sqlite;
+pub mod storage;
 
 pub use local_storage::{LocalStorage, LocalStorageFactory, local_file_io};
 pub use spec::table_spec;
@@ -90,7 +91,7 @@ pub trait Catalog: Send + Sync + std::fmt::Debug {
 pub async fn open(config: &Config) -> Result<Arc<dyn Catalog>> {
     match config.catalog.r#type {
         CatalogType::Sql => Ok(Arc::new(
-            sqlite::SqliteCatalog::open(&config.catalog).await?,
+            sqlite::SqliteCatalog::open(&config.catalog, &config.storage).await?,
         )),
     }
 }

@@ -67,9 +67,11 @@ pub(super) fn problems(storage: &StorageConfig, problems: &mut Vec<String>) {
     if let Some(endpoint) = &s3.endpoint
         && !is_base_url(endpoint)
     {
-        problems.push(format!(
-            "storage.s3.endpoint: {endpoint:?} is no URL of a service; give http://<host>:<port> or https://<host>"
-        ));
+        // Not repeated: what is wrong with it may be a password in it.
+        problems.push(
+            "storage.s3.endpoint: is no URL of a service; give http://<host>:<port> or https://<host>, without user or password"
+                .into(),
+        );
     }
 }
 
