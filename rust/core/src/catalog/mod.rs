@@ -13,8 +13,10 @@ use crate::error::{Error, Result};
 mod cause;
 mod local_storage;
 mod location;
+mod rest;
 mod spec;
 mod sqlite;
+pub(crate) mod storage;
 
 pub use local_storage::{LocalStorage, LocalStorageFactory, local_file_io};
 pub use spec::table_spec;
@@ -92,5 +94,8 @@ pub async fn open(config: &Config) -> Result<Arc<dyn Catalog>> {
         CatalogType::Sql => Ok(Arc::new(
             sqlite::SqliteCatalog::open(&config.catalog).await?,
         )),
+        CatalogType::Rest | CatalogType::Glue | CatalogType::S3Tables => {
+            Err(crate::error::Error::new(crate::error::ErrorKind::Config, "catalog.type: not built yet"))
+        }
     }
 }

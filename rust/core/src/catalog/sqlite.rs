@@ -46,7 +46,7 @@ impl SqliteCatalog {
     /// # Errors
     /// `Config` naming `catalog.warehouse` or `catalog.uri` when one cannot be used.
     pub(super) async fn open(config: &CatalogConfig) -> Result<Self> {
-        let warehouse = warehouse_path(&config.warehouse)?;
+        let warehouse = warehouse_path(config.sql_warehouse())?;
         let database_path = database_path(config.uri.as_deref(), &warehouse)?;
         prepare_folder(&warehouse).map_err(|cause| {
             config_error(format!(
@@ -66,7 +66,7 @@ impl SqliteCatalog {
             create_folders(folder)
                 .map_err(|cause| unusable(Advice(cause.kind())).because(cause))?;
         }
-        let database = Database::open(&database_path, config.name.clone())
+        let database = Database::open(&database_path, config.sql_name().to_owned())
             .await
             .map_err(|cause| unusable(Advice(std::io::ErrorKind::Other)).because(cause))?;
         Ok(Self {
