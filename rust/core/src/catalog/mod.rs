@@ -13,6 +13,7 @@ use crate::error::{Error, Result};
 mod cause;
 mod local_storage;
 mod location;
+mod rest;
 mod spec;
 mod sqlite;
 pub mod storage;
@@ -93,5 +94,8 @@ pub async fn open(config: &Config) -> Result<Arc<dyn Catalog>> {
         CatalogType::Sql => Ok(Arc::new(
             sqlite::SqliteCatalog::open(&config.catalog, &config.storage).await?,
         )),
+        CatalogType::Rest | CatalogType::Glue | CatalogType::S3Tables => {
+            Err(crate::error::Error::new(crate::error::ErrorKind::Config, "catalog.type: not built yet"))
+        }
     }
 }

@@ -48,9 +48,9 @@ impl SqliteCatalog {
     /// # Errors
     /// `Config` naming `catalog.warehouse` or `catalog.uri` when one cannot be used.
     pub(super) async fn open(config: &CatalogConfig, storage: &StorageConfig) -> Result<Self> {
-        let warehouse = Warehouse::new(&config.warehouse)?;
+        let warehouse = Warehouse::new(config.sql_warehouse())?;
         let database_path = database_path(config.uri.as_deref(), &warehouse)?;
-        let file_io = file_io(&config.warehouse, &HashMap::new(), storage)?;
+        let file_io = file_io(config.sql_warehouse(), &HashMap::new(), storage)?;
         if let Warehouse::Local(folder) = &warehouse {
             prepare_folder(folder).map_err(|cause| {
                 config_error(format!(
@@ -71,7 +71,7 @@ impl SqliteCatalog {
             create_folders(folder)
                 .map_err(|cause| unusable(Advice(cause.kind())).because(cause))?;
         }
-        let database = Database::open(&database_path, config.name.clone())
+        let database = Database::open(&database_path, config.sql_name().to_owned())
             .await
             .map_err(|cause| unusable(Advice(std::io::ErrorKind::Other)).because(cause))?;
         Ok(Self {

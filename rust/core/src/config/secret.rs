@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Deserializer, de};
+use serde::de::{self, DeserializeOwned};
+use serde::{Deserialize, Deserializer};
 
 /// A secret given in the configuration or by a catalog. It has no `Display`, its `Debug` shows
 /// nothing of it, and a value of another type is refused without being repeated in the error.
@@ -11,6 +12,7 @@ pub struct Secret(String);
 
 impl Secret {
     /// Keeps `text` from being printed.
+    #[must_use]
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }
@@ -30,7 +32,7 @@ impl Secret {
 
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret(***)")
+        f.write_str("[redacted]")
     }
 }
 
@@ -44,6 +46,20 @@ impl<'de> Deserialize<'de> for Secret {
             )),
         }
     }
+}
+
+/// Reads a section that holds secrets. serde's own error would repeat a value of the wrong type, such
+/// as `oauth2: "id:secret"`.
+pub(super) fn section<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: DeserializeOwned,
+{
+    let value = serde_json::Value::deserialize(deserializer)?;
+    if !value.is_object() && !value.is_null() {
+        return Err(de::Error::custom("keys and values are expected here"));
+    }
+    serde_json::from_value(value).map_err(de::Error::custom)
 }
 
 #[cfg(test)]

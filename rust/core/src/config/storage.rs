@@ -2,13 +2,14 @@
 
 use serde::Deserialize;
 
-use super::secret::Secret;
+use super::secret::{Secret, section};
 
 /// `storage`.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct StorageConfig {
     /// `s3://` and `s3a://` locations.
+    #[serde(deserialize_with = "section")]
     pub s3: S3Config,
 }
 

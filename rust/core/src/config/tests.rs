@@ -3,7 +3,7 @@ use super::*;
 #[test]
 fn empty_object_is_a_whole_configuration() {
     let config = Config::from_json(b"{}").expect("valid");
-    assert_eq!(config.catalog.warehouse, "./warehouse");
+    assert_eq!(config.catalog.sql_warehouse(), "./warehouse");
     assert_eq!(config.tables.name(Table::Sum), "metrics_sum");
     assert_eq!(config.parquet.bloom_filter_columns, ["TraceId"]);
 }

@@ -1,0 +1,1 @@
+//! A client of Iceberg's REST catalog protocol.
