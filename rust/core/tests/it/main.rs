@@ -8,5 +8,6 @@ mod commit_merge;
 mod commit_support;
 mod convert;
 mod decode;
+mod storage;
 mod strategies;
 mod write;

@@ -224,7 +224,7 @@ pub(super) fn failed(
             format!("{host} did not answer in time; check storage.s3.endpoint and the network")
         }
         Some(_) => format!("the connection to {host} broke off"),
-        None => format!("{host} gave an answer that makes no sense"),
+        None => format!("the answer of {host} is not as it should be"),
     };
     let message = format!("cannot {verb} {location}: {broken}{tried}");
     iceberg::Error::new(kind, message).with_source(Innermost(error))

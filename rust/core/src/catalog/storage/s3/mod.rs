@@ -146,6 +146,8 @@ impl Connection {
         let retry = RetryConfig {
             backoff: BackoffConfig {
                 max_backoff: PAUSE_MAX,
+                // A pause is drawn from up to `base` times the last: below 3 they do not grow.
+                base: 4.0,
                 ..BackoffConfig::default()
             },
             // Time is what bounds them.

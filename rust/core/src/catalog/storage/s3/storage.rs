@@ -6,7 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::BoxStream;
-use futures::{StreamExt, TryStreamExt};
+use futures::{StreamExt, TryStreamExt, future};
 use iceberg::io::{
     FileMetadata, FileRead, FileWrite, InputFile, OutputFile, Storage, StorageConfig,
     StorageFactory,
@@ -117,14 +117,9 @@ impl Storage for S3Storage {
         self.0
             .operation(path)?
             .run("delete all under", |bucket, prefix, _| async move {
-                bucket
-                    .list(Some(&prefix))
-                    .map_ok(|file| file.location)
-                    .try_for_each_concurrent(DELETES_AT_ONCE, |key| {
-                        let bucket = Arc::clone(&bucket);
-                        async move { bucket.delete(&key).await }
-                    })
-                    .await
+                let keys = bucket.list(Some(&prefix)).map_ok(|file| file.location);
+                let deleted = bucket.delete_stream(keys.boxed());
+                deleted.try_for_each(|_| future::ok(())).await
             })
             .await
     }
