@@ -19,6 +19,9 @@ const PROFILE_TTL: Duration = Duration::from_secs(60);
 /// How long a role's credentials are asked for before a call fails for want of them.
 const ROLE_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Characters of a role's failure that are shown at most.
+const CAUSE_CHARACTERS_MAX: usize = 300;
+
 /// The credential that the configuration or the catalog gave, else the chain.
 pub(super) fn provider(
     given: Option<AwsCredential>,
@@ -31,6 +34,7 @@ pub(super) fn provider(
     Ok(Arc::new(ProfileThenRole {
         role: role(region, environment)?,
         profile: Mutex::default(),
+        environment: process_environment,
     }))
 }
 
@@ -42,9 +46,15 @@ fn environment_credential(environment: Environment<'_>) -> Option<AwsCredential>
     })
 }
 
-/// A role's credentials, refreshed before they expire. `None` when the instance's metadata service,
-/// the last of the chain, is turned off.
-fn role(region: &str, environment: Environment<'_>) -> Result<Option<AwsCredentialProvider>> {
+/// Where a role's credentials come from; refreshed before they expire.
+struct Role {
+    provider: AwsCredentialProvider,
+    /// The variable that names the role. Without one the machine is asked, which may have none.
+    variable: Option<&'static str>,
+}
+
+/// `None` when nothing names a role and the instance's metadata service is turned off.
+fn role(region: &str, environment: Environment<'_>) -> Result<Option<Role>> {
     use AmazonS3ConfigKey::{
         ContainerAuthorizationTokenFile, ContainerCredentialsFullUri,
         ContainerCredentialsRelativeUri, MetadataEndpoint, RoleArn, RoleSessionName,
@@ -81,26 +91,33 @@ fn role(region: &str, environment: Environment<'_>) -> Result<Option<AwsCredenti
             max_retries: 3,
             retry_timeout: Duration::from_secs(5),
         });
-    let mut named = false;
+    let mut names = None;
     for (variable, key) in keys {
         if let Some(value) = environment(variable) {
-            named |= !matches!(key, RoleSessionName | MetadataEndpoint);
+            if !matches!(key, RoleSessionName | MetadataEndpoint) {
+                names = names.or(Some(variable));
+            }
             builder = builder.with_config(key, value);
         }
     }
     let metadata_disabled = environment("AWS_EC2_METADATA_DISABLED")
         .is_some_and(|value| value.eq_ignore_ascii_case("true"));
-    if metadata_disabled && !named {
+    if metadata_disabled && names.is_none() {
         return Ok(None);
     }
-    Ok(Some(Arc::clone(builder.build()?.credentials())))
+    Ok(Some(Role {
+        provider: Arc::clone(builder.build()?.credentials()),
+        variable: names,
+    }))
 }
 
 /// Keys in a profile if there are any, else a role's.
 struct ProfileThenRole {
-    role: Option<AwsCredentialProvider>,
+    role: Option<Role>,
     /// The profile's keys and when they were read.
     profile: Mutex<Option<(Instant, Arc<AwsCredential>)>>,
+    /// Says which profile, in which files.
+    environment: fn(&str) -> Option<String>,
 }
 
 impl fmt::Debug for ProfileThenRole {
@@ -119,17 +136,21 @@ impl CredentialProvider for ProfileThenRole {
             Ok(None) => None,
             Err(unsupported) => Some(unsupported),
         };
-        let found = match &self.role {
-            Some(role) => tokio::time::timeout(ROLE_TIMEOUT, role.get_credential())
-                .await
-                .ok()
-                .and_then(Result::ok),
-            None => None,
+        let Some(role) = &self.role else {
+            return Err(unsupported.unwrap_or(NoCredentials::NotFound).into());
         };
-        found.ok_or_else(|| object_store::Error::Generic {
-            store: "S3",
-            source: Box::new(unsupported.unwrap_or(NoCredentials::NotFound)),
-        })
+        let asked = tokio::time::timeout(ROLE_TIMEOUT, role.provider.get_credential()).await;
+        let cause = match asked {
+            Ok(Ok(credential)) => return Ok(credential),
+            Ok(Err(cause)) => one_line(&cause),
+            Err(_) => "it did not answer in time".to_owned(),
+        };
+        Err(match (unsupported, role.variable) {
+            (Some(unsupported), _) => unsupported,
+            (None, Some(variable)) => NoCredentials::Role { variable, cause },
+            (None, None) => NoCredentials::NotFound,
+        }
+        .into())
     }
 }
 
@@ -144,7 +165,7 @@ impl ProfileThenRole {
             return Ok(Some(Arc::clone(credential)));
         }
         *kept = None;
-        let Some(profile) = Profile::read(&process_environment) else {
+        let Some(profile) = Profile::read(&self.environment) else {
             return Ok(None);
         };
         if let Some(setting) = profile.unsupported {
@@ -166,6 +187,11 @@ impl ProfileThenRole {
 pub(super) enum NoCredentials {
     /// Nothing of the chain has any.
     NotFound,
+    /// A role that the environment names gave none.
+    Role {
+        variable: &'static str,
+        cause: String,
+    },
     /// A profile whose credentials are fetched in a way that is not built in.
     Unsupported {
         profile: String,
@@ -179,6 +205,10 @@ impl fmt::Display for NoCredentials {
             NoCredentials::NotFound => f.write_str(
                 "no AWS credentials were found: set storage.s3.access_key_id and storage.s3.secret_access_key, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, or give this machine a role",
             ),
+            NoCredentials::Role { variable, cause } => write!(
+                f,
+                "the role that {variable} names gave no credentials, correct it or set storage.s3.access_key_id and storage.s3.secret_access_key: {cause}"
+            ),
             NoCredentials::Unsupported { profile, setting } => write!(
                 f,
                 "the AWS profile {profile:?} uses {setting}, which is not supported: export its keys as AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN, or set storage.s3.access_key_id and storage.s3.secret_access_key"
@@ -188,3 +218,26 @@ impl fmt::Display for NoCredentials {
 }
 
 impl std::error::Error for NoCredentials {}
+
+impl From<NoCredentials> for object_store::Error {
+    fn from(cause: NoCredentials) -> Self {
+        object_store::Error::Generic {
+            store: "S3",
+            source: Box::new(cause),
+        }
+    }
+}
+
+/// The innermost cause, which the layers above it repeat, cut to a length for a log.
+fn one_line(error: &object_store::Error) -> String {
+    let mut innermost: &dyn std::error::Error = error;
+    while let Some(source) = innermost.source() {
+        innermost = source;
+    }
+    let text = innermost.to_string();
+    let words: Vec<&str> = text.split_whitespace().collect();
+    words.join(" ").chars().take(CAUSE_CHARACTERS_MAX).collect()
+}
+
+#[cfg(test)]
+mod tests;
