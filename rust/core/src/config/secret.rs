@@ -1,26 +1,32 @@
-//! Values that must not be seen: tokens, passwords, keys.
+//! Text that must not be seen: keys, tokens, passwords.
 
 use std::fmt;
 
 use serde::de::{self, DeserializeOwned};
 use serde::{Deserialize, Deserializer};
 
-/// A secret. Its `Debug` prints `[redacted]`, it has no `Display`, and an error that comes of reading
-/// it does not repeat it.
+/// A secret given in the configuration or by a catalog. It has no `Display`, its `Debug` shows
+/// nothing of it, and a value of another type is refused without being repeated in the error.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
 impl Secret {
-    /// Wraps a secret.
+    /// Keeps `text` from being printed.
     #[must_use]
-    pub fn new(secret: impl Into<String>) -> Self {
-        Self(secret.into())
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
     }
 
-    /// The secret itself. Give it to nothing that prints.
+    /// The text itself, for the one place that sends or signs with it.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0
+    }
+
+    /// Whether there is no text.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 }
 
@@ -32,15 +38,18 @@ impl fmt::Debug for Secret {
 
 impl<'de> Deserialize<'de> for Secret {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        // Through a value: serde's own type errors quote what they were given.
         match serde_json::Value::deserialize(deserializer)? {
-            serde_json::Value::String(secret) => Ok(Self(secret)),
-            _ => Err(de::Error::custom("a secret must be a string; put it in quotes")),
+            serde_json::Value::String(text) => Ok(Self(text)),
+            _ => Err(de::Error::custom(
+                "a secret is not a string; put it in quotes",
+            )),
         }
     }
 }
 
-/// Reads an optional section that holds secrets. serde's own error would print a value that is of the
-/// wrong type, such as `oauth2: "id:secret"`.
+/// Reads a section that holds secrets. serde's own error would repeat a value of the wrong type, such
+/// as `oauth2: "id:secret"`.
 pub(super) fn section<'de, D, T>(deserializer: D) -> Result<T, D::Error>
 where
     D: Deserializer<'de>,
@@ -58,10 +67,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_secret_is_in_no_text_made_of_it() {
+    fn a_secret_is_never_printed() {
         let secret: Secret = serde_json::from_str("\"hunter2\"").expect("a string");
         assert_eq!(secret.expose(), "hunter2");
-        assert_eq!(format!("{secret:?} {:?}", Some(&secret)), "[redacted] Some([redacted])");
+        assert!(!format!("{secret:?} {secret:#?}").contains("hunter2"));
         let error = serde_json::from_str::<Secret>("4711").expect_err("a number");
         assert!(!error.to_string().contains("4711"), "{error}");
     }
