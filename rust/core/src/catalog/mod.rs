@@ -95,7 +95,7 @@ pub async fn open(config: &Config) -> Result<Arc<dyn Catalog>> {
             sqlite::SqliteCatalog::open(&config.catalog, &config.storage).await?,
         )),
         CatalogType::Rest | CatalogType::Glue | CatalogType::S3Tables => {
-            Err(crate::error::Error::new(crate::error::ErrorKind::Config, "catalog.type: not built yet"))
+            Ok(Arc::new(rest::RestCatalog::open(config)?))
         }
     }
 }

@@ -23,7 +23,6 @@ pub use partition::{PartitionBy, PartitionField};
 pub use secret::Secret;
 pub use storage::{S3Config, StorageConfig};
 
-pub(crate) use catalog::rules::TableBucketArn;
 
 /// Everything the library can be told. `{}` is a whole configuration.
 #[derive(Debug, Clone, Default, Deserialize)]

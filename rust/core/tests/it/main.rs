@@ -1,5 +1,6 @@
 //! Tests of the library through its public interface, in one binary, with a module per topic.
 
+mod catalog_rest;
 mod catalog_sqlite;
 mod commit_append;
 mod commit_faults;
