@@ -19,6 +19,7 @@ mod s3;
 ///
 /// # Errors
 /// `Config` when there is no storage for the location's scheme, or its settings do not fit together.
+#[expect(clippy::implicit_hasher, reason = "catalogs answer with plain maps")]
 pub fn file_io(
     location: &str,
     catalog_properties: &HashMap<String, String>,

@@ -14,7 +14,7 @@ use super::profile::Profile;
 use super::settings::{Environment, domain, process_environment};
 
 /// How long a profile's keys are used before the files are read again; tools rotate them in place.
-const PROFILE_TTL: Duration = Duration::from_secs(60);
+const PROFILE_TTL: Duration = Duration::from_mins(1);
 
 /// How long a role's credentials are asked for before a call fails for want of them.
 const ROLE_TIMEOUT: Duration = Duration::from_secs(10);

@@ -251,7 +251,11 @@ mod tests {
     #[test]
     fn a_location_is_a_bucket_and_a_key() {
         for (location, bucket, key) in [
-            ("s3://b/otel/logs/x=a%2Fb/1.parquet", "b", "otel/logs/x=a%2Fb/1.parquet"),
+            (
+                "s3://b/otel/logs/x=a%2Fb/1.parquet",
+                "b",
+                "otel/logs/x=a%2Fb/1.parquet",
+            ),
             ("s3a://b/k", "b", "k"),
             ("s3://b", "b", ""),
         ] {

@@ -212,7 +212,10 @@ mod tests {
         assert_eq!(settings.path_style, Some(true));
         assert_eq!(settings.origin, Origin::Catalog);
         assert_eq!(
-            settings.credential.and_then(|vended| vended.token).as_deref(),
+            settings
+                .credential
+                .and_then(|vended| vended.token)
+                .as_deref(),
             Some("catalog-token")
         );
 
@@ -282,6 +285,9 @@ mod tests {
         let error = Settings::new(&S3Config::default(), &catalog, &|_| None)
             .err()
             .expect("refused");
-        assert!(error.to_string().contains("s3.secret-access-key"), "{error}");
+        assert!(
+            error.to_string().contains("s3.secret-access-key"),
+            "{error}"
+        );
     }
 }

@@ -127,9 +127,10 @@ impl Storage for S3Storage {
     async fn delete_stream(&self, paths: BoxStream<'static, String>) -> Result<()> {
         paths
             .map(Ok)
-            .try_for_each_concurrent(DELETES_AT_ONCE, |path| async move {
-                self.delete(&path).await
-            })
+            .try_for_each_concurrent(
+                DELETES_AT_ONCE,
+                |path| async move { self.delete(&path).await },
+            )
             .await
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use object_store::aws::AmazonS3;
 use object_store::path::Path;
-use object_store::{MultipartUpload, ObjectStore, ObjectStoreExt, PutPayload, Result};
+use object_store::{MultipartUpload, ObjectStore, ObjectStoreExt, PutOptions, PutPayload, Result};
 use tokio::task::JoinSet;
 
 use super::failure::Answers;
@@ -127,16 +127,15 @@ impl Drop for Upload {
         };
         let key = self.key.clone();
         let mut running = std::mem::take(&mut self.running);
-        match tokio::runtime::Handle::try_current() {
-            Ok(runtime) => {
-                runtime.spawn(async move {
-                    // A part that lands after the abort would stay.
-                    running.shutdown().await;
-                    abort(multipart.as_mut(), &key).await;
-                });
-            }
-            Err(_) => tracing::warn!(%key, "an unfinished upload is left in the bucket"),
-        }
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+            tracing::warn!(%key, "an unfinished upload is left in the bucket");
+            return;
+        };
+        runtime.spawn(async move {
+            // A part that lands after the abort would stay.
+            running.shutdown().await;
+            abort(multipart.as_mut(), &key).await;
+        });
     }
 }
 
@@ -154,7 +153,7 @@ pub(super) async fn put(
     mut content: Bytes,
 ) -> Result<()> {
     if content.len() <= SINGLE_PUT_BYTES_MAX {
-        let request = store.put_opts(&key, content.into(), Default::default());
+        let request = store.put_opts(&key, content.into(), PutOptions::default());
         return answers.watch(request).await.map(drop);
     }
     let mut upload = Upload::start(store, key, answers).await?;

@@ -13,7 +13,10 @@ fn serve(body: fn(&str) -> Option<&'static str>) -> String {
             let mut lines = BufReader::new(&connection).lines();
             let first = lines.next().expect("a request").expect("text");
             // The rest of the head: closing with unread bytes would reset the connection.
-            while lines.next().is_some_and(|line| !line.expect("text").is_empty()) {}
+            while lines
+                .next()
+                .is_some_and(|line| !line.expect("text").is_empty())
+            {}
             drop(lines);
             let (status, body) = body(&first).map_or((404, "no such thing"), |body| (200, body));
             write!(
@@ -45,7 +48,8 @@ async fn an_instance_has_a_role() {
         "GET /latest/meta-data/iam/security-credentials/collector HTTP/1.1" => Some(CREDENTIALS),
         _ => None,
     });
-    let environment = |name: &str| (name == "AWS_EC2_METADATA_SERVICE_ENDPOINT").then(|| url.clone());
+    let environment =
+        |name: &str| (name == "AWS_EC2_METADATA_SERVICE_ENDPOINT").then(|| url.clone());
     let credential = credential(&environment).await;
     assert_eq!(credential.key_id, "AKIDROLE");
     assert_eq!(credential.token.as_deref(), Some("token"));
@@ -80,7 +84,10 @@ async fn a_role_that_gives_nothing_is_named() {
     };
     let error = chain.get_credential().await.expect_err("none");
     let text = error.to_string();
-    assert!(text.contains("AWS_CONTAINER_CREDENTIALS_FULL_URI"), "{text}");
+    assert!(
+        text.contains("AWS_CONTAINER_CREDENTIALS_FULL_URI"),
+        "{text}"
+    );
     assert!(!text.contains('\n'), "{text}");
 }
 
@@ -93,7 +100,12 @@ async fn without_any_credentials_the_ways_to_give_some_are_listed() {
         environment: |_| None,
     };
     let text = chain.get_credential().await.expect_err("none").to_string();
-    for way in ["storage.s3.access_key_id", "AWS_ACCESS_KEY_ID", "AWS_PROFILE", "role"] {
+    for way in [
+        "storage.s3.access_key_id",
+        "AWS_ACCESS_KEY_ID",
+        "AWS_PROFILE",
+        "role",
+    ] {
         assert!(text.contains(way), "{way} in {text}");
     }
 }
