@@ -47,6 +47,10 @@ async fn each_refusal_names_its_cause_and_what_to_change() {
             ["clock", "set it"],
         ),
         (
+            Answer::Refusal(404, "", ""),
+            ["no such bucket", "storage.s3.endpoint"],
+        ),
+        (
             Answer::Refusal(405, "MethodNotAllowed", ""),
             ["does not know this request", "storage.s3.endpoint"],
         ),

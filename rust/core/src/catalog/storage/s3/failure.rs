@@ -210,7 +210,7 @@ pub(super) fn failed(
         None => find::<HttpError>(&error).map(HttpError::kind),
     };
     if let (None, Some(refusal)) = (http, refusal) {
-        let advice = advice(&refusal, origin);
+        let advice = advice(verb, &refusal, origin);
         return iceberg::Error::new(
             kind,
             format!("cannot {verb} {location}: {advice}: {refusal}{tried}"),
@@ -231,7 +231,7 @@ pub(super) fn failed(
 }
 
 /// What to change, in words.
-fn advice(refusal: &Refusal, origin: Origin) -> String {
+fn advice(verb: &str, refusal: &Refusal, origin: Origin) -> String {
     let keys = match origin {
         Origin::Config => "storage.s3.access_key_id and storage.s3.secret_access_key",
         Origin::Catalog => {
@@ -276,6 +276,11 @@ fn advice(refusal: &Refusal, origin: Origin) -> String {
         (_, 401 | 403) => format!(
             "access denied; allow these credentials to do it (s3:GetObject, s3:PutObject, s3:DeleteObject, s3:AbortMultipartUpload), or change {keys}"
         ),
+        ("NoSuchUpload", _) => "somebody removed the upload before it was complete".into(),
+        // The file does not have to be there yet, so it is the bucket, or no S3 at all.
+        ("", 404) if verb == "write" => {
+            "there is no such bucket, or storage.s3.endpoint does not speak S3".into()
+        }
         (_, 404) => "there is no such file".into(),
         (_, 405 | 501) => {
             "the service does not know this request; does storage.s3.endpoint speak S3?".into()
