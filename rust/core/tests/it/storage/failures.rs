@@ -150,3 +150,15 @@ async fn a_busy_service_does_not_fail_a_part() {
     assert!(stub.state().files["big"] == content, "the content differs");
     assert_eq!(stub.count("PUT partNumber=1"), 3);
 }
+
+#[tokio::test]
+async fn a_file_that_may_not_be_deleted_is_no_success() {
+    let stub = Stub::start().await;
+    // S3 says so inside of a success, as several files can be deleted at once.
+    let answer = "<DeleteResult><Error><Key>a</Key><Code>AccessDenied</Code><Message>No.</Message></Error></DeleteResult>";
+    stub.fault("POST delete", 1, Answer::Body(answer));
+    let error = stub.file_io().delete("s3://lake/a").await;
+    let error = error.expect_err("denied").to_string();
+    assert!(error.contains("cannot delete s3://lake/a"), "{error}");
+    assert!(error.contains("AccessDenied"), "{error}");
+}
