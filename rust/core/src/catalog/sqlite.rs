@@ -4,7 +4,7 @@
 //! database beside us: all of them swap `metadata_location` by comparing it first.
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
@@ -16,10 +16,11 @@ use uuid::Uuid;
 use self::database::{Database, Key};
 use self::failure::Failure;
 use super::cause::IcebergCause;
-use super::local_storage::{Advice, create_folders, local_file_io};
-use super::location::{config_error, database_path, next_metadata_location, table_location, warehouse_path};
+use super::local_storage::{Advice, create_folders};
+use super::location::{Warehouse, config_error, database_path, next_metadata_location, table_location};
+use super::storage::file_io;
 use super::{Catalog, CommitOutcome, LoadedTable, TableSpec};
-use crate::config::CatalogConfig;
+use crate::config::{CatalogConfig, StorageConfig};
 use crate::error::{Error, ErrorKind, Result};
 
 mod database;
@@ -31,32 +32,36 @@ const LOAD_ATTEMPTS: usize = 3;
 
 const REFUSED: &str = "the catalog's database refused the commit";
 
-/// Tables in a `SQLite` database, their files in a local folder.
+/// Tables in a `SQLite` database, their files in a local folder or on S3.
 #[derive(Debug)]
 pub(super) struct SqliteCatalog {
     database: Database,
-    warehouse: PathBuf,
+    warehouse: Warehouse,
     file_io: FileIO,
     /// The newest metadata read of each table, with its location: metadata files never change.
     parsed: Mutex<HashMap<TableIdent, (String, Arc<TableMetadata>)>>,
 }
 
 impl SqliteCatalog {
-    /// Opens the warehouse folder and the database, both made if missing.
+    /// Opens the warehouse and the database; folders and the database are made if missing. S3 is not
+    /// asked yet: what is wrong there can be mended while the process runs.
     ///
     /// # Errors
     /// `Config` naming `catalog.warehouse` or `catalog.uri` when one cannot be used.
-    pub(super) async fn open(config: &CatalogConfig) -> Result<Self> {
-        let warehouse = warehouse_path(&config.warehouse)?;
+    pub(super) async fn open(config: &CatalogConfig, storage: &StorageConfig) -> Result<Self> {
+        let warehouse = Warehouse::new(config.sql_warehouse())?;
         let database_path = database_path(config.uri.as_deref(), &warehouse)?;
-        prepare_folder(&warehouse).map_err(|cause| {
-            config_error(format!(
-                "catalog.warehouse: cannot write to {}{}",
-                warehouse.display(),
-                Advice(cause.kind())
-            ))
-            .because(cause)
-        })?;
+        let file_io = file_io(config.sql_warehouse(), &HashMap::new(), storage)?;
+        if let Warehouse::Local(folder) = &warehouse {
+            prepare_folder(folder).map_err(|cause| {
+                config_error(format!(
+                    "catalog.warehouse: cannot write to {}{}",
+                    folder.display(),
+                    Advice(cause.kind())
+                ))
+                .because(cause)
+            })?;
+        }
         let unusable = |advice: Advice| {
             config_error(format!(
                 "catalog.uri: cannot open the database {}{advice}",
@@ -66,13 +71,13 @@ impl SqliteCatalog {
         if let Some(folder) = database_path.parent() {
             create_folders(folder).map_err(|cause| unusable(Advice(cause.kind())).because(cause))?;
         }
-        let database = Database::open(&database_path, config.name.clone())
+        let database = Database::open(&database_path, config.sql_name().to_owned())
             .await
             .map_err(|cause| unusable(Advice(std::io::ErrorKind::Other)).because(cause))?;
         Ok(Self {
             database,
             warehouse,
-            file_io: local_file_io(),
+            file_io,
             parsed: Mutex::default(),
         })
     }

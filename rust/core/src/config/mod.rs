@@ -3,9 +3,12 @@
 //! `docs/configuration.md` tells the same for users. Unknown keys are refused. [`Config::from_json`]
 //! reports every problem at once, each with its key's path.
 
+mod catalog;
 mod duration;
 mod partition;
 mod read;
+mod secret;
+mod storage;
 mod validate;
 
 use std::collections::BTreeMap;
@@ -16,13 +19,19 @@ use serde::Deserialize;
 use crate::error::{Error, ErrorKind, Result};
 use crate::signal::Table;
 
+pub use catalog::{CatalogConfig, CatalogType, OAuth2Config, S3TablesApi, SigV4Config};
 pub use partition::{PartitionBy, PartitionField};
+pub use secret::Secret;
+pub use storage::{S3Config, StorageConfig};
+
 
 /// Everything the library can be told. `{}` is a whole configuration.
 #[derive(Debug, Clone, Default)]
 pub struct Config {
     /// Where tables are kept track of.
     pub catalog: CatalogConfig,
+    /// How the tables' files are reached.
+    pub storage: StorageConfig,
     /// Names, creation and evolution of tables.
     pub tables: TablesConfig,
     /// Parquet files.
@@ -31,42 +40,6 @@ pub struct Config {
     pub commit: CommitConfig,
     /// Bounds on what one request may cost.
     pub limits: LimitsConfig,
-}
-
-/// `catalog`.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct CatalogConfig {
-    /// The kind of catalog.
-    pub r#type: CatalogType,
-    /// `sqlite://<path>`; by default `catalog.db` inside a local warehouse.
-    pub uri: Option<String>,
-    /// A directory or a `file://` URL. Default `./warehouse`.
-    pub warehouse: String,
-    /// Namespace, levels separated by dots. Default `otel`.
-    pub namespace: String,
-    /// The catalog's name inside a SQL catalog. Default `default`.
-    pub name: String,
-}
-
-impl Default for CatalogConfig {
-    fn default() -> Self {
-        Self {
-            r#type: CatalogType::Sql,
-            uri: None,
-            warehouse: "./warehouse".into(),
-            namespace: "otel".into(),
-            name: "default".into(),
-        }
-    }
-}
-
-/// `catalog.type`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum CatalogType {
-    /// SQLite, in the table layout of Iceberg's JDBC catalog.
-    Sql,
 }
 
 /// `tables`.

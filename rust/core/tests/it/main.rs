@@ -16,6 +16,7 @@
     reason = "matters of taste that tests read well without"
 )]
 
+mod catalog_rest;
 mod catalog_sqlite;
 mod catalog_sqlite_database;
 mod commit_append;
@@ -25,5 +26,6 @@ mod commit_merge;
 mod commit_support;
 mod convert;
 mod decode;
+mod storage;
 mod strategies;
 mod write;
