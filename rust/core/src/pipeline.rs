@@ -151,6 +151,7 @@ impl Pipeline {
         for committer in self.committers.iter().filter_map(OnceCell::get) {
             committer.close().await;
         }
+        self.catalog.close().await;
     }
 
     fn check_limits(&self, export: &Export<'_>) -> Result<()> {

@@ -49,6 +49,11 @@ pub(super) fn database_path(uri: Option<&str>, warehouse: &Path) -> Result<PathB
 }
 
 fn absolute_path(path: &str, key: &str) -> Result<PathBuf> {
+    if path.starts_with('~') {
+        return Err(config_error(format!(
+            "{key}: {path:?}: `~` is not expanded; write ${{env:HOME}}/…, or ./~… for a folder named so"
+        )));
+    }
     let absolute = absolute(path).map_err(|cause| {
         config_error(format!(
             "{key}: {path:?} cannot be made absolute; give an absolute path"
@@ -155,6 +160,18 @@ mod tests {
             warehouse_path("file:///data/w").expect("valid"),
             Path::new("/data/w")
         );
+        let error = warehouse_path("~/w").expect_err("not expanded");
+        assert_eq!(error.kind(), ErrorKind::Config);
+        assert!(
+            error.to_string().starts_with("catalog.warehouse:")
+                && error
+                    .to_string()
+                    .contains("`~` is not expanded; write ${env:HOME}/…"),
+            "{error}"
+        );
+        let error = database_path(Some("sqlite://~/c.db"), Path::new("/w")).expect_err("not expanded");
+        assert!(error.to_string().starts_with("catalog.uri:"), "{error}");
+        assert_eq!(warehouse_path("./~w").expect("a name"), here.join("~w"));
         let error = warehouse_path("file://w").expect_err("relative URL");
         assert!(error.to_string().starts_with("catalog.warehouse:"), "{error}");
     }

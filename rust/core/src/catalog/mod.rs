@@ -80,6 +80,9 @@ pub trait Catalog: Send + Sync + std::fmt::Debug {
         requirements: Vec<TableRequirement>,
         updates: Vec<TableUpdate>,
     ) -> CommitOutcome;
+
+    /// Lets go of what the catalog holds open, once nobody uses it any more.
+    async fn close(&self) {}
 }
 
 /// Opens the catalog that the configuration names.

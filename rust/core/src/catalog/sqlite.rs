@@ -13,7 +13,8 @@ use iceberg::spec::{FormatVersion, MetadataLog, TableMetadata, TableMetadataBuil
 use iceberg::{TableIdent, TableRequirement, TableUpdate};
 use uuid::Uuid;
 
-use self::database::{Database, Key, is_busy, surely_undone};
+use self::database::{Database, Key};
+use self::failure::Failure;
 use super::cause::IcebergCause;
 use super::local_storage::{Advice, create_folders, local_file_io};
 use super::location::{config_error, database_path, next_metadata_location, table_location, warehouse_path};
@@ -22,9 +23,13 @@ use crate::config::CatalogConfig;
 use crate::error::{Error, ErrorKind, Result};
 
 mod database;
+mod failure;
+mod place;
 
 /// How often a table is looked up again when its metadata file was pruned between look and read.
 const LOAD_ATTEMPTS: usize = 3;
+
+const REFUSED: &str = "the catalog's database refused the commit";
 
 /// Tables in a `SQLite` database, their files in a local folder.
 #[derive(Debug)]
@@ -152,7 +157,7 @@ impl SqliteCatalog {
 
     /// Makes the table unless somebody else does so first; then theirs is left as it is.
     async fn create(&self, ident: &TableIdent, spec: TableSpec) -> Result<()> {
-        let failed = |cause: sqlx::Error| {
+        let failed = |cause: Failure| {
             Error::new(ErrorKind::Catalog, "cannot create the table")
                 .with("table", ident.to_string())
                 .because(cause)
@@ -171,7 +176,7 @@ impl SqliteCatalog {
                 Ok(())
             }
             Err(cause) => {
-                if surely_undone(&cause) {
+                if cause.surely_undone() {
                     self.discard(&location).await;
                 }
                 Err(failed(cause))
@@ -266,6 +271,10 @@ impl Catalog for SqliteCatalog {
                 );
             }
         };
+        // Before anything is written into a folder that may be gone with the database.
+        if let Err(cause) = self.database.check_place(false).await {
+            return refused(false, REFUSED, ident, cause);
+        }
         let metadata = Arc::new(built.metadata);
         let location = match self.write(ident, Some(&base.metadata_location), &metadata).await {
             Ok(location) => location,
@@ -296,14 +305,9 @@ impl Catalog for SqliteCatalog {
                     error,
                 }
             }
-            Err(cause) if surely_undone(&cause) => {
+            Err(cause) if cause.surely_undone() => {
                 self.discard(&location).await;
-                refused(
-                    is_busy(&cause),
-                    "the catalog's database refused the commit",
-                    ident,
-                    cause,
-                )
+                refused(cause.is_busy(), REFUSED, ident, cause)
             }
             Err(cause) => CommitOutcome::Unknown(
                 Error::new(
@@ -314,6 +318,10 @@ impl Catalog for SqliteCatalog {
                 .because(cause),
             ),
         }
+    }
+
+    async fn close(&self) {
+        self.database.close().await;
     }
 }
 
@@ -361,7 +369,7 @@ fn new_metadata(location: String, spec: TableSpec, ident: &TableIdent) -> Result
         })
 }
 
-fn look_up_failed(ident: &TableIdent, cause: sqlx::Error) -> Error {
+fn look_up_failed(ident: &TableIdent, cause: Failure) -> Error {
     Error::new(
         ErrorKind::Catalog,
         "cannot look up the table in the catalog's database",

@@ -17,6 +17,7 @@
 )]
 
 mod catalog_sqlite;
+mod catalog_sqlite_database;
 mod commit_append;
 mod commit_faults;
 mod commit_foreign;
