@@ -108,6 +108,7 @@ impl Pipeline {
         let options = ConvertOptions {
             arrival_time_unix_nano: now_unix_nano(),
             column_bytes_max: self.config.limits.column_bytes_max,
+            batch_bytes_max: usize::MAX,
         };
         let converted = convert::convert(export.signal, export.payload, &options)?;
         let mut outcome = outcome_of(&converted);
