@@ -145,7 +145,7 @@ fn invalid_text_in_a_later_batch_voids_the_earlier_ones() {
             ..Default::default()
         }
     );
-    assert_same(&payload, Signal::Logs, keeper, summary);
+    assert_same(&payload, Signal::Logs, keeper, &summary);
 }
 
 #[test]
@@ -206,14 +206,14 @@ proptest! {
         let payloads = [logs.encode_to_vec(), traces.encode_to_vec(), metrics.encode_to_vec()];
         for (signal, payload) in Signal::ALL.into_iter().zip(payloads) {
             let (keeper, summary) = keep(signal, &payload, batch_bytes_max);
-            assert_same(&payload, signal, keeper, summary);
+            assert_same(&payload, signal, keeper, &summary);
         }
     }
 }
 
 /// Checks for each table that its rows, in the order of its batches, are those of the request converted
 /// in one go, and that the rest is the same.
-fn assert_same(payload: &[u8], signal: Signal, keeper: Keeper, summary: Summary) {
+fn assert_same(payload: &[u8], signal: Signal, keeper: Keeper, summary: &Summary) {
     let whole = converted(signal, payload);
     let mut batches = keeper.batches;
     batches.sort_by_key(|batch| batch.table);
