@@ -6,11 +6,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
+	"strings"
 	"time"
 
 	"go.uber.org/zap"
 
 	"go.opentelemetry.io/collector/component"
+	"go.opentelemetry.io/collector/component/componentstatus"
 	"go.opentelemetry.io/collector/consumer/consumererror"
 	"go.opentelemetry.io/collector/exporter"
 	"go.opentelemetry.io/collector/exporter/exporterhelper"
@@ -32,7 +35,9 @@ type signalExporter struct {
 	telemetry *telemetry
 
 	// handle is set by Start. Once closed it answers every export with class shutdown.
-	handle handle
+	handle *sharedHandle
+	// host is set by Start.
+	host component.Host
 }
 
 func newSignalExporter(set exporter.Settings, cfg *Config, signal native.Signal, handles *sharedHandles) (*signalExporter, error) {
@@ -65,25 +70,56 @@ func (e *signalExporter) options() []exporterhelper.Option {
 }
 
 // start opens the library, or joins the exporter of another signal that has.
-func (e *signalExporter) start(context.Context, component.Host) error {
+func (e *signalExporter) start(_ context.Context, host component.Host) error {
 	h, opened, err := e.handles.acquire(e.cfg)
 	if err != nil {
 		return fmt.Errorf("cannot open the Iceberg catalog: %w", err)
 	}
-	e.handle = h
+	e.handle, e.host = h, host
 	if opened {
+		warehouse, uri := e.cfg.Catalog.places()
 		e.logger.Info("Writing Iceberg tables",
 			zap.String("library_version", native.Version()),
-			zap.String("warehouse", settingOr(e.cfg.Catalog.Warehouse, defaultWarehouse)),
+			zap.String("warehouse", warehouse),
+			zap.String("catalog_uri", uri),
 			zap.String("namespace", settingOr(e.cfg.Catalog.Namespace, defaultNamespace)))
 	}
 	return nil
 }
 
+// places gives the warehouse and the catalog's URI as they are used: of a SQLite catalog, with
+// absolute paths.
+func (c *CatalogConfig) places() (warehouse, uri string) {
+	warehouse = settingOr(c.Warehouse, defaultWarehouse)
+	if settingOr(c.Type, defaultCatalogType) != defaultCatalogType {
+		return warehouse, settingOr(c.URI, "")
+	}
+	if !strings.Contains(warehouse, "://") {
+		warehouse = absolute(warehouse)
+	}
+	if c.URI == nil {
+		return warehouse, sqliteScheme + "//" + filepath.Join(strings.TrimPrefix(warehouse, "file://"), "catalog.db")
+	}
+	path := strings.TrimPrefix(strings.TrimPrefix(*c.URI, sqliteScheme), "//")
+	return warehouse, sqliteScheme + "//" + absolute(path)
+}
+
+// absolute resolves a path as the library does, by the working directory; what cannot be resolved
+// stays as it is.
+func absolute(path string) string {
+	if resolved, err := filepath.Abs(path); err == nil {
+		return resolved
+	}
+	return path
+}
+
 // The library's defaults, for the log line only; it is told what was set and nothing else.
 const (
-	defaultWarehouse = "./warehouse"
-	defaultNamespace = "otel"
+	defaultCatalogType = "sql"
+	defaultWarehouse   = "./warehouse"
+	defaultNamespace   = "otel"
+
+	sqliteScheme = "sqlite:"
 )
 
 func settingOr(setting *string, libraryDefault string) string {
@@ -141,7 +177,8 @@ func (e *signalExporter) export(ctx context.Context, req xexporterhelper.Request
 	took := time.Since(started)
 	e.telemetry.record(ctx, outcome, took)
 
-	err = e.classify(outcome, err)
+	e.reportIfPoisoned(err)
+	err = e.classify(outcome, e.sayTimeout(ctx, err))
 	if err == nil {
 		e.logger.Debug("Stored a batch",
 			zap.Uint64("rows", outcome.Rows),
@@ -156,6 +193,33 @@ func (e *signalExporter) export(ctx context.Context, req xexporterhelper.Request
 		e.telemetry.end(r)
 	}
 	return err
+}
+
+// reportIfPoisoned ends the Collector, by a fatal status, once the library can store nothing more in
+// this process. Whoever supervises it starts a new one, which a queue on disk carries over to.
+func (e *signalExporter) reportIfPoisoned(err error) {
+	var failure *native.Error
+	if !errors.As(err, &failure) || !failure.Poisoned() {
+		return
+	}
+	e.handle.poisoned.Do(func() {
+		err := fmt.Errorf("the Iceberg exporter can store nothing more in this process, the Collector must be restarted: %w", failure)
+		e.logger.Error("The Iceberg exporter is broken by a bug; restart the Collector.", zap.Error(failure))
+		componentstatus.ReportStatus(e.host, componentstatus.NewFatalErrorEvent(err))
+	})
+}
+
+// sayTimeout names the setting when it was the configured timeout that ended an attempt: the library
+// knows only that it was told to stop.
+func (e *signalExporter) sayTimeout(ctx context.Context, err error) error {
+	var failure *native.Error
+	if !errors.As(err, &failure) || failure.Code != native.CodeCancelled || !errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return err
+	}
+	timedOut := *failure
+	timedOut.Message = fmt.Sprintf("not stored within timeout (%s); raise timeout if this repeats",
+		e.cfg.TimeoutConfig.Timeout)
+	return &timedOut
 }
 
 // classify says in exporterhelper's words what the library decided.

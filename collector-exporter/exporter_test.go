@@ -5,7 +5,10 @@ package icebergexporter
 import (
 	"context"
 	"errors"
+	"os"
 	"path/filepath"
+	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -15,6 +18,7 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 
 	"go.opentelemetry.io/collector/component"
+	"go.opentelemetry.io/collector/component/componentstatus"
 	"go.opentelemetry.io/collector/component/componenttest"
 	"go.opentelemetry.io/collector/config/configoptional"
 	"go.opentelemetry.io/collector/consumer"
@@ -254,6 +258,96 @@ func TestRetryClassesInExporterhelpersWords(t *testing.T) {
 	assert.EqualError(t, e.classify(native.Outcome{}, errors.New("other")), "other")
 }
 
+// statusHost is a host that remembers the statuses that are reported to it.
+type statusHost struct {
+	component.Host
+	mu     sync.Mutex
+	events []*componentstatus.Event
+}
+
+func (h *statusHost) Report(event *componentstatus.Event) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.events = append(h.events, event)
+}
+
+func (h *statusHost) fatal() []*componentstatus.Event {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.DeleteFunc(slices.Clone(h.events), func(event *componentstatus.Event) bool {
+		return event.Status() != componentstatus.StatusFatalError
+	})
+}
+
+func TestAPoisonedLibraryEndsTheCollectorOnce(t *testing.T) {
+	library := &fakeLibrary{answer: failingWith(native.Error{
+		Code: native.CodeInternal, RetryClass: native.RetryClassShutdown, Message: "the handle is poisoned",
+	})}
+	host := &statusHost{Host: componenttest.NewNopHost()}
+	set, seen := observedSettings()
+	factory, cfg := newFactory(library.open), quick(t, nil)
+	logs, err := factory.CreateLogs(t.Context(), set, cfg)
+	require.NoError(t, err)
+	traces, err := factory.CreateTraces(t.Context(), set, cfg)
+	require.NoError(t, err)
+	for _, e := range []component.Component{logs, traces} {
+		require.NoError(t, e.Start(t.Context(), host))
+	}
+	spans := ptrace.NewTraces()
+	spans.ResourceSpans().AppendEmpty().ScopeSpans().AppendEmpty().Spans().AppendEmpty()
+	require.NoError(t, logs.ConsumeLogs(t.Context(), logsOf("one")))
+	require.NoError(t, traces.ConsumeTraces(t.Context(), spans))
+	signals := func() map[native.Signal]bool {
+		called := map[native.Signal]bool{}
+		for _, call := range library.exports() {
+			called[call.signal] = true
+		}
+		return called
+	}
+	require.Eventually(t, func() bool { return len(signals()) == 2 && len(library.exports()) > 4 }, 10*time.Second, time.Millisecond)
+	require.NoError(t, logs.Shutdown(t.Context()))
+	require.NoError(t, traces.Shutdown(t.Context()))
+
+	fatal := host.fatal()
+	require.Len(t, fatal, 1)
+	require.ErrorContains(t, fatal[0].Err(), "must be restarted: the handle is poisoned")
+	assert.Equal(t, 1, seen.FilterMessageSnippet("restart the Collector").Len())
+}
+
+func TestOtherInternalErrorsDoNotEndTheCollector(t *testing.T) {
+	attempts := 0
+	library := &fakeLibrary{answer: func(exported) (native.Outcome, error) {
+		if attempts++; attempts < 3 {
+			return native.Outcome{}, &native.Error{Code: native.CodeInternal, RetryClass: native.RetryClassRetry, Message: "a bug"}
+		}
+		return native.Outcome{Rows: 1}, nil
+	}}
+	host := &statusHost{Host: componenttest.NewNopHost()}
+	logs := startLogs(t, library, quick(t, waiting), nopSettings(), host)
+	require.NoError(t, logs.ConsumeLogs(t.Context(), logsOf("one")))
+	require.NoError(t, logs.Shutdown(t.Context()))
+	assert.Empty(t, host.fatal())
+}
+
+func TestATimeoutIsNamedWithItsKey(t *testing.T) {
+	cancelled := &native.Error{Code: native.CodeCancelled, RetryClass: native.RetryClassRetry, Message: "cancelled"}
+	e := &signalExporter{cfg: quick(t, nil), logger: zap.NewNop()}
+	e.cfg.TimeoutConfig.Timeout = 90 * time.Second
+	ended, stop := context.WithDeadline(t.Context(), time.Unix(0, 0))
+	defer stop()
+	err := e.sayTimeout(ended, cancelled)
+	require.EqualError(t, err, "not stored within timeout (1m30s); raise timeout if this repeats")
+	assert.NotErrorIs(t, e.classify(native.Outcome{}, err), cancelled)
+	assert.False(t, consumererror.IsPermanent(e.classify(native.Outcome{}, err)), "it is tried again")
+
+	stopped, stop := context.WithCancel(t.Context())
+	stop()
+	assert.EqualError(t, e.sayTimeout(stopped, cancelled), "cancelled", "a shutdown is no timeout")
+	other := &native.Error{Code: native.CodeInternal, Message: "other"}
+	assert.EqualError(t, e.sayTimeout(ended, other), "other")
+	assert.NoError(t, e.sayTimeout(ended, nil))
+}
+
 func TestAnEmptyMessageIsNotExported(t *testing.T) {
 	library := &fakeLibrary{}
 	cfg := quick(t, func(cfg *Config) { cfg.QueueConfig = configoptional.None[exporterhelper.QueueBatchConfig]() })
@@ -403,9 +497,33 @@ func TestTheStartIsLoggedOnceWithWhatIsWrittenWhere(t *testing.T) {
 	}
 	started := seen.FilterMessage("Writing Iceberg tables").All()
 	require.Len(t, started, 1)
+	here, err := os.Getwd()
+	require.NoError(t, err)
 	assert.Equal(t, map[string]any{
-		"library_version": native.Version(), "warehouse": "./warehouse", "namespace": "otel",
+		"library_version": native.Version(),
+		"warehouse":       filepath.Join(here, "warehouse"),
+		"catalog_uri":     "sqlite://" + filepath.Join(here, "warehouse", "catalog.db"),
+		"namespace":       "otel",
 	}, started[0].ContextMap())
+}
+
+func TestPlacesAreLoggedAsTheyAreUsed(t *testing.T) {
+	t.Chdir(t.TempDir())
+	here, err := os.Getwd()
+	require.NoError(t, err)
+	for _, place := range []struct{ kind, warehouse, uri, wantWarehouse, wantURI string }{
+		{"sql", "w", "sqlite://./c.db", here + "/w", "sqlite://" + here + "/c.db"},
+		{"sql", "/w", "sqlite:c.db", "/w", "sqlite://" + here + "/c.db"},
+		{"sql", "file:///w", "sqlite:////c.db", "file:///w", "sqlite:///c.db"},
+		{"rest", "prod", "https://catalog.example", "prod", "https://catalog.example"},
+	} {
+		warehouse, uri := (&CatalogConfig{Type: &place.kind, Warehouse: &place.warehouse, URI: &place.uri}).places()
+		assert.Equal(t, place.wantWarehouse, warehouse)
+		assert.Equal(t, place.wantURI, uri)
+	}
+	url := "file:///w"
+	_, uri := (&CatalogConfig{Warehouse: &url}).places()
+	assert.Equal(t, "sqlite:///w/catalog.db", uri)
 }
 
 func TestTheDefaultsThatAreLoggedAreTheLibrarys(t *testing.T) {

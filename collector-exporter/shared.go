@@ -44,6 +44,8 @@ type sharedHandles struct {
 type sharedHandle struct {
 	handle
 	users int
+	// poisoned is done when it has been reported that the library can do no more.
+	poisoned sync.Once
 }
 
 func newSharedHandles(open openFunc) *sharedHandles {
@@ -51,23 +53,24 @@ func newSharedHandles(open openFunc) *sharedHandles {
 }
 
 // acquire gives the handle of a configuration, opening it for its first user, who is told by opened.
-func (s *sharedHandles) acquire(cfg *Config) (h handle, opened bool, err error) {
+func (s *sharedHandles) acquire(cfg *Config) (shared *sharedHandle, opened bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if shared, found := s.byConf[cfg]; found {
 		shared.users++
-		return shared.handle, false, nil
+		return shared, false, nil
 	}
 	config, err := cfg.libraryJSON()
 	if err != nil {
 		return nil, false, err
 	}
-	h, err = s.open(config)
+	h, err := s.open(config)
 	if err != nil {
 		return nil, false, err
 	}
-	s.byConf[cfg] = &sharedHandle{handle: h, users: 1}
-	return h, true, nil
+	shared = &sharedHandle{handle: h, users: 1}
+	s.byConf[cfg] = shared
+	return shared, true, nil
 }
 
 // release gives a handle back. The last user closes it, within ctx and closeTimeout.

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import shutil
+import sqlite3
 import threading
 import time
+
+import pytest
 
 from o2i import corpus, numbered, readers
 from o2i import warehouse as lying_in
@@ -117,6 +122,60 @@ def test_after_a_stop_nothing_is_left_but_the_tables(tmp_path, warehouse):
     assert lying_in.leftovers(warehouse) == []
 
 
+def test_after_sigterm_the_database_has_no_journals(tmp_path, warehouse):
+    with Collector(tmp_path / "collector", {"iceberg": settings(warehouse)}) as collector:
+        with collector.client() as client:
+            client.send(numbered.request(range(10)))
+        assert collector.stop() == 0
+    assert sorted(path.name for path in warehouse.glob("catalog.db*")) == ["catalog.db"]
+    numbered.once(warehouse, range(10))
+
+
+def test_a_record_without_a_time_keeps_its_time_of_arrival_over_kill_and_restart(tmp_path, warehouse):
+    folder = tmp_path / "collector"
+    request = numbered.request(range(10))
+    for record in request.resource_logs[0].scope_logs[0].log_records:
+        record.ClearField("time_unix_nano")
+    before = Collector(folder, {"iceberg": settings(warehouse, flush_timeout=NEVER)}, queue_on_disk=True).start()
+    first = time.time_ns() // 1000
+    with before.client() as client:
+        client.send(request)
+    last = time.time_ns() // 1000
+    before.kill()
+    with Collector(folder, {"iceberg": settings(warehouse)}, queue_on_disk=True):
+        numbered.wait_until_stored(warehouse, range(10))
+    times = [row["Timestamp"] for row in readers.read_pyiceberg(readers.load(warehouse, "logs"))]
+    assert len(times) == 10
+    assert all(first <= at <= last for at in times), f"arrived in {first}..{last}, stored with {sorted(set(times))}"
+
+
+def test_what_comes_while_another_process_locks_the_catalog_is_stored_after(tmp_path, warehouse):
+    exporter = settings(warehouse, flush_timeout="100ms")
+    with Collector(tmp_path / "collector", {"iceberg": exporter}) as collector, collector.client() as client:
+        client.send(numbered.request(range(10)))
+        numbered.wait_until_stored(warehouse, range(10))
+        with locked(warehouse):
+            client.send(numbered.request(range(10, 20)))
+            time.sleep(3)  # Long enough for many flushes; were none tried, what is asserted would hold as well.
+            numbered.once(warehouse, range(10))
+            assert collector.healthy()
+        numbered.wait_until_stored(warehouse, range(20))
+        numbered.once(warehouse, range(20))
+
+
+def test_a_warehouse_removed_while_running_is_told_and_nothing_counts_as_stored(tmp_path, warehouse):
+    exporter = settings(warehouse, flush_timeout="100ms", timeout="5s")
+    exporter["sending_queue"]["wait_for_result"] = True
+    exporter["retry_on_failure"] = {"enabled": False}
+    with Collector(tmp_path / "collector", {"iceberg": exporter}) as collector, collector.client() as client:
+        client.send(numbered.request(range(10)))
+        shutil.rmtree(warehouse)
+        with pytest.raises(Refused):
+            client.send(numbered.request(range(10, 20)))
+        line = log_line(collector, "Exporting failed")
+        assert str(warehouse) in line, f"what is gone is not named: {line}"
+
+
 def test_two_exporters_in_one_collector_on_one_warehouse(tmp_path, warehouse):
     exporters = {f"iceberg/{name}": settings(warehouse, flush_timeout="100ms") for name in ("a", "b")}
     with Collector(tmp_path / "collector", exporters) as collector:
@@ -146,6 +205,25 @@ def test_two_collectors_at_once_on_one_warehouse(tmp_path, warehouse):
         assert collector.stop() == 0
     numbered.once(warehouse, senders[0].acknowledged | senders[1].acknowledged)
     assert len(readers.read_duckdb(readers.load(warehouse, "logs"))) == sum(len(one.acknowledged) for one in senders)
+
+
+@contextlib.contextmanager
+def locked(warehouse):
+    """Holds the catalog's database as another process that writes to it would."""
+    connection = sqlite3.connect(warehouse / "catalog.db", isolation_level=None, timeout=10)
+    try:
+        connection.execute("BEGIN EXCLUSIVE")
+        yield
+        connection.execute("ROLLBACK")
+    finally:
+        connection.close()
+
+
+def log_line(collector: Collector, part: str) -> str:
+    """The first line of its log that says so."""
+    lines = [line for line in collector.log().splitlines() if part in line]
+    assert lines, f"no line says {part!r}:\n{collector.log_tail()}"
+    return lines[0]
 
 
 class Senders:

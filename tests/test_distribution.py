@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import re
+import socket
 import subprocess
+import time
 
 import pytest
 import yaml
 
 from o2i import clients, corpus, readers
-from o2i.collector import REPOSITORY, Collector, binary, settings
+from o2i.collector import REPOSITORY, START_SECONDS_MAX, Collector, binary, free_ports, settings
 
 LIBC_FAMILY = {
     "linux-vdso", "libc", "libm", "libdl", "libpthread", "librt", "libgcc_s", "libresolv", "ld-linux-x86-64",
@@ -100,6 +103,35 @@ def test_the_example_configuration_starts_and_stores(tmp_path):
             client.send(one.payload, "grpc", "traces")
         assert collector.stop() == 0
     assert readers.row_count(readers.load(tmp_path / "warehouse", "traces")) == len(one.rows["traces"])
+
+
+@pytest.mark.parametrize("name", ["local.yaml", "durable.yaml"])
+def test_every_port_of_the_examples_can_be_moved_by_the_environment(name, tmp_path):
+    variables = ("O2I_GRPC_PORT", "O2I_HTTP_PORT", "O2I_HEALTH_PORT", "O2I_METRICS_PORT")
+    ports = dict(zip(variables, free_ports(len(variables)), strict=True))
+    log = tmp_path / "log"
+    with log.open("wb") as output, subprocess.Popen(
+        [binary(), "--config", REPOSITORY / "examples" / "collector" / name],
+        cwd=tmp_path,
+        env={**os.environ, **{variable: str(port) for variable, port in ports.items()}},
+        stdout=output,
+        stderr=subprocess.STDOUT,
+    ) as process:
+        try:
+            deadline = time.monotonic() + START_SECONDS_MAX
+            while closed := [variable for variable, port in ports.items() if not _listens(port)]:
+                assert process.poll() is None and time.monotonic() < deadline, (closed, log.read_text())
+                time.sleep(0.1)
+        finally:
+            process.terminate()
+
+
+def _listens(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except OSError:
+        return False
+    return True
 
 
 def _total(text: str, name: str, signal: str, also: str = "") -> float:

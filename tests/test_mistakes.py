@@ -22,6 +22,8 @@ from o2i.collector import Collector, settings
     ({"parquet": {"compression_level": 99}}, ["parquet.compression_level", "99", "22"]),
     ({"commit": {"interval": "soon"}}, ["interval", "soon"]),
     ({"catalog": {"warehouse": "ftp://x/y"}}, ["catalog.warehouse", "ftp", "file://"]),
+    ({"tables": {"names": {"logs": ".."}}}, ["tables.names.logs", "..", "cannot name a table"]),
+    ({"limits": {"column_bytes_max": 1}}, ["limits.column_bytes_max", "65536"]),
     ({"catalog": {"uri": "postgres://x"}}, ["catalog.uri", "postgres", "sqlite://"]),
 ], ids=lambda value: value[-1] if isinstance(value, list) else None)  # fmt: skip
 def test_a_wrong_setting_is_named_with_what_is_accepted(exporter, said, tmp_path):

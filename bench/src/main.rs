@@ -118,6 +118,7 @@ fn to_arrow(signal: Signal, payload: &[u8]) -> Result<Converted, Failure> {
     let options = ConvertOptions {
         arrival_time_unix_nano: 0,
         column_bytes_max: 1 << 30,
+        batch_bytes_max: usize::MAX,
     };
     Ok(black_box(convert::convert(signal, payload, &options)?))
 }

@@ -9,7 +9,11 @@ from .tables import NAMESPACE
 
 
 def leftovers(warehouse: Path) -> list[str]:
-    """Files that no table knows: temporary files, data files of no snapshot, journals of an open database."""
+    """Files that no table knows: temporary files, data files of no snapshot, journals of an open database.
+
+    They are listed before the catalog is opened: opening and closing it here would clear its journals away.
+    """
+    there = {str(path.relative_to(warehouse)) for path in warehouse.rglob("*") if path.is_file()}
     known = {"catalog.db"}
     catalog = readers.catalog(warehouse)
     try:
@@ -17,7 +21,6 @@ def leftovers(warehouse: Path) -> list[str]:
             known |= {str(path.relative_to(warehouse)) for path in _files(catalog.load_table(name))}
     finally:
         catalog.engine.dispose()
-    there = {str(path.relative_to(warehouse)) for path in warehouse.rglob("*") if path.is_file()}
     return sorted(there - known)
 
 

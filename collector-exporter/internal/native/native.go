@@ -108,6 +108,12 @@ func (e *Error) Error() string {
 	return e.Message
 }
 
+// Poisoned says whether the handle refused because an earlier call on it panicked: it can store
+// nothing any more, only a new process can. No other error is internal and of class shutdown.
+func (e *Error) Poisoned() bool {
+	return e.Code == CodeInternal && e.RetryClass == RetryClassShutdown
+}
+
 // InstallStamp names the archive that the program was linked with: its SHA-256 in hex, or "" when
 // install-library.sh did not put it there.
 func InstallStamp() string {

@@ -189,6 +189,9 @@ int32_t o2i_config_check(const uint8_t *config_json,
 // Opens the library: reads the configuration, starts a runtime, opens the catalog. Tables are made
 // on the first write of each.
 //
+// The first call in a process also has the warnings of the library (of the whole process's Rust
+// `tracing`) written to stderr, one line each, unless the host has set a `tracing` subscriber before.
+//
 // # Arguments
 // - `config_json` (borrowed), `config_json_len`: a JSON object in UTF-8, its length in bytes.
 // - `handle` (owned by the caller, filled): where the handle goes. Not null; null is written to it on

@@ -195,7 +195,7 @@ impl Pipeline {
             let converted = convert::convert_into(export.signal, export.payload, &options, &mut encoding);
             match (converted, encoding.take_missing()) {
                 // The first rows of this table in this process: look at it, then begin again.
-                (Err(_), Some(table)) => encoding.add(self.look_at(table, export).await),
+                (Err(_), Some(table)) => encoding.add(self.look_at(table, export, call).await),
                 (Err(error), None) => return Err(error),
                 (Ok(summary), _) => break summary,
             }
@@ -211,13 +211,14 @@ impl Pipeline {
 
     /// The table as it is, and which of the requests it holds already. A table that cannot be written
     /// does not stop the others: its rows are passed over and its error is told at the end.
-    async fn look_at(&self, table: Table, export: &Export<'_>) -> TableEncoding {
+    async fn look_at(&self, table: Table, export: &Export<'_>, call: &Call) -> TableEncoding {
         let looked = async {
             let committer = self.committer(table).await?;
             committer.refresh_if_stale().await?;
             Ok(committer)
         };
-        match looked.await {
+        let in_time = tokio::time::timeout_at(call.deadline().into(), looked);
+        match in_time.await.unwrap_or_else(|_| Err(Error::new(ErrorKind::Catalog, "the catalog did not answer in the time allowed; raise the exporter's timeout if this repeats").with("table", self.config.tables.name(table)))) {
             Ok(committer) => TableEncoding::new(table, committer, export.parts),
             Err(error) => TableEncoding::failed(table, error),
         }

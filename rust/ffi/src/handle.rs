@@ -11,6 +11,7 @@ use crate::borrow;
 use crate::error::AbiError;
 use crate::guard::guard;
 use crate::instance::{Call, Instance};
+use crate::logging;
 
 /// The library, opened. Opaque; made by `o2i_open`, consumed by `o2i_close`.
 #[derive(Debug)]
@@ -25,6 +26,9 @@ static OPEN: LazyLock<RwLock<HashMap<usize, Arc<Instance>>>> = LazyLock::new(RwL
 
 /// Opens the library: reads the configuration, starts a runtime, opens the catalog. Tables are made
 /// on the first write of each.
+///
+/// The first call in a process also has the warnings of the library (of the whole process's Rust
+/// `tracing`) written to stderr, one line each, unless the host has set a `tracing` subscriber before.
 ///
 /// # Arguments
 /// - `config_json` (borrowed), `config_json_len`: a JSON object in UTF-8, its length in bytes.
@@ -51,6 +55,7 @@ pub unsafe extern "C" fn o2i_open(
         unsafe { handle.write(std::ptr::null_mut()) };
         // SAFETY: by this function's contract.
         let json = unsafe { borrow::slice("config_json", config_json, config_json_len) }?;
+        logging::install();
         let instance = Arc::new(Instance::open(Config::from_json(json)?)?);
         let address = Arc::as_ptr(&instance).cast::<Handle>().cast_mut();
         OPEN.write()
@@ -103,7 +108,8 @@ pub unsafe extern "C" fn o2i_close(handle: *mut Handle, timeout_ms: u64, error: 
 /// Begins a call on an open handle.
 ///
 /// # Errors
-/// `InvalidArgument` for null, `Shutdown` for a handle that is not open, `Internal` for a poisoned one.
+/// `InvalidArgument` for null, `Shutdown` for a handle that is not open, `Internal` of class `Shutdown`
+/// for a poisoned one.
 pub(crate) fn enter(handle: *const Handle) -> Result<Call> {
     if handle.is_null() {
         return Err(borrow::invalid("handle is null"));

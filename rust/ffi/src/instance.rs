@@ -6,7 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use otlp2iceberg::config::Config;
-use otlp2iceberg::{Error, ErrorKind, Export, Outcome, Pipeline, Result};
+use otlp2iceberg::{Error, ErrorKind, Export, Outcome, Pipeline, Result, RetryClass};
 use tokio::runtime::{Builder, Runtime};
 use tokio::time;
 
@@ -96,7 +96,7 @@ impl Call {
     /// Counts a new call in.
     ///
     /// # Errors
-    /// `Internal` when the instance is poisoned.
+    /// `Internal` of class `Shutdown` when the instance is poisoned.
     pub(crate) fn begin(instance: &Arc<Instance>) -> Result<Self> {
         if instance.poisoned.load(Ordering::Acquire) {
             return Err(poisoned_error());
@@ -134,11 +134,14 @@ impl Drop for Call {
     }
 }
 
+/// `Internal` of class `Shutdown`, which no other error is: that is how a host knows that only a new
+/// process can store the request, and that it should end this one.
 fn poisoned_error() -> Error {
     Error::new(
         ErrorKind::Internal,
         "the handle is poisoned by an earlier panic: restart the process",
     )
+    .class(RetryClass::Shutdown)
 }
 
 /// A pipeline and the runtime that it works on.

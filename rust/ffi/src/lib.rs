@@ -15,6 +15,7 @@
 //! | [`cancel`] | `o2i_cancel_new`, `o2i_cancel_trigger`, `o2i_cancel_free` |
 //! | [`error`] | `o2i_error`, its making and `o2i_error_free` |
 //! | `instance` | what stands behind a handle: pipeline, runtime, calls in flight |
+//! | `logging` | warnings of the process's `tracing`, on stderr |
 //! | `guard` | the one way into every call: panics become errors |
 //! | `borrow` | pointer and length pairs become slices, or an error |
 //!
@@ -66,5 +67,6 @@ pub mod export;
 mod guard;
 pub mod handle;
 mod instance;
+mod logging;
 #[doc(hidden)]
 pub mod test_hooks;

@@ -226,7 +226,7 @@ fn a_panic_inside_a_call_poisons_its_handle_and_no_other() {
 
     let failure = export(handle, request).1.unwrap_err();
     assert_eq!(failure.code, O2I_ERROR_INTERNAL);
-    assert_eq!(failure.retry_class, O2I_RETRY_CLASS_RETRY);
+    assert_eq!(failure.retry_class, O2I_RETRY_CLASS_SHUTDOWN);
     assert!(
         failure.message.contains("poisoned") && failure.message.contains("restart"),
         "{failure:?}"

@@ -14,6 +14,7 @@ pub fn check_convert(signal: Signal, payload: &[u8]) {
     let options = ConvertOptions {
         arrival_time_unix_nano: 1_700_000_000_000_000_000,
         column_bytes_max: COLUMN_BYTES_MAX,
+        batch_bytes_max: 8 * COLUMN_BYTES_MAX,
     };
     match convert(signal, payload, &options) {
         Ok(converted) => {

@@ -31,6 +31,19 @@ fn every_problem_is_reported_at_once() {
 }
 
 #[test]
+fn what_is_no_name_of_a_folder_names_no_table() {
+    for name in ["", ".", "..", "a/b", "../logs"] {
+        let json = format!(r#"{{"tables": {{"names": {{"logs": "{name}"}}}}}}"#);
+        let message = Config::from_json(json.as_bytes())
+            .expect_err("invalid")
+            .to_string();
+        let said = format!("tables.names.logs: {name:?} cannot name a table");
+        assert!(message.contains(&said), "{said} in {message}");
+    }
+    assert!(Config::from_json(br#"{"tables": {"names": {"logs": "..logs.v1"}}}"#).is_ok());
+}
+
+#[test]
 fn unknown_keys_and_wrong_types_are_named_with_their_path() {
     let json = br#"{
         "catlog": {},

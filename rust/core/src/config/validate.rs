@@ -41,8 +41,11 @@ fn tables(config: &Config, problems: &mut Vec<String>) {
                 known.join(", ")
             ));
         }
-        if name.is_empty() || name.contains(['/', '\u{1f}']) {
-            problems.push(format!("tables.names.{key}: {name:?} cannot name a table"));
+        // A table's name is a folder of the warehouse, too.
+        if matches!(name.as_str(), "" | "." | "..") || name.contains(['/', '\u{1f}']) {
+            problems.push(format!(
+                "tables.names.{key}: {name:?} cannot name a table; give a name without \"/\" that is not \".\" or \"..\""
+            ));
         }
     }
     let mut by_name: BTreeMap<&str, &str> = BTreeMap::new();

@@ -32,7 +32,7 @@ impl Entries {
         self.append(attributes, field, context)
     }
 
-    /// Makes it empty, keeping its memory.
+    /// Makes it empty, keeping its memory unless that is much.
     pub(super) fn clear(&mut self) {
         self.keys.clear();
         self.values.clear();
@@ -157,6 +157,12 @@ impl Columns for MapColumn {
     fn extent(&self) -> usize {
         let Entries { keys, values } = &self.entries;
         keys.extent().max(values.extent()).max(keys.len())
+    }
+
+    #[inline]
+    fn bytes(&self) -> usize {
+        let Entries { keys, values } = &self.entries;
+        keys.bytes() + values.bytes() + self.offsets.bytes() + self.validity.bytes()
     }
 
     fn finish(self, arrays: &mut Arrays<'_>) -> Result<(), ArrowError> {

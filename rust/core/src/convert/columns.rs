@@ -14,12 +14,17 @@ use arrow_schema::{ArrowError, DataType, FieldRef, Fields};
 use super::context::Context;
 use crate::decode::Text;
 
+/// A buffer that is emptied to be used again gives back what it has above this.
+const REUSED_BYTES_MAX: usize = 64 * 1024;
+
 /// One column or several that stand together, all of the same length.
 pub(super) trait Columns: Default {
     /// Takes back all values but the first `len`.
     fn truncate(&mut self, len: usize);
     /// The most bytes in a string column, or elements in a list: what offsets must reach.
     fn extent(&self) -> usize;
+    /// The bytes that the values take, as arrays would hold them.
+    fn bytes(&self) -> usize;
     /// Builds the arrays, in the schema's order.
     fn finish(self, arrays: &mut Arrays<'_>) -> Result<(), ArrowError>;
 }
@@ -81,6 +86,13 @@ macro_rules! columns {
                 extent
             }
 
+            #[inline]
+            fn bytes(&self) -> usize {
+                let mut bytes = 0;
+                $(bytes += self.$column.bytes();)*
+                bytes
+            }
+
             fn finish(
                 self,
                 arrays: &mut $crate::convert::columns::Arrays<'_>,
@@ -122,6 +134,11 @@ impl Validity {
     #[inline]
     pub(super) fn may_have_nulls(&self) -> bool {
         self.0.as_slice().is_some()
+    }
+
+    #[inline]
+    pub(super) fn bytes(&self) -> usize {
+        self.0.as_slice().map_or(0, <[u8]>::len)
     }
 
     pub(super) fn truncate(&mut self, len: usize) {
@@ -182,6 +199,11 @@ impl<T: ArrowPrimitiveType> Columns for PrimitiveColumn<T> {
         0
     }
 
+    #[inline]
+    fn bytes(&self) -> usize {
+        size_of_val(self.values.as_slice()) + self.validity.bytes()
+    }
+
     fn finish(self, arrays: &mut Arrays<'_>) -> Result<(), ArrowError> {
         let data_type = arrays.next_type()?;
         if !PrimitiveArray::<T>::is_compatible(data_type) {
@@ -219,6 +241,11 @@ impl Columns for BooleanColumn {
 
     fn extent(&self) -> usize {
         0
+    }
+
+    #[inline]
+    fn bytes(&self) -> usize {
+        self.0.as_slice().len()
     }
 
     fn finish(self, arrays: &mut Arrays<'_>) -> Result<(), ArrowError> {
@@ -270,6 +297,11 @@ impl Offsets {
         let base = i32::try_from(base).unwrap_or(i32::MAX);
         let ends = others.0.iter().skip(1);
         self.0.extend(ends.map(|&end| base.saturating_add(end)));
+    }
+
+    #[inline]
+    pub(super) fn bytes(&self) -> usize {
+        size_of_val(self.0.as_slice())
     }
 
     /// Takes back all things but the first `len`; gives where the last one left ends.
@@ -366,10 +398,12 @@ impl TextColumn {
         self.offsets.len()
     }
 
-    /// Makes it empty, keeping its memory.
+    /// Makes it empty, keeping its memory unless that is much.
     pub(super) fn clear(&mut self) {
         self.bytes.clear();
+        self.bytes.shrink_to(REUSED_BYTES_MAX);
         self.offsets.truncate(0);
+        self.offsets.0.shrink_to(REUSED_BYTES_MAX / size_of::<i32>());
         self.validity = Validity::default();
     }
 
@@ -393,6 +427,11 @@ impl Columns for TextColumn {
     #[inline]
     fn extent(&self) -> usize {
         self.bytes.len()
+    }
+
+    #[inline]
+    fn bytes(&self) -> usize {
+        self.bytes.len() + self.offsets.bytes() + self.validity.bytes()
     }
 
     fn finish(self, arrays: &mut Arrays<'_>) -> Result<(), ArrowError> {

@@ -1,10 +1,10 @@
-//! What goes along with one conversion: limits, counts, scratch space and the finished batches.
+//! What goes along with one conversion: limits, counts, scratch space and where batches go.
 
 use std::borrow::Cow;
 
 use super::duplicates::Duplicates;
 use super::json::Member;
-use super::{ConvertOptions, Converted, Rejection, Repairs, TableBatch};
+use super::{BatchSink, ConvertOptions, Rejection, Repairs, Stop, Summary, TableBatch};
 use crate::decode::Text;
 
 /// How many rejections are told; all are counted.
@@ -13,9 +13,11 @@ const REJECTIONS_MAX: usize = 16;
 const OFFSET_MAX: usize = i32::MAX as usize;
 
 /// The state of one conversion that every level of it shares.
-pub(super) struct Context {
+pub(super) struct Context<'s> {
     /// No string column of a batch holds more bytes, and no list more elements.
     pub(super) extent_max: usize,
+    /// The bytes that all open batches hold together.
+    pub(super) open_bytes: usize,
     /// When the request arrived, nanoseconds since the Unix epoch, in the range of a signed number.
     pub(super) arrival: i64,
     /// What was mended so far.
@@ -28,43 +30,57 @@ pub(super) struct Context {
     pub(super) encoded: String,
     /// Whether each text is checked. If not, invalid UTF-8 shows when its column is built.
     checks_text: bool,
-    converted: Converted,
+    batch_bytes_max: usize,
+    summary: Summary,
+    sink: &'s mut dyn BatchSink,
 }
 
-impl Context {
+impl<'s> Context<'s> {
     /// The start of a conversion.
-    pub(super) fn new(options: &ConvertOptions, checks_text: bool) -> Self {
+    pub(super) fn new(options: &ConvertOptions, checks_text: bool, sink: &'s mut dyn BatchSink) -> Self {
         Self {
             extent_max: options.column_bytes_max.min(OFFSET_MAX),
+            open_bytes: 0,
             arrival: i64::try_from(options.arrival_time_unix_nano).unwrap_or(i64::MAX),
             repairs: Repairs::default(),
             duplicates: Duplicates::default(),
             members: Vec::new(),
             encoded: String::new(),
             checks_text,
-            converted: Converted::default(),
+            batch_bytes_max: options.batch_bytes_max,
+            summary: Summary::default(),
+            sink,
         }
     }
 
-    /// All that was converted, batches in table order.
-    pub(super) fn into_converted(self) -> Converted {
-        let mut converted = self.converted;
-        converted.batches.sort_by_key(|batch| batch.table);
-        converted.repairs = self.repairs;
-        converted
+    /// What there is to tell once all is converted.
+    pub(super) fn into_summary(self) -> Summary {
+        Summary {
+            repairs: self.repairs,
+            ..self.summary
+        }
     }
 
-    /// Keeps a finished batch.
-    pub(super) fn emit(&mut self, batch: TableBatch) {
-        self.converted.batches.push(batch);
+    /// Whether the open batches hold so much that one must be closed.
+    #[inline]
+    pub(super) fn is_full(&self) -> bool {
+        self.open_bytes >= self.batch_bytes_max
+    }
+
+    /// Gives a finished batch away.
+    ///
+    /// # Errors
+    /// When it is not taken.
+    pub(super) fn emit(&mut self, batch: TableBatch) -> Result<(), Stop> {
+        self.sink.batch(batch).map_err(Stop::Sink)
     }
 
     /// Counts a record or point that is left out, and tells of it if it is among the first.
     #[cold]
     pub(super) fn reject(&mut self, path: impl FnOnce() -> String, reason: String) {
-        self.converted.rejected += 1;
-        if self.converted.rejections.len() < REJECTIONS_MAX {
-            self.converted.rejections.push(Rejection { path: path(), reason });
+        self.summary.rejected += 1;
+        if self.summary.rejections.len() < REJECTIONS_MAX {
+            self.summary.rejections.push(Rejection { path: path(), reason });
         }
     }
 

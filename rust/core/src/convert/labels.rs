@@ -101,6 +101,11 @@ impl Columns for LabelColumn {
         self.dictionary.extent()
     }
 
+    #[inline]
+    fn bytes(&self) -> usize {
+        size_of_val(self.keys.as_slice()) + self.validity.bytes() + self.dictionary.bytes()
+    }
+
     fn finish(mut self, arrays: &mut Arrays<'_>) -> Result<(), ArrowError> {
         arrays.next_type()?;
         let used = self
@@ -159,6 +164,11 @@ impl Columns for WordColumn {
     #[inline]
     fn extent(&self) -> usize {
         self.labels.extent()
+    }
+
+    #[inline]
+    fn bytes(&self) -> usize {
+        self.labels.bytes()
     }
 
     fn finish(self, arrays: &mut Arrays<'_>) -> Result<(), ArrowError> {

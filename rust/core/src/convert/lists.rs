@@ -50,6 +50,11 @@ impl<C: Columns> Columns for ListColumn<C> {
         self.elements.extent().max(self.len)
     }
 
+    #[inline]
+    fn bytes(&self) -> usize {
+        self.elements.bytes() + self.offsets.bytes() + self.validity.bytes()
+    }
+
     fn finish(self, arrays: &mut Arrays<'_>) -> Result<(), ArrowError> {
         let list_type = arrays.next_type()?;
         let DataType::List(element) = list_type else {

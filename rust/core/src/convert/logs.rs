@@ -9,6 +9,7 @@ use super::ids::{append_span_id, append_trace_id};
 use super::labels::LabelColumn;
 use super::numbers::dropped;
 use super::shared::{Group, SharedColumns};
+use super::subject::Subject;
 use super::table::TableBuilder;
 use super::time::{microseconds, nanoseconds};
 use crate::decode::{DecodeError, LogRecord, LogsRequest, Message, ResourceLogs, ScopeLogs};
@@ -72,12 +73,18 @@ fn convert_scope<'a>(
     group.enter_scope(scope_logs.scope, scope_logs.schema_url, context)?;
     for (index, record) in scope_logs.log_records.iter().enumerate() {
         let record = record?;
-        let path = || format!("resource_logs[{resource}].scope_logs[{scope}].log_records[{index}]");
+        let path = || {
+            let of_service = Subject::new(None, group);
+            format!("resource_logs[{resource}].scope_logs[{scope}].log_records[{index}]{of_service}")
+        };
         rows.row(context, path, |columns, context| {
             append(columns, &record, group, context)?;
             Ok(None)
         })
         .map_err(|stop| stop.in_element("log_records", index))?;
+        if context.is_full() {
+            rows.close(context)?;
+        }
     }
     Ok(())
 }

@@ -21,6 +21,27 @@ struct Tables {
     summary: TableBuilder<SummaryColumns>,
 }
 
+impl Tables {
+    /// Closes the largest batch: closing the one at hand would make it tiny while another holds most.
+    #[cold]
+    fn close_largest(&mut self, context: &mut Context) -> Result<(), Stop> {
+        let sizes = [
+            (self.gauge.bytes(), Table::Gauge),
+            (self.sum.bytes(), Table::Sum),
+            (self.histogram.bytes(), Table::Histogram),
+            (self.exponential_histogram.bytes(), Table::ExponentialHistogram),
+            (self.summary.bytes(), Table::Summary),
+        ];
+        match sizes.into_iter().max().map(|(_, table)| table) {
+            Some(Table::Gauge) => self.gauge.close(context),
+            Some(Table::Sum) => self.sum.close(context),
+            Some(Table::Histogram) => self.histogram.close(context),
+            Some(Table::ExponentialHistogram) => self.exponential_histogram.close(context),
+            _ => self.summary.close(context),
+        }
+    }
+}
+
 /// Where a metric stands in its request.
 #[derive(Debug, Clone, Copy)]
 struct Place {
@@ -125,15 +146,21 @@ fn convert_metric<'a>(
 ) -> Result<(), Stop> {
     match metric.data {
         MetricData::Missing => {
-            context.reject(|| place.to_string(), "the metric has no data".to_owned());
+            let path = || format!("{place}{}", group.subject());
+            context.reject(path, "the metric has no data".to_owned());
             Ok(())
         }
         MetricData::Gauge { data_points } => {
-            let kind = (place, "gauge");
+            let kind = Kind {
+                place,
+                field: "gauge",
+                rows: |tables| &mut tables.gauge,
+            };
             convert_points(
                 data_points,
                 kind,
-                &mut tables.gauge,
+                group,
+                tables,
                 context,
                 |columns, point, context| columns.append(point, group, context).map(|()| None),
             )
@@ -144,11 +171,16 @@ fn convert_metric<'a>(
             is_monotonic,
         } => {
             let of_sum = (aggregation_temporality, is_monotonic);
-            let kind = (place, "sum");
+            let kind = Kind {
+                place,
+                field: "sum",
+                rows: |tables| &mut tables.sum,
+            };
             convert_points(
                 data_points,
                 kind,
-                &mut tables.sum,
+                group,
+                tables,
                 context,
                 |columns, point, context| columns.append(point, of_sum, group, context).map(|()| None),
             )
@@ -157,45 +189,81 @@ fn convert_metric<'a>(
             data_points,
             aggregation_temporality,
         } => {
-            let kind = (place, "histogram");
-            let rows = &mut tables.histogram;
-            convert_points(data_points, kind, rows, context, |columns, point, context| {
-                columns.append(point, aggregation_temporality, group, context)
-            })
+            let kind = Kind {
+                place,
+                field: "histogram",
+                rows: |tables| &mut tables.histogram,
+            };
+            convert_points(
+                data_points,
+                kind,
+                group,
+                tables,
+                context,
+                |columns, point, context| columns.append(point, aggregation_temporality, group, context),
+            )
         }
         MetricData::ExponentialHistogram {
             data_points,
             aggregation_temporality,
         } => {
-            let kind = (place, "exponential_histogram");
-            let rows = &mut tables.exponential_histogram;
-            convert_points(data_points, kind, rows, context, |columns, point, context| {
-                columns.append(point, aggregation_temporality, group, context)
-            })
+            let kind = Kind {
+                place,
+                field: "exponential_histogram",
+                rows: |tables| &mut tables.exponential_histogram,
+            };
+            convert_points(
+                data_points,
+                kind,
+                group,
+                tables,
+                context,
+                |columns, point, context| columns.append(point, aggregation_temporality, group, context),
+            )
         }
         MetricData::Summary { data_points } => {
-            let kind = (place, "summary");
-            let rows = &mut tables.summary;
-            convert_points(data_points, kind, rows, context, |columns, point, context| {
-                columns.append(point, group, context)
-            })
+            let kind = Kind {
+                place,
+                field: "summary",
+                rows: |tables| &mut tables.summary,
+            };
+            convert_points(
+                data_points,
+                kind,
+                group,
+                tables,
+                context,
+                |columns, point, context| columns.append(point, group, context),
+            )
         }
     }
+}
+
+/// The kind of a metric's points.
+struct Kind<C> {
+    place: Place,
+    field: &'static str,
+    rows: fn(&mut Tables) -> &mut TableBuilder<C>,
 }
 
 /// Appends each point of a metric to the rows of its kind.
 fn convert_points<'a, P: Message<'a>, C: Columns>(
     data_points: Repeated<'a, P>,
-    (place, kind): (Place, &'static str),
-    rows: &mut TableBuilder<C>,
+    Kind { place, field, rows }: Kind<C>,
+    group: &MetricGroup<'a>,
+    tables: &mut Tables,
     context: &mut Context,
     append: impl Fn(&mut C, &P, &mut Context) -> Verdict,
 ) -> Result<(), Stop> {
     for (index, point) in data_points.iter().enumerate() {
-        let point = point.map_err(|error| error.in_field(kind))?;
-        let path = || format!("{place}.{kind}.data_points[{index}]");
-        rows.row(context, path, |columns, context| append(columns, &point, context))
-            .map_err(|stop| stop.in_element("data_points", index).in_field(kind))?;
+        let point = point.map_err(|error| error.in_field(field))?;
+        let path = || format!("{place}.{field}.data_points[{index}]{}", group.subject());
+        rows(tables)
+            .row(context, path, |columns, context| append(columns, &point, context))
+            .map_err(|stop| stop.in_element("data_points", index).in_field(field))?;
+        if context.is_full() {
+            tables.close_largest(context)?;
+        }
     }
     Ok(())
 }

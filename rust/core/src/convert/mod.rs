@@ -5,6 +5,9 @@
 //! column, when a batch is closed; only if that finds invalid UTF-8 is the request converted
 //! again, with each text checked and mended on its way.
 //!
+//! What all rows of a resource share is copied to each of them, so rows can be much larger than their
+//! request. Hence batches are given away as they close, and what is open at a time is bounded.
+//!
 //! The mapping rules are those of `docs/schema.md`; "rule n" in comments is its list.
 
 mod any_value;
@@ -22,6 +25,7 @@ mod metrics;
 mod numbers;
 mod points;
 mod shared;
+mod subject;
 mod summaries;
 mod table;
 mod time;
@@ -43,6 +47,9 @@ pub struct ConvertOptions {
     /// A batch is closed before a string column's bytes pass this (at most `i32::MAX`, the reach of
     /// Arrow's offsets). A record that passes it by itself is rejected.
     pub column_bytes_max: usize,
+    /// A batch, the largest, is closed when the columns of all open batches together hold this many
+    /// bytes. So no batch is larger than this and one row.
+    pub batch_bytes_max: usize,
 }
 
 /// The rows of one request for one table, in the schema of [`crate::schema::arrow_schema`].
@@ -70,16 +77,70 @@ pub struct Repairs {
 /// A record or data point that was left out, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rejection {
-    /// Its path, such as `resource_metrics[0].scope_metrics[2].metrics[1].histogram.data_points[4]`.
+    /// Its path, such as `resource_metrics[0].scope_metrics[2].metrics[1].histogram.data_points[4]`,
+    /// with the names of its metric and its service: ` (metric "requests" of service "cart")`.
     pub path: String,
     /// Why it cannot be stored.
     pub reason: String,
 }
 
+/// Takes batches as they close.
+pub trait BatchSink {
+    /// Takes a batch, which has at least one row. Batches of a table come in the request's order;
+    /// those of different tables alternate.
+    ///
+    /// # Errors
+    /// Any error ends the conversion, which returns it.
+    fn batch(&mut self, batch: TableBatch) -> Result<()>;
+
+    /// Everything given so far is void, and the request is converted anew: its text turned out to be
+    /// invalid UTF-8. Comes at most once, and maybe before any batch.
+    fn restart(&mut self);
+}
+
+/// What there is to tell of a request besides its rows.
+#[derive(Debug, Clone, Default)]
+pub struct Summary {
+    /// Records and points that were left out.
+    pub rejected: u64,
+    /// The first few of them (at most 16), for the message.
+    pub rejections: Vec<Rejection>,
+    /// What was mended.
+    pub repairs: Repairs,
+}
+
+/// Converts a serialized `Export{Logs,Trace,Metrics}ServiceRequest`, giving batches to `sink`.
+///
+/// # Errors
+/// `Decode` (permanent) when the bytes are not a well-formed message; the sink's own error. In either
+/// case what the sink was given is void.
+pub fn convert_into(
+    signal: Signal,
+    payload: &[u8],
+    options: &ConvertOptions,
+    sink: &mut dyn BatchSink,
+) -> Result<Summary> {
+    let summary = match convert_with(signal, payload, Context::new(options, false, sink)) {
+        // The text was not UTF-8 after all.
+        Err(Stop::Arrow(_)) => {
+            sink.restart();
+            convert_with(signal, payload, Context::new(options, true, sink))
+        }
+        summary => summary,
+    };
+    summary.map_err(|stop| match stop {
+        Stop::Decode(error) => refusal(signal, error),
+        Stop::Arrow(cause) => {
+            Error::new(ErrorKind::Internal, "the rows do not make an Arrow batch").because(cause)
+        }
+        Stop::Sink(error) => error,
+    })
+}
+
 /// All that one request gives.
 #[derive(Debug, Clone, Default)]
 pub struct Converted {
-    /// Batches in table order; a table has several when one would pass `column_bytes_max`. None is empty.
+    /// Batches in table order; a table has several when one would pass a limit. None is empty.
     pub batches: Vec<TableBatch>,
     /// Records and points that were left out.
     pub rejected: u64,
@@ -89,32 +150,44 @@ pub struct Converted {
     pub repairs: Repairs,
 }
 
-/// Converts a serialized `Export{Logs,Trace,Metrics}ServiceRequest`.
+/// Converts like [`convert_into`] and collects the batches, all of which are in memory then.
 ///
 /// # Errors
 /// `Decode` (permanent) when the bytes are not a well-formed message; nothing is converted then.
 pub fn convert(signal: Signal, payload: &[u8], options: &ConvertOptions) -> Result<Converted> {
-    let trusting = Context::new(options, false);
-    let converted = match convert_with(signal, payload, trusting) {
-        // The text was not UTF-8 after all.
-        Err(Stop::Arrow(_)) => convert_with(signal, payload, Context::new(options, true)),
-        converted => converted,
-    };
-    converted.map_err(|stop| match stop {
-        Stop::Decode(error) => refusal(signal, error),
-        Stop::Arrow(cause) => {
-            Error::new(ErrorKind::Internal, "the rows do not make an Arrow batch").because(cause)
-        }
+    let mut batches = Collected::default();
+    let summary = convert_into(signal, payload, options, &mut batches)?;
+    let Collected(mut batches) = batches;
+    batches.sort_by_key(|batch| batch.table);
+    Ok(Converted {
+        batches,
+        rejected: summary.rejected,
+        rejections: summary.rejections,
+        repairs: summary.repairs,
     })
 }
 
-fn convert_with(signal: Signal, payload: &[u8], mut context: Context) -> Result<Converted, Stop> {
+#[derive(Default)]
+struct Collected(Vec<TableBatch>);
+
+impl BatchSink for Collected {
+    fn batch(&mut self, batch: TableBatch) -> Result<()> {
+        self.0.push(batch);
+        Ok(())
+    }
+
+    fn restart(&mut self) {
+        self.0.clear();
+    }
+}
+
+fn convert_with(signal: Signal, payload: &[u8], mut context: Context) -> Result<Summary, Stop> {
     match signal {
         Signal::Logs => logs::convert(payload, &mut context)?,
         Signal::Traces => traces::convert(payload, &mut context)?,
         Signal::Metrics => metrics::convert(payload, &mut context)?,
     }
-    Ok(context.into_converted())
+    Ok(context.into_summary())
 }
 
 /// Rule 13: the whole request is refused, with the path of the first bad field.
@@ -131,6 +204,8 @@ enum Stop {
     Decode(DecodeError),
     /// A column cannot be built. Offsets, lengths and types fit by construction, so its text is not UTF-8.
     Arrow(ArrowError),
+    /// A batch was not taken.
+    Sink(Error),
 }
 
 impl Stop {
@@ -138,7 +213,7 @@ impl Stop {
     fn in_element(self, name: &'static str, index: usize) -> Self {
         match self {
             Stop::Decode(error) => Stop::Decode(error.in_element(name, index)),
-            stop @ Stop::Arrow(_) => stop,
+            stop @ (Stop::Arrow(_) | Stop::Sink(_)) => stop,
         }
     }
 
@@ -146,7 +221,7 @@ impl Stop {
     fn in_field(self, name: &'static str) -> Self {
         match self {
             Stop::Decode(error) => Stop::Decode(error.in_field(name)),
-            stop @ Stop::Arrow(_) => stop,
+            stop @ (Stop::Arrow(_) | Stop::Sink(_)) => stop,
         }
     }
 }

@@ -10,6 +10,7 @@ use super::labels::{Key, LabelColumn, WordColumn};
 use super::lists::ListColumn;
 use super::numbers::append_value;
 use super::shared::{Group, SharedColumns};
+use super::subject::Subject;
 use super::time::{microseconds, nanoseconds};
 use crate::decode::{DecodeError, Exemplar, KeyValue, Metric, NumberDataPoint, Repeated};
 
@@ -30,6 +31,11 @@ pub(super) struct MetricGroup<'a> {
 }
 
 impl<'a> MetricGroup<'a> {
+    /// Whose points they are, for a message.
+    pub(super) fn subject(&self) -> Subject<'_> {
+        Subject::new(Some(&self.name), &self.group)
+    }
+
     /// Takes on a metric.
     ///
     /// # Errors

@@ -69,7 +69,8 @@ impl<'a> Group<'a> {
         Ok(())
     }
 
-    fn service_name(&self) -> Option<&[u8]> {
+    /// The text of the resource's service name.
+    pub(super) fn service_name(&self) -> Option<&[u8]> {
         let attributes = &self.resource_attributes;
         attributes.value(attributes.find(SERVICE_NAME)?)
     }

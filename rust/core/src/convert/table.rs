@@ -19,6 +19,8 @@ pub(super) struct TableBuilder<C> {
     table: Table,
     columns: C,
     rows: usize,
+    /// What the columns hold, as of the last row; part of [`Context::open_bytes`].
+    bytes: usize,
 }
 
 impl<C: Columns> TableBuilder<C> {
@@ -28,6 +30,7 @@ impl<C: Columns> TableBuilder<C> {
             table,
             columns: C::default(),
             rows: 0,
+            bytes: 0,
         }
     }
 
@@ -49,6 +52,7 @@ impl<C: Columns> TableBuilder<C> {
             let fits = self.columns.extent() <= context.extent_max;
             if fits && rejection.is_none() {
                 self.rows += 1;
+                self.account(context);
                 return Ok(());
             }
             context.repairs = repairs;
@@ -60,18 +64,25 @@ impl<C: Columns> TableBuilder<C> {
                     // Labels of the row are still in the dictionaries.
                     self.columns = C::default();
                 }
+                self.account(context);
                 return Ok(());
             }
             self.close(context)?;
         }
     }
 
-    /// Makes a batch of the rows so far, if there are any.
+    /// What the columns hold.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Gives away a batch of the rows so far, if there are any. No memory of it is kept.
     ///
     /// # Errors
-    /// When a text is not UTF-8.
+    /// When a text is not UTF-8, or the batch is not taken.
     pub(super) fn close(&mut self, context: &mut Context) -> Result<(), Stop> {
         let columns = mem::take(&mut self.columns);
+        context.open_bytes -= mem::take(&mut self.bytes);
         if mem::take(&mut self.rows) == 0 {
             return Ok(());
         }
@@ -80,8 +91,15 @@ impl<C: Columns> TableBuilder<C> {
         context.emit(TableBatch {
             table: self.table,
             batch: RecordBatch::try_new(schema, arrays)?,
-        });
-        Ok(())
+        })
+    }
+
+    /// Brings the total of all open batches up to date.
+    #[inline]
+    fn account(&mut self, context: &mut Context) {
+        let bytes = self.columns.bytes();
+        context.open_bytes = context.open_bytes - self.bytes + bytes;
+        self.bytes = bytes;
     }
 }
 

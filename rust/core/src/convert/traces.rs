@@ -9,6 +9,7 @@ use super::labels::{LabelColumn, WordColumn};
 use super::lists::ListColumn;
 use super::numbers::dropped;
 use super::shared::{Group, SharedColumns};
+use super::subject::Subject;
 use super::table::TableBuilder;
 use super::time::{microseconds, nanoseconds};
 use crate::decode::{DecodeError, Event, Link, Message, ResourceSpans, ScopeSpans, Span, TracesRequest};
@@ -112,12 +113,18 @@ fn convert_scope<'a>(
     group.enter_scope(scope_spans.scope, scope_spans.schema_url, context)?;
     for (index, span) in scope_spans.spans.iter().enumerate() {
         let span = span?;
-        let path = || format!("resource_spans[{resource}].scope_spans[{scope}].spans[{index}]");
+        let path = || {
+            let of_service = Subject::new(None, group);
+            format!("resource_spans[{resource}].scope_spans[{scope}].spans[{index}]{of_service}")
+        };
         rows.row(context, path, |columns, context| {
             append(columns, &span, group, context)?;
             Ok(None)
         })
         .map_err(|stop| stop.in_element("spans", index))?;
+        if context.is_full() {
+            rows.close(context)?;
+        }
     }
     Ok(())
 }

@@ -9,3 +9,4 @@ mod rows;
 mod rules;
 mod rules_metrics;
 mod rules_text;
+mod sink;

@@ -127,6 +127,7 @@ fn agrees_with_decoder(signal: Signal, payload: &[u8]) -> bool {
     let options = ConvertOptions {
         arrival_time_unix_nano: ARRIVAL,
         column_bytes_max: 1 << 20,
+        batch_bytes_max: 4 << 20,
     };
     match (convert(signal, payload, &options), walk(signal, payload)) {
         (Ok(_), Ok(_)) => true,

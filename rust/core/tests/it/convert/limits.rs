@@ -173,6 +173,7 @@ fn limited(signal: Signal, payload: &[u8]) -> Converted {
     let options = ConvertOptions {
         arrival_time_unix_nano: ARRIVAL,
         column_bytes_max: LIMIT,
+        batch_bytes_max: usize::MAX,
     };
     convert(signal, payload, &options).unwrap()
 }

@@ -76,6 +76,7 @@ pub fn converted(signal: Signal, payload: &[u8]) -> Converted {
     let options = ConvertOptions {
         arrival_time_unix_nano: ARRIVAL,
         column_bytes_max: usize::MAX,
+        batch_bytes_max: usize::MAX,
     };
     convert(signal, payload, &options).expect("a well-formed request")
 }

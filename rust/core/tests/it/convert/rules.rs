@@ -249,6 +249,7 @@ fn rule_13_a_malformed_request_is_refused_with_the_path() {
     let options = ConvertOptions {
         arrival_time_unix_nano: ARRIVAL,
         column_bytes_max: 1 << 20,
+        batch_bytes_max: usize::MAX,
     };
     let error = convert(Signal::Logs, &nested(&[1, 2], records), &options).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Decode);

@@ -122,7 +122,7 @@ fn rule_12_a_metric_without_data_is_rejected_alone() {
     assert_eq!(
         rejections(&converted),
         [(
-            "resource_metrics[0].scope_metrics[0].metrics[1]",
+            "resource_metrics[0].scope_metrics[0].metrics[1] (metric \"m\")",
             "the metric has no data"
         )]
     );
@@ -161,7 +161,7 @@ fn rule_12_bucket_counts_must_fit_the_bounds() {
         assert_eq!(rows.len(), if fits { 3 } else { 2 });
         assert_eq!(rows[rows.len() - 1]["Count"], Cell::Number(7));
         let reason = format!("its {counts} bucket counts do not fit its {bounds} bounds");
-        let path = "resource_metrics[0].scope_metrics[0].metrics[0].histogram.data_points[1]";
+        let path = "resource_metrics[0].scope_metrics[0].metrics[0].histogram.data_points[1] (metric \"m\")";
         let rejected = if fits {
             vec![]
         } else {
@@ -243,8 +243,9 @@ fn rule_12_a_count_above_the_signed_range_rejects_its_point() {
             );
         } else {
             assert_eq!((row_counts, converted.rejected), ([0, 0, 0], 7));
-            let metric =
-                |at: usize, rest: &str| format!("resource_metrics[0].scope_metrics[0].metrics[{at}].{rest}");
+            let metric = |at: usize, rest: &str| {
+                format!("resource_metrics[0].scope_metrics[0].metrics[{at}].{rest} (metric \"m\")")
+            };
             let reason = |what: &str| format!("its {what} 9223372036854775808 is above 9223372036854775807");
             let (path, text) = rejections(&converted)[3];
             assert_eq!(
@@ -270,7 +271,7 @@ fn rule_12_the_first_16_rejections_are_told_and_all_are_counted() {
     assert_eq!(converted.rejections.len(), 16);
     assert_eq!(
         converted.rejections[15].path,
-        "resource_metrics[0].scope_metrics[0].metrics[15]"
+        "resource_metrics[0].scope_metrics[0].metrics[15] (metric \"m\")"
     );
 }
 

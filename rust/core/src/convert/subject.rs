@@ -1,0 +1,45 @@
+//! Names for messages: whose record was left out.
+
+use std::fmt;
+
+use super::shared::Group;
+
+/// Longer names are cut to so many characters.
+const NAME_CHARS_MAX: usize = 100;
+
+/// The metric and the service of a record, such as ` (metric "requests" of service "cart")`; nothing
+/// if neither is known.
+pub(super) struct Subject<'g> {
+    metric: Option<&'g [u8]>,
+    service: Option<&'g [u8]>,
+}
+
+impl<'g> Subject<'g> {
+    /// A record of this metric, if it is a metric's.
+    pub(super) fn new(metric: Option<&'g [u8]>, group: &'g Group<'_>) -> Self {
+        Self {
+            metric,
+            service: group.service_name(),
+        }
+    }
+}
+
+impl fmt::Display for Subject<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.metric.map(cut), self.service.map(cut)) {
+            (Some(metric), Some(service)) => write!(f, " (metric {metric:?} of service {service:?})"),
+            (Some(metric), None) => write!(f, " (metric {metric:?})"),
+            (None, Some(service)) => write!(f, " (service {service:?})"),
+            (None, None) => Ok(()),
+        }
+    }
+}
+
+/// Names may not be UTF-8, since text is not validated before its batch is closed.
+fn cut(name: &[u8]) -> String {
+    let reach = name.get(..4 * NAME_CHARS_MAX).unwrap_or(name);
+    String::from_utf8_lossy(reach)
+        .chars()
+        .take(NAME_CHARS_MAX)
+        .collect()
+}
