@@ -36,7 +36,7 @@ type signalExporter struct {
 }
 
 func newSignalExporter(set exporter.Settings, cfg *Config, signal native.Signal, handles *sharedHandles) (*signalExporter, error) {
-	telemetry, err := newTelemetry(set.TelemetrySettings, signal)
+	telemetry, err := newTelemetry(set, signal)
 	if err != nil {
 		return nil, err
 	}
@@ -74,15 +74,21 @@ func (e *signalExporter) start(context.Context, component.Host) error {
 	if opened {
 		e.logger.Info("Writing Iceberg tables",
 			zap.String("library_version", native.Version()),
-			zap.String("warehouse", orDefault(e.cfg.Catalog.Warehouse)),
-			zap.String("namespace", orDefault(e.cfg.Catalog.Namespace)))
+			zap.String("warehouse", settingOr(e.cfg.Catalog.Warehouse, defaultWarehouse)),
+			zap.String("namespace", settingOr(e.cfg.Catalog.Namespace, defaultNamespace)))
 	}
 	return nil
 }
 
-func orDefault(setting *string) string {
+// The library's defaults, for the log line only; it is told what was set and nothing else.
+const (
+	defaultWarehouse = "./warehouse"
+	defaultNamespace = "otel"
+)
+
+func settingOr(setting *string, libraryDefault string) string {
 	if setting == nil {
-		return "default"
+		return libraryDefault
 	}
 	return *setting
 }

@@ -5,6 +5,7 @@ package icebergexporter
 import (
 	"context"
 	"errors"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -346,9 +347,9 @@ func TestMetricsOfTheExporter(t *testing.T) {
 	logs := startLogs(t, library, quick(t, waiting), set, componenttest.NewNopHost())
 	require.NoError(t, logs.ConsumeLogs(t.Context(), logsOf("one")))
 
-	signal := attribute.String("signal", "logs")
+	both := []attribute.KeyValue{attribute.String("exporter", "iceberg"), attribute.String("signal", "logs")}
 	point := func(value int64, more ...attribute.KeyValue) metricdata.DataPoint[int64] {
-		return metricdata.DataPoint[int64]{Value: value, Attributes: attribute.NewSet(append(more, signal)...)}
+		return metricdata.DataPoint[int64]{Value: value, Attributes: attribute.NewSet(append(more, both...)...)}
 	}
 	points := func(value int64) []metricdata.DataPoint[int64] { return []metricdata.DataPoint[int64]{point(value)} }
 	metadatatest.AssertEqualExporterIcebergRows(t, telemetry, points(10), metricdatatest.IgnoreTimestamp(), metricdatatest.IgnoreExemplars())
@@ -365,12 +366,12 @@ func TestMetricsOfTheExporter(t *testing.T) {
 		point(9, attribute.String("reason", "time_range")),
 	}, metricdatatest.IgnoreTimestamp(), metricdatatest.IgnoreExemplars())
 	metadatatest.AssertEqualExporterIcebergOldestUncommittedAge(t, telemetry,
-		[]metricdata.DataPoint[float64]{{Value: 0, Attributes: attribute.NewSet(signal)}}, metricdatatest.IgnoreTimestamp(), metricdatatest.IgnoreExemplars())
+		[]metricdata.DataPoint[float64]{{Value: 0, Attributes: attribute.NewSet(both...)}}, metricdatatest.IgnoreTimestamp(), metricdatatest.IgnoreExemplars())
 	require.NoError(t, logs.Shutdown(t.Context()))
 }
 
 func TestOldestAgeIsThatOfTheOldestBatchUnderWay(t *testing.T) {
-	telemetry, err := newTelemetry(componenttest.NewNopTelemetrySettings(), native.SignalLogs)
+	telemetry, err := newTelemetry(nopSettings(), native.SignalLogs)
 	require.NoError(t, err)
 	defer telemetry.shutdown()
 	now := time.Unix(1_700_000_000, 0)
@@ -386,4 +387,33 @@ func TestOldestAgeIsThatOfTheOldestBatchUnderWay(t *testing.T) {
 	assert.Equal(t, time.Second, telemetry.oldestAge(now))
 	telemetry.end(young)
 	assert.Zero(t, telemetry.oldestAge(now))
+}
+
+func TestTheStartIsLoggedOnceWithWhatIsWrittenWhere(t *testing.T) {
+	set, seen := observedSettings()
+	library := &fakeLibrary{}
+	factory, cfg := newFactory(library.open), quick(t, nil)
+	logs, err := factory.CreateLogs(t.Context(), set, cfg)
+	require.NoError(t, err)
+	traces, err := factory.CreateTraces(t.Context(), set, cfg)
+	require.NoError(t, err)
+	for _, e := range []component.Component{logs, traces} {
+		require.NoError(t, e.Start(t.Context(), componenttest.NewNopHost()))
+		defer func() { require.NoError(t, e.Shutdown(t.Context())) }()
+	}
+	started := seen.FilterMessage("Writing Iceberg tables").All()
+	require.Len(t, started, 1)
+	assert.Equal(t, map[string]any{
+		"library_version": native.Version(), "warehouse": "./warehouse", "namespace": "otel",
+	}, started[0].ContextMap())
+}
+
+func TestTheDefaultsThatAreLoggedAreTheLibrarys(t *testing.T) {
+	t.Chdir(t.TempDir())
+	logs, err := NewFactory().CreateLogs(t.Context(), nopSettings(), quick(t, waiting))
+	require.NoError(t, err)
+	require.NoError(t, logs.Start(t.Context(), componenttest.NewNopHost()))
+	require.NoError(t, logs.ConsumeLogs(t.Context(), logsOf("one")))
+	require.NoError(t, logs.Shutdown(t.Context()))
+	assert.DirExists(t, filepath.Join(defaultWarehouse, defaultNamespace, "logs"))
 }

@@ -11,16 +11,27 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
 
-	"go.opentelemetry.io/collector/component"
+	"go.opentelemetry.io/collector/exporter"
 
 	"github.com/otlp2iceberg/otlp2iceberg/collector-exporter/internal/metadata"
 	"github.com/otlp2iceberg/otlp2iceberg/collector-exporter/internal/native"
 )
 
+// The values of the attribute reason.
+const (
+	repairUTF8    = "invalid_utf8"
+	repairNesting = "nesting"
+	repairID      = "invalid_id"
+	repairTime    = "time_range"
+)
+
 // telemetry counts what the exporter of one signal does.
 type telemetry struct {
 	builder *metadata.TelemetryBuilder
-	signal  attribute.KeyValue
+	// attributes are on everything: the exporter's id and the signal.
+	attributes metric.MeasurementOption
+	// repairs are the same with each reason for a repair.
+	repairs map[string]metric.MeasurementOption
 
 	mu sync.Mutex
 	// underway holds when the oldest request of each batch was received, from the batch's first
@@ -30,18 +41,27 @@ type telemetry struct {
 	underway map[weak.Pointer[request]]time.Time
 }
 
-func newTelemetry(set component.TelemetrySettings, signal native.Signal) (*telemetry, error) {
-	builder, err := metadata.NewTelemetryBuilder(set)
+func newTelemetry(set exporter.Settings, signal native.Signal) (*telemetry, error) {
+	builder, err := metadata.NewTelemetryBuilder(set.TelemetrySettings)
 	if err != nil {
 		return nil, err
 	}
+	attributes := []attribute.KeyValue{
+		attribute.String("exporter", set.ID.String()),
+		attribute.String("signal", signal.String()),
+	}
 	t := &telemetry{
-		builder:  builder,
-		signal:   attribute.String("signal", signal.String()),
-		underway: map[weak.Pointer[request]]time.Time{},
+		builder:    builder,
+		attributes: metric.WithAttributeSet(attribute.NewSet(attributes...)),
+		repairs:    map[string]metric.MeasurementOption{},
+		underway:   map[weak.Pointer[request]]time.Time{},
+	}
+	for _, reason := range []string{repairUTF8, repairNesting, repairID, repairTime} {
+		t.repairs[reason] = metric.WithAttributeSet(attribute.NewSet(
+			append(attributes[:2:2], attribute.String("reason", reason))...))
 	}
 	err = builder.RegisterExporterIcebergOldestUncommittedAgeCallback(func(_ context.Context, observer metric.Float64Observer) error {
-		observer.Observe(t.oldestAge(time.Now()).Seconds(), metric.WithAttributes(t.signal))
+		observer.Observe(t.oldestAge(time.Now()).Seconds(), t.attributes)
 		return nil
 	})
 	if err != nil {
@@ -81,16 +101,14 @@ func (t *telemetry) oldestAge(now time.Time) time.Duration {
 
 // record counts one call of the library.
 func (t *telemetry) record(ctx context.Context, outcome native.Outcome, took time.Duration) {
-	signal := metric.WithAttributes(t.signal)
 	add := func(counter metric.Int64Counter, n uint64) {
 		if n > 0 {
-			counter.Add(ctx, int64(n), signal)
+			counter.Add(ctx, int64(n), t.attributes)
 		}
 	}
 	repaired := func(reason string, n uint64) {
 		if n > 0 {
-			t.builder.ExporterIcebergRepaired.Add(ctx, int64(n),
-				metric.WithAttributes(t.signal, attribute.String("reason", reason)))
+			t.builder.ExporterIcebergRepaired.Add(ctx, int64(n), t.repairs[reason])
 		}
 	}
 	add(t.builder.ExporterIcebergRows, outcome.Rows)
@@ -100,11 +118,11 @@ func (t *telemetry) record(ctx context.Context, outcome native.Outcome, took tim
 	add(t.builder.ExporterIcebergCommits, outcome.Commits)
 	add(t.builder.ExporterIcebergCommitConflicts, outcome.CommitAttempts-min(outcome.Commits, outcome.CommitAttempts))
 	add(t.builder.ExporterIcebergAlreadyCommitted, outcome.AlreadyCommitted)
-	repaired("invalid_utf8", outcome.RepairedUTF8)
-	repaired("nesting", outcome.RepairedNesting)
-	repaired("invalid_id", outcome.RepairedIDs)
-	repaired("time_range", outcome.RepairedTimes)
-	t.builder.ExporterIcebergExportDuration.Record(ctx, took.Seconds(), signal)
+	repaired(repairUTF8, outcome.RepairedUTF8)
+	repaired(repairNesting, outcome.RepairedNesting)
+	repaired(repairID, outcome.RepairedIDs)
+	repaired(repairTime, outcome.RepairedTimes)
+	t.builder.ExporterIcebergExportDuration.Record(ctx, took.Seconds(), t.attributes)
 }
 
 // shutdown takes the callbacks back.

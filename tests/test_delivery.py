@@ -169,7 +169,7 @@ class Senders:
         self._stop.set()
         for thread in self._threads:
             thread.join()
-        self._client.__exit__()
+        self._client.close()
 
     def wait_for_acknowledged(self, count: int, seconds_max: float = 60.0) -> None:
         """Waits until so many numbers have been acknowledged."""

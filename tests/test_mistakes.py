@@ -15,14 +15,14 @@ from o2i.collector import Collector, settings
 @pytest.mark.parametrize(("exporter", "said"), [
     ({"catalog": {"warehose": "x"}}, ["catalog", "warehose"]),
     ({"partition_by": "day"}, ["iceberg", "partition_by"]),
-    ({"tables": {"partition_by": "dy"}}, ["tables.partition_by", "dy", "day"]),
+    ({"tables": {"partition_by": "dy"}}, ["tables.partition_by", "hour, day, month, none"]),
     ({"tables": {"names": {"lgs": "x"}}}, ["tables.names", "lgs", "logs"]),
     ({"catalog": {"type": "sqlite"}}, ["catalog.type", "sqlite", "sql"]),
     ({"parquet": {"compression": "gzip"}}, ["parquet.compression", "gzip", "zstd"]),
     ({"parquet": {"compression_level": 99}}, ["parquet.compression_level", "99", "22"]),
     ({"commit": {"interval": "soon"}}, ["interval", "soon"]),
-    ({"catalog": {"warehouse": "ftp://x/y"}}, ["catalog.warehouse", "ftp://x/y"]),
-    ({"catalog": {"uri": "postgres://x"}}, ["catalog.uri", "postgres://x", "sqlite://"]),
+    ({"catalog": {"warehouse": "ftp://x/y"}}, ["catalog.warehouse", "ftp", "file://"]),
+    ({"catalog": {"uri": "postgres://x"}}, ["catalog.uri", "postgres", "sqlite://"]),
 ], ids=lambda value: value[-1] if isinstance(value, list) else None)  # fmt: skip
 def test_a_wrong_setting_is_named_with_what_is_accepted(exporter, said, tmp_path):
     code, output = Collector(tmp_path, {"iceberg": exporter}).run_to_end()
@@ -31,7 +31,11 @@ def test_a_wrong_setting_is_named_with_what_is_accepted(exporter, said, tmp_path
 
 
 def test_all_wrong_settings_are_told_at_once(tmp_path):
-    exporter = {"parquet": {"compression_level": 99, "max_row_group_rows": 0}, "tables": {"names": {"lgs": "x"}}, "timeout": "0s"}
+    exporter = {
+        "parquet": {"compression_level": 99, "max_row_group_rows": 0},
+        "tables": {"names": {"lgs": "x"}},
+        "timeout": "0s",
+    }
     code, output = Collector(tmp_path, {"iceberg": exporter}).run_to_end()
     assert code != 0
     for said in ("parquet.compression_level", "parquet.max_row_group_rows", "tables.names", "timeout"):
@@ -102,11 +106,10 @@ def make_table(warehouse, name: str, *columns: NestedField) -> None:
     catalog.engine.dispose()
 
 
-def line_that_says(output: str, parts: list[str]) -> str:
-    """The one message that has all parts. The Collector's own main prints a start-up error twice; that counts as one."""
+def line_that_says(output: str, parts: list[str]) -> None:
+    """Asserts that a line says all of it, and that what ends the Collector is said once. (Before its last line, which
+    begins with `Error:`, the Collector logs why a component did not start.)
+    """
     lines = [line for line in output.splitlines() if all(part in line for part in parts)]
     assert lines, f"no line says {parts}:\n{output}"
-    if len(lines) > 1:
-        shortest = min(lines, key=len).removeprefix("Error: ")
-        assert all(shortest in line for line in lines), f"several lines say {parts}, each in its own words:\n" + "\n".join(lines)
-    return lines[0]
+    assert sum(line.startswith("Error: ") for line in lines) <= 1, f"said more than once: {lines}"

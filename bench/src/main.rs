@@ -27,8 +27,12 @@ type Failure = Box<dyn std::error::Error>;
 
 fn main() -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().build()?;
-    println!("One thread, medians of {ROUNDS} interleaved rounds; microseconds per record, MB/s of OTLP in.\n");
-    println!("| payload | records | bytes/record | prost decode µs | to Arrow µs | to Parquet µs | Parquet records/s | Parquet MB/s | file bytes/record | Arrow vs prost |");
+    println!(
+        "One thread, medians of {ROUNDS} interleaved rounds; microseconds per record, MB/s of OTLP in.\n"
+    );
+    println!(
+        "| payload | records | bytes/record | prost decode µs | to Arrow µs | to Parquet µs | Parquet records/s | Parquet MB/s | file bytes/record | Arrow vs prost |"
+    );
     println!("|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|");
     for records in BATCHES {
         for signal in Signal::ALL {
@@ -43,9 +47,18 @@ fn main() -> Result<(), Failure> {
     Ok(())
 }
 
-fn measure(runtime: &tokio::runtime::Runtime, signal: Signal, records: usize, payload: &[u8]) -> Result<(), Failure> {
+fn measure(
+    runtime: &tokio::runtime::Runtime,
+    signal: Signal,
+    records: usize,
+    payload: &[u8],
+) -> Result<(), Failure> {
     let tables = Tables::new()?;
-    let rows: usize = to_arrow(signal, payload)?.batches.iter().map(|b| b.batch.num_rows()).sum();
+    let rows: usize = to_arrow(signal, payload)?
+        .batches
+        .iter()
+        .map(|b| b.batch.num_rows())
+        .sum();
     if rows != records {
         return Err(format!("{signal}: {records} records in, {rows} rows out").into());
     }
@@ -102,7 +115,10 @@ fn prost_decode(signal: Signal, payload: &[u8]) -> Result<(), Failure> {
 }
 
 fn to_arrow(signal: Signal, payload: &[u8]) -> Result<Converted, Failure> {
-    let options = ConvertOptions { arrival_time_unix_nano: 0, column_bytes_max: 1 << 30 };
+    let options = ConvertOptions {
+        arrival_time_unix_nano: 0,
+        column_bytes_max: 1 << 30,
+    };
     Ok(black_box(convert::convert(signal, payload, &options)?))
 }
 
@@ -129,17 +145,28 @@ impl Tables {
             let built = TableMetadataBuilder::from_table_creation(creation)?.build()?;
             metadata.insert(table, built.metadata);
         }
-        Ok(Self { metadata, file_io: FileIO::new_with_memory(), config })
+        Ok(Self {
+            metadata,
+            file_io: FileIO::new_with_memory(),
+            config,
+        })
     }
 
     /// The whole way but the commit; gives the files' bytes.
     async fn to_parquet(&self, signal: Signal, payload: &[u8]) -> Result<u64, Failure> {
-        let ids = [IdRange { writer: [7; 16], from: 1, to: 1 }];
+        let ids = [IdRange {
+            writer: [7; 16],
+            from: 1,
+            to: 1,
+        }];
         let mut bytes = 0;
         for batch in to_arrow(signal, payload)?.batches {
-            let Some(metadata) = self.metadata.get(&batch.table) else { continue };
+            let Some(metadata) = self.metadata.get(&batch.table) else {
+                continue;
+            };
             let written =
-                otlp2iceberg::write::write(metadata, &self.file_io, batch, &ids, 0, &self.config.parquet).await?;
+                otlp2iceberg::write::write(metadata, &self.file_io, batch, &ids, 0, &self.config.parquet)
+                    .await?;
             bytes += written.bytes;
         }
         Ok(bytes)

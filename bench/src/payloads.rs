@@ -1,5 +1,10 @@
 //! The inputs: realistic requests, the same bytes for whoever is measured.
 
+#![allow(
+    clippy::unnecessary_wraps,
+    reason = "protobuf's singular messages are options"
+)]
+
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
@@ -37,17 +42,25 @@ impl Random {
 }
 
 fn text(value: impl Into<String>) -> Option<AnyValue> {
-    Some(AnyValue { value: Some(Value::StringValue(value.into())) })
+    Some(AnyValue {
+        value: Some(Value::StringValue(value.into())),
+    })
 }
 
 fn attribute(key: &str, value: impl Into<String>) -> KeyValue {
-    KeyValue { key: key.into(), value: text(value), ..Default::default() }
+    KeyValue {
+        key: key.into(),
+        value: text(value),
+        ..Default::default()
+    }
 }
 
 fn number(key: &str, value: i64) -> KeyValue {
     KeyValue {
         key: key.into(),
-        value: Some(AnyValue { value: Some(Value::IntValue(value)) }),
+        value: Some(AnyValue {
+            value: Some(Value::IntValue(value)),
+        }),
         ..Default::default()
     }
 }
@@ -66,7 +79,11 @@ fn resource(service: usize) -> Option<Resource> {
 }
 
 fn scope() -> Option<InstrumentationScope> {
-    Some(InstrumentationScope { name: "com.example.checkout".into(), version: "2.1.0".into(), ..Default::default() })
+    Some(InstrumentationScope {
+        name: "com.example.checkout".into(),
+        version: "2.1.0".into(),
+        ..Default::default()
+    })
 }
 
 /// Log records of about 300 bytes, 20 services, as one `ExportLogsServiceRequest`.
@@ -77,7 +94,9 @@ pub fn logs(records: usize) -> Vec<u8> {
             resource: resource(service),
             scope_logs: vec![ScopeLogs {
                 scope: scope(),
-                log_records: (0..share(records, service)).map(|i| log_record(&mut random, i)).collect(),
+                log_records: (0..share(records, service))
+                    .map(|i| log_record(&mut random, i))
+                    .collect(),
                 ..Default::default()
             }],
             ..Default::default()
@@ -96,13 +115,23 @@ fn log_record(random: &mut Random, i: usize) -> LogRecord {
         severity_text: "INFO".into(),
         body: text(format!(
             "GET /api/v1/orders/{} completed with status {status} in {} ms for customer {}",
-            random.below(1_000_000), random.below(900), random.below(50_000)
+            random.below(1_000_000),
+            random.below(900),
+            random.below(50_000)
         )),
         attributes: vec![
             attribute("http.request.method", "GET"),
             attribute("url.path", format!("/api/v1/orders/{}", random.below(1_000_000))),
             number("http.response.status_code", status),
-            attribute("client.address", format!("10.{}.{}.{}", random.below(256), random.below(256), random.below(256))),
+            attribute(
+                "client.address",
+                format!(
+                    "10.{}.{}.{}",
+                    random.below(256),
+                    random.below(256),
+                    random.below(256)
+                ),
+            ),
         ],
         trace_id: random.bytes(16),
         span_id: random.bytes(8),
@@ -146,11 +175,18 @@ fn span(random: &mut Random, i: usize) -> Span {
         events: vec![span::Event {
             time_unix_nano: start + 1_000_000,
             name: "cache.miss".into(),
-            attributes: vec![attribute("cache.key", format!("order:{}", random.below(1_000_000)))],
+            attributes: vec![attribute(
+                "cache.key",
+                format!("order:{}", random.below(1_000_000)),
+            )],
             ..Default::default()
         }],
-        links: if i % 10 == 0 {
-            vec![span::Link { trace_id: random.bytes(16), span_id: random.bytes(8), ..Default::default() }]
+        links: if i.is_multiple_of(10) {
+            vec![span::Link {
+                trace_id: random.bytes(16),
+                span_id: random.bytes(8),
+                ..Default::default()
+            }]
         } else {
             vec![]
         },
@@ -168,7 +204,10 @@ pub fn metrics(points: usize) -> Vec<u8> {
                 resource: resource(service),
                 scope_metrics: vec![ScopeMetrics {
                     scope: scope(),
-                    metrics: vec![gauge(&mut random, share / 2), histogram(&mut random, share - share / 2)],
+                    metrics: vec![
+                        gauge(&mut random, share / 2),
+                        histogram(&mut random, share - share / 2),
+                    ],
                     ..Default::default()
                 }],
                 ..Default::default()
@@ -181,9 +220,14 @@ pub fn metrics(points: usize) -> Vec<u8> {
 fn gauge(random: &mut Random, points: usize) -> Metric {
     let data_points = (0..points)
         .map(|i| NumberDataPoint {
-            attributes: vec![attribute("cpu", format!("cpu{}", i % 16)), attribute("state", "user")],
+            attributes: vec![
+                attribute("cpu", format!("cpu{}", i % 16)),
+                attribute("state", "user"),
+            ],
             time_unix_nano: START_UNIX_NANO + i as u64 * 10_000_000,
-            value: Some(number_data_point::Value::AsDouble(random.below(10_000) as f64 / 10_000.0)),
+            value: Some(number_data_point::Value::AsDouble(
+                random.below(10_000) as f64 / 10_000.0,
+            )),
             ..Default::default()
         })
         .collect();
@@ -206,7 +250,9 @@ fn histogram(random: &mut Random, points: usize) -> Metric {
                 count: bucket_counts.iter().sum(),
                 sum: Some(random.below(100_000) as f64 / 7.0),
                 bucket_counts,
-                explicit_bounds: vec![5.0, 10.0, 25.0, 50.0, 75.0, 100.0, 250.0, 500.0, 750.0, 1000.0, 2500.0],
+                explicit_bounds: vec![
+                    5.0, 10.0, 25.0, 50.0, 75.0, 100.0, 250.0, 500.0, 750.0, 1000.0, 2500.0,
+                ],
                 ..Default::default()
             }
         })
@@ -214,7 +260,10 @@ fn histogram(random: &mut Random, points: usize) -> Metric {
     Metric {
         name: "http.server.request.duration".into(),
         unit: "ms".into(),
-        data: Some(Data::Histogram(Histogram { data_points, aggregation_temporality: 2 })),
+        data: Some(Data::Histogram(Histogram {
+            data_points,
+            aggregation_temporality: 2,
+        })),
         ..Default::default()
     }
 }

@@ -87,7 +87,7 @@ def _http_exporters(collector: Collector) -> dict:
 
 def _send_spans(exporter, resource: Resource, count: int) -> None:
     provider = TracerProvider(resource=resource, shutdown_on_exit=False)
-    provider.add_span_processor(BatchSpanProcessor(exporter, max_queue_size=count + 1))
+    provider.add_span_processor(BatchSpanProcessor(exporter, max_queue_size=max(count, 2048)))
     tracer = provider.get_tracer("o2i.clients", "0.1", attributes={"scope.kind": "test"})
     contexts: list = []
     for number in range(count):
@@ -103,7 +103,7 @@ def _send_spans(exporter, resource: Resource, count: int) -> None:
 
 def _send_logs(exporter, resource: Resource, count: int) -> None:
     provider = LoggerProvider(resource=resource, shutdown_on_exit=False)
-    provider.add_log_record_processor(BatchLogRecordProcessor(exporter, max_queue_size=count + 1))
+    provider.add_log_record_processor(BatchLogRecordProcessor(exporter, max_queue_size=max(count, 2048)))
     logger = provider.get_logger("o2i.clients", "0.1")
     for number in range(count):
         logger.emit(

@@ -168,8 +168,11 @@ class Collector:
     def own_metrics(self) -> str:
         """Its own metrics, as Prometheus text; for a Collector made with `own_metrics`."""
         connection = http.client.HTTPConnection("127.0.0.1", self.metrics_port, timeout=5)
-        connection.request("GET", "/metrics")
-        return connection.getresponse().read().decode()
+        try:
+            connection.request("GET", "/metrics")
+            return connection.getresponse().read().decode()
+        finally:
+            connection.close()
 
     def own_metrics_when(self, ready, seconds_max: float = 15.0) -> str:
         """Its own metrics, once `ready(text)` holds."""

@@ -87,8 +87,21 @@ def _nearest(row: Row, candidates: list[Row]) -> str:
 
     nearest = min(candidates, key=lambda other: len(differing(other)))
     named = f"row of scope {row.get('ScopeName')!r}, service {row.get('ServiceName')!r}:"
-    shown = [
-        f"  {column}: expected {canonical(row.get(column))}, found {canonical(nearest.get(column))}"
-        for column in differing(nearest)
-    ]
+    shown = [line for column in differing(nearest) for line in _differing(column, row.get(column), nearest.get(column))]
     return "\n".join([named, *shown])
+
+
+def _differing(path: str, expected, found) -> list[str]:
+    """What differs, as far inside as both have the same shape."""
+    if isinstance(expected, dict) and isinstance(found, dict):
+        inside = {key: (expected.get(key), found.get(key)) for key in {**expected, **found}}
+    elif isinstance(expected, list) and isinstance(found, list) and len(expected) == len(found):
+        inside = dict(enumerate(zip(expected, found, strict=True)))
+    else:
+        return [f"  {path}: expected {canonical(expected)}, found {canonical(found)}"]
+    return [
+        line
+        for key, (one, other) in inside.items()
+        if canonical(one) != canonical(other)
+        for line in _differing(f"{path}[{key!r}]", one, other)
+    ]

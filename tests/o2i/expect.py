@@ -353,10 +353,10 @@ def _json(value, level: int) -> str:
 
 
 def double_text(number: float) -> str:
-    """The shortest digits that read back as the same double, with a point or an exponent: `1.0`, `1e300`."""
+    """The shortest digits that read back as the same double, with a point or an exponent: `1.0`, `1e+300`, `1e-7`."""
     if math.isnan(number):
         return "NaN"
     if math.isinf(number):
         return "Infinity" if number > 0 else "-Infinity"
     digits, exponent_mark, exponent = repr(number).partition("e")
-    return f"{digits}e{int(exponent)}" if exponent_mark else digits
+    return f"{digits}e{int(exponent):+d}" if exponent_mark else digits

@@ -52,12 +52,19 @@ class Client:
         self._http_port = http_port
         self._timeout_seconds = timeout_seconds
         self._of_thread = threading.local()
+        self._connections: list[http.client.HTTPConnection] = []
 
     def __enter__(self) -> Client:
         return self
 
     def __exit__(self, *_) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes its connections; no thread may be sending any more."""
         self._channel.close()
+        for connection in self._connections:
+            connection.close()
 
     def send(self, request, door: str = "grpc", signal: str | None = None):
         """Sends one request and returns the response message. Raises `Refused` unless it was acknowledged.
@@ -102,13 +109,13 @@ class Client:
         if connection is None:
             connection = http.client.HTTPConnection("127.0.0.1", self._http_port, timeout=self._timeout_seconds)
             self._of_thread.connection = connection
+            self._connections.append(connection)
         try:
             connection.request("POST", path, payload, headers)
             response = connection.getresponse()
             return response.status, response.read()
         except (OSError, http.client.HTTPException) as error:
-            connection.close()
-            self._of_thread.connection = None
+            connection.close()  # The next request opens it anew.
             raise Refused(f"no answer: {error!r}") from error
 
 

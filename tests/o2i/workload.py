@@ -57,6 +57,8 @@ class Process:
     service: str
     resource: Resource
     scope: InstrumentationScope
+    # How busy and slow it is, beside the others.
+    scale: float
 
 
 class Shop:
@@ -175,7 +177,7 @@ class Shop:
             "summary": self._summary_point,
         }[kind]
         for number in range(start, start + count):
-            point = make(number)
+            point = make(process.scale, number)
             point.time_unix_nano = self._now - number * 1000 * MILLISECOND
             point.start_time_unix_nano = self._now - 86_400_000 * MILLISECOND
             point.attributes.extend(POINT_ATTRIBUTES)
@@ -185,17 +187,17 @@ class Shop:
             resource_metrics=[ResourceMetrics(resource=process.resource, scope_metrics=[scope_metrics])]
         )
 
-    def _gauge_point(self, _: int) -> NumberDataPoint:
-        return NumberDataPoint(as_double=self._random.random())
+    def _gauge_point(self, scale: float, _: int) -> NumberDataPoint:
+        return NumberDataPoint(as_double=min(self._random.random() * scale / 2, 1.0))
 
-    def _sum_point(self, number: int) -> NumberDataPoint:
-        return NumberDataPoint(as_int=1_000_000 - number)
+    def _sum_point(self, scale: float, number: int) -> NumberDataPoint:
+        return NumberDataPoint(as_int=int((1_000_000 - number) * scale))
 
-    def _histogram_point(self, number: int) -> HistogramDataPoint:
+    def _histogram_point(self, scale: float, number: int) -> HistogramDataPoint:
         counts = [self._random.randrange(100) for _ in range(len(HISTOGRAM_BOUNDS) + 1)]
         point = HistogramDataPoint(
-            count=sum(counts), sum=sum(counts) * 42.5, min=0.4, max=1830.0, bucket_counts=counts,
-            explicit_bounds=HISTOGRAM_BOUNDS,
+            count=sum(counts), sum=round(sum(counts) * self._random.gauss(42.5, 3) * scale, 3), min=0.4, max=1830.0,
+            bucket_counts=counts, explicit_bounds=HISTOGRAM_BOUNDS,
         )  # fmt: skip
         if number % 10 == 0:
             _, span = self._random.choice(self._spans) if self._spans else (None, Span())
@@ -204,17 +206,22 @@ class Shop:
             )
         return point
 
-    def _exponential_histogram_point(self, _: int) -> ExponentialHistogramDataPoint:
+    def _exponential_histogram_point(self, scale: float, _: int) -> ExponentialHistogramDataPoint:
         counts = [self._random.randrange(50) for _ in range(20)]
         point = ExponentialHistogramDataPoint(
-            count=sum(counts) + 3, sum=sum(counts) * 1.75, scale=3, zero_count=3, min=0.0, max=12.5
+            count=sum(counts) + 3,
+            sum=round(sum(counts) * self._random.gauss(1.75, 0.1) * scale, 3),
+            scale=3,
+            zero_count=3,
+            min=0.0,
+            max=12.5,
         )
         point.positive.offset = -4
         point.positive.bucket_counts.extend(counts)
         return point
 
-    def _summary_point(self, _: int) -> SummaryDataPoint:
-        median = self._random.lognormvariate(3.0, 0.3)
+    def _summary_point(self, scale: float, _: int) -> SummaryDataPoint:
+        median = self._random.lognormvariate(1.0, 0.3) * scale
         quantiles = [(0.5, median), (0.9, median * 2.1), (0.99, median * 6.4)]
         return SummaryDataPoint(
             count=1000,
@@ -262,7 +269,8 @@ def _process(service: str, number: int) -> Process:
             }
         )
     )
-    return Process(service, resource, InstrumentationScope(name=f"shop/{service}", version="1.8.0"))
+    scale = 1 + 0.37 * tuple(SERVICES).index(service) + 0.1 * number
+    return Process(service, resource, InstrumentationScope(name=f"shop/{service}", version="1.8.0"), scale)
 
 
 def _trace_request(process: Process, spans: list[Span]) -> ExportTraceServiceRequest:

@@ -66,10 +66,9 @@ impl ErrorKind {
     /// The class that an error of this kind has unless the place that raises it knows better.
     const fn default_class(self) -> RetryClass {
         match self {
-            ErrorKind::Config
-            | ErrorKind::Decode
-            | ErrorKind::TableMismatch
-            | ErrorKind::InvalidArgument => RetryClass::Permanent,
+            ErrorKind::Config | ErrorKind::Decode | ErrorKind::TableMismatch | ErrorKind::InvalidArgument => {
+                RetryClass::Permanent
+            }
             ErrorKind::Rejected => RetryClass::Partial,
             ErrorKind::Shutdown => RetryClass::Shutdown,
             ErrorKind::Storage
@@ -128,10 +127,7 @@ impl Error {
 
     /// Sets the error that caused this one.
     #[must_use]
-    pub fn because(
-        mut self,
-        source: impl Into<Box<dyn std::error::Error + Send + Sync + 'static>>,
-    ) -> Self {
+    pub fn because(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync + 'static>>) -> Self {
         self.source = Some(source.into());
         self
     }

@@ -11,6 +11,8 @@
 //! rows through every host. Only [`pipeline`] names all stages. A stage may use [`schema`],
 //! [`error`], [`signal`], [`request`] and [`config`], and the output type of the stage before it.
 
+#![forbid(unsafe_code)]
+
 pub mod catalog;
 pub mod commit;
 pub mod config;

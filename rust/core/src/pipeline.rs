@@ -116,7 +116,10 @@ impl Pipeline {
         let mut failures = Vec::new();
         for (table, batches) in by_table(converted.batches) {
             call.check()?;
-            match self.write_table(&export, &options, table, batches, &mut outcome).await {
+            match self
+                .write_table(&export, &options, table, batches, &mut outcome)
+                .await
+            {
                 Ok(Some(append)) => appends.push((table, append)),
                 Ok(None) => {}
                 Err(error) => failures.push(error),
@@ -188,7 +191,12 @@ impl Pipeline {
             let payload = pending_payload(export, &there);
             batches = convert::convert(export.signal, &payload, options)?.batches;
             batches.retain(|batch| batch.table == table);
-            pending = pending.into_iter().zip(&there).filter(|(_, there)| !**there).map(|(id, _)| id).collect();
+            pending = pending
+                .into_iter()
+                .zip(&there)
+                .filter(|(_, there)| !**there)
+                .map(|(id, _)| id)
+                .collect();
         }
         let ids = IdRange::from_ids(pending);
         // One view of the table for all its batches: their files share its partition spec.
@@ -211,7 +219,11 @@ impl Pipeline {
             files.extend(written.files);
         }
         let partition_spec_id = loaded.metadata.default_partition_spec_id();
-        Ok((!files.is_empty()).then_some(Append { files, partition_spec_id, ids }))
+        Ok((!files.is_empty()).then_some(Append {
+            files,
+            partition_spec_id,
+            ids,
+        }))
     }
 
     /// Commits; gives the number of attempts.
@@ -222,14 +234,17 @@ impl Pipeline {
 
     /// The table's committer, opened on first use.
     async fn committer(&self, table: Table) -> Result<&Committer> {
-        let ident = TableIdent::new(
-            self.namespace.clone(),
-            self.config.tables.name(table).to_owned(),
-        );
+        let ident = TableIdent::new(self.namespace.clone(), self.config.tables.name(table).to_owned());
         let open = || async {
             let tables = &self.config.tables;
-            let spec = tables.auto_create.then(|| catalog::table_spec(&self.config, table)).transpose()?;
-            let wanted = tables.auto_evolve.then(|| schema::iceberg_schema(table)).transpose()?;
+            let spec = tables
+                .auto_create
+                .then(|| catalog::table_spec(&self.config, table))
+                .transpose()?;
+            let wanted = tables
+                .auto_evolve
+                .then(|| schema::iceberg_schema(table))
+                .transpose()?;
             let catalog = Arc::clone(&self.catalog);
             Committer::open(catalog, ident, spec, wanted.as_ref(), self.config.commit.clone()).await
         };
@@ -246,7 +261,10 @@ struct Call {
 
 impl Call {
     fn new(export: &Export<'_>) -> Result<Self> {
-        let total: u64 = export.parts.iter().fold(0, |sum: u64, part| sum.saturating_add(part.len));
+        let total: u64 = export
+            .parts
+            .iter()
+            .fold(0, |sum: u64, part| sum.saturating_add(part.len));
         if total != export.payload.len() as u64 {
             return Err(Error::new(
                 ErrorKind::InvalidArgument,
@@ -271,7 +289,10 @@ impl Call {
     /// Between stages: an error when the caller gave up or the time is over.
     fn check(&self) -> Result<()> {
         if self.cancel.is_cancelled() {
-            return Err(Error::new(ErrorKind::Cancelled, "cancelled before the commit was begun"));
+            return Err(Error::new(
+                ErrorKind::Cancelled,
+                "cancelled before the commit was begun",
+            ));
         }
         if Instant::now() >= self.deadline {
             return Err(Error::new(
@@ -335,7 +356,11 @@ fn most_hopeful(failures: Vec<Error>) -> Option<Error> {
     let first = failures.next()?;
     Some(failures.fold(first, |best, error| {
         let retries = |error: &Error| matches!(error.retry_class(), RetryClass::Retry { .. });
-        if retries(&error) && !retries(&best) { error } else { best }
+        if retries(&error) && !retries(&best) {
+            error
+        } else {
+            best
+        }
     }))
 }
 

@@ -46,9 +46,7 @@ impl IdRange {
         let mut ranges: Vec<IdRange> = Vec::new();
         for id in ids {
             match ranges.last_mut() {
-                Some(last)
-                    if last.writer == id.writer && id.sequence <= last.to.saturating_add(1) =>
-                {
+                Some(last) if last.writer == id.writer && id.sequence <= last.to.saturating_add(1) => {
                     last.to = id.sequence;
                 }
                 _ => ranges.push(IdRange {
@@ -78,13 +76,8 @@ impl IdRange {
         for (i, byte) in writer.iter_mut().enumerate() {
             *byte = u8::from_str_radix(writer_hex.get(2 * i..2 * i + 2)?, 16).ok()?;
         }
-        let (from, to) = match span.split_once('-') {
-            Some((from, to)) => (from.parse().ok()?, to.parse().ok()?),
-            None => {
-                let one = span.parse().ok()?;
-                (one, one)
-            }
-        };
+        let (from, to) = span.split_once('-').unwrap_or((span, span));
+        let (from, to) = (from.parse().ok()?, to.parse().ok()?);
         (from <= to).then_some(IdRange { writer, from, to })
     }
 }
@@ -125,14 +118,24 @@ mod tests {
                 "02020202020202020202020202020202:7",
             ]
         );
-        assert!(text.iter().zip(&ranges).all(|(t, r)| IdRange::parse(t) == Some(*r)));
+        assert!(
+            text.iter()
+                .zip(&ranges)
+                .all(|(t, r)| IdRange::parse(t) == Some(*r))
+        );
         assert!(ranges[0].contains(&id(1, 2)) && !ranges[0].contains(&id(2, 2)));
     }
 
     #[test]
     fn text_of_another_form_is_no_range() {
-        for text in ["", "ab:1", "01010101010101010101010101010101:3-1", "zz010101010101010101010101010101:1",
-                     "01010101010101010101010101010101", "é1010101010101010101010101010101:1"] {
+        for text in [
+            "",
+            "ab:1",
+            "01010101010101010101010101010101:3-1",
+            "zz010101010101010101010101010101:1",
+            "01010101010101010101010101010101",
+            "é1010101010101010101010101010101:1",
+        ] {
             assert_eq!(IdRange::parse(text), None, "{text}");
         }
     }

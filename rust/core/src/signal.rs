@@ -5,11 +5,11 @@ use std::fmt;
 /// An OTLP signal, as named by its export service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Signal {
-    /// `ExportLogsServiceRequest` (opentelemetry/proto/collector/logs/v1/logs_service.proto).
+    /// `ExportLogsServiceRequest` (`opentelemetry/proto/collector/logs/v1/logs_service.proto`).
     Logs,
-    /// `ExportTraceServiceRequest` (opentelemetry/proto/collector/trace/v1/trace_service.proto).
+    /// `ExportTraceServiceRequest` (`opentelemetry/proto/collector/trace/v1/trace_service.proto`).
     Traces,
-    /// `ExportMetricsServiceRequest` (opentelemetry/proto/collector/metrics/v1/metrics_service.proto).
+    /// `ExportMetricsServiceRequest` (`opentelemetry/proto/collector/metrics/v1/metrics_service.proto`).
     Metrics,
 }
 

@@ -37,4 +37,5 @@ echo "smoke: build smoke.c with AddressSanitizer and UndefinedBehaviorSanitizer"
 
 echo "smoke: run"
 mkdir "$work/warehouse"
-ASAN_OPTIONS=detect_leaks=1:detect_stack_use_after_return=1 "$work/smoke" "$work/warehouse"
+LSAN_OPTIONS=suppressions=$PWD/rust/ffi/smoke/lsan.supp \
+  ASAN_OPTIONS=detect_leaks=1:detect_stack_use_after_return=1 "$work/smoke" "$work/warehouse"

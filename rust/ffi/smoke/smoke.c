@@ -1,10 +1,11 @@
 /* Uses the library as a C host does, from the header alone: opens it on the warehouse named by the
  * one argument, stores a request, repeats it, goes through the ways in which calls fail, and closes
  * it while threads are exporting. run.sh builds this with AddressSanitizer, which also reports what
- * is left allocated at exit, on either side of the boundary. */
+ * is left allocated at exit, on either side of the boundary, but for what lsan.supp names. */
 
 #include <inttypes.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,7 +32,7 @@ static const char LOGS[] =
     "\x09\x01\x32\x96\x1c\xf2\xca\x86\x18" "\x1a\x04" "WARN" "\x2a\x07\x0a\x05" "world";
 #define LOGS_LEN (sizeof LOGS - 1)
 
-static int checks;
+static atomic_int checks;
 
 #define CHECK(condition)                                                                \
     do {                                                                                \
@@ -252,6 +253,6 @@ int main(int argc, char **argv) {
     check_storing(handle);
     check_failing(handle);
     check_closing(handle, argv[1]);
-    printf("otlp2iceberg %s: %d checks passed\n", o2i_version(), checks);
+    printf("otlp2iceberg %s: %d checks passed\n", o2i_version(), atomic_load(&checks));
     return 0;
 }

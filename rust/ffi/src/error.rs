@@ -5,8 +5,8 @@ use std::ptr;
 use otlp2iceberg::{Error, RetryClass};
 
 use crate::abi::{
-    O2I_OK, O2I_RETRY_CLASS_NONE, O2I_RETRY_CLASS_PARTIAL, O2I_RETRY_CLASS_PERMANENT,
-    O2I_RETRY_CLASS_RETRY, O2I_RETRY_CLASS_SHUTDOWN,
+    O2I_OK, O2I_RETRY_CLASS_NONE, O2I_RETRY_CLASS_PARTIAL, O2I_RETRY_CLASS_PERMANENT, O2I_RETRY_CLASS_RETRY,
+    O2I_RETRY_CLASS_SHUTDOWN,
 };
 use crate::guard::guard_or;
 
@@ -52,9 +52,7 @@ impl From<&Error> for Rendered {
         let (retry_class, retry_after_ms) = match error.retry_class() {
             RetryClass::Retry { after } => (
                 O2I_RETRY_CLASS_RETRY,
-                after.map_or(0, |after| {
-                    u64::try_from(after.as_millis()).unwrap_or(u64::MAX)
-                }),
+                after.map_or(0, |after| u64::try_from(after.as_millis()).unwrap_or(u64::MAX)),
             ),
             RetryClass::Permanent => (O2I_RETRY_CLASS_PERMANENT, 0),
             RetryClass::Partial => (O2I_RETRY_CLASS_PARTIAL, 0),

@@ -59,10 +59,7 @@ pub unsafe extern "C" fn o2i_export(
         // SAFETY: by this function's contract.
         let payload = unsafe { borrow::slice("payload", payload, payload_len) }?;
         // SAFETY: by this function's contract.
-        let parts = parts_of(
-            unsafe { borrow::slice("parts", parts, parts_len) }?,
-            payload,
-        )?;
+        let parts = parts_of(unsafe { borrow::slice("parts", parts, parts_len) }?, payload)?;
         // SAFETY: by this function's contract.
         let cancel = unsafe { cancel::token(cancel) };
 

@@ -84,11 +84,7 @@ pub unsafe extern "C" fn o2i_open(
 /// # Safety
 /// `error` is null or writable and aligned.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn o2i_close(
-    handle: *mut Handle,
-    timeout_ms: u64,
-    error: *mut AbiError,
-) -> i32 {
+pub unsafe extern "C" fn o2i_close(handle: *mut Handle, timeout_ms: u64, error: *mut AbiError) -> i32 {
     let body = || {
         if handle.is_null() {
             return Err(borrow::invalid("handle is null"));

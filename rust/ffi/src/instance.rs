@@ -48,8 +48,7 @@ impl Instance {
         let closed = self.engine()?.close(remaining());
         let in_flight = Arc::clone(&self.in_flight);
         let left = in_flight.wait(remaining());
-        if let Some(engine) = Arc::into_inner(self).and_then(|mut instance| instance.engine.take())
-        {
+        if let Some(engine) = Arc::into_inner(self).and_then(|mut instance| instance.engine.take()) {
             engine.stop(remaining());
         }
 

@@ -28,11 +28,8 @@ mod armed {
     }
 
     pub(crate) fn reach(point: Point) {
-        let action = ARMED.with_borrow_mut(|armed| {
-            armed
-                .take_if(|(at, _)| *at == point)
-                .map(|(_, action)| action)
-        });
+        let action =
+            ARMED.with_borrow_mut(|armed| armed.take_if(|(at, _)| *at == point).map(|(_, action)| action));
         if let Some(action) = action {
             action();
         }

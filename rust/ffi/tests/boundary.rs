@@ -240,10 +240,7 @@ fn a_panic_inside_a_call_poisons_its_handle_and_no_other() {
     assert_eq!(failure.code, O2I_ERROR_INTERNAL);
     assert!(failure.message.contains("poisoned"), "{failure:?}");
     // Consumed all the same.
-    assert_eq!(
-        export(handle, request).1.unwrap_err().code,
-        O2I_ERROR_SHUTDOWN
-    );
+    assert_eq!(export(handle, request).1.unwrap_err().code, O2I_ERROR_SHUTDOWN);
     assert_eq!(close(other, FOR_EVER), Ok(()));
 }
 
@@ -254,10 +251,7 @@ fn a_panic_before_a_call_enters_its_handle_does_not_poison_it() {
     at(Point::Guard, || panic!("forced by a test"));
     let request = Request::new(O2I_SIGNAL_LOGS, &[], &[]);
     // The place for the outcome is not reached; `export` gives what was there before.
-    assert_eq!(
-        export(handle, request).1.unwrap_err().code,
-        O2I_ERROR_INTERNAL
-    );
+    assert_eq!(export(handle, request).1.unwrap_err().code, O2I_ERROR_INTERNAL);
     assert_eq!(export(handle, request).1, Ok(()));
     assert_eq!(close(handle, FOR_EVER), Ok(()));
 }
@@ -285,10 +279,7 @@ fn close_waits_for_a_call_in_flight_and_refuses_new_ones() {
         };
         assert_eq!(refused.code, O2I_ERROR_SHUTDOWN);
         assert_eq!(refused.retry_class, O2I_RETRY_CLASS_SHUTDOWN);
-        assert!(
-            !closing.is_finished(),
-            "close returned with a call in flight"
-        );
+        assert!(!closing.is_finished(), "close returned with a call in flight");
         drop(go_on);
         assert_eq!(closing.join().unwrap(), Ok(()));
         // Whether the pipeline took it or not is a race; that it ended in one of the two is not.
@@ -313,10 +304,7 @@ fn a_call_that_outlasts_close_ends_safely() {
         entered.recv().unwrap();
         let failure = close(handle, 1).unwrap_err();
         assert_eq!(failure.code, O2I_ERROR_SHUTDOWN);
-        assert!(
-            failure.message.contains("calls still running: 1"),
-            "{failure:?}"
-        );
+        assert!(failure.message.contains("calls still running: 1"), "{failure:?}");
         drop(go_on);
         // The pipeline had nothing in it and is closed, so the call that comes late is refused.
         let failure = in_flight.join().unwrap().unwrap_err();
@@ -359,6 +347,8 @@ fn exports_on_many_threads_during_close_are_stored_or_refused() {
                 })
             })
             .collect();
+        // Only the threads hold it now: if none of them stores anything, the test fails.
+        drop(first_stored);
         is_stored.recv().unwrap();
         assert_eq!(close(handle, FOR_EVER), Ok(()));
         for thread in threads {

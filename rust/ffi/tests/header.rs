@@ -38,13 +38,7 @@ fn every_exported_function_is_in_the_header() {
     for entry in fs::read_dir(sources).unwrap() {
         let text = fs::read_to_string(entry.unwrap().path()).unwrap();
         for after in text.split("#[unsafe(no_mangle)]").skip(1) {
-            let name = after
-                .split("fn ")
-                .nth(1)
-                .unwrap()
-                .split('(')
-                .next()
-                .unwrap();
+            let name = after.split("fn ").nth(1).unwrap().split('(').next().unwrap();
             assert!(
                 header.contains(&format!("{name}(")),
                 "{name} is exported but not in the header; is its file in SOURCES?"
@@ -59,16 +53,16 @@ fn every_exported_function_is_in_the_header() {
 fn generate() -> String {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let config = cbindgen::Config::from_file(root.join("cbindgen.toml")).unwrap();
-    let builder = SOURCES.iter().fold(
-        cbindgen::Builder::new().with_config(config),
-        |builder, name| builder.with_src(root.join("src").join(name).with_extension("rs")),
-    );
+    let builder = SOURCES
+        .iter()
+        .fold(cbindgen::Builder::new().with_config(config), |builder, name| {
+            builder.with_src(root.join("src").join(name).with_extension("rs"))
+        });
     let mut header = Vec::new();
     builder.generate().unwrap().write(&mut header);
     String::from_utf8(header).unwrap()
 }
 
 fn committed() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../../collector-exporter/internal/native/otlp2iceberg.h")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../collector-exporter/internal/native/otlp2iceberg.h")
 }

@@ -121,8 +121,5 @@ fn assert_fails_with(code: i32, result: Result<(), support::Failure>) {
 
 fn assert_near(baseline: isize, what: &str) {
     let grown = LIVE_BYTES.load(Ordering::Relaxed) - baseline;
-    assert!(
-        grown < SLACK_BYTES,
-        "{what} left {grown} bytes more than before"
-    );
+    assert!(grown < SLACK_BYTES, "{what} left {grown} bytes more than before");
 }

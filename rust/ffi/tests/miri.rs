@@ -85,8 +85,7 @@ fn a_config_that_is_right_passes() {
 #[test]
 fn a_config_that_is_wrong_is_told_with_every_problem() {
     let failure =
-        config_check(r#"{"parquet": {"compression_level": 99}, "catalog": {"namespace": ""}}"#)
-            .unwrap_err();
+        config_check(r#"{"parquet": {"compression_level": 99}, "catalog": {"namespace": ""}}"#).unwrap_err();
     assert_eq!(failure.code, O2I_ERROR_CONFIG);
     assert_eq!(failure.retry_class, O2I_RETRY_CLASS_PERMANENT);
     assert!(
@@ -174,10 +173,7 @@ fn export_checks_what_it_is_told_before_it_looks_for_the_handle() {
     let parts = [part(1, 2), part(2, 1)];
     let request = Request::new(O2I_SIGNAL_LOGS, b"abc", &parts);
 
-    let wrong_signal = Request {
-        signal: 4,
-        ..request
-    };
+    let wrong_signal = Request { signal: 4, ..request };
     let (outcome, result) = export(stray(), wrong_signal);
     assert_invalid(
         result,
@@ -263,10 +259,7 @@ fn a_length_that_memory_cannot_hold_is_refused() {
             error,
         )
     });
-    assert_invalid(
-        result,
-        &format!("parts cannot have {} elements", usize::MAX),
-    );
+    assert_invalid(result, &format!("parts cannot have {} elements", usize::MAX));
 }
 
 #[test]
@@ -358,10 +351,7 @@ fn a_panic_in_any_call_that_cannot_fail_gives_its_fallback() {
 fn a_panic_may_carry_anything() {
     at(Point::Guard, || panic_any(String::from("owned ü")));
     let failure = config_check("{}").unwrap_err();
-    assert!(
-        failure.message.ends_with("panicked: owned ü"),
-        "{failure:?}"
-    );
+    assert!(failure.message.ends_with("panicked: owned ü"), "{failure:?}");
 
     at(Point::Guard, || panic_any(7_u8));
     let failure = config_check("{}").unwrap_err();
@@ -373,10 +363,7 @@ fn a_panic_may_carry_anything() {
 
 /// A payload whose own `drop` panics must not get through either.
 #[test]
-#[cfg_attr(
-    miri,
-    ignore = "forgets the second payload on purpose, which is a leak"
-)]
+#[cfg_attr(miri, ignore = "forgets the second payload on purpose, which is a leak")]
 fn a_panic_whose_payload_panics_is_contained() {
     struct Spiteful;
     impl Drop for Spiteful {

@@ -16,8 +16,8 @@ use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use iceberg::io::{
-    FileIO, FileIOBuilder, FileMetadata, FileRead, FileWrite, InputFile, OutputFile, Storage,
-    StorageConfig, StorageFactory,
+    FileIO, FileIOBuilder, FileMetadata, FileRead, FileWrite, InputFile, OutputFile, Storage, StorageConfig,
+    StorageFactory,
 };
 use iceberg::{Error, ErrorKind, Result};
 use serde::{Deserialize, Serialize};
@@ -60,9 +60,7 @@ impl Storage for LocalStorage {
         let path = local_path(path);
         blocking(move || {
             let metadata = fs::metadata(&path).map_err(|cause| failed("look at", &path, cause))?;
-            Ok(FileMetadata {
-                size: metadata.len(),
-            })
+            Ok(FileMetadata { size: metadata.len() })
         })
         .await
     }
@@ -109,9 +107,7 @@ impl Storage for LocalStorage {
     async fn delete(&self, path: &str) -> Result<()> {
         let path = local_path(path);
         blocking(move || match fs::remove_file(&path) {
-            Err(cause) if cause.kind() != io::ErrorKind::NotFound => {
-                Err(failed("delete", &path, cause))
-            }
+            Err(cause) if cause.kind() != io::ErrorKind::NotFound => Err(failed("delete", &path, cause)),
             _ => Ok(()),
         })
         .await
@@ -168,8 +164,7 @@ struct LocalFileRead {
 impl FileRead for LocalFileRead {
     async fn read(&self, range: Range<u64>) -> Result<Bytes> {
         let (file, path) = (Arc::clone(&self.file), self.path.clone());
-        blocking(move || read_range(&file, range).map_err(|cause| failed("read", &path, cause)))
-            .await
+        blocking(move || read_range(&file, range).map_err(|cause| failed("read", &path, cause))).await
     }
 }
 
@@ -268,13 +263,10 @@ impl PendingFile {
         self.file
             .sync_all()
             .map_err(|cause| failed("sync", &self.target, cause))?;
-        fs::rename(&self.temporary, &self.target)
-            .map_err(|cause| failed("rename", &self.target, cause))?;
+        fs::rename(&self.temporary, &self.target).map_err(|cause| failed("rename", &self.target, cause))?;
         self.published = true;
         match self.target.parent() {
-            Some(folder) => {
-                sync_folder(folder).map_err(|cause| failed("sync the folder", folder, cause))
-            }
+            Some(folder) => sync_folder(folder).map_err(|cause| failed("sync the folder", folder, cause)),
             None => Ok(()),
         }
     }
@@ -349,12 +341,8 @@ impl fmt::Display for Advice {
         let advice = match self.0 {
             io::ErrorKind::PermissionDenied => "give this process permission to write there",
             io::ErrorKind::StorageFull => "the disk is full: free some space",
-            io::ErrorKind::QuotaExceeded => {
-                "the disk quota is used up: free some space or raise it"
-            }
-            io::ErrorKind::ReadOnlyFilesystem => {
-                "the file system is mounted read-only: choose another place"
-            }
+            io::ErrorKind::QuotaExceeded => "the disk quota is used up: free some space or raise it",
+            io::ErrorKind::ReadOnlyFilesystem => "the file system is mounted read-only: choose another place",
             io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => {
                 "a file is in the way of a folder: move it or choose another place"
             }

@@ -129,12 +129,9 @@ pub(super) fn next_metadata_location(
         Uuid::new_v4()
     );
     let location = MetadataLocation::from_str(&name).map_err(|cause| {
-        Error::new(
-            ErrorKind::Internal,
-            "the metadata file's name is not Iceberg's",
-        )
-        .with("location", name)
-        .because(IcebergCause(cause))
+        Error::new(ErrorKind::Internal, "the metadata file's name is not Iceberg's")
+            .with("location", name)
+            .because(IcebergCause(cause))
     })?;
     Ok(location.with_new_metadata(metadata))
 }
@@ -143,9 +140,7 @@ pub(super) fn next_metadata_location(
 fn version_of(location: &str) -> i32 {
     let name = location.rsplit('/').next().unwrap_or(location);
     let digits = name.strip_prefix('v').unwrap_or(name);
-    let end = digits
-        .find(|c: char| !c.is_ascii_digit())
-        .unwrap_or(digits.len());
+    let end = digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len());
     // One below the top, so that the next version fits.
     digits
         .get(..end)
@@ -170,10 +165,7 @@ mod tests {
             (Some("sqlite:catalog.db"), here.join("catalog.db")),
             (Some("sqlite:///abs/c.db"), PathBuf::from("/abs/c.db")),
             (Some("sqlite:////abs/c.db"), PathBuf::from("/abs/c.db")),
-            (
-                Some("sqlite:///abs/c.db?mode=rwc"),
-                PathBuf::from("/abs/c.db"),
-            ),
+            (Some("sqlite:///abs/c.db?mode=rwc"), PathBuf::from("/abs/c.db")),
         ] {
             assert_eq!(
                 database_path(uri, &Warehouse::Local("/w".into())).expect("valid"),
@@ -199,10 +191,7 @@ mod tests {
             PathBuf::from("/data/w")
         );
         let error = warehouse_path("file://w").expect_err("relative URL");
-        assert!(
-            error.to_string().starts_with("catalog.warehouse:"),
-            "{error}"
-        );
+        assert!(error.to_string().starts_with("catalog.warehouse:"), "{error}");
     }
 
     #[test]

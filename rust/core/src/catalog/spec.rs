@@ -30,11 +30,7 @@ pub fn table_spec(config: &Config, table: Table) -> Result<TableSpec> {
     })
 }
 
-fn partition_spec(
-    partition_by: &PartitionBy,
-    table: Table,
-    schema: &Schema,
-) -> Result<UnboundPartitionSpec> {
+fn partition_spec(partition_by: &PartitionBy, table: Table, schema: &Schema) -> Result<UnboundPartitionSpec> {
     let fields = match partition_by {
         PartitionBy::None => Vec::new(),
         PartitionBy::Time(transform) => vec![PartitionField {
@@ -123,10 +119,7 @@ fn properties(config: &Config, schema: &Schema) -> HashMap<String, String> {
     let mut properties: HashMap<String, String> = HashMap::new();
     let mut set = |key: &str, value: String| properties.insert(key.to_owned(), value);
     // Each commit writes a metadata file: without this their number grows without end.
-    set(
-        "write.metadata.delete-after-commit.enabled",
-        "true".to_owned(),
-    );
+    set("write.metadata.delete-after-commit.enabled", "true".to_owned());
     set("write.metadata.previous-versions-max", "100".to_owned());
     match parquet.compression {
         Compression::Zstd => {

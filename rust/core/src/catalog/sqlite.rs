@@ -9,18 +9,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use iceberg::io::FileIO;
-use iceberg::spec::{
-    FormatVersion, MetadataLog, TableMetadata, TableMetadataBuilder, TableProperties,
-};
+use iceberg::spec::{FormatVersion, MetadataLog, TableMetadata, TableMetadataBuilder, TableProperties};
 use iceberg::{TableIdent, TableRequirement, TableUpdate};
 use uuid::Uuid;
 
 use self::database::{Database, Key, is_busy, surely_undone};
 use super::cause::IcebergCause;
 use super::local_storage::{Advice, create_folders};
-use super::location::{
-    Warehouse, config_error, database_path, next_metadata_location, table_location,
-};
+use super::location::{Warehouse, config_error, database_path, next_metadata_location, table_location};
 use super::storage::file_io;
 use super::{Catalog, CommitOutcome, LoadedTable, TableSpec};
 use crate::config::{CatalogConfig, StorageConfig};
@@ -68,8 +64,7 @@ impl SqliteCatalog {
             ))
         };
         if let Some(folder) = database_path.parent() {
-            create_folders(folder)
-                .map_err(|cause| unusable(Advice(cause.kind())).because(cause))?;
+            create_folders(folder).map_err(|cause| unusable(Advice(cause.kind())).because(cause))?;
         }
         let database = Database::open(&database_path, config.sql_name().to_owned())
             .await
@@ -94,22 +89,17 @@ impl SqliteCatalog {
                 .map_err(|cause| look_up_failed(ident, cause))?;
             let Some(row) = row else { return Ok(None) };
             if !row.is_table {
-                let message = "there is a view of the table's name; give the table another name in tables.names";
-                return Err(
-                    Error::new(ErrorKind::TableMismatch, message).with("table", ident.to_string())
-                );
+                let message =
+                    "there is a view of the table's name; give the table another name in tables.names";
+                return Err(Error::new(ErrorKind::TableMismatch, message).with("table", ident.to_string()));
             }
             let Some(location) = row.metadata_location else {
-                let message = "the catalog has the table without a metadata location; drop it there or set it right";
-                return Err(
-                    Error::new(ErrorKind::Catalog, message).with("table", ident.to_string())
-                );
+                let message =
+                    "the catalog has the table without a metadata location; drop it there or set it right";
+                return Err(Error::new(ErrorKind::Catalog, message).with("table", ident.to_string()));
             };
             // A commit beside us may have pruned the file that was read; then the row names another now.
-            if failure
-                .as_ref()
-                .is_some_and(|(failed, _)| *failed == location)
-            {
+            if failure.as_ref().is_some_and(|(failed, _)| *failed == location) {
                 break;
             }
             match self.read(ident, &location).await {
@@ -161,9 +151,7 @@ impl SqliteCatalog {
             .insert(ident.clone(), (location.to_owned(), Arc::clone(metadata)));
     }
 
-    fn parsed(
-        &self,
-    ) -> std::sync::MutexGuard<'_, HashMap<TableIdent, (String, Arc<TableMetadata>)>> {
+    fn parsed(&self) -> std::sync::MutexGuard<'_, HashMap<TableIdent, (String, Arc<TableMetadata>)>> {
         self.parsed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -250,8 +238,7 @@ impl Catalog for SqliteCatalog {
 
     async fn load(&self, ident: &TableIdent) -> Result<LoadedTable> {
         self.find(ident).await?.ok_or_else(|| {
-            let message =
-                "the table does not exist; create it, or let it be created with tables.auto_create";
+            let message = "the table does not exist; create it, or let it be created with tables.auto_create";
             Error::new(ErrorKind::Catalog, message).with("table", ident.to_string())
         })
     }
@@ -268,8 +255,7 @@ impl Catalog for SqliteCatalog {
                 return refused(true, "the table has changed", ident, IcebergCause(cause));
             }
         }
-        let builder =
-            TableMetadata::clone(&base.metadata).into_builder(Some(base.metadata_location.clone()));
+        let builder = TableMetadata::clone(&base.metadata).into_builder(Some(base.metadata_location.clone()));
         let built = updates
             .into_iter()
             .try_fold(builder, |builder, update| update.apply(builder))
@@ -286,10 +272,7 @@ impl Catalog for SqliteCatalog {
             }
         };
         let metadata = Arc::new(built.metadata);
-        let location = match self
-            .write(ident, Some(&base.metadata_location), &metadata)
-            .await
-        {
+        let location = match self.write(ident, Some(&base.metadata_location), &metadata).await {
             Ok(location) => location,
             // The database was not touched.
             Err(error) => {
@@ -375,9 +358,11 @@ fn new_metadata(location: String, spec: TableSpec, ident: &TableIdent) -> Result
         .and_then(TableMetadataBuilder::build)
         .map(|built| built.metadata)
         .map_err(|cause| {
-            config_error("the table cannot be made as configured; look at tables.partition_by and tables.properties")
-                .with("table", ident.to_string())
-                .because(IcebergCause(cause))
+            config_error(
+                "the table cannot be made as configured; look at tables.partition_by and tables.properties",
+            )
+            .with("table", ident.to_string())
+            .because(IcebergCause(cause))
         })
 }
 

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use iceberg::spec::{
-    ListType, MapType, NestedField, NestedFieldRef, PrimitiveType, Schema, StructType,
-    TableMetadataBuilder, Type,
+    ListType, MapType, NestedField, NestedFieldRef, PrimitiveType, Schema, StructType, TableMetadataBuilder,
+    Type,
 };
 use iceberg::{TableRequirement, TableUpdate};
 
@@ -109,12 +109,7 @@ struct Evolution {
 
 impl Evolution {
     /// The fields of `have`, each with what it lacks inside, then those that only `want` has.
-    fn fields(
-        &mut self,
-        have: &StructType,
-        want: &StructType,
-        path: &str,
-    ) -> Result<Vec<NestedFieldRef>> {
+    fn fields(&mut self, have: &StructType, want: &StructType, path: &str) -> Result<Vec<NestedFieldRef>> {
         let mut fields = Vec::with_capacity(want.fields().len());
         for field in have.fields() {
             fields.push(match want.field_by_name(&field.name) {
@@ -131,12 +126,7 @@ impl Evolution {
         Ok(fields)
     }
 
-    fn field(
-        &mut self,
-        have: &NestedFieldRef,
-        want: &NestedFieldRef,
-        path: &str,
-    ) -> Result<NestedFieldRef> {
+    fn field(&mut self, have: &NestedFieldRef, want: &NestedFieldRef, path: &str) -> Result<NestedFieldRef> {
         let path = if path.is_empty() {
             have.name.clone()
         } else {
@@ -205,12 +195,7 @@ impl Evolution {
     fn fresh_element(&mut self, element: &NestedFieldRef) -> NestedFieldRef {
         let id = self.next_id();
         let field_type = self.fresh_type(&element.field_type);
-        Arc::new(NestedField::new(
-            id,
-            &element.name,
-            field_type,
-            element.required,
-        ))
+        Arc::new(NestedField::new(id, &element.name, field_type, element.required))
     }
 
     fn next_id(&mut self) -> i32 {
@@ -249,9 +234,7 @@ mod tests {
             last_id: 40,
             added: 0,
         };
-        let fields = evolution
-            .fields(&have, wanted.as_struct(), "")
-            .expect("no clash");
+        let fields = evolution.fields(&have, wanted.as_struct(), "").expect("no clash");
         let schema = Schema::builder()
             .with_fields(fields)
             .build()
@@ -286,13 +269,8 @@ mod tests {
         let element = Arc::new(NestedField::list_element(2, Type::Struct(event), true));
         let events = NestedField::optional(1, "Events", Type::List(ListType::new(element)));
         let have = StructType::new(vec![Arc::new(events)]);
-        let mut evolution = Evolution {
-            last_id: 3,
-            added: 0,
-        };
-        let fields = evolution
-            .fields(&have, wanted.as_struct(), "")
-            .expect("no clash");
+        let mut evolution = Evolution { last_id: 3, added: 0 };
+        let fields = evolution.fields(&have, wanted.as_struct(), "").expect("no clash");
         let schema = Schema::builder()
             .with_fields(fields)
             .build()
@@ -309,10 +287,7 @@ mod tests {
     fn clash_names_the_column_and_both_types() {
         let wanted = iceberg_schema(Table::Logs).expect("schema");
         let have = StructType::new(vec![primitive(1, "Body", PrimitiveType::Long)]);
-        let mut evolution = Evolution {
-            last_id: 1,
-            added: 0,
-        };
+        let mut evolution = Evolution { last_id: 1, added: 0 };
         let error = evolution
             .fields(&have, wanted.as_struct(), "")
             .expect_err("clash");
@@ -328,13 +303,8 @@ mod tests {
     fn wider_column_is_kept_as_it_is() {
         let wanted = iceberg_schema(Table::Logs).expect("schema");
         let have = StructType::new(vec![primitive(1, "SeverityNumber", PrimitiveType::Long)]);
-        let mut evolution = Evolution {
-            last_id: 1,
-            added: 0,
-        };
-        let fields = evolution
-            .fields(&have, wanted.as_struct(), "")
-            .expect("no clash");
+        let mut evolution = Evolution { last_id: 1, added: 0 };
+        let fields = evolution.fields(&have, wanted.as_struct(), "").expect("no clash");
         assert_eq!(*fields[0].field_type, Type::Primitive(PrimitiveType::Long));
     }
 }

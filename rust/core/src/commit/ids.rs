@@ -29,9 +29,7 @@ pub(super) fn recent_ancestry(metadata: &TableMetadata) -> impl Iterator<Item = 
         metadata.snapshot_by_id(snapshot.parent_snapshot_id()?)
     })
     .enumerate()
-    .take_while(move |(i, snapshot)| {
-        *i < SNAPSHOTS_MIN || newest_ms - snapshot.timestamp_ms() <= AGE_MS
-    })
+    .take_while(move |(i, snapshot)| *i < SNAPSHOTS_MIN || newest_ms - snapshot.timestamp_ms() <= AGE_MS)
     .map(|(_, snapshot)| snapshot)
 }
 
@@ -66,9 +64,7 @@ impl IdSet {
     pub(super) fn from_ranges(ranges: impl IntoIterator<Item = IdRange>) -> Self {
         let mut runs: HashMap<[u8; 16], Vec<(u64, u64)>> = HashMap::new();
         for range in ranges {
-            runs.entry(range.writer)
-                .or_default()
-                .push((range.from, range.to));
+            runs.entry(range.writer).or_default().push((range.from, range.to));
         }
         for runs in runs.values_mut() {
             fold(runs);
@@ -141,12 +137,7 @@ mod tests {
 
     #[test]
     fn coverage_tells_none_partial_and_full_apart() {
-        let set = IdSet::from_ranges([
-            range(1, 5, 9),
-            range(1, 1, 4),
-            range(1, 20, 30),
-            range(2, 0, 0),
-        ]);
+        let set = IdSet::from_ranges([range(1, 5, 9), range(1, 1, 4), range(1, 20, 30), range(2, 0, 0)]);
         for (ids, expected) in [
             (vec![range(1, 1, 9)], Coverage::Full),
             (vec![range(1, 3, 6), range(2, 0, 0)], Coverage::Full),
@@ -173,10 +164,7 @@ mod tests {
     #[test]
     fn text_reads_back() {
         let ids = [range(1, 1, 4), range(2, 7, 7)];
-        let read: Vec<IdRange> = to_text(&ids)
-            .split(',')
-            .filter_map(IdRange::parse)
-            .collect();
+        let read: Vec<IdRange> = to_text(&ids).split(',').filter_map(IdRange::parse).collect();
         assert_eq!(read, ids);
     }
 }

@@ -62,9 +62,7 @@ pub(super) async fn merge(
     manifests: Vec<ManifestFile>,
 ) -> Merged {
     let rules = MergeRules::of(&table.metadata);
-    let newest = manifests
-        .first()
-        .map(|manifest| manifest.manifest_path.clone());
+    let newest = manifests.first().map(|manifest| manifest.manifest_path.clone());
     if !rules.enabled || manifests.len() < 2 {
         return Merged {
             manifests,
@@ -158,23 +156,17 @@ async fn merge_bin(
     while let Some(manifest) = loads.try_next().await.map_err(failed)? {
         for entry in manifest.entries() {
             let file = entry.data_file.clone();
-            let is_new = entry.status == ManifestStatus::Added
-                && entry.snapshot_id == Some(producer.snapshot_id());
+            let is_new =
+                entry.status == ManifestStatus::Added && entry.snapshot_id == Some(producer.snapshot_id());
             let added = match (entry.status, entry.snapshot_id, entry.sequence_number) {
                 (ManifestStatus::Deleted, _, _) => Ok(()),
                 _ if is_new => writer.add_file(file, iceberg::spec::UNASSIGNED_SEQUENCE_NUMBER),
-                (_, Some(snapshot_id), Some(sequence_number)) => writer.add_existing_file(
-                    file,
-                    snapshot_id,
-                    sequence_number,
-                    entry.file_sequence_number,
-                ),
+                (_, Some(snapshot_id), Some(sequence_number)) => {
+                    writer.add_existing_file(file, snapshot_id, sequence_number, entry.file_sequence_number)
+                }
                 _ => {
                     let message = "a manifest entry has no snapshot id or no sequence number";
-                    Err(iceberg::Error::new(
-                        iceberg::ErrorKind::DataInvalid,
-                        message,
-                    ))
+                    Err(iceberg::Error::new(iceberg::ErrorKind::DataInvalid, message))
                 }
             };
             added.map_err(failed)?;
@@ -221,19 +213,12 @@ mod tests {
             .map(|name| manifest(name, 4, 0))
             .to_vec();
         let bins = pack_from_end(manifests, 8);
-        assert_eq!(
-            names(&bins),
-            [vec!["new"], vec!["b", "c"], vec!["d", "old"]]
-        );
+        assert_eq!(names(&bins), [vec!["new"], vec!["b", "c"], vec!["d", "old"]]);
     }
 
     #[test]
     fn manifest_larger_than_the_target_has_a_bin_of_its_own() {
-        let manifests = vec![
-            manifest("a", 1, 0),
-            manifest("big", 100, 0),
-            manifest("c", 1, 0),
-        ];
+        let manifests = vec![manifest("a", 1, 0), manifest("big", 100, 0), manifest("c", 1, 0)];
         assert_eq!(
             names(&pack_from_end(manifests, 8)),
             [vec!["a"], vec!["big"], vec!["c"]]
@@ -242,14 +227,8 @@ mod tests {
 
     #[test]
     fn specs_are_never_mixed_and_the_newest_comes_first() {
-        let manifests = vec![
-            manifest("a", 1, 1),
-            manifest("b", 1, 0),
-            manifest("c", 1, 1),
-        ];
-        let groups: Vec<(i32, usize)> = by_spec(manifests)
-            .map(|(id, group)| (id, group.len()))
-            .collect();
+        let manifests = vec![manifest("a", 1, 1), manifest("b", 1, 0), manifest("c", 1, 1)];
+        let groups: Vec<(i32, usize)> = by_spec(manifests).map(|(id, group)| (id, group.len())).collect();
         assert_eq!(groups, [(1, 2), (0, 1)]);
     }
 }

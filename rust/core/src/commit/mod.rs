@@ -134,15 +134,10 @@ impl Committer {
     /// before the commit was begun, `Shutdown` after [`Committer::close`].
     pub async fn append(&self, append: Append, deadline: Instant) -> Result<Committed> {
         let table = self.table();
-        let stopped = |kind, message: &str| {
-            Err(Error::new(kind, message).with("table", table.ident.to_string()))
-        };
+        let stopped =
+            |kind, message: &str| Err(Error::new(kind, message).with("table", table.ident.to_string()));
         let (queued, waiting) = Queued::new(append, table.metadata.uuid(), deadline);
-        let sender = self
-            .queue
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
+        let sender = self.queue.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let Some(sender) = sender else {
             return stopped(ErrorKind::Shutdown, "the committer is closed");
         };
@@ -156,10 +151,7 @@ impl Committer {
 
     /// Refuses new appends, commits what is queued without further waiting, and stops the task.
     pub async fn close(&self) {
-        self.queue
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner).take();
         self.closing.cancel();
         // Held while waiting, so that a second caller waits too.
         let mut task = self.task.lock().await;

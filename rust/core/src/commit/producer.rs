@@ -11,8 +11,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use iceberg::spec::{
     DataFile, FormatVersion, MAIN_BRANCH, ManifestContentType, ManifestFile, ManifestList,
-    ManifestListWriter, ManifestWriter, ManifestWriterBuilder, Snapshot, TableMetadata,
-    TableMetadataBuilder, UNASSIGNED_SEQUENCE_NUMBER,
+    ManifestListWriter, ManifestWriter, ManifestWriterBuilder, Snapshot, TableMetadata, TableMetadataBuilder,
+    UNASSIGNED_SEQUENCE_NUMBER,
 };
 use iceberg::{TableRequirement, TableUpdate};
 use uuid::Uuid;
@@ -136,20 +136,14 @@ impl AppendProducer {
             .flat_map(|attempt| attempt.merged.iter().chain([&attempt.manifest_list]))
             .chain(added)
             .filter(|path| {
-                winner.is_none_or(|winner| {
-                    winner.manifest_list != **path && !winner.listed.contains(*path)
-                })
+                winner.is_none_or(|winner| winner.manifest_list != **path && !winner.listed.contains(*path))
             })
             .cloned()
             .collect()
     }
 
     /// A writer for a new data manifest of this commit.
-    pub(super) fn manifest_writer(
-        &self,
-        table: &LoadedTable,
-        spec_id: i32,
-    ) -> Result<ManifestWriter> {
+    pub(super) fn manifest_writer(&self, table: &LoadedTable, spec_id: i32) -> Result<ManifestWriter> {
         let metadata = &table.metadata;
         let spec = metadata.partition_spec_by_id(spec_id).ok_or_else(|| {
             Error::new(
@@ -170,12 +164,8 @@ impl AppendProducer {
             .new_output(path)
             .map_err(|cause| failed("cannot write a manifest", table, cause))?;
         let schema = metadata.current_schema().clone();
-        let builder = ManifestWriterBuilder::new(
-            output,
-            Some(self.snapshot_id),
-            schema,
-            spec.as_ref().clone(),
-        );
+        let builder =
+            ManifestWriterBuilder::new(output, Some(self.snapshot_id), schema, spec.as_ref().clone());
         Ok(match metadata.format_version() {
             FormatVersion::V1 => builder.build_v1(),
             FormatVersion::V2 => builder.build_v2_data(),
@@ -195,13 +185,10 @@ impl AppendProducer {
             for file in &group.files {
                 writer
                     .add_file(file.clone(), UNASSIGNED_SEQUENCE_NUMBER)
-                    .map_err(|cause| {
-                        failed("cannot add a data file to a manifest", table, cause)
-                    })?;
+                    .map_err(|cause| failed("cannot add a data file to a manifest", table, cause))?;
             }
             let written = writer.write_manifest_file().await;
-            manifests
-                .push(written.map_err(|cause| failed("cannot write a manifest", table, cause))?);
+            manifests.push(written.map_err(|cause| failed("cannot write a manifest", table, cause))?);
         }
         self.added = manifests;
         Ok(())
@@ -234,9 +221,7 @@ impl AppendProducer {
             let mut list = match metadata.format_version() {
                 FormatVersion::V1 => ManifestListWriter::v1(writer, id, parent),
                 FormatVersion::V2 => ManifestListWriter::v2(writer, id, parent, sequence),
-                FormatVersion::V3 => {
-                    ManifestListWriter::v3(writer, id, parent, sequence, Some(first_row_id))
-                }
+                FormatVersion::V3 => ManifestListWriter::v3(writer, id, parent, sequence, Some(first_row_id)),
             };
             list.add_manifests(manifests.into_iter())?;
             let next_row_id = list.next_row_id();
@@ -320,12 +305,9 @@ fn updates(table: &LoadedTable, snapshot: Snapshot) -> Result<Vec<TableUpdate>> 
         .and_then(TableMetadataBuilder::build)
         .map(|built| built.changes)
         .map_err(|cause| {
-            Error::new(
-                ErrorKind::TableMismatch,
-                "the table cannot take a new snapshot",
-            )
-            .with("table", table.ident.to_string())
-            .because(IcebergCause(cause))
+            Error::new(ErrorKind::TableMismatch, "the table cannot take a new snapshot")
+                .with("table", table.ident.to_string())
+                .because(IcebergCause(cause))
         })
 }
 
@@ -349,11 +331,7 @@ async fn parent_manifests(table: &LoadedTable) -> Result<(Vec<ManifestFile>, Vec
         return Ok((Vec::new(), Vec::new()));
     };
     let read = async {
-        let content = table
-            .file_io
-            .new_input(parent.manifest_list())?
-            .read()
-            .await?;
+        let content = table.file_io.new_input(parent.manifest_list())?.read().await?;
         ManifestList::parse_with_version(&content, table.metadata.format_version())
     };
     let list = read
@@ -378,9 +356,7 @@ fn new_snapshot_id(metadata: &TableMetadata) -> i64 {
 }
 
 fn now_ms() -> i64 {
-    let since_epoch = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX)
 }
 

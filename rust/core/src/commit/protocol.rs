@@ -101,17 +101,20 @@ impl Worker {
                 }
             }
         }
-        let failure =
-            failure.unwrap_or_else(|| Error::new(ErrorKind::Cancelled, "the time allowed ran out"));
+        let failure = failure.unwrap_or_else(|| Error::new(ErrorKind::Cancelled, "the time allowed ran out"));
         self.give_up(run, Failure::Catalogs(failure)).await;
     }
 
     /// Loads the table afresh. Attempts whose parent is no longer current can never land.
     async fn look_again(&mut self, run: &Run) -> Result<()> {
         let ident = self.shared.view().table.ident.clone();
-        let table = self.catalog.ensure(&ident, self.spec.clone()).await.inspect_err(|error| {
-            tracing::warn!(table = %ident, %error, attempts = run.sent, "cannot look at the table again");
-        })?;
+        let table = self
+            .catalog
+            .ensure(&ident, self.spec.clone())
+            .await
+            .inspect_err(|error| {
+                tracing::warn!(table = %ident, %error, attempts = run.sent, "cannot look at the table again");
+            })?;
         self.see(table);
         Ok(())
     }
@@ -224,10 +227,7 @@ impl Run {
     }
 
     fn answer_committed(&mut self) {
-        let snapshot_id = self
-            .producer
-            .as_ref()
-            .map_or(0, AppendProducer::snapshot_id);
+        let snapshot_id = self.producer.as_ref().map_or(0, AppendProducer::snapshot_id);
         let folded = u32::try_from(self.batch.len()).unwrap_or(u32::MAX);
         for queued in self.batch.drain(..) {
             queued.answer(Ok(Committed {
@@ -253,8 +253,7 @@ fn part_repeated(batch: Vec<Queued>) -> (Vec<Queued>, Vec<Queued>) {
 }
 
 fn not_settled(view: &View) -> Error {
-    let message =
-        "the same request was sent twice at once, and the first was not committed; send it again";
+    let message = "the same request was sent twice at once, and the first was not committed; send it again";
     Error::new(ErrorKind::CommitUnknown, message).with("table", view.table.ident.to_string())
 }
 
@@ -294,10 +293,7 @@ fn holder(ids: &[IdRange], view: &View) -> i64 {
     let metadata = &view.table.metadata;
     recent_ancestry(metadata)
         .find(|snapshot| {
-            let text = snapshot
-                .summary()
-                .additional_properties
-                .get(super::COMMIT_IDS);
+            let text = snapshot.summary().additional_properties.get(super::COMMIT_IDS);
             let held = IdSet::from_ranges(
                 text.into_iter()
                     .flat_map(|text| text.split(','))
@@ -338,11 +334,9 @@ impl Failure {
     fn into_error(self, known: bool, sent: u32, table: &LoadedTable) -> Error {
         let (kind, message, cause) = match self {
             Failure::Ours(error) if known => return error,
-            Failure::Catalogs(error) if known => (
-                ErrorKind::Catalog,
-                "the catalog did not take the commit",
-                error,
-            ),
+            Failure::Catalogs(error) if known => {
+                (ErrorKind::Catalog, "the catalog did not take the commit", error)
+            }
             Failure::Catalogs(error) | Failure::Ours(error) => (
                 ErrorKind::CommitUnknown,
                 "it is not known whether the commit was taken; send the data again",

@@ -45,9 +45,7 @@ pub(super) fn append_summary(
         ("total-position-deletes", 0),
         ("total-equality-deletes", 0),
     ] {
-        if let Some(total) =
-            previous_total(metadata, key).and_then(|total| total.checked_add(added))
-        {
+        if let Some(total) = previous_total(metadata, key).and_then(|total| total.checked_add(added)) {
             set(key, total.to_string());
         }
     }
@@ -95,11 +93,6 @@ impl Added {
 fn previous_total(metadata: &TableMetadata, key: &str) -> Option<u64> {
     match metadata.current_snapshot() {
         None => Some(0),
-        Some(parent) => parent
-            .summary()
-            .additional_properties
-            .get(key)?
-            .parse()
-            .ok(),
+        Some(parent) => parent.summary().additional_properties.get(key)?.parse().ok(),
     }
 }

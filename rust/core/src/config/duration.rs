@@ -51,7 +51,15 @@ mod tests {
 
     #[test]
     fn durations_as_go_writes_them() {
-        for (text, millis) in [("0", 0), ("0s", 0), ("10s", 10_000), ("1m30s", 90_000), ("500ms", 500), ("1.5h", 5_400_000), ("1h0m0s", 3_600_000)] {
+        for (text, millis) in [
+            ("0", 0),
+            ("0s", 0),
+            ("10s", 10_000),
+            ("1m30s", 90_000),
+            ("500ms", 500),
+            ("1.5h", 5_400_000),
+            ("1h0m0s", 3_600_000),
+        ] {
             assert_eq!(parse(text), Some(Duration::from_millis(millis)), "{text}");
         }
         for text in ["", "10", "s", "10 s", "-1s", "1y", "1..5s", "1e400s"] {

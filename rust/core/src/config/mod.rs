@@ -6,6 +6,7 @@
 mod catalog;
 mod duration;
 mod partition;
+mod read;
 mod secret;
 mod storage;
 mod validate;
@@ -23,10 +24,8 @@ pub use partition::{PartitionBy, PartitionField};
 pub use secret::Secret;
 pub use storage::{S3Config, StorageConfig};
 
-
 /// Everything the library can be told. `{}` is a whole configuration.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[derive(Debug, Clone, Default)]
 pub struct Config {
     /// Where tables are kept track of.
     pub catalog: CatalogConfig,
@@ -163,10 +162,9 @@ impl Config {
     /// # Errors
     /// `Config`; the message lists every problem with its key and what is accepted.
     pub fn from_json(json: &[u8]) -> Result<Config> {
-        let config: Config = serde_json::from_slice(json).map_err(|cause| {
-            Error::new(ErrorKind::Config, "the configuration cannot be read").because(cause)
-        })?;
-        let problems = validate::problems(&config);
+        let mut problems = Vec::new();
+        let config = read::sections(json, &mut problems);
+        problems.extend(validate::problems(&config));
         if problems.is_empty() {
             return Ok(config);
         }

@@ -45,13 +45,16 @@ impl<'de> Deserialize<'de> for PartitionBy {
                 "day" => Ok(PartitionBy::Time(Transform::Day)),
                 "month" => Ok(PartitionBy::Time(Transform::Month)),
                 "none" => Ok(PartitionBy::None),
-                _ => Err(de::Error::custom(ACCEPTED)),
+                word => Err(de::Error::custom(format!(
+                    "{word:?} is no partitioning; {ACCEPTED}"
+                ))),
             },
             Ok(Raw::Many(items)) => items
                 .iter()
-                .map(|item| parse_field(item).ok_or_else(|| {
-                    de::Error::custom(format!("{item:?} is no transform; {ACCEPTED}"))
-                }))
+                .map(|item| {
+                    parse_field(item)
+                        .ok_or_else(|| de::Error::custom(format!("{item:?} is no transform; {ACCEPTED}")))
+                })
                 .collect::<Result<_, _>>()
                 .map(PartitionBy::Fields),
             Err(_) => Err(de::Error::custom(ACCEPTED)),

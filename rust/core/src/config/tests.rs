@@ -17,8 +17,13 @@ fn every_problem_is_reported_at_once() {
     }"#;
     let message = Config::from_json(json).expect_err("invalid").to_string();
     for part in [
-        "catalog.uri:", "catalog.warehouse:", "catalog.namespace:", "tables.names.log:",
-        "tables.names.traces:", "tables.partition_by:", "parquet.compression_level:",
+        "catalog.uri:",
+        "catalog.warehouse:",
+        "catalog.namespace:",
+        "tables.names.log:",
+        "tables.names.traces:",
+        "tables.partition_by:",
+        "parquet.compression_level:",
         "parquet.max_row_group_rows:",
     ] {
         assert!(message.contains(part), "{part} in {message}");
@@ -26,7 +31,38 @@ fn every_problem_is_reported_at_once() {
 }
 
 #[test]
-fn unknown_keys_are_refused() {
-    let error = Config::from_json(br#"{"catlog": {}}"#).expect_err("invalid");
-    assert!(error.to_string().contains("unknown field `catlog`"), "{error}");
+fn unknown_keys_and_wrong_types_are_named_with_their_path() {
+    let json = br#"{
+        "catlog": {},
+        "catalog": {"typ": "sql"},
+        "tables": {"partition_by": "week"},
+        "parquet": {"compression_level": "high"},
+        "commit": {"interval": "10"},
+        "limits": 7
+    }"#;
+    let message = Config::from_json(json).expect_err("invalid").to_string();
+    for part in [
+        "catlog: there is no such key; known are catalog,",
+        "catalog.typ: unknown field `typ`, expected one of",
+        "tables.partition_by: \"week\" is no partitioning; accepted are hour, day, month, none",
+        "parquet.compression_level: invalid type: string \"high\", expected i32",
+        "commit.interval: \"10\" is no duration",
+        "limits: must be a section",
+    ] {
+        assert!(message.contains(part), "{part} in {message}");
+    }
+}
+
+#[test]
+fn what_is_no_object_is_refused() {
+    for (json, part) in [
+        ("[]", "must be a JSON object"),
+        ("{", "is no JSON"),
+        ("", "is no JSON"),
+    ] {
+        let message = Config::from_json(json.as_bytes())
+            .expect_err("invalid")
+            .to_string();
+        assert!(message.contains(part), "{part} in {message}");
+    }
 }

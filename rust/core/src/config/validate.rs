@@ -50,7 +50,11 @@ fn tables(config: &Config, problems: &mut Vec<String>) {
         for field in fields {
             for table in Table::ALL {
                 let is_time = matches!(field.column.as_str(), "Timestamp" | "TimeUnix");
-                let column = if is_time { time_column(table) } else { &field.column };
+                let column = if is_time {
+                    time_column(table)
+                } else {
+                    &field.column
+                };
                 if !columns(table).iter().any(|known| known.name == column) {
                     problems.push(format!(
                         "tables.partition_by: table {} has no column {:?}",

@@ -25,11 +25,7 @@ pub(super) fn write_text(
     Ok(true)
 }
 
-fn write_other(
-    value: AnyValue<'_>,
-    out: &mut Vec<u8>,
-    context: &mut Context,
-) -> Result<(), DecodeError> {
+fn write_other(value: AnyValue<'_>, out: &mut Vec<u8>, context: &mut Context) -> Result<(), DecodeError> {
     match value {
         AnyValue::Double(number) if !number.is_finite() => {
             out.extend_from_slice(non_finite(number).as_bytes());

@@ -75,7 +75,10 @@ impl Entries {
     #[inline]
     fn drop_duplicates(&mut self, start: usize, context: &mut Context) {
         let keys = &self.keys;
-        if context.duplicates.find(keys.len() - start, |index| keys.value(start + index)) {
+        if context
+            .duplicates
+            .find(keys.len() - start, |index| keys.value(start + index))
+        {
             self.rebuild(start, context);
         }
     }
@@ -162,7 +165,9 @@ impl Columns for MapColumn {
             return Err(ArrowError::SchemaError(format!("{map_type} is no map")));
         };
         let DataType::Struct(fields) = entry.data_type() else {
-            return Err(ArrowError::SchemaError(format!("{map_type} has no key and value")));
+            return Err(ArrowError::SchemaError(format!(
+                "{map_type} has no key and value"
+            )));
         };
         let keys = Arc::new(self.entries.keys.into_array()?);
         let values = Arc::new(self.entries.values.into_array()?);

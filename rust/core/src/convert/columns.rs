@@ -6,13 +6,9 @@
 
 use std::sync::Arc;
 
-use arrow_array::types::{
-    ArrowPrimitiveType, Float64Type, Int32Type, Int64Type, TimestampMicrosecondType,
-};
+use arrow_array::types::{ArrowPrimitiveType, Float64Type, Int32Type, Int64Type, TimestampMicrosecondType};
 use arrow_array::{ArrayRef, BooleanArray, PrimitiveArray, StringArray};
-use arrow_buffer::{
-    BooleanBufferBuilder, Buffer, NullBuffer, NullBufferBuilder, OffsetBuffer, ScalarBuffer,
-};
+use arrow_buffer::{BooleanBufferBuilder, Buffer, NullBuffer, NullBufferBuilder, OffsetBuffer, ScalarBuffer};
 use arrow_schema::{ArrowError, DataType, FieldRef, Fields};
 
 use super::context::Context;
@@ -189,7 +185,10 @@ impl<T: ArrowPrimitiveType> Columns for PrimitiveColumn<T> {
     fn finish(self, arrays: &mut Arrays<'_>) -> Result<(), ArrowError> {
         let data_type = arrays.next_type()?;
         if !PrimitiveArray::<T>::is_compatible(data_type) {
-            return Err(ArrowError::SchemaError(format!("{} is no {data_type}", T::DATA_TYPE)));
+            return Err(ArrowError::SchemaError(format!(
+                "{} is no {data_type}",
+                T::DATA_TYPE
+            )));
         }
         let array = PrimitiveArray::<T>::try_new(self.values.into(), self.validity.finish())?;
         arrays.push(Arc::new(array.with_data_type(data_type.clone())));
@@ -254,7 +253,9 @@ impl Offsets {
     /// Where the thing at `index` starts, and the one before it ends.
     #[inline]
     pub(super) fn start(&self, index: usize) -> usize {
-        self.0.get(index).map_or(0, |&offset| offset.unsigned_abs() as usize)
+        self.0
+            .get(index)
+            .map_or(0, |&offset| offset.unsigned_abs() as usize)
     }
 
     /// Where the last thing ends.
@@ -374,7 +375,11 @@ impl TextColumn {
 
     /// The array. This is where text is validated: an error means invalid UTF-8.
     pub(super) fn into_array(self) -> Result<StringArray, ArrowError> {
-        StringArray::try_new(self.offsets.finish(), Buffer::from_vec(self.bytes), self.validity.finish())
+        StringArray::try_new(
+            self.offsets.finish(),
+            Buffer::from_vec(self.bytes),
+            self.validity.finish(),
+        )
     }
 }
 

@@ -64,10 +64,7 @@ impl Context {
     pub(super) fn reject(&mut self, path: impl FnOnce() -> String, reason: String) {
         self.converted.rejected += 1;
         if self.converted.rejections.len() < REJECTIONS_MAX {
-            self.converted.rejections.push(Rejection {
-                path: path(),
-                reason,
-            });
+            self.converted.rejections.push(Rejection { path: path(), reason });
         }
     }
 

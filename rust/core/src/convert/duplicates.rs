@@ -85,10 +85,13 @@ impl Duplicates {
 /// Equal for equal keys and mostly different for others: the length, the first and the last bytes, mixed.
 #[inline]
 fn fingerprint(key: &[u8]) -> u64 {
-    let (first, last) = if let (Some(first), Some(last)) = (key.first_chunk(), key.last_chunk()) {
+    let (first, last) = if let (Some(first), Some(last)) = (key.first_chunk::<8>(), key.last_chunk::<8>()) {
         (u64::from_le_bytes(*first), u64::from_le_bytes(*last))
-    } else if let (Some(first), Some(last)) = (key.first_chunk(), key.last_chunk()) {
-        (u64::from(u32::from_le_bytes(*first)), u64::from(u32::from_le_bytes(*last)))
+    } else if let (Some(first), Some(last)) = (key.first_chunk::<4>(), key.last_chunk::<4>()) {
+        (
+            u64::from(u32::from_le_bytes(*first)),
+            u64::from(u32::from_le_bytes(*last)),
+        )
     } else {
         let bytes = key.iter().fold(0, |bytes, &byte| bytes << 8 | u64::from(byte));
         (bytes, 0)
@@ -105,14 +108,21 @@ mod tests {
     fn again(keys: &[&str]) -> Option<Vec<usize>> {
         let mut duplicates = Duplicates::default();
         let found = duplicates.find(keys.len(), |index| keys[index].as_bytes());
-        found.then(|| (0..keys.len()).filter(|&index| duplicates.comes_again(index)).collect())
+        found.then(|| {
+            (0..keys.len())
+                .filter(|&index| duplicates.comes_again(index))
+                .collect()
+        })
     }
 
     #[test]
     fn the_last_of_equal_keys_is_not_marked() {
         assert_eq!(again(&["a", "b", "a", "c", "a"]), Some(vec![0, 2]));
         assert_eq!(again(&["", ""]), Some(vec![0]));
-        assert_eq!(again(&["service.name", "service.names", "service", "", "aervice.name"]), None);
+        assert_eq!(
+            again(&["service.name", "service.names", "service", "", "aervice.name"]),
+            None
+        );
         assert_eq!(again(&["a"]), None);
         assert_eq!(again(&[]), None);
     }
@@ -129,6 +139,13 @@ mod tests {
     #[test]
     fn keys_with_the_same_ends_are_compared_whole() {
         assert_eq!(again(&["12345678-a-12345678", "12345678-b-12345678"]), None);
-        assert_eq!(again(&["12345678-a-12345678", "12345678-b-12345678", "12345678-a-12345678"]), Some(vec![0]));
+        assert_eq!(
+            again(&[
+                "12345678-a-12345678",
+                "12345678-b-12345678",
+                "12345678-a-12345678"
+            ]),
+            Some(vec![0])
+        );
     }
 }

@@ -10,9 +10,7 @@ use super::points::{
 };
 use super::shared::SharedColumns;
 use super::table::Verdict;
-use crate::decode::{
-    Buckets, DecodeError, ExponentialHistogramDataPoint, HistogramDataPoint, PackedOrNot,
-};
+use crate::decode::{Buckets, DecodeError, ExponentialHistogramDataPoint, HistogramDataPoint, PackedOrNot};
 
 columns! {
     /// The columns of `metrics_histogram`.
@@ -55,16 +53,19 @@ impl HistogramColumns {
         self.min.append_option(point.min);
         self.max.append_option(point.max);
         append_counts(&mut self.bucket_counts, &point.bucket_counts, &mut rejection)?;
-        for bound in point.explicit_bounds.iter() {
+        for bound in point.explicit_bounds {
             self.explicit_bounds.element().append(bound?);
         }
         let (counts, bounds) = (self.bucket_counts.open_len(), self.explicit_bounds.open_len());
         if rejection.is_none() && counts != bounds + 1 && (counts, bounds) != (0, 0) {
-            rejection = Some(format!("its {counts} bucket counts do not fit its {bounds} bounds"));
+            rejection = Some(format!(
+                "its {counts} bucket counts do not fit its {bounds} bounds"
+            ));
         }
         self.bucket_counts.end_list();
         self.explicit_bounds.end_list();
-        self.aggregation_temporality.append(aggregation_temporality, TEMPORALITIES);
+        self.aggregation_temporality
+            .append(aggregation_temporality, TEMPORALITIES);
         append_exemplars(&mut self.exemplars, &point.exemplars, context)?;
         self.shared.append(&metric.group);
         Ok(rejection)
@@ -77,7 +78,7 @@ fn append_counts(
     counts: &PackedOrNot<'_, u64>,
     rejection: &mut Option<String>,
 ) -> Result<(), DecodeError> {
-    for count in counts.iter() {
+    for count in *counts {
         append_count(column.element(), count?, "bucket count", rejection);
     }
     Ok(())
@@ -129,7 +130,12 @@ impl ExponentialHistogramColumns {
         self.min.append_option(point.min);
         self.max.append_option(point.max);
         self.scale.append(point.scale);
-        append_count(&mut self.zero_count, point.zero_count, "zero count", &mut rejection);
+        append_count(
+            &mut self.zero_count,
+            point.zero_count,
+            "zero count",
+            &mut rejection,
+        );
         self.zero_threshold.append(point.zero_threshold);
         let (offset, counts) = (&mut self.positive_offset, &mut self.positive_bucket_counts);
         append_buckets(offset, counts, point.positive, &mut rejection)
@@ -137,7 +143,8 @@ impl ExponentialHistogramColumns {
         let (offset, counts) = (&mut self.negative_offset, &mut self.negative_bucket_counts);
         append_buckets(offset, counts, point.negative, &mut rejection)
             .map_err(|error| error.in_field("negative"))?;
-        self.aggregation_temporality.append(aggregation_temporality, TEMPORALITIES);
+        self.aggregation_temporality
+            .append(aggregation_temporality, TEMPORALITIES);
         append_exemplars(&mut self.exemplars, &point.exemplars, context)?;
         self.shared.append(&metric.group);
         Ok(rejection)

@@ -17,11 +17,7 @@ pub(super) fn append_span_id(column: &mut TextColumn, id: &[u8], context: &mut C
 
 /// An id of another length, or all zero, is null and counted; an absent one is just null.
 #[inline]
-fn append<const BYTES: usize>(
-    column: &mut TextColumn,
-    id: &[u8],
-    context: &mut Context,
-) {
+fn append<const BYTES: usize>(column: &mut TextColumn, id: &[u8], context: &mut Context) {
     match <&[u8; BYTES]>::try_from(id) {
         Ok(id) if *id != [0; BYTES] => {
             let mut hex = [[0; 2]; BYTES];

@@ -71,8 +71,7 @@ fn write_array(
         if index > 0 {
             out.push(b',');
         }
-        write_value(element, level + 1, out, context)
-            .map_err(|error| error.in_element("values", index))?;
+        write_value(element, level + 1, out, context).map_err(|error| error.in_element("values", index))?;
     }
     out.push(b']');
     Ok(())
@@ -108,7 +107,9 @@ fn write_object(
 
 /// Of members with the same key keeps the last one: moves the others together over it.
 fn drop_duplicates(outer_members: usize, out: &mut Vec<u8>, context: &mut Context) {
-    let Context { members, duplicates, .. } = context;
+    let Context {
+        members, duplicates, ..
+    } = context;
     let members = members.get(outer_members..).unwrap_or_default();
     let key = |index: usize| {
         let member = members.get(index)?;

@@ -63,7 +63,12 @@ impl LabelColumn {
     }
 
     fn find_or_add(&mut self, text: &[u8]) -> Key {
-        let Self { dictionary, index, hasher, .. } = self;
+        let Self {
+            dictionary,
+            index,
+            hasher,
+            ..
+        } = self;
         let hash = hasher.hash_one(text);
         if let Some(&key) = index.find(hash, |&key| dictionary_text(dictionary, key) == text) {
             return key;
@@ -71,7 +76,9 @@ impl LabelColumn {
         // There are no more texts than rows and groups, and those have 32-bit offsets elsewhere.
         let key = Key::try_from(dictionary.len()).unwrap_or(Key::MAX);
         dictionary.append(text);
-        index.insert_unique(hash, key, |&key| hasher.hash_one(dictionary_text(dictionary, key)));
+        index.insert_unique(hash, key, |&key| {
+            hasher.hash_one(dictionary_text(dictionary, key))
+        });
         key
     }
 }
@@ -96,7 +103,11 @@ impl Columns for LabelColumn {
 
     fn finish(mut self, arrays: &mut Arrays<'_>) -> Result<(), ArrowError> {
         arrays.next_type()?;
-        let used = self.keys.iter().max().map_or(0, |&key| key.unsigned_abs() as usize + 1);
+        let used = self
+            .keys
+            .iter()
+            .max()
+            .map_or(0, |&key| key.unsigned_abs() as usize + 1);
         self.dictionary.truncate(used);
         let keys = PrimitiveArray::<Int32Type>::try_new(self.keys.into(), self.validity.finish())?;
         let values = Arc::new(self.dictionary.into_array()?);
@@ -126,7 +137,9 @@ impl WordColumn {
 
     #[inline]
     fn key(&mut self, number: i32, words: &[&str]) -> Key {
-        let known = usize::try_from(number).ok().and_then(|at| Some((at, *words.get(at)?)));
+        let known = usize::try_from(number)
+            .ok()
+            .and_then(|at| Some((at, *words.get(at)?)));
         let Some((at, word)) = known else {
             return self.labels.intern(itoa::Buffer::new().format(number).as_bytes());
         };

@@ -61,7 +61,9 @@ impl<C: Columns> Columns for ListColumn<C> {
         } else {
             let only = Fields::from(vec![Arc::clone(element)]);
             let mut built = Arrays::build(&only, self.elements)?;
-            built.pop().ok_or_else(|| ArrowError::SchemaError("a list without elements".to_owned()))?
+            built
+                .pop()
+                .ok_or_else(|| ArrowError::SchemaError("a list without elements".to_owned()))?
         };
         arrays.push(Arc::new(ListArray::try_new(
             Arc::clone(element),

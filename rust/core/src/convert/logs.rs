@@ -1,5 +1,6 @@
 //! The table `logs`.
 
+use super::Stop;
 use super::any_value;
 use super::attributes::MapColumn;
 use super::columns::{IntColumn, TextColumn, TimeColumn, columns};
@@ -10,7 +11,6 @@ use super::numbers::dropped;
 use super::shared::{Group, SharedColumns};
 use super::table::TableBuilder;
 use super::time::{microseconds, nanoseconds};
-use super::Stop;
 use crate::decode::{DecodeError, LogRecord, LogsRequest, Message, ResourceLogs, ScopeLogs};
 use crate::signal::Table;
 
@@ -92,7 +92,9 @@ fn append(
     let observed = nanoseconds(record.observed_time_unix_nano, context);
     let timestamp = time.or(observed).unwrap_or(context.arrival);
     columns.timestamp.append(microseconds(timestamp));
-    columns.observed_timestamp.append_option(observed.map(microseconds));
+    columns
+        .observed_timestamp
+        .append_option(observed.map(microseconds));
     append_trace_id(&mut columns.trace_id, record.trace_id, context);
     append_span_id(&mut columns.span_id, record.span_id, context);
     columns.trace_flags.append(record.flags.cast_signed());
@@ -102,8 +104,12 @@ fn append(
     let has_body = any_value::write_text(record.body, columns.body.writer(), context)
         .map_err(|error| error.in_field("body"))?;
     columns.body.end_value(has_body);
-    columns.log_attributes.append(&record.attributes, "attributes", context)?;
-    columns.log_dropped_attributes_count.append(dropped(record.dropped_attributes_count));
+    columns
+        .log_attributes
+        .append(&record.attributes, "attributes", context)?;
+    columns
+        .log_dropped_attributes_count
+        .append(dropped(record.dropped_attributes_count));
     columns.shared.append(group);
     Ok(())
 }

@@ -2,16 +2,14 @@
 
 use std::fmt;
 
+use super::Stop;
 use super::columns::Columns;
 use super::context::Context;
 use super::histograms::{ExponentialHistogramColumns, HistogramColumns};
 use super::points::{GaugeColumns, MetricGroup, SumColumns};
 use super::summaries::SummaryColumns;
 use super::table::{TableBuilder, Verdict};
-use super::Stop;
-use crate::decode::{
-    Message, Metric, MetricData, MetricsRequest, Repeated, ResourceMetrics, ScopeMetrics,
-};
+use crate::decode::{Message, Metric, MetricData, MetricsRequest, Repeated, ResourceMetrics, ScopeMetrics};
 use crate::signal::Table;
 
 /// The open batch of each metrics table.
@@ -33,8 +31,15 @@ struct Place {
 
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { resource, scope, metric } = self;
-        write!(f, "resource_metrics[{resource}].scope_metrics[{scope}].metrics[{metric}]")
+        let Self {
+            resource,
+            scope,
+            metric,
+        } = self;
+        write!(
+            f,
+            "resource_metrics[{resource}].scope_metrics[{scope}].metrics[{metric}]"
+        )
     }
 }
 
@@ -70,8 +75,14 @@ fn convert_resource<'a>(
     tables: &mut Tables,
     context: &mut Context,
 ) -> Result<(), Stop> {
-    let ResourceMetrics { resource: its_resource, schema_url, .. } = resource_metrics;
-    metric_group.group.enter_resource(its_resource, schema_url, context)?;
+    let ResourceMetrics {
+        resource: its_resource,
+        schema_url,
+        ..
+    } = resource_metrics;
+    metric_group
+        .group
+        .enter_resource(its_resource, schema_url, context)?;
     for (index, scope_metrics) in resource_metrics.scope_metrics.iter().enumerate() {
         convert_scope(scope_metrics?, (resource, index), metric_group, tables, context)
             .map_err(|stop| stop.in_element("scope_metrics", index))?;
@@ -86,10 +97,16 @@ fn convert_scope<'a>(
     tables: &mut Tables,
     context: &mut Context,
 ) -> Result<(), Stop> {
-    metric_group.group.enter_scope(scope_metrics.scope, scope_metrics.schema_url, context)?;
+    metric_group
+        .group
+        .enter_scope(scope_metrics.scope, scope_metrics.schema_url, context)?;
     for (metric, its_metric) in scope_metrics.metrics.iter().enumerate() {
         let its_metric = its_metric?;
-        let place = Place { resource, scope, metric };
+        let place = Place {
+            resource,
+            scope,
+            metric,
+        };
         metric_group
             .enter_metric(&its_metric, context)
             .map_err(Stop::from)
@@ -113,25 +130,43 @@ fn convert_metric<'a>(
         }
         MetricData::Gauge { data_points } => {
             let kind = (place, "gauge");
-            convert_points(data_points, kind, &mut tables.gauge, context, |columns, point, context| {
-                columns.append(point, group, context).map(|()| None)
-            })
+            convert_points(
+                data_points,
+                kind,
+                &mut tables.gauge,
+                context,
+                |columns, point, context| columns.append(point, group, context).map(|()| None),
+            )
         }
-        MetricData::Sum { data_points, aggregation_temporality, is_monotonic } => {
+        MetricData::Sum {
+            data_points,
+            aggregation_temporality,
+            is_monotonic,
+        } => {
             let of_sum = (aggregation_temporality, is_monotonic);
             let kind = (place, "sum");
-            convert_points(data_points, kind, &mut tables.sum, context, |columns, point, context| {
-                columns.append(point, of_sum, group, context).map(|()| None)
-            })
+            convert_points(
+                data_points,
+                kind,
+                &mut tables.sum,
+                context,
+                |columns, point, context| columns.append(point, of_sum, group, context).map(|()| None),
+            )
         }
-        MetricData::Histogram { data_points, aggregation_temporality } => {
+        MetricData::Histogram {
+            data_points,
+            aggregation_temporality,
+        } => {
             let kind = (place, "histogram");
             let rows = &mut tables.histogram;
             convert_points(data_points, kind, rows, context, |columns, point, context| {
                 columns.append(point, aggregation_temporality, group, context)
             })
         }
-        MetricData::ExponentialHistogram { data_points, aggregation_temporality } => {
+        MetricData::ExponentialHistogram {
+            data_points,
+            aggregation_temporality,
+        } => {
             let kind = (place, "exponential_histogram");
             let rows = &mut tables.exponential_histogram;
             convert_points(data_points, kind, rows, context, |columns, point, context| {

@@ -3,9 +3,7 @@
 use std::borrow::Cow;
 
 use super::attributes::{Entries, MapColumn};
-use super::columns::{
-    BooleanColumn, DoubleColumn, IntColumn, LongColumn, TextColumn, TimeColumn, columns,
-};
+use super::columns::{BooleanColumn, DoubleColumn, IntColumn, LongColumn, TextColumn, TimeColumn, columns};
 use super::context::Context;
 use super::ids::{append_span_id, append_trace_id};
 use super::labels::{Key, LabelColumn, WordColumn};
@@ -222,7 +220,8 @@ impl SumColumns {
     ) -> Result<(), DecodeError> {
         self.point.append(&fields(point), metric, context)?;
         append_value(&mut self.value, &mut self.value_int, point.value);
-        self.aggregation_temporality.append(aggregation_temporality, TEMPORALITIES);
+        self.aggregation_temporality
+            .append(aggregation_temporality, TEMPORALITIES);
         self.is_monotonic.append(is_monotonic);
         append_exemplars(&mut self.exemplars, &point.exemplars, context)?;
         self.shared.append(&metric.group);

@@ -112,9 +112,11 @@ impl SharedColumns {
             self.look_up_keys(group);
         }
         self.service_name.append_key(self.keys.service_name);
-        self.resource_attributes.append_rendered(&group.resource_attributes);
+        self.resource_attributes
+            .append_rendered(&group.resource_attributes);
         self.resource_schema_url.append_key(self.keys.resource_schema_url);
-        self.resource_dropped_attributes_count.append(group.resource_dropped);
+        self.resource_dropped_attributes_count
+            .append(group.resource_dropped);
         self.scope_name.append_key(self.keys.scope_name);
         self.scope_version.append_key(self.keys.scope_version);
         self.scope_attributes.append_rendered(&group.scope_attributes);

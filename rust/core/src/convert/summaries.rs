@@ -49,7 +49,7 @@ impl SummaryColumns {
         self.point.append(&fields, metric, context)?;
         append_count(&mut self.count, point.count, "count", &mut rejection);
         self.sum.append(point.sum);
-        for value_at_quantile in point.quantile_values.iter() {
+        for value_at_quantile in point.quantile_values {
             let value_at_quantile = value_at_quantile?;
             let element = self.value_at_quantiles.element();
             element.quantile.append(value_at_quantile.quantile);

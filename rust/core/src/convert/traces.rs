@@ -1,5 +1,6 @@
 //! The table `traces`.
 
+use super::Stop;
 use super::attributes::MapColumn;
 use super::columns::{IntColumn, LongColumn, TextColumn, TimeColumn, columns};
 use super::context::Context;
@@ -10,14 +11,18 @@ use super::numbers::dropped;
 use super::shared::{Group, SharedColumns};
 use super::table::TableBuilder;
 use super::time::{microseconds, nanoseconds};
-use super::Stop;
-use crate::decode::{
-    DecodeError, Event, Link, Message, ResourceSpans, ScopeSpans, Span, TracesRequest,
-};
+use crate::decode::{DecodeError, Event, Link, Message, ResourceSpans, ScopeSpans, Span, TracesRequest};
 use crate::signal::Table;
 
 /// `Span.SpanKind` by number.
-const SPAN_KINDS: &[&str] = &["Unspecified", "Internal", "Server", "Client", "Producer", "Consumer"];
+const SPAN_KINDS: &[&str] = &[
+    "Unspecified",
+    "Internal",
+    "Server",
+    "Client",
+    "Producer",
+    "Consumer",
+];
 /// `Status.StatusCode` by number.
 const STATUS_CODES: &[&str] = &["Unset", "Ok", "Error"];
 
@@ -134,7 +139,9 @@ fn append(
     let status = span.status.unwrap_or_default();
     columns.status_code.append(status.code, STATUS_CODES);
     columns.status_message.append_field(status.message, context);
-    columns.span_attributes.append(&span.attributes, "attributes", context)?;
+    columns
+        .span_attributes
+        .append(&span.attributes, "attributes", context)?;
     for (index, event) in span.events.iter().enumerate() {
         append_event(columns.events.element(), &event?, context)
             .map_err(|error| error.in_element("events", index))?;
@@ -145,9 +152,15 @@ fn append(
             .map_err(|error| error.in_element("links", index))?;
     }
     columns.links.end_list();
-    columns.span_dropped_attributes_count.append(dropped(span.dropped_attributes_count));
-    columns.dropped_events_count.append(dropped(span.dropped_events_count));
-    columns.dropped_links_count.append(dropped(span.dropped_links_count));
+    columns
+        .span_dropped_attributes_count
+        .append(dropped(span.dropped_attributes_count));
+    columns
+        .dropped_events_count
+        .append(dropped(span.dropped_events_count));
+    columns
+        .dropped_links_count
+        .append(dropped(span.dropped_links_count));
     columns.shared.append(group);
     Ok(())
 }
@@ -170,21 +183,25 @@ fn append_event(
     let time = nanoseconds(event.time_unix_nano, context);
     columns.timestamp.append_option(time.map(microseconds));
     columns.name.append_field(event.name, context);
-    columns.attributes.append(&event.attributes, "attributes", context)?;
-    columns.dropped_attributes_count.append(dropped(event.dropped_attributes_count));
+    columns
+        .attributes
+        .append(&event.attributes, "attributes", context)?;
+    columns
+        .dropped_attributes_count
+        .append(dropped(event.dropped_attributes_count));
     Ok(())
 }
 
-fn append_link(
-    columns: &mut LinkColumns,
-    link: &Link<'_>,
-    context: &mut Context,
-) -> Result<(), DecodeError> {
+fn append_link(columns: &mut LinkColumns, link: &Link<'_>, context: &mut Context) -> Result<(), DecodeError> {
     append_trace_id(&mut columns.trace_id, link.trace_id, context);
     append_span_id(&mut columns.span_id, link.span_id, context);
     columns.trace_state.append_field(link.trace_state, context);
     columns.trace_flags.append(link.flags.cast_signed());
-    columns.attributes.append(&link.attributes, "attributes", context)?;
-    columns.dropped_attributes_count.append(dropped(link.dropped_attributes_count));
+    columns
+        .attributes
+        .append(&link.attributes, "attributes", context)?;
+    columns
+        .dropped_attributes_count
+        .append(dropped(link.dropped_attributes_count));
     Ok(())
 }

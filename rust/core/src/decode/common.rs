@@ -146,8 +146,7 @@ impl<'a> Message<'a> for Resource<'a> {
             match tag.number {
                 1 => attributes.note(&mut reader, tag)?,
                 2 => {
-                    view.dropped_attributes_count =
-                        reader.uint32(tag, "dropped_attributes_count")?;
+                    view.dropped_attributes_count = reader.uint32(tag, "dropped_attributes_count")?;
                 }
                 _ => reader.skip(tag)?,
             }
@@ -181,8 +180,7 @@ impl<'a> Message<'a> for Scope<'a> {
                 2 => view.version = Text(reader.bytes(tag, "version")?),
                 3 => attributes.note(&mut reader, tag)?,
                 4 => {
-                    view.dropped_attributes_count =
-                        reader.uint32(tag, "dropped_attributes_count")?;
+                    view.dropped_attributes_count = reader.uint32(tag, "dropped_attributes_count")?;
                 }
                 _ => reader.skip(tag)?,
             }

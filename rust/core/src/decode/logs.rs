@@ -118,15 +118,13 @@ impl<'a> Message<'a> for LogRecord<'a> {
                 5 => view.body = reader.message(tag, "body")?,
                 6 => attributes.note(&mut reader, tag)?,
                 7 => {
-                    view.dropped_attributes_count =
-                        reader.uint32(tag, "dropped_attributes_count")?;
+                    view.dropped_attributes_count = reader.uint32(tag, "dropped_attributes_count")?;
                 }
                 8 => view.flags = reader.fixed32(tag, "flags")?,
                 9 => view.trace_id = reader.bytes(tag, "trace_id")?,
                 10 => view.span_id = reader.bytes(tag, "span_id")?,
                 11 => {
-                    view.observed_time_unix_nano =
-                        reader.fixed64(tag, "observed_time_unix_nano")?;
+                    view.observed_time_unix_nano = reader.fixed64(tag, "observed_time_unix_nano")?;
                 }
                 12 => view.event_name = Text(reader.bytes(tag, "event_name")?),
                 _ => reader.skip(tag)?,

@@ -2,9 +2,7 @@
 
 use super::common::{KeyValue, Resource, Scope, Text};
 use super::error::DecodeError;
-use super::points::{
-    ExponentialHistogramDataPoint, HistogramDataPoint, NumberDataPoint, SummaryDataPoint,
-};
+use super::points::{ExponentialHistogramDataPoint, HistogramDataPoint, NumberDataPoint, SummaryDataPoint};
 use super::repeated::{Occurrences, Repeated};
 use super::wire::{Message, Reader};
 

@@ -22,8 +22,8 @@ pub use error::{DecodeError, WireError};
 pub use logs::{LogRecord, LogsRequest, ResourceLogs, ScopeLogs};
 pub use metrics::{Metric, MetricData, MetricsRequest, ResourceMetrics, ScopeMetrics};
 pub use points::{
-    Buckets, Exemplar, ExponentialHistogramDataPoint, HistogramDataPoint, NumberDataPoint,
-    NumberValue, SummaryDataPoint, ValueAtQuantile,
+    Buckets, Exemplar, ExponentialHistogramDataPoint, HistogramDataPoint, NumberDataPoint, NumberValue,
+    SummaryDataPoint, ValueAtQuantile,
 };
 pub use repeated::{Elements, PackedOrNot, Repeated, Scalar, Scalars};
 pub use traces::{Event, Link, ResourceSpans, ScopeSpans, Span, Status, TracesRequest};

@@ -143,10 +143,7 @@ impl<'a, M: Message<'a>> Iterator for Elements<'a, M> {
     #[inline]
     fn size_hint(&self) -> (usize, Option<usize>) {
         // An error may end the iteration at once.
-        (
-            usize::from(self.index < self.len),
-            Some(self.len - self.index),
-        )
+        (usize::from(self.index < self.len), Some(self.len - self.index))
     }
 }
 

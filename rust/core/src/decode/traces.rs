@@ -134,8 +134,7 @@ impl<'a> Message<'a> for Span<'a> {
                 8 => view.end_time_unix_nano = reader.fixed64(tag, "end_time_unix_nano")?,
                 9 => attributes.note(&mut reader, tag)?,
                 10 => {
-                    view.dropped_attributes_count =
-                        reader.uint32(tag, "dropped_attributes_count")?;
+                    view.dropped_attributes_count = reader.uint32(tag, "dropped_attributes_count")?;
                 }
                 11 => events.note(&mut reader, tag)?,
                 12 => view.dropped_events_count = reader.uint32(tag, "dropped_events_count")?,
@@ -177,8 +176,7 @@ impl<'a> Message<'a> for Event<'a> {
                 2 => view.name = Text(reader.bytes(tag, "name")?),
                 3 => attributes.note(&mut reader, tag)?,
                 4 => {
-                    view.dropped_attributes_count =
-                        reader.uint32(tag, "dropped_attributes_count")?;
+                    view.dropped_attributes_count = reader.uint32(tag, "dropped_attributes_count")?;
                 }
                 _ => reader.skip(tag)?,
             }
@@ -217,8 +215,7 @@ impl<'a> Message<'a> for Link<'a> {
                 3 => view.trace_state = Text(reader.bytes(tag, "trace_state")?),
                 4 => attributes.note(&mut reader, tag)?,
                 5 => {
-                    view.dropped_attributes_count =
-                        reader.uint32(tag, "dropped_attributes_count")?;
+                    view.dropped_attributes_count = reader.uint32(tag, "dropped_attributes_count")?;
                 }
                 6 => view.flags = reader.fixed32(tag, "flags")?,
                 _ => reader.skip(tag)?,

@@ -106,10 +106,7 @@ impl<'a> Reader<'a> {
 
     /// A `uint32` field: the low 32 bits, as protobuf's own readers do.
     #[inline]
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "protobuf keeps the low 32 bits"
-    )]
+    #[expect(clippy::cast_possible_truncation, reason = "protobuf keeps the low 32 bits")]
     pub(super) fn uint32(&mut self, tag: Tag, name: &'static str) -> Result<u32, DecodeError> {
         Ok(self.uint64(tag, name)? as u32)
     }
@@ -183,11 +180,7 @@ impl<'a> Reader<'a> {
 
     /// A singular message field.
     #[inline]
-    pub(super) fn message<M: Message<'a>>(
-        &mut self,
-        tag: Tag,
-        name: &'static str,
-    ) -> Result<M, DecodeError> {
+    pub(super) fn message<M: Message<'a>>(&mut self, tag: Tag, name: &'static str) -> Result<M, DecodeError> {
         let bytes = self.bytes(tag, name)?;
         M::parse(bytes).map_err(|error| error.in_field(name))
     }
@@ -226,10 +219,7 @@ impl<'a> Reader<'a> {
         let len = self.varint()?;
         // A length beyond `usize` is beyond the bytes too.
         let len = usize::try_from(len).map_err(|_| WireError::Truncated)?;
-        let (value, rest) = self
-            .rest
-            .split_at_checked(len)
-            .ok_or(WireError::Truncated)?;
+        let (value, rest) = self.rest.split_at_checked(len).ok_or(WireError::Truncated)?;
         self.rest = rest;
         Ok(value)
     }

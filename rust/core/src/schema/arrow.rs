@@ -35,9 +35,7 @@ fn data_type(column_type: ColumnType) -> DataType {
     match column_type {
         ColumnType::Timestamp => DataType::Timestamp(TimeUnit::Microsecond, Some(UTC.into())),
         ColumnType::Text => DataType::Utf8,
-        ColumnType::Label => {
-            DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8))
-        }
+        ColumnType::Label => DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8)),
         ColumnType::Int => DataType::Int32,
         ColumnType::Long => DataType::Int64,
         ColumnType::Double => DataType::Float64,

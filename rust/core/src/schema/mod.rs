@@ -7,7 +7,7 @@ mod arrow;
 mod iceberg;
 mod tables;
 
-pub use self::arrow::{arrow_schema, LIST_ELEMENT, MAP_ENTRIES, MAP_KEY, MAP_VALUE, UTC};
+pub use self::arrow::{LIST_ELEMENT, MAP_ENTRIES, MAP_KEY, MAP_VALUE, UTC, arrow_schema};
 pub use self::iceberg::iceberg_schema;
 pub use self::tables::{columns, sort_columns, time_column};
 

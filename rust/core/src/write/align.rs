@@ -36,11 +36,7 @@ pub(super) struct Aligned {
 /// # Errors
 /// `TableMismatch` when types clash, when the table requires what our rows do not have, or when it
 /// has no column of ours.
-pub(super) fn align(
-    table: Table,
-    metadata: &TableMetadata,
-    batch: &RecordBatch,
-) -> Result<Aligned> {
+pub(super) fn align(table: Table, metadata: &TableMetadata, batch: &RecordBatch) -> Result<Aligned> {
     let aligner = Aligner {
         table,
         location: metadata.location(),
@@ -87,9 +83,7 @@ impl Aligner<'_> {
     fn column(&self, path: &str, field: &NestedField, array: &ArrayRef) -> Result<Column> {
         let array = match (field.field_type.as_ref(), array.data_type()) {
             (Type::Primitive(primitive), _) => Some(self.primitive(path, primitive, array)?),
-            (Type::Struct(fields), DataType::Struct(_)) => {
-                self.structure(path, fields, array.as_struct())?
-            }
+            (Type::Struct(fields), DataType::Struct(_)) => self.structure(path, fields, array.as_struct())?,
             (Type::List(list), DataType::List(_)) => self.list(path, list, array.as_list())?,
             (Type::Map(map), DataType::Map(_, _)) => self.map(path, map, array.as_map())?,
             (table_type, ours) => return Err(self.clash(path, table_type, ours)),
@@ -107,9 +101,7 @@ impl Aligner<'_> {
             | (PrimitiveType::Timestamptz, DataType::Timestamp(TimeUnit::Microsecond, Some(_))) => {
                 Ok(Arc::clone(array))
             }
-            (PrimitiveType::String, DataType::Dictionary(_, value))
-                if **value == DataType::Utf8 =>
-            {
+            (PrimitiveType::String, DataType::Dictionary(_, value)) if **value == DataType::Utf8 => {
                 Ok(Arc::clone(array))
             }
             (PrimitiveType::Long, DataType::Int32) => cast(array, &DataType::Int64)
@@ -118,12 +110,7 @@ impl Aligner<'_> {
         }
     }
 
-    fn structure(
-        &self,
-        path: &str,
-        to: &StructType,
-        array: &StructArray,
-    ) -> Result<Option<ArrayRef>> {
+    fn structure(&self, path: &str, to: &StructType, array: &StructArray) -> Result<Option<ArrayRef>> {
         let mut columns = Vec::new();
         for field in to.fields() {
             let child_path = format!("{path}.{}", field.name);
@@ -161,11 +148,7 @@ impl Aligner<'_> {
 
     fn map(&self, path: &str, to: &MapType, array: &MapArray) -> Result<Option<ArrayRef>> {
         let key = self.column(&format!("{path}.{MAP_KEY}"), &to.key_field, array.keys())?;
-        let value = self.column(
-            &format!("{path}.{MAP_VALUE}"),
-            &to.value_field,
-            array.values(),
-        )?;
+        let value = self.column(&format!("{path}.{MAP_VALUE}"), &to.value_field, array.values())?;
         let (Some((key, keys)), Some((value, values))) = (key, value) else {
             return Ok(None);
         };

@@ -5,9 +5,7 @@
 //! are truncated per row group, and a bound put together from the rest of them hides rows.
 
 use arrow_array::cast::AsArray;
-use arrow_array::types::{
-    ArrowPrimitiveType, Float64Type, Int32Type, Int64Type, TimestampMicrosecondType,
-};
+use arrow_array::types::{ArrowPrimitiveType, Float64Type, Int32Type, Int64Type, TimestampMicrosecondType};
 use arrow_array::{Array, ArrayRef, BooleanArray, PrimitiveArray};
 use arrow_schema::{DataType, TimeUnit};
 use iceberg::spec::Datum;
@@ -74,9 +72,7 @@ fn boolean_range(array: &BooleanArray) -> Option<(bool, bool)> {
     (valid > 0).then_some((trues == valid, trues > 0))
 }
 
-fn range<T: ArrowPrimitiveType<Native: Ord>>(
-    array: &PrimitiveArray<T>,
-) -> Option<(T::Native, T::Native)> {
+fn range<T: ArrowPrimitiveType<Native: Ord>>(array: &PrimitiveArray<T>) -> Option<(T::Native, T::Native)> {
     if array.null_count() == 0 {
         let values = array.values();
         return Some((*values.iter().min()?, *values.iter().max()?));
@@ -141,10 +137,7 @@ fn text_bounds<'a>(
 
 /// The first `length` code points.
 fn truncate(text: &str, length: usize) -> &str {
-    let end = text
-        .char_indices()
-        .nth(length)
-        .map_or(text.len(), |(end, _)| end);
+    let end = text.char_indices().nth(length).map_or(text.len(), |(end, _)| end);
     text.get(..end).unwrap_or(text)
 }
 
@@ -208,10 +201,7 @@ mod tests {
 
     #[test]
     fn raising_skips_surrogates_and_carries_over_the_last_code_point() {
-        assert_eq!(
-            truncate_upwards("ab\u{D7FF}x", 3).as_deref(),
-            Some("ab\u{E000}")
-        );
+        assert_eq!(truncate_upwards("ab\u{D7FF}x", 3).as_deref(), Some("ab\u{E000}"));
         assert_eq!(truncate_upwards("ab\u{10FFFF}x", 3).as_deref(), Some("ac"));
         assert_eq!(truncate_upwards("\u{10FFFF}\u{10FFFF}x", 2), None);
         assert_eq!(
@@ -225,10 +215,7 @@ mod tests {
         let array: ArrayRef = Arc::new(Float64Array::from(vec![f64::NAN, 0.0, -f64::NAN]));
         let Bounds { lower, upper } = bounds(&array, None).unwrap();
         assert_eq!(lower.to_bytes().unwrap().as_ref(), (-0.0f64).to_le_bytes());
-        assert_eq!(
-            upper.unwrap().to_bytes().unwrap().as_ref(),
-            0.0f64.to_le_bytes()
-        );
+        assert_eq!(upper.unwrap().to_bytes().unwrap().as_ref(), 0.0f64.to_le_bytes());
         let nan: ArrayRef = Arc::new(Float64Array::from(vec![Some(f64::NAN), None]));
         assert_eq!(bounds(&nan, None), None);
     }
@@ -239,9 +226,6 @@ mod tests {
         let values = Arc::new(StringArray::from(vec!["a", "m", "z"]));
         let array: ArrayRef = Arc::new(DictionaryArray::<Int32Type>::new(keys, values));
         let Bounds { lower, upper } = bounds(&array, Some(16)).unwrap();
-        assert_eq!(
-            (lower, upper),
-            (Datum::string("m"), Some(Datum::string("m")))
-        );
+        assert_eq!((lower, upper), (Datum::string("m"), Some(Datum::string("m"))));
     }
 }

@@ -14,18 +14,14 @@ mod paths;
 mod sort;
 mod transform;
 
-use arrow_select::take::take_record_batch;
 use bytes::Bytes;
 use iceberg::io::FileIO;
-use iceberg::spec::{
-    DataContentType, DataFile, DataFileBuilder, DataFileFormat, Struct, TableMetadata,
-};
+use iceberg::spec::{DataContentType, DataFile, DataFileBuilder, DataFileFormat, Struct, TableMetadata};
 
 use self::align::Aligned;
 use self::metrics::Metrics;
 use self::metrics_config::MetricsConfig;
 use self::parquet::{EncodedFile, Encoder};
-use self::partition::Rows;
 use self::paths::Paths;
 use self::sort::Sorter;
 use crate::config::ParquetConfig;
@@ -79,22 +75,18 @@ pub async fn write(
 
     for group in partition::split(&aligned, metadata)? {
         let directory = paths.partition_directory(metadata, &group.partition)?;
-        let rows = match sorter.sort(group.rows) {
-            Rows::All => aligned.batch.clone(),
-            Rows::Some(rows) => take_record_batch(&aligned.batch, &rows)
-                .map_err(|cause| internal("rows cannot be reordered", cause))?,
-        };
+        let order = sorter.sort(group.rows);
+        let row_count = order.len(&aligned.batch);
         let mut from = 0;
-        while from < rows.num_rows() {
-            let rest = rows.slice(from, rows.num_rows() - from);
-            let file = encoder.encode(&rest)?;
+        while from < row_count {
+            let mut metrics = Metrics::default();
+            let file = encoder.encode(from..row_count, |range| {
+                let rows = order.pick(&aligned.batch, range)?;
+                metrics.add_rows(&aligned.fields, &rows, &metrics_config);
+                Ok(rows)
+            })?;
             from += file.rows;
-            let metrics = Metrics::measure(
-                &aligned.fields,
-                &rest.slice(0, file.rows),
-                &file.metadata,
-                &metrics_config,
-            )?;
+            metrics.add_sizes(&file.metadata, &metrics_config)?;
             let path = paths.file(&directory, written.files.len());
             let data_file = describe(&path, &file, metrics, &group.partition, metadata, &sorter)?;
             written.rows += data_file.record_count();

@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
-use arrow_array::{ArrayRef, UInt32Array};
+use arrow_array::{ArrayRef, RecordBatch, UInt32Array};
 use arrow_ord::partition::partition;
-use arrow_select::take::take;
+use arrow_select::take::{take, take_record_batch};
 use iceberg::arrow::arrow_primitive_to_literal;
 use iceberg::spec::{Literal, Struct, TableMetadata, Transform, Type};
 
@@ -21,6 +21,28 @@ pub(super) enum Rows {
     All,
     /// These, in this order.
     Some(UInt32Array),
+}
+
+impl Rows {
+    /// How many of the batch's rows these are.
+    pub fn len(&self, batch: &RecordBatch) -> usize {
+        match self {
+            Rows::All => batch.num_rows(),
+            Rows::Some(rows) => rows.len(),
+        }
+    }
+
+    /// Some of them, by their place in this order.
+    ///
+    /// # Errors
+    /// `Internal` when they cannot be copied.
+    pub fn pick(&self, batch: &RecordBatch, places: Range<usize>) -> Result<RecordBatch> {
+        match self {
+            Rows::All => Ok(batch.slice(places.start, places.len())),
+            Rows::Some(rows) => take_record_batch(batch, &rows.slice(places.start, places.len()))
+                .map_err(|cause| internal("rows cannot be reordered", cause)),
+        }
+    }
 }
 
 /// The rows of one partition value.
@@ -49,18 +71,13 @@ pub(super) fn split(aligned: &Aligned, metadata: &TableMetadata) -> Result<Vec<G
             .position(field.source_id)
             .map(|at| aligned.batch.column(at));
         values.push(match source {
-            Some(source) if field.transform != Transform::Void => Some((
-                transformed(field.transform, source)?,
-                result.field_type.as_ref(),
-            )),
+            Some(source) if field.transform != Transform::Void => {
+                Some((transformed(field.transform, source)?, result.field_type.as_ref()))
+            }
             _ => None,
         });
     }
-    let arrays: Vec<ArrayRef> = values
-        .iter()
-        .flatten()
-        .map(|(array, _)| array.clone())
-        .collect();
+    let arrays: Vec<ArrayRef> = values.iter().flatten().map(|(array, _)| array.clone()).collect();
     let runs = runs(&arrays, aligned.batch.num_rows())?;
     let partitions = partition_values(&values, &runs)?;
     group(partitions, runs)
@@ -77,10 +94,7 @@ fn runs(arrays: &[ArrayRef], rows: usize) -> Result<Vec<Range<usize>>> {
 }
 
 /// The partition value of each run, read from its first row.
-fn partition_values(
-    values: &[Option<(ArrayRef, &Type)>],
-    runs: &[Range<usize>],
-) -> Result<Vec<Struct>> {
+fn partition_values(values: &[Option<(ArrayRef, &Type)>], runs: &[Range<usize>]) -> Result<Vec<Struct>> {
     let first_rows = runs
         .iter()
         .map(|run| row_number(run.start))

@@ -30,12 +30,7 @@ impl Paths {
     /// All that shapes a file's bytes goes in: the table with its schema, spec and order, the ids, and
     /// our version and settings. A request repeated after one of them changed writes other
     /// files, and never over one that a table may hold already.
-    pub fn new(
-        metadata: &TableMetadata,
-        ids: &[IdRange],
-        ordinal: usize,
-        config: &ParquetConfig,
-    ) -> Self {
+    pub fn new(metadata: &TableMetadata, ids: &[IdRange], ordinal: usize, config: &ParquetConfig) -> Self {
         let mut digest = Sha256::new();
         digest.update(metadata.uuid().as_bytes());
         digest.update(metadata.current_schema_id().to_le_bytes());
@@ -65,11 +60,7 @@ impl Paths {
     ///
     /// # Errors
     /// `Internal` when the value does not fit the spec.
-    pub fn partition_directory(
-        &self,
-        metadata: &TableMetadata,
-        partition: &Struct,
-    ) -> Result<String> {
+    pub fn partition_directory(&self, metadata: &TableMetadata, partition: &Struct) -> Result<String> {
         let spec = metadata.default_partition_spec();
         let types = metadata.default_partition_type().fields();
         if types.len() != spec.fields().len() || partition.fields().len() != types.len() {

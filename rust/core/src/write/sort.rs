@@ -252,10 +252,7 @@ fn integers(array: &ArrayRef, descending: bool) -> Result<Vec<u64>> {
     let integers = cast(array, &DataType::Int64)
         .map_err(|cause| internal("a sort column cannot be read as integers", cause))?;
     let values = integers.as_primitive::<Int64Type>().values();
-    Ok(values
-        .iter()
-        .map(|value| value.cast_unsigned() ^ flip)
-        .collect())
+    Ok(values.iter().map(|value| value.cast_unsigned() ^ flip).collect())
 }
 
 fn ranks(array: &ArrayRef, options: SortOptions) -> Result<Vec<u32>> {

@@ -17,13 +17,9 @@ use crate::commit_support::{Warehouse, append, entries, file_names, logs, soon};
 
 async fn database(warehouse: &Warehouse) -> SqlitePool {
     let path = warehouse.folder.path().join("catalog.db");
-    SqlitePool::connect_with(
-        SqliteConnectOptions::new()
-            .filename(path)
-            .create_if_missing(true),
-    )
-    .await
-    .expect("opens")
+    SqlitePool::connect_with(SqliteConnectOptions::new().filename(path).create_if_missing(true))
+        .await
+        .expect("opens")
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -115,8 +111,7 @@ async fn table_is_made_as_configured() {
 
 #[tokio::test]
 async fn every_table_has_a_spec_that_can_be_created() {
-    let warehouse =
-        Warehouse::with(r#"{"partition_by": ["hour(Timestamp)", "identity(ServiceName)"]}"#);
+    let warehouse = Warehouse::with(r#"{"partition_by": ["hour(Timestamp)", "identity(ServiceName)"]}"#);
     let catalog = warehouse.catalog().await;
     for table in Table::ALL {
         let ident = iceberg::TableIdent::from_strs(["otel", table.default_name()]).expect("ident");
@@ -169,15 +164,11 @@ async fn unusable_places_are_configuration_errors_that_name_their_key() {
             "catalog.warehouse:",
         ),
         (
-            format!(
-                r#"{{"catalog": {{"warehouse": "{root}/w", "uri": "sqlite://{root}/file/c.db"}}}}"#
-            ),
+            format!(r#"{{"catalog": {{"warehouse": "{root}/w", "uri": "sqlite://{root}/file/c.db"}}}}"#),
             "catalog.uri:",
         ),
         (
-            format!(
-                r#"{{"catalog": {{"warehouse": "{root}/w", "uri": "sqlite://{root}/text.db"}}}}"#
-            ),
+            format!(r#"{{"catalog": {{"warehouse": "{root}/w", "uri": "sqlite://{root}/text.db"}}}}"#),
             "catalog.uri:",
         ),
     ] {
@@ -194,10 +185,7 @@ async fn rows_are_those_of_java_schema_v1() {
     let warehouse = Warehouse::new();
     let committer = warehouse.committer(warehouse.catalog().await).await;
     let created = committer.table().metadata_location.clone();
-    committer
-        .append(append(1, 1), soon())
-        .await
-        .expect("committed");
+    committer.append(append(1, 1), soon()).await.expect("committed");
     let pool = database(&warehouse).await;
     let row = pool
         .fetch_one("SELECT * FROM iceberg_tables")
@@ -234,10 +222,7 @@ async fn database_that_pyiceberg_made_is_used_as_it_is() {
     .await
     .expect("created");
     let committer = warehouse.committer(warehouse.catalog().await).await;
-    committer
-        .append(append(1, 1), soon())
-        .await
-        .expect("committed");
+    committer.append(append(1, 1), soon()).await.expect("committed");
     let columns = pool
         .fetch_all("SELECT name FROM pragma_table_info('iceberg_tables')")
         .await
@@ -249,7 +234,8 @@ async fn database_that_pyiceberg_made_is_used_as_it_is() {
 async fn view_of_the_tables_name_is_told_from_a_table() {
     let warehouse = Warehouse::new();
     let catalog = warehouse.catalog().await;
-    let insert = "INSERT INTO iceberg_tables VALUES ('default', 'otel', 'logs', 'file:///v.json', NULL, 'VIEW')";
+    let insert =
+        "INSERT INTO iceberg_tables VALUES ('default', 'otel', 'logs', 'file:///v.json', NULL, 'VIEW')";
     database(&warehouse)
         .await
         .execute(insert)
@@ -296,13 +282,7 @@ async fn commit_on_a_stale_base_is_a_conflict_and_leaves_no_metadata_file() {
     let update = TableUpdate::SetCurrentSchema { schema_id: 77 };
     let outcome = catalog.commit(&table, vec![], vec![update]).await;
     assert!(
-        matches!(
-            outcome,
-            CommitOutcome::Refused {
-                conflict: false,
-                ..
-            }
-        ),
+        matches!(outcome, CommitOutcome::Refused { conflict: false, .. }),
         "{outcome:?}"
     );
     assert_eq!(warehouse.metadata_files(".json").len(), 2);
@@ -349,14 +329,7 @@ async fn load_of_an_unchanged_table_reads_no_file() {
         .await
         .expect("ensured");
     for name in warehouse.metadata_files(".json") {
-        std::fs::remove_file(
-            warehouse
-                .folder
-                .path()
-                .join("otel/logs/metadata")
-                .join(name),
-        )
-        .expect("removed");
+        std::fs::remove_file(warehouse.folder.path().join("otel/logs/metadata").join(name)).expect("removed");
     }
     catalog.load(&logs()).await.expect("known already");
     let error = warehouse
@@ -381,10 +354,7 @@ fn other_spec(warehouse: &Warehouse, body: PrimitiveType) -> TableSpec {
     let theirs = NestedField::optional(901, "Theirs", Type::Primitive(PrimitiveType::String));
     let fields = kept.cloned().chain([Arc::new(body), Arc::new(theirs)]);
     TableSpec {
-        schema: Schema::builder()
-            .with_fields(fields)
-            .build()
-            .expect("schema"),
+        schema: Schema::builder().with_fields(fields).build().expect("schema"),
         ..spec
     }
 }
@@ -441,15 +411,9 @@ async fn column_of_another_type_is_a_mismatch_that_names_both() {
         .await
         .expect("ensured");
     let wanted = iceberg_schema(Table::Logs).expect("schema");
-    let error = Committer::open(
-        catalog,
-        logs(),
-        None,
-        Some(&wanted),
-        CommitConfig::default(),
-    )
-    .await
-    .expect_err("clash");
+    let error = Committer::open(catalog, logs(), None, Some(&wanted), CommitConfig::default())
+        .await
+        .expect_err("clash");
     assert_eq!(error.kind(), ErrorKind::TableMismatch);
     let text = error.to_string();
     assert!(

@@ -10,8 +10,7 @@ use otlp2iceberg::config::CommitConfig;
 use otlp2iceberg::{ErrorKind, RequestId};
 
 use crate::commit_support::{
-    Faulty, Warehouse, append, data_file, data_file_on_day, entries, ids, logs, manifests, soon,
-    summary,
+    Faulty, Warehouse, append, data_file, data_file_on_day, entries, ids, logs, manifests, soon, summary,
 };
 
 #[tokio::test]
@@ -40,16 +39,8 @@ async fn appends_make_snapshots_with_the_totals_that_java_writes() {
     );
     assert_eq!(snapshot.summary().operation, Operation::Append);
 
-    committer
-        .append(append(1, 4), soon())
-        .await
-        .expect("committed");
-    let table = warehouse
-        .catalog()
-        .await
-        .load(&logs())
-        .await
-        .expect("loads");
+    committer.append(append(1, 4), soon()).await.expect("committed");
+    let table = warehouse.catalog().await.load(&logs()).await.expect("loads");
     let snapshot = table.metadata.current_snapshot().expect("a snapshot");
     assert_eq!(snapshot.parent_snapshot_id(), Some(committed.snapshot_id));
     assert_eq!(snapshot.sequence_number(), 2);
@@ -69,11 +60,7 @@ async fn appends_make_snapshots_with_the_totals_that_java_writes() {
         ("manifests-replaced", "0"),
         (COMMIT_IDS, "01010101010101010101010101010101:4"),
     ] {
-        assert_eq!(
-            summary(&table).get(key).map(String::as_str),
-            Some(value),
-            "{key}"
-        );
+        assert_eq!(summary(&table).get(key).map(String::as_str), Some(value), "{key}");
     }
     let entries = entries(&table).await;
     let numbers: Vec<_> = entries
@@ -100,14 +87,8 @@ async fn appends_make_snapshots_with_the_totals_that_java_writes() {
 async fn ids_are_found_after_reopening_and_not_added_again() {
     let warehouse = Warehouse::new();
     let committer = warehouse.committer(warehouse.catalog().await).await;
-    let first = committer
-        .append(append(1, 1), soon())
-        .await
-        .expect("committed");
-    committer
-        .append(append(1, 2), soon())
-        .await
-        .expect("committed");
+    let first = committer.append(append(1, 1), soon()).await.expect("committed");
+    committer.append(append(1, 2), soon()).await.expect("committed");
     committer.close().await;
 
     let committer = warehouse.committer(warehouse.catalog().await).await;
@@ -115,10 +96,7 @@ async fn ids_are_found_after_reopening_and_not_added_again() {
         writer: [writer; 16],
         sequence,
     });
-    assert_eq!(
-        committer.already_committed(&asked),
-        [true, true, false, false]
-    );
+    assert_eq!(committer.already_committed(&asked), [true, true, false, false]);
     let again = committer.append(append(1, 1), soon()).await.expect("found");
     assert_eq!(
         again,
@@ -136,10 +114,7 @@ async fn ids_are_found_after_reopening_and_not_added_again() {
 async fn append_that_is_there_in_part_is_turned_away() {
     let warehouse = Warehouse::new();
     let committer = warehouse.committer(warehouse.catalog().await).await;
-    committer
-        .append(append(1, 1), soon())
-        .await
-        .expect("committed");
+    committer.append(append(1, 1), soon()).await.expect("committed");
     let both = Append {
         ids: vec![ids(1, 1, 2)],
         ..append(1, 2)
@@ -176,10 +151,7 @@ async fn appends_that_arrive_during_a_commit_share_the_next_snapshot() {
     let mut snapshots = BTreeSet::new();
     for other in others {
         let committed = other.await.expect("joined");
-        assert!(
-            committed.already_there || committed.folded == 5,
-            "{committed:?}"
-        );
+        assert!(committed.already_there || committed.folded == 5, "{committed:?}");
         snapshots.insert(committed.snapshot_id);
     }
     assert!(snapshots.contains(&twin.await.expect("joined").snapshot_id));
@@ -208,10 +180,7 @@ async fn append_not_begun_by_its_deadline_is_cancelled_and_one_begun_is_finished
     catalog.gate.add_permits(1);
     committer.close().await;
     assert_eq!(entries(&committer.table()).await.len(), 1);
-    let error = committer
-        .append(append(1, 3), soon())
-        .await
-        .expect_err("closed");
+    let error = committer.append(append(1, 3), soon()).await.expect_err("closed");
     assert_eq!(error.kind(), ErrorKind::Shutdown);
 }
 
@@ -222,11 +191,7 @@ async fn interval_keeps_commits_apart_and_yields_to_closing() {
         interval: Duration::from_secs(3600),
         ..CommitConfig::default()
     };
-    let committer = Arc::new(
-        warehouse
-            .committer_with(warehouse.catalog().await, config)
-            .await,
-    );
+    let committer = Arc::new(warehouse.committer_with(warehouse.catalog().await, config).await);
     committer
         .append(append(1, 1), soon())
         .await
@@ -277,12 +242,7 @@ async fn two_processes_with_eight_tasks_each_append_everything_once() {
     for task in tasks {
         task.await.expect("joined");
     }
-    let table = warehouse
-        .catalog()
-        .await
-        .load(&logs())
-        .await
-        .expect("loads");
+    let table = warehouse.catalog().await.load(&logs()).await.expect("loads");
     assert_eq!(entries(&table).await.len(), 80);
     assert_eq!(
         summary(&table).get("total-records").map(String::as_str),
@@ -293,9 +253,6 @@ async fn two_processes_with_eight_tasks_each_append_everything_once() {
         committer.close().await;
     }
     let files = warehouse.metadata_files(".avro");
-    let lists = files
-        .iter()
-        .filter(|name| name.starts_with("snap-"))
-        .count();
+    let lists = files.iter().filter(|name| name.starts_with("snap-")).count();
     assert_eq!(lists, table.metadata.snapshots().len());
 }

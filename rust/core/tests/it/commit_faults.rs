@@ -12,11 +12,7 @@ use sqlx::{ConnectOptions, Executor};
 use crate::commit_support::Fault::{self, Conflict, LostAnswer, LostRequest, Refusal};
 use crate::commit_support::{Faulty, Warehouse, append, entries, logs, soon};
 
-async fn open(
-    warehouse: &Warehouse,
-    faults: &[Fault],
-    max_retries: u32,
-) -> (Arc<Faulty>, Committer) {
+async fn open(warehouse: &Warehouse, faults: &[Fault], max_retries: u32) -> (Arc<Faulty>, Committer) {
     let catalog = Faulty::new(warehouse.catalog().await, faults.iter().copied());
     let config = CommitConfig {
         max_retries,
@@ -49,10 +45,7 @@ async fn every_way_to_fail_ends_with_the_file_in_the_table_once() {
     ] {
         let warehouse = Warehouse::new();
         let (_, committer) = open(&warehouse, &faults, 5).await;
-        let committed = committer
-            .append(append(1, 1), soon())
-            .await
-            .expect("committed");
+        let committed = committer.append(append(1, 1), soon()).await.expect("committed");
         assert_eq!(
             (committed.attempts, committed.folded),
             (attempts, 1),
@@ -60,12 +53,7 @@ async fn every_way_to_fail_ends_with_the_file_in_the_table_once() {
         );
         // The caller is answered before lost attempts are cleaned up; closing waits for that.
         committer.close().await;
-        let table = warehouse
-            .catalog()
-            .await
-            .load(&logs())
-            .await
-            .expect("loads");
+        let table = warehouse.catalog().await.load(&logs()).await.expect("loads");
         assert_eq!(
             table.metadata.current_snapshot_id(),
             Some(committed.snapshot_id),
@@ -82,10 +70,7 @@ async fn conflict_with_another_writer_keeps_both_files() {
     let warehouse = Warehouse::new();
     let (_, ours) = open(&warehouse, &[], 5).await;
     let (_, theirs) = open(&warehouse, &[], 5).await;
-    theirs
-        .append(append(2, 1), soon())
-        .await
-        .expect("committed");
+    theirs.append(append(2, 1), soon()).await.expect("committed");
     let committed = ours.append(append(1, 1), soon()).await.expect("committed");
     assert_eq!(committed.attempts, 2);
     assert_eq!(entries(&ours.table()).await.len(), 2);
@@ -95,10 +80,7 @@ async fn conflict_with_another_writer_keeps_both_files() {
 async fn refusal_for_good_is_tried_once_and_cleaned_up() {
     let warehouse = Warehouse::new();
     let (_, committer) = open(&warehouse, &[Refusal], 5).await;
-    let error = committer
-        .append(append(1, 1), soon())
-        .await
-        .expect_err("refused");
+    let error = committer.append(append(1, 1), soon()).await.expect_err("refused");
     assert_eq!(error.kind(), ErrorKind::Catalog);
     assert!(error.to_string().contains("told to refuse"), "{error}");
     assert_eq!(warehouse.metadata_files(".avro"), Vec::<String>::new());
@@ -114,10 +96,7 @@ async fn refusal_for_good_is_tried_once_and_cleaned_up() {
 async fn conflicts_without_end_give_an_error_after_the_retries() {
     let warehouse = Warehouse::new();
     let (_, committer) = open(&warehouse, &[Conflict; 3], 2).await;
-    let error = committer
-        .append(append(1, 1), soon())
-        .await
-        .expect_err("refused");
+    let error = committer.append(append(1, 1), soon()).await.expect_err("refused");
     assert_eq!(error.kind(), ErrorKind::Catalog);
     assert_eq!(error.retry_class(), RetryClass::Retry { after: None });
     assert!(error.to_string().contains("attempts: 3"), "{error}");
@@ -139,10 +118,7 @@ async fn attempts_stop_at_the_deadline() {
 async fn unknown_stays_unknown_while_the_attempt_can_still_land() {
     let warehouse = Warehouse::new();
     let (_, committer) = open(&warehouse, &[LostRequest, Refusal], 5).await;
-    let error = committer
-        .append(append(1, 1), soon())
-        .await
-        .expect_err("unknown");
+    let error = committer.append(append(1, 1), soon()).await.expect_err("unknown");
     assert_eq!(
         error.kind(),
         ErrorKind::CommitUnknown,
@@ -166,10 +142,7 @@ async fn lost_answer_and_a_catalog_out_of_reach_are_found_when_sent_again() {
     let warehouse = Warehouse::new();
     let (catalog, committer) = open(&warehouse, &[LostAnswer], 1).await;
     catalog.set_blind(true);
-    let error = committer
-        .append(append(1, 1), soon())
-        .await
-        .expect_err("unknown");
+    let error = committer.append(append(1, 1), soon()).await.expect_err("unknown");
     assert_eq!(error.kind(), ErrorKind::CommitUnknown);
     let error = committer
         .append(append(1, 1), soon())
@@ -191,10 +164,7 @@ async fn refusal_without_a_fresh_look_is_unknown() {
     let warehouse = Warehouse::new();
     let (catalog, committer) = open(&warehouse, &[Conflict, Conflict], 1).await;
     catalog.set_blind(true);
-    let error = committer
-        .append(append(1, 1), soon())
-        .await
-        .expect_err("no look");
+    let error = committer.append(append(1, 1), soon()).await.expect_err("no look");
     assert_eq!(
         error.kind(),
         ErrorKind::CommitUnknown,
@@ -206,10 +176,7 @@ async fn refusal_without_a_fresh_look_is_unknown() {
 async fn table_dropped_meanwhile_is_made_anew_and_its_old_files_are_turned_away() {
     let warehouse = Warehouse::new();
     let (_, committer) = open(&warehouse, &[], 5).await;
-    committer
-        .append(append(1, 1), soon())
-        .await
-        .expect("committed");
+    committer.append(append(1, 1), soon()).await.expect("committed");
     let old = committer.table().metadata.uuid();
     drop_table(&warehouse).await;
     let error = committer
@@ -251,9 +218,7 @@ async fn metadata_that_cannot_be_written_is_a_storage_error_and_commits_nothing(
         .expect_err("cannot write");
     assert_eq!(error.kind(), ErrorKind::Storage);
     assert!(
-        error
-            .to_string()
-            .contains("a file is in the way of a folder"),
+        error.to_string().contains("a file is in the way of a folder"),
         "{error}"
     );
     std::fs::remove_file(&folder).expect("removed");

@@ -4,9 +4,9 @@ use std::collections::HashMap;
 
 use iceberg::TableUpdate;
 use iceberg::spec::{
-    DataContentType, DataFileBuilder, DataFileFormat, Literal, ManifestContentType,
-    ManifestListWriter, ManifestWriterBuilder, Operation, Snapshot, SnapshotReference,
-    SnapshotRetention, Struct, Summary, UNASSIGNED_SEQUENCE_NUMBER,
+    DataContentType, DataFileBuilder, DataFileFormat, Literal, ManifestContentType, ManifestListWriter,
+    ManifestWriterBuilder, Operation, Snapshot, SnapshotReference, SnapshotRetention, Struct, Summary,
+    UNASSIGNED_SEQUENCE_NUMBER,
 };
 use otlp2iceberg::catalog::{CommitOutcome, LoadedTable};
 
@@ -39,8 +39,7 @@ async fn foreign_snapshot(table: &LoadedTable) -> Vec<TableUpdate> {
     let spec = metadata.default_partition_spec().as_ref().clone();
     let schema = metadata.current_schema().clone();
     let mut writer =
-        ManifestWriterBuilder::new(output("deletes.avro"), Some(SNAPSHOT), schema, spec)
-            .build_v2_deletes();
+        ManifestWriterBuilder::new(output("deletes.avro"), Some(SNAPSHOT), schema, spec).build_v2_deletes();
     writer
         .add_file(deletes, UNASSIGNED_SEQUENCE_NUMBER)
         .expect("added");
@@ -83,18 +82,12 @@ async fn foreign_snapshot(table: &LoadedTable) -> Vec<TableUpdate> {
 
 #[tokio::test]
 async fn append_keeps_deletes_retention_and_order_in_time_of_another_tools_snapshot() {
-    let warehouse =
-        Warehouse::with(r#"{"properties": {"commit.manifest.min-count-to-merge": "2"}}"#);
+    let warehouse = Warehouse::with(r#"{"properties": {"commit.manifest.min-count-to-merge": "2"}}"#);
     let catalog = warehouse.catalog().await;
     let committer = warehouse.committer(catalog.clone()).await;
-    committer
-        .append(append(1, 1), soon())
-        .await
-        .expect("committed");
+    committer.append(append(1, 1), soon()).await.expect("committed");
     let base = committer.table();
-    let outcome = catalog
-        .commit(&base, vec![], foreign_snapshot(&base).await)
-        .await;
+    let outcome = catalog.commit(&base, vec![], foreign_snapshot(&base).await).await;
     let CommitOutcome::Committed(theirs) = outcome else {
         panic!("{outcome:?}")
     };
@@ -104,10 +97,7 @@ async fn append_keeps_deletes_retention_and_order_in_time_of_another_tools_snaps
         .expect("a snapshot")
         .timestamp_ms();
 
-    let committed = committer
-        .append(append(1, 2), soon())
-        .await
-        .expect("committed");
+    let committed = committer.append(append(1, 2), soon()).await.expect("committed");
     assert_eq!(committed.attempts, 2, "the base was stale");
     let table = catalog.load(&logs()).await.expect("loads");
     let snapshot = table.metadata.current_snapshot().expect("a snapshot");
@@ -125,9 +115,7 @@ async fn append_keeps_deletes_retention_and_order_in_time_of_another_tools_snaps
     );
     assert!(deletes[0].manifest_path.ends_with("/deletes.avro") && deletes[0].sequence_number == 2);
     assert_eq!(
-        summary(&table)
-            .get("total-delete-files")
-            .map(String::as_str),
+        summary(&table).get("total-delete-files").map(String::as_str),
         Some("1")
     );
     assert_eq!(

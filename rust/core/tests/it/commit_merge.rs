@@ -2,9 +2,7 @@
 
 use otlp2iceberg::commit::Append;
 
-use crate::commit_support::{
-    Warehouse, append, data_file, entries, ids, logs, manifests, soon, summary,
-};
+use crate::commit_support::{Warehouse, append, data_file, entries, ids, logs, manifests, soon, summary};
 
 #[tokio::test]
 async fn a_hundred_manifests_become_one_with_all_files_and_their_numbers() {
@@ -19,11 +17,7 @@ async fn a_hundred_manifests_become_one_with_all_files_and_their_numbers() {
                 .expect("committed")
                 .snapshot_id,
         );
-        let expected = if sequence < 100 {
-            sequence
-        } else {
-            sequence - 99
-        };
+        let expected = if sequence < 100 { sequence } else { sequence - 99 };
         assert_eq!(
             manifests(&committer.table()).await.len() as u64,
             expected,
@@ -36,20 +30,11 @@ async fn a_hundred_manifests_become_one_with_all_files_and_their_numbers() {
                 ("manifests-kept", "0"),
                 ("manifests-replaced", "99"),
             ] {
-                assert_eq!(
-                    summary(&table).get(key).map(String::as_str),
-                    Some(value),
-                    "{key}"
-                );
+                assert_eq!(summary(&table).get(key).map(String::as_str), Some(value), "{key}");
             }
         }
     }
-    let table = warehouse
-        .catalog()
-        .await
-        .load(&logs())
-        .await
-        .expect("loads");
+    let table = warehouse.catalog().await.load(&logs()).await.expect("loads");
     let entries = entries(&table).await;
     assert_eq!(entries.len(), 105);
     for (sequence, snapshot_id) in (1i64..).zip(&snapshots) {
@@ -108,12 +93,7 @@ async fn properties_of_the_table_rule_merging() {
                 .await
                 .expect("committed");
         }
-        let table = warehouse
-            .catalog()
-            .await
-            .load(&logs())
-            .await
-            .expect("loads");
+        let table = warehouse.catalog().await.load(&logs()).await.expect("loads");
         assert_eq!(manifests(&table).await.len(), expected, "{properties}");
         assert_eq!(entries(&table).await.len(), 6, "{properties}");
     }
@@ -135,12 +115,7 @@ async fn rows_of_a_format_v3_table_are_numbered_on() {
         };
         committer.append(append, soon()).await.expect("committed");
     }
-    let table = warehouse
-        .catalog()
-        .await
-        .load(&logs())
-        .await
-        .expect("loads");
+    let table = warehouse.catalog().await.load(&logs()).await.expect("loads");
     let snapshot = table.metadata.current_snapshot().expect("a snapshot");
     assert_eq!(
         (snapshot.row_range(), table.metadata.next_row_id()),

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use iceberg::spec::{
-    DataContentType, DataFile, DataFileBuilder, DataFileFormat, Literal, ManifestEntryRef,
-    ManifestFile, ManifestList, ManifestStatus, Struct,
+    DataContentType, DataFile, DataFileBuilder, DataFileFormat, Literal, ManifestEntryRef, ManifestFile,
+    ManifestList, ManifestStatus, Struct,
 };
 use iceberg::{TableIdent, TableRequirement, TableUpdate};
 use otlp2iceberg::catalog::{self, Catalog, CommitOutcome, LoadedTable, TableSpec, table_spec};
@@ -52,11 +52,7 @@ impl Warehouse {
         self.committer_with(catalog, CommitConfig::default()).await
     }
 
-    pub async fn committer_with(
-        &self,
-        catalog: Arc<dyn Catalog>,
-        config: CommitConfig,
-    ) -> Committer {
+    pub async fn committer_with(&self, catalog: Arc<dyn Catalog>, config: CommitConfig) -> Committer {
         Committer::open(catalog, logs(), Some(self.spec()), None, config)
             .await
             .expect("committer opens")
@@ -71,13 +67,7 @@ impl Warehouse {
 pub fn file_names(folder: &Path, ending: &str) -> Vec<String> {
     let mut names: Vec<String> = std::fs::read_dir(folder)
         .expect("folder")
-        .map(|entry| {
-            entry
-                .expect("entry")
-                .file_name()
-                .into_string()
-                .expect("UTF-8")
-        })
+        .map(|entry| entry.expect("entry").file_name().into_string().expect("UTF-8"))
         .filter(|name| name.ends_with(ending))
         .collect();
     names.sort();
@@ -138,8 +128,8 @@ pub async fn manifests(table: &LoadedTable) -> Vec<ManifestFile> {
         .read()
         .await
         .expect("list is there");
-    let list = ManifestList::parse_with_version(&content, table.metadata.format_version())
-        .expect("list parses");
+    let list =
+        ManifestList::parse_with_version(&content, table.metadata.format_version()).expect("list parses");
     list.consume_entries().into_iter().collect()
 }
 
@@ -234,10 +224,7 @@ impl Faulty {
 impl Catalog for Faulty {
     async fn ensure(&self, ident: &TableIdent, spec: Option<TableSpec>) -> Result<LoadedTable> {
         if *self.blind.lock().expect("lock") {
-            return Err(Error::new(
-                ErrorKind::Catalog,
-                "the catalog cannot be reached",
-            ));
+            return Err(Error::new(ErrorKind::Catalog, "the catalog cannot be reached"));
         }
         self.real.ensure(ident, spec).await
     }
@@ -266,8 +253,7 @@ impl Catalog for Faulty {
             conflict,
             error: Error::new(ErrorKind::Catalog, "told to refuse"),
         };
-        let unknown =
-            || CommitOutcome::Unknown(Error::new(ErrorKind::CommitUnknown, "told not to know"));
+        let unknown = || CommitOutcome::Unknown(Error::new(ErrorKind::CommitUnknown, "told not to know"));
         match fault {
             Fault::None => self.real.commit(base, requirements, updates).await,
             Fault::Conflict => refused(true),
@@ -275,10 +261,7 @@ impl Catalog for Faulty {
             Fault::LostRequest => unknown(),
             Fault::LostAnswer => {
                 let outcome = self.real.commit(base, requirements, updates).await;
-                assert!(
-                    matches!(outcome, CommitOutcome::Committed(_)),
-                    "{outcome:?}"
-                );
+                assert!(matches!(outcome, CommitOutcome::Committed(_)), "{outcome:?}");
                 unknown()
             }
         }

@@ -8,3 +8,4 @@ mod oracle_metrics;
 mod rows;
 mod rules;
 mod rules_metrics;
+mod rules_text;

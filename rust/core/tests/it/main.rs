@@ -1,5 +1,21 @@
 //! Tests of the library through its public interface, in one binary, with a module per topic.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+#![allow(
+    clippy::decimal_bitwise_operands,
+    clippy::format_collect,
+    clippy::from_iter_instead_of_collect,
+    clippy::items_after_statements,
+    clippy::ref_option_ref,
+    clippy::unnecessary_wraps,
+    reason = "matters of taste that tests read well without"
+)]
+
 mod catalog_rest;
 mod catalog_sqlite;
 mod commit_append;

@@ -171,13 +171,11 @@ pub fn resource() -> BoxedStrategy<Resource> {
         description_keys: Vec::new(),
     });
     (attributes(), number32(), vec(entity, 0..2))
-        .prop_map(
-            |(attributes, dropped_attributes_count, entity_refs)| Resource {
-                attributes,
-                dropped_attributes_count,
-                entity_refs,
-            },
-        )
+        .prop_map(|(attributes, dropped_attributes_count, entity_refs)| Resource {
+            attributes,
+            dropped_attributes_count,
+            entity_refs,
+        })
         .boxed()
 }
 
@@ -226,13 +224,14 @@ pub fn logs_request() -> BoxedStrategy<ExportLogsServiceRequest> {
             schema_url,
         },
     );
-    let resources = (option::of(resource()), vec(scopes, 0..3), text()).prop_map(
-        |(resource, scope_logs, schema_url)| ResourceLogs {
-            resource,
-            scope_logs,
-            schema_url,
-        },
-    );
+    let resources =
+        (option::of(resource()), vec(scopes, 0..3), text()).prop_map(|(resource, scope_logs, schema_url)| {
+            ResourceLogs {
+                resource,
+                scope_logs,
+                schema_url,
+            }
+        });
     vec(resources, 0..3)
         .prop_map(|resource_logs| ExportLogsServiceRequest { resource_logs })
         .boxed()
@@ -274,8 +273,7 @@ pub fn span() -> BoxedStrategy<Span> {
     let what = (text(), enumeration(5), time(), time());
     let lists = (attributes(), vec(event(), 0..3), vec(link(), 0..3));
     let dropped = (number32(), number32(), number32());
-    let status =
-        option::of((text(), enumeration(2)).prop_map(|(message, code)| Status { message, code }));
+    let status = option::of((text(), enumeration(2)).prop_map(|(message, code)| Status { message, code }));
     (ids, what, lists, dropped, status)
         .prop_map(|(ids, what, lists, dropped, status)| Span {
             trace_id: ids.0,
@@ -301,12 +299,10 @@ pub fn span() -> BoxedStrategy<Span> {
 /// A request with spans.
 pub fn traces_request() -> BoxedStrategy<ExportTraceServiceRequest> {
     let scopes =
-        (option::of(scope()), vec(span(), 0..4), text()).prop_map(|(scope, spans, schema_url)| {
-            ScopeSpans {
-                scope,
-                spans,
-                schema_url,
-            }
+        (option::of(scope()), vec(span(), 0..4), text()).prop_map(|(scope, spans, schema_url)| ScopeSpans {
+            scope,
+            spans,
+            schema_url,
         });
     let resources = (option::of(resource()), vec(scopes, 0..3), text()).prop_map(
         |(resource, scope_spans, schema_url)| ResourceSpans {

@@ -89,8 +89,7 @@ pub fn config_check(json: &str) -> Result<(), Failure> {
 pub fn open(json: &str) -> Result<Opened, Failure> {
     let mut handle = ptr::dangling_mut();
     // SAFETY: a live slice and live places.
-    let opened =
-        call(|error| unsafe { o2i_open(json.as_ptr(), json.len(), &raw mut handle, error) });
+    let opened = call(|error| unsafe { o2i_open(json.as_ptr(), json.len(), &raw mut handle, error) });
     assert_eq!(
         opened.is_err(),
         handle.is_null(),

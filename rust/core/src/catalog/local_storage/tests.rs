@@ -7,13 +7,7 @@ fn location(path: &Path) -> String {
 fn names(folder: &Path) -> Vec<String> {
     let mut names: Vec<String> = fs::read_dir(folder)
         .expect("folder")
-        .map(|entry| {
-            entry
-                .expect("entry")
-                .file_name()
-                .to_string_lossy()
-                .into_owned()
-        })
+        .map(|entry| entry.expect("entry").file_name().to_string_lossy().into_owned())
         .collect();
     names.sort();
     names
@@ -30,15 +24,9 @@ async fn file_appears_only_when_closed_and_leaves_nothing_else() {
         .writer()
         .await
         .expect("writer");
-    writer
-        .write(Bytes::from_static(b"one"))
-        .await
-        .expect("write");
+    writer.write(Bytes::from_static(b"one")).await.expect("write");
     assert!(!path.exists(), "visible before close");
-    writer
-        .write(Bytes::from_static(b"two"))
-        .await
-        .expect("write");
+    writer.write(Bytes::from_static(b"two")).await.expect("write");
     writer.close().await.expect("close");
     assert!(writer.close().await.is_err(), "closed twice");
     assert_eq!(names(path.parent().expect("parent")), ["c.avro"]);
@@ -68,10 +56,7 @@ async fn writer_dropped_before_close_leaves_no_file() {
         .writer()
         .await
         .expect("writer");
-    writer
-        .write(Bytes::from_static(b"half"))
-        .await
-        .expect("write");
+    writer.write(Bytes::from_static(b"half")).await.expect("write");
     drop(writer);
     assert_eq!(names(root.path()), Vec::<String>::new());
 }

@@ -73,12 +73,11 @@ impl Database {
         use_write_ahead_log(&pool).await;
         pool.execute(CREATE_TABLES).await?;
         pool.execute(CREATE_PROPERTIES).await?;
-        let has_type = sqlx::query(
-            "SELECT 1 FROM pragma_table_info('iceberg_tables') WHERE name = 'iceberg_type'",
-        )
-        .fetch_optional(&pool)
-        .await?
-        .is_some();
+        let has_type =
+            sqlx::query("SELECT 1 FROM pragma_table_info('iceberg_tables') WHERE name = 'iceberg_type'")
+                .fetch_optional(&pool)
+                .await?
+                .is_some();
         Ok(Self {
             pool,
             catalog_name,
@@ -88,11 +87,7 @@ impl Database {
 
     /// The table's row; `None` if there is no such table.
     pub(super) async fn table(&self, key: &Key) -> sqlx::Result<Option<TableRow>> {
-        let iceberg_type = if self.has_type {
-            "iceberg_type"
-        } else {
-            "NULL"
-        };
+        let iceberg_type = if self.has_type { "iceberg_type" } else { "NULL" };
         let sql = format!(
             "SELECT metadata_location, {iceberg_type} FROM iceberg_tables
              WHERE catalog_name = ? AND table_namespace = ? AND table_name = ?"
@@ -127,11 +122,7 @@ impl Database {
     }
 
     /// Adds a table. False if there is one of that name, which is then left as it is.
-    pub(super) async fn insert_table(
-        &self,
-        key: &Key,
-        metadata_location: &str,
-    ) -> sqlx::Result<bool> {
+    pub(super) async fn insert_table(&self, key: &Key, metadata_location: &str) -> sqlx::Result<bool> {
         let (column, value) = if self.has_type {
             (", iceberg_type", ", 'TABLE'")
         } else {
@@ -155,12 +146,7 @@ impl Database {
     ///
     /// One statement outside a transaction: it either ends well, and then `SQLite` has committed and
     /// synced it, or with an error for which [`surely_undone`] knows what it means.
-    pub(super) async fn swap_metadata(
-        &self,
-        key: &Key,
-        from: &str,
-        to: &str,
-    ) -> sqlx::Result<bool> {
+    pub(super) async fn swap_metadata(&self, key: &Key, from: &str, to: &str) -> sqlx::Result<bool> {
         let done = sqlx::query(
             "UPDATE iceberg_tables SET metadata_location = ?, previous_metadata_location = ?
              WHERE catalog_name = ? AND table_namespace = ? AND table_name = ? AND metadata_location = ?",

@@ -3,9 +3,7 @@
 use base64::Engine as _;
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
-use opentelemetry_proto::tonic::common::v1::{
-    AnyValue, InstrumentationScope, KeyValue, any_value::Value,
-};
+use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, KeyValue, any_value::Value};
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::Span;
@@ -57,12 +55,22 @@ pub fn traces(request: &ExportTraceServiceRequest) -> Expected {
 
 pub fn resource(resource: Option<&Resource>, schema_url: &str) -> Row {
     let resource = resource.cloned().unwrap_or_default();
-    let named = resource.attributes.iter().rev().find(|attribute| attribute.key == "service.name");
+    let named = resource
+        .attributes
+        .iter()
+        .rev()
+        .find(|attribute| attribute.key == "service.name");
     Row::from([
-        ("ServiceName", named.map_or(Cell::Null, |attribute| value_text(attribute.value.as_ref()))),
+        (
+            "ServiceName",
+            named.map_or(Cell::Null, |attribute| value_text(attribute.value.as_ref())),
+        ),
         ("ResourceAttributes", map(&resource.attributes)),
         ("ResourceSchemaUrl", text(schema_url)),
-        ("ResourceDroppedAttributesCount", dropped(resource.dropped_attributes_count)),
+        (
+            "ResourceDroppedAttributesCount",
+            dropped(resource.dropped_attributes_count),
+        ),
     ])
 }
 
@@ -73,7 +81,10 @@ pub fn scope(scope: Option<&InstrumentationScope>, schema_url: &str) -> Row {
         ("ScopeVersion", text(&scope.version)),
         ("ScopeAttributes", map(&scope.attributes)),
         ("ScopeSchemaUrl", text(schema_url)),
-        ("ScopeDroppedAttributesCount", dropped(scope.dropped_attributes_count)),
+        (
+            "ScopeDroppedAttributesCount",
+            dropped(scope.dropped_attributes_count),
+        ),
     ])
 }
 
@@ -92,7 +103,10 @@ fn log(record: &LogRecord, repairs: &mut Repairs) -> Row {
         ("EventName", text(&record.event_name)),
         ("Body", value_text(record.body.as_ref())),
         ("LogAttributes", map(&record.attributes)),
-        ("LogDroppedAttributesCount", dropped(record.dropped_attributes_count)),
+        (
+            "LogDroppedAttributesCount",
+            dropped(record.dropped_attributes_count),
+        ),
     ])
 }
 
@@ -107,7 +121,14 @@ fn span(span: &Span, repairs: &mut Repairs) -> Row {
         }
     };
     let status = span.status.clone().unwrap_or_default();
-    let kinds = ["Unspecified", "Internal", "Server", "Client", "Producer", "Consumer"];
+    let kinds = [
+        "Unspecified",
+        "Internal",
+        "Server",
+        "Client",
+        "Producer",
+        "Consumer",
+    ];
     let mut events = Vec::new();
     for event in &span.events {
         events.push(Cell::Struct(Row::from([
@@ -143,18 +164,29 @@ fn span(span: &Span, repairs: &mut Repairs) -> Row {
         ("SpanAttributes", map(&span.attributes)),
         ("Events", list(events)),
         ("Links", list(links)),
-        ("SpanDroppedAttributesCount", dropped(span.dropped_attributes_count)),
+        (
+            "SpanDroppedAttributesCount",
+            dropped(span.dropped_attributes_count),
+        ),
         ("DroppedEventsCount", dropped(span.dropped_events_count)),
         ("DroppedLinksCount", dropped(span.dropped_links_count)),
     ])
 }
 
 pub fn text(text: &str) -> Cell {
-    if text.is_empty() { Cell::Null } else { Cell::text(text) }
+    if text.is_empty() {
+        Cell::Null
+    } else {
+        Cell::text(text)
+    }
 }
 
 pub fn list(cells: Vec<Cell>) -> Cell {
-    if cells.is_empty() { Cell::Null } else { Cell::List(cells) }
+    if cells.is_empty() {
+        Cell::Null
+    } else {
+        Cell::List(cells)
+    }
 }
 
 pub fn time(nanoseconds: u64, repairs: &mut Repairs) -> Cell {
@@ -173,7 +205,10 @@ pub fn arrival() -> Cell {
 }
 
 pub fn first_set(cells: impl IntoIterator<Item = Cell>) -> Cell {
-    cells.into_iter().find(|cell| *cell != Cell::Null).unwrap_or(Cell::Null)
+    cells
+        .into_iter()
+        .find(|cell| *cell != Cell::Null)
+        .unwrap_or(Cell::Null)
 }
 
 pub fn id(id: &[u8], length: usize, repairs: &mut Repairs) -> Cell {
@@ -255,7 +290,9 @@ fn json(value: &Value) -> String {
             format!("{{{}}}", members.join(","))
         }
         special => {
-            let any = AnyValue { value: Some(special.clone()) };
+            let any = AnyValue {
+                value: Some(special.clone()),
+            };
             match value_text(Some(&any)) {
                 Cell::Text(text) => quoted(&text),
                 other => panic!("{other:?} is no text"),

@@ -3,15 +3,12 @@
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::metrics::v1::{
-    Exemplar, ExponentialHistogramDataPoint, HistogramDataPoint, Metric, NumberDataPoint,
-    SummaryDataPoint, exemplar, exponential_histogram_data_point::Buckets, metric::Data,
-    number_data_point,
+    Exemplar, ExponentialHistogramDataPoint, HistogramDataPoint, Metric, NumberDataPoint, SummaryDataPoint,
+    exemplar, exponential_histogram_data_point::Buckets, metric::Data, number_data_point,
 };
 use otlp2iceberg::convert::Repairs;
 
-use super::oracle::{
-    Expected, arrival, first_set, flags, id, list, map, resource, scope, text, time, word,
-};
+use super::oracle::{Expected, arrival, first_set, flags, id, list, map, resource, scope, text, time, word};
 use super::rows::{Cell, Row};
 
 /// A row, or nothing if the point is to be rejected.
@@ -44,7 +41,12 @@ fn metric(metric: &Metric, shared: &Row, expected: &mut Expected) {
         expected.rejected += 1;
         return;
     };
-    let temporality = |number| ("AggregationTemporality", word(number, &["Unspecified", "Delta", "Cumulative"]));
+    let temporality = |number| {
+        (
+            "AggregationTemporality",
+            word(number, &["Unspecified", "Delta", "Cumulative"]),
+        )
+    };
     match data {
         Data::Gauge(gauge) => collect(2, &gauge.data_points, shared, expected, number),
         Data::Sum(sum) => collect(3, &sum.data_points, shared, expected, |point, repairs| {
@@ -128,7 +130,10 @@ fn histogram(point: &HistogramDataPoint, repairs: &mut Repairs) -> Point {
         ("Min", optional(point.min)),
         ("Max", optional(point.max)),
         ("BucketCounts", counts(&point.bucket_counts)?),
-        ("ExplicitBounds", list(point.explicit_bounds.iter().copied().map(Cell::double).collect())),
+        (
+            "ExplicitBounds",
+            list(point.explicit_bounds.iter().copied().map(Cell::double).collect()),
+        ),
         ("Exemplars", exemplars(&point.exemplars, repairs)),
     ]);
     Some(row)
@@ -137,8 +142,14 @@ fn histogram(point: &HistogramDataPoint, repairs: &mut Repairs) -> Point {
 fn exponential_histogram(point: &ExponentialHistogramDataPoint, repairs: &mut Repairs) -> Point {
     let (own, start) = (point.time_unix_nano, point.start_time_unix_nano);
     let mut row = common(own, start, &point.attributes, point.flags, repairs);
-    let Buckets { offset: positive_offset, bucket_counts: positive } = point.positive.clone().unwrap_or_default();
-    let Buckets { offset: negative_offset, bucket_counts: negative } = point.negative.clone().unwrap_or_default();
+    let Buckets {
+        offset: positive_offset,
+        bucket_counts: positive,
+    } = point.positive.clone().unwrap_or_default();
+    let Buckets {
+        offset: negative_offset,
+        bucket_counts: negative,
+    } = point.negative.clone().unwrap_or_default();
     row.extend([
         ("Count", count(point.count)?),
         ("Sum", optional(point.sum)),
@@ -198,7 +209,11 @@ fn count(count: u64) -> Option<Cell> {
 }
 
 fn counts(counts: &[u64]) -> Option<Cell> {
-    counts.iter().map(|one| count(*one)).collect::<Option<Vec<Cell>>>().map(list)
+    counts
+        .iter()
+        .map(|one| count(*one))
+        .collect::<Option<Vec<Cell>>>()
+        .map(list)
 }
 
 fn optional(value: Option<f64>) -> Cell {

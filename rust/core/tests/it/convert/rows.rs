@@ -4,9 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use arrow_array::cast::AsArray;
-use arrow_array::types::{
-    Float64Type, Int32Type, Int64Type, TimestampMicrosecondType,
-};
+use arrow_array::types::{Float64Type, Int32Type, Int64Type, TimestampMicrosecondType};
 use arrow_array::{Array, ArrayRef, StructArray};
 use arrow_schema::DataType;
 use otlp2iceberg::convert::{ConvertOptions, Converted, convert};
@@ -46,7 +44,12 @@ impl Cell {
     /// A map of texts; `None` is a null value.
     pub fn map(entries: &[(&str, Option<&str>)]) -> Self {
         let cell = |value: &Option<&str>| value.map_or(Cell::Null, Cell::text);
-        Cell::Map(entries.iter().map(|(key, value)| ((*key).to_owned(), cell(value))).collect())
+        Cell::Map(
+            entries
+                .iter()
+                .map(|(key, value)| ((*key).to_owned(), cell(value)))
+                .collect(),
+        )
     }
 }
 
@@ -60,7 +63,10 @@ impl fmt::Debug for Cell {
             Cell::Text(text) => text.fmt(f),
             Cell::List(cells) => cells.fmt(f),
             Cell::Struct(fields) => fields.fmt(f),
-            Cell::Map(entries) => f.debug_map().entries(entries.iter().map(|(k, v)| (k, v))).finish(),
+            Cell::Map(entries) => f
+                .debug_map()
+                .entries(entries.iter().map(|(k, v)| (k, v)))
+                .finish(),
         }
     }
 }
@@ -85,25 +91,39 @@ pub fn rows(converted: &Converted, table: Table) -> Vec<Row> {
         for column in batch.columns() {
             column.to_data().validate_full().expect("valid Arrow data");
         }
-        rows.extend((0..batch.num_rows()).map(|row| struct_row(&StructArray::from(batch.clone()), row)));
+        let columns = StructArray::from(batch.clone());
+        rows.extend((0..columns.len()).map(|row| struct_row(&columns, row)));
     }
     rows
 }
 
 fn struct_row(array: &StructArray, row: usize) -> Row {
     let cells = array.columns().iter().map(|column| cell(column, row));
-    array.column_names().into_iter().map(interned).zip(cells).collect()
+    array
+        .column_names()
+        .into_iter()
+        .map(interned)
+        .zip(cells)
+        .collect()
 }
 
 /// Column names live as long as the program; there are few.
 fn interned(name: &str) -> &'static str {
     let all = Table::ALL.into_iter().flat_map(otlp2iceberg::schema::columns);
     let names = all.map(|column| column.name).chain(NESTED.iter().copied());
-    names.into_iter().find(|known| *known == name).expect("a known name")
+    names
+        .into_iter()
+        .find(|known| *known == name)
+        .expect("a known name")
 }
 
 const NESTED: &[&str] = &[
-    "Name", "Attributes", "DroppedAttributesCount", "FilteredAttributes", "Quantile", "Value",
+    "Name",
+    "Attributes",
+    "DroppedAttributesCount",
+    "FilteredAttributes",
+    "Quantile",
+    "Value",
 ];
 
 fn cell(array: &ArrayRef, row: usize) -> Cell {
@@ -115,9 +135,7 @@ fn cell(array: &ArrayRef, row: usize) -> Cell {
         DataType::Int32 => Cell::Number(array.as_primitive::<Int32Type>().value(row).into()),
         DataType::Int64 => Cell::Number(array.as_primitive::<Int64Type>().value(row)),
         DataType::Float64 => Cell::double(array.as_primitive::<Float64Type>().value(row)),
-        DataType::Timestamp(..) => {
-            Cell::Number(array.as_primitive::<TimestampMicrosecondType>().value(row))
-        }
+        DataType::Timestamp(..) => Cell::Number(array.as_primitive::<TimestampMicrosecondType>().value(row)),
         DataType::Utf8 => Cell::text(array.as_string::<i32>().value(row)),
         DataType::Dictionary(..) => {
             let labels = array.as_dictionary::<Int32Type>();

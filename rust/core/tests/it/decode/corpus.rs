@@ -112,9 +112,7 @@ fn good_seeds(signal: Signal) -> Vec<(String, Vec<u8>)> {
 fn random_requests(signal: Signal) -> Vec<Vec<u8>> {
     let mut runner = TestRunner::deterministic();
     let strategy = match signal {
-        Signal::Logs => strategies::logs_request()
-            .prop_map(|m| m.encode_to_vec())
-            .boxed(),
+        Signal::Logs => strategies::logs_request().prop_map(|m| m.encode_to_vec()).boxed(),
         Signal::Traces => strategies::traces_request()
             .prop_map(|m| m.encode_to_vec())
             .boxed(),
@@ -142,10 +140,7 @@ fn bad_seeds() -> Vec<(String, Vec<u8>)> {
             "bad-varint",
             nested(&RECORD, [tag(99, 0), vec![0xff; 11]].concat()),
         ),
-        (
-            "bad-cut",
-            nested(&RECORD, [tag(99, 1), vec![0; 7]].concat()),
-        ),
+        ("bad-cut", nested(&RECORD, [tag(99, 1), vec![0; 7]].concat())),
     ]
     .map(|(name, bytes)| (name.to_owned(), bytes))
     .into()

@@ -7,10 +7,9 @@ use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequ
 use opentelemetry_proto::tonic::common::v1::{AnyValue, any_value::Value};
 use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
 use opentelemetry_proto::tonic::metrics::v1::{
-    Exemplar, ExponentialHistogram, ExponentialHistogramDataPoint, Gauge, Histogram,
-    HistogramDataPoint, Metric, NumberDataPoint, ResourceMetrics, ScopeMetrics, Summary,
-    SummaryDataPoint, exemplar, metric::Data, number_data_point,
-    summary_data_point::ValueAtQuantile,
+    Exemplar, ExponentialHistogram, ExponentialHistogramDataPoint, Gauge, Histogram, HistogramDataPoint,
+    Metric, NumberDataPoint, ResourceMetrics, ScopeMetrics, Summary, SummaryDataPoint, exemplar,
+    metric::Data, number_data_point, summary_data_point::ValueAtQuantile,
 };
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use otlp2iceberg::signal::Signal;
@@ -100,8 +99,7 @@ fn forget_entities(resource: &mut Option<Resource>) {
 /// Compares printed forms, in which NaN equals NaN and -0.0 differs from 0.0. A value with nothing
 /// set counts as an absent one.
 fn assert_same<M: Debug>(read: &M, written: &M) {
-    let plain =
-        |message: &M| format!("{message:?}").replace("Some(AnyValue { value: None })", "None");
+    let plain = |message: &M| format!("{message:?}").replace("Some(AnyValue { value: None })", "None");
     let (read, written) = (plain(read), plain(written));
     if read != written {
         let start = read
@@ -110,16 +108,10 @@ fn assert_same<M: Debug>(read: &M, written: &M) {
             .take_while(|(ours, theirs)| ours == theirs)
             .count();
         let around = |text: &str| {
-            String::from_utf8_lossy(
-                &text.as_bytes()[start.saturating_sub(80)..text.len().min(start + 80)],
-            )
-            .into_owned()
+            String::from_utf8_lossy(&text.as_bytes()[start.saturating_sub(80)..text.len().min(start + 80)])
+                .into_owned()
         };
-        panic!(
-            "read:    …{}…\nwritten: …{}…",
-            around(&read),
-            around(&written)
-        );
+        panic!("read:    …{}…\nwritten: …{}…", around(&read), around(&written));
     }
 }
 

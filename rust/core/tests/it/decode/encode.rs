@@ -47,9 +47,7 @@ pub fn nested(fields: &[u64], value: impl AsRef<[u8]>) -> Vec<u8> {
     fields
         .iter()
         .rev()
-        .fold(value.as_ref().to_vec(), |inner, &field| {
-            delimited(field, inner)
-        })
+        .fold(value.as_ref().to_vec(), |inner, &field| delimited(field, inner))
 }
 
 /// The fields of one level of a well-formed message, each with its tag.

@@ -82,16 +82,7 @@ fn the_largest_field_number_is_skipped() {
 
 #[test]
 fn lengths_beyond_the_bytes_are_refused_however_large() {
-    for length in [
-        1,
-        127,
-        1 << 14,
-        1 << 31,
-        1 << 32,
-        1 << 63,
-        u64::MAX - 1,
-        u64::MAX,
-    ] {
+    for length in [1, 127, 1 << 14, 1 << 31, 1 << 32, 1 << 63, u64::MAX - 1, u64::MAX] {
         let value = [tag(3, 2), varint(length)].concat();
         assert_eq!(
             message_of(Signal::Logs, &nested(&RECORD, value)),
@@ -112,11 +103,7 @@ fn varints_of_more_than_64_bits_are_refused() {
     let eleven_bytes = [vec![0x80; 10], vec![0]].concat();
     let bit_64 = [vec![0xff; 9], vec![2]].concat();
     let cut = vec![0x80; 9];
-    for (varint, what) in [
-        (eleven_bytes, TOO_LONG),
-        (bit_64, TOO_LONG),
-        (cut, TRUNCATED),
-    ] {
+    for (varint, what) in [(eleven_bytes, TOO_LONG), (bit_64, TOO_LONG), (cut, TRUNCATED)] {
         let value = [tag(2, 0), varint.clone()].concat();
         assert_eq!(
             message_of(Signal::Logs, &nested(&RECORD, value)),
@@ -143,13 +130,7 @@ fn wrong_wire_types_name_both() {
 #[test]
 fn fields_of_another_wire_type_are_refused_around_records() {
     let refused = assert_refused;
-    refused(
-        Signal::Logs,
-        &[],
-        number(1, 1),
-        "resource_logs[0]",
-        wrong(0, 2),
-    );
+    refused(Signal::Logs, &[], number(1, 1), "resource_logs[0]", wrong(0, 2));
     refused(
         Signal::Logs,
         &[1],
@@ -199,31 +180,15 @@ fn fields_of_another_wire_type_are_refused_in_logs() {
     let refused = |fields: &[u64], field: Vec<u8>, path: &str, wire| {
         let fields = [&RECORD, fields].concat();
         let path = format!("resource_logs[0].scope_logs[0].log_records[0].{path}");
-        assert_refused(
-            Signal::Logs,
-            &fields,
-            field,
-            path.trim_end_matches('.'),
-            wire,
-        );
+        assert_refused(Signal::Logs, &fields, field, path.trim_end_matches('.'), wire);
     };
     refused(&[], number(1, 1), "time_unix_nano", wrong(0, 1));
     refused(&[], fixed32(11, 1), "observed_time_unix_nano", wrong(5, 1));
     refused(&[], number(8, 1), "flags", wrong(0, 5));
-    refused(
-        &[],
-        tag(2, 7),
-        "severity_number",
-        WireError::UnknownWireType(7),
-    );
+    refused(&[], tag(2, 7), "severity_number", WireError::UnknownWireType(7));
     refused(&[], tag(99, 4), "", WireError::Group);
     refused(&[5], number(1, 1), "body.string_value", wrong(0, 2));
-    refused(
-        &[5, 5],
-        number(1, 1),
-        "body.array_value.values[0]",
-        wrong(0, 2),
-    );
+    refused(&[5, 5], number(1, 1), "body.array_value.values[0]", wrong(0, 2));
     refused(
         &[5, 5, 1],
         fixed64(3, 1),
@@ -249,13 +214,7 @@ fn fields_of_another_wire_type_are_refused_in_traces() {
     let refused = |fields: &[u64], field: Vec<u8>, path: &str, wire| {
         let fields = [&RECORD, fields].concat();
         let path = format!("resource_spans[0].scope_spans[0].spans[0].{path}");
-        assert_refused(
-            Signal::Traces,
-            &fields,
-            field,
-            path.trim_end_matches('.'),
-            wire,
-        );
+        assert_refused(Signal::Traces, &fields, field, path.trim_end_matches('.'), wire);
     };
     refused(&[], number(16, 1), "flags", wrong(0, 5));
     refused(&[], fixed64(6, 1), "kind", wrong(1, 0));
@@ -269,21 +228,10 @@ fn fields_of_another_wire_type_are_refused_in_metrics() {
     let refused = |fields: &[u64], field: Vec<u8>, path: &str, wire| {
         let fields = [&RECORD, fields].concat();
         let path = format!("resource_metrics[0].scope_metrics[0].metrics[0].{path}");
-        assert_refused(
-            Signal::Metrics,
-            &fields,
-            field,
-            path.trim_end_matches('.'),
-            wire,
-        );
+        assert_refused(Signal::Metrics, &fields, field, path.trim_end_matches('.'), wire);
     };
     refused(&[], number(5, 1), "gauge", wrong(0, 2));
-    refused(
-        &[5, 1],
-        number(6, 1),
-        "gauge.data_points[0].as_int",
-        wrong(0, 1),
-    );
+    refused(&[5, 1], number(6, 1), "gauge.data_points[0].as_int", wrong(0, 1));
     refused(&[7], fixed64(3, 1), "sum.is_monotonic", wrong(1, 0));
     refused(
         &[7, 1, 5],

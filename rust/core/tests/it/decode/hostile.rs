@@ -69,10 +69,7 @@ fn a_request_with_any_one_bit_flipped_never_panics() {
             }
             bytes[bit / 8] ^= 1 << (bit % 8);
         }
-        assert!(
-            read > 1000 && refused > 1000,
-            "{read} read, {refused} refused"
-        );
+        assert!(read > 1000 && refused > 1000, "{read} read, {refused} refused");
     }
 }
 
@@ -160,15 +157,8 @@ fn assert_truncation(signal: Signal, fields: &[u64], message: &[u8]) {
             assert!(walked.is_ok(), "cut at {cut} of {fields:?}: {walked:?}");
         } else {
             let error = walked.unwrap_err();
-            assert_eq!(
-                error.wire,
-                WireError::Truncated,
-                "cut at {cut} of {fields:?}"
-            );
-            assert!(
-                error.path().matches('.').count() + 1 >= fields.len(),
-                "{error}"
-            );
+            assert_eq!(error.wire, WireError::Truncated, "cut at {cut} of {fields:?}");
+            assert!(error.path().matches('.').count() + 1 >= fields.len(), "{error}");
         }
     }
 }

@@ -1,9 +1,9 @@
 //! The rules of the wire format that prost's own output never puts to the test.
 
 use otlp2iceberg::decode::{
-    AnyValue, Buckets, ExponentialHistogramDataPoint, HistogramDataPoint, LogRecord, LogsRequest,
-    Message, Metric, MetricData, NumberDataPoint, NumberValue, ResourceLogs, Span,
-    SummaryDataPoint, Text, ValueAtQuantile,
+    AnyValue, Buckets, ExponentialHistogramDataPoint, HistogramDataPoint, LogRecord, LogsRequest, Message,
+    Metric, MetricData, NumberDataPoint, NumberValue, ResourceLogs, Span, SummaryDataPoint, Text,
+    ValueAtQuantile,
 };
 use proptest::prelude::*;
 use prost::Message as _;
@@ -48,11 +48,7 @@ fn the_last_singular_message_wins_whole() {
     assert!(resource.attributes.is_empty());
     assert_eq!(resource.dropped_attributes_count, 0);
 
-    let statuses = [
-        delimited(15, number(3, 2)),
-        delimited(15, delimited(2, "m")),
-    ]
-    .concat();
+    let statuses = [delimited(15, number(3, 2)), delimited(15, delimited(2, "m"))].concat();
     let status = Span::parse(&statuses).unwrap().status.unwrap();
     assert_eq!((status.code, status.message), (0, Text(b"m")));
 }
@@ -90,14 +86,8 @@ fn a_value_with_a_field_that_we_do_not_know_keeps_the_one_we_do() {
     // Field 8, string_value_strindex, belongs to profiles.
     let bytes = [delimited(1, "text"), number(8, 3)].concat();
     let value = AnyValue::parse(&bytes).unwrap();
-    assert!(
-        matches!(value, AnyValue::String(Text(b"text"))),
-        "{value:?}"
-    );
-    assert!(matches!(
-        AnyValue::parse(&number(8, 3)).unwrap(),
-        AnyValue::Empty
-    ));
+    assert!(matches!(value, AnyValue::String(Text(b"text"))), "{value:?}");
+    assert!(matches!(AnyValue::parse(&number(8, 3)).unwrap(), AnyValue::Empty));
 }
 
 #[test]
@@ -115,10 +105,7 @@ fn varints_are_cut_to_the_width_of_their_field() {
         assert_eq!(record.dropped_attributes_count, expected.cast_unsigned());
         let prost = opentelemetry_proto::tonic::logs::v1::LogRecord::decode(&*bytes).unwrap();
         assert_eq!(prost.severity_number, record.severity_number);
-        assert_eq!(
-            prost.dropped_attributes_count,
-            record.dropped_attributes_count
-        );
+        assert_eq!(prost.dropped_attributes_count, record.dropped_attributes_count);
     }
     for (value, expected) in [
         (0, false),
@@ -147,10 +134,7 @@ fn varints_are_cut_to_the_width_of_their_field() {
     for value in [0, 1, -1, i64::MIN, i64::MAX] {
         let bytes = number(3, value.cast_unsigned());
         let read = AnyValue::parse(&bytes).unwrap();
-        assert!(
-            matches!(read, AnyValue::Int(read) if read == value),
-            "{value}"
-        );
+        assert!(matches!(read, AnyValue::Int(read) if read == value), "{value}");
     }
 }
 
@@ -206,10 +190,7 @@ fn text_that_is_not_utf8_is_mended_and_said_so() {
     let text = LogRecord::parse(&bytes).unwrap().severity_text;
     assert_eq!(text.0, b"a\xff\xfeb\xe6\xbc");
     let (mended, was_invalid) = text.to_str_lossy();
-    assert_eq!(
-        (&*mended, was_invalid),
-        ("a\u{fffd}\u{fffd}b\u{fffd}", true)
-    );
+    assert_eq!((&*mended, was_invalid), ("a\u{fffd}\u{fffd}b\u{fffd}", true));
     // A real U+FFFD is not a mended one.
     assert_eq!(
         Text("\u{fffd}".as_bytes()).to_str_lossy(),

@@ -8,10 +8,10 @@ use opentelemetry_proto::tonic::common::v1::{
 };
 use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
 use opentelemetry_proto::tonic::metrics::v1::{
-    Exemplar, ExponentialHistogram, ExponentialHistogramDataPoint, Gauge, Histogram,
-    HistogramDataPoint, Metric, NumberDataPoint, ResourceMetrics, ScopeMetrics, Sum, Summary,
-    SummaryDataPoint, exemplar, exponential_histogram_data_point::Buckets, metric::Data,
-    number_data_point, summary_data_point::ValueAtQuantile,
+    Exemplar, ExponentialHistogram, ExponentialHistogramDataPoint, Gauge, Histogram, HistogramDataPoint,
+    Metric, NumberDataPoint, ResourceMetrics, ScopeMetrics, Sum, Summary, SummaryDataPoint, exemplar,
+    exponential_histogram_data_point::Buckets, metric::Data, number_data_point,
+    summary_data_point::ValueAtQuantile,
 };
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::{
@@ -55,9 +55,7 @@ fn log_record() -> LogRecord {
         observed_time_unix_nano: TIME + 1,
         severity_number: 17,
         severity_text: "ERROR".to_owned(),
-        body: Some(value(Value::KvlistValue(KeyValueList {
-            values: attributes(),
-        }))),
+        body: Some(value(Value::KvlistValue(KeyValueList { values: attributes() }))),
         attributes: few_attributes(),
         dropped_attributes_count: 300,
         flags: 1,
@@ -241,18 +239,15 @@ fn summary_point() -> SummaryDataPoint {
 }
 
 fn exemplars() -> Vec<Exemplar> {
-    [
-        exemplar::Value::AsDouble(2.5),
-        exemplar::Value::AsInt(i64::MIN),
-    ]
-    .map(|value| Exemplar {
-        filtered_attributes: few_attributes(),
-        time_unix_nano: TIME,
-        span_id: (1..=8).collect(),
-        trace_id: (1..=16).collect(),
-        value: Some(value),
-    })
-    .into()
+    [exemplar::Value::AsDouble(2.5), exemplar::Value::AsInt(i64::MIN)]
+        .map(|value| Exemplar {
+            filtered_attributes: few_attributes(),
+            time_unix_nano: TIME,
+            span_id: (1..=8).collect(),
+            trace_id: (1..=16).collect(),
+            value: Some(value),
+        })
+        .into()
 }
 
 fn resource() -> Resource {

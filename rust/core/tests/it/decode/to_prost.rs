@@ -8,9 +8,8 @@ use opentelemetry_proto::tonic::logs::v1 as logs;
 use opentelemetry_proto::tonic::resource::v1 as resource;
 use opentelemetry_proto::tonic::trace::v1 as trace;
 use otlp2iceberg::decode::{
-    AnyValue, DecodeError, Event, KeyValue, Link, LogRecord, LogsRequest, Message, Repeated,
-    Resource, ResourceLogs, ResourceSpans, Scope, ScopeLogs, ScopeSpans, Span, Status, Text,
-    TracesRequest,
+    AnyValue, DecodeError, Event, KeyValue, Link, LogRecord, LogsRequest, Message, Repeated, Resource,
+    ResourceLogs, ResourceSpans, Scope, ScopeLogs, ScopeSpans, Span, Status, Text, TracesRequest,
 };
 
 pub type Decoded<T> = Result<T, DecodeError>;
@@ -59,9 +58,7 @@ pub fn any_value(view: AnyValue<'_>) -> Decoded<Option<common::AnyValue>> {
         AnyValue::Double(value) => Value::DoubleValue(value),
         AnyValue::Bytes(value) => Value::BytesValue(value.to_vec()),
         AnyValue::Array(array) => Value::ArrayValue(common::ArrayValue {
-            values: list(array.values, |value| {
-                Ok(any_value(value)?.unwrap_or_default())
-            })?,
+            values: list(array.values, |value| Ok(any_value(value)?.unwrap_or_default()))?,
         }),
         AnyValue::KeyValueList(pairs) => Value::KvlistValue(common::KeyValueList {
             values: attributes(pairs.values)?,

@@ -6,9 +6,9 @@ use opentelemetry_proto::tonic::metrics::v1::{
     exemplar, exponential_histogram_data_point, metric::Data, number_data_point, summary_data_point,
 };
 use otlp2iceberg::decode::{
-    Buckets, Exemplar, ExponentialHistogramDataPoint, HistogramDataPoint, Message, Metric,
-    MetricData, MetricsRequest, NumberDataPoint, NumberValue, PackedOrNot, ResourceMetrics, Scalar,
-    ScopeMetrics, SummaryDataPoint, ValueAtQuantile,
+    Buckets, Exemplar, ExponentialHistogramDataPoint, HistogramDataPoint, Message, Metric, MetricData,
+    MetricsRequest, NumberDataPoint, NumberValue, PackedOrNot, ResourceMetrics, Scalar, ScopeMetrics,
+    SummaryDataPoint, ValueAtQuantile,
 };
 
 use super::to_prost::{Decoded, attributes, list, resource, scope, string};

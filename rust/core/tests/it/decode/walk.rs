@@ -92,19 +92,15 @@ impl Walker {
     }
 
     fn metrics(&mut self, request: MetricsRequest<'_>) -> Walked {
-        self.each(
-            "resource_metrics",
-            request.resource_metrics,
-            |walker, group| {
-                walker.resource(group.resource)?;
+        self.each("resource_metrics", request.resource_metrics, |walker, group| {
+            walker.resource(group.resource)?;
+            text(group.schema_url);
+            walker.each("scope_metrics", group.scope_metrics, |walker, group| {
+                walker.scope(group.scope)?;
                 text(group.schema_url);
-                walker.each("scope_metrics", group.scope_metrics, |walker, group| {
-                    walker.scope(group.scope)?;
-                    text(group.schema_url);
-                    walker.each("metrics", group.metrics, Self::metric)
-                })
-            },
-        )
+                walker.each("metrics", group.metrics, Self::metric)
+            })
+        })
     }
 
     fn metric(&mut self, metric: Metric<'_>) -> Walked {
@@ -128,9 +124,7 @@ impl Walker {
             MetricData::ExponentialHistogram { data_points, .. } => (
                 "exponential_histogram",
                 self.each("data_points", data_points, |walker, point| {
-                    for (name, buckets) in
-                        [("positive", point.positive), ("negative", point.negative)]
-                    {
+                    for (name, buckets) in [("positive", point.positive), ("negative", point.negative)] {
                         scalars(buckets.unwrap_or_default().bucket_counts)
                             .map_err(|error| error.in_field(name))?;
                     }
@@ -175,12 +169,7 @@ impl Walker {
             .map_err(|error| error.in_field("scope"))
     }
 
-    fn attributes(
-        &mut self,
-        name: &'static str,
-        pairs: Repeated<'_, KeyValue<'_>>,
-        level: usize,
-    ) -> Walked {
+    fn attributes(&mut self, name: &'static str, pairs: Repeated<'_, KeyValue<'_>>, level: usize) -> Walked {
         self.each(name, pairs, |walker, pair| {
             text(pair.key);
             walker

@@ -2,18 +2,17 @@
 
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::metrics::v1::{
-    Exemplar, ExponentialHistogram, ExponentialHistogramDataPoint, Gauge, Histogram,
-    HistogramDataPoint, Metric, NumberDataPoint, ResourceMetrics, ScopeMetrics, Sum, Summary,
-    SummaryDataPoint, exemplar, exponential_histogram_data_point::Buckets, metric::Data,
-    number_data_point, summary_data_point::ValueAtQuantile,
+    Exemplar, ExponentialHistogram, ExponentialHistogramDataPoint, Gauge, Histogram, HistogramDataPoint,
+    Metric, NumberDataPoint, ResourceMetrics, ScopeMetrics, Sum, Summary, SummaryDataPoint, exemplar,
+    exponential_histogram_data_point::Buckets, metric::Data, number_data_point,
+    summary_data_point::ValueAtQuantile,
 };
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 
 use super::{
-    attributes, count, double, enumeration, id, integer, number32, plain_double, resource, scope,
-    text, time,
+    attributes, count, double, enumeration, id, integer, number32, plain_double, resource, scope, text, time,
 };
 
 /// An exemplar.
@@ -56,15 +55,13 @@ pub fn number_data_point() -> BoxedStrategy<NumberDataPoint> {
         value,
     )
         .prop_map(
-            |(attributes, start_time_unix_nano, time_unix_nano, exemplars, flags, value)| {
-                NumberDataPoint {
-                    attributes,
-                    start_time_unix_nano,
-                    time_unix_nano,
-                    exemplars,
-                    flags,
-                    value,
-                }
+            |(attributes, start_time_unix_nano, time_unix_nano, exemplars, flags, value)| NumberDataPoint {
+                attributes,
+                start_time_unix_nano,
+                time_unix_nano,
+                exemplars,
+                flags,
+                value,
             },
         )
         .boxed()
@@ -83,11 +80,7 @@ fn buckets_and_bounds() -> BoxedStrategy<(Vec<u64>, Vec<f64>)> {
 /// A point of a histogram.
 pub fn histogram_data_point() -> BoxedStrategy<HistogramDataPoint> {
     let head = (attributes(), time(), time(), count());
-    let range = (
-        option::of(double()),
-        option::of(double()),
-        option::of(double()),
-    );
+    let range = (option::of(double()), option::of(double()), option::of(double()));
     let tail = (vec(exemplar(), 0..3), number32());
     (head, range, buckets_and_bounds(), tail)
         .prop_map(|(head, range, buckets, tail)| HistogramDataPoint {
@@ -127,11 +120,7 @@ fn buckets() -> BoxedStrategy<Buckets> {
 /// A point of an exponential histogram.
 pub fn exponential_histogram_data_point() -> BoxedStrategy<ExponentialHistogramDataPoint> {
     let head = (attributes(), time(), time(), count());
-    let range = (
-        option::of(double()),
-        option::of(double()),
-        option::of(double()),
-    );
+    let range = (option::of(double()), option::of(double()), option::of(double()));
     let buckets = (
         signed32(),
         count(),
@@ -141,31 +130,29 @@ pub fn exponential_histogram_data_point() -> BoxedStrategy<ExponentialHistogramD
     );
     let tail = (vec(exemplar(), 0..3), number32());
     (head, range, buckets, tail)
-        .prop_map(
-            |(head, range, buckets, tail)| ExponentialHistogramDataPoint {
-                attributes: head.0,
-                start_time_unix_nano: head.1,
-                time_unix_nano: head.2,
-                count: head.3,
-                sum: range.0,
-                min: range.1,
-                max: range.2,
-                scale: buckets.0,
-                zero_count: buckets.1,
-                zero_threshold: buckets.2,
-                positive: buckets.3,
-                negative: buckets.4,
-                exemplars: tail.0,
-                flags: tail.1,
-            },
-        )
+        .prop_map(|(head, range, buckets, tail)| ExponentialHistogramDataPoint {
+            attributes: head.0,
+            start_time_unix_nano: head.1,
+            time_unix_nano: head.2,
+            count: head.3,
+            sum: range.0,
+            min: range.1,
+            max: range.2,
+            scale: buckets.0,
+            zero_count: buckets.1,
+            zero_threshold: buckets.2,
+            positive: buckets.3,
+            negative: buckets.4,
+            exemplars: tail.0,
+            flags: tail.1,
+        })
         .boxed()
 }
 
 /// A point of a summary.
 pub fn summary_data_point() -> BoxedStrategy<SummaryDataPoint> {
-    let quantile = (plain_double(), plain_double())
-        .prop_map(|(quantile, value)| ValueAtQuantile { quantile, value });
+    let quantile =
+        (plain_double(), plain_double()).prop_map(|(quantile, value)| ValueAtQuantile { quantile, value });
     let head = (attributes(), time(), time(), count());
     (head, plain_double(), vec(quantile, 0..4), number32())
         .prop_map(|(head, sum, quantile_values, flags)| SummaryDataPoint {
@@ -183,18 +170,15 @@ pub fn summary_data_point() -> BoxedStrategy<SummaryDataPoint> {
 fn data() -> BoxedStrategy<Data> {
     prop_oneof![
         vec(number_data_point(), 0..4).prop_map(|data_points| Data::Gauge(Gauge { data_points })),
-        (
-            vec(number_data_point(), 0..4),
-            enumeration(2),
-            any::<bool>()
-        )
-            .prop_map(|(data_points, aggregation_temporality, is_monotonic)| {
+        (vec(number_data_point(), 0..4), enumeration(2), any::<bool>()).prop_map(
+            |(data_points, aggregation_temporality, is_monotonic)| {
                 Data::Sum(Sum {
                     data_points,
                     aggregation_temporality,
                     is_monotonic,
                 })
-            }),
+            }
+        ),
         (vec(histogram_data_point(), 0..4), enumeration(2)).prop_map(
             |(data_points, aggregation_temporality)| {
                 Data::Histogram(Histogram {
@@ -203,18 +187,15 @@ fn data() -> BoxedStrategy<Data> {
                 })
             }
         ),
-        (
-            vec(exponential_histogram_data_point(), 0..4),
-            enumeration(2)
-        )
-            .prop_map(|(data_points, aggregation_temporality)| {
+        (vec(exponential_histogram_data_point(), 0..4), enumeration(2)).prop_map(
+            |(data_points, aggregation_temporality)| {
                 Data::ExponentialHistogram(ExponentialHistogram {
                     data_points,
                     aggregation_temporality,
                 })
-            }),
-        vec(summary_data_point(), 0..4)
-            .prop_map(|data_points| Data::Summary(Summary { data_points })),
+            }
+        ),
+        vec(summary_data_point(), 0..4).prop_map(|data_points| Data::Summary(Summary { data_points })),
     ]
     .boxed()
 }
@@ -240,13 +221,14 @@ pub fn metric() -> BoxedStrategy<Metric> {
 
 /// A request with metrics.
 pub fn metrics_request() -> BoxedStrategy<ExportMetricsServiceRequest> {
-    let scopes = (option::of(scope()), vec(metric(), 0..4), text()).prop_map(
-        |(scope, metrics, schema_url)| ScopeMetrics {
-            scope,
-            metrics,
-            schema_url,
-        },
-    );
+    let scopes =
+        (option::of(scope()), vec(metric(), 0..4), text()).prop_map(|(scope, metrics, schema_url)| {
+            ScopeMetrics {
+                scope,
+                metrics,
+                schema_url,
+            }
+        });
     let resources = (option::of(resource()), vec(scopes, 0..3), text()).prop_map(
         |(resource, scope_metrics, schema_url)| ResourceMetrics {
             resource,

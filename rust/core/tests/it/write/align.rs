@@ -11,8 +11,7 @@ use otlp2iceberg::{Error, ErrorKind, RetryClass, Table};
 use parquet::basic::Repetition;
 
 use super::support::{
-    DAY, TestTable, batch, id, integers, labels, read, strings, texts, times, write_logs,
-    write_with,
+    DAY, TestTable, batch, id, integers, labels, read, strings, texts, times, write_logs, write_with,
 };
 use super::tables::sample;
 
@@ -67,28 +66,21 @@ async fn columns_are_matched_by_name_in_the_tables_order_with_its_ids() {
         .collect();
     let expected = ["Body", "Timestamp"].map(|name| (name.to_owned(), id(&metadata, name)));
     assert_eq!(leaves, expected);
-    assert_eq!(
-        strings(&read, "Body"),
-        [Some("one".into()), Some("two".into())]
-    );
+    assert_eq!(strings(&read, "Body"), [Some("one".into()), Some("two".into())]);
     assert_eq!(integers(&read, "Timestamp"), [Some(DAY), Some(DAY + 1)]);
 }
 
 #[tokio::test]
 async fn an_int_of_ours_widens_to_a_long_of_the_table() {
     let metadata =
-        TestTable::with_schema(schema(vec![optional(1, "TraceFlags", PrimitiveType::Long)]))
-            .build();
+        TestTable::with_schema(schema(vec![optional(1, "TraceFlags", PrimitiveType::Long)])).build();
     let (written, file_io) = write_logs(&metadata, rows()).await;
     let file = &written.files[0];
     assert_eq!(
         integers(&read(&file_io, file).await.0, "TraceFlags"),
         [Some(1), None]
     );
-    assert_eq!(
-        file.lower_bounds()[&id(&metadata, "TraceFlags")],
-        Datum::long(1)
-    );
+    assert_eq!(file.lower_bounds()[&id(&metadata, "TraceFlags")], Datum::long(1));
 }
 
 #[tokio::test]
@@ -107,13 +99,8 @@ async fn a_clash_of_types_names_the_column_and_both_types() {
 
 #[tokio::test]
 async fn times_of_another_unit_or_zone_clash() {
-    for primitive in [
-        PrimitiveType::Timestamp,
-        PrimitiveType::Long,
-        PrimitiveType::Date,
-    ] {
-        let expected =
-            format!("column Timestamp is {primitive} in the table and timestamptz in ours");
+    for primitive in [PrimitiveType::Timestamp, PrimitiveType::Long, PrimitiveType::Date] {
+        let expected = format!("column Timestamp is {primitive} in the table and timestamptz in ours");
         let error = refusal(
             schema(vec![optional(1, "Timestamp", primitive)]),
             Table::Logs,
@@ -180,24 +167,15 @@ async fn a_required_column_must_have_a_value_in_every_row() {
 
 #[tokio::test]
 async fn nested_fields_are_matched_by_name_too() {
-    let string =
-        |id, name: &str| -> NestedFieldRef { Arc::new(optional(id, name, PrimitiveType::String)) };
+    let string = |id, name: &str| -> NestedFieldRef { Arc::new(optional(id, name, PrimitiveType::String)) };
     let link = StructType::new(vec![
         string(3, "NotOurs"),
         string(4, "SpanId"),
         string(5, "TraceId"),
     ]);
-    let list = ListType::new(Arc::new(NestedField::list_element(
-        2,
-        Type::Struct(link),
-        false,
-    )));
-    let metadata = TestTable::with_schema(schema(vec![NestedField::optional(
-        1,
-        "Links",
-        Type::List(list),
-    )]))
-    .build();
+    let list = ListType::new(Arc::new(NestedField::list_element(2, Type::Struct(link), false)));
+    let metadata =
+        TestTable::with_schema(schema(vec![NestedField::optional(1, "Links", Type::List(list))])).build();
     let rows = sample(Table::Traces, 8);
     let (written, file_io) = write_with(&metadata, Table::Traces, rows, &ParquetConfig::default())
         .await
@@ -235,9 +213,7 @@ async fn a_table_with_no_column_of_ours_is_refused() {
     )
     .await;
     assert!(
-        error
-            .message()
-            .starts_with("the table has no column of ours"),
+        error.message().starts_with("the table has no column of ours"),
         "{error}"
     );
 }

@@ -16,18 +16,14 @@ use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::file::serialized_reader::ReadOptionsBuilder;
 
 use super::support::{
-    DAY, TestTable, batch, id, ids, integers, labels, read, read_bytes, texts, times, write_logs,
-    write_with,
+    DAY, TestTable, batch, id, ids, integers, labels, read, read_bytes, texts, times, write_logs, write_with,
 };
 
 fn rows(count: i64) -> RecordBatch {
     let trace_ids: Vec<String> = (0..count).map(trace_id).collect();
     batch(&[
         ("Timestamp", times(DAY..DAY + count)),
-        (
-            "TraceId",
-            texts(trace_ids.iter().map(|id| Some(id.as_str()))),
-        ),
+        ("TraceId", texts(trace_ids.iter().map(|id| Some(id.as_str())))),
         ("ServiceName", labels((0..count).map(|_| Some("shop")))),
     ])
 }
@@ -38,26 +34,14 @@ fn trace_id(row: i64) -> String {
     format!("{mixed:032x}")
 }
 
-async fn path(
-    metadata: &TableMetadata,
-    ids: &[IdRange],
-    ordinal: usize,
-    config: &ParquetConfig,
-) -> String {
+async fn path(metadata: &TableMetadata, ids: &[IdRange], ordinal: usize, config: &ParquetConfig) -> String {
     let batch = TableBatch {
         table: Table::Logs,
         batch: rows(1),
     };
-    let written = write(
-        metadata,
-        &FileIO::new_with_memory(),
-        batch,
-        ids,
-        ordinal,
-        config,
-    )
-    .await
-    .unwrap();
+    let written = write(metadata, &FileIO::new_with_memory(), batch, ids, ordinal, config)
+        .await
+        .unwrap();
     written.files[0].file_path().to_owned()
 }
 
@@ -128,23 +112,11 @@ async fn files_are_written_to_a_local_directory() {
         table: Table::Logs,
         batch: rows(10),
     };
-    let written = write(
-        &metadata,
-        &file_io,
-        batch,
-        &ids(),
-        0,
-        &ParquetConfig::default(),
-    )
-    .await
-    .unwrap();
+    let written = write(&metadata, &file_io, batch, &ids(), 0, &ParquetConfig::default())
+        .await
+        .unwrap();
     assert_eq!(read(&file_io, &written.files[0]).await.0.num_rows(), 10);
-    assert!(
-        directory
-            .path()
-            .join("data/Timestamp_day=2026-11-21")
-            .is_dir()
-    );
+    assert!(directory.path().join("data/Timestamp_day=2026-11-21").is_dir());
 }
 
 #[tokio::test]
@@ -195,12 +167,7 @@ async fn a_file_that_passes_the_target_size_is_followed_by_another() {
         assert!(file.file_path().ends_with(&format!("-{number:05}.parquet")));
         let (read, footer) = read(&file_io, file).await;
         assert_eq!(read.num_rows() as u64, file.record_count());
-        assert!(
-            footer
-                .row_groups()
-                .iter()
-                .all(|group| group.num_rows() <= 10_000)
-        );
+        assert!(footer.row_groups().iter().all(|group| group.num_rows() <= 10_000));
         assert_eq!(file.split_offsets().unwrap().len(), footer.num_row_groups());
         let time = id(&metadata, "Timestamp");
         let last = next + i64::try_from(file.record_count()).unwrap() - 1;
@@ -218,10 +185,7 @@ async fn a_file_that_passes_the_target_size_is_followed_by_another() {
 async fn an_empty_batch_writes_nothing() {
     let metadata = TestTable::default(Table::Logs).build();
     let (written, _) = write_logs(&metadata, rows(0)).await;
-    assert_eq!(
-        (written.files.len(), written.rows, written.bytes),
-        (0, 0, 0)
-    );
+    assert_eq!((written.files.len(), written.rows, written.bytes), (0, 0, 0));
 }
 
 #[tokio::test]
@@ -230,9 +194,7 @@ async fn the_bloom_filter_knows_trace_ids_and_hardly_any_other() {
     let (written, file_io) = write_logs(&metadata, rows(5000)).await;
     let bytes = read_bytes(&file_io, &written.files[0]).await;
     // The reader loads filters only when asked to.
-    let properties = ReaderProperties::builder()
-        .set_read_bloom_filter(true)
-        .build();
+    let properties = ReaderProperties::builder().set_read_bloom_filter(true).build();
     let options = ReadOptionsBuilder::new()
         .with_reader_properties(properties)
         .build();
@@ -251,10 +213,7 @@ async fn the_bloom_filter_knows_trace_ids_and_hardly_any_other() {
         .collect();
     assert_eq!(with_filter, ["TraceId"]);
 
-    let column = leaves
-        .iter()
-        .position(|leaf| leaf.name() == "TraceId")
-        .unwrap();
+    let column = leaves.iter().position(|leaf| leaf.name() == "TraceId").unwrap();
     let row_group = reader.get_row_group(0).unwrap();
     let filter = row_group.get_column_bloom_filter(column).unwrap();
     assert!((0..5000).all(|row| filter.check(&trace_id(row).as_str())));
@@ -284,10 +243,7 @@ async fn footers_have_page_indexes_our_name_and_no_arrow_schema() {
         assert!(chunk.encodings().all(|encoding| {
             matches!(
                 encoding,
-                Encoding::PLAIN
-                    | Encoding::RLE
-                    | Encoding::RLE_DICTIONARY
-                    | Encoding::PLAIN_DICTIONARY
+                Encoding::PLAIN | Encoding::RLE | Encoding::RLE_DICTIONARY | Encoding::PLAIN_DICTIONARY
             )
         }));
     }

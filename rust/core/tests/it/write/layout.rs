@@ -23,10 +23,7 @@ fn partition(file: &DataFile) -> Vec<Option<Literal>> {
 async fn rows_are_split_by_day() {
     let metadata = TestTable::default(Table::Logs).build();
     let rows = batch(&[
-        (
-            "Timestamp",
-            times([DAY + 2, DAY - 1, DAY + 1, DAY + 24 * HOUR]),
-        ),
+        ("Timestamp", times([DAY + 2, DAY - 1, DAY + 1, DAY + 24 * HOUR])),
         ("Body", texts([Some("c"), Some("a"), Some("b"), Some("d")])),
     ]);
     let (written, file_io) = write_logs(&metadata, rows).await;
@@ -45,10 +42,7 @@ async fn rows_are_split_by_day() {
             file.file_path()
         );
         let read = read(&file_io, file).await.0;
-        let bodies: Vec<_> = bodies
-            .into_iter()
-            .map(|body| Some(body.to_owned()))
-            .collect();
+        let bodies: Vec<_> = bodies.into_iter().map(|body| Some(body.to_owned())).collect();
         assert_eq!(strings(&read, "Body"), bodies);
     }
     assert_eq!(
@@ -76,10 +70,7 @@ async fn rows_are_split_by_several_transforms_at_once() {
     let flags: ArrayRef = Arc::new(Int32Array::from(vec![Some(34), Some(34), None]));
     let rows = batch(&[
         ("Timestamp", times([DAY, DAY + 1, DAY + HOUR])),
-        (
-            "ServiceName",
-            labels([Some("iceberg"), Some("iceberg"), None]),
-        ),
+        ("ServiceName", labels([Some("iceberg"), Some("iceberg"), None])),
         ("Body", texts([Some("iceberg"), Some("ice"), Some("äöü√")])),
         ("TraceFlags", flags),
         ("SpanId", texts([Some("a"), Some("b"), None])),
@@ -119,11 +110,7 @@ async fn a_partition_source_that_rows_do_not_have_is_null() {
         .build();
     let (written, _) = write_logs(&metadata, batch(&[("Timestamp", times([DAY]))])).await;
     assert_eq!(partition(&written.files[0]), [None]);
-    assert!(
-        written.files[0]
-            .file_path()
-            .contains("/data/EventName=null/")
-    );
+    assert!(written.files[0].file_path().contains("/data/EventName=null/"));
 }
 
 #[tokio::test]
@@ -152,11 +139,7 @@ async fn a_partition_value_cannot_name_a_directory_outside_the_table() {
 #[tokio::test]
 async fn an_unpartitioned_table_has_one_file_with_an_empty_partition() {
     let metadata = TestTable::ours(Table::Logs).build();
-    let (written, _) = write_logs(
-        &metadata,
-        batch(&[("Timestamp", times([DAY, DAY + 48 * HOUR]))]),
-    )
-    .await;
+    let (written, _) = write_logs(&metadata, batch(&[("Timestamp", times([DAY, DAY + 48 * HOUR]))])).await;
     assert_eq!(written.files.len(), 1);
     assert_eq!(written.files[0].partition(), &Struct::empty());
     assert_eq!(written.files[0].sort_order_id(), None);
@@ -164,10 +147,7 @@ async fn an_unpartitioned_table_has_one_file_with_an_empty_partition() {
 
 fn unsorted_rows() -> RecordBatch {
     batch(&[
-        (
-            "Timestamp",
-            times([DAY + 3, DAY + 1, DAY + 2, DAY + 1, DAY]),
-        ),
+        ("Timestamp", times([DAY + 3, DAY + 1, DAY + 2, DAY + 1, DAY])),
         (
             "ServiceName",
             labels([Some("b"), Some("a"), None, Some("a"), Some("c")]),
@@ -208,17 +188,12 @@ async fn direction_and_null_order_are_honoured() {
         sorted_bodies(table).await.0,
         ["c0", "b3", "a1 first", "a1 second", "null"]
     );
-    let table = TestTable::ours(Table::Logs).sorted(
-        "Timestamp",
-        SortDirection::Descending,
-        NullOrder::Last,
-    );
+    let table = TestTable::ours(Table::Logs).sorted("Timestamp", SortDirection::Descending, NullOrder::Last);
     assert_eq!(
         sorted_bodies(table).await.0,
         ["b3", "null", "a1 first", "a1 second", "c0"]
     );
-    let table =
-        TestTable::ours(Table::Logs).sorted("Body", SortDirection::Descending, NullOrder::Last);
+    let table = TestTable::ours(Table::Logs).sorted("Body", SortDirection::Descending, NullOrder::Last);
     assert_eq!(
         sorted_bodies(table).await.0,
         ["null", "c0", "b3", "a1 second", "a1 first"]
@@ -245,11 +220,7 @@ async fn a_sort_field_may_be_a_transform() {
 async fn keys_wider_than_one_number_sort_the_same() {
     let metadata = TestTable::ours(Table::Logs)
         .sorted("Timestamp", SortDirection::Ascending, NullOrder::First)
-        .sorted(
-            "ObservedTimestamp",
-            SortDirection::Ascending,
-            NullOrder::First,
-        )
+        .sorted("ObservedTimestamp", SortDirection::Ascending, NullOrder::First)
         .sorted("Body", SortDirection::Ascending, NullOrder::First)
         .build();
     let rows = batch(&[
@@ -282,10 +253,7 @@ async fn each_partition_is_sorted_by_itself() {
     }
     assert_eq!(
         read_times,
-        [
-            [Some(DAY + 1), Some(DAY + 2)],
-            [Some(DAY - 2), Some(DAY - 1)]
-        ]
+        [[Some(DAY + 1), Some(DAY + 2)], [Some(DAY - 2), Some(DAY - 1)]]
     );
 }
 
@@ -302,11 +270,7 @@ async fn parquet_says_what_rows_are_sorted_by() {
         .iter()
         .map(|column| {
             let leaf = leaves.column(usize::try_from(column.column_idx).unwrap());
-            (
-                leaf.name().to_owned(),
-                column.descending,
-                column.nulls_first,
-            )
+            (leaf.name().to_owned(), column.descending, column.nulls_first)
         })
         .collect();
     assert_eq!(

@@ -8,15 +8,9 @@ use iceberg::spec::{DataFile, Datum, TableMetadata};
 use otlp2iceberg::Table;
 use otlp2iceberg::config::ParquetConfig;
 
-use super::support::{
-    DAY, TestTable, batch, id, labels, read, texts, times, write_logs, write_with,
-};
+use super::support::{DAY, TestTable, batch, id, labels, read, texts, times, write_logs, write_with};
 
-fn bounds(
-    metadata: &TableMetadata,
-    file: &DataFile,
-    column: &str,
-) -> (Option<Datum>, Option<Datum>) {
+fn bounds(metadata: &TableMetadata, file: &DataFile, column: &str) -> (Option<Datum>, Option<Datum>) {
     let id = id(metadata, column);
     (
         file.lower_bounds().get(&id).cloned(),
@@ -47,17 +41,12 @@ async fn an_upper_bound_covers_row_groups_whose_parquet_statistics_are_cut() {
         max_row_group_rows: 10,
         ..ParquetConfig::default()
     };
-    let (written, file_io) = write_with(&metadata, Table::Logs, rows, &config)
-        .await
-        .unwrap();
+    let (written, file_io) = write_with(&metadata, Table::Logs, rows, &config).await.unwrap();
     let file = &written.files[0];
     assert_eq!(read(&file_io, file).await.1.num_row_groups(), 2);
     assert_eq!(
         bounds(&metadata, file, "Body"),
-        (
-            Some(Datum::string("a0")),
-            Some(Datum::string("z19z19z19z19z19{"))
-        )
+        (Some(Datum::string("a0")), Some(Datum::string("z19z19z19z19z19{")))
     );
     assert_eq!(file.split_offsets().unwrap().len(), 2);
 }
@@ -85,14 +74,9 @@ async fn counts_and_bounds_of_every_primitive_type() {
             Arc::new(BooleanArray::from(vec![Some(true), None, Some(true)])),
         ),
     ];
-    let (written, _) = write_with(
-        &metadata,
-        Table::Sum,
-        batch(&columns),
-        &ParquetConfig::default(),
-    )
-    .await
-    .unwrap();
+    let (written, _) = write_with(&metadata, Table::Sum, batch(&columns), &ParquetConfig::default())
+        .await
+        .unwrap();
     let file = &written.files[0];
     let expected = [
         (
@@ -103,12 +87,7 @@ async fn counts_and_bounds_of_every_primitive_type() {
         ),
         ("MetricName", 1, Datum::string("down"), Datum::string("up")),
         ("Flags", 1, Datum::int(i32::MIN), Datum::int(7)),
-        (
-            "Value",
-            0,
-            Datum::double(-2.5),
-            Datum::double(f64::INFINITY),
-        ),
+        ("Value", 0, Datum::double(-2.5), Datum::double(f64::INFINITY)),
         ("ValueInt", 0, Datum::long(i64::MIN), Datum::long(i64::MAX)),
         ("IsMonotonic", 1, Datum::bool(true), Datum::bool(true)),
     ];
@@ -137,10 +116,7 @@ async fn columns_of_nothing_but_null_or_nan_have_counts_and_no_bounds() {
     let columns: [(&str, ArrayRef); 3] = [
         ("TimeUnix", times([DAY, DAY])),
         ("MetricName", labels([None, None])),
-        (
-            "Value",
-            Arc::new(Float64Array::from(vec![Some(f64::NAN), None])),
-        ),
+        ("Value", Arc::new(Float64Array::from(vec![Some(f64::NAN), None]))),
     ];
     let (written, _) = write_with(
         &metadata,
@@ -215,7 +191,5 @@ async fn table_properties_choose_the_metrics_of_each_column() {
     assert_eq!(bounds(&metadata, file, "Body"), both(long, long));
     assert_eq!(bounds(&metadata, file, "EventName"), both("01", "02"));
     let span_id = id(&metadata, "SpanId");
-    assert!(
-        !file.value_counts().contains_key(&span_id) && !file.column_sizes().contains_key(&span_id)
-    );
+    assert!(!file.value_counts().contains_key(&span_id) && !file.column_sizes().contains_key(&span_id));
 }

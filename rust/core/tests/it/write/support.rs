@@ -13,8 +13,8 @@ use bytes::Bytes;
 use iceberg::TableCreation;
 use iceberg::io::FileIO;
 use iceberg::spec::{
-    DataFile, NullOrder, Schema, SortDirection, SortField, SortOrder, TableMetadata,
-    TableMetadataBuilder, Transform, UnboundPartitionSpec,
+    DataFile, NullOrder, Schema, SortDirection, SortField, SortOrder, TableMetadata, TableMetadataBuilder,
+    Transform, UnboundPartitionSpec,
 };
 use otlp2iceberg::config::ParquetConfig;
 use otlp2iceberg::convert::TableBatch;
@@ -193,12 +193,7 @@ pub async fn read(file_io: &FileIO, file: &DataFile) -> (RecordBatch, Arc<Parque
 }
 
 pub async fn read_bytes(file_io: &FileIO, file: &DataFile) -> Bytes {
-    let bytes = file_io
-        .new_input(file.file_path())
-        .unwrap()
-        .read()
-        .await
-        .unwrap();
+    let bytes = file_io.new_input(file.file_path()).unwrap().read().await.unwrap();
     assert_eq!(bytes.len() as u64, file.file_size_in_bytes());
     bytes
 }

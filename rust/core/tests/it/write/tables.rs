@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use arrow_array::types::Int32Type;
 use arrow_array::{
-    ArrayRef, BooleanArray, DictionaryArray, Float64Array, Int32Array, Int64Array, ListArray,
-    MapArray, RecordBatch, StringArray, StructArray, TimestampMicrosecondArray,
+    ArrayRef, BooleanArray, DictionaryArray, Float64Array, Int32Array, Int64Array, ListArray, MapArray,
+    RecordBatch, StringArray, StructArray, TimestampMicrosecondArray,
 };
 use arrow_buffer::{NullBuffer, OffsetBuffer};
 use arrow_schema::{DataType, Field, Fields, SchemaRef};
@@ -21,17 +21,13 @@ use super::support::{DAY, TestTable, read_bytes, write_with};
 /// Rows of a table in its canonical schema, one service, times ascending: already in the table's order.
 pub fn sample(table: Table, rows: usize) -> RecordBatch {
     let schema = arrow_schema(table);
-    let columns = schema
-        .fields()
-        .iter()
-        .map(|field| match field.name().as_str() {
-            name if name == time_column(table) => Arc::new(
-                TimestampMicrosecondArray::from_iter_values(DAY..DAY + rows as i64)
-                    .with_timezone(UTC),
-            ),
-            "ServiceName" | "MetricName" => constant_labels(field.name(), rows),
-            _ => array(field, rows),
-        });
+    let columns = schema.fields().iter().map(|field| match field.name().as_str() {
+        name if name == time_column(table) => {
+            Arc::new(TimestampMicrosecondArray::from_iter_values(DAY..DAY + rows as i64).with_timezone(UTC))
+        }
+        "ServiceName" | "MetricName" => constant_labels(field.name(), rows),
+        _ => array(field, rows),
+    });
     RecordBatch::try_new(Arc::clone(&schema), columns.collect()).unwrap()
 }
 
@@ -70,12 +66,7 @@ fn array(field: &Field, rows: usize) -> ArrayRef {
         DataType::List(element) => {
             let (offsets, nulls) = repetition(rows);
             let values = array(element, offsets[rows] as usize);
-            Arc::new(ListArray::new(
-                Arc::clone(element),
-                offsets,
-                values,
-                Some(nulls),
-            ))
+            Arc::new(ListArray::new(Arc::clone(element), offsets, values, Some(nulls)))
         }
         DataType::Map(entries, sorted) => {
             let DataType::Struct(fields) = entries.data_type() else {
@@ -112,10 +103,9 @@ async fn every_column_of_every_table_comes_back() {
     for table in Table::ALL {
         let metadata = TestTable::default(table).build();
         let rows = sample(table, 41);
-        let (written, file_io) =
-            write_with(&metadata, table, rows.clone(), &ParquetConfig::default())
-                .await
-                .unwrap();
+        let (written, file_io) = write_with(&metadata, table, rows.clone(), &ParquetConfig::default())
+            .await
+            .unwrap();
         assert_eq!(written.files.len(), 1, "{table}");
         assert_eq!(written.files[0].sort_order_id(), Some(1), "{table}");
         let bytes = read_bytes(&file_io, &written.files[0]).await;
@@ -135,14 +125,9 @@ fn read_as(bytes: bytes::Bytes, schema: &SchemaRef) -> RecordBatch {
 async fn only_sizes_are_kept_of_what_is_inside_lists_and_maps() {
     for table in Table::ALL {
         let metadata = TestTable::default(table).build();
-        let (written, _) = write_with(
-            &metadata,
-            table,
-            sample(table, 9),
-            &ParquetConfig::default(),
-        )
-        .await
-        .unwrap();
+        let (written, _) = write_with(&metadata, table, sample(table, 9), &ParquetConfig::default())
+            .await
+            .unwrap();
         let file = &written.files[0];
         let fields = metadata.current_schema().as_struct().fields();
         for field in fields {
@@ -161,10 +146,7 @@ async fn only_sizes_are_kept_of_what_is_inside_lists_and_maps() {
         for part in ["key", "value"] {
             let id = nested(&format!("ResourceAttributes.{part}"));
             assert!(file.column_sizes()[&id] > 0, "{table}.{part}");
-            assert!(
-                !file.null_value_counts().contains_key(&id),
-                "{table}.{part}"
-            );
+            assert!(!file.null_value_counts().contains_key(&id), "{table}.{part}");
         }
     }
 }
