@@ -15,6 +15,7 @@ use otlp2iceberg::{
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use prost::Message;
 use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
 
 use super::stub::{Answer, Stub};
 use crate::commit_support::{entries, logs};
@@ -60,7 +61,7 @@ async fn export(pipeline: &Pipeline, sequence: u64, texts: &[&str]) -> Result<Ou
             id,
             len: payload.len() as u64,
         }],
-        cancel: Default::default(),
+        cancel: CancellationToken::default(),
         timeout: Duration::from_secs(60),
     };
     pipeline.export(export).await
