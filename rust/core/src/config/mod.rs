@@ -24,7 +24,6 @@ pub use partition::{PartitionBy, PartitionField};
 pub use secret::Secret;
 pub use storage::{S3Config, StorageConfig};
 
-
 /// Everything the library can be told. `{}` is a whole configuration.
 #[derive(Debug, Clone, Default)]
 pub struct Config {

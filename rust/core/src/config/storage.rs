@@ -100,10 +100,7 @@ mod tests {
             (r#"{"region": ""}"#, "storage.s3.region:"),
             (r#"{"endpoint": "minio:9000"}"#, "storage.s3.endpoint:"),
             (r#"{"endpoint": "https://"}"#, "storage.s3.endpoint:"),
-            (
-                r#"{"endpoint": "http://k:s@minio"}"#,
-                "storage.s3.endpoint:",
-            ),
+            (r#"{"endpoint": "http://k:s@minio"}"#, "storage.s3.endpoint:"),
         ] {
             let json = format!(r#"{{"storage": {{"s3": {json}}}}}"#);
             let error = Config::from_json(json.as_bytes()).expect_err("invalid");

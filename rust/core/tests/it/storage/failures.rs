@@ -1,5 +1,6 @@
 //! What goes wrong, and whether the message names the cause and the key to change.
 
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -25,10 +26,7 @@ async fn each_refusal_names_its_cause_and_what_to_change() {
         ),
         (
             Answer::Refusal(403, "SignatureDoesNotMatch", ""),
-            [
-                "the secret key does not belong",
-                "storage.s3.secret_access_key",
-            ],
+            ["the secret key does not belong", "storage.s3.secret_access_key"],
         ),
         (
             Answer::Refusal(400, "ExpiredToken", ""),
@@ -76,12 +74,9 @@ async fn an_unreachable_host_is_named_soon() {
     let port = listener.local_addr().expect("address").port();
     drop(listener);
     let storage = config(port, "{}").storage;
-    let file_io = file_io("s3://lake", &Default::default(), &storage).expect("settings fit");
+    let file_io = file_io("s3://lake", &HashMap::new(), &storage).expect("settings fit");
     let begin = Instant::now();
-    let error = file_io
-        .exists("s3://lake/a")
-        .await
-        .expect_err("nobody there");
+    let error = file_io.exists("s3://lake/a").await.expect_err("nobody there");
     assert!(begin.elapsed() < Duration::from_secs(30));
     let text = error.to_string();
     for part in [
@@ -100,20 +95,13 @@ async fn a_file_that_is_missing_is_no_empty_file() {
     let input = stub.file_io().new_input("s3://lake/a").expect("input");
     let error = input.read().await.expect_err("not there");
     assert_eq!(error.kind(), iceberg::ErrorKind::DataInvalid);
-    assert!(
-        error.to_string().contains("there is no such file"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("there is no such file"), "{error}");
 }
 
 #[tokio::test]
 async fn a_refused_part_aborts_the_upload() {
     let stub = Stub::start().await;
-    stub.fault(
-        "PUT partNumber=2",
-        1,
-        Answer::Refusal(403, "AccessDenied", ""),
-    );
+    stub.fault("PUT partNumber=2", 1, Answer::Refusal(403, "AccessDenied", ""));
     let output = stub.file_io().new_output("s3://lake/big").expect("output");
     let error = output.write(Bytes::from(vec![0; 40 << 20])).await;
     let error = error.expect_err("refused").to_string();

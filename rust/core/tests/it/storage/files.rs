@@ -47,10 +47,7 @@ async fn a_small_file_is_one_request_and_comes_back() {
 async fn requests_are_signed_for_the_region_with_the_session_token_and_the_content() {
     let stub = Stub::start().await;
     let output = stub.file_io().new_output("s3://lake/a").expect("output");
-    output
-        .write(Bytes::from_static(b"abc"))
-        .await
-        .expect("written");
+    output.write(Bytes::from_static(b"abc")).await.expect("written");
     let request = stub.state().requests[0].clone();
     let authorization = &request.headers["authorization"];
     assert!(
@@ -77,22 +74,15 @@ async fn a_catalogs_credentials_and_endpoint_are_used_where_the_configuration_is
         ]
         .map(|(key, value)| (key.to_owned(), value)),
     );
-    let file_io =
-        file_io("s3://lake/t", &properties, &StorageConfig::default()).expect("settings fit");
+    let file_io = file_io("s3://lake/t", &properties, &StorageConfig::default()).expect("settings fit");
     let output = file_io.new_output("s3://lake/t/a").expect("output");
-    output
-        .write(Bytes::from_static(b"a"))
-        .await
-        .expect("written");
+    output.write(Bytes::from_static(b"a")).await.expect("written");
     let authorization = stub.state().requests[0].headers["authorization"].clone();
     assert!(
         authorization.contains("Credential=AKIDVENDED/"),
         "{authorization}"
     );
-    assert!(
-        authorization.contains("/eu-central-1/s3/"),
-        "{authorization}"
-    );
+    assert!(authorization.contains("/eu-central-1/s3/"), "{authorization}");
 }
 
 #[tokio::test]
@@ -104,10 +94,7 @@ async fn a_large_file_goes_in_parts() {
     output.write(content.clone()).await.expect("written");
     let state = stub.state();
     assert!(state.files["big.parquet"] == content, "the content differs");
-    let parts = state
-        .requests
-        .iter()
-        .filter(|request| request.method == "PUT");
+    let parts = state.requests.iter().filter(|request| request.method == "PUT");
     let mut sizes: Vec<usize> = parts.map(|part| part.body.len()).collect();
     sizes.sort_unstable();
     assert_eq!(sizes, [4 * MIB + 1, 8 * MIB, 8 * MIB]);
@@ -129,10 +116,7 @@ async fn a_writer_sends_parts_while_it_is_written_to() {
     assert!(stub.state().files["w"] == content, "the content differs");
     writer.close().await.expect_err("closed before");
 
-    let output = stub
-        .file_io()
-        .new_output("s3://lake/empty")
-        .expect("output");
+    let output = stub.file_io().new_output("s3://lake/empty").expect("output");
     output
         .writer()
         .await
@@ -182,10 +166,7 @@ async fn a_service_that_is_busy_is_asked_again() {
     let stub = Stub::start().await;
     stub.fault("PUT", 2, Answer::Refusal(503, "SlowDown", ""));
     let output = stub.file_io().new_output("s3://lake/a").expect("output");
-    output
-        .write(Bytes::from_static(b"abc"))
-        .await
-        .expect("written");
+    output.write(Bytes::from_static(b"abc")).await.expect("written");
     assert_eq!(stub.count("PUT"), 3);
     assert_eq!(stub.state().files["a"], b"abc");
 

@@ -74,11 +74,7 @@ impl Stub {
                 tokio::spawn(serve(connection, Arc::clone(&shared)));
             }
         });
-        Self {
-            port,
-            state,
-            server,
-        }
+        Self { port, state, server }
     }
 
     pub fn state(&self) -> MutexGuard<'_, State> {
@@ -171,9 +167,7 @@ async fn serve(mut connection: TcpStream, state: Arc<Mutex<State>>) {
         let mut text = format!("HTTP/1.1 {} Said\r\n{}", response.status, response.headers);
         write!(text, "Content-Length: {}\r\n\r\n", response.body.len()).expect("text");
         let body = if head { &[] } else { &response.body[..sent] };
-        let written = connection
-            .write_all(&[text.as_bytes(), body].concat())
-            .await;
+        let written = connection.write_all(&[text.as_bytes(), body].concat()).await;
         if written.is_err() || (!head && sent < response.body.len()) {
             return;
         }
@@ -343,11 +337,7 @@ fn read(content: &[u8], request: &Request) -> Response {
             let end = end.parse::<usize>().map_or(content.len(), |end| end + 1);
             let end = end.min(content.len());
             let mut response = Response::new(206, &content[start..end]);
-            response.headers = format!(
-                "Content-Range: bytes {start}-{}/{}\r\n",
-                end - 1,
-                content.len()
-            );
+            response.headers = format!("Content-Range: bytes {start}-{}/{}\r\n", end - 1, content.len());
             response
         }
     };

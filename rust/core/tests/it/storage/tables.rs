@@ -15,6 +15,7 @@ use otlp2iceberg::{
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use prost::Message;
 use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
 
 use super::stub::{Answer, Stub};
 use crate::commit_support::{entries, logs};
@@ -60,7 +61,7 @@ async fn export(pipeline: &Pipeline, sequence: u64, texts: &[&str]) -> Result<Ou
             id,
             len: payload.len() as u64,
         }],
-        cancel: Default::default(),
+        cancel: CancellationToken::default(),
         timeout: Duration::from_secs(60),
     };
     pipeline.export(export).await
@@ -72,10 +73,7 @@ async fn stored(config: &Config) -> Vec<String> {
     let table = catalog.load(&logs()).await.expect("the table is there");
     let mut found = Vec::new();
     for path in entries(&table).await.into_keys() {
-        assert!(
-            path.starts_with("s3://lake/warehouse/otel/logs/data/"),
-            "{path}"
-        );
+        assert!(path.starts_with("s3://lake/warehouse/otel/logs/data/"), "{path}");
         let input = table.file_io.new_input(&path).expect("input");
         let content = input.read().await.expect("read");
         let reader = ParquetRecordBatchReaderBuilder::try_new(content).expect("Parquet");
@@ -106,11 +104,7 @@ async fn rows_are_on_s3_and_in_the_catalog() {
     // Nothing but the database is in the folder.
     let here = std::fs::read_dir(folder.path()).expect("folder");
     for entry in here {
-        let name = entry
-            .expect("entry")
-            .file_name()
-            .into_string()
-            .expect("UTF-8");
+        let name = entry.expect("entry").file_name().into_string().expect("UTF-8");
         assert!(name.starts_with("catalog.db"), "{name}");
     }
 }
@@ -121,9 +115,7 @@ async fn a_refusal_is_worth_a_retry_and_what_was_refused_is_stored_once_it_is_me
     let config = lake(&stub, &folder);
     // Missing when the process starts, and made later.
     stub.fault("PUT", usize::MAX, Answer::Refusal(404, "NoSuchBucket", ""));
-    let pipeline = Pipeline::open(config.clone())
-        .await
-        .expect("opens all the same");
+    let pipeline = Pipeline::open(config.clone()).await.expect("opens all the same");
     let error = export(&pipeline, 1, &["one"]).await.expect_err("refused");
     assert_eq!(error.kind(), ErrorKind::Storage);
     assert_eq!(error.retry_class(), RetryClass::Retry { after: None });

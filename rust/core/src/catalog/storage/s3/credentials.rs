@@ -6,9 +6,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey, AwsCredential, AwsCredentialProvider};
-use object_store::{
-    BackoffConfig, CredentialProvider, Result, RetryConfig, StaticCredentialProvider,
-};
+use object_store::{BackoffConfig, CredentialProvider, Result, RetryConfig, StaticCredentialProvider};
 
 use super::profile::Profile;
 use super::settings::{Environment, domain, process_environment};
@@ -56,9 +54,8 @@ struct Role {
 /// `None` when nothing names a role and the instance's metadata service is turned off.
 fn role(region: &str, environment: Environment<'_>) -> Result<Option<Role>> {
     use AmazonS3ConfigKey::{
-        ContainerAuthorizationTokenFile, ContainerCredentialsFullUri,
-        ContainerCredentialsRelativeUri, MetadataEndpoint, RoleArn, RoleSessionName,
-        WebIdentityTokenFile,
+        ContainerAuthorizationTokenFile, ContainerCredentialsFullUri, ContainerCredentialsRelativeUri,
+        MetadataEndpoint, RoleArn, RoleSessionName, WebIdentityTokenFile,
     };
     let keys = [
         ("AWS_WEB_IDENTITY_TOKEN_FILE", WebIdentityTokenFile),
@@ -68,10 +65,7 @@ fn role(region: &str, environment: Environment<'_>) -> Result<Option<Role>> {
             "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
             ContainerCredentialsRelativeUri,
         ),
-        (
-            "AWS_CONTAINER_CREDENTIALS_FULL_URI",
-            ContainerCredentialsFullUri,
-        ),
+        ("AWS_CONTAINER_CREDENTIALS_FULL_URI", ContainerCredentialsFullUri),
         (
             "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
             ContainerAuthorizationTokenFile,
@@ -100,8 +94,8 @@ fn role(region: &str, environment: Environment<'_>) -> Result<Option<Role>> {
             builder = builder.with_config(key, value);
         }
     }
-    let metadata_disabled = environment("AWS_EC2_METADATA_DISABLED")
-        .is_some_and(|value| value.eq_ignore_ascii_case("true"));
+    let metadata_disabled =
+        environment("AWS_EC2_METADATA_DISABLED").is_some_and(|value| value.eq_ignore_ascii_case("true"));
     if metadata_disabled && names.is_none() {
         return Ok(None);
     }
@@ -188,15 +182,9 @@ pub(super) enum NoCredentials {
     /// Nothing of the chain has any.
     NotFound,
     /// A role that the environment names gave none.
-    Role {
-        variable: &'static str,
-        cause: String,
-    },
+    Role { variable: &'static str, cause: String },
     /// A profile whose credentials are fetched in a way that is not built in.
-    Unsupported {
-        profile: String,
-        setting: &'static str,
-    },
+    Unsupported { profile: String, setting: &'static str },
 }
 
 impl fmt::Display for NoCredentials {

@@ -54,10 +54,7 @@ struct Refusal {
 
 impl Answers {
     /// Runs a part of the operation; its requests are noted here.
-    pub(super) fn watch<F: Future>(
-        self: &Arc<Self>,
-        part: F,
-    ) -> impl Future<Output = F::Output> + use<F> {
+    pub(super) fn watch<F: Future>(self: &Arc<Self>, part: F) -> impl Future<Output = F::Output> + use<F> {
         ANSWERS.scope(Arc::clone(self), part)
     }
 
@@ -217,9 +214,9 @@ pub(super) fn failed(
         );
     }
     let broken = match http {
-        Some(HttpErrorKind::Connect) => format!(
-            "cannot reach {host}; check storage.s3.endpoint, storage.s3.region and the network"
-        ),
+        Some(HttpErrorKind::Connect) => {
+            format!("cannot reach {host}; check storage.s3.endpoint, storage.s3.region and the network")
+        }
         Some(HttpErrorKind::Timeout) => {
             format!("{host} did not answer in time; check storage.s3.endpoint and the network")
         }

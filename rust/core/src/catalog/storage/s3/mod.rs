@@ -196,14 +196,7 @@ impl Operation {
 
 impl Context {
     fn failed(&self, verb: &str, answers: &Answers, error: object_store::Error) -> Error {
-        failed(
-            verb,
-            &self.location,
-            &self.host,
-            self.origin,
-            answers,
-            error,
-        )
+        failed(verb, &self.location, &self.host, self.origin, answers, error)
     }
 }
 
@@ -222,9 +215,8 @@ fn split(location: &str) -> Result<(&str, Path)> {
         return Err(refused("it names no bucket; write s3://<bucket>/<prefix>"));
     }
     // Signed and sent as it is, so it must be as the other readers and writers of the table have it.
-    let key = Path::parse(key).map_err(|cause| {
-        refused("its key has an empty, relative or unprintable part").with_source(cause)
-    })?;
+    let key = Path::parse(key)
+        .map_err(|cause| refused("its key has an empty, relative or unprintable part").with_source(cause))?;
     Ok((bucket, key))
 }
 
@@ -276,8 +268,7 @@ mod tests {
             ("s3.session-token", "hush"),
         ];
         let properties = properties.map(|(key, value)| (key.to_owned(), value.to_owned()));
-        let file_io =
-            s3_file_io(&HashMap::from(properties), &S3Config::default()).expect("settings fit");
+        let file_io = s3_file_io(&HashMap::from(properties), &S3Config::default()).expect("settings fit");
         let debug = format!("{file_io:?} {file_io:#?}");
         assert!(debug.contains("Catalog"), "{debug}");
         assert!(!debug.contains("hush"), "{debug}");

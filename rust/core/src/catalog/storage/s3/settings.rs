@@ -127,10 +127,7 @@ fn configured(config: &S3Config) -> Option<AwsCredential> {
 }
 
 fn vended(property: &dyn Fn(&str) -> Option<String>) -> Result<Option<AwsCredential>> {
-    match (
-        property("s3.access-key-id"),
-        property("s3.secret-access-key"),
-    ) {
+    match (property("s3.access-key-id"), property("s3.secret-access-key")) {
         (Some(key_id), Some(secret_key)) => Ok(Some(AwsCredential {
             key_id,
             secret_key,
@@ -212,15 +209,11 @@ mod tests {
         assert_eq!(settings.path_style, Some(true));
         assert_eq!(settings.origin, Origin::Catalog);
         assert_eq!(
-            settings
-                .credential
-                .and_then(|vended| vended.token)
-                .as_deref(),
+            settings.credential.and_then(|vended| vended.token).as_deref(),
             Some("catalog-token")
         );
 
-        let settings =
-            Settings::new(&S3Config::default(), &HashMap::new(), &environment).expect("valid");
+        let settings = Settings::new(&S3Config::default(), &HashMap::new(), &environment).expect("valid");
         assert_eq!(settings.region, "eu-west-3");
         assert_eq!(settings.endpoint.as_deref(), Some("http://environment:3"));
         assert_eq!(settings.path_style, None);
@@ -285,9 +278,6 @@ mod tests {
         let error = Settings::new(&S3Config::default(), &catalog, &|_| None)
             .err()
             .expect("refused");
-        assert!(
-            error.to_string().contains("s3.secret-access-key"),
-            "{error}"
-        );
+        assert!(error.to_string().contains("s3.secret-access-key"), "{error}");
     }
 }

@@ -8,8 +8,7 @@ use bytes::Bytes;
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt, future};
 use iceberg::io::{
-    FileMetadata, FileRead, FileWrite, InputFile, OutputFile, Storage, StorageConfig,
-    StorageFactory,
+    FileMetadata, FileRead, FileWrite, InputFile, OutputFile, Storage, StorageConfig, StorageFactory,
 };
 use iceberg::{Error, ErrorKind, Result};
 use object_store::{ObjectStore, ObjectStoreExt};
@@ -127,10 +126,7 @@ impl Storage for S3Storage {
     async fn delete_stream(&self, paths: BoxStream<'static, String>) -> Result<()> {
         paths
             .map(Ok)
-            .try_for_each_concurrent(
-                DELETES_AT_ONCE,
-                |path| async move { self.delete(&path).await },
-            )
+            .try_for_each_concurrent(DELETES_AT_ONCE, |path| async move { self.delete(&path).await })
             .await
     }
 

@@ -36,11 +36,7 @@ pub(super) struct Upload {
 }
 
 impl Upload {
-    pub(super) async fn start(
-        store: Arc<AmazonS3>,
-        key: Path,
-        answers: Arc<Answers>,
-    ) -> Result<Self> {
+    pub(super) async fn start(store: Arc<AmazonS3>, key: Path, answers: Arc<Answers>) -> Result<Self> {
         let multipart = answers.watch(store.put_multipart(&key)).await?;
         Ok(Self {
             store,

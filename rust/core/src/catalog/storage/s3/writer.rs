@@ -102,10 +102,7 @@ impl State {
         }
         let content: PutPayload = std::mem::take(&mut self.pending).freeze();
         let Operation {
-            bucket,
-            key,
-            answers,
-            ..
+            bucket, key, answers, ..
         } = &self.operation;
         let request = bucket.put_opts(key, content, PutOptions::default());
         answers.watch(request).await.map(drop)

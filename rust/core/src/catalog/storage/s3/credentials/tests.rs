@@ -13,10 +13,7 @@ fn serve(body: fn(&str) -> Option<&'static str>) -> String {
             let mut lines = BufReader::new(&connection).lines();
             let first = lines.next().expect("a request").expect("text");
             // The rest of the head: closing with unread bytes would reset the connection.
-            while lines
-                .next()
-                .is_some_and(|line| !line.expect("text").is_empty())
-            {}
+            while lines.next().is_some_and(|line| !line.expect("text").is_empty()) {}
             drop(lines);
             let (status, body) = body(&first).map_or((404, "no such thing"), |body| (200, body));
             write!(
@@ -48,8 +45,7 @@ async fn an_instance_has_a_role() {
         "GET /latest/meta-data/iam/security-credentials/collector HTTP/1.1" => Some(CREDENTIALS),
         _ => None,
     });
-    let environment =
-        |name: &str| (name == "AWS_EC2_METADATA_SERVICE_ENDPOINT").then(|| url.clone());
+    let environment = |name: &str| (name == "AWS_EC2_METADATA_SERVICE_ENDPOINT").then(|| url.clone());
     let credential = credential(&environment).await;
     assert_eq!(credential.key_id, "AKIDROLE");
     assert_eq!(credential.token.as_deref(), Some("token"));
@@ -84,10 +80,7 @@ async fn a_role_that_gives_nothing_is_named() {
     };
     let error = chain.get_credential().await.expect_err("none");
     let text = error.to_string();
-    assert!(
-        text.contains("AWS_CONTAINER_CREDENTIALS_FULL_URI"),
-        "{text}"
-    );
+    assert!(text.contains("AWS_CONTAINER_CREDENTIALS_FULL_URI"), "{text}");
     assert!(!text.contains('\n'), "{text}");
 }
 
