@@ -55,7 +55,7 @@ pub(super) fn hint(status: StatusCode, headers: &HeaderMap, keys: &str) -> Strin
     }
     match status.as_u16() {
         401 | 419 => format!(" (it does not accept our credentials); check {keys}"),
-        403 => format!(" (it forbids this); check the rights of the user behind {keys}"),
+        403 => format!(" (it forbids this); check {keys}, and the rights that go with them"),
         407 => " (a proxy wants credentials); check HTTPS_PROXY".into(),
         429 => " (too many requests)".into(),
         _ => String::new(),

@@ -57,10 +57,9 @@ impl Failure {
 ///
 /// # Errors
 /// `Config` when the system's TLS roots cannot be used.
-pub(super) fn http_client(headers: HeaderMap) -> Result<reqwest::Client> {
+pub(super) fn http_client() -> Result<reqwest::Client> {
     reqwest::Client::builder()
         .user_agent(concat!("otlp2iceberg/", env!("CARGO_PKG_VERSION")))
-        .default_headers(headers)
         .redirect(reqwest::redirect::Policy::none())
         .connect_timeout(CONNECT_TIMEOUT)
         .pool_idle_timeout(IDLE_TIMEOUT)
@@ -74,15 +73,24 @@ pub(super) fn http_client(headers: HeaderMap) -> Result<reqwest::Client> {
 #[derive(Debug)]
 pub(super) struct Client {
     http: reqwest::Client,
+    /// The configured ones.
+    headers: HeaderMap,
     auth: Auth,
     timeout: Duration,
     scrubber: Scrubber,
 }
 
 impl Client {
-    pub(super) fn new(http: reqwest::Client, auth: Auth, timeout: Duration, scrubber: Scrubber) -> Self {
+    pub(super) fn new(
+        http: reqwest::Client,
+        headers: HeaderMap,
+        auth: Auth,
+        timeout: Duration,
+        scrubber: Scrubber,
+    ) -> Self {
         Self {
             http,
+            headers,
             auth,
             timeout,
             scrubber,
@@ -108,7 +116,7 @@ impl Client {
 
     async fn attempt(&self, request: &Request) -> Result<Bytes, Attempt> {
         let mut wire = self.http.request(request.method.clone(), request.url.clone()).timeout(self.timeout);
-        wire = wire.header(reqwest::header::ACCEPT, "application/json");
+        wire = wire.headers(self.headers.clone()).header(reqwest::header::ACCEPT, "application/json");
         if let Some(body) = &request.body {
             wire = wire
                 .header(reqwest::header::CONTENT_TYPE, "application/json")
@@ -144,7 +152,7 @@ impl Client {
                 .map_err(|cause| match cause {
                     ReadError::Transport(cause) => self.no_answer(request, cause),
                     ReadError::TooLarge => Attempt::new(Failure::NoAnswer(
-                        self.error(request, "its answer is larger than any table's metadata"),
+                        self.error(request, "the catalog's answer is larger than any table's metadata"),
                     )),
                 });
         }
@@ -166,10 +174,10 @@ impl Client {
     fn no_answer(&self, request: &Request, cause: reqwest::Error) -> Attempt {
         let timed_out = cause.is_timeout();
         let error = if timed_out {
-            let text = format!("it did not answer within catalog.timeout ({:?})", self.timeout);
+            let text = format!("the catalog did not answer within catalog.timeout ({:?}); check catalog.uri, or raise it", self.timeout);
             self.error(request, &text)
         } else {
-            self.error(request, "the connection broke before its answer was there")
+            self.error(request, "the connection to the catalog broke before its answer was there")
                 .because(cause.without_url())
         };
         Attempt { failure: Failure::NoAnswer(error), timed_out, refreshed: false }
@@ -178,7 +186,7 @@ impl Client {
     fn refusal(&self, request: &Request, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Error {
         let hint = hint(status, headers, self.auth.keys());
         let mut error = self
-            .error(request, &format!("it answered {}{hint}", status.as_u16()))
+            .error(request, &format!("the catalog answered {}{hint}", status.as_u16()))
             .class(RetryClass::Retry { after: retry_after(headers) });
         if let Some(cause) = server_error(body, headers, &self.scrubber, self.auth.current_secret()) {
             error = error.because(cause);
@@ -187,7 +195,7 @@ impl Client {
     }
 
     fn error(&self, request: &Request, what_happened: &str) -> Error {
-        let message = format!("cannot {}: the catalog failed: {what_happened}", request.purpose);
+        let message = format!("cannot {}: {what_happened}", request.purpose);
         Error::new(ErrorKind::Catalog, message).with("url", place(&request.url))
     }
 }

@@ -33,6 +33,7 @@ mod oauth2;
 mod outcome;
 mod session;
 mod settings;
+mod sigv4;
 mod types;
 
 /// Tables in a catalog that speaks REST.
@@ -127,7 +128,7 @@ impl RestCatalog {
         let body = CreateTableRequest {
             name: &ident.name,
             schema: &spec.schema,
-            partition_spec: &spec.partition_spec,
+            partition_spec: spec.partition_spec.clone().with_spec_id(0),
             write_order: &spec.sort_order,
             stage_create: false,
             properties: &spec.properties,

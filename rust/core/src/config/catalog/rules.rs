@@ -200,8 +200,6 @@ fn refuse(problems: &mut Vec<String>, key: &str, given: bool, reason: &str) {
 /// `arn:<partition>:s3tables:<region>:<account>:bucket/<name>`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct TableBucketArn<'a> {
-    /// `aws`, `aws-cn`, `aws-us-gov`.
-    pub(crate) partition: &'a str,
     /// The region.
     pub(crate) region: &'a str,
 }
@@ -216,7 +214,7 @@ impl<'a> TableBucketArn<'a> {
                     && !account.is_empty()
                     && resource.strip_prefix("bucket/").is_some_and(|name| !name.is_empty()) =>
             {
-                Some(Self { partition, region })
+                Some(Self { region })
             }
             _ => None,
         }

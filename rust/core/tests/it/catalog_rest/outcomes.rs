@@ -174,7 +174,7 @@ async fn reading_is_tried_once_more_when_the_connection_breaks() {
     catalog.load(&logs()).await.expect("the second try");
     server.state().gate.extend([Some(Reply::Cut), Some(Reply::Cut)]);
     let error = catalog.load(&logs()).await.expect_err("twice");
-    assert!(error.to_string().contains("connection broke"), "{error}");
+    assert!(error.to_string().contains("the connection to the catalog broke"), "{error}");
 }
 
 #[tokio::test]

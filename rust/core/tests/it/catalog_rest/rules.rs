@@ -125,7 +125,7 @@ async fn no_secret_is_in_the_text_of_configuration_catalog_or_errors() {
 async fn a_refusal_says_which_key_to_change() {
     for (status, parts) in [
         (401, ["401", "check catalog.token"]),
-        (403, ["403", "behind catalog.token"]),
+        (403, ["403", "check catalog.token, and the rights"]),
         (404, ["catalog.warehouse", "catalog.uri"]),
         (400, ["catalog.warehouse", "catalog.uri"]),
         (503, ["503", "Exception: because"]),

@@ -133,6 +133,8 @@ impl State {
         if self.tables.contains_key(&key) {
             return Reply::error(409, "AlreadyExistsException", "it is there");
         }
+        // Java's reader refuses a spec without an id.
+        assert!(body["partition-spec"]["spec-id"].is_i64(), "{body}");
         let schema: Schema = serde_json::from_value(body["schema"].clone()).expect("schema");
         let partitions: UnboundPartitionSpec = serde_json::from_value(body["partition-spec"].clone()).expect("spec");
         let order: SortOrder = serde_json::from_value(body["write-order"].clone()).expect("order");
