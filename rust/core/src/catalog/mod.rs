@@ -10,6 +10,7 @@ use iceberg::{TableIdent, TableRequirement, TableUpdate};
 use crate::config::{CatalogType, Config};
 use crate::error::{Error, Result};
 
+mod aws;
 mod cause;
 mod local_storage;
 mod location;

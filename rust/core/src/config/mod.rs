@@ -24,6 +24,8 @@ pub use partition::{PartitionBy, PartitionField};
 pub use secret::Secret;
 pub use storage::{S3Config, StorageConfig};
 
+pub(crate) use catalog::rules::TableBucketArn;
+
 /// Everything the library can be told. `{}` is a whole configuration.
 #[derive(Debug, Clone, Default)]
 pub struct Config {

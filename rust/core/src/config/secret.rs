@@ -41,9 +41,7 @@ impl<'de> Deserialize<'de> for Secret {
         // Through a value: serde's own type errors quote what they were given.
         match serde_json::Value::deserialize(deserializer)? {
             serde_json::Value::String(text) => Ok(Self(text)),
-            _ => Err(de::Error::custom(
-                "a secret is not a string; put it in quotes",
-            )),
+            _ => Err(de::Error::custom("a secret is not a string; put it in quotes")),
         }
     }
 }

@@ -5,4 +5,5 @@ mod oauth2;
 mod outcomes;
 mod rules;
 mod server;
+mod sigv4;
 mod stub;

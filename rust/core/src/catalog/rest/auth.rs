@@ -1,9 +1,11 @@
 //! How a request says who we are.
 
+use aws_credential_types::Credentials;
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use reqwest::{Request, StatusCode};
 
 use super::oauth2::OAuth2;
+use super::sigv4::Signer;
 use crate::config::Secret;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -16,15 +18,19 @@ pub(super) enum Auth {
     Token(Secret),
     /// `catalog.oauth2`.
     OAuth2(OAuth2),
+    /// `catalog.sigv4`.
+    SigV4(Box<Signer>),
 }
 
 /// Which credentials an attempt went out with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(super) enum Stamp {
     /// Such as never change.
     Fixed,
     /// The token of this number.
     Token(u64),
+    /// These, which print nothing secret.
+    Signed(Credentials),
 }
 
 impl Auth {
@@ -44,18 +50,20 @@ impl Auth {
                 bear(request, &token)?;
                 Ok(Stamp::Token(number))
             }
+            Auth::SigV4(signer) => signer.sign(request).await.map(Stamp::Signed),
         }
     }
 
-    /// After an answer that is no success: whether there are better credentials now. What an attempt
-    /// went out with is not used again when the answer says that it is no good.
-    pub(super) async fn renew(&self, stamp: &Stamp, status: StatusCode, _headers: &HeaderMap) -> bool {
+    /// After an answer that is no success: whether the same request may do better now, with other
+    /// credentials or another time.
+    pub(super) async fn renew(&self, stamp: &Stamp, status: StatusCode, headers: &HeaderMap) -> bool {
         match (self, stamp) {
             // 419 is Iceberg's own, for credentials that ran out.
             (Auth::OAuth2(oauth2), Stamp::Token(number)) if matches!(status.as_u16(), 401 | 419) => {
                 oauth2.discard(*number).await;
                 true
             }
+            (Auth::SigV4(signer), Stamp::Signed(used)) => signer.renew(used, status, headers).await,
             _ => false,
         }
     }
@@ -66,6 +74,9 @@ impl Auth {
             Auth::None => "catalog.token, catalog.oauth2 or catalog.headers",
             Auth::Token(_) => "catalog.token",
             Auth::OAuth2(_) => "catalog.oauth2",
+            Auth::SigV4(_) => {
+                "the AWS credentials (AWS_ACCESS_KEY_ID, AWS_PROFILE or the machine's role) and catalog.sigv4.region"
+            }
         }
     }
 
@@ -79,8 +90,12 @@ impl Auth {
 }
 
 fn bear(request: &mut Request, token: &Secret) -> Result<()> {
-    let mut value = HeaderValue::from_str(&format!("Bearer {}", token.expose()))
-        .map_err(|_| Error::new(ErrorKind::Catalog, "the token holds characters that no header can carry"))?;
+    let mut value = HeaderValue::from_str(&format!("Bearer {}", token.expose())).map_err(|_| {
+        Error::new(
+            ErrorKind::Catalog,
+            "the token holds characters that no header can carry",
+        )
+    })?;
     value.set_sensitive(true);
     request.headers_mut().insert(AUTHORIZATION, value);
     Ok(())

@@ -57,32 +57,38 @@ impl Failure {
 ///
 /// # Errors
 /// `Config` when the system's TLS roots cannot be used.
-pub(super) fn http_client(headers: HeaderMap) -> Result<reqwest::Client> {
+pub(super) fn http_client() -> Result<reqwest::Client> {
     reqwest::Client::builder()
         .user_agent(concat!("otlp2iceberg/", env!("CARGO_PKG_VERSION")))
-        .default_headers(headers)
         .redirect(reqwest::redirect::Policy::none())
         .connect_timeout(CONNECT_TIMEOUT)
         .pool_idle_timeout(IDLE_TIMEOUT)
         .build()
-        .map_err(|cause| {
-            Error::new(ErrorKind::Config, "cannot set up HTTPS").because(cause.without_url())
-        })
+        .map_err(|cause| Error::new(ErrorKind::Config, "cannot set up HTTPS").because(cause.without_url()))
 }
 
 /// The connection to a catalog: HTTP, authentication, and no secrets in what it reports.
 #[derive(Debug)]
 pub(super) struct Client {
     http: reqwest::Client,
+    /// The configured ones.
+    headers: HeaderMap,
     auth: Auth,
     timeout: Duration,
     scrubber: Scrubber,
 }
 
 impl Client {
-    pub(super) fn new(http: reqwest::Client, auth: Auth, timeout: Duration, scrubber: Scrubber) -> Self {
+    pub(super) fn new(
+        http: reqwest::Client,
+        headers: HeaderMap,
+        auth: Auth,
+        timeout: Duration,
+        scrubber: Scrubber,
+    ) -> Self {
         Self {
             http,
+            headers,
             auth,
             timeout,
             scrubber,
@@ -97,18 +103,29 @@ impl Client {
         let attempt = self.attempt(request).await;
         let again = match &attempt {
             Err(Attempt { refreshed, .. }) if *refreshed => true,
-            Err(Attempt { failure: Failure::NoAnswer(_), timed_out, .. }) => {
-                request.method == Method::GET && !timed_out
-            }
+            Err(Attempt {
+                failure: Failure::NoAnswer(_),
+                timed_out,
+                ..
+            }) => request.method == Method::GET && !timed_out,
             _ => false,
         };
-        let attempt = if again { self.attempt(request).await } else { attempt };
+        let attempt = if again {
+            self.attempt(request).await
+        } else {
+            attempt
+        };
         attempt.map_err(|attempt| attempt.failure)
     }
 
     async fn attempt(&self, request: &Request) -> Result<Bytes, Attempt> {
-        let mut wire = self.http.request(request.method.clone(), request.url.clone()).timeout(self.timeout);
-        wire = wire.header(reqwest::header::ACCEPT, "application/json");
+        let mut wire = self
+            .http
+            .request(request.method.clone(), request.url.clone())
+            .timeout(self.timeout);
+        wire = wire
+            .headers(self.headers.clone())
+            .header(reqwest::header::ACCEPT, "application/json");
         if let Some(body) = &request.body {
             wire = wire
                 .header(reqwest::header::CONTENT_TYPE, "application/json")
@@ -143,9 +160,10 @@ impl Client {
                 .await
                 .map_err(|cause| match cause {
                     ReadError::Transport(cause) => self.no_answer(request, cause),
-                    ReadError::TooLarge => Attempt::new(Failure::NoAnswer(
-                        self.error(request, "its answer is larger than any table's metadata"),
-                    )),
+                    ReadError::TooLarge => Attempt::new(Failure::NoAnswer(self.error(
+                        request,
+                        "the catalog's answer is larger than any table's metadata",
+                    ))),
                 });
         }
         let headers = response.headers().clone();
@@ -153,11 +171,18 @@ impl Client {
         // An error's body is only for its text.
         let body = read(response, ERROR_BYTES_MAX).await.unwrap_or_default();
         let error = self.refusal(request, status, &headers, &body);
-        Err(Attempt { failure: Failure::Refused(status, error), timed_out: false, refreshed })
+        Err(Attempt {
+            failure: Failure::Refused(status, error),
+            timed_out: false,
+            refreshed,
+        })
     }
 
     fn not_sent(&self, request: &Request, cause: reqwest::Error) -> Error {
-        let message = format!("cannot {}: the catalog cannot be reached; check catalog.uri and the network", request.purpose);
+        let message = format!(
+            "cannot {}: the catalog cannot be reached; check catalog.uri and the network",
+            request.purpose
+        );
         Error::new(ErrorKind::Catalog, message)
             .with("url", place(&request.url))
             .because(cause.without_url())
@@ -166,20 +191,35 @@ impl Client {
     fn no_answer(&self, request: &Request, cause: reqwest::Error) -> Attempt {
         let timed_out = cause.is_timeout();
         let error = if timed_out {
-            let text = format!("it did not answer within catalog.timeout ({:?})", self.timeout);
+            let text = format!(
+                "the catalog did not answer within catalog.timeout ({:?}); check catalog.uri, or raise it",
+                self.timeout
+            );
             self.error(request, &text)
         } else {
-            self.error(request, "the connection broke before its answer was there")
-                .because(cause.without_url())
+            self.error(
+                request,
+                "the connection to the catalog broke before its answer was there",
+            )
+            .because(cause.without_url())
         };
-        Attempt { failure: Failure::NoAnswer(error), timed_out, refreshed: false }
+        Attempt {
+            failure: Failure::NoAnswer(error),
+            timed_out,
+            refreshed: false,
+        }
     }
 
     fn refusal(&self, request: &Request, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Error {
         let hint = hint(status, headers, self.auth.keys());
         let mut error = self
-            .error(request, &format!("it answered {}{hint}", status.as_u16()))
-            .class(RetryClass::Retry { after: retry_after(headers) });
+            .error(
+                request,
+                &format!("the catalog answered {}{hint}", status.as_u16()),
+            )
+            .class(RetryClass::Retry {
+                after: retry_after(headers),
+            });
         if let Some(cause) = server_error(body, headers, &self.scrubber, self.auth.current_secret()) {
             error = error.because(cause);
         }
@@ -187,7 +227,7 @@ impl Client {
     }
 
     fn error(&self, request: &Request, what_happened: &str) -> Error {
-        let message = format!("cannot {}: the catalog failed: {what_happened}", request.purpose);
+        let message = format!("cannot {}: {what_happened}", request.purpose);
         Error::new(ErrorKind::Catalog, message).with("url", place(&request.url))
     }
 }
@@ -202,7 +242,11 @@ struct Attempt {
 
 impl Attempt {
     fn new(failure: Failure) -> Self {
-        Self { failure, timed_out: false, refreshed: false }
+        Self {
+            failure,
+            timed_out: false,
+            refreshed: false,
+        }
     }
 }
 
@@ -227,7 +271,12 @@ async fn read(mut response: reqwest::Response, bytes_max: usize) -> Result<Bytes
 /// A URL as errors show it: without user, password and query, which may hold secrets.
 pub(super) fn place(url: &Url) -> String {
     let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
-    format!("{}://{}{port}{}", url.scheme(), url.host_str().unwrap_or_default(), url.path())
+    format!(
+        "{}://{}{port}{}",
+        url.scheme(),
+        url.host_str().unwrap_or_default(),
+        url.path()
+    )
 }
 
 /// Headers from names and values that were checked with the configuration.
@@ -235,7 +284,12 @@ pub(super) fn place(url: &Url) -> String {
 /// # Errors
 /// `Config`, without the value.
 pub(super) fn header(name: &str, value: &str) -> Result<(HeaderName, HeaderValue)> {
-    let invalid = || Error::new(ErrorKind::Config, format!("catalog.headers.{name}: makes no header"));
+    let invalid = || {
+        Error::new(
+            ErrorKind::Config,
+            format!("catalog.headers.{name}: makes no header"),
+        )
+    };
     let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| invalid())?;
     let mut value = HeaderValue::from_str(value).map_err(|_| invalid())?;
     value.set_sensitive(true);

@@ -19,8 +19,8 @@ use self::client::{Client, Failure, Request};
 use self::outcome::{commit_error, outcome_of_failure};
 use self::session::{Endpoint, Session, config_url};
 use self::types::{
-    CommitTableRequest, CommitTableResponse, ConfigResponse, CreateNamespaceRequest,
-    CreateTableRequest, LoadTableResult,
+    CommitTableRequest, CommitTableResponse, ConfigResponse, CreateNamespaceRequest, CreateTableRequest,
+    LoadTableResult,
 };
 use super::{Catalog, CommitOutcome, LoadedTable, TableSpec, storage};
 use crate::config::{Config, StorageConfig};
@@ -33,6 +33,7 @@ mod oauth2;
 mod outcome;
 mod session;
 mod settings;
+mod sigv4;
 mod types;
 
 /// Tables in a catalog that speaks REST.
@@ -127,7 +128,7 @@ impl RestCatalog {
         let body = CreateTableRequest {
             name: &ident.name,
             schema: &spec.schema,
-            partition_spec: &spec.partition_spec,
+            partition_spec: spec.partition_spec.clone().with_spec_id(0),
             write_order: &spec.sort_order,
             stage_create: false,
             properties: &spec.properties,
@@ -135,7 +136,9 @@ impl RestCatalog {
         let url = session.tables_url(&ident.namespace)?;
         let request = self.request(session, Endpoint::CreateTable, url, Some(json(&body)?));
         let mut answer = self.client.send(&request).await;
-        if matches!(answer, Err(Failure::Refused(StatusCode::NOT_FOUND, _))) && session.offers(Endpoint::CreateNamespace) {
+        if matches!(answer, Err(Failure::Refused(StatusCode::NOT_FOUND, _)))
+            && session.offers(Endpoint::CreateNamespace)
+        {
             self.create_namespace(session, ident).await?;
             answer = self.client.send(&request).await;
         }
@@ -158,7 +161,12 @@ impl RestCatalog {
                 namespace,
                 properties: HashMap::new(),
             };
-            let request = self.request(session, Endpoint::CreateNamespace, session.namespaces_url()?, Some(json(&body)?));
+            let request = self.request(
+                session,
+                Endpoint::CreateNamespace,
+                session.namespaces_url()?,
+                Some(json(&body)?),
+            );
             match self.client.send(&request).await {
                 Ok(_) | Err(Failure::Refused(StatusCode::CONFLICT, _)) => {}
                 // A catalog may forbid what is above ours, and not need it.
@@ -203,7 +211,12 @@ impl RestCatalog {
         })
     }
 
-    fn file_io(&self, ident: &TableIdent, location: &str, properties: HashMap<String, String>) -> Result<FileIO> {
+    fn file_io(
+        &self,
+        ident: &TableIdent,
+        location: &str,
+        properties: HashMap<String, String>,
+    ) -> Result<FileIO> {
         let mut kept = self.file_ios.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(kept) = kept.get(ident)
             && kept.properties == properties
@@ -212,7 +225,13 @@ impl RestCatalog {
         }
         let file_io = storage::file_io(location, &properties, &self.storage)
             .map_err(|error| error.with("table", ident.to_string()))?;
-        kept.insert(ident.clone(), KeptFileIo { properties, file_io: file_io.clone() });
+        kept.insert(
+            ident.clone(),
+            KeptFileIo {
+                properties,
+                file_io: file_io.clone(),
+            },
+        );
         Ok(file_io)
     }
 
@@ -222,18 +241,33 @@ impl RestCatalog {
         requirements: &[TableRequirement],
         updates: &[TableUpdate],
     ) -> Result<LoadedTable, CommitOutcome> {
-        let refused = |error: Error| CommitOutcome::Refused { conflict: false, error: commit_error(error, base) };
+        let refused = |error: Error| CommitOutcome::Refused {
+            conflict: false,
+            error: commit_error(error, base),
+        };
         let session = self.session().await.map_err(refused)?;
         if !session.offers(Endpoint::CommitTable) {
-            return Err(refused(Error::new(ErrorKind::Catalog, "the catalog does not let tables be written through REST")));
+            return Err(refused(Error::new(
+                ErrorKind::Catalog,
+                "the catalog does not let tables be written through REST",
+            )));
         }
-        let body = json(&CommitTableRequest { identifier: &base.ident, requirements, updates }).map_err(refused)?;
+        let body = json(&CommitTableRequest {
+            identifier: &base.ident,
+            requirements,
+            updates,
+        })
+        .map_err(refused)?;
         let url = session.table_url(&base.ident).map_err(refused)?;
         let request = self.request(session, Endpoint::CommitTable, url, Some(body));
-        let answer = self.client.send(&request).await.map_err(|failure| outcome_of_failure(failure, base))?;
+        let answer = self
+            .client
+            .send(&request)
+            .await
+            .map_err(|failure| outcome_of_failure(failure, base))?;
         // It was taken, but what the table is now has to be looked up.
-        let response: CommitTableResponse = parse(&request, &answer)
-            .map_err(|error| CommitOutcome::Unknown(commit_error(error, base)))?;
+        let response: CommitTableResponse =
+            parse(&request, &answer).map_err(|error| CommitOutcome::Unknown(commit_error(error, base)))?;
         Ok(LoadedTable {
             ident: base.ident.clone(),
             metadata: Arc::new(response.metadata),
@@ -290,14 +324,21 @@ fn about(failure: Failure, ident: &TableIdent) -> Error {
 
 fn json(body: &impl Serialize) -> Result<Bytes> {
     serde_json::to_vec(body).map(Bytes::from).map_err(|cause| {
-        Error::new(ErrorKind::Internal, "a request to the catalog cannot be written as JSON").because(cause)
+        Error::new(
+            ErrorKind::Internal,
+            "a request to the catalog cannot be written as JSON",
+        )
+        .because(cause)
     })
 }
 
 fn parse<T: DeserializeOwned>(request: &Request, answer: &[u8]) -> Result<T> {
     serde_json::from_slice(answer).map_err(|cause| {
         // serde's text could repeat a credential of the answer; where it is, is enough.
-        let message = format!("cannot {}: the catalog's answer cannot be read; check catalog.uri", request.purpose);
+        let message = format!(
+            "cannot {}: the catalog's answer cannot be read; check catalog.uri",
+            request.purpose
+        );
         Error::new(ErrorKind::Catalog, message)
             .with("url", client::place(&request.url))
             .with("line", cause.line().to_string())

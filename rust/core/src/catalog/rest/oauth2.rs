@@ -102,7 +102,10 @@ impl OAuth2 {
             ("client_secret", self.config.client_secret.expose()),
             ("scope", self.config.scope.as_deref().unwrap_or("catalog")),
         ];
-        let form: Vec<String> = fields.iter().map(|(name, value)| format!("{name}={}", encode(value))).collect();
+        let form: Vec<String> = fields
+            .iter()
+            .map(|(name, value)| format!("{name}={}", encode(value)))
+            .collect();
         let answer = self
             .http
             .post(self.url.clone())
@@ -126,8 +129,11 @@ impl OAuth2 {
         }
         if status.is_success() {
             // serde's error could repeat a part of the token.
-            return serde_json::from_slice(&body)
-                .map_err(|_| self.error("the token endpoint's answer holds no access_token; check catalog.oauth2.token_uri"));
+            return serde_json::from_slice(&body).map_err(|_| {
+                self.error(
+                    "the token endpoint's answer holds no access_token; check catalog.oauth2.token_uri",
+                )
+            });
         }
         let mut error = self
             .error(&format!(

@@ -63,7 +63,9 @@ pub(super) struct Session {
 
 impl std::fmt::Debug for Session {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Session").field("root", &self.root).finish_non_exhaustive()
+        f.debug_struct("Session")
+            .field("root", &self.root)
+            .finish_non_exhaustive()
     }
 }
 
@@ -106,7 +108,9 @@ impl Session {
         Self {
             root,
             separator,
-            endpoints: response.endpoints.map(|endpoints| endpoints.into_iter().collect()),
+            endpoints: response
+                .endpoints
+                .map(|endpoints| endpoints.into_iter().collect()),
             idempotency: response.idempotency_key_lifetime.is_some(),
             properties,
         }
@@ -124,7 +128,11 @@ impl Session {
     }
 
     pub(super) fn tables_url(&self, namespace: &NamespaceIdent) -> Result<Url> {
-        parse(&format!("{}/namespaces/{}/tables", self.root, self.namespace(namespace)))
+        parse(&format!(
+            "{}/namespaces/{}/tables",
+            self.root,
+            self.namespace(namespace)
+        ))
     }
 
     pub(super) fn table_url(&self, table: &TableIdent) -> Result<Url> {
@@ -158,8 +166,11 @@ pub(super) fn encode(text: &str) -> String {
 
 fn parse(url: &str) -> Result<Url> {
     Url::parse(url).map_err(|cause| {
-        Error::new(ErrorKind::Catalog, "the catalog gave a prefix or uri that makes no URL; check catalog.uri")
-            .because(cause)
+        Error::new(
+            ErrorKind::Catalog,
+            "the catalog gave a prefix or uri that makes no URL; check catalog.uri",
+        )
+        .because(cause)
     })
 }
 

@@ -3,11 +3,13 @@
 use reqwest::Url;
 use reqwest::header::HeaderMap;
 
+use super::super::aws::domain;
 use super::answer::Scrubber;
 use super::auth::Auth;
 use super::client::{Client, header, http_client};
 use super::oauth2::OAuth2;
-use crate::config::{CatalogConfig, OAuth2Config};
+use super::sigv4::Signer;
+use crate::config::{CatalogConfig, CatalogType, OAuth2Config, TableBucketArn};
 use crate::error::{Error, ErrorKind, Result};
 
 /// What a configuration comes to.
@@ -20,14 +22,18 @@ pub(super) struct Settings {
 /// # Errors
 /// `Config` naming the key that is missing or cannot be used.
 pub(super) fn resolve(config: &CatalogConfig) -> Result<Settings> {
-    let uri = config
-        .uri
-        .clone()
-        .ok_or_else(|| Error::new(ErrorKind::Config, "catalog.uri: type rest needs the catalog's base URI"))?;
-    let auth = match (&config.token, &config.oauth2) {
-        (Some(token), _) => Auth::Token(token.clone()),
-        (None, Some(oauth2)) => Auth::OAuth2(client_credentials(config, oauth2, &uri)?),
-        (None, None) => Auth::None,
+    let signed = config.sigv4.is_some() || config.r#type != CatalogType::Rest;
+    let region = if signed {
+        Some(region(config, &|name| std::env::var(name).ok())?)
+    } else {
+        None
+    };
+    let uri = uri(config, region.as_deref().unwrap_or_default())?;
+    let auth = match (region, &config.token, &config.oauth2) {
+        (Some(region), ..) => Auth::SigV4(Box::new(Signer::new(region, service(config)?)?)),
+        (None, Some(token), _) => Auth::Token(token.clone()),
+        (None, None, Some(oauth2)) => Auth::OAuth2(client_credentials(config, oauth2, &uri)?),
+        (None, None, None) => Auth::None,
     };
     let headers: HeaderMap = config
         .headers
@@ -42,8 +48,63 @@ pub(super) fn resolve(config: &CatalogConfig) -> Result<Settings> {
             .chain(config.oauth2.iter().map(|oauth2| &oauth2.client_secret))
             .cloned(),
     );
-    let client = Client::new(http_client(headers)?, auth, config.timeout, scrubber);
+    let client = Client::new(http_client()?, headers, auth, config.timeout, scrubber);
     Ok(Settings { uri, client })
+}
+
+/// The configured base URI, else the one of the service in the region.
+fn uri(config: &CatalogConfig, region: &str) -> Result<String> {
+    if let Some(uri) = &config.uri {
+        return Ok(uri.clone());
+    }
+    match config.r#type {
+        CatalogType::Glue | CatalogType::S3Tables => {
+            let service = config.r#type.as_str();
+            Ok(format!("https://{service}.{region}.{}/iceberg", domain(region)))
+        }
+        CatalogType::Sql | CatalogType::Rest => Err(Error::new(
+            ErrorKind::Config,
+            "catalog.uri: type rest needs the catalog's base URI",
+        )),
+    }
+}
+
+/// The configured region, the one of the table bucket, or the environment's.
+fn region(config: &CatalogConfig, environment: &dyn Fn(&str) -> Option<String>) -> Result<String> {
+    let configured = config.sigv4.as_ref().and_then(|sigv4| sigv4.region.clone());
+    let buckets = || {
+        let arn = TableBucketArn::parse(config.warehouse.as_deref()?)?;
+        Some(arn.region.to_owned())
+    };
+    let of_environment = || {
+        ["AWS_REGION", "AWS_DEFAULT_REGION"]
+            .into_iter()
+            .filter_map(environment)
+            .find(|region| !region.is_empty())
+    };
+    configured
+        .or_else(buckets)
+        .or_else(of_environment)
+        .ok_or_else(|| {
+            Error::new(
+                ErrorKind::Config,
+                "catalog.sigv4.region: no region is known; set it, or AWS_REGION in the environment",
+            )
+        })
+}
+
+fn service(config: &CatalogConfig) -> Result<String> {
+    let configured = config.sigv4.as_ref().and_then(|sigv4| sigv4.service.clone());
+    let implied = || match config.r#type {
+        CatalogType::Glue | CatalogType::S3Tables => Some(config.r#type.as_str().to_owned()),
+        CatalogType::Sql | CatalogType::Rest => None,
+    };
+    configured.or_else(implied).ok_or_else(|| {
+        Error::new(
+            ErrorKind::Config,
+            "catalog.sigv4.service: type rest needs the service's signing name",
+        )
+    })
 }
 
 fn client_credentials(config: &CatalogConfig, oauth2: &OAuth2Config, uri: &str) -> Result<OAuth2> {
@@ -54,7 +115,71 @@ fn client_credentials(config: &CatalogConfig, oauth2: &OAuth2Config, uri: &str) 
     let url = Url::parse(&token_uri).map_err(|cause| {
         Error::new(ErrorKind::Config, "catalog.oauth2.token_uri: is no URL").because(cause)
     })?;
-    // Headers are for the catalog, not for whoever gives tokens.
-    let http = http_client(HeaderMap::new())?;
-    Ok(OAuth2::new(http, url, oauth2.clone(), config.timeout))
+    Ok(OAuth2::new(http_client()?, url, oauth2.clone(), config.timeout))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+
+    fn catalog(json: &str) -> CatalogConfig {
+        let json = format!(r#"{{"catalog": {json}}}"#);
+        Config::from_json(json.as_bytes()).expect("valid").catalog
+    }
+
+    #[test]
+    fn presets_know_region_service_and_endpoint() {
+        let here = |name: &str| (name == "AWS_REGION").then(|| "us-east-2".to_owned());
+        for (json, expected) in [
+            (
+                r#"{"type": "glue", "warehouse": "123456789012"}"#,
+                (
+                    "us-east-2",
+                    "glue",
+                    "https://glue.us-east-2.amazonaws.com/iceberg",
+                ),
+            ),
+            (
+                r#"{"type": "glue", "warehouse": "1:s3tablescatalog/b", "sigv4": {"region": "cn-north-1"}}"#,
+                (
+                    "cn-north-1",
+                    "glue",
+                    "https://glue.cn-north-1.amazonaws.com.cn/iceberg",
+                ),
+            ),
+            (
+                r#"{"type": "s3tables", "warehouse": "arn:aws:s3tables:eu-west-1:123456789012:bucket/b"}"#,
+                (
+                    "eu-west-1",
+                    "s3tables",
+                    "https://s3tables.eu-west-1.amazonaws.com/iceberg",
+                ),
+            ),
+            (
+                r#"{"type": "s3tables", "warehouse": "arn:aws-us-gov:s3tables:us-gov-west-1:1:bucket/b", "uri": "https://vpce.x/iceberg"}"#,
+                ("us-gov-west-1", "s3tables", "https://vpce.x/iceberg"),
+            ),
+            (
+                r#"{"type": "rest", "uri": "https://h", "sigv4": {"service": "execute-api"}}"#,
+                ("us-east-2", "execute-api", "https://h"),
+            ),
+        ] {
+            let config = catalog(json);
+            let region = region(&config, &here).expect("known");
+            let found = (
+                region.as_str(),
+                service(&config).expect("known"),
+                uri(&config, &region).expect("known"),
+            );
+            assert_eq!((found.0, found.1.as_str(), found.2.as_str()), expected, "{json}");
+        }
+    }
+
+    #[test]
+    fn a_region_that_nobody_gives_is_asked_for_by_key() {
+        let config = catalog(r#"{"type": "glue", "warehouse": "123456789012"}"#);
+        let error = region(&config, &|_| None).expect_err("unknown");
+        assert!(error.to_string().starts_with("catalog.sigv4.region:"), "{error}");
+    }
 }

@@ -36,7 +36,8 @@ pub(super) struct CreateNamespaceRequest<'a> {
 pub(super) struct CreateTableRequest<'a> {
     pub(super) name: &'a str,
     pub(super) schema: &'a Schema,
-    pub(super) partition_spec: &'a UnboundPartitionSpec,
+    /// With an id: Java's reader wants one.
+    pub(super) partition_spec: UnboundPartitionSpec,
     pub(super) write_order: &'a SortOrder,
     pub(super) stage_create: bool,
     pub(super) properties: &'a HashMap<String, String>,

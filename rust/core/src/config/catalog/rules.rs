@@ -60,7 +60,12 @@ fn sql(catalog: &CatalogConfig) -> Vec<String> {
     refuse(&mut problems, "oauth2", catalog.oauth2.is_some(), no_server);
     refuse(&mut problems, "sigv4", catalog.sigv4.is_some(), no_server);
     refuse(&mut problems, "headers", !catalog.headers.is_empty(), no_server);
-    refuse(&mut problems, "vended_credentials", catalog.vended_credentials.is_some(), no_server);
+    refuse(
+        &mut problems,
+        "vended_credentials",
+        catalog.vended_credentials.is_some(),
+        no_server,
+    );
     s3tables_api(&mut problems, catalog);
     problems
 }
@@ -69,10 +74,13 @@ fn rest(catalog: &CatalogConfig) -> Vec<String> {
     let mut problems = Vec::new();
     match &catalog.uri {
         Some(uri) => http_url(&mut problems, "catalog.uri", uri),
-        None => problems.push("catalog.uri: type rest needs the catalog's base URI, such as https://host/api/catalog".into()),
+        None => problems.push(
+            "catalog.uri: type rest needs the catalog's base URI, such as https://host/api/catalog".into(),
+        ),
     }
     if catalog.warehouse.as_deref() == Some("") {
-        problems.push("catalog.warehouse: must not be empty; leave it out if the catalog has only one".into());
+        problems
+            .push("catalog.warehouse: must not be empty; leave it out if the catalog has only one".into());
     }
     let ways: Vec<&str> = [
         ("token", catalog.token.is_some()),
@@ -102,8 +110,15 @@ fn rest(catalog: &CatalogConfig) -> Vec<String> {
             http_url(&mut problems, "catalog.oauth2.token_uri", uri);
         }
     }
-    if catalog.sigv4.as_ref().is_some_and(|sigv4| sigv4.service.is_none()) {
-        problems.push("catalog.sigv4.service: type rest needs the service's signing name, such as glue or execute-api".into());
+    if catalog
+        .sigv4
+        .as_ref()
+        .is_some_and(|sigv4| sigv4.service.is_none())
+    {
+        problems.push(
+            "catalog.sigv4.service: type rest needs the service's signing name, such as glue or execute-api"
+                .into(),
+        );
     }
     not_sql(&mut problems, catalog);
     headers(&mut problems, catalog, !ways.is_empty());
@@ -138,7 +153,8 @@ fn aws(catalog: &CatalogConfig) -> Vec<String> {
     if let Some(uri) = &catalog.uri {
         http_url(&mut problems, "catalog.uri", uri);
     }
-    let signed = "requests are signed with AWS credentials in types glue and s3tables; for another way use type rest";
+    let signed =
+        "requests are signed with AWS credentials in types glue and s3tables; for another way use type rest";
     refuse(&mut problems, "token", catalog.token.is_some(), signed);
     refuse(&mut problems, "oauth2", catalog.oauth2.is_some(), signed);
     not_sql(&mut problems, catalog);
@@ -147,7 +163,12 @@ fn aws(catalog: &CatalogConfig) -> Vec<String> {
 }
 
 fn not_sql(problems: &mut Vec<String>, catalog: &CatalogConfig) {
-    refuse(problems, "name", catalog.name.is_some(), "it is the name inside a SQL catalog; a REST catalog has warehouse");
+    refuse(
+        problems,
+        "name",
+        catalog.name.is_some(),
+        "it is the name inside a SQL catalog; a REST catalog has warehouse",
+    );
 }
 
 fn s3tables_api(problems: &mut Vec<String>, catalog: &CatalogConfig) {
@@ -157,9 +178,9 @@ fn s3tables_api(problems: &mut Vec<String>, catalog: &CatalogConfig) {
             refuse(problems, "s3tables_api", true, "it is for type s3tables only");
         }
         Some(S3TablesApi::Rest) => {}
-        Some(S3TablesApi::Native) => problems.push(
-            "catalog.s3tables_api: native is not built yet; leave it out, or give rest".into(),
-        ),
+        Some(S3TablesApi::Native) => {
+            problems.push("catalog.s3tables_api: native is not built yet; leave it out, or give rest".into())
+        }
     }
 }
 
@@ -169,7 +190,9 @@ fn headers(problems: &mut Vec<String>, catalog: &CatalogConfig, authorized: bool
         match HeaderName::from_bytes(name.as_bytes()) {
             Err(_) => problems.push(format!("{key}: is no header name")),
             Ok(header) if authorized && header == reqwest::header::AUTHORIZATION => {
-                problems.push(format!("{key}: is set by token, oauth2 or sigv4; leave one of them out"));
+                problems.push(format!(
+                    "{key}: is set by token, oauth2 or sigv4; leave one of them out"
+                ));
             }
             Ok(_) => {}
         }
@@ -179,7 +202,9 @@ fn headers(problems: &mut Vec<String>, catalog: &CatalogConfig, authorized: bool
 
 fn header_value(problems: &mut Vec<String>, key: &str, value: &str) {
     if HeaderValue::from_str(value).is_err() {
-        problems.push(format!("{key}: holds characters that no header can carry, such as a line break"));
+        problems.push(format!(
+            "{key}: holds characters that no header can carry, such as a line break"
+        ));
     }
 }
 
@@ -206,8 +231,6 @@ fn refuse(problems: &mut Vec<String>, key: &str, given: bool, reason: &str) {
 /// `arn:<partition>:s3tables:<region>:<account>:bucket/<name>`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct TableBucketArn<'a> {
-    /// `aws`, `aws-cn`, `aws-us-gov`.
-    pub(crate) partition: &'a str,
     /// The region.
     pub(crate) region: &'a str,
 }
@@ -220,9 +243,11 @@ impl<'a> TableBucketArn<'a> {
                 if !partition.is_empty()
                     && !region.is_empty()
                     && !account.is_empty()
-                    && resource.strip_prefix("bucket/").is_some_and(|name| !name.is_empty()) =>
+                    && resource
+                        .strip_prefix("bucket/")
+                        .is_some_and(|name| !name.is_empty()) =>
             {
-                Some(Self { partition, region })
+                Some(Self { region })
             }
             _ => None,
         }

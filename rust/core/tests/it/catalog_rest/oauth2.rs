@@ -33,7 +33,10 @@ fn token_endpoint(expires_in: Option<f64>) -> Stub {
 }
 
 fn keys(tokens: &Stub) -> String {
-    format!(r#""oauth2": {{"client_id": "me", "client_secret": "{SECRET}", "token_uri": "{}/t", "scope": "PRINCIPAL_ROLE:ALL"}}"#, tokens.uri())
+    format!(
+        r#""oauth2": {{"client_id": "me", "client_secret": "{SECRET}", "token_uri": "{}/t", "scope": "PRINCIPAL_ROLE:ALL"}}"#,
+        tokens.uri()
+    )
 }
 
 #[tokio::test]
@@ -50,7 +53,10 @@ async fn one_token_serves_many_requests() {
     let asked = tokens.asked();
     assert_eq!(asked.len(), 1);
     assert_eq!(asked[0].target, "/t");
-    assert_eq!(asked[0].header("content-type"), Some("application/x-www-form-urlencoded"));
+    assert_eq!(
+        asked[0].header("content-type"),
+        Some("application/x-www-form-urlencoded")
+    );
     assert_eq!(
         String::from_utf8_lossy(&asked[0].body),
         "grant_type=client_credentials&client_id=me&client_secret=s3cr3t%26marked%2Fplanted&scope=PRINCIPAL_ROLE%3AALL"
@@ -66,8 +72,16 @@ async fn a_token_is_replaced_before_it_runs_out() {
     let (server, tokens) = (Server::new(), token_endpoint(Some(0.0)));
     let catalog = server.catalog(&keys(&tokens)).await;
     catalog.load(&logs()).await.expect_err("no table");
-    let used: Vec<_> = server.stub.asked().iter().map(|asked| asked.header("authorization").map(str::to_owned)).collect();
-    assert_eq!(used, [Some("Bearer token-0".into()), Some("Bearer token-1".into())]);
+    let used: Vec<_> = server
+        .stub
+        .asked()
+        .iter()
+        .map(|asked| asked.header("authorization").map(str::to_owned))
+        .collect();
+    assert_eq!(
+        used,
+        [Some("Bearer token-0".into()), Some("Bearer token-1".into())]
+    );
 }
 
 #[tokio::test]
@@ -81,15 +95,26 @@ async fn a_token_that_is_not_accepted_is_replaced_once() {
         // A commit is sent again too: it was surely not carried out.
         server.state().turns.push_back(refusal());
         let outcome = catalog.commit(&base, Vec::new(), Vec::new()).await;
-        assert!(matches!(outcome, otlp2iceberg::catalog::CommitOutcome::Committed(_)), "{outcome:?}");
+        assert!(
+            matches!(outcome, otlp2iceberg::catalog::CommitOutcome::Committed(_)),
+            "{outcome:?}"
+        );
         assert_eq!(tokens.asked().len(), 2);
         server.state().turns.extend([refusal(), refusal()]);
         let outcome = catalog.commit(&base, Vec::new(), Vec::new()).await;
-        let otlp2iceberg::catalog::CommitOutcome::Refused { conflict: false, error } = outcome else {
+        let otlp2iceberg::catalog::CommitOutcome::Refused {
+            conflict: false,
+            error,
+        } = outcome
+        else {
             panic!("{outcome:?}");
         };
         assert!(error.to_string().contains("catalog.oauth2"), "{error}");
-        assert_eq!(tokens.asked().len(), 3, "no more than one new token for a request");
+        assert_eq!(
+            tokens.asked().len(),
+            3,
+            "no more than one new token for a request"
+        );
     }
 }
 
@@ -114,13 +139,24 @@ async fn many_requests_that_miss_a_token_share_a_new_one() {
 #[tokio::test]
 async fn a_refused_client_is_told_with_its_keys_and_without_its_secret() {
     let server = Server::new();
-    let tokens = Stub::new(|_| Reply::json(401, &json!({"error": "invalid_client", "error_description": format!("{SECRET} is wrong")})));
+    let tokens = Stub::new(|_| {
+        Reply::json(
+            401,
+            &json!({"error": "invalid_client", "error_description": format!("{SECRET} is wrong")}),
+        )
+    });
     let catalog = server.catalog(&keys(&tokens)).await;
     let error = catalog.load(&logs()).await.expect_err("no token");
     let text = format!("{error} {error:?}");
-    assert!(text.contains("catalog.oauth2") && text.contains("invalid_client"), "{text}");
+    assert!(
+        text.contains("catalog.oauth2") && text.contains("invalid_client"),
+        "{text}"
+    );
     assert!(!text.contains("s3cr3t"), "{text}");
-    assert!(matches!(error.retry_class(), RetryClass::Retry { .. }), "it may be mended there");
+    assert!(
+        matches!(error.retry_class(), RetryClass::Retry { .. }),
+        "it may be mended there"
+    );
     assert!(server.stub.asked().is_empty(), "without a token nothing is asked");
 }
 
@@ -129,19 +165,32 @@ async fn the_token_endpoint_is_the_catalogs_own_by_default() {
     let server = Server::new();
     let token = json!({"access_token": "token-of-the-catalog", "expires_in": 3600});
     server.state().gate.push_back(Some(Reply::json(200, &token)));
-    let catalog = server.catalog(r#""oauth2": {"client_id": "me", "client_secret": "x"}"#).await;
+    let catalog = server
+        .catalog(r#""oauth2": {"client_id": "me", "client_secret": "x"}"#)
+        .await;
     catalog.load(&logs()).await.expect_err("no table");
     let asked = server.stub.asked();
     assert_eq!(asked[0].target, "/v1/oauth/tokens");
     assert!(String::from_utf8_lossy(&asked[0].body).ends_with("&scope=catalog"));
-    assert_eq!(asked[1].header("authorization"), Some("Bearer token-of-the-catalog"));
+    assert_eq!(
+        asked[1].header("authorization"),
+        Some("Bearer token-of-the-catalog")
+    );
 }
 
 #[tokio::test]
 async fn an_answer_without_a_token_is_not_repeated_in_the_error() {
     let server = Server::new();
     let tokens = Stub::new(|_| Reply::json(200, &json!({"token": "planted-elsewhere"})));
-    let error = server.catalog(&keys(&tokens)).await.load(&logs()).await.expect_err("no token");
+    let error = server
+        .catalog(&keys(&tokens))
+        .await
+        .load(&logs())
+        .await
+        .expect_err("no token");
     assert!(error.to_string().contains("catalog.oauth2.token_uri"), "{error}");
-    assert!(!format!("{error} {error:?}").contains("planted-elsewhere"), "{error:?}");
+    assert!(
+        !format!("{error} {error:?}").contains("planted-elsewhere"),
+        "{error:?}"
+    );
 }

@@ -83,7 +83,10 @@ impl Server {
     /// A configuration for this server; `catalog` are further keys of that section.
     pub fn config(&self, catalog: &str) -> Config {
         let comma = if catalog.is_empty() { "" } else { "," };
-        let json = format!(r#"{{"catalog": {{"type": "rest", "uri": "{}"{comma}{catalog}}}}}"#, self.stub.uri());
+        let json = format!(
+            r#"{{"catalog": {{"type": "rest", "uri": "{}"{comma}{catalog}}}}}"#,
+            self.stub.uri()
+        );
         Config::from_json(json.as_bytes()).expect("valid configuration")
     }
 
@@ -101,20 +104,30 @@ impl State {
         let Some(path) = target.strip_prefix(&format!("/v1/{prefix}namespaces")) else {
             return Reply::error(404, "NotFoundException", "no such path");
         };
-        let parts: Vec<String> = path.split('/').filter(|part| !part.is_empty()).map(decode).collect();
+        let parts: Vec<String> = path
+            .split('/')
+            .filter(|part| !part.is_empty())
+            .map(decode)
+            .collect();
         let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
         match (asked.method.as_str(), parts.as_slice()) {
             ("POST", []) => self.create_namespace(&asked.json()),
             ("POST", [namespace, "tables"]) => self.create_table(namespace, &asked.json(), root),
             ("GET", [namespace, "tables", table]) => self.load(&format!("{namespace}\u{1f}{table}")),
-            ("POST", [namespace, "tables", table]) => self.commit(&format!("{namespace}\u{1f}{table}"), &asked.json()),
+            ("POST", [namespace, "tables", table]) => {
+                self.commit(&format!("{namespace}\u{1f}{table}"), &asked.json())
+            }
             _ => Reply::error(405, "MethodNotAllowed", "no such method"),
         }
     }
 
     fn create_namespace(&mut self, body: &Value) -> Reply {
         let levels: Vec<String> = serde_json::from_value(body["namespace"].clone()).expect("levels");
-        if levels.len() > 1 && !self.namespaces.contains(&levels[..levels.len() - 1].join("\u{1f}")) {
+        if levels.len() > 1
+            && !self
+                .namespaces
+                .contains(&levels[..levels.len() - 1].join("\u{1f}"))
+        {
             return Reply::error(404, "NoSuchNamespaceException", "the one above is missing");
         }
         if self.namespaces.insert(levels.join("\u{1f}")) {
@@ -133,16 +146,23 @@ impl State {
         if self.tables.contains_key(&key) {
             return Reply::error(409, "AlreadyExistsException", "it is there");
         }
+        // Java's reader refuses a spec without an id.
+        assert!(body["partition-spec"]["spec-id"].is_i64(), "{body}");
         let schema: Schema = serde_json::from_value(body["schema"].clone()).expect("schema");
-        let partitions: UnboundPartitionSpec = serde_json::from_value(body["partition-spec"].clone()).expect("spec");
+        let partitions: UnboundPartitionSpec =
+            serde_json::from_value(body["partition-spec"].clone()).expect("spec");
         let order: SortOrder = serde_json::from_value(body["write-order"].clone()).expect("order");
-        let properties: HashMap<String, String> = serde_json::from_value(body["properties"].clone()).expect("properties");
+        let properties: HashMap<String, String> =
+            serde_json::from_value(body["properties"].clone()).expect("properties");
         let location = format!("file://{root}/{}/{name}", namespace.replace('\u{1f}', "/"));
-        let built = TableMetadataBuilder::new(schema, partitions, order, location, FormatVersion::V2, properties)
-            .and_then(TableMetadataBuilder::build)
-            .expect("metadata");
+        let built =
+            TableMetadataBuilder::new(schema, partitions, order, location, FormatVersion::V2, properties)
+                .and_then(TableMetadataBuilder::build)
+                .expect("metadata");
         self.tables.insert(key.clone(), built.metadata);
-        self.creation_answers.pop_front().unwrap_or_else(|| self.load(&key))
+        self.creation_answers
+            .pop_front()
+            .unwrap_or_else(|| self.load(&key))
     }
 
     fn load(&self, key: &str) -> Reply {
@@ -173,14 +193,17 @@ impl State {
         let Some(metadata) = self.tables.get(key) else {
             return Reply::error(404, "NoSuchTableException", "no such table");
         };
-        let requirements: Vec<TableRequirement> = serde_json::from_value(body["requirements"].clone()).expect("requirements");
+        let requirements: Vec<TableRequirement> =
+            serde_json::from_value(body["requirements"].clone()).expect("requirements");
         let updates: Vec<TableUpdate> = serde_json::from_value(body["updates"].clone()).expect("updates");
         for requirement in &requirements {
             if requirement.check(Some(metadata)).is_err() {
                 return Reply::error(409, "CommitFailedException", "the table has changed");
             }
         }
-        let builder = metadata.clone().into_builder(Some(self.metadata_location(metadata)));
+        let builder = metadata
+            .clone()
+            .into_builder(Some(self.metadata_location(metadata)));
         let built = updates
             .into_iter()
             .try_fold(builder, |builder, update| update.apply(builder))
@@ -189,11 +212,18 @@ impl State {
         self.tables.insert(key.to_owned(), built.metadata.clone());
         self.commits += 1;
         let location = self.metadata_location(&built.metadata);
-        Reply::json(200, &json!({"metadata-location": location, "metadata": built.metadata}))
+        Reply::json(
+            200,
+            &json!({"metadata-location": location, "metadata": built.metadata}),
+        )
     }
 
     fn metadata_location(&self, metadata: &TableMetadata) -> String {
-        format!("{}/metadata/{:05}-of-the-server.metadata.json", metadata.location(), self.commits)
+        format!(
+            "{}/metadata/{:05}-of-the-server.metadata.json",
+            metadata.location(),
+            self.commits
+        )
     }
 }
 

@@ -42,7 +42,11 @@ pub enum Reply {
 
 impl Reply {
     pub fn json(status: u16, body: &serde_json::Value) -> Self {
-        Reply::Answer(status, vec![("content-type", "application/json".into())], body.to_string())
+        Reply::Answer(
+            status,
+            vec![("content-type", "application/json".into())],
+            body.to_string(),
+        )
     }
 
     pub fn error(status: u16, kind: &str, message: &str) -> Self {
@@ -170,8 +174,15 @@ fn read_request(reader: &mut impl BufRead) -> std::io::Result<Option<Asked>> {
         };
         headers.insert(name.to_ascii_lowercase(), value.trim().to_owned());
     }
-    let length = headers.get("content-length").map_or(0, |length| length.parse().expect("length"));
+    let length = headers
+        .get("content-length")
+        .map_or(0, |length| length.parse().expect("length"));
     let mut body = vec![0; length];
     reader.read_exact(&mut body)?;
-    Ok(Some(Asked { method, target, headers, body }))
+    Ok(Some(Asked {
+        method,
+        target,
+        headers,
+        body,
+    }))
 }

@@ -1,0 +1,104 @@
+//! Our HTTP client, as AWS's libraries want one.
+
+use std::time::Duration;
+
+use aws_smithy_runtime_api::client::http::{
+    HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
+};
+use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
+use aws_smithy_runtime_api::client::result::ConnectorError;
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+use aws_smithy_types::body::SdkBody;
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// For a library that sets no time.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// reqwest, with our one TLS stack.
+#[derive(Debug, Clone)]
+pub(super) struct ReqwestClient {
+    /// For AWS's services, by way of a proxy where the environment names one.
+    https: reqwest::Client,
+    /// For the metadata services of containers and instances, which no proxy reaches.
+    http: reqwest::Client,
+}
+
+impl ReqwestClient {
+    pub(super) fn new() -> Result<Self> {
+        let builder = || reqwest::Client::builder().redirect(reqwest::redirect::Policy::none());
+        let failed = |cause| Error::new(ErrorKind::Config, "cannot set up HTTPS").because(cause);
+        Ok(Self {
+            https: builder().build().map_err(failed)?,
+            http: builder().no_proxy().build().map_err(failed)?,
+        })
+    }
+}
+
+impl HttpClient for ReqwestClient {
+    fn http_connector(
+        &self,
+        settings: &HttpConnectorSettings,
+        _components: &RuntimeComponents,
+    ) -> SharedHttpConnector {
+        let connect = settings.connect_timeout().unwrap_or_default();
+        let read = settings.read_timeout().unwrap_or_default();
+        let timeout = match connect + read {
+            Duration::ZERO => TIMEOUT,
+            sum => sum,
+        };
+        SharedHttpConnector::new(Connector {
+            client: self.clone(),
+            timeout,
+        })
+    }
+}
+
+#[derive(Debug)]
+struct Connector {
+    client: ReqwestClient,
+    timeout: Duration,
+}
+
+impl HttpConnector for Connector {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let (client, timeout) = (self.client.clone(), self.timeout);
+        HttpConnectorFuture::new(async move { send(&client, timeout, request).await })
+    }
+}
+
+async fn send(
+    client: &ReqwestClient,
+    timeout: Duration,
+    request: HttpRequest,
+) -> Result<HttpResponse, ConnectorError> {
+    let request = request
+        .try_into_http1x()
+        .map_err(|cause| ConnectorError::user(cause.into()))?;
+    // Requests for credentials are small, and held in memory.
+    let request = request.map(|body| body.bytes().map(<[u8]>::to_vec).unwrap_or_default());
+    let mut request =
+        reqwest::Request::try_from(request).map_err(|cause| ConnectorError::user(cause.into()))?;
+    *request.timeout_mut() = Some(timeout);
+    let client = if request.url().scheme() == "https" {
+        &client.https
+    } else {
+        &client.http
+    };
+    let response = client.execute(request).await.map_err(failure)?;
+    let (status, headers) = (response.status(), response.headers().clone());
+    let body = response.bytes().await.map_err(failure)?;
+    let mut answer = http::Response::new(SdkBody::from(body));
+    *answer.status_mut() = status;
+    *answer.headers_mut() = headers;
+    HttpResponse::try_from(answer).map_err(|cause| ConnectorError::other(cause.into(), None))
+}
+
+fn failure(cause: reqwest::Error) -> ConnectorError {
+    let cause = cause.without_url();
+    if cause.is_timeout() {
+        ConnectorError::timeout(cause.into())
+    } else {
+        ConnectorError::io(cause.into())
+    }
+}
