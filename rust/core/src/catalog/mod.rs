@@ -96,7 +96,7 @@ pub async fn open(config: &Config) -> Result<Arc<dyn Catalog>> {
             sqlite::SqliteCatalog::open(&config.catalog).await?,
         )),
         CatalogType::Rest | CatalogType::Glue | CatalogType::S3Tables => {
-            Ok(Arc::new(rest::RestCatalog::open(config)?))
+            Ok(rest::RestCatalog::open(config)?)
         }
     }
 }
