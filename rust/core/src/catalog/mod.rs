@@ -98,8 +98,6 @@ pub async fn open(config: &Config) -> Result<Arc<dyn Catalog>> {
         CatalogType::Sql => Ok(Arc::new(
             sqlite::SqliteCatalog::open(&config.catalog, &config.storage).await?,
         )),
-        CatalogType::Rest | CatalogType::Glue | CatalogType::S3Tables => {
-            Ok(Arc::new(rest::RestCatalog::open(config)?))
-        }
+        CatalogType::Rest | CatalogType::Glue | CatalogType::S3Tables => Ok(rest::RestCatalog::open(config)?),
     }
 }

@@ -4,7 +4,8 @@
 //! attempt to commit ended as is told by what happened, never by words: see [`outcome`].
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::SystemTime;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -35,10 +36,13 @@ mod session;
 mod settings;
 mod sigv4;
 mod types;
+mod vended;
 
 /// Tables in a catalog that speaks REST.
 #[derive(Debug)]
 pub(super) struct RestCatalog {
+    /// Itself, for storage that asks it for credentials.
+    this: Weak<Self>,
     client: Client,
     uri: String,
     warehouse: Option<String>,
@@ -68,9 +72,10 @@ impl RestCatalog {
     ///
     /// # Errors
     /// `Config` naming the key that cannot be used.
-    pub(super) fn open(config: &Config) -> Result<Self> {
+    pub(super) fn open(config: &Config) -> Result<Arc<Self>> {
         let settings = settings::resolve(&config.catalog)?;
-        Ok(Self {
+        Ok(Arc::new_cyclic(|this| Self {
+            this: Weak::clone(this),
             client: settings.client,
             uri: settings.uri,
             warehouse: config.catalog.warehouse.clone(),
@@ -78,7 +83,7 @@ impl RestCatalog {
             storage: config.storage.clone(),
             session: OnceCell::new(),
             file_ios: Mutex::default(),
-        })
+        }))
     }
 
     async fn session(&self) -> Result<&Session> {
@@ -189,20 +194,14 @@ impl RestCatalog {
         }
     }
 
-    fn loaded(&self, session: &Session, ident: &TableIdent, result: LoadTableResult) -> Result<LoadedTable> {
-        let location = result.metadata.location().to_owned();
-        let mut properties = session.properties.clone();
-        properties.extend(result.config.unwrap_or_default());
-        let credential = result
-            .storage_credentials
-            .unwrap_or_default()
-            .into_iter()
-            .filter(|credential| location.starts_with(&credential.prefix))
-            .max_by_key(|credential| credential.prefix.len());
-        if let Some(credential) = credential {
-            properties.extend(credential.config);
-        }
-        let file_io = self.file_io(ident, &location, properties)?;
+    fn loaded(
+        &self,
+        session: &Session,
+        ident: &TableIdent,
+        mut result: LoadTableResult,
+    ) -> Result<LoadedTable> {
+        let properties = storage_properties(session, &mut result);
+        let file_io = self.file_io(ident, result.metadata.location(), properties)?;
         Ok(LoadedTable {
             ident: ident.clone(),
             metadata: Arc::new(result.metadata),
@@ -211,6 +210,7 @@ impl RestCatalog {
         })
     }
 
+    /// The table's storage: the one at hand if the catalog says the same as before.
     fn file_io(
         &self,
         ident: &TableIdent,
@@ -223,8 +223,11 @@ impl RestCatalog {
         {
             return Ok(kept.file_io.clone());
         }
-        let file_io = storage::file_io(location, &properties, &self.storage)
+        let mut file_io = storage::file_io(location, &properties, &self.storage)
             .map_err(|error| error.with("table", ident.to_string()))?;
+        if let Some(expires) = vended::expiry(&properties) {
+            file_io = vended::renewing(Weak::clone(&self.this), ident.clone(), file_io, expires);
+        }
         kept.insert(
             ident.clone(),
             KeptFileIo {
@@ -233,6 +236,21 @@ impl RestCatalog {
             },
         );
         Ok(file_io)
+    }
+
+    /// Storage with the credentials that the catalog gives now, and when they run out.
+    async fn storage_of(&self, ident: &TableIdent) -> Result<(FileIO, Option<SystemTime>)> {
+        let session = self.session().await?;
+        let request = self.request(session, Endpoint::LoadTable, session.table_url(ident)?, None);
+        let answer = self
+            .client
+            .send(&request)
+            .await
+            .map_err(|failure| about(failure, ident))?;
+        let mut result: LoadTableResult = parse(&request, &answer)?;
+        let properties = storage_properties(session, &mut result);
+        let file_io = storage::file_io(result.metadata.location(), &properties, &self.storage)?;
+        Ok((file_io, vended::expiry(&properties)))
     }
 
     async fn try_commit(
@@ -302,6 +320,25 @@ impl Catalog for RestCatalog {
             Err(outcome) => outcome,
         }
     }
+}
+
+/// What the catalog says about a table's storage: to all, to this one, and the credentials whose
+/// prefix fits its location best.
+fn storage_properties(session: &Session, result: &mut LoadTableResult) -> HashMap<String, String> {
+    let location = result.metadata.location();
+    let mut properties = session.properties.clone();
+    properties.extend(result.config.take().unwrap_or_default());
+    let credential = result
+        .storage_credentials
+        .take()
+        .unwrap_or_default()
+        .into_iter()
+        .filter(|credential| location.starts_with(&credential.prefix))
+        .max_by_key(|credential| credential.prefix.len());
+    if let Some(credential) = credential {
+        properties.extend(credential.config);
+    }
+    properties
 }
 
 /// Whether the table may be there after an attempt to make it that ended so.

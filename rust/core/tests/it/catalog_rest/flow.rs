@@ -312,3 +312,46 @@ async fn storage_that_cannot_be_reached_is_said_with_the_table() {
         "{error}"
     );
 }
+
+#[tokio::test]
+async fn storage_credentials_are_renewed_before_they_run_out() {
+    let server = Server::new();
+    server
+        .catalog("")
+        .await
+        .ensure(&logs(), Some(spec()))
+        .await
+        .expect("made");
+    let in_seconds = |seconds: u64| {
+        let end = std::time::SystemTime::now() + std::time::Duration::from_secs(seconds);
+        let millis = end
+            .duration_since(std::time::SystemTime::UNIX_EPOCH)
+            .expect("after 1970")
+            .as_millis();
+        json!({"s3.session-token-expires-at-ms": millis.to_string()})
+    };
+    let loads = || server.stub.asked_for("GET", "/tables/logs").len();
+    // The better prefix decides, here and in the other place where credentials are given.
+    server.state().extra = json!({"storage-credentials": [
+        {"prefix": "file:///", "config": in_seconds(30)},
+        {"prefix": "file", "config": in_seconds(86_400)},
+        {"prefix": "s3://other", "config": in_seconds(86_400)},
+    ]});
+    let table = server.catalog("").await;
+    let file_io = table.load(&logs()).await.expect("loaded").file_io;
+    let before = loads();
+    server.state().extra = json!({"config": in_seconds(86_400)});
+    for _ in 0..3 {
+        assert!(
+            !file_io
+                .exists(format!("file://{}/none", server.folder.path().display()))
+                .await
+                .expect("looked")
+        );
+    }
+    assert_eq!(
+        loads(),
+        before + 1,
+        "asked for new ones once, and they are good for a day"
+    );
+}
