@@ -11,7 +11,10 @@ import yaml
 from o2i import clients, corpus, readers
 from o2i.collector import REPOSITORY, Collector, binary, settings
 
-LIBC_FAMILY = {"linux-vdso", "libc", "libm", "libdl", "libpthread", "librt", "libgcc_s", "libresolv", "ld-linux-x86-64", "ld-linux-aarch64"}
+LIBC_FAMILY = {
+    "linux-vdso", "libc", "libm", "libdl", "libpthread", "librt", "libgcc_s", "libresolv", "ld-linux-x86-64",
+    "ld-linux-aarch64",
+}  # fmt: skip
 
 
 def test_the_collector_links_only_the_c_library():

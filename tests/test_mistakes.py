@@ -15,7 +15,7 @@ from o2i.collector import Collector, settings
 @pytest.mark.parametrize(("exporter", "said"), [
     ({"catalog": {"warehose": "x"}}, ["catalog", "warehose"]),
     ({"partition_by": "day"}, ["iceberg", "partition_by"]),
-    ({"tables": {"partition_by": "dy"}}, ["tables.partition_by", "dy", "day"]),
+    ({"tables": {"partition_by": "dy"}}, ["tables.partition_by", "hour, day, month, none"]),
     ({"tables": {"names": {"lgs": "x"}}}, ["tables.names", "lgs", "logs"]),
     ({"catalog": {"type": "sqlite"}}, ["catalog.type", "sqlite", "sql"]),
     ({"parquet": {"compression": "gzip"}}, ["parquet.compression", "gzip", "zstd"]),
@@ -31,7 +31,11 @@ def test_a_wrong_setting_is_named_with_what_is_accepted(exporter, said, tmp_path
 
 
 def test_all_wrong_settings_are_told_at_once(tmp_path):
-    exporter = {"parquet": {"compression_level": 99, "max_row_group_rows": 0}, "tables": {"names": {"lgs": "x"}}, "timeout": "0s"}
+    exporter = {
+        "parquet": {"compression_level": 99, "max_row_group_rows": 0},
+        "tables": {"names": {"lgs": "x"}},
+        "timeout": "0s",
+    }
     code, output = Collector(tmp_path, {"iceberg": exporter}).run_to_end()
     assert code != 0
     for said in ("parquet.compression_level", "parquet.max_row_group_rows", "tables.names", "timeout"):

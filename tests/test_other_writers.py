@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+from datetime import UTC, datetime
 
 import pyarrow as pa
 import pytest
+from pyiceberg.exceptions import CommitFailedException
 from pyiceberg.partitioning import PartitionField, PartitionSpec
 from pyiceberg.schema import Schema
 from pyiceberg.table.sorting import SortField, SortOrder
@@ -178,14 +180,12 @@ def same(table, expected: list, begun: int) -> None:
 def their_row(table) -> pa.Table:
     """One row for the table, with only a time and a body."""
     schema = table.schema().as_arrow()
-    values = {"Timestamp": pa.scalar(1_709_251_199_000_000, pa.timestamp("us", "UTC")), "Body": pa.scalar("written by pyiceberg", pa.large_string())}
-    return pa.table({field.name: pa.array([values.get(field.name)]).cast(field.type) if field.name in values else pa.nulls(1, field.type) for field in schema}, schema=schema)
+    values = {"Timestamp": [datetime(2024, 3, 1, tzinfo=UTC)], "Body": ["written by pyiceberg"]}
+    return pa.table({field.name: pa.array(values.get(field.name, [None]), field.type) for field in schema}, schema=schema)
 
 
 def append(table, rows: pa.Table) -> None:
     """Appends with pyiceberg, which gives up when it loses a race: then once more on the table as it is now."""
-    from pyiceberg.exceptions import CommitFailedException
-
     for _ in range(20):
         try:
             table.append(rows)

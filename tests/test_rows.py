@@ -19,7 +19,14 @@ MESSAGES = [one for one in ACCEPTED if one.name == one.signal]
 
 
 def test_the_corpus_fills_every_column_of_every_table():
-    filled = {(table, column) for one in ACCEPTED for table, rows in one.rows.items() for row in rows for column in row if row[column] is not None}
+    filled = {
+        (table, column)
+        for one in ACCEPTED
+        for table, rows in one.rows.items()
+        for row in rows
+        for column in row
+        if row[column] is not None
+    }
     assert filled == {(table, column) for table, columns in TABLES.items() for column in columns}
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pyarrow.parquet as pq
 import pytest
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, ResourceLogs, ScopeLogs
 from pyiceberg.conversions import from_bytes
 from pyiceberg.expressions import EqualTo
 from pyiceberg.types import DoubleType, ListType, MapType, PrimitiveType, StringType, StructType
@@ -12,8 +14,6 @@ from o2i import corpus, readers
 from o2i.collector import Collector, settings
 from o2i.corpus.build import DAY, SECOND, T0, resource, scope, value
 from o2i.tables import SORT_COLUMNS, TABLES, TIME_COLUMN
-from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
-from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, ResourceLogs, ScopeLogs
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +106,8 @@ def test_bounds_and_counts_in_manifests_hold_for_every_value(tables, name):
     for manifest in table.current_snapshot().manifests(table.io):
         for entry in manifest.fetch_manifest_entry(table.io):
             file = entry.data_file
-            rows = readers.rows_of(pq.read_table(readers.local_path(file.file_path), columns=[f.name for f in primitive.values()]))
+            names = [field.name for field in primitive.values()]
+            rows = readers.rows_of(pq.read_table(readers.local_path(file.file_path), columns=names))
             assert file.record_count == len(rows)
             assert {*(file.lower_bounds or {}), *(file.upper_bounds or {})} <= set(primitive), "bounds inside lists or maps"
             for field_id, field in primitive.items():

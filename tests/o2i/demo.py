@@ -98,7 +98,8 @@ def run() -> None:
     warehouse = FOLDER / "warehouse"
     step = Step()
     with Collector(FOLDER, {"iceberg": {"catalog": {"warehouse": str(warehouse)}}}) as collector:
-        step(f"the Collector runs (pid {collector.pid}, gRPC {collector.grpc_port}, HTTP {collector.http_port}), warehouse {warehouse}")
+        ports = f"gRPC {collector.grpc_port}, HTTP {collector.http_port}"
+        step(f"the Collector runs (pid {collector.pid}, {ports}), warehouse {warehouse}")
         requests, sent = make_requests()
         size = sum(len(payload) for _, payload, _ in requests)
         step(f"{len(requests)} requests made, {size / 1e6:.0f} MB")
@@ -171,7 +172,8 @@ def check(duckdb, name: str, sent: int, lines: list, table) -> list[str]:
         return [f"{name}: there is no such table"]
     others = f"ServiceName IN ('{clients.SDK_SERVICE}', '{clients.TELEMETRYGEN_SERVICE}')"
     rows, ours, different = duckdb.execute(
-        f"SELECT count(*), count(*) FILTER (NOT {others}), count(DISTINCT {IDENTITY[name]}) FILTER (NOT {others}) FROM {name}"
+        f"""SELECT count(*), count(*) FILTER (NOT {others}), count(DISTINCT {IDENTITY[name]}) FILTER (NOT {others})
+            FROM {name}"""
     ).fetchone()
     sizes = table.inspect.files()["file_size_in_bytes"].to_pylist()
     snapshots = len(table.metadata.snapshots)

@@ -196,8 +196,8 @@ class Shop:
     def _histogram_point(self, scale: float, number: int) -> HistogramDataPoint:
         counts = [self._random.randrange(100) for _ in range(len(HISTOGRAM_BOUNDS) + 1)]
         point = HistogramDataPoint(
-            count=sum(counts), sum=round(sum(counts) * self._random.gauss(42.5, 3) * scale, 3), min=0.4, max=1830.0, bucket_counts=counts,
-            explicit_bounds=HISTOGRAM_BOUNDS,
+            count=sum(counts), sum=round(sum(counts) * self._random.gauss(42.5, 3) * scale, 3), min=0.4, max=1830.0,
+            bucket_counts=counts, explicit_bounds=HISTOGRAM_BOUNDS,
         )  # fmt: skip
         if number % 10 == 0:
             _, span = self._random.choice(self._spans) if self._spans else (None, Span())
@@ -209,7 +209,12 @@ class Shop:
     def _exponential_histogram_point(self, scale: float, _: int) -> ExponentialHistogramDataPoint:
         counts = [self._random.randrange(50) for _ in range(20)]
         point = ExponentialHistogramDataPoint(
-            count=sum(counts) + 3, sum=round(sum(counts) * self._random.gauss(1.75, 0.1) * scale, 3), scale=3, zero_count=3, min=0.0, max=12.5
+            count=sum(counts) + 3,
+            sum=round(sum(counts) * self._random.gauss(1.75, 0.1) * scale, 3),
+            scale=3,
+            zero_count=3,
+            min=0.0,
+            max=12.5,
         )
         point.positive.offset = -4
         point.positive.bucket_counts.extend(counts)

@@ -17,7 +17,11 @@ def request() -> ExportLogsServiceRequest:
         resource_logs=[
             _checkout(),
             _odd_resources(),
-            ResourceLogs(scope_logs=[ScopeLogs(log_records=[LogRecord(time_unix_nano=T0, body=value("no resource, no scope"))])]),
+            ResourceLogs(
+                scope_logs=[
+                    ScopeLogs(log_records=[LogRecord(time_unix_nano=T0, body=value("no resource, no scope"))]),
+                ]
+            ),
             *(_service_name(name) for name in ("", 42, None, ["list"], True)),
             ResourceLogs(resource=resource({"service.name": "nothing inside"})),
             ResourceLogs(resource=resource({"service.name": "no records"}), scope_logs=[ScopeLogs(scope=scope("empty"))]),

@@ -45,7 +45,9 @@ impl<'de> Deserialize<'de> for PartitionBy {
                 "day" => Ok(PartitionBy::Time(Transform::Day)),
                 "month" => Ok(PartitionBy::Time(Transform::Month)),
                 "none" => Ok(PartitionBy::None),
-                _ => Err(de::Error::custom(ACCEPTED)),
+                word => Err(de::Error::custom(format!(
+                    "{word:?} is no partitioning; {ACCEPTED}"
+                ))),
             },
             Ok(Raw::Many(items)) => items
                 .iter()

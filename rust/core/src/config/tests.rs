@@ -44,7 +44,7 @@ fn unknown_keys_and_wrong_types_are_named_with_their_path() {
     for part in [
         "catlog: there is no such key; known are catalog,",
         "catalog.typ: unknown field `typ`, expected one of",
-        "tables.partition_by: accepted are hour, day, month, none",
+        "tables.partition_by: \"week\" is no partitioning; accepted are hour, day, month, none",
         "parquet.compression_level: invalid type: string \"high\", expected i32",
         "commit.interval: \"10\" is no duration",
         "limits: must be a section",
