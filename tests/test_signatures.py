@@ -25,6 +25,7 @@ from catalogs.proxy import Answer
 from catalogs.reference import ReferenceCatalog
 from catalogs.s3 import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY, S3Server
 from catalogs.sigproxy import Key, ServiceProxy, SignatureProxy
+from catalogs.vending import VendingProxy
 
 SERVICE = "glue"
 KEYS = {"AKIAONE": Key("one"), "ASIATWO": Key("two", "session"), "ASIAOLD": Key("old", "session", valid_until=1.0)}
@@ -147,31 +148,55 @@ def test_s3_signatures_are_checked_in_front_of_the_s3_server(tmp_path):
         wrong.close()
 
 
-def test_pyiceberg_reaches_the_reference_catalog_as_glue_s3_tables_and_oauth2(tmp_path, monkeypatch):
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("reference")
+    with ReferenceCatalog(folder, f"file://{folder}/warehouse") as catalog:
+        yield catalog
+
+
+@pytest.mark.parametrize("service", ["glue", "s3tables"])
+def test_pyiceberg_reaches_the_reference_catalog_as_an_aws_service(service, reference, monkeypatch):
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", ACCESS_KEY_ID)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET_ACCESS_KEY)
     keys = {ACCESS_KEY_ID: Key(SECRET_ACCESS_KEY)}
     account, arn = "111122223333", f"arn:aws:s3tables:{REGION}:111122223333:bucket/lake"
-    with ReferenceCatalog(tmp_path, f"file://{tmp_path}/warehouse") as reference:
-        fronts = {
-            "glue": ServiceProxy(reference.uri, "glue", REGION, keys, account, f"catalogs/{account}"),
-            "s3tables": ServiceProxy(reference.uri, "s3tables", REGION, keys, arn, arn.replace(":", "%3A").replace("/", "%2F")),
-        }
-        for name, front in fronts.items():
-            with front:
-                sigv4 = {"rest.sigv4-enabled": "true", "rest.signing-region": REGION, "rest.signing-name": name}
-                _write_and_read(reference.client(front.endpoint, warehouse=front.warehouse, **sigv4), f"through_{name}")
-                assert front.seen and not front.answered(403)
+    warehouse, prefix = {
+        "glue": (account, f"catalogs/{account}"),
+        "s3tables": (arn, arn.replace(":", "%3A").replace("/", "%2F")),
+    }[service]
+    with ServiceProxy(reference.uri, service, REGION, keys, warehouse, prefix) as front:
+        sigv4 = {"rest.sigv4-enabled": "true", "rest.signing-region": REGION, "rest.signing-name": service}
+        _write_and_read(reference.client(front.endpoint, warehouse=warehouse, **sigv4), f"through_{service}")
+        assert front.seen
+        assert not front.answered(403)
 
-        with OAuth2Proxy(reference.uri, "client", "secret of it", "catalog", token_seconds=60) as front:
-            oauth2 = {"credential": "client:secret of it", "oauth2-server-uri": front.token_uri, "scope": "catalog"}
-            _write_and_read(reference.client(front.uri, **oauth2), "through_oauth2")
-            newest = _bearer(front.issued[-1])
-            assert requests.get(f"{front.uri}/v1/namespaces", headers=newest).status_code == 200
-            front.expire_all()
-            assert requests.get(f"{front.uri}/v1/namespaces", headers=newest).status_code == 401
-            form = {"grant_type": "client_credentials", "client_id": "client", "client_secret": "x", "scope": "catalog"}
-            assert requests.post(front.token_uri, data=form).status_code == 401
+
+def test_oauth2_tokens_are_issued_checked_and_expired(reference):
+    with OAuth2Proxy(reference.uri, "client", "secret of it", "catalog", token_seconds=60) as front:
+        oauth2 = {"credential": "client:secret of it", "oauth2-server-uri": front.token_uri, "scope": "catalog"}
+        _write_and_read(reference.client(front.uri, **oauth2), "through_oauth2")
+        newest = _bearer(front.issued[-1])
+        assert requests.get(f"{front.uri}/v1/namespaces", headers=newest).status_code == 200
+        front.expire_all()
+        assert requests.get(f"{front.uri}/v1/namespaces", headers=newest).status_code == 401
+        form = {"grant_type": "client_credentials", "client_id": "client", "client_secret": "x", "scope": "catalog"}
+        assert requests.post(front.token_uri, data=form).status_code == 401
+
+
+def test_storage_credentials_are_vended_to_those_who_ask(reference):
+    keys: dict[str, Key] = {}
+    with VendingProxy(reference.uri, {"s3.endpoint": "http://s3"}, seconds=60, learn=keys.__setitem__) as front:
+        _write_and_read(reference.client(), "vended")
+        url = f"{front.uri}/v1/namespaces/vended/tables/numbers"
+        plain = requests.get(url).json()
+        asked = requests.get(url, headers={"X-Iceberg-Access-Delegation": "vended-credentials"}).json()
+    assert plain["config"] == asked["config"] == {"s3.endpoint": "http://s3"}
+    assert "storage-credentials" not in plain
+    useless, vended = asked["storage-credentials"]
+    assert asked["metadata"]["location"].startswith(vended["prefix"])
+    assert keys[vended["config"]["s3.access-key-id"]].secret == vended["config"]["s3.secret-access-key"]
+    assert useless["config"]["s3.access-key-id"] not in keys
 
 
 def test_a_bearer_token_is_checked_and_a_request_can_be_broken(upstream):
