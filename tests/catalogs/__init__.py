@@ -8,4 +8,5 @@
 `vending`    a proxy that adds storage credentials to loaded tables
 `reading`    reads tables of any of these with pyiceberg and DuckDB
 `child`      programs as child processes, ended by their own pid
+`exporting`  the exporter's settings for all that, and what its log says
 """
