@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, contextmanager
@@ -10,6 +12,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+import yaml
 from pyiceberg.catalog import Catalog
 from pyiceberg.catalog.sql import SqlCatalog
 
@@ -20,8 +23,8 @@ from catalogs.reading import load, read_all, rows_hash, wait_for_rows
 from catalogs.reference import ReferenceCatalog
 from catalogs.s3 import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY, S3Server
 from catalogs.sigproxy import Key, ServiceProxy
-from o2i import corpus, readers
-from o2i.collector import Collector, free_ports
+from o2i import corpus
+from o2i.collector import REPOSITORY, Collector, binary, free_ports
 from o2i.tables import TIME_COLUMN
 
 KEYS = {ACCESS_KEY_ID: Key(SECRET_ACCESS_KEY)}
@@ -243,6 +246,20 @@ def test_a_clock_that_is_off_costs_one_more_request(minutes, reference, namespac
             _wait_and_count(reference, namespace, 10)
             assert "Exporting failed" not in collector.log()
         assert len(front.answered(403)) == 1
+
+
+@pytest.mark.parametrize("page", sorted((REPOSITORY / "docs" / "catalogs").glob("*.md")), ids=lambda page: page.stem)
+def test_the_settings_in_the_documentation_are_accepted_as_pasted(page, tmp_path, monkeypatch):
+    text = page.read_text()
+    for name in set(re.findall(r"\$\{env:(\w+)\}", text)):
+        monkeypatch.setenv(name, "value")
+    blocks = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    assert blocks or page.stem == "README"
+    for block in blocks:
+        path = tmp_path / "config.yaml"
+        path.write_text(yaml.safe_dump(Collector(tmp_path, yaml.safe_load(block)["exporters"]).config))
+        done = subprocess.run([binary(), "validate", "--config", path], capture_output=True, text=True, timeout=30)
+        assert done.returncode == 0, f"{block}\n{done.stderr}"
 
 
 def test_no_secret_reaches_the_log_at_debug_level(reference, namespace, tmp_path, monkeypatch):
