@@ -42,12 +42,12 @@ collector: tools lib ## build dist/otelcol-iceberg
 .PHONY: lib
 lib: tools ## build the Rust library for the collector (static, release)
 	$(call step,"library: build the Rust library (release; 5 to 10 minutes from nothing on 2 cores)")
-	@cargo build --locked --release --package otlp2iceberg-ffi
+	@cargo build --locked --release --package otlp2iceberg-ffi --features mimalloc
 	@collector-exporter/internal/native/install-library.sh "$(CARGO_TARGET_DIR)/release/libotlp2iceberg_ffi.a" $(GO_TARGET)
 
 .PHONY: lib-shared
 lib-shared: tools ## build the same library as a shared one, for other hosts: dist/libotlp2iceberg_ffi.so
-	@cargo rustc --locked --release --package otlp2iceberg-ffi --crate-type cdylib
+	@cargo rustc --locked --release --package otlp2iceberg-ffi --features mimalloc --crate-type cdylib
 	@mkdir -p dist && cp "$(CARGO_TARGET_DIR)/release/libotlp2iceberg_ffi.so" dist/
 
 .PHONY: test

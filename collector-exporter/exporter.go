@@ -137,7 +137,7 @@ func (e *signalExporter) export(ctx context.Context, req xexporterhelper.Request
 	}
 	e.telemetry.begin(r)
 	started := time.Now()
-	outcome, err := e.handle.Export(ctx, e.signal, r.payload(), r.parts)
+	outcome, err := e.handle.Export(ctx, e.signal, r.payload(), r.parts, r.received)
 	took := time.Since(started)
 	e.telemetry.record(ctx, outcome, took)
 

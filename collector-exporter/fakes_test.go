@@ -56,7 +56,7 @@ func (f *fakeLibrary) Close(time.Duration) error {
 	return nil
 }
 
-func (f *fakeLibrary) Export(ctx context.Context, signal native.Signal, payload []byte, parts []native.Part) (native.Outcome, error) {
+func (f *fakeLibrary) Export(ctx context.Context, signal native.Signal, payload []byte, parts []native.Part, _ time.Time) (native.Outcome, error) {
 	_, bounded := ctx.Deadline()
 	call := exported{signal: signal, payload: string(payload), parts: slices.Clone(parts), bounded: bounded}
 	f.mu.Lock()

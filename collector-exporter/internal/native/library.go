@@ -91,9 +91,12 @@ func (h *Handle) Close(timeout time.Duration) error {
 // other, that parts describe. It returns nil when every row is in a committed snapshot. An *Error of
 // class RetryClassPartial comes with an outcome: the rest is stored.
 //
+// received is when the oldest part came; records without a time of their own get it, so it must be the
+// same each time a request is exported. Zero means now.
+//
 // The payload is borrowed, not copied. When ctx ends the library is told, and Export waits until it
 // has come to a safe place: a commit in flight is never abandoned, and may still succeed.
-func (h *Handle) Export(ctx context.Context, signal Signal, payload []byte, parts []Part) (Outcome, error) {
+func (h *Handle) Export(ctx context.Context, signal Signal, payload []byte, parts []Part, received time.Time) (Outcome, error) {
 	open := h.open.Load()
 	if open == nil {
 		return Outcome{}, &Error{Code: CodeShutdown, RetryClass: RetryClassShutdown, Message: "the exporter is closed"}
@@ -116,9 +119,17 @@ func (h *Handle) Export(ctx context.Context, signal Signal, payload []byte, part
 	// Go keeps both slices where they are until the call returns; neither holds a Go pointer.
 	code := C.o2i_export(open.raw, C.uint32_t(signal),
 		bytesPointer(payload), C.size_t(len(payload)),
-		first, C.size_t(len(parts)),
+		first, C.size_t(len(parts)), receivedUnixNano(received),
 		cancel, timeout, &outcome, &failure)
 	return goOutcome(&outcome), takeError(code, &failure)
+}
+
+// receivedUnixNano gives a time as the library takes it: 0 for the zero time, and for what is before 1970.
+func receivedUnixNano(received time.Time) C.uint64_t {
+	if received.IsZero() {
+		return 0
+	}
+	return C.uint64_t(max(received.UnixNano(), 0))
 }
 
 // timeLeft gives the milliseconds until ctx ends, UINT64_MAX for never, or its error if it has ended.

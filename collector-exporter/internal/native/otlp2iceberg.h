@@ -267,6 +267,8 @@ void o2i_cancel_free(struct o2i_cancel *cancel);
 //   signal may be concatenated, which is their merge.
 // - `parts` (borrowed), `parts_len`: the requests in the payload, in order; the number of them. Their
 //   lengths add up to `payload_len`.
+// - `received_unix_nano`: when the oldest of these requests was received, nanoseconds since 1970; 0 for
+//   now. Records without a time of their own get it, so give the same when a request is sent again.
 // - `cancel` (borrowed): stops the call before its commit is begun; null for none.
 // - `timeout_ms`: how long the call may take before its commit is begun; 0 is no time at all,
 //   `UINT64_MAX` is for ever.
@@ -288,6 +290,7 @@ int32_t o2i_export(const struct o2i_handle *handle,
                    size_t payload_len,
                    const struct o2i_part *parts,
                    size_t parts_len,
+                   uint64_t received_unix_nano,
                    const struct o2i_cancel *cancel,
                    uint64_t timeout_ms,
                    struct o2i_outcome *outcome,

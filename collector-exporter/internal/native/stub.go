@@ -41,7 +41,7 @@ func (*Handle) Close(time.Duration) error {
 }
 
 // Export says why nothing works.
-func (*Handle) Export(context.Context, Signal, []byte, []Part) (Outcome, error) {
+func (*Handle) Export(context.Context, Signal, []byte, []Part, time.Time) (Outcome, error) {
 	return Outcome{}, errNotLinked()
 }
 

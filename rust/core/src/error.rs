@@ -1,6 +1,6 @@
 //! The one error type of the library: what went wrong, where, and what the caller may do about it.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::time::Duration;
 
 /// Result with this crate's [`Error`].
@@ -158,23 +158,26 @@ impl Error {
     }
 }
 
-/// One line: message, context, and the chain of sources.
+/// One line: message, context, and the chain of sources, less those that the text already has.
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)?;
+        let mut text = self.message.clone();
         for (i, (key, value)) in self.context.iter().enumerate() {
-            write!(f, "{}{key}: {value}", if i == 0 { " (" } else { ", " })?;
+            write!(text, "{}{key}: {value}", if i == 0 { " (" } else { ", " })?;
         }
         if !self.context.is_empty() {
-            f.write_str(")")?;
+            text.push(')');
         }
         let mut source = std::error::Error::source(self);
         while let Some(cause) = source {
-            // An iceberg error's alternate form leaves its backtrace out.
-            write!(f, ": {cause}")?;
+            // Many an error prints its source itself, and names it as its source as well.
+            let cause_text = cause.to_string();
+            if !text.contains(&cause_text) {
+                write!(text, ": {cause_text}")?;
+            }
             source = cause.source();
         }
-        Ok(())
+        f.write_str(&text)
     }
 }
 
@@ -212,5 +215,31 @@ mod tests {
             "cannot write the data file (table: otel.logs, path: file:///w/a.parquet): disk is full"
         );
         assert_eq!(error.retry_class(), RetryClass::Retry { after: None });
+    }
+
+    /// As sqlx has it: prints its source, and names it.
+    #[derive(Debug)]
+    struct Wrapping(std::io::Error);
+
+    impl fmt::Display for Wrapping {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            write!(f, "error returned from database: {}", self.0)
+        }
+    }
+
+    impl std::error::Error for Wrapping {
+        fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+            Some(&self.0)
+        }
+    }
+
+    #[test]
+    fn display_says_a_cause_once_also_when_each_layer_repeats_it() {
+        let error = Error::new(ErrorKind::Catalog, "cannot look up the table")
+            .because(Wrapping(std::io::Error::other("database is locked")));
+        assert_eq!(
+            error.to_string(),
+            "cannot look up the table: error returned from database: database is locked"
+        );
     }
 }

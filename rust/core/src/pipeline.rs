@@ -1,19 +1,29 @@
 //! The whole way, for one call: decode, convert, write, commit.
+//!
+//! Batches are encoded as conversion gives them away, so that at no time more than
+//! `limits.batch_bytes_max` of rows is in memory; only the encoded files are kept. They are uploaded
+//! when the whole payload has proved well-formed, then committed, one append per table.
+
+mod call;
+mod encoding;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use futures::future::join_all;
+use iceberg::spec::DataFile;
 use iceberg::{NamespaceIdent, TableIdent};
-use tokio::sync::{OnceCell, RwLock};
+use tokio::sync::{OnceCell, RwLock, Semaphore};
 use tokio_util::sync::CancellationToken;
 
+use self::call::Call;
+use self::encoding::{Encoding, State, TableEncoding};
 use crate::catalog::{self, Catalog};
 use crate::commit::{Append, Committer};
 use crate::config::Config;
-use crate::convert::{self, ConvertOptions, Converted, TableBatch};
+use crate::convert::{self, ConvertOptions, Summary};
 use crate::error::{Error, ErrorKind, Result, RetryClass};
-use crate::request::{IdRange, Part, RequestId};
+use crate::request::Part;
 use crate::schema;
 use crate::signal::{Signal, Table};
 use crate::write;
@@ -27,6 +37,9 @@ pub struct Export<'a> {
     pub payload: &'a [u8],
     /// The requests in the payload, in order; their lengths add up to the payload's.
     pub parts: &'a [Part],
+    /// When the host received the oldest of these requests, nanoseconds since the Unix epoch; 0 means now.
+    /// The time of records that have none, so the same for each delivery of the same request.
+    pub received_unix_nano: u64,
     /// Stops the call before its commit is begun.
     pub cancel: CancellationToken,
     /// How long the call may take.
@@ -70,6 +83,8 @@ pub struct Pipeline {
     catalog: Arc<dyn Catalog>,
     /// One committer per [`Table`], opened on the table's first write.
     committers: [OnceCell<Committer>; Table::ALL.len()],
+    /// Bounds the calls that hold rows in memory.
+    encoders: Semaphore,
     /// True until [`Pipeline::close`]. Calls hold it for reading, so that closing waits for them.
     open: RwLock<bool>,
 }
@@ -83,11 +98,13 @@ impl Pipeline {
         let namespace = NamespaceIdent::from_strs(config.catalog.namespace.split('.'))
             .map_err(|cause| Error::new(ErrorKind::Config, "catalog.namespace").because(cause))?;
         let catalog = catalog::open(&config).await?;
+        let encoders = Semaphore::new(config.limits.parallel_calls_max.min(Semaphore::MAX_PERMITS));
         Ok(Self {
             config,
             namespace,
             catalog,
             committers: std::array::from_fn(|_| OnceCell::new()),
+            encoders,
             open: RwLock::new(true),
         })
     }
@@ -105,36 +122,26 @@ impl Pipeline {
         }
         let call = Call::new(&export)?;
         self.check_limits(&export)?;
-        let options = ConvertOptions {
-            arrival_time_unix_nano: now_unix_nano(),
-            column_bytes_max: self.config.limits.column_bytes_max,
-        };
-        let converted = convert::convert(export.signal, export.payload, &options)?;
-        let mut outcome = outcome_of(&converted);
-
-        let mut appends = Vec::new();
+        let (summary, tables) = self.encode(&export, &call).await?;
+        let mut outcome = outcome_of(summary);
         let mut failures = Vec::new();
-        for (table, batches) in by_table(converted.batches) {
-            call.check()?;
-            match self
-                .write_table(&export, &options, table, batches, &mut outcome)
-                .await
-            {
-                Ok(Some(append)) => appends.push((table, append)),
+        let mut appends = Vec::new();
+        for encoding in tables {
+            outcome.already_committed += encoding.already_committed();
+            outcome.reject(encoding.rejected, &encoding.rejection());
+            match self.upload(encoding, &call).await {
+                Ok(Some(append)) => appends.push(append),
                 Ok(None) => {}
                 Err(error) => failures.push(error),
             }
         }
-        call.check()?;
+        call.proceed()?;
         let commits = appends
             .into_iter()
-            .map(|(table, append)| self.commit_table(table, append, call.deadline));
+            .map(|(table, append)| self.commit(table, append, &call));
         for committed in join_all(commits).await {
             match committed {
-                Ok(attempts) => {
-                    outcome.commits += 1;
-                    outcome.commit_attempts += attempts;
-                }
+                Ok(stored) => outcome.add(stored),
                 Err(error) => failures.push(error),
             }
         }
@@ -151,6 +158,7 @@ impl Pipeline {
         for committer in self.committers.iter().filter_map(OnceCell::get) {
             committer.close().await;
         }
+        self.catalog.close().await;
     }
 
     fn check_limits(&self, export: &Export<'_>) -> Result<()> {
@@ -168,68 +176,92 @@ impl Pipeline {
         Ok(())
     }
 
-    /// Writes a table's batches, less what the table holds already. `None` when nothing is left to add.
-    async fn write_table(
-        &self,
-        export: &Export<'_>,
-        options: &ConvertOptions,
-        table: Table,
-        mut batches: Vec<TableBatch>,
-        outcome: &mut Outcome,
-    ) -> Result<Option<Append>> {
-        let committer = self.committer(table).await?;
-        let ids: Vec<RequestId> = export.parts.iter().map(|part| part.id).collect();
-        let there = committer.already_committed(&ids);
-        let there_count = there.iter().filter(|there| **there).count();
-        let mut pending = ids;
-        if there_count > 0 {
-            outcome.already_committed += there_count as u64;
-            if there_count == there.len() {
-                return Ok(None);
+    /// Converts and encodes a payload for every table that it fills.
+    async fn encode(&self, export: &Export<'_>, call: &Call) -> Result<(Summary, Vec<TableEncoding>)> {
+        let _permit = self.encoders.acquire().await.map_err(|cause| {
+            Error::new(ErrorKind::Shutdown, "the exporter is shutting down").because(cause)
+        })?;
+        call.proceed()?;
+        let options = ConvertOptions {
+            arrival_time_unix_nano: match export.received_unix_nano {
+                0 => now_unix_nano(),
+                received => received,
+            },
+            column_bytes_max: self.config.limits.column_bytes_max,
+            batch_bytes_max: self.config.limits.batch_bytes_max,
+        };
+        let mut encoding = Encoding::new(&self.config, call);
+        let summary = loop {
+            let converted = convert::convert_into(export.signal, export.payload, &options, &mut encoding);
+            match (converted, encoding.take_missing()) {
+                // The first rows of this table in this process: look at it, then begin again.
+                (Err(_), Some(table)) => encoding.add(self.look_at(table, export).await),
+                (Err(error), None) => return Err(error),
+                (Ok(summary), _) => break summary,
             }
-            // A batch merged anew after a restart can hold requests that went in before it.
-            let payload = pending_payload(export, &there);
-            batches = convert::convert(export.signal, &payload, options)?.batches;
-            batches.retain(|batch| batch.table == table);
-            pending = pending
-                .into_iter()
-                .zip(&there)
-                .filter(|(_, there)| !**there)
-                .map(|(id, _)| id)
-                .collect();
+        };
+        // A batch merged anew after a restart can hold requests that went in before it: those tables
+        // get the others alone.
+        for (table, payload) in encoding.begin_remainders(export) {
+            encoding.only(table);
+            convert::convert_into(export.signal, &payload, &options, &mut encoding)?;
         }
-        let ids = IdRange::from_ids(pending);
-        // One view of the table for all its batches: their files share its partition spec.
-        let loaded = committer.table();
-        let mut files = Vec::new();
-        for (ordinal, batch) in batches.into_iter().enumerate() {
-            let written = write::write(
-                &loaded.metadata,
-                &loaded.file_io,
-                batch,
-                &ids,
-                ordinal,
-                &self.config.parquet,
-            )
-            .await
-            .map_err(|error| error.with("table", loaded.ident.to_string()))?;
-            outcome.rows += written.rows;
-            outcome.files += written.files.len() as u64;
-            outcome.file_bytes += written.bytes;
-            files.extend(written.files);
-        }
-        let partition_spec_id = loaded.metadata.default_partition_spec_id();
-        Ok((!files.is_empty()).then_some(Append {
-            files,
-            partition_spec_id,
-            ids,
-        }))
+        Ok((summary, encoding.into_tables()))
     }
 
-    /// Commits; gives the number of attempts.
-    async fn commit_table(&self, table: Table, append: Append, deadline: Instant) -> Result<u64> {
-        let committed = self.committer(table).await?.append(append, deadline).await?;
-        Ok(u64::from(committed.attempts))
+    /// The table as it is, and which of the requests it holds already. A table that cannot be written
+    /// does not stop the others: its rows are passed over and its error is told at the end.
+    async fn look_at(&self, table: Table, export: &Export<'_>) -> TableEncoding {
+        let looked = async {
+            let committer = self.committer(table).await?;
+            committer.refresh_if_stale().await?;
+            Ok(committer)
+        };
+        match looked.await {
+            Ok(committer) => TableEncoding::new(table, committer, export.parts),
+            Err(error) => TableEncoding::failed(table, error),
+        }
+    }
+
+    /// Uploads a table's files. `None` when there is nothing to add.
+    async fn upload(&self, encoding: TableEncoding, call: &Call) -> Result<Option<(Table, Append)>> {
+        let (loaded, files) = match encoding.state {
+            State::Writing { loaded, files, .. } => (loaded, files),
+            State::Done => return Ok(None),
+            State::Failed(error) => return Err(error),
+        };
+        if files.is_empty() {
+            return Ok(None);
+        }
+        let files = write::upload(&loaded.file_io, files, &|| call.proceed())
+            .await
+            .map_err(|error| error.with("table", loaded.ident.to_string()))?;
+        let partition_spec_id = loaded.metadata.default_partition_spec_id();
+        let append = Append {
+            files,
+            partition_spec_id,
+            ids: encoding.ids,
+        };
+        Ok(Some((encoding.table, append)))
+    }
+
+    async fn commit(&self, table: Table, append: Append, call: &Call) -> Result<Stored> {
+        let mut stored = Stored {
+            rows: append.files.iter().map(DataFile::record_count).sum(),
+            files: append.files.len() as u64,
+            file_bytes: append.files.iter().map(DataFile::file_size_in_bytes).sum(),
+            attempts: 0,
+        };
+        let committed = self
+            .committer(table)
+            .await?
+            .append(append, call.deadline())
+            .await?;
+        stored.attempts = u64::from(committed.attempts);
+        if committed.already_there {
+            stored.rows = 0;
+        }
+        Ok(stored)
     }
 
     /// The table's committer, opened on first use.
@@ -253,100 +285,50 @@ impl Pipeline {
     }
 }
 
-/// What bounds a call in time.
-struct Call {
-    cancel: CancellationToken,
-    deadline: Instant,
+/// What one append added to a table.
+struct Stored {
+    rows: u64,
+    files: u64,
+    file_bytes: u64,
+    attempts: u64,
 }
 
-impl Call {
-    fn new(export: &Export<'_>) -> Result<Self> {
-        let total: u64 = export
-            .parts
-            .iter()
-            .fold(0, |sum: u64, part| sum.saturating_add(part.len));
-        if total != export.payload.len() as u64 {
-            return Err(Error::new(
-                ErrorKind::InvalidArgument,
-                format!(
-                    "the lengths of the request's parts add up to {total} bytes, the payload has {}",
-                    export.payload.len()
-                ),
-            ));
-        }
-        let now = Instant::now();
-        let call = Self {
-            cancel: export.cancel.clone(),
-            // A timeout too large for the clock is as good as a year.
-            deadline: now
-                .checked_add(export.timeout)
-                .unwrap_or(now + Duration::from_secs(365 * 86_400)),
-        };
-        call.check()?;
-        Ok(call)
+impl Outcome {
+    fn add(&mut self, stored: Stored) {
+        self.rows += stored.rows;
+        self.files += stored.files;
+        self.file_bytes += stored.file_bytes;
+        self.commits += 1;
+        self.commit_attempts += stored.attempts;
     }
 
-    /// Between stages: an error when the caller gave up or the time is over.
-    fn check(&self) -> Result<()> {
-        if self.cancel.is_cancelled() {
-            return Err(Error::new(
-                ErrorKind::Cancelled,
-                "cancelled before the commit was begun",
-            ));
+    fn reject(&mut self, count: u64, reason: &str) {
+        if count == 0 {
+            return;
         }
-        if Instant::now() >= self.deadline {
-            return Err(Error::new(
-                ErrorKind::Cancelled,
-                "the time allowed ran out before the commit was begun; raise the exporter's timeout if this repeats",
-            ));
+        self.rejected += count;
+        if !self.rejection.is_empty() {
+            self.rejection.push_str("; ");
         }
-        Ok(())
+        self.rejection.push_str(reason);
     }
 }
 
-fn outcome_of(converted: &Converted) -> Outcome {
-    let repairs = converted.repairs;
+fn outcome_of(summary: Summary) -> Outcome {
+    let reasons: Vec<String> = summary
+        .rejections
+        .iter()
+        .map(|rejection| format!("{}: {}", rejection.path, rejection.reason))
+        .collect();
     Outcome {
-        rejected: converted.rejected,
-        rejection: converted
-            .rejections
-            .iter()
-            .map(|rejection| format!("{}: {}", rejection.path, rejection.reason))
-            .collect::<Vec<_>>()
-            .join("; "),
-        repaired_utf8: repairs.invalid_utf8,
-        repaired_nesting: repairs.nesting,
-        repaired_ids: repairs.invalid_ids,
-        repaired_times: repairs.invalid_times,
+        rejected: summary.rejected,
+        rejection: reasons.join("; "),
+        repaired_utf8: summary.repairs.invalid_utf8,
+        repaired_nesting: summary.repairs.nesting,
+        repaired_ids: summary.repairs.invalid_ids,
+        repaired_times: summary.repairs.invalid_times,
         ..Outcome::default()
     }
-}
-
-/// Groups batches, which come in table order, by table.
-fn by_table(batches: Vec<TableBatch>) -> Vec<(Table, Vec<TableBatch>)> {
-    let mut groups: Vec<(Table, Vec<TableBatch>)> = Vec::new();
-    for batch in batches {
-        match groups.last_mut() {
-            Some((table, group)) if *table == batch.table => group.push(batch),
-            _ => groups.push((batch.table, vec![batch])),
-        }
-    }
-    groups
-}
-
-/// The bytes of the requests that are not there yet.
-fn pending_payload(export: &Export<'_>, there: &[bool]) -> Vec<u8> {
-    let mut rest = export.payload;
-    let mut pending = Vec::new();
-    for (part, there) in export.parts.iter().zip(there) {
-        let len = usize::try_from(part.len).unwrap_or(usize::MAX).min(rest.len());
-        let (own, tail) = rest.split_at(len);
-        if !there {
-            pending.extend_from_slice(own);
-        }
-        rest = tail;
-    }
-    pending
 }
 
 /// The error that speaks for a call: one that a retry may cure before one that it cannot, so that

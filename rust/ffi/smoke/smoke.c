@@ -74,7 +74,7 @@ static o2i_part part(uint64_t sequence, uint64_t len) {
 static int32_t export_logs(const o2i_handle *handle, uint64_t sequence, const o2i_cancel *cancel,
                            o2i_outcome *outcome, o2i_error *error) {
     o2i_part whole = part(sequence, LOGS_LEN);
-    return o2i_export(handle, O2I_SIGNAL_LOGS, (const uint8_t *)LOGS, LOGS_LEN, &whole, 1, cancel,
+    return o2i_export(handle, O2I_SIGNAL_LOGS, (const uint8_t *)LOGS, LOGS_LEN, &whole, 1, 0, cancel,
                       FOR_EVER, outcome, error);
 }
 
@@ -138,25 +138,25 @@ static void check_failing(const o2i_handle *handle) {
     o2i_outcome outcome;
     o2i_error error;
 
-    CHECK(o2i_export(handle, 9, payload, LOGS_LEN, &whole, 1, NULL, FOR_EVER, &outcome, &error) ==
+    CHECK(o2i_export(handle, 9, payload, LOGS_LEN, &whole, 1, 0, NULL, FOR_EVER, &outcome, &error) ==
           O2I_ERROR_INVALID_ARGUMENT);
     CHECK(contains(&error, "signal"));
     o2i_error_free(&error);
 
-    CHECK(o2i_export(handle, O2I_SIGNAL_LOGS, payload, LOGS_LEN, &longer, 1, NULL, FOR_EVER,
+    CHECK(o2i_export(handle, O2I_SIGNAL_LOGS, payload, LOGS_LEN, &longer, 1, 0, NULL, FOR_EVER,
                      &outcome, &error) == O2I_ERROR_INVALID_ARGUMENT);
     CHECK(contains(&error, "parts"));
     o2i_error_free(&error);
 
-    CHECK(o2i_export(handle, O2I_SIGNAL_LOGS, NULL, LOGS_LEN, &whole, 1, NULL, FOR_EVER, &outcome,
+    CHECK(o2i_export(handle, O2I_SIGNAL_LOGS, NULL, LOGS_LEN, &whole, 1, 0, NULL, FOR_EVER, &outcome,
                      &error) == O2I_ERROR_INVALID_ARGUMENT);
     o2i_error_free(&error);
 
-    CHECK(o2i_export(handle, O2I_SIGNAL_LOGS, payload, LOGS_LEN, &whole, 1, NULL, FOR_EVER, NULL,
+    CHECK(o2i_export(handle, O2I_SIGNAL_LOGS, payload, LOGS_LEN, &whole, 1, 0, NULL, FOR_EVER, NULL,
                      &error) == O2I_ERROR_INVALID_ARGUMENT);
     o2i_error_free(&error);
 
-    CHECK(o2i_export(NULL, O2I_SIGNAL_LOGS, payload, LOGS_LEN, &whole, 1, NULL, FOR_EVER, &outcome,
+    CHECK(o2i_export(NULL, O2I_SIGNAL_LOGS, payload, LOGS_LEN, &whole, 1, 0, NULL, FOR_EVER, &outcome,
                      &error) == O2I_ERROR_INVALID_ARGUMENT);
     o2i_error_free(&error);
 
@@ -165,7 +165,7 @@ static void check_failing(const o2i_handle *handle) {
     CHECK(cut != NULL);
     memcpy(cut, LOGS, LOGS_LEN - 1);
     o2i_part shorter = part(2, LOGS_LEN - 1);
-    CHECK(o2i_export(handle, O2I_SIGNAL_LOGS, cut, LOGS_LEN - 1, &shorter, 1, NULL, FOR_EVER,
+    CHECK(o2i_export(handle, O2I_SIGNAL_LOGS, cut, LOGS_LEN - 1, &shorter, 1, 0, NULL, FOR_EVER,
                      &outcome, &error) == O2I_ERROR_DECODE);
     CHECK(error.retry_class == O2I_RETRY_CLASS_PERMANENT);
     CHECK(outcome.rows == 0);

@@ -23,6 +23,8 @@ use crate::handle::{self, Handle};
 ///   signal may be concatenated, which is their merge.
 /// - `parts` (borrowed), `parts_len`: the requests in the payload, in order; the number of them. Their
 ///   lengths add up to `payload_len`.
+/// - `received_unix_nano`: when the oldest of these requests was received, nanoseconds since 1970; 0 for
+///   now. Records without a time of their own get it, so give the same when a request is sent again.
 /// - `cancel` (borrowed): stops the call before its commit is begun; null for none.
 /// - `timeout_ms`: how long the call may take before its commit is begun; 0 is no time at all,
 ///   `UINT64_MAX` is for ever.
@@ -46,6 +48,7 @@ pub unsafe extern "C" fn o2i_export(
     payload_len: usize,
     parts: *const AbiPart,
     parts_len: usize,
+    received_unix_nano: u64,
     cancel: *const Cancel,
     timeout_ms: u64,
     outcome: *mut AbiOutcome,
@@ -67,6 +70,7 @@ pub unsafe extern "C" fn o2i_export(
             signal,
             payload,
             parts: &parts,
+            received_unix_nano,
             cancel,
             timeout: Duration::from_millis(timeout_ms),
         })?;

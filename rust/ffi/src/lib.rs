@@ -53,6 +53,10 @@ compile_error!(
     "otlp2iceberg-ffi needs panic = \"unwind\": a panic must become an error in the host, not its end"
 );
 
+#[cfg(feature = "mimalloc")]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 pub mod abi;
 mod borrow;
 pub mod cancel;

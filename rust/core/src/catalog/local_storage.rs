@@ -343,6 +343,9 @@ impl fmt::Display for Advice {
             io::ErrorKind::StorageFull => "the disk is full: free some space",
             io::ErrorKind::QuotaExceeded => "the disk quota is used up: free some space or raise it",
             io::ErrorKind::ReadOnlyFilesystem => "the file system is mounted read-only: choose another place",
+            io::ErrorKind::NotFound => {
+                "it or its folder is missing: was it removed, or is a disk not mounted?"
+            }
             io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => {
                 "a file is in the way of a folder: move it or choose another place"
             }

@@ -1,6 +1,6 @@
 //! Where things are: the warehouse, the database, a table and its next metadata file.
 
-use std::path::{Path, PathBuf, absolute};
+use std::path::{PathBuf, absolute};
 use std::str::FromStr;
 
 use iceberg::spec::TableMetadata;
@@ -10,8 +10,37 @@ use uuid::Uuid;
 use super::cause::IcebergCause;
 use crate::error::{Error, ErrorKind, Result};
 
-/// The warehouse as an absolute path. A relative one is taken from the current directory.
-pub(super) fn warehouse_path(warehouse: &str) -> Result<PathBuf> {
+/// Where new tables are put.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Warehouse {
+    /// In a folder, by its absolute path.
+    Local(PathBuf),
+    /// Under an `s3://` or `s3a://` URL, without a slash at its end.
+    S3(String),
+}
+
+impl Warehouse {
+    /// Reads `catalog.warehouse`. A relative path is taken from the current directory.
+    ///
+    /// # Errors
+    /// `Config` naming the key when it is no place for tables.
+    pub(super) fn new(warehouse: &str) -> Result<Self> {
+        if warehouse.starts_with("s3://") || warehouse.starts_with("s3a://") {
+            return Ok(Self::S3(warehouse.trim_end_matches('/').to_owned()));
+        }
+        warehouse_path(warehouse).map(Self::Local)
+    }
+
+    /// As the start of locations.
+    fn url(&self) -> String {
+        match self {
+            Self::Local(path) => format!("file://{}", path.display()),
+            Self::S3(url) => url.clone(),
+        }
+    }
+}
+
+fn warehouse_path(warehouse: &str) -> Result<PathBuf> {
     let path = match warehouse.strip_prefix("file://") {
         Some(path) if path.starts_with('/') => path,
         Some(path) => {
@@ -24,10 +53,16 @@ pub(super) fn warehouse_path(warehouse: &str) -> Result<PathBuf> {
     absolute_path(path, "catalog.warehouse")
 }
 
-/// The database file as an absolute path; `catalog.db` in the warehouse unless `uri` says otherwise.
-pub(super) fn database_path(uri: Option<&str>, warehouse: &Path) -> Result<PathBuf> {
-    let Some(uri) = uri else {
-        return Ok(warehouse.join("catalog.db"));
+/// The database file as an absolute path; `catalog.db` in a local warehouse unless `uri` says otherwise.
+pub(super) fn database_path(uri: Option<&str>, warehouse: &Warehouse) -> Result<PathBuf> {
+    let uri = match (uri, warehouse) {
+        (Some(uri), _) => uri,
+        (None, Warehouse::Local(folder)) => return Ok(folder.join("catalog.db")),
+        (None, Warehouse::S3(_)) => {
+            return Err(config_error(
+                "catalog.uri: is needed when the warehouse is on S3; say where the database file is, such as sqlite:///var/lib/otel/catalog.db",
+            ));
+        }
     };
     let path = uri
         .strip_prefix("sqlite://")
@@ -49,6 +84,11 @@ pub(super) fn database_path(uri: Option<&str>, warehouse: &Path) -> Result<PathB
 }
 
 fn absolute_path(path: &str, key: &str) -> Result<PathBuf> {
+    if path.starts_with('~') {
+        return Err(config_error(format!(
+            "{key}: {path:?}: `~` is not expanded; write ${{env:HOME}}/…, or ./~… for a folder named so"
+        )));
+    }
     let absolute = absolute(path).map_err(|cause| {
         config_error(format!(
             "{key}: {path:?} cannot be made absolute; give an absolute path"
@@ -69,8 +109,8 @@ pub(super) fn config_error(message: impl Into<String>) -> Error {
 }
 
 /// A new table's location, as Java's `JdbcCatalog` has it: `<warehouse>/<namespace levels>/<table>`.
-pub(super) fn table_location(warehouse: &Path, ident: &TableIdent) -> String {
-    let mut location = format!("file://{}", warehouse.display());
+pub(super) fn table_location(warehouse: &Warehouse, ident: &TableIdent) -> String {
+    let mut location = warehouse.url();
     let levels = ident.namespace.as_ref().iter().map(String::as_str);
     for part in levels.chain([ident.name.as_str()]) {
         if !location.ends_with('/') {
@@ -133,13 +173,13 @@ mod tests {
             (Some("sqlite:///abs/c.db?mode=rwc"), PathBuf::from("/abs/c.db")),
         ] {
             assert_eq!(
-                database_path(uri, Path::new("/w")).expect("valid"),
+                database_path(uri, &Warehouse::Local("/w".into())).expect("valid"),
                 expected,
                 "{uri:?}"
             );
         }
         for uri in ["sqlite://", "sqlite::memory:", "sqlite:///a.db?mode=ro"] {
-            let error = database_path(Some(uri), Path::new("/w")).expect_err("invalid");
+            let error = database_path(Some(uri), &Warehouse::Local("/w".into())).expect_err("invalid");
             assert!(error.to_string().starts_with("catalog.uri:"), "{error}");
         }
     }
@@ -153,8 +193,20 @@ mod tests {
         );
         assert_eq!(
             warehouse_path("file:///data/w").expect("valid"),
-            Path::new("/data/w")
+            PathBuf::from("/data/w")
         );
+        let error = warehouse_path("~/w").expect_err("not expanded");
+        assert_eq!(error.kind(), ErrorKind::Config);
+        assert!(
+            error.to_string().starts_with("catalog.warehouse:")
+                && error
+                    .to_string()
+                    .contains("`~` is not expanded; write ${env:HOME}/…"),
+            "{error}"
+        );
+        let error = database_path(Some("sqlite://~/c.db"), Path::new("/w")).expect_err("not expanded");
+        assert!(error.to_string().starts_with("catalog.uri:"), "{error}");
+        assert_eq!(warehouse_path("./~w").expect("a name"), here.join("~w"));
         let error = warehouse_path("file://w").expect_err("relative URL");
         assert!(error.to_string().starts_with("catalog.warehouse:"), "{error}");
     }
@@ -162,10 +214,14 @@ mod tests {
     #[test]
     fn table_location_has_a_folder_per_namespace_level() {
         let ident = TableIdent::from_strs(["prod", "otel", "logs"]).expect("ident");
-        assert_eq!(
-            table_location(Path::new("/w"), &ident),
-            "file:///w/prod/otel/logs"
-        );
+        for (warehouse, location) in [
+            ("/w", "file:///w/prod/otel/logs"),
+            ("s3://bucket", "s3://bucket/prod/otel/logs"),
+            ("s3a://bucket/lake/", "s3a://bucket/lake/prod/otel/logs"),
+        ] {
+            let warehouse = Warehouse::new(warehouse).expect("valid");
+            assert_eq!(table_location(&warehouse, &ident), location);
+        }
     }
 
     #[test]

@@ -13,8 +13,10 @@ use crate::error::{Error, Result};
 mod cause;
 mod local_storage;
 mod location;
+mod rest;
 mod spec;
 mod sqlite;
+pub mod storage;
 
 pub use local_storage::{LocalStorage, LocalStorageFactory, local_file_io};
 pub use spec::table_spec;
@@ -80,6 +82,9 @@ pub trait Catalog: Send + Sync + std::fmt::Debug {
         requirements: Vec<TableRequirement>,
         updates: Vec<TableUpdate>,
     ) -> CommitOutcome;
+
+    /// Lets go of what the catalog holds open, once nobody uses it any more.
+    async fn close(&self) {}
 }
 
 /// Opens the catalog that the configuration names.
@@ -89,6 +94,11 @@ pub trait Catalog: Send + Sync + std::fmt::Debug {
 /// message names the key and what to do.
 pub async fn open(config: &Config) -> Result<Arc<dyn Catalog>> {
     match config.catalog.r#type {
-        CatalogType::Sql => Ok(Arc::new(sqlite::SqliteCatalog::open(&config.catalog).await?)),
+        CatalogType::Sql => Ok(Arc::new(
+            sqlite::SqliteCatalog::open(&config.catalog, &config.storage).await?,
+        )),
+        CatalogType::Rest | CatalogType::Glue | CatalogType::S3Tables => {
+            Ok(Arc::new(rest::RestCatalog::open(config)?))
+        }
     }
 }

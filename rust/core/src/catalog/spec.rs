@@ -118,9 +118,10 @@ fn properties(config: &Config, schema: &Schema) -> HashMap<String, String> {
     let parquet = &config.parquet;
     let mut properties: HashMap<String, String> = HashMap::new();
     let mut set = |key: &str, value: String| properties.insert(key.to_owned(), value);
-    // Each commit writes a metadata file: without this their number grows without end.
+    // Each commit writes a metadata file: without this their number grows without end. A file also
+    // lists those before it. A reader needs the one that it began with only until it has read it.
     set("write.metadata.delete-after-commit.enabled", "true".to_owned());
-    set("write.metadata.previous-versions-max", "100".to_owned());
+    set("write.metadata.previous-versions-max", "20".to_owned());
     match parquet.compression {
         Compression::Zstd => {
             set("write.parquet.compression-codec", "zstd".to_owned());

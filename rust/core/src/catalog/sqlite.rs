@@ -4,7 +4,7 @@
 //! database beside us: all of them swap `metadata_location` by comparing it first.
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
@@ -13,45 +13,55 @@ use iceberg::spec::{FormatVersion, MetadataLog, TableMetadata, TableMetadataBuil
 use iceberg::{TableIdent, TableRequirement, TableUpdate};
 use uuid::Uuid;
 
-use self::database::{Database, Key, is_busy, surely_undone};
+use self::database::{Database, Key};
+use self::failure::Failure;
 use super::cause::IcebergCause;
-use super::local_storage::{Advice, create_folders, local_file_io};
-use super::location::{config_error, database_path, next_metadata_location, table_location, warehouse_path};
+use super::local_storage::{Advice, create_folders};
+use super::location::{Warehouse, config_error, database_path, next_metadata_location, table_location};
+use super::storage::file_io;
 use super::{Catalog, CommitOutcome, LoadedTable, TableSpec};
-use crate::config::CatalogConfig;
+use crate::config::{CatalogConfig, StorageConfig};
 use crate::error::{Error, ErrorKind, Result};
 
 mod database;
+mod failure;
+mod place;
 
 /// How often a table is looked up again when its metadata file was pruned between look and read.
 const LOAD_ATTEMPTS: usize = 3;
 
-/// Tables in a `SQLite` database, their files in a local folder.
+const REFUSED: &str = "the catalog's database refused the commit";
+
+/// Tables in a `SQLite` database, their files in a local folder or on S3.
 #[derive(Debug)]
 pub(super) struct SqliteCatalog {
     database: Database,
-    warehouse: PathBuf,
+    warehouse: Warehouse,
     file_io: FileIO,
     /// The newest metadata read of each table, with its location: metadata files never change.
     parsed: Mutex<HashMap<TableIdent, (String, Arc<TableMetadata>)>>,
 }
 
 impl SqliteCatalog {
-    /// Opens the warehouse folder and the database, both made if missing.
+    /// Opens the warehouse and the database; folders and the database are made if missing. S3 is not
+    /// asked yet: what is wrong there can be mended while the process runs.
     ///
     /// # Errors
     /// `Config` naming `catalog.warehouse` or `catalog.uri` when one cannot be used.
-    pub(super) async fn open(config: &CatalogConfig) -> Result<Self> {
-        let warehouse = warehouse_path(&config.warehouse)?;
+    pub(super) async fn open(config: &CatalogConfig, storage: &StorageConfig) -> Result<Self> {
+        let warehouse = Warehouse::new(config.sql_warehouse())?;
         let database_path = database_path(config.uri.as_deref(), &warehouse)?;
-        prepare_folder(&warehouse).map_err(|cause| {
-            config_error(format!(
-                "catalog.warehouse: cannot write to {}{}",
-                warehouse.display(),
-                Advice(cause.kind())
-            ))
-            .because(cause)
-        })?;
+        let file_io = file_io(config.sql_warehouse(), &HashMap::new(), storage)?;
+        if let Warehouse::Local(folder) = &warehouse {
+            prepare_folder(folder).map_err(|cause| {
+                config_error(format!(
+                    "catalog.warehouse: cannot write to {}{}",
+                    folder.display(),
+                    Advice(cause.kind())
+                ))
+                .because(cause)
+            })?;
+        }
         let unusable = |advice: Advice| {
             config_error(format!(
                 "catalog.uri: cannot open the database {}{advice}",
@@ -61,13 +71,13 @@ impl SqliteCatalog {
         if let Some(folder) = database_path.parent() {
             create_folders(folder).map_err(|cause| unusable(Advice(cause.kind())).because(cause))?;
         }
-        let database = Database::open(&database_path, config.name.clone())
+        let database = Database::open(&database_path, config.sql_name().to_owned())
             .await
             .map_err(|cause| unusable(Advice(std::io::ErrorKind::Other)).because(cause))?;
         Ok(Self {
             database,
             warehouse,
-            file_io: local_file_io(),
+            file_io,
             parsed: Mutex::default(),
         })
     }
@@ -152,7 +162,7 @@ impl SqliteCatalog {
 
     /// Makes the table unless somebody else does so first; then theirs is left as it is.
     async fn create(&self, ident: &TableIdent, spec: TableSpec) -> Result<()> {
-        let failed = |cause: sqlx::Error| {
+        let failed = |cause: Failure| {
             Error::new(ErrorKind::Catalog, "cannot create the table")
                 .with("table", ident.to_string())
                 .because(cause)
@@ -171,7 +181,7 @@ impl SqliteCatalog {
                 Ok(())
             }
             Err(cause) => {
-                if surely_undone(&cause) {
+                if cause.surely_undone() {
                     self.discard(&location).await;
                 }
                 Err(failed(cause))
@@ -266,6 +276,10 @@ impl Catalog for SqliteCatalog {
                 );
             }
         };
+        // Before anything is written into a folder that may be gone with the database.
+        if let Err(cause) = self.database.check_place(false).await {
+            return refused(false, REFUSED, ident, cause);
+        }
         let metadata = Arc::new(built.metadata);
         let location = match self.write(ident, Some(&base.metadata_location), &metadata).await {
             Ok(location) => location,
@@ -296,14 +310,9 @@ impl Catalog for SqliteCatalog {
                     error,
                 }
             }
-            Err(cause) if surely_undone(&cause) => {
+            Err(cause) if cause.surely_undone() => {
                 self.discard(&location).await;
-                refused(
-                    is_busy(&cause),
-                    "the catalog's database refused the commit",
-                    ident,
-                    cause,
-                )
+                refused(cause.is_busy(), REFUSED, ident, cause)
             }
             Err(cause) => CommitOutcome::Unknown(
                 Error::new(
@@ -314,6 +323,10 @@ impl Catalog for SqliteCatalog {
                 .because(cause),
             ),
         }
+    }
+
+    async fn close(&self) {
+        self.database.close().await;
     }
 }
 
@@ -361,7 +374,7 @@ fn new_metadata(location: String, spec: TableSpec, ident: &TableIdent) -> Result
         })
 }
 
-fn look_up_failed(ident: &TableIdent, cause: sqlx::Error) -> Error {
+fn look_up_failed(ident: &TableIdent, cause: Failure) -> Error {
     Error::new(
         ErrorKind::Catalog,
         "cannot look up the table in the catalog's database",

@@ -5,7 +5,9 @@
 //! table's recent ancestry is searched for ours; a request that is found is done. So a request is in
 //! the table once, however often it is sent and however an attempt ended.
 
+use std::collections::HashSet;
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Instant;
 
@@ -16,11 +18,12 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use self::ids::IdSet;
+use self::protocol::Protocol;
 use self::queue::Queued;
 use self::worker::Worker;
 use crate::catalog::{Catalog, LoadedTable, TableSpec};
 use crate::config::CommitConfig;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, RetryClass};
 use crate::request::{IdRange, RequestId};
 
 mod evolve;
@@ -63,6 +66,8 @@ pub struct Committed {
 /// was opened in; dropping it lets the task finish what is queued, [`Committer::close`] waits for that.
 pub struct Committer {
     shared: Arc<Shared>,
+    /// Held while a commit is made, and while the table is looked at.
+    protocol: Arc<tokio::sync::Mutex<Protocol>>,
     /// None once closed. As many appends are queued as callers wait for.
     queue: Mutex<Option<mpsc::UnboundedSender<Queued>>>,
     closing: CancellationToken,
@@ -89,17 +94,19 @@ impl Committer {
         let shared = Arc::new(Shared::new(table));
         let closing = CancellationToken::new();
         let (sender, receiver) = mpsc::unbounded_channel();
-        let worker = Worker::new(
+        let interval = config.interval;
+        let protocol = Arc::new(tokio::sync::Mutex::new(Protocol {
             catalog,
             spec,
             config,
-            Arc::clone(&shared),
-            receiver,
-            closing.clone(),
-        );
+            shared: Arc::clone(&shared),
+            in_doubt: HashSet::new(),
+        }));
+        let worker = Worker::new(Arc::clone(&protocol), interval, receiver, closing.clone());
         let task = tokio::spawn(worker.run());
         Ok(Self {
             shared,
+            protocol,
             queue: Mutex::new(Some(sender)),
             closing,
             task: tokio::sync::Mutex::new(Some(task)),
@@ -110,6 +117,35 @@ impl Committer {
     #[must_use]
     pub fn table(&self) -> Arc<LoadedTable> {
         Arc::clone(&self.shared.view().table)
+    }
+
+    /// Loads the table anew if an attempt was refused, or its outcome is not known, and the table was
+    /// not looked at since. Waits for a commit that is in flight then, which settles it. Nothing
+    /// otherwise. To be called before [`Committer::already_committed`] when its answer decides whether
+    /// files are written again: a snapshot may hold files of their names already.
+    ///
+    /// # Errors
+    /// `Catalog`, to be retried, when the table cannot be loaded.
+    pub async fn refresh_if_stale(&self) -> Result<()> {
+        if !self.shared.is_stale() {
+            return Ok(());
+        }
+        let mut protocol = self.protocol.lock().await;
+        if !self.shared.is_stale() {
+            return Ok(());
+        }
+        protocol.look_again().await.map_err(|cause| {
+            let class = match cause.retry_class() {
+                class @ (RetryClass::Retry { .. } | RetryClass::Shutdown) => class,
+                // What an earlier attempt did is not known yet: nothing may be given up.
+                RetryClass::Permanent | RetryClass::Partial => RetryClass::Retry { after: None },
+            };
+            let message = "an earlier commit did not end well, and the table cannot be looked at again";
+            Error::new(ErrorKind::Catalog, message)
+                .with("table", self.table().ident.to_string())
+                .class(class)
+                .because(cause)
+        })
     }
 
     /// Which of these requests the table's recent ancestry holds already, as last seen.
@@ -131,7 +167,8 @@ impl Committer {
     /// # Errors
     /// `Catalog` (refused for good), `CommitUnknown` (it may be in the table: send it again, and it
     /// is found), `Storage` (a metadata file could not be written), `Cancelled` when `deadline` passed
-    /// before the commit was begun, `Shutdown` after [`Committer::close`].
+    /// before the commit was begun, `Internal` when the commit panicked (not known whether it was
+    /// taken; the committer goes on), `Shutdown` after [`Committer::close`].
     pub async fn append(&self, append: Append, deadline: Instant) -> Result<Committed> {
         let table = self.table();
         let stopped =
@@ -182,6 +219,9 @@ struct Files {
 #[derive(Debug)]
 struct Shared {
     view: RwLock<Arc<View>>,
+    /// The table must be looked at again before the next attempt, and before anything is said of what
+    /// it holds.
+    stale: AtomicBool,
 }
 
 /// The table as last seen, and the requests in its recent ancestry.
@@ -195,7 +235,16 @@ impl Shared {
     fn new(table: LoadedTable) -> Self {
         Self {
             view: RwLock::new(Arc::new(View::new(table))),
+            stale: AtomicBool::new(false),
         }
+    }
+
+    fn is_stale(&self) -> bool {
+        self.stale.load(Ordering::Acquire)
+    }
+
+    fn set_stale(&self, stale: bool) {
+        self.stale.store(stale, Ordering::Release);
     }
 
     fn view(&self) -> Arc<View> {

@@ -1,6 +1,6 @@
 //! One commit, with all its attempts, until every append in it has an answer.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,15 +10,28 @@ use uuid::Uuid;
 use super::ids::{Coverage, IdSet, recent_ancestry, to_text};
 use super::producer::{AppendProducer, AttemptFiles};
 use super::queue::Queued;
-use super::worker::Worker;
-use super::{Committed, Files, View};
-use crate::catalog::{CommitOutcome, LoadedTable};
+use super::{Committed, Files, Shared, View};
+use crate::catalog::{Catalog, CommitOutcome, LoadedTable, TableSpec};
+use crate::config::CommitConfig;
 use crate::error::{Error, ErrorKind, Result, RetryClass};
 use crate::request::IdRange;
 
 /// The wait before the second attempt at most; doubled for each one after it.
 const BACKOFF_FIRST: Duration = Duration::from_millis(20);
 const BACKOFF_MAX: Duration = Duration::from_secs(5);
+
+/// What commits, one batch at a time, and what is known of the attempts so far.
+#[derive(Debug)]
+pub(super) struct Protocol {
+    pub(super) catalog: Arc<dyn Catalog>,
+    /// Makes the table anew when it was dropped under us, as a restart would.
+    pub(super) spec: Option<TableSpec>,
+    pub(super) config: CommitConfig,
+    pub(super) shared: Arc<Shared>,
+    /// The parent snapshots of attempts whose outcome is not known. Such an attempt can still land
+    /// while the main branch is at its parent; once the branch has moved, it never can.
+    pub(super) in_doubt: HashSet<Option<i64>>,
+}
 
 /// The appends of one commit and what was tried for them.
 struct Run {
@@ -33,7 +46,7 @@ struct Run {
     sent: u32,
 }
 
-impl Worker {
+impl Protocol {
     /// Commits a batch. Every append in it is answered when this returns.
     pub(super) async fn commit(&mut self, batch: Vec<Queued>) {
         let (batch, repeated) = part_repeated(batch);
@@ -63,8 +76,8 @@ impl Worker {
             if retry > 0 && !back_off(retry, run.deadline).await {
                 break;
             }
-            if self.stale
-                && let Err(error) = self.look_again(&run).await
+            if self.shared.is_stale()
+                && let Err(error) = self.look_again().await
             {
                 failure = Some(error);
                 continue;
@@ -75,7 +88,11 @@ impl Worker {
             let base = Arc::clone(&self.shared.view().table);
             let attempt = match run.producer_for(&base).attempt(&base).await {
                 Ok(attempt) => attempt,
-                Err(error) => return self.give_up(run, Failure::Ours(error)).await,
+                Err(error) => {
+                    // What it read of the table may be gone, because the table is.
+                    self.shared.set_stale(true);
+                    return self.give_up(run, Failure::Ours(error)).await;
+                }
             };
             run.attempts.push(attempt.files);
             run.sent += 1;
@@ -87,7 +104,7 @@ impl Worker {
                 CommitOutcome::Committed(table) => return self.succeed(run, table).await,
                 CommitOutcome::Refused { conflict, error } => {
                     tracing::debug!(table = %base.ident, %error, conflict, "a commit attempt was refused");
-                    self.stale = true;
+                    self.shared.set_stale(true);
                     failure = Some(error);
                     if !conflict {
                         break;
@@ -95,8 +112,7 @@ impl Worker {
                 }
                 CommitOutcome::Unknown(error) => {
                     tracing::warn!(table = %base.ident, %error, "the outcome of a commit attempt is unknown");
-                    self.stale = true;
-                    self.in_doubt.insert(base.metadata.current_snapshot_id());
+                    self.doubt(&base);
                     failure = Some(error);
                 }
             }
@@ -106,14 +122,14 @@ impl Worker {
     }
 
     /// Loads the table afresh. Attempts whose parent is no longer current can never land.
-    async fn look_again(&mut self, run: &Run) -> Result<()> {
+    pub(super) async fn look_again(&mut self) -> Result<()> {
         let ident = self.shared.view().table.ident.clone();
         let table = self
             .catalog
             .ensure(&ident, self.spec.clone())
             .await
             .inspect_err(|error| {
-                tracing::warn!(table = %ident, %error, attempts = run.sent, "cannot look at the table again");
+                tracing::warn!(table = %ident, %error, "cannot look at the table again");
             })?;
         self.see(table);
         Ok(())
@@ -122,8 +138,21 @@ impl Worker {
     fn see(&mut self, table: LoadedTable) {
         let current = table.metadata.current_snapshot_id();
         self.in_doubt.retain(|parent| *parent == current);
-        self.stale = false;
         self.shared.set(table);
+        // What can still land may have done so by the next look.
+        self.shared.set_stale(!self.in_doubt.is_empty());
+    }
+
+    /// An attempt on this table may have been taken or not.
+    fn doubt(&mut self, base: &LoadedTable) {
+        self.in_doubt.insert(base.metadata.current_snapshot_id());
+        self.shared.set_stale(true);
+    }
+
+    /// A commit ended at an unknown point: the table as last seen may be its base.
+    pub(super) fn doubt_all(&mut self) {
+        let table = Arc::clone(&self.shared.view().table);
+        self.doubt(&table);
     }
 
     /// Answers the appends that need no commit (any more). True if none is left.
@@ -164,8 +193,17 @@ impl Worker {
     }
 
     /// No more attempts: finds out what is known, and says so.
-    async fn give_up(&mut self, mut run: Run, failure: Failure) {
-        let looked = !self.stale || self.look_again(&run).await.is_ok();
+    async fn give_up(&mut self, mut run: Run, mut failure: Failure) {
+        let mut looked = true;
+        if self.shared.is_stale()
+            && let Err(error) = self.look_again().await
+        {
+            looked = false;
+            if let Failure::Ours(first) = failure {
+                tracing::warn!(error = %first, "a commit attempt could not be made");
+                failure = Failure::Catalogs(error);
+            }
+        }
         if looked && self.settle(&mut run).await {
             return;
         }

@@ -70,7 +70,7 @@ impl Queued {
 }
 
 impl Waiting {
-    /// The outcome; `Cancelled` if the deadline passes before the commit is begun.
+    /// The outcome; `Internal` if the commit panicked; `Cancelled` if the deadline passes before the commit is begun.
     pub(super) async fn answer(mut self) -> Result<Committed> {
         let deadline = tokio::time::Instant::from_std(self.deadline);
         let answer = tokio::select! {
@@ -85,8 +85,8 @@ impl Waiting {
         };
         answer.unwrap_or_else(|_| {
             Err(Error::new(
-                ErrorKind::CommitUnknown,
-                "the committer ended without an answer; send the data again",
+                ErrorKind::Internal,
+                "the commit failed midway (a bug: the log has more), and it is not known whether it was taken; send the data again",
             ))
         })
     }

@@ -1,50 +1,37 @@
 //! The committer's task: takes what is queued, one commit at a time.
 
-use std::collections::HashSet;
+use std::any::Any;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use tokio::sync::mpsc;
+use futures::FutureExt;
+use tokio::sync::{Mutex, mpsc};
 use tokio_util::sync::CancellationToken;
 
-use super::Shared;
+use super::protocol::Protocol;
 use super::queue::{Queued, out_of_time};
-use crate::catalog::{Catalog, TableSpec};
-use crate::config::CommitConfig;
 
 /// The state of a table's committer.
 #[derive(Debug)]
 pub(super) struct Worker {
-    pub(super) catalog: Arc<dyn Catalog>,
-    /// Makes the table anew when it was dropped under us, as a restart would.
-    pub(super) spec: Option<TableSpec>,
-    pub(super) config: CommitConfig,
-    pub(super) shared: Arc<Shared>,
-    /// The table must be looked at again before the next attempt.
-    pub(super) stale: bool,
-    /// The parent snapshots of attempts whose outcome is not known. Such an attempt can still land
-    /// while the main branch is at its parent; once the branch has moved, it never can.
-    pub(super) in_doubt: HashSet<Option<i64>>,
+    /// Held for as long as a commit lasts.
+    protocol: Arc<Mutex<Protocol>>,
+    interval: Duration,
     queue: mpsc::UnboundedReceiver<Queued>,
     closing: CancellationToken,
 }
 
 impl Worker {
     pub(super) fn new(
-        catalog: Arc<dyn Catalog>,
-        spec: Option<TableSpec>,
-        config: CommitConfig,
-        shared: Arc<Shared>,
+        protocol: Arc<Mutex<Protocol>>,
+        interval: Duration,
         queue: mpsc::UnboundedReceiver<Queued>,
         closing: CancellationToken,
     ) -> Self {
         Self {
-            catalog,
-            spec,
-            config,
-            shared,
-            stale: false,
-            in_doubt: HashSet::new(),
+            protocol,
+            interval,
             queue,
             closing,
         }
@@ -60,10 +47,21 @@ impl Worker {
                 continue;
             }
             // An interval beyond what the clock can tell is as good as none.
-            not_before = Instant::now()
-                .checked_add(self.config.interval)
-                .unwrap_or(not_before);
+            not_before = Instant::now().checked_add(self.interval).unwrap_or(not_before);
             self.commit(batch).await;
+        }
+    }
+
+    /// Commits a batch. A panic in it is its own end only: its callers are told as their appends are
+    /// dropped, and the next batch begins with a fresh look at the table.
+    async fn commit(&self, batch: Vec<Queued>) {
+        let mut protocol = self.protocol.lock().await;
+        // The one thing that a commit changes besides the table is what is known of attempts, and
+        // that is told to be in doubt.
+        let caught = AssertUnwindSafe(protocol.commit(batch)).catch_unwind().await;
+        if let Err(panic) = caught {
+            tracing::error!(panic = panic_text(panic.as_ref()), "a commit panicked");
+            protocol.doubt_all();
         }
     }
 
@@ -97,4 +95,12 @@ impl Worker {
         }
         batch
     }
+}
+
+fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("without a text")
 }

@@ -3,9 +3,12 @@
 //! `docs/configuration.md` tells the same for users. Unknown keys are refused. [`Config::from_json`]
 //! reports every problem at once, each with its key's path.
 
+mod catalog;
 mod duration;
 mod partition;
 mod read;
+mod secret;
+mod storage;
 mod validate;
 
 use std::collections::BTreeMap;
@@ -16,13 +19,19 @@ use serde::Deserialize;
 use crate::error::{Error, ErrorKind, Result};
 use crate::signal::Table;
 
+pub use catalog::{CatalogConfig, CatalogType, OAuth2Config, S3TablesApi, SigV4Config};
 pub use partition::{PartitionBy, PartitionField};
+pub use secret::Secret;
+pub use storage::{S3Config, StorageConfig};
+
 
 /// Everything the library can be told. `{}` is a whole configuration.
 #[derive(Debug, Clone, Default)]
 pub struct Config {
     /// Where tables are kept track of.
     pub catalog: CatalogConfig,
+    /// How the tables' files are reached.
+    pub storage: StorageConfig,
     /// Names, creation and evolution of tables.
     pub tables: TablesConfig,
     /// Parquet files.
@@ -31,42 +40,6 @@ pub struct Config {
     pub commit: CommitConfig,
     /// Bounds on what one request may cost.
     pub limits: LimitsConfig,
-}
-
-/// `catalog`.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct CatalogConfig {
-    /// The kind of catalog.
-    pub r#type: CatalogType,
-    /// `sqlite://<path>`; by default `catalog.db` inside a local warehouse.
-    pub uri: Option<String>,
-    /// A directory or a `file://` URL. Default `./warehouse`.
-    pub warehouse: String,
-    /// Namespace, levels separated by dots. Default `otel`.
-    pub namespace: String,
-    /// The catalog's name inside a SQL catalog. Default `default`.
-    pub name: String,
-}
-
-impl Default for CatalogConfig {
-    fn default() -> Self {
-        Self {
-            r#type: CatalogType::Sql,
-            uri: None,
-            warehouse: "./warehouse".into(),
-            namespace: "otel".into(),
-            name: "default".into(),
-        }
-    }
-}
-
-/// `catalog.type`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum CatalogType {
-    /// SQLite, in the table layout of Iceberg's JDBC catalog.
-    Sql,
 }
 
 /// `tables`.
@@ -171,15 +144,24 @@ impl Default for CommitConfig {
 pub struct LimitsConfig {
     /// A batch is closed before a string column passes this many bytes. Default 1 GiB, at most 2 GiB - 1.
     pub column_bytes_max: usize,
+    /// Rows are encoded when they take this many bytes in memory, in all tables together. Default 256 MiB.
+    pub batch_bytes_max: usize,
     /// Payload bytes of one call at most, after merging. Default 1 GiB.
     pub payload_bytes_max: usize,
+    /// Partition values that one batch may open files for. Default 1,000.
+    pub partitions_max: usize,
+    /// Calls that convert and encode at the same time. Default 2.
+    pub parallel_calls_max: usize,
 }
 
 impl Default for LimitsConfig {
     fn default() -> Self {
         Self {
             column_bytes_max: 1 << 30,
+            batch_bytes_max: 256 << 20,
             payload_bytes_max: 1 << 30,
+            partitions_max: 1_000,
+            parallel_calls_max: 2,
         }
     }
 }

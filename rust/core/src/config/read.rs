@@ -20,6 +20,7 @@ pub(super) fn sections(json: &[u8], problems: &mut Vec<String>) -> Config {
     };
     let config = Config {
         catalog: section(&mut keys, "catalog", problems),
+        storage: section(&mut keys, "storage", problems),
         tables: section(&mut keys, "tables", problems),
         parquet: section(&mut keys, "parquet", problems),
         commit: section(&mut keys, "commit", problems),
@@ -27,7 +28,7 @@ pub(super) fn sections(json: &[u8], problems: &mut Vec<String>) -> Config {
     };
     for key in keys.keys() {
         problems.push(format!(
-            "{key}: there is no such key; known are catalog, tables, parquet, commit, limits"
+            "{key}: there is no such key; known are catalog, storage, tables, parquet, commit, limits"
         ));
     }
     config

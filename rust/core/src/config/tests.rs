@@ -3,7 +3,7 @@ use super::*;
 #[test]
 fn empty_object_is_a_whole_configuration() {
     let config = Config::from_json(b"{}").expect("valid");
-    assert_eq!(config.catalog.warehouse, "./warehouse");
+    assert_eq!(config.catalog.sql_warehouse(), "./warehouse");
     assert_eq!(config.tables.name(Table::Sum), "metrics_sum");
     assert_eq!(config.parquet.bloom_filter_columns, ["TraceId"]);
 }
@@ -42,7 +42,7 @@ fn unknown_keys_and_wrong_types_are_named_with_their_path() {
     }"#;
     let message = Config::from_json(json).expect_err("invalid").to_string();
     for part in [
-        "catlog: there is no such key; known are catalog,",
+        "catlog: there is no such key; known are catalog, storage,",
         "catalog.typ: unknown field `typ`, expected one of",
         "tables.partition_by: \"week\" is no partitioning; accepted are hour, day, month, none",
         "parquet.compression_level: invalid type: string \"high\", expected i32",

@@ -2,53 +2,33 @@
 
 use std::collections::BTreeMap;
 
-use super::{Compression, Config, PartitionBy};
+use super::{Compression, Config, PartitionBy, catalog, storage};
 use crate::schema::{columns, time_column};
 use crate::signal::Table;
 
 /// Every problem of a configuration that could be read.
 pub(super) fn problems(config: &Config) -> Vec<String> {
-    let mut problems = Vec::new();
-    catalog(config, &mut problems);
+    let mut problems = catalog::rules::problems(&config.catalog);
+    storage::problems(&config.storage, &mut problems);
     tables(config, &mut problems);
     parquet(config, &mut problems);
     let limits = &config.limits;
     if !(1 << 16..=i32::MAX as usize).contains(&limits.column_bytes_max) {
         problems.push("limits.column_bytes_max: must be from 65536 to 2147483647 bytes".into());
     }
-    if limits.payload_bytes_max == 0 {
-        problems.push("limits.payload_bytes_max: must be at least 1 byte".into());
+    if limits.batch_bytes_max < 1 << 20 {
+        problems.push("limits.batch_bytes_max: must be at least 1048576 bytes (1 MiB)".into());
+    }
+    for (key, value, unit) in [
+        ("payload_bytes_max", limits.payload_bytes_max, "byte"),
+        ("partitions_max", limits.partitions_max, "partition"),
+        ("parallel_calls_max", limits.parallel_calls_max, "call"),
+    ] {
+        if value == 0 {
+            problems.push(format!("limits.{key}: must be at least 1 {unit}"));
+        }
     }
     problems
-}
-
-fn catalog(config: &Config, problems: &mut Vec<String>) {
-    let catalog = &config.catalog;
-    if let Some(uri) = &catalog.uri
-        && !uri.starts_with("sqlite:")
-    {
-        problems.push(format!(
-            "catalog.uri: {uri:?} is no SQLite URI; type sql takes sqlite://<path>, such as sqlite://./warehouse/catalog.db"
-        ));
-    }
-    if catalog.warehouse.is_empty() {
-        problems.push("catalog.warehouse: must not be empty; give a directory such as ./warehouse".into());
-    } else if let Some((scheme, _)) = catalog.warehouse.split_once("://")
-        && scheme != "file"
-    {
-        problems.push(format!(
-            "catalog.warehouse: scheme {scheme:?} is not supported; give a directory or a file:// URL"
-        ));
-    }
-    if catalog.namespace.split('.').any(str::is_empty) {
-        problems.push(format!(
-            "catalog.namespace: {:?} has an empty level; give names separated by single dots, such as otel or prod.otel",
-            catalog.namespace
-        ));
-    }
-    if catalog.name.is_empty() {
-        problems.push("catalog.name: must not be empty".into());
-    }
 }
 
 fn tables(config: &Config, problems: &mut Vec<String>) {

@@ -4,7 +4,7 @@
 //! to columns that are not inside a list or a map. Our columns have structs only inside lists, so
 //! those are the top-level columns of a primitive type.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::Float64Type;
@@ -13,7 +13,7 @@ use arrow_schema::DataType;
 use iceberg::spec::{Datum, NestedFieldRef};
 use parquet::file::metadata::{ParquetMetaData, RowGroupMetaData};
 
-use super::bounds::bounds;
+use super::bounds::{Bounds, bounds};
 use super::internal;
 use super::metrics_config::{MetricsConfig, Mode};
 use crate::error::Result;
@@ -33,30 +33,25 @@ pub(super) struct Metrics {
     pub lower_bounds: HashMap<i32, Datum>,
     /// At least every value that is neither null nor NaN.
     pub upper_bounds: HashMap<i32, Datum>,
+    /// Columns in which some value has no upper bound short enough, so that the file has none.
+    unbounded: HashSet<i32>,
 }
 
 impl Metrics {
-    /// Measures the rows of a file and its column chunks.
+    /// Adds some of the file's rows: counts add up, bounds widen.
+    pub fn add_rows(&mut self, fields: &[NestedFieldRef], rows: &RecordBatch, config: &MetricsConfig) {
+        for (field, array) in fields.iter().zip(rows.columns()) {
+            if field.field_type.is_primitive() {
+                self.add_column(field.id, array, config.mode(field.id));
+            }
+        }
+    }
+
+    /// Adds the sizes of the file's column chunks.
     ///
     /// # Errors
     /// `Internal` when Parquet's footer holds a negative size.
-    pub fn measure(
-        fields: &[NestedFieldRef],
-        rows: &RecordBatch,
-        footer: &ParquetMetaData,
-        config: &MetricsConfig,
-    ) -> Result<Metrics> {
-        let mut metrics = Metrics::default();
-        metrics.add_sizes(footer, config)?;
-        for (field, array) in fields.iter().zip(rows.columns()) {
-            if field.field_type.is_primitive() {
-                metrics.add_column(field.id, array, config.mode(field.id));
-            }
-        }
-        Ok(metrics)
-    }
-
-    fn add_sizes(&mut self, footer: &ParquetMetaData, config: &MetricsConfig) -> Result<()> {
+    pub fn add_sizes(&mut self, footer: &ParquetMetaData, config: &MetricsConfig) -> Result<()> {
         for chunk in footer.row_groups().iter().flat_map(RowGroupMetaData::columns) {
             let field_id = chunk.column_descr().self_type().get_basic_info().id();
             if config.mode(field_id) == Mode::None {
@@ -73,22 +68,84 @@ impl Metrics {
         if mode == Mode::None {
             return;
         }
-        self.value_counts.insert(field_id, array.len() as u64);
-        self.null_value_counts
-            .insert(field_id, array.logical_null_count() as u64);
+        *self.value_counts.entry(field_id).or_default() += array.len() as u64;
+        *self.null_value_counts.entry(field_id).or_default() += array.logical_null_count() as u64;
         if *array.data_type() == DataType::Float64 {
             let doubles = array.as_primitive::<Float64Type>();
             let nan_count = doubles.iter().flatten().filter(|value| value.is_nan()).count();
-            self.nan_value_counts.insert(field_id, nan_count as u64);
+            *self.nan_value_counts.entry(field_id).or_default() += nan_count as u64;
         }
         let Mode::Bounds { code_points_max } = mode else {
             return;
         };
         if let Some(bounds) = bounds(array, code_points_max) {
-            self.lower_bounds.insert(field_id, bounds.lower);
-            if let Some(upper) = bounds.upper {
-                self.upper_bounds.insert(field_id, upper);
-            }
+            self.widen(field_id, bounds);
         }
+    }
+
+    /// Truncation keeps the order of values, so the least of the parts' truncated bounds is the whole's.
+    fn widen(&mut self, field_id: i32, bounds: Bounds) {
+        match self.lower_bounds.get(&field_id) {
+            Some(lower) if *lower <= bounds.lower => {}
+            _ => drop(self.lower_bounds.insert(field_id, bounds.lower)),
+        }
+        let Some(upper) = bounds.upper.filter(|_| !self.unbounded.contains(&field_id)) else {
+            self.unbounded.insert(field_id);
+            self.upper_bounds.remove(&field_id);
+            return;
+        };
+        match self.upper_bounds.get(&field_id) {
+            Some(known) if *known >= upper => {}
+            _ => drop(self.upper_bounds.insert(field_id, upper)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow_array::{Float64Array, StringArray};
+
+    use super::*;
+
+    const BOUNDS: Mode = Mode::Bounds {
+        code_points_max: Some(2),
+    };
+
+    #[test]
+    fn counts_add_up_and_bounds_widen_over_the_pieces_of_a_file() {
+        let mut metrics = Metrics::default();
+        let pieces: [&[Option<f64>]; 3] = [
+            &[Some(2.0), None],
+            &[Some(f64::NAN), None],
+            &[Some(-1.5), Some(7.0), Some(f64::NAN)],
+        ];
+        for piece in pieces {
+            let array: ArrayRef = Arc::new(Float64Array::from(piece.to_vec()));
+            metrics.add_column(1, &array, BOUNDS);
+        }
+        assert_eq!(metrics.value_counts[&1], 7);
+        assert_eq!(metrics.null_value_counts[&1], 2);
+        assert_eq!(metrics.nan_value_counts[&1], 2);
+        assert_eq!(metrics.lower_bounds[&1], Datum::double(-1.5));
+        assert_eq!(metrics.upper_bounds[&1], Datum::double(7.0));
+    }
+
+    #[test]
+    fn text_bounds_are_the_widest_truncated_ones_and_one_piece_without_an_upper_bound_takes_it_away() {
+        let text = |values: &[&str]| -> ArrayRef { Arc::new(StringArray::from(values.to_vec())) };
+        let mut metrics = Metrics::default();
+        metrics.add_column(1, &text(&["bcd", "bcz"]), BOUNDS);
+        metrics.add_column(1, &text(&["abc"]), BOUNDS);
+        metrics.add_column(1, &text(&["bb"]), BOUNDS);
+        assert_eq!(metrics.lower_bounds[&1], Datum::string("ab"));
+        assert_eq!(metrics.upper_bounds[&1], Datum::string("bd"));
+
+        let highest = "\u{10ffff}\u{10ffff}\u{10ffff}";
+        metrics.add_column(1, &text(&[highest]), BOUNDS);
+        metrics.add_column(1, &text(&["b"]), BOUNDS);
+        assert_eq!(metrics.lower_bounds[&1], Datum::string("ab"));
+        assert!(!metrics.upper_bounds.contains_key(&1));
     }
 }

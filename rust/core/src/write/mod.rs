@@ -14,8 +14,8 @@ mod paths;
 mod sort;
 mod transform;
 
-use arrow_select::take::take_record_batch;
 use bytes::Bytes;
+use futures::future::try_join_all;
 use iceberg::io::FileIO;
 use iceberg::spec::{DataContentType, DataFile, DataFileBuilder, DataFileFormat, Struct, TableMetadata};
 
@@ -23,7 +23,6 @@ use self::align::Aligned;
 use self::metrics::Metrics;
 use self::metrics_config::MetricsConfig;
 use self::parquet::{EncodedFile, Encoder};
-use self::partition::Rows;
 use self::paths::Paths;
 use self::sort::Sorter;
 use crate::config::ParquetConfig;
@@ -31,7 +30,141 @@ use crate::convert::TableBatch;
 use crate::error::{Error, ErrorKind, Result};
 use crate::request::IdRange;
 
-/// What one batch became: files that exist in storage and no table knows yet.
+/// Files on their way to storage at once: enough to hide its latency, few enough for its limits.
+const UPLOADS_AT_ONCE: usize = 8;
+
+/// What encoding needs from its caller.
+#[derive(Clone, Copy)]
+pub struct EncodeOptions<'a> {
+    /// The requests whose rows the batch holds. They and `ordinal` make the files' paths, so the same
+    /// request writes the same files.
+    pub ids: &'a [IdRange],
+    /// The batch's number within its request and table.
+    pub ordinal: usize,
+    /// How Parquet files are made.
+    pub parquet: &'a ParquetConfig,
+    /// Partition values that one batch may open files for.
+    pub partitions_max: usize,
+    /// Asked before each file; an error ends the work with it.
+    pub proceed: &'a dyn Fn() -> Result<()>,
+}
+
+/// A data file that is not in storage yet.
+#[derive(Debug, Clone)]
+pub struct NewFile {
+    /// The whole file.
+    pub bytes: Bytes,
+    /// The manifest's entry for it: path, metrics, partition value, partition spec id, sort order id.
+    pub data_file: DataFile,
+}
+
+/// What one batch became.
+#[derive(Debug, Clone, Default)]
+pub struct Encoded {
+    /// The files.
+    pub files: Vec<NewFile>,
+    /// Rows left out because they would have opened more than `partitions_max` partitions.
+    pub rejected: u64,
+}
+
+/// Encodes a batch for a table as it was loaded: columns matched by name, ids from the table, split by
+/// the table's default partition spec, each file sorted by its default sort order. Pure computation.
+///
+/// When the rows have more than `partitions_max` partition values, those with most rows are kept
+/// and the others' rows are left out: a client whose clock is broken must not open thousands of files.
+///
+/// # Errors
+/// `TableMismatch` (permanent) when the table cannot hold our rows; what `proceed` gives.
+pub fn encode(metadata: &TableMetadata, batch: TableBatch, options: &EncodeOptions<'_>) -> Result<Encoded> {
+    let mut encoded = Encoded::default();
+    if batch.batch.num_rows() == 0 {
+        return Ok(encoded);
+    }
+    let aligned = align::align(batch.table, metadata, &batch.batch)?;
+    drop(batch);
+    let sorter = Sorter::new(&aligned, metadata.default_sort_order())?;
+    let encoder = Encoder::new(&aligned, sorter.sorting_columns(), options.parquet)?;
+    let paths = Paths::new(metadata, options.ids, options.ordinal, options.parquet);
+    let metrics_config = MetricsConfig::new(metadata);
+
+    let groups = partition::split(&aligned, metadata)?;
+    let (groups, rejected) = partition::most_rows(groups, &aligned.batch, options.partitions_max);
+    encoded.rejected = rejected;
+    for group in groups {
+        let directory = paths.partition_directory(metadata, &group.partition)?;
+        let order = sorter.sort(group.rows);
+        let row_count = order.len(&aligned.batch);
+        let mut from = 0;
+        while from < row_count {
+            (options.proceed)()?;
+            let mut metrics = Metrics::default();
+            let file = encoder.encode(from..row_count, |range| {
+                let rows = order.pick(&aligned.batch, range)?;
+                metrics.add_rows(&aligned.fields, &rows, &metrics_config);
+                Ok(rows)
+            })?;
+            from += file.rows;
+            metrics.add_sizes(&file.metadata, &metrics_config)?;
+            let path = paths.file(&directory, encoded.files.len());
+            let data_file = describe(&path, &file, metrics, &group.partition, metadata, &sorter)?;
+            encoded.files.push(NewFile {
+                bytes: file.bytes.into(),
+                data_file,
+            });
+        }
+    }
+    Ok(encoded)
+}
+
+/// Puts files into storage, some at a time. They exist then, and no table knows them yet.
+///
+/// # Errors
+/// `Storage` when a file cannot be written; what `proceed` gives, asked between files.
+pub async fn upload(
+    file_io: &FileIO,
+    files: Vec<NewFile>,
+    proceed: &dyn Fn() -> Result<()>,
+) -> Result<Vec<DataFile>> {
+    let mut uploaded = Vec::with_capacity(files.len());
+    let mut files = files.into_iter().peekable();
+    while files.peek().is_some() {
+        proceed()?;
+        let some = files.by_ref().take(UPLOADS_AT_ONCE);
+        uploaded.extend(try_join_all(some.map(|file| upload_one(file_io, file))).await?);
+    }
+    Ok(uploaded)
+}
+
+/// Encodes a batch and uploads its files, without limits: [`encode`], then [`upload`].
+///
+/// # Errors
+/// As both.
+pub async fn write(
+    metadata: &TableMetadata,
+    file_io: &FileIO,
+    batch: TableBatch,
+    ids: &[IdRange],
+    ordinal: usize,
+    parquet: &ParquetConfig,
+) -> Result<Written> {
+    let options = EncodeOptions {
+        ids,
+        ordinal,
+        parquet,
+        partitions_max: usize::MAX,
+        proceed: &|| Ok(()),
+    };
+    let encoded = encode(metadata, batch, &options)?;
+    let files = upload(file_io, encoded.files, &|| Ok(())).await?;
+    Ok(Written {
+        rows: files.iter().map(DataFile::record_count).sum(),
+        bytes: files.iter().map(DataFile::file_size_in_bytes).sum(),
+        partition_spec_id: metadata.default_partition_spec_id(),
+        files,
+    })
+}
+
+/// Files that exist in storage and no table knows yet.
 #[derive(Debug, Clone, Default)]
 pub struct Written {
     /// The files, with metrics, partition value, partition spec id and sort order id.
@@ -42,66 +175,6 @@ pub struct Written {
     pub bytes: u64,
     /// The partition spec that the files were written with; a `DataFile` does not tell.
     pub partition_spec_id: i32,
-}
-
-/// Writes a batch for a table as it was loaded: columns matched by name, ids from the table, split by
-/// the table's default partition spec, each file sorted by its default sort order.
-///
-/// `ids` (and the batch's `ordinal` within its request and table) make the files' paths, so the
-/// same request writes the same files.
-///
-/// # Errors
-/// `TableMismatch` (permanent) when the table cannot hold our rows; `Storage` when a file cannot be
-/// written.
-pub async fn write(
-    metadata: &TableMetadata,
-    file_io: &FileIO,
-    batch: TableBatch,
-    ids: &[IdRange],
-    ordinal: usize,
-    config: &ParquetConfig,
-) -> Result<Written> {
-    let mut written = Written {
-        partition_spec_id: metadata.default_partition_spec_id(),
-        ..Written::default()
-    };
-    if batch.batch.num_rows() == 0 {
-        return Ok(written);
-    }
-    let aligned = align::align(batch.table, metadata, &batch.batch)?;
-    drop(batch);
-    let sorter = Sorter::new(&aligned, metadata.default_sort_order())?;
-    let encoder = Encoder::new(&aligned, sorter.sorting_columns(), config)?;
-    let paths = Paths::new(metadata, ids, ordinal, config);
-    let metrics_config = MetricsConfig::new(metadata);
-
-    for group in partition::split(&aligned, metadata)? {
-        let directory = paths.partition_directory(metadata, &group.partition)?;
-        let rows = match sorter.sort(group.rows) {
-            Rows::All => aligned.batch.clone(),
-            Rows::Some(rows) => take_record_batch(&aligned.batch, &rows)
-                .map_err(|cause| internal("rows cannot be reordered", cause))?,
-        };
-        let mut from = 0;
-        while from < rows.num_rows() {
-            let rest = rows.slice(from, rows.num_rows() - from);
-            let file = encoder.encode(&rest)?;
-            from += file.rows;
-            let metrics = Metrics::measure(
-                &aligned.fields,
-                &rest.slice(0, file.rows),
-                &file.metadata,
-                &metrics_config,
-            )?;
-            let path = paths.file(&directory, written.files.len());
-            let data_file = describe(&path, &file, metrics, &group.partition, metadata, &sorter)?;
-            written.rows += data_file.record_count();
-            written.bytes += data_file.file_size_in_bytes();
-            upload(file_io, &path, file.bytes).await?;
-            written.files.push(data_file);
-        }
-    }
-    Ok(written)
 }
 
 /// The manifest's entry for one file.
@@ -138,14 +211,16 @@ fn describe(
 }
 
 /// The one place that puts a file into storage.
-async fn upload(file_io: &FileIO, path: &str, bytes: Vec<u8>) -> Result<()> {
+async fn upload_one(file_io: &FileIO, file: NewFile) -> Result<DataFile> {
+    let path = file.data_file.file_path();
     let failed = |cause| {
         Error::new(ErrorKind::Storage, "cannot write the data file")
             .with("path", path)
             .because(cause)
     };
     let output = file_io.new_output(path).map_err(failed)?;
-    output.write(Bytes::from(bytes)).await.map_err(failed)
+    output.write(file.bytes).await.map_err(failed)?;
+    Ok(file.data_file)
 }
 
 /// A step that cannot fail on a batch in the canonical schema did.

@@ -1,5 +1,7 @@
 //! Parquet files of at most the target size, encoded in memory.
 
+use std::ops::Range;
+
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
 use parquet::arrow::ArrowSchemaConverter;
@@ -15,8 +17,8 @@ use super::sort::SortedColumn;
 use crate::config::{Compression, ParquetConfig};
 use crate::error::{Error, ErrorKind, Result};
 
-/// Rows between two looks at a file's size.
-const ROLL_CHECK_ROWS: usize = 16_384;
+/// Rows that are put in order and encoded at a time, and between two looks at the file's size.
+const PIECE_ROWS: usize = 16_384;
 /// Rows of a data page at most: what a point look-up by page index has to read.
 const DATA_PAGE_ROWS_MAX: usize = 20_000;
 /// Share of values that are not there and that a bloom filter still lets through.
@@ -102,25 +104,29 @@ impl<'a> Encoder<'a> {
         })
     }
 
-    /// Encodes rows from the batch's beginning, until they are all in or the file passes its
-    /// target size.
+    /// Encodes rows until they are all in or the file passes its target size. They come in pieces, so
+    /// that a sorted copy of the whole batch is never in memory; `piece` gives a range of them.
     ///
     /// # Errors
-    /// `Internal` when the writer refuses the batch.
-    pub fn encode(&self, batch: &RecordBatch) -> Result<EncodedFile> {
+    /// `Internal` when the writer refuses the rows; what `piece` gives.
+    pub fn encode(
+        &self,
+        rows: Range<usize>,
+        mut piece: impl FnMut(Range<usize>) -> Result<RecordBatch>,
+    ) -> Result<EncodedFile> {
         let failed = |cause| internal("rows cannot be encoded as Parquet", cause);
         let options = ArrowWriterOptions::new()
-            .with_properties(self.properties(batch.num_rows()))
+            .with_properties(self.properties(rows.len()))
             .with_parquet_schema(self.parquet_schema.clone())
             .with_skip_arrow_metadata(true);
         let mut bytes = Vec::new();
         let mut writer =
             ArrowWriter::try_new_with_options(&mut bytes, self.schema.clone(), options).map_err(failed)?;
-        let mut rows = 0;
-        while rows < batch.num_rows() {
-            let length = ROLL_CHECK_ROWS.min(batch.num_rows() - rows);
-            writer.write(&batch.slice(rows, length)).map_err(failed)?;
-            rows += length;
+        let mut next = rows.start;
+        while next < rows.end {
+            let end = rows.end.min(next + PIECE_ROWS);
+            writer.write(&piece(next..end)?).map_err(failed)?;
+            next = end;
             let size = writer.bytes_written() + writer.in_progress_size();
             if size as u64 >= self.config.target_file_size_bytes {
                 break;
@@ -130,7 +136,7 @@ impl<'a> Encoder<'a> {
         Ok(EncodedFile {
             bytes,
             metadata,
-            rows,
+            rows: next - rows.start,
         })
     }
 

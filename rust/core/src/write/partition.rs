@@ -1,11 +1,11 @@
 //! Which rows belong to which partition value of the table's default spec.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
-use arrow_array::{ArrayRef, UInt32Array};
+use arrow_array::{ArrayRef, RecordBatch, UInt32Array};
 use arrow_ord::partition::partition;
-use arrow_select::take::take;
+use arrow_select::take::{take, take_record_batch};
 use iceberg::arrow::arrow_primitive_to_literal;
 use iceberg::spec::{Literal, Struct, TableMetadata, Transform, Type};
 
@@ -23,6 +23,28 @@ pub(super) enum Rows {
     Some(UInt32Array),
 }
 
+impl Rows {
+    /// How many of the batch's rows these are.
+    pub fn len(&self, batch: &RecordBatch) -> usize {
+        match self {
+            Rows::All => batch.num_rows(),
+            Rows::Some(rows) => rows.len(),
+        }
+    }
+
+    /// Some of them, by their place in this order.
+    ///
+    /// # Errors
+    /// `Internal` when they cannot be copied.
+    pub fn pick(&self, batch: &RecordBatch, places: Range<usize>) -> Result<RecordBatch> {
+        match self {
+            Rows::All => Ok(batch.slice(places.start, places.len())),
+            Rows::Some(rows) => take_record_batch(batch, &rows.slice(places.start, places.len()))
+                .map_err(|cause| internal("rows cannot be reordered", cause)),
+        }
+    }
+}
+
 /// The rows of one partition value.
 #[derive(Debug)]
 pub(super) struct Group {
@@ -30,6 +52,28 @@ pub(super) struct Group {
     pub partition: Struct,
     /// Its rows, in the batch's order.
     pub rows: Rows,
+}
+
+/// Keeps the `max` groups with most rows, in their order; gives the number of rows in the others too.
+pub(super) fn most_rows(groups: Vec<Group>, batch: &RecordBatch, max: usize) -> (Vec<Group>, u64) {
+    if groups.len() <= max {
+        return (groups, 0);
+    }
+    let mut by_rows: Vec<(usize, usize)> = groups
+        .iter()
+        .map(|group| group.rows.len(batch))
+        .enumerate()
+        .collect();
+    // Stable, so that among equals the first stay.
+    by_rows.sort_by_key(|(_, rows)| std::cmp::Reverse(*rows));
+    let left_out = by_rows.split_off(max);
+    let rejected = left_out.iter().map(|(_, rows)| *rows as u64).sum();
+    let left_out: HashSet<usize> = left_out.into_iter().map(|(at, _)| at).collect();
+    let kept = groups
+        .into_iter()
+        .enumerate()
+        .filter(|(at, _)| !left_out.contains(at));
+    (kept.map(|(_, group)| group).collect(), rejected)
 }
 
 /// Splits a batch by partition value; groups come in the order of their first rows.

@@ -110,6 +110,18 @@ async fn table_is_made_as_configured() {
 }
 
 #[tokio::test]
+async fn table_keeps_a_short_log_of_metadata_files_unless_told_otherwise() {
+    let warehouse = Warehouse::new();
+    let properties = warehouse.spec().properties;
+    for (key, value) in [
+        ("write.metadata.delete-after-commit.enabled", "true"),
+        ("write.metadata.previous-versions-max", "20"),
+    ] {
+        assert_eq!(properties.get(key).map(String::as_str), Some(value), "{key}");
+    }
+}
+
+#[tokio::test]
 async fn every_table_has_a_spec_that_can_be_created() {
     let warehouse = Warehouse::with(r#"{"partition_by": ["hour(Timestamp)", "identity(ServiceName)"]}"#);
     let catalog = warehouse.catalog().await;

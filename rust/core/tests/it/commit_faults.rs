@@ -5,11 +5,11 @@ use std::time::{Duration, Instant};
 
 use otlp2iceberg::commit::{Append, Committer};
 use otlp2iceberg::config::CommitConfig;
-use otlp2iceberg::{ErrorKind, RetryClass};
+use otlp2iceberg::{ErrorKind, RequestId, RetryClass};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Executor};
 
-use crate::commit_support::Fault::{self, Conflict, LostAnswer, LostRequest, Refusal};
+use crate::commit_support::Fault::{self, Conflict, LostAnswer, LostRequest, Panic, Refusal};
 use crate::commit_support::{Faulty, Warehouse, append, entries, logs, soon};
 
 async fn open(warehouse: &Warehouse, faults: &[Fault], max_retries: u32) -> (Arc<Faulty>, Committer) {
@@ -250,4 +250,57 @@ async fn file_whose_partition_does_not_fit_is_an_error_and_not_a_panic() {
         .await
         .expect_err("there is no such spec");
     assert_eq!(error.kind(), ErrorKind::TableMismatch);
+}
+
+#[tokio::test]
+async fn what_a_lost_attempt_left_is_seen_before_it_is_asked_for() {
+    let warehouse = Warehouse::new();
+    let (catalog, committer) = open(&warehouse, &[LostAnswer], 1).await;
+    let asked = [request(1, 1), request(1, 2)];
+    catalog.set_blind(true);
+    let error = committer.append(append(1, 1), soon()).await.expect_err("unknown");
+    assert_eq!(error.kind(), ErrorKind::CommitUnknown);
+    assert_eq!(
+        committer.already_committed(&asked),
+        [false, false],
+        "as last seen"
+    );
+    let error = committer.refresh_if_stale().await.expect_err("out of reach");
+    assert_eq!(
+        (error.kind(), error.retry_class()),
+        (ErrorKind::Catalog, RetryClass::Retry { after: None })
+    );
+    catalog.set_blind(false);
+    committer.refresh_if_stale().await.expect("looked");
+    assert_eq!(committer.already_committed(&asked), [true, false]);
+    catalog.set_blind(true);
+    committer
+        .refresh_if_stale()
+        .await
+        .expect("nothing is in doubt any more, so nothing is loaded");
+}
+
+fn request(writer: u8, sequence: u64) -> RequestId {
+    RequestId {
+        writer: [writer; 16],
+        sequence,
+    }
+}
+
+#[tokio::test]
+async fn panic_in_a_commit_ends_that_commit_only() {
+    let warehouse = Warehouse::new();
+    let (_, committer) = open(&warehouse, &[Panic], 5).await;
+    let error = committer
+        .append(append(1, 1), soon())
+        .await
+        .expect_err("panicked");
+    assert_eq!(
+        (error.kind(), error.retry_class()),
+        (ErrorKind::Internal, RetryClass::Retry { after: None })
+    );
+    committer.append(append(1, 2), soon()).await.expect("committed");
+    let committed = committer.append(append(1, 1), soon()).await.expect("found");
+    assert!(committed.already_there);
+    assert_eq!(entries(&committer.table()).await.len(), 2);
 }

@@ -174,6 +174,8 @@ pub enum Fault {
     LostRequest,
     /// Unknown, and the real catalog took it.
     LostAnswer,
+    /// A panic, after the real catalog took it.
+    Panic,
 }
 
 /// A catalog whose next commits end as told, in turn; then as the real one's.
@@ -263,6 +265,10 @@ impl Catalog for Faulty {
                 let outcome = self.real.commit(base, requirements, updates).await;
                 assert!(matches!(outcome, CommitOutcome::Committed(_)), "{outcome:?}");
                 unknown()
+            }
+            Fault::Panic => {
+                let outcome = self.real.commit(base, requirements, updates).await;
+                panic!("told to panic after {outcome:?}");
             }
         }
     }

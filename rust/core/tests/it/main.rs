@@ -16,7 +16,9 @@
     reason = "matters of taste that tests read well without"
 )]
 
+mod catalog_rest;
 mod catalog_sqlite;
+mod catalog_sqlite_database;
 mod commit_append;
 mod commit_faults;
 mod commit_foreign;
@@ -24,5 +26,6 @@ mod commit_merge;
 mod commit_support;
 mod convert;
 mod decode;
+mod storage;
 mod strategies;
 mod write;

@@ -109,6 +109,7 @@ pub struct Request<'a> {
     pub signal: u32,
     pub payload: &'a [u8],
     pub parts: &'a [AbiPart],
+    pub received_unix_nano: u64,
     pub cancel: *const Cancel,
     pub timeout_ms: u64,
 }
@@ -124,6 +125,7 @@ impl<'a> Request<'a> {
             signal,
             payload,
             parts,
+            received_unix_nano: 0,
             cancel: ptr::null(),
             timeout_ms: FOR_EVER,
         }
@@ -145,6 +147,7 @@ pub fn export(handle: Opened, request: Request<'_>) -> (AbiOutcome, Result<(), F
             request.payload.len(),
             request.parts.as_ptr(),
             request.parts.len(),
+            request.received_unix_nano,
             request.cancel,
             request.timeout_ms,
             outcome.as_mut_ptr(),

@@ -3,13 +3,20 @@
 use std::path::Path;
 use std::time::Duration;
 
-use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::query::Query;
+use sqlx::sqlite::{
+    Sqlite, SqliteArguments, SqliteConnectOptions, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+};
 use sqlx::{Executor, Row};
 
-/// How long a statement waits for another process's write to end.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
+use super::failure::{Failure, is_locked};
+use super::place::Place;
+
+/// How long a statement waits for another process's write to end. A call has its own time, which a
+/// statement does not know: the committer tries again as long as that lasts.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long to wait for a connection of ours; above [`BUSY_TIMEOUT`], so that its error is seen.
-const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(40);
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(8);
 /// `SQLite` has one writer at a time; the others read.
 const CONNECTIONS_MAX: u32 = 4;
 
@@ -35,6 +42,7 @@ const CREATE_PROPERTIES: &str = "CREATE TABLE IF NOT EXISTS iceberg_namespace_pr
 #[derive(Debug)]
 pub(super) struct Database {
     pool: SqlitePool,
+    place: Place,
     catalog_name: String,
     /// Whether `iceberg_tables` has the column `iceberg_type`.
     has_type: bool,
@@ -59,17 +67,27 @@ pub(super) struct Key {
 impl Database {
     /// Opens the file, made if missing, and makes the two tables that are missing. A database of
     /// another tool is used as it is.
-    pub(super) async fn open(path: &Path, catalog_name: String) -> sqlx::Result<Self> {
+    pub(super) async fn open(path: &Path, catalog_name: String) -> Result<Self, Failure> {
+        Self::connect(path, catalog_name)
+            .await
+            .map_err(|cause| failure(path, cause))
+    }
+
+    async fn connect(path: &Path, catalog_name: String) -> sqlx::Result<Self> {
         let options = SqliteConnectOptions::new()
             .filename(path)
-            .create_if_missing(true)
             .busy_timeout(BUSY_TIMEOUT)
             .synchronous(SqliteSynchronous::Full);
         let pool = SqlitePoolOptions::new()
             .max_connections(CONNECTIONS_MAX)
             .acquire_timeout(ACQUIRE_TIMEOUT)
-            .connect_with(options)
+            // An open file keeps its identity, which `Place` goes by.
+            .idle_timeout(None)
+            .max_lifetime(None)
+            .connect_with(options.clone().create_if_missing(true))
             .await?;
+        // A connection made later must not make a new, empty database.
+        pool.set_connect_options(options.create_if_missing(false));
         use_write_ahead_log(&pool).await;
         pool.execute(CREATE_TABLES).await?;
         pool.execute(CREATE_PROPERTIES).await?;
@@ -80,13 +98,27 @@ impl Database {
                 .is_some();
         Ok(Self {
             pool,
+            place: Place::of(path)?,
             catalog_name,
             has_type,
         })
     }
 
+    /// Moves everything from the write-ahead log into the database file, and closes the connections.
+    pub(super) async fn close(&self) {
+        if !self.pool.is_closed()
+            && self.place.is_kept().await
+            && let Err(cause) = self.pool.execute("PRAGMA wal_checkpoint(TRUNCATE)").await
+        {
+            // It is not lost: whoever opens the database next reads the log.
+            tracing::warn!(%cause, "the catalog's database keeps its write-ahead log");
+        }
+        self.pool.close().await;
+    }
+
     /// The table's row; `None` if there is no such table.
-    pub(super) async fn table(&self, key: &Key) -> sqlx::Result<Option<TableRow>> {
+    pub(super) async fn table(&self, key: &Key) -> Result<Option<TableRow>, Failure> {
+        self.check_place(false).await?;
         let iceberg_type = if self.has_type { "iceberg_type" } else { "NULL" };
         let sql = format!(
             "SELECT metadata_location, {iceberg_type} FROM iceberg_tables
@@ -97,7 +129,8 @@ impl Database {
             .bind(&key.namespace)
             .bind(&key.table)
             .fetch_optional(&self.pool)
-            .await?;
+            .await
+            .map_err(|cause| failure(self.place.path(), cause))?;
         row.map(|row| {
             let iceberg_type: Option<String> = row.try_get(1)?;
             Ok(TableRow {
@@ -106,23 +139,22 @@ impl Database {
             })
         })
         .transpose()
+        .map_err(Failure::Sql)
     }
 
     /// Marks a namespace as existing, the way Java and pyiceberg do. Nothing if it is.
-    pub(super) async fn insert_namespace(&self, namespace: &str) -> sqlx::Result<()> {
-        sqlx::query(
+    pub(super) async fn insert_namespace(&self, namespace: &str) -> Result<(), Failure> {
+        let insert = sqlx::query(
             "INSERT INTO iceberg_namespace_properties (catalog_name, namespace, property_key, property_value)
              VALUES (?, ?, 'exists', 'true') ON CONFLICT DO NOTHING",
-        )
-        .bind(&self.catalog_name)
-        .bind(namespace)
-        .execute(&self.pool)
-        .await?;
+        );
+        self.change(insert.bind(&self.catalog_name).bind(namespace))
+            .await?;
         Ok(())
     }
 
     /// Adds a table. False if there is one of that name, which is then left as it is.
-    pub(super) async fn insert_table(&self, key: &Key, metadata_location: &str) -> sqlx::Result<bool> {
+    pub(super) async fn insert_table(&self, key: &Key, metadata_location: &str) -> Result<bool, Failure> {
         let (column, value) = if self.has_type {
             (", iceberg_type", ", 'TABLE'")
         } else {
@@ -132,22 +164,17 @@ impl Database {
             "INSERT INTO iceberg_tables (catalog_name, table_namespace, table_name, metadata_location{column})
              VALUES (?, ?, ?, ?{value}) ON CONFLICT DO NOTHING"
         );
-        let done = sqlx::query(&sql)
+        let insert = sqlx::query(&sql)
             .bind(&self.catalog_name)
             .bind(&key.namespace)
             .bind(&key.table)
-            .bind(metadata_location)
-            .execute(&self.pool)
-            .await?;
-        Ok(done.rows_affected() == 1)
+            .bind(metadata_location);
+        Ok(self.change(insert).await? == 1)
     }
 
     /// Moves a table from one metadata file to the next. False if it is not at `from` any more.
-    ///
-    /// One statement outside a transaction: it either ends well, and then `SQLite` has committed and
-    /// synced it, or with an error for which [`surely_undone`] knows what it means.
-    pub(super) async fn swap_metadata(&self, key: &Key, from: &str, to: &str) -> sqlx::Result<bool> {
-        let done = sqlx::query(
+    pub(super) async fn swap_metadata(&self, key: &Key, from: &str, to: &str) -> Result<bool, Failure> {
+        let update = sqlx::query(
             "UPDATE iceberg_tables SET metadata_location = ?, previous_metadata_location = ?
              WHERE catalog_name = ? AND table_namespace = ? AND table_name = ? AND metadata_location = ?",
         )
@@ -156,11 +183,42 @@ impl Database {
         .bind(&self.catalog_name)
         .bind(&key.namespace)
         .bind(&key.table)
-        .bind(from)
-        .execute(&self.pool)
-        .await?;
-        Ok(done.rows_affected() == 1)
+        .bind(from);
+        Ok(self.change(update).await? == 1)
     }
+
+    /// Runs one changing statement outside a transaction and gives the number of rows changed. It
+    /// either ends well, and then `SQLite` has committed and synced it, or with an error for which
+    /// [`Failure::surely_undone`] knows what it means.
+    async fn change<'a>(&self, statement: Query<'a, Sqlite, SqliteArguments<'a>>) -> Result<u64, Failure> {
+        self.check_place(false).await?;
+        let done = statement
+            .execute(&self.pool)
+            .await
+            .map_err(|cause| failure(self.place.path(), cause))?;
+        // Nothing is acknowledged that went into a file which nobody will read.
+        self.check_place(true).await?;
+        Ok(done.rows_affected())
+    }
+
+    /// An error when the database file was removed or replaced since it was opened.
+    pub(super) async fn check_place(&self, sent: bool) -> Result<(), Failure> {
+        if self.place.is_kept().await {
+            return Ok(());
+        }
+        Err(Failure::Moved {
+            path: self.place.path().to_owned(),
+            sent,
+        })
+    }
+}
+
+fn failure(path: &Path, cause: sqlx::Error) -> Failure {
+    if is_locked(&cause) {
+        let path = path.to_owned();
+        return Failure::Busy { path, cause };
+    }
+    Failure::Sql(cause)
 }
 
 /// Lets readers go on while a commit is written. Where it cannot be had (another process is in the
@@ -169,34 +227,4 @@ async fn use_write_ahead_log(pool: &SqlitePool) {
     if let Err(cause) = pool.execute("PRAGMA journal_mode = WAL").await {
         tracing::debug!(%cause, "the catalog's database keeps its journal mode");
     }
-}
-
-/// Whether an error means that the database was busy and that the statement can be repeated.
-pub(super) fn is_busy(error: &sqlx::Error) -> bool {
-    // SQLITE_BUSY, SQLITE_LOCKED
-    matches!(result_code(error), Some(5 | 6)) || matches!(error, sqlx::Error::PoolTimedOut)
-}
-
-/// Whether an error means for certain that the statement changed nothing, now and later.
-///
-/// `SQLite` rolls a single statement back on any error, but after a failed write or sync (`IOERR`) a
-/// crash may still find the change in the file; so that, and whatever is not on the list, is not
-/// certain. <https://sqlite.org/rescode.html>
-pub(super) fn surely_undone(error: &sqlx::Error) -> bool {
-    match error {
-        sqlx::Error::Database(_) => matches!(
-            result_code(error),
-            // ERROR, PERM, BUSY, LOCKED, NOMEM, READONLY, CORRUPT, FULL, CANTOPEN, SCHEMA, CONSTRAINT, AUTH, NOTADB
-            Some(1 | 3 | 5 | 6 | 7 | 8 | 11 | 13 | 14 | 17 | 19 | 23 | 26)
-        ),
-        // No connection, so nothing was sent.
-        sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Configuration(_) => true,
-        _ => false,
-    }
-}
-
-/// `SQLite`'s primary result code: the low byte of the extended one.
-fn result_code(error: &sqlx::Error) -> Option<i32> {
-    let code: i32 = error.as_database_error()?.code()?.parse().ok()?;
-    Some(code & 0xff)
 }

@@ -1,0 +1,183 @@
+//! An answer that is no success, in our words.
+
+use std::fmt;
+use std::time::{Duration, SystemTime};
+
+use reqwest::StatusCode;
+use reqwest::header::{HeaderMap, LOCATION, RETRY_AFTER};
+
+use super::types::ErrorBody;
+use crate::config::Secret;
+
+/// Waits longer than this are not taken from a server.
+const RETRY_AFTER_MAX: Duration = Duration::from_secs(300);
+/// A server's text is shown up to this many characters.
+const TEXT_CHARS_MAX: usize = 400;
+/// Shorter secrets are common words, such as a header's `true`.
+const SECRET_BYTES_MIN: usize = 6;
+
+/// Takes our secrets out of other people's texts.
+#[derive(Debug, Default)]
+pub(super) struct Scrubber {
+    secrets: Vec<Secret>,
+}
+
+impl Scrubber {
+    pub(super) fn new(secrets: impl IntoIterator<Item = Secret>) -> Self {
+        Self {
+            secrets: secrets.into_iter().collect(),
+        }
+    }
+
+    /// One line of printable characters, without our secrets, `current` included.
+    pub(super) fn scrub(&self, text: &str, current: Option<&Secret>) -> String {
+        let mut text = text.to_owned();
+        for secret in self.secrets.iter().chain(current) {
+            if secret.expose().len() >= SECRET_BYTES_MIN {
+                text = text.replace(secret.expose(), "[redacted]");
+            }
+        }
+        let words: Vec<&str> = text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty()).collect();
+        let line = words.join(" ");
+        match line.char_indices().nth(TEXT_CHARS_MAX) {
+            Some((end, _)) => format!("{}...", line.get(..end).unwrap_or_default()),
+            None => line,
+        }
+    }
+}
+
+/// What to do about a status, to be put after it.
+pub(super) fn hint(status: StatusCode, headers: &HeaderMap, keys: &str) -> String {
+    if status.is_redirection() {
+        let target = headers.get(LOCATION).and_then(|location| location.to_str().ok()).unwrap_or_default();
+        let target = target.split(['?', '#']).next().unwrap_or_default();
+        return format!(" and sends us to {target:?}; redirects are not followed, give the right catalog.uri");
+    }
+    match status.as_u16() {
+        401 | 419 => format!(" (it does not accept our credentials); check {keys}"),
+        403 => format!(" (it forbids this); check the rights of the user behind {keys}"),
+        407 => " (a proxy wants credentials); check HTTPS_PROXY".into(),
+        429 => " (too many requests)".into(),
+        _ => String::new(),
+    }
+}
+
+/// `Retry-After`, which is seconds or a date.
+pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    let wait = match text.parse::<u64>() {
+        Ok(seconds) => Duration::from_secs(seconds),
+        Err(_) => http_date(text)?.duration_since(SystemTime::now()).unwrap_or_default(),
+    };
+    Some(wait.min(RETRY_AFTER_MAX))
+}
+
+/// A date as HTTP servers send it: `Sun, 06 Nov 1994 08:49:37 GMT` (RFC 9110, section 5.6.7).
+pub(super) fn http_date(text: &str) -> Option<SystemTime> {
+    const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let words: Vec<&str> = text.split_ascii_whitespace().collect();
+    let [_, day, month, year, time, "GMT"] = words.as_slice() else {
+        return None;
+    };
+    let month = MONTHS.iter().position(|name| name == month)? as u64 + 1;
+    let (day, year): (u64, u64) = (day.parse().ok()?, year.parse().ok()?);
+    let parts: Vec<u64> = time.split(':').map(|part| part.parse().ok()).collect::<Option<_>>()?;
+    let [hour, minute, second] = parts.as_slice() else {
+        return None;
+    };
+    if !(1970..=9999).contains(&year) || !(1..=31).contains(&day) || *hour > 23 || *minute > 59 || *second > 60 {
+        return None;
+    }
+    // Howard Hinnant's days_from_civil, for years from 1970 on.
+    let (shifted_year, shifted_month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
+    let day_of_year = (153 * shifted_month + 2) / 5 + day - 1;
+    let days = 365 * shifted_year + shifted_year / 4 - shifted_year / 100 + shifted_year / 400 + day_of_year;
+    let days = days.checked_sub(719_468)?;
+    SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(days * 86_400 + hour * 3_600 + minute * 60 + second))
+}
+
+/// What the server said.
+#[derive(Debug)]
+pub(super) struct ServerError(String);
+
+impl fmt::Display for ServerError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for ServerError {}
+
+/// The server's own words, if it has any for us: a page of HTML is none.
+pub(super) fn server_error(body: &[u8], headers: &HeaderMap, scrubber: &Scrubber, current: Option<Secret>) -> Option<ServerError> {
+    let (kind, message) = match serde_json::from_slice(body) {
+        Ok(ErrorBody::Iceberg { error }) => (error.kind, error.message),
+        Ok(ErrorBody::OAuth2 { error, error_description }) => (Some(error), error_description),
+        Ok(ErrorBody::Aws { message, kind }) => {
+            let header = headers.get("x-amzn-errortype").and_then(|kind| kind.to_str().ok());
+            (kind.or_else(|| header.map(str::to_owned)), Some(message))
+        }
+        Err(_) => {
+            let is_text = headers
+                .get(reqwest::header::CONTENT_TYPE)
+                .and_then(|kind| kind.to_str().ok())
+                .is_some_and(|kind| kind.starts_with("text/plain"));
+            (None, is_text.then(|| String::from_utf8_lossy(body).into_owned()))
+        }
+    };
+    let said: Vec<String> = [kind, message]
+        .into_iter()
+        .flatten()
+        .map(|text| scrubber.scrub(&text, current.as_ref()))
+        .filter(|text| !text.is_empty())
+        .collect();
+    (!said.is_empty()).then(|| ServerError(said.join(": ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates_are_read_as_http_writes_them() {
+        for (text, seconds) in [
+            ("Sun, 06 Nov 1994 08:49:37 GMT", Some(784_111_777)),
+            ("Thu, 01 Jan 1970 00:00:00 GMT", Some(0)),
+            ("Thu, 29 Feb 2024 23:59:59 GMT", Some(1_709_251_199)),
+            ("Sunday, 06-Nov-94 08:49:37 GMT", None),
+            ("soon", None),
+        ] {
+            let time = http_date(text).map(|time| time.duration_since(SystemTime::UNIX_EPOCH).expect("after").as_secs());
+            assert_eq!(time, seconds, "{text}");
+        }
+    }
+
+    #[test]
+    fn retry_after_is_seconds_or_a_date_and_bounded() {
+        let headers = |value: &'static str| HeaderMap::from_iter([(RETRY_AFTER, value.parse().expect("header"))]);
+        assert_eq!(retry_after(&headers("7")), Some(Duration::from_secs(7)));
+        assert_eq!(retry_after(&headers("86400")), Some(RETRY_AFTER_MAX));
+        assert_eq!(retry_after(&headers("Sun, 06 Nov 1994 08:49:37 GMT")), Some(Duration::ZERO));
+        assert_eq!(retry_after(&headers("soon")), None);
+        assert_eq!(retry_after(&HeaderMap::new()), None);
+    }
+
+    #[test]
+    fn every_kind_of_error_body_is_read_and_scrubbed() {
+        let scrubber = Scrubber::new([Secret::new("hunter2")]);
+        for (body, expected) in [
+            (
+                r#"{"error": {"message": "no hunter2\nhere", "type": "NotAuthorizedException", "code": 401}}"#,
+                Some("NotAuthorizedException: no [redacted] here"),
+            ),
+            (r#"{"error": "invalid_client", "error_description": "who?"}"#, Some("invalid_client: who?")),
+            (r#"{"message": "Signature expired", "__type": "InvalidSignatureException"}"#, Some("InvalidSignatureException: Signature expired")),
+            (r#"{"Message": "no"}"#, Some("no")),
+            ("<html>hunter2</html>", None),
+            ("", None),
+        ] {
+            let said = server_error(body.as_bytes(), &HeaderMap::new(), &scrubber, None);
+            assert_eq!(said.map(|said| said.to_string()).as_deref(), expected, "{body}");
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! How a request says who we are.
+
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
+use reqwest::{Request, StatusCode};
+
+use super::oauth2::OAuth2;
+use crate::config::Secret;
+use crate::error::{Error, ErrorKind, Result};
+
+/// A way to authenticate.
+#[derive(Debug)]
+pub(super) enum Auth {
+    /// Not at all, or by configured headers.
+    None,
+    /// `catalog.token`.
+    Token(Secret),
+    /// `catalog.oauth2`.
+    OAuth2(OAuth2),
+}
+
+/// Which credentials an attempt went out with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stamp {
+    /// Such as never change.
+    Fixed,
+    /// The token of this number.
+    Token(u64),
+}
+
+impl Auth {
+    /// Adds our credentials to a request that is complete but for them.
+    ///
+    /// # Errors
+    /// `Catalog` when there are none to be had at present.
+    pub(super) async fn authorize(&self, request: &mut Request) -> Result<Stamp> {
+        match self {
+            Auth::None => Ok(Stamp::Fixed),
+            Auth::Token(token) => {
+                bear(request, token)?;
+                Ok(Stamp::Fixed)
+            }
+            Auth::OAuth2(oauth2) => {
+                let (token, number) = oauth2.token().await?;
+                bear(request, &token)?;
+                Ok(Stamp::Token(number))
+            }
+        }
+    }
+
+    /// After an answer that is no success: whether there are better credentials now. What an attempt
+    /// went out with is not used again when the answer says that it is no good.
+    pub(super) async fn renew(&self, stamp: &Stamp, status: StatusCode, _headers: &HeaderMap) -> bool {
+        match (self, stamp) {
+            // 419 is Iceberg's own, for credentials that ran out.
+            (Auth::OAuth2(oauth2), Stamp::Token(number)) if matches!(status.as_u16(), 401 | 419) => {
+                oauth2.discard(*number).await;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// The configuration keys that credentials come from, for messages.
+    pub(super) fn keys(&self) -> &'static str {
+        match self {
+            Auth::None => "catalog.token, catalog.oauth2 or catalog.headers",
+            Auth::Token(_) => "catalog.token",
+            Auth::OAuth2(_) => "catalog.oauth2",
+        }
+    }
+
+    /// A secret that came into being meanwhile.
+    pub(super) fn current_secret(&self) -> Option<Secret> {
+        match self {
+            Auth::OAuth2(oauth2) => oauth2.current(),
+            _ => None,
+        }
+    }
+}
+
+fn bear(request: &mut Request, token: &Secret) -> Result<()> {
+    let mut value = HeaderValue::from_str(&format!("Bearer {}", token.expose()))
+        .map_err(|_| Error::new(ErrorKind::Catalog, "the token holds characters that no header can carry"))?;
+    value.set_sensitive(true);
+    request.headers_mut().insert(AUTHORIZATION, value);
+    Ok(())
+}

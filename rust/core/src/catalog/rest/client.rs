@@ -1,0 +1,243 @@
+//! One request to the catalog, and what is surely known about it afterwards.
+
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use reqwest::{Method, StatusCode, Url};
+use uuid::Uuid;
+
+use super::answer::{Scrubber, hint, retry_after, server_error};
+use super::auth::Auth;
+use crate::error::{Error, ErrorKind, Result, RetryClass};
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Servers and load balancers close idle connections after a minute or so. A request that meets the
+/// closing is one whose outcome is unknown, so ours are closed first.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
+/// Table metadata grow with each snapshot; an answer beyond this is not the catalog's.
+const ANSWER_BYTES_MAX: usize = 512 << 20;
+const ERROR_BYTES_MAX: usize = 64 << 10;
+
+/// A request, as often as it takes to send it.
+#[derive(Debug)]
+pub(super) struct Request {
+    pub(super) method: Method,
+    pub(super) url: Url,
+    /// JSON.
+    pub(super) body: Option<Bytes>,
+    /// Whether the catalog honours `Idempotency-Key`.
+    pub(super) idempotency: bool,
+    /// Whether storage credentials are asked for.
+    pub(super) delegation: bool,
+    /// What it is for, after "cannot": "load the table".
+    pub(super) purpose: &'static str,
+}
+
+/// Why there is no success, told apart by what happened.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// Nothing of the request was sent.
+    NotSent(Error),
+    /// All or a part of the request was sent, and no whole answer came back.
+    NoAnswer(Error),
+    /// The catalog answered with another status than success.
+    Refused(StatusCode, Error),
+}
+
+impl Failure {
+    pub(super) fn into_error(self) -> Error {
+        match self {
+            Failure::NotSent(error) | Failure::NoAnswer(error) | Failure::Refused(_, error) => error,
+        }
+    }
+}
+
+/// An HTTP client as all of ours are: rustls, no redirects, no retries, bounded times.
+///
+/// # Errors
+/// `Config` when the system's TLS roots cannot be used.
+pub(super) fn http_client(headers: HeaderMap) -> Result<reqwest::Client> {
+    reqwest::Client::builder()
+        .user_agent(concat!("otlp2iceberg/", env!("CARGO_PKG_VERSION")))
+        .default_headers(headers)
+        .redirect(reqwest::redirect::Policy::none())
+        .connect_timeout(CONNECT_TIMEOUT)
+        .pool_idle_timeout(IDLE_TIMEOUT)
+        .build()
+        .map_err(|cause| {
+            Error::new(ErrorKind::Config, "cannot set up HTTPS").because(cause.without_url())
+        })
+}
+
+/// The connection to a catalog: HTTP, authentication, and no secrets in what it reports.
+#[derive(Debug)]
+pub(super) struct Client {
+    http: reqwest::Client,
+    auth: Auth,
+    timeout: Duration,
+    scrubber: Scrubber,
+}
+
+impl Client {
+    pub(super) fn new(http: reqwest::Client, auth: Auth, timeout: Duration, scrubber: Scrubber) -> Self {
+        Self {
+            http,
+            auth,
+            timeout,
+            scrubber,
+        }
+    }
+
+    /// Sends a request and gives the body of a success.
+    ///
+    /// It is sent once more when the catalog refused our credentials and there may be better ones, or
+    /// when it only reads and the connection broke.
+    pub(super) async fn send(&self, request: &Request) -> Result<Bytes, Failure> {
+        let attempt = self.attempt(request).await;
+        let again = match &attempt {
+            Err(Attempt { refreshed, .. }) if *refreshed => true,
+            Err(Attempt { failure: Failure::NoAnswer(_), timed_out, .. }) => {
+                request.method == Method::GET && !timed_out
+            }
+            _ => false,
+        };
+        let attempt = if again { self.attempt(request).await } else { attempt };
+        attempt.map_err(|attempt| attempt.failure)
+    }
+
+    async fn attempt(&self, request: &Request) -> Result<Bytes, Attempt> {
+        let mut wire = self.http.request(request.method.clone(), request.url.clone()).timeout(self.timeout);
+        wire = wire.header(reqwest::header::ACCEPT, "application/json");
+        if let Some(body) = &request.body {
+            wire = wire
+                .header(reqwest::header::CONTENT_TYPE, "application/json")
+                .body(body.clone());
+        }
+        if request.delegation {
+            wire = wire.header("X-Iceberg-Access-Delegation", "vended-credentials");
+        }
+        if request.idempotency {
+            // Anew for each attempt: one that was refused for its credentials was not carried out.
+            wire = wire.header("Idempotency-Key", Uuid::now_v7().to_string());
+        }
+        let mut wire = wire
+            .build()
+            .map_err(|cause| Attempt::new(Failure::NotSent(self.not_sent(request, cause))))?;
+        let stamp = self
+            .auth
+            .authorize(&mut wire)
+            .await
+            .map_err(|error| Attempt::new(Failure::NotSent(error)))?;
+        let response = match self.http.execute(wire).await {
+            Ok(response) => response,
+            // Establishing a connection, TLS included, comes before any byte of the request.
+            Err(cause) if cause.is_connect() => {
+                return Err(Attempt::new(Failure::NotSent(self.not_sent(request, cause))));
+            }
+            Err(cause) => return Err(self.no_answer(request, cause)),
+        };
+        let status = response.status();
+        if status.is_success() {
+            return read(response, ANSWER_BYTES_MAX)
+                .await
+                .map_err(|cause| match cause {
+                    ReadError::Transport(cause) => self.no_answer(request, cause),
+                    ReadError::TooLarge => Attempt::new(Failure::NoAnswer(
+                        self.error(request, "its answer is larger than any table's metadata"),
+                    )),
+                });
+        }
+        let headers = response.headers().clone();
+        let refreshed = self.auth.renew(&stamp, status, &headers).await;
+        // An error's body is only for its text.
+        let body = read(response, ERROR_BYTES_MAX).await.unwrap_or_default();
+        let error = self.refusal(request, status, &headers, &body);
+        Err(Attempt { failure: Failure::Refused(status, error), timed_out: false, refreshed })
+    }
+
+    fn not_sent(&self, request: &Request, cause: reqwest::Error) -> Error {
+        let message = format!("cannot {}: the catalog cannot be reached; check catalog.uri and the network", request.purpose);
+        Error::new(ErrorKind::Catalog, message)
+            .with("url", place(&request.url))
+            .because(cause.without_url())
+    }
+
+    fn no_answer(&self, request: &Request, cause: reqwest::Error) -> Attempt {
+        let timed_out = cause.is_timeout();
+        let error = if timed_out {
+            let text = format!("it did not answer within catalog.timeout ({:?})", self.timeout);
+            self.error(request, &text)
+        } else {
+            self.error(request, "the connection broke before its answer was there")
+                .because(cause.without_url())
+        };
+        Attempt { failure: Failure::NoAnswer(error), timed_out, refreshed: false }
+    }
+
+    fn refusal(&self, request: &Request, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Error {
+        let hint = hint(status, headers, self.auth.keys());
+        let mut error = self
+            .error(request, &format!("it answered {}{hint}", status.as_u16()))
+            .class(RetryClass::Retry { after: retry_after(headers) });
+        if let Some(cause) = server_error(body, headers, &self.scrubber, self.auth.current_secret()) {
+            error = error.because(cause);
+        }
+        error
+    }
+
+    fn error(&self, request: &Request, what_happened: &str) -> Error {
+        let message = format!("cannot {}: the catalog failed: {what_happened}", request.purpose);
+        Error::new(ErrorKind::Catalog, message).with("url", place(&request.url))
+    }
+}
+
+/// How an attempt failed, and whether another may do better.
+struct Attempt {
+    failure: Failure,
+    timed_out: bool,
+    /// Whether there are new credentials since.
+    refreshed: bool,
+}
+
+impl Attempt {
+    fn new(failure: Failure) -> Self {
+        Self { failure, timed_out: false, refreshed: false }
+    }
+}
+
+#[derive(Debug)]
+enum ReadError {
+    Transport(reqwest::Error),
+    TooLarge,
+}
+
+/// Reads a body up to a size.
+async fn read(mut response: reqwest::Response, bytes_max: usize) -> Result<Bytes, ReadError> {
+    let mut body = BytesMut::new();
+    while let Some(chunk) = response.chunk().await.map_err(ReadError::Transport)? {
+        if body.len() + chunk.len() > bytes_max {
+            return Err(ReadError::TooLarge);
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body.freeze())
+}
+
+/// A URL as errors show it: without user, password and query, which may hold secrets.
+pub(super) fn place(url: &Url) -> String {
+    let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+    format!("{}://{}{port}{}", url.scheme(), url.host_str().unwrap_or_default(), url.path())
+}
+
+/// Headers from names and values that were checked with the configuration.
+///
+/// # Errors
+/// `Config`, without the value.
+pub(super) fn header(name: &str, value: &str) -> Result<(HeaderName, HeaderValue)> {
+    let invalid = || Error::new(ErrorKind::Config, format!("catalog.headers.{name}: makes no header"));
+    let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| invalid())?;
+    let mut value = HeaderValue::from_str(value).map_err(|_| invalid())?;
+    value.set_sensitive(true);
+    Ok((name, value))
+}

@@ -1,0 +1,147 @@
+//! Access tokens by OAuth2's client credentials flow.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use reqwest::Url;
+
+use super::answer::{Scrubber, retry_after, server_error};
+use super::client::place;
+use super::session::encode;
+use super::types::TokenResponse;
+use crate::config::{OAuth2Config, Secret};
+use crate::error::{Error, ErrorKind, Result, RetryClass};
+
+/// A token is replaced this long before it runs out, or after nine tenths of a short life.
+const MARGIN: Duration = Duration::from_secs(60);
+const ANSWER_BYTES_MAX: usize = 1 << 20;
+
+/// Gets tokens, keeps one while it is good, and never gets two at once.
+#[derive(Debug)]
+pub(super) struct OAuth2 {
+    http: reqwest::Client,
+    url: Url,
+    config: OAuth2Config,
+    timeout: Duration,
+    scrubber: Scrubber,
+    /// Held while a token is fetched.
+    token: tokio::sync::Mutex<Option<Token>>,
+    /// The newest token, for those who cannot wait.
+    newest: Mutex<Option<Secret>>,
+}
+
+#[derive(Debug)]
+struct Token {
+    secret: Secret,
+    /// Counts the tokens of this process.
+    number: u64,
+    /// From when on it is replaced; never, if the server says nothing.
+    stale: Option<Instant>,
+    discarded: bool,
+}
+
+impl OAuth2 {
+    pub(super) fn new(http: reqwest::Client, url: Url, config: OAuth2Config, timeout: Duration) -> Self {
+        let scrubber = Scrubber::new([config.client_secret.clone()]);
+        Self {
+            http,
+            url,
+            config,
+            timeout,
+            scrubber,
+            token: tokio::sync::Mutex::default(),
+            newest: Mutex::default(),
+        }
+    }
+
+    /// A token that is good as far as we know, and its number.
+    pub(super) async fn token(&self) -> Result<(Secret, u64)> {
+        let mut kept = self.token.lock().await;
+        if let Some(token) = &*kept
+            && !token.discarded
+            && token.stale.is_none_or(|stale| Instant::now() < stale)
+        {
+            return Ok((token.secret.clone(), token.number));
+        }
+        let number = kept.as_ref().map_or(0, |token| token.number + 1);
+        let asked = Instant::now();
+        let response = self.fetch().await?;
+        let secret = Secret::new(response.access_token);
+        let stale = response
+            .expires_in
+            .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+            .and_then(|life| asked.checked_add(life.saturating_sub(MARGIN.min(life / 10))));
+        *self.newest.lock().unwrap_or_else(PoisonError::into_inner) = Some(secret.clone());
+        *kept = Some(Token {
+            secret: secret.clone(),
+            number,
+            stale,
+            discarded: false,
+        });
+        Ok((secret, number))
+    }
+
+    /// The catalog did not accept the token of this number.
+    pub(super) async fn discard(&self, number: u64) {
+        if let Some(token) = &mut *self.token.lock().await
+            && token.number == number
+        {
+            token.discarded = true;
+        }
+    }
+
+    /// The newest token, if there was one.
+    pub(super) fn current(&self) -> Option<Secret> {
+        self.newest.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    async fn fetch(&self) -> Result<TokenResponse> {
+        let fields = [
+            ("grant_type", "client_credentials"),
+            ("client_id", &self.config.client_id),
+            ("client_secret", self.config.client_secret.expose()),
+            ("scope", self.config.scope.as_deref().unwrap_or("catalog")),
+        ];
+        let form: Vec<String> = fields.iter().map(|(name, value)| format!("{name}={}", encode(value))).collect();
+        let answer = self
+            .http
+            .post(self.url.clone())
+            .timeout(self.timeout)
+            .header(reqwest::header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .header(reqwest::header::ACCEPT, "application/json")
+            .body(form.join("&"))
+            .send()
+            .await;
+        let mut response = answer.map_err(|cause| {
+            self.error("the token endpoint cannot be reached; check catalog.oauth2.token_uri")
+                .because(cause.without_url())
+        })?;
+        let (status, headers) = (response.status(), response.headers().clone());
+        let mut body = Vec::new();
+        while let Ok(Some(chunk)) = response.chunk().await {
+            body.extend_from_slice(&chunk);
+            if body.len() > ANSWER_BYTES_MAX {
+                break;
+            }
+        }
+        if status.is_success() {
+            // serde's error could repeat a part of the token.
+            return serde_json::from_slice(&body)
+                .map_err(|_| self.error("the token endpoint's answer holds no access_token; check catalog.oauth2.token_uri"));
+        }
+        let mut error = self
+            .error(&format!(
+                "the token endpoint answered {}; check client_id, client_secret, scope and token_uri of catalog.oauth2",
+                status.as_u16()
+            ))
+            .class(RetryClass::Retry { after: retry_after(&headers) });
+        if let Some(cause) = server_error(&body, &headers, &self.scrubber, None) {
+            error = error.because(cause);
+        }
+        Err(error)
+    }
+
+    fn error(&self, message: &str) -> Error {
+        Error::new(ErrorKind::Catalog, message).with("url", place(&self.url))
+    }
+}

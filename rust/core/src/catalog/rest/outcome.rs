@@ -1,0 +1,46 @@
+//! What an attempt to commit ended as.
+//!
+//! | what happened | outcome |
+//! |---|---|
+//! | 2xx | `Committed` |
+//! | 409 | `Refused`, a conflict |
+//! | 408 | `Unknown`: a proxy may say so while the catalog is at work |
+//! | another 4xx | `Refused`: a clean answer that it was not done |
+//! | no connection | `Refused`, worth repeating: nothing was sent |
+//! | 1xx, 3xx, 5xx, 503 too, no answer in time, a broken connection | `Unknown` |
+
+use reqwest::StatusCode;
+
+use super::super::{CommitOutcome, LoadedTable};
+use super::client::Failure;
+use crate::error::{Error, ErrorKind};
+
+pub(super) fn outcome_of_failure(failure: Failure, base: &LoadedTable) -> CommitOutcome {
+    match failure {
+        Failure::Refused(StatusCode::CONFLICT, error) => CommitOutcome::Refused {
+            conflict: true,
+            error: commit_error(error, base),
+        },
+        Failure::Refused(status, error)
+            if status.is_client_error() && status != StatusCode::REQUEST_TIMEOUT =>
+        {
+            CommitOutcome::Refused {
+                conflict: false,
+                error: commit_error(error, base),
+            }
+        }
+        Failure::NotSent(error) => CommitOutcome::Refused {
+            conflict: false,
+            error: commit_error(error, base),
+        },
+        Failure::NoAnswer(error) | Failure::Refused(_, error) => CommitOutcome::Unknown(
+            Error::new(ErrorKind::CommitUnknown, "the commit's outcome is not known")
+                .with("table", base.ident.to_string())
+                .because(error),
+        ),
+    }
+}
+
+pub(super) fn commit_error(error: Error, base: &LoadedTable) -> Error {
+    error.with("table", base.ident.to_string())
+}

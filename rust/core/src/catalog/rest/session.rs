@@ -1,0 +1,208 @@
+//! What the catalog said about itself, and the URLs that follow from it.
+
+use std::collections::{HashMap, HashSet};
+use std::fmt::Write;
+
+use iceberg::{NamespaceIdent, TableIdent};
+use reqwest::{Method, Url};
+
+use super::types::ConfigResponse;
+use crate::error::{Error, ErrorKind, Result};
+
+/// How levels of a namespace are told apart in a URL, unless the catalog says otherwise.
+const SEPARATOR: &str = "%1F";
+
+/// Requests that a catalog may offer or not, as `GET /v1/config` names them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Endpoint {
+    CreateNamespace,
+    CreateTable,
+    LoadTable,
+    CommitTable,
+}
+
+impl Endpoint {
+    const fn name(self) -> &'static str {
+        match self {
+            Endpoint::CreateNamespace => "POST /v1/{prefix}/namespaces",
+            Endpoint::CreateTable => "POST /v1/{prefix}/namespaces/{namespace}/tables",
+            Endpoint::LoadTable => "GET /v1/{prefix}/namespaces/{namespace}/tables/{table}",
+            Endpoint::CommitTable => "POST /v1/{prefix}/namespaces/{namespace}/tables/{table}",
+        }
+    }
+
+    /// What a request of this kind does, after "cannot".
+    pub(super) const fn purpose(self) -> &'static str {
+        match self {
+            Endpoint::CreateNamespace => "make the namespace",
+            Endpoint::CreateTable => "make the table",
+            Endpoint::LoadTable => "load the table",
+            Endpoint::CommitTable => "commit to the table",
+        }
+    }
+
+    pub(super) const fn method(self) -> Method {
+        match self {
+            Endpoint::LoadTable => Method::GET,
+            _ => Method::POST,
+        }
+    }
+}
+
+/// A catalog's configuration, merged with ours.
+pub(super) struct Session {
+    /// Up to and with `/v1` and the prefix, without a slash at the end.
+    root: String,
+    separator: String,
+    endpoints: Option<HashSet<String>>,
+    /// Whether the catalog honours `Idempotency-Key`.
+    pub(super) idempotency: bool,
+    /// What the catalog says to all tables; secrets may be among them.
+    pub(super) properties: HashMap<String, String>,
+}
+
+impl std::fmt::Debug for Session {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Session").field("root", &self.root).finish_non_exhaustive()
+    }
+}
+
+/// `<uri>/v1/config`, with the warehouse if there is one.
+pub(super) fn config_url(uri: &str, warehouse: Option<&str>) -> Result<Url> {
+    let mut url = format!("{}/v1/config", uri.trim_end_matches('/'));
+    if let Some(warehouse) = warehouse {
+        url.push_str("?warehouse=");
+        url.push_str(&encode(warehouse));
+    }
+    parse(&url)
+}
+
+impl Session {
+    /// `uri` is the configured base.
+    pub(super) fn new(uri: &str, response: ConfigResponse) -> Self {
+        let overrides = response.overrides;
+        let mut properties: HashMap<String, String> = HashMap::new();
+        // Ours would stand between the two, but none of ours has a name in the protocol.
+        for (key, value) in response.defaults.into_iter().chain(overrides.clone()) {
+            match value {
+                Some(value) => properties.insert(key, value),
+                None => properties.remove(&key),
+            };
+        }
+        let uri = overrides.get("uri").and_then(Option::as_deref).unwrap_or(uri);
+        let mut root = format!("{}/v1", uri.trim_end_matches('/'));
+        if let Some(prefix) = properties.get("prefix").map(|prefix| prefix.trim_matches('/'))
+            && !prefix.is_empty()
+        {
+            // As it is: a catalog gives it encoded for the place where it goes.
+            root.push('/');
+            root.push_str(prefix);
+        }
+        let separator = match properties.get("namespace-separator") {
+            None => SEPARATOR.to_owned(),
+            Some(encoded) if encoded.contains('%') => encoded.clone(),
+            Some(plain) => encode(plain),
+        };
+        Self {
+            root,
+            separator,
+            endpoints: response.endpoints.map(|endpoints| endpoints.into_iter().collect()),
+            idempotency: response.idempotency_key_lifetime.is_some(),
+            properties,
+        }
+    }
+
+    /// Whether the catalog offers a request. One that lists nothing is taken to offer all.
+    pub(super) fn offers(&self, endpoint: Endpoint) -> bool {
+        self.endpoints
+            .as_ref()
+            .is_none_or(|endpoints| endpoints.contains(endpoint.name()))
+    }
+
+    pub(super) fn namespaces_url(&self) -> Result<Url> {
+        parse(&format!("{}/namespaces", self.root))
+    }
+
+    pub(super) fn tables_url(&self, namespace: &NamespaceIdent) -> Result<Url> {
+        parse(&format!("{}/namespaces/{}/tables", self.root, self.namespace(namespace)))
+    }
+
+    pub(super) fn table_url(&self, table: &TableIdent) -> Result<Url> {
+        parse(&format!(
+            "{}/namespaces/{}/tables/{}",
+            self.root,
+            self.namespace(&table.namespace),
+            encode(&table.name)
+        ))
+    }
+
+    fn namespace(&self, namespace: &NamespaceIdent) -> String {
+        let levels: Vec<String> = namespace.as_ref().iter().map(|level| encode(level)).collect();
+        levels.join(&self.separator)
+    }
+}
+
+/// Everything but RFC 3986's unreserved characters as `%XX`.
+pub(super) fn encode(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
+            encoded.push(char::from(byte));
+        } else {
+            // Writing to a String cannot fail.
+            let _ = write!(encoded, "%{byte:02X}");
+        }
+    }
+    encoded
+}
+
+fn parse(url: &str) -> Result<Url> {
+    Url::parse(url).map_err(|cause| {
+        Error::new(ErrorKind::Catalog, "the catalog gave a prefix or uri that makes no URL; check catalog.uri")
+            .because(cause)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn session(json: &str) -> Session {
+        Session::new("http://h/c/", serde_json::from_str(json).expect("JSON"))
+    }
+
+    fn table() -> TableIdent {
+        TableIdent::from_strs(["prod", "o tel", "logs/1"]).expect("ident")
+    }
+
+    #[test]
+    fn urls_have_prefix_and_encoded_levels() {
+        for (json, expected) in [
+            ("{}", "http://h/c/v1/namespaces/prod%1Fo%20tel/tables/logs%2F1"),
+            (
+                r#"{"defaults": {"prefix": "a"}, "overrides": {"prefix": "w/arn%3Ax"}}"#,
+                "http://h/c/v1/w/arn%3Ax/namespaces/prod%1Fo%20tel/tables/logs%2F1",
+            ),
+            (
+                r#"{"overrides": {"uri": "https://other/", "namespace-separator": "%2E"}}"#,
+                "https://other/v1/namespaces/prod%2Eo%20tel/tables/logs%2F1",
+            ),
+            (
+                r#"{"defaults": {"uri": "https://other/"}}"#,
+                "http://h/c/v1/namespaces/prod%1Fo%20tel/tables/logs%2F1",
+            ),
+        ] {
+            assert_eq!(session(json).table_url(&table()).expect("URL").as_str(), expected);
+        }
+        let url = config_url("http://h/c", Some("arn:aws:x/b")).expect("URL");
+        assert_eq!(url.as_str(), "http://h/c/v1/config?warehouse=arn%3Aaws%3Ax%2Fb");
+    }
+
+    #[test]
+    fn a_catalog_without_a_list_offers_all() {
+        assert!(session("{}").offers(Endpoint::CreateTable));
+        let listed = session(r#"{"endpoints": ["POST /v1/{prefix}/namespaces/{namespace}/tables/{table}"]}"#);
+        assert!(listed.offers(Endpoint::CommitTable));
+        assert!(!listed.offers(Endpoint::CreateTable));
+    }
+}

@@ -1,0 +1,319 @@
+//! Why a request to S3 failed, in terms of what a person can change.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::future::Future;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use futures::TryStreamExt;
+use iceberg::ErrorKind;
+use object_store::ClientOptions;
+use object_store::client::{
+    HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpService,
+    ReqwestConnector,
+};
+
+use super::credentials::NoCredentials;
+use super::settings::Origin;
+
+/// After so many requests without a connection, no more are made: the host has a queue that waits
+/// better than a call can.
+const UNCONNECTED_MAX: u32 = 3;
+
+/// Characters of a server's message that are repeated in ours at most.
+const MESSAGE_MAX: usize = 300;
+
+tokio::task_local! {
+    /// Where the requests of the running operation leave what the server said.
+    static ANSWERS: Arc<Answers>;
+}
+
+/// What the server said to an operation's requests. `object_store` hides it in texts.
+#[derive(Debug, Default)]
+pub(super) struct Answers(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    requests: u32,
+    /// Requests in a row for which there was no connection.
+    unconnected: u32,
+    refusal: Option<Refusal>,
+}
+
+/// An answer that is not a success.
+#[derive(Debug, Clone)]
+struct Refusal {
+    status: u16,
+    /// S3's error code, such as `AccessDenied`; answers to HEAD have none.
+    code: String,
+    message: String,
+    /// The region that the bucket is really in.
+    region: Option<String>,
+}
+
+impl Answers {
+    /// Runs a part of the operation; its requests are noted here.
+    pub(super) fn watch<F: Future>(
+        self: &Arc<Self>,
+        part: F,
+    ) -> impl Future<Output = F::Output> + use<F> {
+        ANSWERS.scope(Arc::clone(self), part)
+    }
+
+    fn note_answer(&self, refusal: Option<Refusal>) {
+        let mut state = self.state();
+        state.requests += 1;
+        state.unconnected = 0;
+        // A later success may be that of another part.
+        if refusal.is_some() {
+            state.refusal = refusal;
+        }
+    }
+
+    /// Notes a request without an answer; true if there should be no more.
+    fn note_error(&self, error: &HttpError) -> bool {
+        let mut state = self.state();
+        state.requests += 1;
+        state.unconnected = match error.kind() {
+            HttpErrorKind::Connect => state.unconnected + 1,
+            _ => 0,
+        };
+        state.unconnected >= UNCONNECTED_MAX
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Makes HTTP clients that note refusals in the running operation's [`Answers`].
+#[derive(Debug, Default)]
+pub(super) struct WatchedConnector;
+
+impl HttpConnector for WatchedConnector {
+    fn connect(&self, options: &ClientOptions) -> object_store::Result<HttpClient> {
+        let client = ReqwestConnector::default().connect(options)?;
+        Ok(HttpClient::new(Watched(client)))
+    }
+}
+
+#[derive(Debug)]
+struct Watched(HttpClient);
+
+#[async_trait]
+impl HttpService for Watched {
+    async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
+        // Requests outside of an operation, such as aborting an upload later, are not noted.
+        let response = match self.0.execute(request).await {
+            Ok(response) => response,
+            Err(error) => {
+                let enough = ANSWERS.try_with(|answers| answers.note_error(&error));
+                return Err(match enough {
+                    // Of a kind that is not retried.
+                    Ok(true) => HttpError::new(HttpErrorKind::Unknown, Unreachable(error)),
+                    _ => error,
+                });
+            }
+        };
+        if response.status().is_success() {
+            let _ = ANSWERS.try_with(|answers| answers.note_answer(None));
+            return Ok(response);
+        }
+        let (parts, body) = response.into_parts();
+        let chunks: Vec<_> = body.bytes_stream().try_collect().await?;
+        let body = chunks.concat();
+        let region = parts.headers.get("x-amz-bucket-region");
+        let region = region.and_then(|value| value.to_str().ok());
+        let refusal = Refusal::new(parts.status.as_u16(), region, &body);
+        let _ = ANSWERS.try_with(|answers| answers.note_answer(Some(refusal)));
+        Ok(HttpResponse::from_parts(parts, body.into()))
+    }
+}
+
+/// A host that could not be connected to, several times in a row.
+#[derive(Debug)]
+struct Unreachable(HttpError);
+
+impl fmt::Display for Unreachable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+
+impl StdError for Unreachable {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.0.source()
+    }
+}
+
+impl Refusal {
+    fn new(status: u16, region: Option<&str>, body: &[u8]) -> Self {
+        let body = String::from_utf8_lossy(body);
+        // Only these elements: others repeat parts of the request.
+        let element = |name: &str| {
+            let (_, rest) = body.split_once(&format!("<{name}>"))?;
+            let (text, _) = rest.split_once(&format!("</{name}>"))?;
+            let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+            Some(text.chars().take(MESSAGE_MAX).collect::<String>())
+        };
+        Self {
+            status,
+            code: element("Code").unwrap_or_default(),
+            message: element("Message").unwrap_or_default(),
+            region: region.map(str::to_owned).or_else(|| element("Region")),
+        }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "S3 answered {}", self.status)?;
+        if !self.code.is_empty() {
+            write!(f, " {}", self.code)?;
+        }
+        if !self.message.is_empty() {
+            write!(f, ": {}", self.message)?;
+        }
+        Ok(())
+    }
+}
+
+/// Our error for an operation that failed: what could not be done, what to change, what was said.
+///
+/// All are worth a retry of the whole: a bucket can be made, a policy mended, and nothing be lost.
+pub(super) fn failed(
+    verb: &str,
+    location: &str,
+    host: &str,
+    origin: Origin,
+    answers: &Answers,
+    error: object_store::Error,
+) -> iceberg::Error {
+    let (requests, refusal) = {
+        let state = answers.state();
+        (state.requests, state.refusal.clone())
+    };
+    let kind = match &error {
+        object_store::Error::NotFound { .. } => ErrorKind::DataInvalid,
+        _ => ErrorKind::Unexpected,
+    };
+    let tried = match requests {
+        0 | 1 => String::new(),
+        _ => format!(", after {requests} requests"),
+    };
+    if let Some(missing) = find::<NoCredentials>(&error) {
+        return iceberg::Error::new(kind, format!("cannot {verb} {location}: {missing}"));
+    }
+    let http = match find::<Unreachable>(&error) {
+        Some(_) => Some(HttpErrorKind::Connect),
+        None => find::<HttpError>(&error).map(HttpError::kind),
+    };
+    if let (None, Some(refusal)) = (http, refusal) {
+        let advice = advice(verb, &refusal, origin);
+        return iceberg::Error::new(
+            kind,
+            format!("cannot {verb} {location}: {advice}: {refusal}{tried}"),
+        );
+    }
+    let broken = match http {
+        Some(HttpErrorKind::Connect) => format!(
+            "cannot reach {host}; check storage.s3.endpoint, storage.s3.region and the network"
+        ),
+        Some(HttpErrorKind::Timeout) => {
+            format!("{host} did not answer in time; check storage.s3.endpoint and the network")
+        }
+        Some(_) => format!("the connection to {host} broke off"),
+        None => format!("the answer of {host} is not as it should be"),
+    };
+    let message = format!("cannot {verb} {location}: {broken}{tried}");
+    iceberg::Error::new(kind, message).with_source(Innermost(error))
+}
+
+/// What to change, in words.
+fn advice(verb: &str, refusal: &Refusal, origin: Origin) -> String {
+    let keys = match origin {
+        Origin::Config => "storage.s3.access_key_id and storage.s3.secret_access_key",
+        Origin::Catalog => {
+            "the credentials that the catalog gives, or set storage.s3.access_key_id and storage.s3.secret_access_key"
+        }
+        Origin::Chain => {
+            "the AWS environment, profile or role, or set storage.s3.access_key_id and storage.s3.secret_access_key"
+        }
+    };
+    match (refusal.code.as_str(), refusal.status) {
+        ("NoSuchBucket", _) => {
+            "the bucket does not exist; create it, or change catalog.warehouse".into()
+        }
+        (
+            "PermanentRedirect"
+            | "TemporaryRedirect"
+            | "AuthorizationHeaderMalformed"
+            | "IllegalLocationConstraintException",
+            _,
+        )
+        | (_, 301 | 307) => match &refusal.region {
+            Some(region) => format!(
+                "the bucket is in another region; set storage.s3.region to {region}"
+            ),
+            None => "the bucket is in another region, or the service is another; change storage.s3.region or storage.s3.endpoint".into(),
+        },
+        ("InvalidAccessKeyId" | "InvalidClientTokenId", _) => {
+            format!("the access key is not known; correct {keys}")
+        }
+        ("SignatureDoesNotMatch" | "InvalidSignature", _) => {
+            format!("the secret key does not belong to the access key; correct {keys}")
+        }
+        ("ExpiredToken" | "InvalidToken" | "TokenRefreshRequired" | "ExpiredTokenException", _) => {
+            let token = match origin {
+                Origin::Config => "renew storage.s3.session_token and its keys",
+                Origin::Catalog => "the catalog must give new ones",
+                Origin::Chain => "renew those of the AWS environment, profile or role",
+            };
+            format!("the temporary credentials have expired or are not valid; {token}")
+        }
+        ("RequestTimeTooSkewed", _) => "this machine's clock is wrong; set it".into(),
+        (_, 401 | 403) => format!(
+            "access denied; allow these credentials to do it (s3:GetObject, s3:PutObject, s3:DeleteObject, s3:AbortMultipartUpload), or change {keys}"
+        ),
+        ("NoSuchUpload", _) => "somebody removed the upload before it was complete".into(),
+        // The file does not have to be there yet, so it is the bucket, or no S3 at all.
+        ("", 404) if verb == "write" => {
+            "there is no such bucket, or storage.s3.endpoint does not speak S3".into()
+        }
+        (_, 404) => "there is no such file".into(),
+        (_, 405 | 501) => {
+            "the service does not know this request; does storage.s3.endpoint speak S3?".into()
+        }
+        ("SlowDown", _) | (_, 429) => "the service asks for fewer requests".into(),
+        (_, 500..) => "the service failed".into(),
+        _ => "the service refused the request".into(),
+    }
+}
+
+fn find<'a, E: StdError + 'static>(error: &'a (dyn StdError + 'static)) -> Option<&'a E> {
+    let mut current = Some(error);
+    while let Some(cause) = current {
+        if let Some(found) = cause.downcast_ref::<E>() {
+            return Some(found);
+        }
+        current = cause.source();
+    }
+    None
+}
+
+/// An error shown by its innermost source alone: each layer above repeats the text below it.
+#[derive(Debug)]
+struct Innermost(object_store::Error);
+
+impl fmt::Display for Innermost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut innermost: &dyn StdError = &self.0;
+        while let Some(source) = innermost.source() {
+            innermost = source;
+        }
+        write!(f, "{innermost}")
+    }
+}
+
+impl StdError for Innermost {}

@@ -1,0 +1,293 @@
+//! What S3 is reached with: the configuration, then the catalog, then the environment.
+
+use std::collections::HashMap;
+
+use object_store::aws::AwsCredential;
+
+use super::profile::Profile;
+use crate::config::S3Config;
+use crate::error::{Error, ErrorKind, Result};
+
+/// Reads an environment variable; an empty one is none. A parameter so that tests need not change the process.
+pub(super) type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+/// The environment of this process.
+pub(super) fn process_environment(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// The region of requests when nobody names one, as in object stores that have no regions.
+const REGION_DEFAULT: &str = "us-east-1";
+
+/// Who gave the credentials, and so where they are mended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// `storage.s3` of the configuration.
+    Config,
+    /// The catalog, with the table.
+    Catalog,
+    /// The AWS provider chain.
+    Chain,
+}
+
+/// How buckets are reached and who we are.
+pub(super) struct Settings {
+    pub(super) region: String,
+    /// Base URL without a slash at its end; `None` for AWS.
+    pub(super) endpoint: Option<String>,
+    pub(super) path_style: Option<bool>,
+    /// `None`: ask the provider chain.
+    pub(super) credential: Option<AwsCredential>,
+    pub(super) origin: Origin,
+}
+
+impl Settings {
+    /// Merges, each key by itself but credentials only as a whole: the keys of one source do not
+    /// go with the token of another.
+    ///
+    /// # Errors
+    /// `Config` when the catalog's properties do not make sense.
+    pub(super) fn new(
+        config: &S3Config,
+        catalog: &HashMap<String, String>,
+        environment: Environment<'_>,
+    ) -> Result<Self> {
+        let property = |key: &str| catalog.get(key).filter(|value| !value.is_empty()).cloned();
+        let region = config
+            .region
+            .clone()
+            .or_else(|| property("s3.region"))
+            .or_else(|| property("client.region"))
+            .or_else(|| environment("AWS_REGION"))
+            .or_else(|| environment("AWS_DEFAULT_REGION"))
+            .or_else(|| Profile::read(environment).and_then(|profile| profile.region))
+            .unwrap_or_else(|| REGION_DEFAULT.to_owned());
+        let endpoint = config
+            .endpoint
+            .clone()
+            .or_else(|| property("s3.endpoint"))
+            .or_else(|| environment("AWS_ENDPOINT_URL_S3"))
+            .or_else(|| environment("AWS_ENDPOINT_URL"))
+            .map(|endpoint| endpoint.trim_end_matches('/').to_owned());
+        let path_style = match config.path_style {
+            Some(path_style) => Some(path_style),
+            None => property("s3.path-style-access")
+                .map(|value| boolean("s3.path-style-access", &value))
+                .transpose()?,
+        };
+        let (credential, origin) = match (configured(config), vended(&property)?) {
+            (Some(credential), _) => (Some(credential), Origin::Config),
+            (None, Some(credential)) => (Some(credential), Origin::Catalog),
+            (None, None) => (None, Origin::Chain),
+        };
+        Ok(Self {
+            region,
+            endpoint,
+            path_style,
+            credential,
+            origin,
+        })
+    }
+
+    /// The URL of a bucket, and whether its host name holds the bucket's name.
+    pub(super) fn bucket_url(&self, bucket: &str) -> (String, bool) {
+        // A dot would make the host name one that the certificate *.s3.<region> does not cover.
+        let in_path = self
+            .path_style
+            .unwrap_or(self.endpoint.is_some() || bucket.contains('.'));
+        let endpoint = match &self.endpoint {
+            Some(endpoint) => endpoint.clone(),
+            None => format!("https://s3.{}.{}", self.region, domain(&self.region)),
+        };
+        match endpoint.split_once("://") {
+            Some((scheme, host)) if !in_path => (format!("{scheme}://{bucket}.{host}"), true),
+            _ => (endpoint, false),
+        }
+    }
+}
+
+/// The domain of AWS's services in a region.
+pub(super) fn domain(region: &str) -> &'static str {
+    if region.starts_with("cn-") {
+        "amazonaws.com.cn"
+    } else {
+        "amazonaws.com"
+    }
+}
+
+fn configured(config: &S3Config) -> Option<AwsCredential> {
+    Some(AwsCredential {
+        key_id: config.access_key_id.clone()?,
+        secret_key: config.secret_access_key.as_ref()?.expose().to_owned(),
+        token: config
+            .session_token
+            .as_ref()
+            .map(|token| token.expose().to_owned()),
+    })
+}
+
+fn vended(property: &dyn Fn(&str) -> Option<String>) -> Result<Option<AwsCredential>> {
+    match (
+        property("s3.access-key-id"),
+        property("s3.secret-access-key"),
+    ) {
+        (Some(key_id), Some(secret_key)) => Ok(Some(AwsCredential {
+            key_id,
+            secret_key,
+            token: property("s3.session-token"),
+        })),
+        (None, None) => Ok(None),
+        _ => Err(Error::new(
+            ErrorKind::Config,
+            "the catalog gave one of s3.access-key-id and s3.secret-access-key without the other; mend the catalog, or set storage.s3.access_key_id and storage.s3.secret_access_key",
+        )),
+    }
+}
+
+fn boolean(key: &str, value: &str) -> Result<bool> {
+    match value.to_ascii_lowercase().as_str() {
+        "true" => Ok(true),
+        "false" => Ok(false),
+        _ => Err(Error::new(
+            ErrorKind::Config,
+            format!(
+                "the catalog's {key} is {value:?}, neither true nor false; mend the catalog, or set storage.s3.path_style"
+            ),
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Secret;
+
+    fn properties(pairs: &[(&str, &str)]) -> HashMap<String, String> {
+        pairs
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+            .collect()
+    }
+
+    fn config() -> S3Config {
+        S3Config {
+            region: Some("eu-west-1".into()),
+            endpoint: Some("http://config:1/".into()),
+            path_style: Some(false),
+            access_key_id: Some("config".into()),
+            secret_access_key: Some(Secret::new("config-secret")),
+            session_token: None,
+        }
+    }
+
+    #[test]
+    fn configuration_goes_before_catalog_before_environment() {
+        let catalog = properties(&[
+            ("s3.region", "eu-west-2"),
+            ("s3.endpoint", "http://catalog:2"),
+            ("s3.path-style-access", "true"),
+            ("s3.access-key-id", "catalog"),
+            ("s3.secret-access-key", "catalog-secret"),
+            ("s3.session-token", "catalog-token"),
+        ]);
+        let environment = |name: &str| match name {
+            "AWS_REGION" => Some("eu-west-3".to_owned()),
+            "AWS_ENDPOINT_URL_S3" => Some("http://environment:3".to_owned()),
+            _ => None,
+        };
+
+        let settings = Settings::new(&config(), &catalog, &environment).expect("valid");
+        assert_eq!(settings.region, "eu-west-1");
+        assert_eq!(settings.endpoint.as_deref(), Some("http://config:1"));
+        assert_eq!(settings.path_style, Some(false));
+        assert_eq!(settings.origin, Origin::Config);
+        let credential = settings.credential.expect("configured");
+        assert_eq!(credential.key_id, "config");
+        // The catalog's token belongs to the catalog's keys.
+        assert_eq!(credential.token, None);
+
+        let settings = Settings::new(&S3Config::default(), &catalog, &environment).expect("valid");
+        assert_eq!(settings.region, "eu-west-2");
+        assert_eq!(settings.endpoint.as_deref(), Some("http://catalog:2"));
+        assert_eq!(settings.path_style, Some(true));
+        assert_eq!(settings.origin, Origin::Catalog);
+        assert_eq!(
+            settings
+                .credential
+                .and_then(|vended| vended.token)
+                .as_deref(),
+            Some("catalog-token")
+        );
+
+        let settings =
+            Settings::new(&S3Config::default(), &HashMap::new(), &environment).expect("valid");
+        assert_eq!(settings.region, "eu-west-3");
+        assert_eq!(settings.endpoint.as_deref(), Some("http://environment:3"));
+        assert_eq!(settings.path_style, None);
+        assert_eq!(settings.origin, Origin::Chain);
+        assert!(settings.credential.is_none());
+    }
+
+    #[test]
+    fn bucket_url_is_the_one_that_the_service_expects() {
+        let nothing = |_: &str| None;
+        for (region, endpoint, path_style, bucket, url) in [
+            (
+                "eu-west-1",
+                None,
+                None,
+                "logs",
+                "https://logs.s3.eu-west-1.amazonaws.com",
+            ),
+            (
+                "cn-north-1",
+                None,
+                None,
+                "logs",
+                "https://logs.s3.cn-north-1.amazonaws.com.cn",
+            ),
+            (
+                "eu-west-1",
+                None,
+                None,
+                "a.logs",
+                "https://s3.eu-west-1.amazonaws.com",
+            ),
+            (
+                "eu-west-1",
+                Some("http://minio:9000/"),
+                None,
+                "logs",
+                "http://minio:9000",
+            ),
+            (
+                "eu-west-1",
+                Some("https://s3.example"),
+                Some(false),
+                "logs",
+                "https://logs.s3.example",
+            ),
+        ] {
+            let config = S3Config {
+                region: Some(region.into()),
+                endpoint: endpoint.map(str::to_owned),
+                path_style,
+                ..S3Config::default()
+            };
+            let settings = Settings::new(&config, &HashMap::new(), &nothing).expect("valid");
+            assert_eq!(settings.bucket_url(bucket).0, url);
+        }
+    }
+
+    #[test]
+    fn half_of_a_key_pair_is_refused() {
+        let catalog = properties(&[("s3.access-key-id", "catalog")]);
+        let error = Settings::new(&S3Config::default(), &catalog, &|_| None)
+            .err()
+            .expect("refused");
+        assert!(
+            error.to_string().contains("s3.secret-access-key"),
+            "{error}"
+        );
+    }
+}

@@ -1,0 +1,200 @@
+//! Iceberg's `Storage` on a [`Connection`].
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::stream::BoxStream;
+use futures::{StreamExt, TryStreamExt, future};
+use iceberg::io::{
+    FileMetadata, FileRead, FileWrite, InputFile, OutputFile, Storage, StorageConfig,
+    StorageFactory,
+};
+use iceberg::{Error, ErrorKind, Result};
+use object_store::{ObjectStore, ObjectStoreExt};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
+
+use super::writer::S3FileWrite;
+use super::{Connection, length, upload, whole};
+
+/// Files deleted at once.
+const DELETES_AT_ONCE: usize = 16;
+
+/// Gives the storage of one connection.
+#[derive(Debug, Clone)]
+pub(super) struct S3StorageFactory(S3Storage);
+
+impl S3StorageFactory {
+    pub(super) fn new(connection: Arc<Connection>) -> Self {
+        Self(S3Storage(connection))
+    }
+}
+
+/// Files named by `s3://` and `s3a://` URLs.
+#[derive(Debug, Clone)]
+pub(super) struct S3Storage(Arc<Connection>);
+
+#[typetag::serde(name = "Otlp2IcebergS3StorageFactory")]
+impl StorageFactory for S3StorageFactory {
+    fn build(&self, _config: &StorageConfig) -> Result<Arc<dyn Storage>> {
+        Ok(Arc::new(self.0.clone()))
+    }
+}
+
+#[async_trait]
+#[typetag::serde(name = "Otlp2IcebergS3Storage")]
+impl Storage for S3Storage {
+    async fn exists(&self, path: &str) -> Result<bool> {
+        self.0
+            .operation(path)?
+            .run("look for", |bucket, key, _| async move {
+                match bucket.head(&key).await {
+                    Ok(_) => Ok(true),
+                    Err(object_store::Error::NotFound { .. }) => Ok(false),
+                    Err(error) => Err(error),
+                }
+            })
+            .await
+    }
+
+    async fn metadata(&self, path: &str) -> Result<FileMetadata> {
+        self.0
+            .operation(path)?
+            .run("look at", |bucket, key, _| async move {
+                let size = bucket.head(&key).await?.size;
+                Ok(FileMetadata { size })
+            })
+            .await
+    }
+
+    async fn read(&self, path: &str) -> Result<Bytes> {
+        self.0
+            .operation(path)?
+            .run("read", |bucket, key, _| async move {
+                let found = bucket.get(&key).await?;
+                let expected = length(&found.range);
+                whole(found.bytes().await?, expected)
+            })
+            .await
+    }
+
+    async fn reader(&self, path: &str) -> Result<Box<dyn FileRead>> {
+        Ok(Box::new(S3FileRead {
+            connection: Arc::clone(&self.0),
+            location: path.to_owned(),
+        }))
+    }
+
+    async fn write(&self, path: &str, content: Bytes) -> Result<()> {
+        self.0
+            .operation(path)?
+            .run("write", |bucket, key, answers| {
+                upload::put(bucket, key, answers, content)
+            })
+            .await
+    }
+
+    async fn writer(&self, path: &str) -> Result<Box<dyn FileWrite>> {
+        Ok(Box::new(S3FileWrite::new(self.0.operation(path)?)))
+    }
+
+    /// S3 takes the deletion of a file that is not there for done.
+    async fn delete(&self, path: &str) -> Result<()> {
+        self.0
+            .operation(path)?
+            .run("delete", |bucket, key, _| async move {
+                match bucket.delete(&key).await {
+                    Err(object_store::Error::NotFound { .. }) => Ok(()),
+                    other => other,
+                }
+            })
+            .await
+    }
+
+    /// Deletes the files below `path` as if it were a folder, not those whose names begin with it.
+    async fn delete_prefix(&self, path: &str) -> Result<()> {
+        self.0
+            .operation(path)?
+            .run("delete all under", |bucket, prefix, _| async move {
+                let keys = bucket.list(Some(&prefix)).map_ok(|file| file.location);
+                let deleted = bucket.delete_stream(keys.boxed());
+                deleted.try_for_each(|_| future::ok(())).await
+            })
+            .await
+    }
+
+    async fn delete_stream(&self, paths: BoxStream<'static, String>) -> Result<()> {
+        paths
+            .map(Ok)
+            .try_for_each_concurrent(
+                DELETES_AT_ONCE,
+                |path| async move { self.delete(&path).await },
+            )
+            .await
+    }
+
+    fn new_input(&self, path: &str) -> Result<InputFile> {
+        Ok(InputFile::new(Arc::new(self.clone()), path.to_owned()))
+    }
+
+    fn new_output(&self, path: &str) -> Result<OutputFile> {
+        Ok(OutputFile::new(Arc::new(self.clone()), path.to_owned()))
+    }
+}
+
+struct S3FileRead {
+    connection: Arc<Connection>,
+    location: String,
+}
+
+#[async_trait]
+impl FileRead for S3FileRead {
+    async fn read(&self, range: Range<u64>) -> Result<Bytes> {
+        let expected = length(&range);
+        if expected == 0 {
+            return Ok(Bytes::new());
+        }
+        self.connection
+            .operation(&self.location)?
+            .run("read", |bucket, key, _| async move {
+                whole(bucket.get_range(&key, range).await?, expected)
+            })
+            .await
+    }
+}
+
+/// Why neither type is ever serialised, as `typetag` would have it: they hold credentials.
+const NOT_SERIAL: &str = "S3 storage holds credentials and is not written out or read back";
+
+impl Serialize for S3Storage {
+    fn serialize<S: Serializer>(&self, _: S) -> std::result::Result<S::Ok, S::Error> {
+        Err(ser::Error::custom(NOT_SERIAL))
+    }
+}
+
+impl<'de> Deserialize<'de> for S3Storage {
+    fn deserialize<D: Deserializer<'de>>(_: D) -> std::result::Result<Self, D::Error> {
+        Err(de::Error::custom(NOT_SERIAL))
+    }
+}
+
+impl Serialize for S3StorageFactory {
+    fn serialize<S: Serializer>(&self, _: S) -> std::result::Result<S::Ok, S::Error> {
+        Err(ser::Error::custom(NOT_SERIAL))
+    }
+}
+
+impl<'de> Deserialize<'de> for S3StorageFactory {
+    fn deserialize<D: Deserializer<'de>>(_: D) -> std::result::Result<Self, D::Error> {
+        Err(de::Error::custom(NOT_SERIAL))
+    }
+}
+
+/// For a writer that was closed, or failed before.
+pub(super) fn closed() -> Error {
+    Error::new(
+        ErrorKind::Unexpected,
+        "the file is closed, or writing it failed before",
+    )
+}

@@ -1,0 +1,189 @@
+//! A large file, uploaded in parts while it is made; all of it appears, or nothing.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use object_store::aws::AmazonS3;
+use object_store::path::Path;
+use object_store::{MultipartUpload, ObjectStore, ObjectStoreExt, PutOptions, PutPayload, Result};
+use tokio::task::JoinSet;
+
+use super::failure::Answers;
+
+/// A file up to this size is put in one request.
+pub(super) const SINGLE_PUT_BYTES_MAX: usize = 16 << 20;
+
+/// Bytes of a part. S3 takes parts from 5 MiB on, and 10,000 of them.
+const PART_BYTES: usize = 8 << 20;
+
+/// After each so many parts, parts are twice as large, so that 10,000 hold S3's largest file. Not
+/// sooner: some services want parts of one size.
+const PARTS_OF_ONE_SIZE: usize = 1000;
+
+/// Parts on their way at once, which also bounds the memory held for them.
+const PARTS_AT_ONCE: usize = 4;
+
+/// One upload in parts. Dropped before [`Upload::finish`] has succeeded, what was uploaded is removed.
+pub(super) struct Upload {
+    store: Arc<AmazonS3>,
+    key: Path,
+    answers: Arc<Answers>,
+    /// None once finished.
+    multipart: Option<Box<dyn MultipartUpload>>,
+    running: JoinSet<Result<()>>,
+    parts: usize,
+    bytes: u64,
+}
+
+impl Upload {
+    pub(super) async fn start(
+        store: Arc<AmazonS3>,
+        key: Path,
+        answers: Arc<Answers>,
+    ) -> Result<Self> {
+        let multipart = answers.watch(store.put_multipart(&key)).await?;
+        Ok(Self {
+            store,
+            key,
+            answers,
+            multipart: Some(multipart),
+            running: JoinSet::new(),
+            parts: 0,
+            bytes: 0,
+        })
+    }
+
+    /// How large the next part is to be, unless it is the last.
+    pub(super) fn part_bytes(&self) -> usize {
+        PART_BYTES << (self.parts / PARTS_OF_ONE_SIZE)
+    }
+
+    /// Sends a part; waits until there is room for it.
+    pub(super) async fn send(&mut self, part: PutPayload) -> Result<()> {
+        while self.running.len() >= PARTS_AT_ONCE {
+            self.wait_for_one().await?;
+        }
+        let Some(multipart) = &mut self.multipart else {
+            return Ok(());
+        };
+        self.parts += 1;
+        self.bytes += part.content_length() as u64;
+        let request = multipart.put_part(part);
+        self.running.spawn(self.answers.watch(request));
+        Ok(())
+    }
+
+    /// Waits for all parts, makes them one file and looks whether it is as long as it should be.
+    pub(super) async fn finish(mut self) -> Result<()> {
+        if let Err(error) = self.complete().await {
+            self.abort().await;
+            return Err(error);
+        }
+        self.multipart = None;
+        let stored = self.answers.watch(self.store.head(&self.key)).await?.size;
+        if stored != self.bytes {
+            return Err(object_store::Error::Generic {
+                store: "S3",
+                source: Box::new(WrongLength {
+                    expected: self.bytes,
+                    found: stored,
+                }),
+            });
+        }
+        Ok(())
+    }
+
+    /// Removes what was uploaded. An upload left behind costs storage, so a failure is said.
+    pub(super) async fn abort(mut self) {
+        self.running.shutdown().await;
+        if let Some(mut multipart) = self.multipart.take() {
+            abort(multipart.as_mut(), &self.key).await;
+        }
+    }
+
+    async fn complete(&mut self) -> Result<()> {
+        while !self.running.is_empty() {
+            self.wait_for_one().await?;
+        }
+        if let Some(multipart) = &mut self.multipart {
+            self.answers.watch(multipart.complete()).await?;
+        }
+        Ok(())
+    }
+
+    async fn wait_for_one(&mut self) -> Result<()> {
+        match self.running.join_next().await {
+            Some(ended) => ended?,
+            None => Ok(()),
+        }
+    }
+}
+
+impl Drop for Upload {
+    /// The way out for an operation that was cancelled or failed.
+    fn drop(&mut self) {
+        let Some(mut multipart) = self.multipart.take() else {
+            return;
+        };
+        let key = self.key.clone();
+        let mut running = std::mem::take(&mut self.running);
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+            tracing::warn!(%key, "an unfinished upload is left in the bucket");
+            return;
+        };
+        runtime.spawn(async move {
+            // A part that lands after the abort would stay.
+            running.shutdown().await;
+            abort(multipart.as_mut(), &key).await;
+        });
+    }
+}
+
+async fn abort(multipart: &mut dyn MultipartUpload, key: &Path) {
+    if let Err(cause) = multipart.abort().await {
+        tracing::warn!(%key, %cause, "an unfinished upload is left in the bucket");
+    }
+}
+
+/// Uploads a whole file: in one request if it is small.
+pub(super) async fn put(
+    store: Arc<AmazonS3>,
+    key: Path,
+    answers: Arc<Answers>,
+    mut content: Bytes,
+) -> Result<()> {
+    if content.len() <= SINGLE_PUT_BYTES_MAX {
+        let request = store.put_opts(&key, content.into(), PutOptions::default());
+        return answers.watch(request).await.map(drop);
+    }
+    let mut upload = Upload::start(store, key, answers).await?;
+    while !content.is_empty() {
+        let part = content.split_to(upload.part_bytes().min(content.len()));
+        if let Err(error) = upload.send(part.into()).await {
+            upload.abort().await;
+            return Err(error);
+        }
+    }
+    upload.finish().await
+}
+
+/// A file or a range that is not as long as it should be.
+#[derive(Debug)]
+pub(super) struct WrongLength {
+    /// Bytes there should be.
+    pub(super) expected: u64,
+    /// Bytes there are.
+    pub(super) found: u64,
+}
+
+impl std::fmt::Display for WrongLength {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "it has {} bytes where {} were expected",
+            self.found, self.expected
+        )
+    }
+}
+
+impl std::error::Error for WrongLength {}

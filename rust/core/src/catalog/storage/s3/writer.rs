@@ -1,0 +1,122 @@
+//! A file written piece by piece: parts go out while it grows.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use iceberg::Result;
+use iceberg::io::FileWrite;
+use object_store::{ObjectStore, PutOptions, PutPayload, PutPayloadMut};
+
+use super::Operation;
+use super::storage::closed;
+use super::upload::{SINGLE_PUT_BYTES_MAX, Upload};
+
+/// Holds a file until it is too large for one request, then sends parts of it.
+pub(super) struct S3FileWrite {
+    /// None once closed, or after a failure.
+    state: Option<State>,
+}
+
+struct State {
+    operation: Operation,
+    upload: Option<Upload>,
+    /// Not sent yet, and how many bytes.
+    pending: PutPayloadMut,
+}
+
+impl S3FileWrite {
+    pub(super) fn new(operation: Operation) -> Self {
+        Self {
+            state: Some(State {
+                operation,
+                upload: None,
+                pending: PutPayloadMut::new(),
+            }),
+        }
+    }
+}
+
+#[async_trait]
+impl FileWrite for S3FileWrite {
+    async fn write(&mut self, content: Bytes) -> Result<()> {
+        let mut state = self.state.take().ok_or_else(closed)?;
+        match state.write(content).await {
+            Ok(()) => {
+                self.state = Some(state);
+                Ok(())
+            }
+            Err(error) => Err(state.give_up(error).await),
+        }
+    }
+
+    async fn close(&mut self) -> Result<()> {
+        let mut state = self.state.take().ok_or_else(closed)?;
+        match state.send_rest().await {
+            Ok(()) => Ok(()),
+            Err(error) => Err(state.give_up(error).await),
+        }
+    }
+}
+
+impl State {
+    async fn write(&mut self, mut content: Bytes) -> object_store::Result<()> {
+        while !content.is_empty() {
+            let full = match &self.upload {
+                Some(upload) => upload.part_bytes(),
+                None => SINGLE_PUT_BYTES_MAX,
+            };
+            let room = full.saturating_sub(self.pending.content_length());
+            self.pending.push(content.split_to(room.min(content.len())));
+            // A file that ends exactly here still goes out in one request.
+            if self.pending.content_length() >= full && !content.is_empty() {
+                self.send_part().await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn send_part(&mut self) -> object_store::Result<()> {
+        let part = std::mem::take(&mut self.pending).freeze();
+        let upload = match &mut self.upload {
+            Some(upload) => upload,
+            None => self.upload.insert(
+                Upload::start(
+                    self.operation.bucket.clone(),
+                    self.operation.key.clone(),
+                    self.operation.answers.clone(),
+                )
+                .await?,
+            ),
+        };
+        upload.send(part).await
+    }
+
+    async fn send_rest(&mut self) -> object_store::Result<()> {
+        if self.upload.is_some() {
+            if self.pending.content_length() > 0 {
+                self.send_part().await?;
+            }
+            return match self.upload.take() {
+                Some(upload) => upload.finish().await,
+                None => Ok(()),
+            };
+        }
+        let content: PutPayload = std::mem::take(&mut self.pending).freeze();
+        let Operation {
+            bucket,
+            key,
+            answers,
+            ..
+        } = &self.operation;
+        let request = bucket.put_opts(key, content, PutOptions::default());
+        answers.watch(request).await.map(drop)
+    }
+
+    /// Removes what was uploaded, and says what failed.
+    async fn give_up(self, error: object_store::Error) -> iceberg::Error {
+        if let Some(upload) = self.upload {
+            upload.abort().await;
+        }
+        let operation = self.operation;
+        operation.context.failed("write", &operation.answers, error)
+    }
+}

@@ -1,0 +1,141 @@
+//! `catalog`.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::duration;
+use super::secret::{Secret, section};
+
+pub(super) mod rules;
+
+/// `catalog`. Which keys a type takes is checked with the configuration; see `docs/configuration.md`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CatalogConfig {
+    /// The kind of catalog. Default `sql`.
+    pub r#type: CatalogType,
+    /// `sql`: `sqlite://<path>`, by default `catalog.db` inside a local warehouse. `rest`: the base
+    /// URI. `glue`, `s3tables`: another endpoint than the region's.
+    pub uri: Option<String>,
+    /// `sql`: a directory or a URL, by default `./warehouse`. `rest`: the catalog's name for it, if it
+    /// has several. `glue`: an account id or `<account>:s3tablescatalog/<bucket>`. `s3tables`: the
+    /// table bucket's ARN.
+    pub warehouse: Option<String>,
+    /// Namespace, levels separated by dots. Default `otel`.
+    pub namespace: String,
+    /// `sql`: the catalog's name inside the database. Default `default`.
+    pub name: Option<String>,
+    /// `rest`: a bearer token.
+    pub token: Option<Secret>,
+    /// `rest`: OAuth2 client credentials.
+    #[serde(deserialize_with = "section")]
+    pub oauth2: Option<OAuth2Config>,
+    /// Signing of requests; implied for `glue` and `s3tables`.
+    pub sigv4: Option<SigV4Config>,
+    /// `s3tables`: which API. Default `rest`.
+    pub s3tables_api: Option<S3TablesApi>,
+    /// Headers that go with every request to the catalog.
+    #[serde(deserialize_with = "section")]
+    pub headers: BTreeMap<String, Secret>,
+    /// Whether the catalog is asked for storage credentials. Default true, except for `sql`.
+    pub vended_credentials: Option<bool>,
+    /// How long one request to the catalog may take. Default 30 s.
+    #[serde(deserialize_with = "duration::deserialize")]
+    pub timeout: Duration,
+}
+
+impl Default for CatalogConfig {
+    fn default() -> Self {
+        Self {
+            r#type: CatalogType::Sql,
+            uri: None,
+            warehouse: None,
+            namespace: "otel".into(),
+            name: None,
+            token: None,
+            oauth2: None,
+            sigv4: None,
+            s3tables_api: None,
+            headers: BTreeMap::new(),
+            vended_credentials: None,
+            timeout: Duration::from_secs(30),
+        }
+    }
+}
+
+/// `catalog.type`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CatalogType {
+    /// `SQLite`, in the table layout of Iceberg's JDBC catalog.
+    Sql,
+    /// Any catalog that speaks Iceberg's REST protocol.
+    Rest,
+    /// AWS Glue's Iceberg REST endpoint.
+    Glue,
+    /// Amazon S3 Tables' Iceberg REST endpoint.
+    S3Tables,
+}
+
+impl CatalogType {
+    /// The word in the configuration.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            CatalogType::Sql => "sql",
+            CatalogType::Rest => "rest",
+            CatalogType::Glue => "glue",
+            CatalogType::S3Tables => "s3tables",
+        }
+    }
+}
+
+/// `catalog.oauth2`: the client credentials flow of RFC 6749, section 4.4.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OAuth2Config {
+    /// The client's id.
+    pub client_id: String,
+    /// The client's secret.
+    pub client_secret: Secret,
+    /// The token endpoint. Default: `<catalog.uri>/v1/oauth/tokens`.
+    pub token_uri: Option<String>,
+    /// The scope asked for. Default `catalog`.
+    pub scope: Option<String>,
+}
+
+/// `catalog.sigv4`: AWS Signature Version 4, with credentials from the AWS provider chain.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SigV4Config {
+    /// The region. Default: the one in an S3 Tables ARN, else `AWS_REGION`.
+    pub region: Option<String>,
+    /// The service's signing name. Default: `glue` or `s3tables` by type.
+    pub service: Option<String>,
+}
+
+/// `catalog.s3tables_api`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum S3TablesApi {
+    /// The Iceberg REST endpoint.
+    Rest,
+    /// The service's own API.
+    Native,
+}
+
+impl CatalogConfig {
+    /// `warehouse` of a SQL catalog.
+    #[must_use]
+    pub fn sql_warehouse(&self) -> &str {
+        self.warehouse.as_deref().unwrap_or("./warehouse")
+    }
+
+    /// `name` of a SQL catalog.
+    #[must_use]
+    pub fn sql_name(&self) -> &str {
+        self.name.as_deref().unwrap_or("default")
+    }
+}

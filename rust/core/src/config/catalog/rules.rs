@@ -1,0 +1,230 @@
+//! What holds between the keys of `catalog`.
+
+use std::time::Duration;
+
+use reqwest::Url;
+use reqwest::header::{HeaderName, HeaderValue};
+
+use super::{CatalogConfig, CatalogType, S3TablesApi};
+
+/// Every problem of the section.
+pub(in crate::config) fn problems(catalog: &CatalogConfig) -> Vec<String> {
+    let mut problems = match catalog.r#type {
+        CatalogType::Sql => sql(catalog),
+        CatalogType::Rest => rest(catalog),
+        CatalogType::Glue => glue(catalog),
+        CatalogType::S3Tables => s3tables(catalog),
+    };
+    if catalog.namespace.split('.').any(str::is_empty) {
+        problems.push(format!(
+            "catalog.namespace: {:?} has an empty level; give names separated by single dots, such as otel or prod.otel",
+            catalog.namespace
+        ));
+    }
+    if catalog.timeout < Duration::from_millis(1) {
+        problems.push("catalog.timeout: must be above 0; it bounds one request to the catalog".into());
+    }
+    problems
+}
+
+fn sql(catalog: &CatalogConfig) -> Vec<String> {
+    let mut problems = Vec::new();
+    if let Some(uri) = &catalog.uri
+        && !uri.starts_with("sqlite:")
+    {
+        problems.push(format!(
+            "catalog.uri: {uri:?} is no SQLite URI; type sql takes sqlite://<path>, such as sqlite://./warehouse/catalog.db"
+        ));
+    }
+    let warehouse = catalog.sql_warehouse();
+    if warehouse.is_empty() {
+        problems.push("catalog.warehouse: must not be empty; give a directory such as ./warehouse".into());
+    } else if let Some((scheme, _)) = warehouse.split_once("://") {
+        if !matches!(scheme, "file" | "s3" | "s3a") {
+            problems.push(format!(
+                "catalog.warehouse: scheme {scheme:?} is not supported; give a directory, a file:// URL or s3://<bucket>/<prefix>"
+            ));
+        }
+        if matches!(scheme, "s3" | "s3a") && catalog.uri.is_none() {
+            problems.push(
+                "catalog.uri: is needed when the warehouse is on S3; say where the database file is, such as sqlite:///var/lib/otel/catalog.db"
+                    .into(),
+            );
+        }
+    }
+    if catalog.sql_name().is_empty() {
+        problems.push("catalog.name: must not be empty".into());
+    }
+    let no_server = "there is no server to talk to in type sql";
+    refuse(&mut problems, "token", catalog.token.is_some(), no_server);
+    refuse(&mut problems, "oauth2", catalog.oauth2.is_some(), no_server);
+    refuse(&mut problems, "sigv4", catalog.sigv4.is_some(), no_server);
+    refuse(&mut problems, "headers", !catalog.headers.is_empty(), no_server);
+    refuse(&mut problems, "vended_credentials", catalog.vended_credentials.is_some(), no_server);
+    s3tables_api(&mut problems, catalog);
+    problems
+}
+
+fn rest(catalog: &CatalogConfig) -> Vec<String> {
+    let mut problems = Vec::new();
+    match &catalog.uri {
+        Some(uri) => http_url(&mut problems, "catalog.uri", uri),
+        None => problems.push("catalog.uri: type rest needs the catalog's base URI, such as https://host/api/catalog".into()),
+    }
+    if catalog.warehouse.as_deref() == Some("") {
+        problems.push("catalog.warehouse: must not be empty; leave it out if the catalog has only one".into());
+    }
+    let ways: Vec<&str> = [
+        ("token", catalog.token.is_some()),
+        ("oauth2", catalog.oauth2.is_some()),
+        ("sigv4", catalog.sigv4.is_some()),
+    ]
+    .into_iter()
+    .filter_map(|(key, given)| given.then_some(key))
+    .collect();
+    if ways.len() > 1 {
+        problems.push(format!("catalog: only one of {} can be used", ways.join(", ")));
+    }
+    if let Some(token) = &catalog.token {
+        header_value(&mut problems, "catalog.token", token.expose());
+        if token.expose().is_empty() {
+            problems.push("catalog.token: must not be empty".into());
+        }
+    }
+    if let Some(oauth2) = &catalog.oauth2 {
+        if oauth2.client_id.is_empty() {
+            problems.push("catalog.oauth2.client_id: must not be empty".into());
+        }
+        if oauth2.client_secret.expose().is_empty() {
+            problems.push("catalog.oauth2.client_secret: must not be empty".into());
+        }
+        if let Some(uri) = &oauth2.token_uri {
+            http_url(&mut problems, "catalog.oauth2.token_uri", uri);
+        }
+    }
+    if catalog.sigv4.as_ref().is_some_and(|sigv4| sigv4.service.is_none()) {
+        problems.push("catalog.sigv4.service: type rest needs the service's signing name, such as glue or execute-api".into());
+    }
+    not_sql(&mut problems, catalog);
+    headers(&mut problems, catalog, !ways.is_empty());
+    s3tables_api(&mut problems, catalog);
+    problems
+}
+
+fn glue(catalog: &CatalogConfig) -> Vec<String> {
+    let mut problems = aws(catalog);
+    if catalog.warehouse.as_deref().is_none_or(str::is_empty) {
+        problems.push("catalog.warehouse: type glue needs the catalog's id: an account id such as 123456789012, or <account>:s3tablescatalog/<bucket>".into());
+    }
+    s3tables_api(&mut problems, catalog);
+    problems
+}
+
+fn s3tables(catalog: &CatalogConfig) -> Vec<String> {
+    let mut problems = aws(catalog);
+    let warehouse = catalog.warehouse.as_deref().unwrap_or_default();
+    if TableBucketArn::parse(warehouse).is_none() {
+        problems.push(format!(
+            "catalog.warehouse: {warehouse:?} is no table bucket's ARN; type s3tables needs arn:aws:s3tables:<region>:<account>:bucket/<name>"
+        ));
+    }
+    s3tables_api(&mut problems, catalog);
+    problems
+}
+
+/// What `glue` and `s3tables` share.
+fn aws(catalog: &CatalogConfig) -> Vec<String> {
+    let mut problems = Vec::new();
+    if let Some(uri) = &catalog.uri {
+        http_url(&mut problems, "catalog.uri", uri);
+    }
+    let signed = "requests are signed with AWS credentials in types glue and s3tables; for another way use type rest";
+    refuse(&mut problems, "token", catalog.token.is_some(), signed);
+    refuse(&mut problems, "oauth2", catalog.oauth2.is_some(), signed);
+    not_sql(&mut problems, catalog);
+    headers(&mut problems, catalog, true);
+    problems
+}
+
+fn not_sql(problems: &mut Vec<String>, catalog: &CatalogConfig) {
+    refuse(problems, "name", catalog.name.is_some(), "it is the name inside a SQL catalog; a REST catalog has warehouse");
+}
+
+fn s3tables_api(problems: &mut Vec<String>, catalog: &CatalogConfig) {
+    match catalog.s3tables_api {
+        None => {}
+        Some(_) if catalog.r#type != CatalogType::S3Tables => {
+            refuse(problems, "s3tables_api", true, "it is for type s3tables only");
+        }
+        Some(S3TablesApi::Rest) => {}
+        Some(S3TablesApi::Native) => problems.push(
+            "catalog.s3tables_api: native is not built yet; leave it out, or give rest".into(),
+        ),
+    }
+}
+
+fn headers(problems: &mut Vec<String>, catalog: &CatalogConfig, authorized: bool) {
+    for (name, value) in &catalog.headers {
+        let key = format!("catalog.headers.{name}");
+        match HeaderName::from_bytes(name.as_bytes()) {
+            Err(_) => problems.push(format!("{key}: is no header name")),
+            Ok(header) if authorized && header == reqwest::header::AUTHORIZATION => {
+                problems.push(format!("{key}: is set by token, oauth2 or sigv4; leave one of them out"));
+            }
+            Ok(_) => {}
+        }
+        header_value(problems, &key, value.expose());
+    }
+}
+
+fn header_value(problems: &mut Vec<String>, key: &str, value: &str) {
+    if HeaderValue::from_str(value).is_err() {
+        problems.push(format!("{key}: holds characters that no header can carry, such as a line break"));
+    }
+}
+
+/// The URL is not repeated: what is wrong with it may be the password in it.
+fn http_url(problems: &mut Vec<String>, key: &str, text: &str) {
+    let problem = match Url::parse(text) {
+        Err(_) => "is no URL; give one such as https://host/path",
+        Ok(url) if !matches!(url.scheme(), "http" | "https") => "must begin with https:// or http://",
+        Ok(url) if !url.username().is_empty() || url.password().is_some() => {
+            "must hold no user or password; use token, oauth2 or headers"
+        }
+        Ok(url) if url.query().is_some() || url.fragment().is_some() => "must have no query and no fragment",
+        Ok(_) => return,
+    };
+    problems.push(format!("{key}: {problem}"));
+}
+
+fn refuse(problems: &mut Vec<String>, key: &str, given: bool, reason: &str) {
+    if given {
+        problems.push(format!("catalog.{key}: has no meaning here: {reason}"));
+    }
+}
+
+/// `arn:<partition>:s3tables:<region>:<account>:bucket/<name>`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct TableBucketArn<'a> {
+    /// `aws`, `aws-cn`, `aws-us-gov`.
+    pub(crate) partition: &'a str,
+    /// The region.
+    pub(crate) region: &'a str,
+}
+
+impl<'a> TableBucketArn<'a> {
+    pub(crate) fn parse(text: &'a str) -> Option<Self> {
+        let parts: Vec<&str> = text.splitn(6, ':').collect();
+        match parts.as_slice() {
+            ["arn", partition, "s3tables", region, account, resource]
+                if !partition.is_empty()
+                    && !region.is_empty()
+                    && !account.is_empty()
+                    && resource.strip_prefix("bucket/").is_some_and(|name| !name.is_empty()) =>
+            {
+                Some(Self { partition, region })
+            }
+            _ => None,
+        }
+    }
+}

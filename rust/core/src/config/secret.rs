@@ -1,0 +1,77 @@
+//! Text that must not be seen: keys, tokens, passwords.
+
+use std::fmt;
+
+use serde::de::{self, DeserializeOwned};
+use serde::{Deserialize, Deserializer};
+
+/// A secret given in the configuration or by a catalog. It has no `Display`, its `Debug` shows
+/// nothing of it, and a value of another type is refused without being repeated in the error.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Keeps `text` from being printed.
+    #[must_use]
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The text itself, for the one place that sends or signs with it.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether there is no text.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[redacted]")
+    }
+}
+
+impl<'de> Deserialize<'de> for Secret {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        // Through a value: serde's own type errors quote what they were given.
+        match serde_json::Value::deserialize(deserializer)? {
+            serde_json::Value::String(text) => Ok(Self(text)),
+            _ => Err(de::Error::custom(
+                "a secret is not a string; put it in quotes",
+            )),
+        }
+    }
+}
+
+/// Reads a section that holds secrets. serde's own error would repeat a value of the wrong type, such
+/// as `oauth2: "id:secret"`.
+pub(super) fn section<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: DeserializeOwned,
+{
+    let value = serde_json::Value::deserialize(deserializer)?;
+    if !value.is_object() && !value.is_null() {
+        return Err(de::Error::custom("keys and values are expected here"));
+    }
+    serde_json::from_value(value).map_err(de::Error::custom)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_is_never_printed() {
+        let secret: Secret = serde_json::from_str("\"hunter2\"").expect("a string");
+        assert_eq!(secret.expose(), "hunter2");
+        assert!(!format!("{secret:?} {secret:#?}").contains("hunter2"));
+        let error = serde_json::from_str::<Secret>("4711").expect_err("a number");
+        assert!(!error.to_string().contains("4711"), "{error}");
+    }
+}

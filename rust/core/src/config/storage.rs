@@ -1,0 +1,120 @@
+//! `storage`: how files are reached.
+
+use serde::Deserialize;
+
+use super::secret::{Secret, section};
+
+/// `storage`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct StorageConfig {
+    /// `s3://` and `s3a://` locations.
+    #[serde(deserialize_with = "section")]
+    pub s3: S3Config,
+}
+
+/// `storage.s3`. What is not given here comes from the catalog, then from the AWS provider chain.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct S3Config {
+    /// The bucket's region, such as `eu-west-1`.
+    pub region: Option<String>,
+    /// Base URL of a service that speaks S3, such as `http://minio:9000`. Default: AWS in `region`.
+    pub endpoint: Option<String>,
+    /// Whether the bucket is named in the URL's path (true) or in its host name (false). Default:
+    /// true with an endpoint or a bucket name with dots, else false.
+    pub path_style: Option<bool>,
+    /// With `secret_access_key`: fixed credentials, before any others.
+    pub access_key_id: Option<String>,
+    /// The secret of `access_key_id`.
+    pub secret_access_key: Option<Secret>,
+    /// The token of temporary credentials.
+    pub session_token: Option<Secret>,
+}
+
+/// Adds what is wrong with `storage`, each with its key.
+pub(super) fn problems(storage: &StorageConfig, problems: &mut Vec<String>) {
+    let s3 = &storage.s3;
+    let text_keys = [("region", &s3.region), ("access_key_id", &s3.access_key_id)];
+    for (key, value) in text_keys {
+        if value.as_ref().is_some_and(|value| value.trim().is_empty()) {
+            problems.push(format!(
+                "storage.s3.{key}: must not be empty; give a value or leave it out"
+            ));
+        }
+    }
+    let secret_keys = [
+        ("secret_access_key", &s3.secret_access_key),
+        ("session_token", &s3.session_token),
+    ];
+    for (key, value) in secret_keys {
+        if value.as_ref().is_some_and(Secret::is_empty) {
+            problems.push(format!(
+                "storage.s3.{key}: must not be empty; give a value or leave it out"
+            ));
+        }
+    }
+    match (&s3.access_key_id, &s3.secret_access_key) {
+        (Some(_), None) => problems
+            .push("storage.s3.secret_access_key: is needed with storage.s3.access_key_id".into()),
+        (None, Some(_)) => problems
+            .push("storage.s3.access_key_id: is needed with storage.s3.secret_access_key".into()),
+        (None, None) if s3.session_token.is_some() => problems.push(
+            "storage.s3.session_token: is of use only with storage.s3.access_key_id and storage.s3.secret_access_key"
+                .into(),
+        ),
+        _ => {}
+    }
+    if let Some(endpoint) = &s3.endpoint
+        && !is_base_url(endpoint)
+    {
+        // Not repeated: what is wrong with it may be a password in it.
+        problems.push(
+            "storage.s3.endpoint: is no URL of a service; give http://<host>:<port> or https://<host>, without user or password"
+                .into(),
+        );
+    }
+}
+
+fn is_base_url(endpoint: &str) -> bool {
+    let host = endpoint
+        .strip_prefix("http://")
+        .or_else(|| endpoint.strip_prefix("https://"));
+    host.is_some_and(|host| {
+        !host.trim_end_matches('/').is_empty()
+            && !host.starts_with('/')
+            && !host.contains(['@', '?', '#', ' '])
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::Config;
+
+    #[test]
+    fn every_problem_names_its_key() {
+        for (json, key) in [
+            (r#"{"access_key_id": "a"}"#, "storage.s3.secret_access_key:"),
+            (r#"{"secret_access_key": "a"}"#, "storage.s3.access_key_id:"),
+            (r#"{"session_token": "a"}"#, "storage.s3.session_token:"),
+            (r#"{"region": ""}"#, "storage.s3.region:"),
+            (r#"{"endpoint": "minio:9000"}"#, "storage.s3.endpoint:"),
+            (r#"{"endpoint": "https://"}"#, "storage.s3.endpoint:"),
+            (
+                r#"{"endpoint": "http://k:s@minio"}"#,
+                "storage.s3.endpoint:",
+            ),
+        ] {
+            let json = format!(r#"{{"storage": {{"s3": {json}}}}}"#);
+            let error = Config::from_json(json.as_bytes()).expect_err("invalid");
+            assert!(error.to_string().contains(key), "{error}");
+        }
+    }
+
+    #[test]
+    fn secrets_do_not_show_in_debug() {
+        let json = br#"{"storage": {"s3": {"access_key_id": "a", "secret_access_key": "hush", "session_token": "hush"}}}"#;
+        let config = Config::from_json(json).expect("valid");
+        assert!(!format!("{config:?}").contains("hush"));
+    }
+}

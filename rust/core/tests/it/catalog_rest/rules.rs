@@ -1,0 +1,141 @@
+//! The configuration's rules, and that no secret is in any text.
+
+use otlp2iceberg::ErrorKind;
+use otlp2iceberg::catalog;
+use otlp2iceberg::config::Config;
+
+use super::server::Server;
+use super::stub::Reply;
+use crate::commit_support::logs;
+
+#[test]
+fn every_rule_names_its_key_and_a_reason() {
+    for (catalog, parts) in [
+        (r#""type": "rest""#, vec!["catalog.uri: type rest needs"]),
+        (r#""type": "rest", "uri": "host/x""#, vec!["catalog.uri: is no URL"]),
+        (r#""type": "rest", "uri": "ftp://host""#, vec!["catalog.uri: must begin with https://"]),
+        (r#""type": "rest", "uri": "http://h?a=b""#, vec!["catalog.uri: must have no query"]),
+        (r#""type": "rest", "uri": "http://h", "name": "x""#, vec!["catalog.name:", "warehouse"]),
+        (r#""type": "rest", "uri": "http://h", "warehouse": """#, vec!["catalog.warehouse: must not be empty"]),
+        (r#""type": "rest", "uri": "http://h", "token": """#, vec!["catalog.token: must not be empty"]),
+        (r#""type": "rest", "uri": "http://h", "timeout": "0s""#, vec!["catalog.timeout: must be above 0"]),
+        (r#""type": "rest", "uri": "http://h", "sigv4": {}"#, vec!["catalog.sigv4.service:"]),
+        (r#""type": "rest", "uri": "http://h", "s3tables_api": "rest""#, vec!["catalog.s3tables_api:", "type s3tables only"]),
+        (r#""type": "rest", "uri": "http://h", "headers": {"a b": "c"}"#, vec!["catalog.headers.a b: is no header name"]),
+        (r#""type": "rest", "uri": "http://h", "headers": {"a": "c\nd"}"#, vec!["catalog.headers.a: holds characters"]),
+        (
+            r#""type": "rest", "uri": "http://h", "token": "t", "headers": {"Authorization": "Basic x"}"#,
+            vec!["catalog.headers.Authorization: is set by token"],
+        ),
+        (
+            r#""type": "rest", "uri": "http://h", "token": "t", "oauth2": {"client_id": "", "client_secret": "", "token_uri": "x"}"#,
+            vec![
+                "only one of token, oauth2",
+                "catalog.oauth2.client_id:",
+                "catalog.oauth2.client_secret:",
+                "catalog.oauth2.token_uri:",
+            ],
+        ),
+        (r#""token": "t", "vended_credentials": true"#, vec!["catalog.token: has no meaning", "catalog.vended_credentials:"]),
+        (r#""headers": {"a": "b"}, "oauth2": {"client_id": "a", "client_secret": "b"}"#, vec!["catalog.headers:", "catalog.oauth2:"]),
+        (r#""type": "glue", "token": "t""#, vec!["catalog.warehouse: type glue needs", "catalog.token: has no meaning", "signed"]),
+        (r#""type": "s3tables", "warehouse": "b""#, vec!["catalog.warehouse:", "arn:aws:s3tables:"]),
+        (
+            r#""type": "s3tables", "warehouse": "arn:aws:s3tables:eu-west-1:123456789012:bucket/b", "s3tables_api": "native""#,
+            vec!["catalog.s3tables_api: native is not built yet"],
+        ),
+    ] {
+        let json = format!(r#"{{"catalog": {{{catalog}}}}}"#);
+        let error = Config::from_json(json.as_bytes()).expect_err(catalog);
+        assert_eq!(error.kind(), ErrorKind::Config);
+        for part in parts {
+            assert!(error.to_string().contains(part), "{catalog}: {part:?} in {error}");
+        }
+    }
+}
+
+#[test]
+fn whole_configurations_are_accepted() {
+    for catalog in [
+        r#""type": "rest", "uri": "https://h/api/catalog", "warehouse": "w", "oauth2": {"client_id": "a", "client_secret": "b"}"#,
+        r#""type": "rest", "uri": "http://h:8181/", "headers": {"Authorization": "Basic x"}"#,
+        r#""type": "rest", "uri": "http://h:8181", "sigv4": {"region": "x", "service": "execute-api"}"#,
+        r#""type": "glue", "warehouse": "123456789012:s3tablescatalog/b", "sigv4": {"region": "eu-west-1"}"#,
+        r#""type": "s3tables", "warehouse": "arn:aws-cn:s3tables:cn-north-1:123456789012:bucket/b", "s3tables_api": "rest""#,
+    ] {
+        let json = format!(r#"{{"catalog": {{{catalog}}}}}"#);
+        Config::from_json(json.as_bytes()).expect(catalog);
+    }
+}
+
+#[test]
+fn a_configuration_that_cannot_be_read_repeats_no_secret() {
+    for catalog in [
+        r#""oauth2": "hunter2""#,
+        r#""token": 112233445566"#,
+        r#""oauth2": {"client_id": "a", "client_secret": ["hunter2"]}"#,
+        r#""headers": {"a": {"hunter2": 112233445566}}"#,
+        r#""headers": ["hunter2"]"#,
+        r#""uri": "https://me:hunter2@host""#,
+        r#""uri": "https://host?password=hunter2""#,
+        r#""token": "hunter2\n""#,
+    ] {
+        let json = format!(r#"{{"catalog": {{"type": "rest", {catalog}}}}}"#);
+        let error = Config::from_json(json.as_bytes()).expect_err(catalog);
+        let text = format!("{error} {error:?}");
+        assert!(!text.contains("hunter2") && !text.contains("112233445566"), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn no_secret_is_in_the_text_of_configuration_catalog_or_errors() {
+    for (keys, secrets) in [
+        (
+            r#""token": "hunter2-token", "headers": {"X-Key": "hunter2-header"}"#,
+            ["hunter2-token", "hunter2-header"].as_slice(),
+        ),
+        (
+            r#""oauth2": {"client_id": "me", "client_secret": "hunter2-client"}, "headers": {"X-Key": "hunter2-header"}"#,
+            &["hunter2-client", "hunter2-header", "hunter2-issued"],
+        ),
+    ] {
+        let server = Server::new();
+        let config = server.config(keys);
+        let catalog = catalog::open(&config).await.expect("opens");
+        let mut texts = vec![format!("{config:?} {config:#?} {catalog:?} {catalog:#?}")];
+        // A catalog that repeats everything that it was sent.
+        for status in [400, 401, 403, 404, 409, 429, 500, 503] {
+            let token = || Some(Reply::json(200, &serde_json::json!({"access_token": "hunter2-issued", "expires_in": 0})));
+            let refusal = || Some(Reply::error(status, "Exception", &format!("you sent {}", secrets.join(" and "))));
+            let fetches_tokens = keys.contains("oauth2");
+            let gate = if fetches_tokens { vec![token(), refusal(), token(), refusal()] } else { vec![refusal()] };
+            server.state().gate.extend(gate);
+            let error = catalog.load(&logs()).await.expect_err("refused");
+            assert!(error.to_string().contains("you sent [redacted]"), "{error}");
+            texts.push(format!("{error} {error:?} {error:#?} {catalog:?}"));
+            server.state().gate.clear();
+        }
+        for text in texts {
+            assert!(!text.contains("hunter2"), "{text}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_says_which_key_to_change() {
+    for (status, parts) in [
+        (401, ["401", "check catalog.token"]),
+        (403, ["403", "behind catalog.token"]),
+        (404, ["catalog.warehouse", "catalog.uri"]),
+        (400, ["catalog.warehouse", "catalog.uri"]),
+        (503, ["503", "Exception: because"]),
+    ] {
+        let server = Server::new();
+        server.state().gate.push_back(Some(Reply::error(status, "Exception", "because")));
+        let error = server.catalog(r#""token": "tok-123456""#).await.load(&logs()).await.expect_err("refused");
+        for part in parts {
+            assert!(error.to_string().contains(part), "{status}: {part:?} in {error}");
+        }
+        assert!(!error.to_string().contains('\n'), "{error}");
+    }
+}

@@ -1,0 +1,6 @@
+//! Files on S3: what is stored, what happens when the service fails, and what is said about it.
+
+mod failures;
+mod files;
+mod stub;
+mod tables;

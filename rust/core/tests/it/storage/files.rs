@@ -1,0 +1,225 @@
+//! What `FileIO` does, on S3.
+
+use std::collections::HashMap;
+
+use bytes::Bytes;
+use otlp2iceberg::catalog::storage::file_io;
+use otlp2iceberg::config::StorageConfig;
+
+use super::stub::{Answer, Stub};
+
+const MIB: usize = 1 << 20;
+
+/// Bytes of which no two stretches are the same.
+fn content(length: usize) -> Bytes {
+    (0..length.div_ceil(8) as u64)
+        .flat_map(|number| number.wrapping_mul(0x9E37_79B9_7F4A_7C15).to_le_bytes())
+        .take(length)
+        .collect()
+}
+
+#[tokio::test]
+async fn a_small_file_is_one_request_and_comes_back() {
+    let stub = Stub::start().await;
+    let file_io = stub.file_io();
+    let path = "s3://lake/otel/logs/data/Timestamp_day=2026-01-02/a b%2F+é.parquet";
+    let content = content(100_000);
+    let output = file_io.new_output(path).expect("output");
+    output.write(content.clone()).await.expect("written");
+    assert_eq!(stub.state().requests.len(), 1);
+
+    let input = file_io.new_input(path).expect("input");
+    assert_eq!(input.read().await.expect("read"), content);
+    assert_eq!(input.metadata().await.expect("metadata").size, 100_000);
+    let reader = input.reader().await.expect("reader");
+    assert_eq!(
+        reader.read(99_990..100_000).await.expect("range"),
+        content.slice(99_990..)
+    );
+    assert!(reader.read(7..7).await.expect("no bytes").is_empty());
+    assert!(file_io.exists(path).await.expect("answered"));
+    file_io.delete(path).await.expect("deleted");
+    assert!(!file_io.exists(path).await.expect("answered"));
+    file_io.delete(path).await.expect("deleted before");
+}
+
+#[tokio::test]
+async fn requests_are_signed_for_the_region_with_the_session_token_and_the_content() {
+    let stub = Stub::start().await;
+    let output = stub.file_io().new_output("s3://lake/a").expect("output");
+    output
+        .write(Bytes::from_static(b"abc"))
+        .await
+        .expect("written");
+    let request = stub.state().requests[0].clone();
+    let authorization = &request.headers["authorization"];
+    assert!(
+        authorization.starts_with("AWS4-HMAC-SHA256 Credential=AKIDTEST/")
+            && authorization.contains("/eu-west-1/s3/aws4_request"),
+        "{authorization}"
+    );
+    assert_eq!(request.headers["x-amz-security-token"], "hush-too");
+    assert_eq!(
+        request.headers["x-amz-content-sha256"],
+        "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    );
+}
+
+#[tokio::test]
+async fn a_catalogs_credentials_and_endpoint_are_used_where_the_configuration_is_silent() {
+    let stub = Stub::start().await;
+    let properties = HashMap::from(
+        [
+            ("s3.endpoint", format!("http://127.0.0.1:{}", stub.port)),
+            ("client.region", "eu-central-1".to_owned()),
+            ("s3.access-key-id", "AKIDVENDED".to_owned()),
+            ("s3.secret-access-key", "vended".to_owned()),
+        ]
+        .map(|(key, value)| (key.to_owned(), value)),
+    );
+    let file_io =
+        file_io("s3://lake/t", &properties, &StorageConfig::default()).expect("settings fit");
+    let output = file_io.new_output("s3://lake/t/a").expect("output");
+    output
+        .write(Bytes::from_static(b"a"))
+        .await
+        .expect("written");
+    let authorization = stub.state().requests[0].headers["authorization"].clone();
+    assert!(
+        authorization.contains("Credential=AKIDVENDED/"),
+        "{authorization}"
+    );
+    assert!(
+        authorization.contains("/eu-central-1/s3/"),
+        "{authorization}"
+    );
+}
+
+#[tokio::test]
+async fn a_large_file_goes_in_parts() {
+    let stub = Stub::start().await;
+    let content = content(20 * MIB + 1);
+    let path = "s3://lake/big.parquet";
+    let output = stub.file_io().new_output(path).expect("output");
+    output.write(content.clone()).await.expect("written");
+    let state = stub.state();
+    assert!(state.files["big.parquet"] == content, "the content differs");
+    let parts = state
+        .requests
+        .iter()
+        .filter(|request| request.method == "PUT");
+    let mut sizes: Vec<usize> = parts.map(|part| part.body.len()).collect();
+    sizes.sort_unstable();
+    assert_eq!(sizes, [4 * MIB + 1, 8 * MIB, 8 * MIB]);
+    assert!(state.uploads.is_empty());
+}
+
+#[tokio::test]
+async fn a_writer_sends_parts_while_it_is_written_to() {
+    let stub = Stub::start().await;
+    let content = content(25 * MIB);
+    let output = stub.file_io().new_output("s3://lake/w").expect("output");
+    let mut writer = output.writer().await.expect("writer");
+    for piece in content.chunks(3 * MIB) {
+        let piece = Bytes::copy_from_slice(piece);
+        writer.write(piece).await.expect("written");
+    }
+    assert!(stub.count("POST uploads") == 1 && stub.state().files.is_empty());
+    writer.close().await.expect("closed");
+    assert!(stub.state().files["w"] == content, "the content differs");
+    writer.close().await.expect_err("closed before");
+
+    let output = stub
+        .file_io()
+        .new_output("s3://lake/empty")
+        .expect("output");
+    output
+        .writer()
+        .await
+        .expect("writer")
+        .close()
+        .await
+        .expect("closed");
+    assert!(stub.state().files["empty"].is_empty());
+}
+
+#[tokio::test]
+async fn a_writer_that_is_dropped_leaves_nothing() {
+    let stub = Stub::start().await;
+    let output = stub.file_io().new_output("s3://lake/w").expect("output");
+    let mut writer = output.writer().await.expect("writer");
+    writer.write(content(17 * MIB)).await.expect("written");
+    assert_eq!(stub.state().uploads.len(), 1);
+    drop(writer);
+    // The abort runs beside us.
+    while stub.count("DELETE uploadId") == 0 {
+        tokio::task::yield_now().await;
+    }
+    let state = stub.state();
+    assert!(state.uploads.is_empty() && state.files.is_empty());
+}
+
+#[tokio::test]
+async fn only_what_is_in_the_folder_is_deleted_with_it() {
+    let stub = Stub::start().await;
+    let file_io = stub.file_io();
+    for key in ["t/a", "t/b/c", "tt/a", "u"] {
+        stub.state().files.insert(key.to_owned(), Vec::new());
+    }
+    file_io.delete_prefix("s3://lake/t").await.expect("deleted");
+    let left: Vec<String> = stub.state().files.keys().cloned().collect();
+    assert_eq!(left, ["tt/a", "u"]);
+    let paths = ["s3://lake/u", "s3://lake/tt/a"].map(str::to_owned);
+    file_io
+        .delete_stream(futures::stream::iter(paths))
+        .await
+        .expect("deleted");
+    assert!(stub.state().files.is_empty());
+}
+
+#[tokio::test]
+async fn a_service_that_is_busy_is_asked_again() {
+    let stub = Stub::start().await;
+    stub.fault("PUT", 2, Answer::Refusal(503, "SlowDown", ""));
+    let output = stub.file_io().new_output("s3://lake/a").expect("output");
+    output
+        .write(Bytes::from_static(b"abc"))
+        .await
+        .expect("written");
+    assert_eq!(stub.count("PUT"), 3);
+    assert_eq!(stub.state().files["a"], b"abc");
+
+    stub.fault("GET", 1, Answer::Refusal(429, "TooManyRequests", ""));
+    stub.fault("GET", 1, Answer::Refusal(500, "InternalError", ""));
+    let input = stub.file_io().new_input("s3://lake/a").expect("input");
+    assert_eq!(input.read().await.expect("read").as_ref(), b"abc");
+    assert_eq!(stub.count("GET"), 3);
+}
+
+#[tokio::test]
+async fn a_download_that_breaks_off_is_resumed_or_fails() {
+    let stub = Stub::start().await;
+    let content = content(MIB);
+    stub.state().files.insert("a".into(), content.to_vec());
+    let input = stub.file_io().new_input("s3://lake/a").expect("input");
+
+    stub.fault("GET", 1, Answer::Half { etag: true });
+    assert!(
+        input.read().await.expect("resumed") == content,
+        "the content differs"
+    );
+
+    // Without an ETag nobody knows whether the rest belongs to the same file.
+    stub.fault("GET", 1, Answer::Half { etag: false });
+    let error = input.read().await.expect_err("broken off").to_string();
+    assert!(error.contains("cannot read s3://lake/a"), "{error}");
+
+    let reader = input.reader().await.expect("reader");
+    stub.fault("GET", 1, Answer::Half { etag: false });
+    reader.read(10..1000).await.expect_err("broken off");
+    // A range beyond the end is shorter than what was asked for.
+    reader
+        .read(MIB as u64 - 10..MIB as u64 + 10)
+        .await
+        .expect_err("too short");
+}

@@ -1,0 +1,150 @@
+//! Tables whose catalog is SQLite and whose files are on S3, through the whole pipeline.
+
+use std::time::Duration;
+
+use arrow_array::cast::AsArray;
+use arrow_cast::cast;
+use arrow_schema::DataType;
+use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
+use opentelemetry_proto::tonic::common::v1::{AnyValue, any_value::Value};
+use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
+use otlp2iceberg::config::Config;
+use otlp2iceberg::{
+    ErrorKind, Export, Outcome, Part, Pipeline, RequestId, Result, RetryClass, Signal, catalog,
+};
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use prost::Message;
+use tempfile::TempDir;
+
+use super::stub::{Answer, Stub};
+use crate::commit_support::{entries, logs};
+
+fn lake(stub: &Stub, folder: &TempDir) -> Config {
+    let database = folder.path().join("catalog.db");
+    stub.config(&format!(
+        r#"{{"type": "sql", "uri": "sqlite://{}", "warehouse": "s3://lake/warehouse/"}}"#,
+        database.display()
+    ))
+}
+
+fn bodies(texts: &[&str]) -> Vec<u8> {
+    let record = |text: &&str| LogRecord {
+        time_unix_nano: 1_767_323_045_000_000_000,
+        body: Some(AnyValue {
+            value: Some(Value::StringValue((*text).to_owned())),
+        }),
+        ..LogRecord::default()
+    };
+    ExportLogsServiceRequest {
+        resource_logs: vec![ResourceLogs {
+            scope_logs: vec![ScopeLogs {
+                log_records: texts.iter().map(record).collect(),
+                ..ScopeLogs::default()
+            }],
+            ..ResourceLogs::default()
+        }],
+    }
+    .encode_to_vec()
+}
+
+async fn export(pipeline: &Pipeline, sequence: u64, texts: &[&str]) -> Result<Outcome> {
+    let payload = bodies(texts);
+    let id = RequestId {
+        writer: [1; 16],
+        sequence,
+    };
+    let export = Export {
+        signal: Signal::Logs,
+        payload: &payload,
+        parts: &[Part {
+            id,
+            len: payload.len() as u64,
+        }],
+        cancel: Default::default(),
+        timeout: Duration::from_secs(60),
+    };
+    pipeline.export(export).await
+}
+
+/// The bodies in the table, sorted, read through a catalog and storage of their own.
+async fn stored(config: &Config) -> Vec<String> {
+    let catalog = catalog::open(config).await.expect("catalog opens");
+    let table = catalog.load(&logs()).await.expect("the table is there");
+    let mut found = Vec::new();
+    for path in entries(&table).await.into_keys() {
+        assert!(
+            path.starts_with("s3://lake/warehouse/otel/logs/data/"),
+            "{path}"
+        );
+        let input = table.file_io.new_input(&path).expect("input");
+        let content = input.read().await.expect("read");
+        let reader = ParquetRecordBatchReaderBuilder::try_new(content).expect("Parquet");
+        for batch in reader.build().expect("reader") {
+            let batch = batch.expect("batch");
+            let bodies = batch.column_by_name("Body").expect("a body");
+            let bodies = cast(bodies, &DataType::Utf8).expect("text");
+            let bodies = bodies.as_string::<i32>().iter().flatten();
+            found.extend(bodies.map(str::to_owned));
+        }
+    }
+    found.sort();
+    found
+}
+
+#[tokio::test]
+async fn rows_are_on_s3_and_in_the_catalog() {
+    let (stub, folder) = (Stub::start().await, tempfile::tempdir().expect("folder"));
+    let config = lake(&stub, &folder);
+    let pipeline = Pipeline::open(config.clone()).await.expect("opens");
+    let outcome = export(&pipeline, 1, &["one", "two"]).await.expect("stored");
+    assert_eq!((outcome.rows, outcome.commits), (2, 1));
+    export(&pipeline, 2, &["three"]).await.expect("stored");
+    let again = export(&pipeline, 2, &["three"]).await.expect("known");
+    assert_eq!(again.already_committed, 1);
+    pipeline.close().await;
+    assert_eq!(stored(&config).await, ["one", "three", "two"]);
+    // Nothing but the database is in the folder.
+    let here = std::fs::read_dir(folder.path()).expect("folder");
+    for entry in here {
+        let name = entry
+            .expect("entry")
+            .file_name()
+            .into_string()
+            .expect("UTF-8");
+        assert!(name.starts_with("catalog.db"), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_is_worth_a_retry_and_what_was_refused_is_stored_once_it_is_mended() {
+    let (stub, folder) = (Stub::start().await, tempfile::tempdir().expect("folder"));
+    let config = lake(&stub, &folder);
+    // Missing when the process starts, and made later.
+    stub.fault("PUT", usize::MAX, Answer::Refusal(404, "NoSuchBucket", ""));
+    let pipeline = Pipeline::open(config.clone())
+        .await
+        .expect("opens all the same");
+    let error = export(&pipeline, 1, &["one"]).await.expect_err("refused");
+    assert_eq!(error.kind(), ErrorKind::Storage);
+    assert_eq!(error.retry_class(), RetryClass::Retry { after: None });
+    let text = error.to_string();
+    for part in [
+        "the bucket does not exist",
+        "catalog.warehouse",
+        "s3://lake/warehouse/otel/logs/",
+    ] {
+        assert!(text.contains(part), "{part} in {text}");
+    }
+    assert!(!text.contains('\n') && !text.contains("hush"), "{text}");
+
+    stub.state().faults.clear();
+    export(&pipeline, 1, &["one"]).await.expect("stored");
+    // Denied for data files alone.
+    stub.fault("PUT /data/", 1, Answer::Refusal(403, "AccessDenied", ""));
+    let error = export(&pipeline, 2, &["two"]).await.expect_err("refused");
+    assert_eq!(error.kind(), ErrorKind::Storage);
+    assert!(error.to_string().contains("access denied"), "{error}");
+    export(&pipeline, 2, &["two"]).await.expect("stored");
+    pipeline.close().await;
+    assert_eq!(stored(&config).await, ["one", "two"]);
+}
