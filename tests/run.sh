@@ -6,5 +6,6 @@ cd "$(dirname "$0")"
 python=$(./setup-venv.sh)
 O2I_TELEMETRYGEN=$(./setup-telemetrygen.sh)
 export O2I_TELEMETRYGEN
+catalogs/setup-reference-catalog.sh >/dev/null
 PYTHONPATH=. "$python" -m o2i.corpus --check
 exec "$python" -m pytest "$@"

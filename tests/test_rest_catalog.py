@@ -1,0 +1,327 @@
+"""REST catalogs: the reference catalog of Apache Iceberg, plain and behind checks of tokens and AWS signatures."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import time
+from collections.abc import Callable
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+import yaml
+from pyiceberg.catalog import Catalog
+from pyiceberg.catalog.sql import SqlCatalog
+
+from catalogs.exporting import at_debug_level, aws_environment, send_numbers, settings, wait_for_line
+from catalogs.oauth import BearerProxy, OAuth2Proxy
+from catalogs.proxy import Answer
+from catalogs.reading import load, read_all, rows_hash, wait_for_rows
+from catalogs.reference import ReferenceCatalog
+from catalogs.s3 import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY, S3Server
+from catalogs.sigproxy import Key, ServiceProxy
+from o2i import corpus
+from o2i.collector import REPOSITORY, Collector, binary, free_ports
+from o2i.tables import TIME_COLUMN
+
+KEYS = {ACCESS_KEY_ID: Key(SECRET_ACCESS_KEY)}
+ACCOUNT = "111122223333"
+GLUE_WAREHOUSE = f"{ACCOUNT}:s3tablescatalog/lake"
+BUCKET_ARN = f"arn:aws:s3tables:{REGION}:{ACCOUNT}:bucket/lake"
+
+
+@pytest.fixture(scope="module")
+def s3(tmp_path_factory):
+    with S3Server(tmp_path_factory.mktemp("s3")) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory):
+    """One catalog for all tests that do not need an empty one; each has a namespace of its own."""
+    folder = tmp_path_factory.mktemp("reference")
+    with ReferenceCatalog(folder, f"file://{folder}/warehouse") as catalog:
+        yield catalog
+
+
+@pytest.fixture
+def namespace(request) -> str:
+    """A namespace that no other test uses."""
+    return "".join(letter if letter.isalnum() else "_" for letter in request.node.name)[:60].lower()
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a Collector writes, and how to read what it wrote."""
+
+    exporter: dict
+    open: Callable[[], Catalog]
+    s3: S3Server | None = None
+
+
+@contextmanager
+def place(kind: str, folder: Path, s3: S3Server):
+    """An empty catalog of that kind."""
+    on_s3 = s3 if kind in ("sql-s3", "rest-s3", "s3tables") else None
+    warehouse = s3.make_bucket(f"corpus-{kind}") + "/warehouse" if on_s3 else f"file://{folder}/warehouse"
+    storage = s3.settings() if on_s3 else None
+    if kind.startswith("sql"):
+        database = folder / "catalog.db"
+        properties = {"uri": f"sqlite:///{database}", "warehouse": warehouse, **(s3.properties() if on_s3 else {})}
+        catalog = {"type": "sql", "uri": f"sqlite://{database}", "warehouse": warehouse}
+        yield Place(settings(catalog, storage), lambda: SqlCatalog("default", **properties), on_s3)
+        return
+    with ExitStack() as stack:
+        reference = stack.enter_context(ReferenceCatalog(folder, warehouse, on_s3))
+        if kind in ("glue", "s3tables"):
+            front = stack.enter_context(_front(kind, reference))
+            catalog = _preset(front)
+        else:
+            catalog = reference.settings()
+        yield Place(settings(catalog, storage), reference.client, on_s3)
+
+
+def _front(kind: str, reference: ReferenceCatalog) -> ServiceProxy:
+    if kind == "glue":
+        return ServiceProxy(reference.uri, "glue", REGION, KEYS, GLUE_WAREHOUSE, f"catalogs/{ACCOUNT}")
+    prefix = BUCKET_ARN.replace(":", "%3A").replace("/", "%2F")
+    return ServiceProxy(reference.uri, "s3tables", REGION, KEYS, BUCKET_ARN, prefix)
+
+
+def _preset(front: ServiceProxy, **more) -> dict:
+    """The exporter's `catalog` settings; S3 Tables takes the region from its ARN."""
+    region = {"sigv4": {"region": REGION}} if front.service == "glue" else {}
+    return {"type": front.service, "uri": front.endpoint, "warehouse": front.warehouse, **region, **more}
+
+
+@pytest.mark.parametrize("kind", ["sql-file", "sql-s3", "rest-file", "rest-s3", "glue", "s3tables"])
+def test_the_corpus_gives_the_same_rows_in_every_catalog(kind, tmp_path, s3, monkeypatch):
+    aws_environment(monkeypatch, ACCESS_KEY_ID, SECRET_ACCESS_KEY)
+    fixtures = [one for one in corpus.fixtures() if one.receiver == "passes on"]
+    expected: dict[str, list] = {}
+    for one in fixtures:
+        for table, rows in one.rows.items():
+            expected.setdefault(table, []).extend(rows)
+    begun = _now()
+    with place(kind, tmp_path, s3) as there:
+        with Collector(tmp_path / "collector", {"iceberg": there.exporter}) as collector, collector.client() as client:
+            for one in fixtures:
+                client.send(one.payload, "grpc", one.signal)
+            catalog = there.open()
+            wait_for_rows(catalog, {table: len(rows) for table, rows in expected.items()})
+        assert len(expected) == 7
+        for table, rows in expected.items():
+            hashes = {"sent": rows_hash(rows)}
+            for name, found in read_all(load(catalog, table), there.s3).items():
+                hashes[name] = rows_hash(found, (begun, _now()), TIME_COLUMN[table])
+            assert len(set(hashes.values())) == 1, f"{table}: {hashes}"
+        _close(catalog)
+
+
+def test_a_wrong_token_is_named_and_data_arrive_once_it_is_right(reference, namespace, tmp_path):
+    with BearerProxy(reference.uri, "another-token") as front:
+        catalog = reference.settings(front.uri, token="given-token", namespace=namespace)
+        with Collector(tmp_path, {"iceberg": settings(catalog)}) as collector:
+            send_numbers(collector, range(10))
+            wait_for_line(collector, ["catalog.token", "401"])
+            assert collector.healthy()
+            front.accept("given-token")
+            _wait_and_count(reference, namespace, 10)
+
+
+def test_an_unreachable_catalog_is_named_and_data_arrive_once_it_is_there(tmp_path, namespace):
+    reference = ReferenceCatalog(tmp_path / "reference", f"file://{tmp_path}/warehouse")
+    [reference.port] = free_ports(1)
+    with Collector(tmp_path / "collector", {"iceberg": settings(reference.settings(namespace=namespace))}) as collector:
+        send_numbers(collector, range(10))
+        wait_for_line(collector, ["catalog.uri", f"127.0.0.1:{reference.port}", "refused"])
+        assert collector.healthy()
+        with reference:
+            _wait_and_count(reference, namespace, 10)
+
+
+def test_a_host_that_does_not_exist_is_named(tmp_path):
+    catalog = {"type": "rest", "uri": "http://catalog.invalid:8181"}
+    with Collector(tmp_path, {"iceberg": settings(catalog, retry_on_failure={"enabled": False})}) as collector:
+        send_numbers(collector, range(10))
+        wait_for_line(collector, ["catalog.uri", "catalog.invalid"])
+        assert collector.healthy()
+
+
+def test_a_catalog_that_does_not_answer_is_named_within_its_timeout(reference, namespace, tmp_path):
+    with BearerProxy(reference.uri, "token") as front:
+        silent = [True]
+        front.instead = lambda request: time.sleep(4) if silent[0] else None
+        catalog = reference.settings(front.uri, token="token", namespace=namespace, timeout="1s")
+        with Collector(tmp_path, {"iceberg": settings(catalog)}) as collector:
+            send_numbers(collector, range(10))
+            wait_for_line(collector, ["catalog.uri", "timeout"], seconds_max=15)
+            silent[0] = False
+            _wait_and_count(reference, namespace, 10)
+
+
+def test_a_catalog_that_is_overloaded_for_a_while_loses_nothing(reference, namespace, tmp_path):
+    with BearerProxy(reference.uri, "token") as front:
+        catalog = reference.settings(front.uri, token="token", namespace=namespace)
+        with Collector(tmp_path, {"iceberg": settings(catalog)}) as collector:
+            send_numbers(collector, range(10))
+            _wait_and_count(reference, namespace, 10)
+            front.instead = lambda request: Answer(503, b"busy", {"Retry-After": "1"})
+            send_numbers(collector, range(10, 20))
+            wait_for_line(collector, ["503"])
+            front.instead = lambda request: None
+            _wait_and_count(reference, namespace, 20)
+
+
+def test_oauth2_tokens_are_renewed_before_they_expire(reference, namespace, tmp_path):
+    with OAuth2Proxy(reference.uri, "client", "client secret", "catalog", token_seconds=2) as front:
+        with Collector(tmp_path, {"iceberg": settings(_oauth2(reference, front, namespace))}) as collector:
+            for first in range(0, 40, 10):
+                send_numbers(collector, range(first, first + 10))
+                _wait_and_count(reference, namespace, first + 10)
+                time.sleep(0.8)
+        assert len(front.issued) >= 2, "the test was over before a token could expire"
+        assert not front.answered(401), "a token was used after its time"
+
+
+def test_a_token_that_is_revoked_is_renewed_once(reference, namespace, tmp_path):
+    with OAuth2Proxy(reference.uri, "client", "client secret", "catalog", token_seconds=3600) as front:
+        with Collector(tmp_path, {"iceberg": settings(_oauth2(reference, front, namespace))}) as collector:
+            send_numbers(collector, range(10))
+            _wait_and_count(reference, namespace, 10)
+            front.expire_all()
+            send_numbers(collector, range(10, 20))
+            _wait_and_count(reference, namespace, 20)
+            assert "Exporting failed" not in collector.log()
+        assert len(front.answered(401)) == 1
+        assert len(front.issued) == 2
+
+
+def test_a_wrong_oauth2_secret_is_named_and_data_arrive_once_it_is_right(reference, namespace, tmp_path):
+    with OAuth2Proxy(reference.uri, "client", "another secret", "catalog", token_seconds=60) as front:
+        with Collector(tmp_path, {"iceberg": settings(_oauth2(reference, front, namespace))}) as collector:
+            send_numbers(collector, range(10))
+            wait_for_line(collector, ["catalog.oauth2", "401"])
+            assert collector.healthy()
+            front.client_secret = "client secret"
+            _wait_and_count(reference, namespace, 10)
+
+
+@pytest.mark.parametrize("kind", ["glue", "s3tables"])
+@pytest.mark.parametrize(
+    ("broken", "said"),
+    [
+        ("secret", ["403", "signature", "AWS"]),
+        ("key", ["403", "security token"]),
+        ("region", ["403", "region", "catalog.sigv4.region"]),
+    ],
+)
+def test_wrong_aws_credentials_are_named_and_data_arrive_once_they_are_right(kind, broken, said, reference, namespace, tmp_path, monkeypatch):
+    aws_environment(monkeypatch, ACCESS_KEY_ID, SECRET_ACCESS_KEY)
+    with _front(kind, reference) as front:
+        if broken == "secret":
+            front.keys = {ACCESS_KEY_ID: Key("another")}
+        elif broken == "key":
+            front.keys = {"AKIAANOTHER": Key("another")}
+        else:
+            front.region = "us-east-1"
+        with Collector(tmp_path, {"iceberg": settings(_preset(front, namespace=namespace))}) as collector:
+            send_numbers(collector, range(10))
+            wait_for_line(collector, said)
+            assert collector.healthy()
+            front.keys, front.region = KEYS, REGION
+            _wait_and_count(reference, namespace, 10)
+
+
+@pytest.mark.parametrize("minutes", [-20, 20])
+def test_a_clock_that_is_off_costs_one_more_request(minutes, reference, namespace, tmp_path, monkeypatch):
+    aws_environment(monkeypatch, ACCESS_KEY_ID, SECRET_ACCESS_KEY)
+    with _front("s3tables", reference) as front:
+        front.clock_ahead = timedelta(minutes=minutes)
+        with Collector(tmp_path, {"iceberg": settings(_preset(front, namespace=namespace))}) as collector:
+            send_numbers(collector, range(10))
+            _wait_and_count(reference, namespace, 10)
+            assert "Exporting failed" not in collector.log()
+        assert len(front.answered(403)) == 1
+
+
+@pytest.mark.parametrize("page", sorted((REPOSITORY / "docs" / "catalogs").glob("*.md")), ids=lambda page: page.stem)
+def test_the_settings_in_the_documentation_are_accepted_as_pasted(page, tmp_path, monkeypatch):
+    text = page.read_text()
+    for name in set(re.findall(r"\$\{env:(\w+)\}", text)):
+        monkeypatch.setenv(name, "value")
+    blocks = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    assert blocks or page.stem == "README"
+    for block in blocks:
+        path = tmp_path / "config.yaml"
+        path.write_text(yaml.safe_dump(Collector(tmp_path, yaml.safe_load(block)["exporters"]).config))
+        done = subprocess.run([binary(), "validate", "--config", path], capture_output=True, text=True, timeout=30)
+        assert done.returncode == 0, f"{block}\n{done.stderr}"
+
+
+def test_no_secret_reaches_the_log_at_debug_level(reference, namespace, tmp_path, monkeypatch):
+    secrets = {name: f"planted-{name}-7f3a" for name in ("token", "client", "header", "aws", "session", "storage")}
+    aws_environment(monkeypatch, ACCESS_KEY_ID, secrets["aws"])
+    monkeypatch.setenv("AWS_SESSION_TOKEN", secrets["session"])
+    with (
+        BearerProxy(reference.uri, secrets["token"]) as bearer,
+        OAuth2Proxy(reference.uri, "client", secrets["client"], "catalog", token_seconds=60) as oauth2,
+        _front("glue", reference) as glue,
+    ):
+        glue.keys = {ACCESS_KEY_ID: Key(secrets["aws"], secrets["session"])}
+        fronts = {"iceberg/bearer": bearer, "iceberg/oauth2": oauth2, "iceberg/glue": glue}
+        headers = {"X-Api-Key": secrets["header"]}
+        catalogs = {
+            "iceberg/bearer": reference.settings(bearer.uri, token=secrets["token"], headers=headers),
+            "iceberg/oauth2": _oauth2(reference, oauth2, secret=secrets["client"]),
+            "iceberg/glue": _preset(glue),
+        }
+        storage = {"s3": {"region": REGION, "access_key_id": "AKIASTORAGE", "secret_access_key": secrets["storage"]}}
+        exporters = {
+            name: settings({**catalog, "namespace": f"{namespace}_{name[8:]}"}, storage) for name, catalog in catalogs.items()
+        }
+        with Collector(tmp_path, exporters, change=at_debug_level) as collector:
+            send_numbers(collector, range(10))
+            for name in exporters:
+                _wait_and_count(reference, f"{namespace}_{name[8:]}", 10)
+            for front in fronts.values():  # What fails must not tell them either.
+                front.instead = lambda request: Answer(403, b'{"error":{"message":"denied","type":"Forbidden","code":403}}')
+            send_numbers(collector, range(10, 20))
+            wait_for_line(collector, ["403", "denied"])
+            for front in fronts.values():
+                front.instead = lambda request: None
+            for name in exporters:
+                _wait_and_count(reference, f"{namespace}_{name[8:]}", 20)
+        log = collector.log()
+        assert any(request.headers.get("x-api-key") == secrets["header"] for request, _ in bearer.seen)
+        for secret in (*secrets.values(), *oauth2.issued):
+            assert secret not in log, f"{secret} is in the log: {[line for line in log.splitlines() if secret in line][:1]}"
+        assert "\tdebug\t" in log
+
+
+def _oauth2(reference: ReferenceCatalog, front: OAuth2Proxy, namespace: str = "", secret: str = "client secret") -> dict:
+    oauth2 = {"client_id": "client", "client_secret": secret, "token_uri": front.token_uri, "scope": "catalog"}
+    return reference.settings(front.uri, oauth2=oauth2, **({"namespace": namespace} if namespace else {}))
+
+
+def _wait_and_count(reference: ReferenceCatalog, namespace: str, rows: int) -> None:
+    """Waits for that many logs, and asserts that each number is there once."""
+    catalog = reference.client()
+    wait_for_rows(catalog, {"logs": rows}, namespace)
+    found = load(catalog, "logs", namespace).scan(selected_fields=("Body",)).to_arrow()["Body"].to_pylist()
+    assert sorted(map(int, found)) == list(range(rows))
+    _close(catalog)
+
+
+def _close(catalog: Catalog) -> None:
+    if isinstance(catalog, SqlCatalog):
+        catalog.engine.dispose()
+    else:
+        catalog.close()
+
+
+def _now() -> int:
+    return time.time_ns() // 1000
