@@ -16,6 +16,7 @@
     reason = "matters of taste that tests read well without"
 )]
 
+mod arrival;
 mod catalog_sqlite;
 mod catalog_sqlite_database;
 mod commit_append;
