@@ -50,14 +50,18 @@ lib-shared: tools ## build the same library as a shared one, for other hosts: di
 	@cargo rustc --locked --release --package otlp2iceberg-ffi --features mimalloc --crate-type cdylib
 	@mkdir -p dist && cp "$(CARGO_TARGET_DIR)/release/libotlp2iceberg_ffi.so" dist/
 
+.PHONY: tools-test
+tools-test:
+	@scripts/check-tools.sh --test
+
 .PHONY: test
-test: tools ## every test: Rust, C boundary, Go, whole system
+test: tools-test ## every test: Rust, C boundary, Go, whole system
 	@scripts/test.sh
 
 .PHONY: test-rust test-ffi test-go test-system
 test-rust: ## tests of the Rust library
 	@scripts/test.sh rust
-test-ffi: ## tests of the C boundary: as C would call it, C program under AddressSanitizer, Miri
+test-ffi: tools-test ## tests of the C boundary: as C would call it, C program under AddressSanitizer, Miri
 	@scripts/test.sh ffi
 test-go: lib ## tests of the Go exporter, with the race detector
 	@scripts/test.sh go
@@ -81,4 +85,4 @@ bench: tools ## first benchmarks; writes bench/RESULTS.md
 
 .PHONY: clean
 clean: ## remove what was built in the clone (the cache outside it stays; its place is $O2I_CACHE)
-	@rm -rf dist warehouse collector-exporter/internal/native/lib collector-exporter/internal/native/stamp_*.go
+	@rm -rf dist warehouse collector-exporter/internal/native/lib collector-exporter/internal/native/stamp_*.go collector-exporter/testdata/lifecycle-warehouse

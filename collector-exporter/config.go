@@ -94,8 +94,14 @@ type CommitConfig struct {
 type LimitsConfig struct {
 	// ColumnBytesMax bounds a string column of a batch in memory.
 	ColumnBytesMax *int64 `mapstructure:"column_bytes_max" json:"column_bytes_max,omitempty"`
+	// BatchBytesMax bounds the rows of a call in memory.
+	BatchBytesMax *int64 `mapstructure:"batch_bytes_max" json:"batch_bytes_max,omitempty"`
 	// PayloadBytesMax bounds a merged batch.
 	PayloadBytesMax *int64 `mapstructure:"payload_bytes_max" json:"payload_bytes_max,omitempty"`
+	// PartitionsMax bounds the partition values that a batch may open files for.
+	PartitionsMax *int64 `mapstructure:"partitions_max" json:"partitions_max,omitempty"`
+	// ParallelCallsMax bounds the calls that hold rows in memory at the same time.
+	ParallelCallsMax *int64 `mapstructure:"parallel_calls_max" json:"parallel_calls_max,omitempty"`
 }
 
 var (

@@ -89,7 +89,7 @@ func TestEveryKeyIsRead(t *testing.T) {
 			"bloom_filter_columns": []
 		},
 		"commit": {"interval": "90s", "max_retries": 0},
-		"limits": {"column_bytes_max": 1048576, "payload_bytes_max": 268435456}
+		"limits": {"column_bytes_max": 1048576, "batch_bytes_max": 134217728, "payload_bytes_max": 268435456, "partitions_max": 100, "parallel_calls_max": 1}
 	}`, string(config))
 
 	retry := configretry.NewDefaultBackOffConfig()
@@ -128,6 +128,9 @@ var badConfigs = map[string][]string{
 	"bad_commit_interval_unit.yaml":    {"'commit.interval' expected type 'string'"},
 	"bad_column_bytes_max.yaml":        {"limits.column_bytes_max: must be from 65536 to 2147483647 bytes"},
 	"bad_payload_bytes_max.yaml":       {"limits.payload_bytes_max: must be at least 1 byte"},
+	"bad_batch_bytes_max.yaml":         {"limits.batch_bytes_max: must be at least 1048576 bytes (1 MiB)"},
+	"bad_partitions_max.yaml":          {"limits.partitions_max: must be at least 1 partition"},
+	"bad_parallel_calls_max.yaml":      {"limits.parallel_calls_max: must be at least 1 call"},
 	"bad_target_file_size.yaml":        {"parquet.target_file_size_bytes: must be at least 1048576 bytes (1 MiB)"},
 	"bad_bloom_filter_columns.yaml":    {`parquet.bloom_filter_columns: no table has a column "TraceID"`},
 	"bad_catalog_name.yaml":            {"catalog.name: must not be empty"},

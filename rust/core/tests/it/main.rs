@@ -16,6 +16,9 @@
     reason = "matters of taste that tests read well without"
 )]
 
+<<<<<<< HEAD
+
+mod arrival;
 mod catalog_rest;
 mod catalog_sqlite;
 mod catalog_sqlite_database;
