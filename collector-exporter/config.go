@@ -8,6 +8,7 @@ import (
 	"fmt"
 
 	"go.opentelemetry.io/collector/component"
+	"go.opentelemetry.io/collector/config/configopaque"
 	"go.opentelemetry.io/collector/config/configoptional"
 	"go.opentelemetry.io/collector/config/configretry"
 	"go.opentelemetry.io/collector/confmap"
@@ -18,11 +19,13 @@ import (
 
 // Config is the exporter's configuration. An empty one works: it writes to ./warehouse.
 //
-// The first five sections are the library's. It alone knows their defaults and rules, so only what was
+// The first six sections are the library's. It alone knows their defaults and rules, so only what was
 // set is handed over, and a nil means "the library's default". docs/configuration.md describes them.
 type Config struct {
 	// Catalog says where tables are kept track of.
 	Catalog CatalogConfig `mapstructure:"catalog" json:"catalog,omitzero"`
+	// Storage says how files are reached.
+	Storage StorageConfig `mapstructure:"storage" json:"storage,omitzero"`
 	// Tables says how tables are named, made and changed.
 	Tables TablesConfig `mapstructure:"tables" json:"tables,omitzero"`
 	// Parquet says how files are written.
@@ -40,18 +43,74 @@ type Config struct {
 	QueueConfig configoptional.Optional[exporterhelper.QueueBatchConfig] `mapstructure:"sending_queue" json:"-"`
 }
 
-// CatalogConfig is the section catalog.
+// CatalogConfig is the section catalog. Which keys a type takes is the library's to say.
 type CatalogConfig struct {
-	// Type is the kind of catalog: sql.
+	// Type is the kind of catalog: sql, rest, glue or s3tables.
 	Type *string `mapstructure:"type" json:"type,omitempty"`
-	// URI of the catalog, such as sqlite://./warehouse/catalog.db.
+	// URI of the catalog, such as sqlite://./warehouse/catalog.db or https://host/api/catalog.
 	URI *string `mapstructure:"uri" json:"uri,omitempty"`
-	// Warehouse is a directory or a file:// URL.
+	// Warehouse is a directory or a URL, or the catalog's own name for it, by type.
 	Warehouse *string `mapstructure:"warehouse" json:"warehouse,omitempty"`
 	// Namespace of the tables, levels separated by dots.
 	Namespace *string `mapstructure:"namespace" json:"namespace,omitempty"`
 	// Name of the catalog inside a SQL catalog.
 	Name *string `mapstructure:"name" json:"name,omitempty"`
+	// Token is a bearer token.
+	Token *configopaque.String `mapstructure:"token" json:"token,omitempty"`
+	// OAuth2 are client credentials, to get tokens with.
+	OAuth2 *OAuth2Config `mapstructure:"oauth2" json:"oauth2,omitempty"`
+	// SigV4 says that requests are signed as AWS wants it, and for what.
+	SigV4 *SigV4Config `mapstructure:"sigv4" json:"sigv4,omitempty"`
+	// S3TablesAPI is the API of S3 Tables that is used: rest or native.
+	S3TablesAPI *string `mapstructure:"s3tables_api" json:"s3tables_api,omitempty"`
+	// Headers go with every request to the catalog. Any of them may hold a key, so none is shown.
+	Headers map[string]configopaque.String `mapstructure:"headers" json:"headers,omitempty"`
+	// VendedCredentials says whether the catalog is asked for storage credentials.
+	VendedCredentials *bool `mapstructure:"vended_credentials" json:"vended_credentials,omitempty"`
+	// Timeout bounds one request to the catalog, as Go writes it: 30s.
+	Timeout *string `mapstructure:"timeout" json:"timeout,omitempty"`
+}
+
+// OAuth2Config is catalog.oauth2: the client credentials flow of RFC 6749, section 4.4.
+type OAuth2Config struct {
+	// ClientID is the client's id.
+	ClientID *string `mapstructure:"client_id" json:"client_id,omitempty"`
+	// ClientSecret is the client's secret.
+	ClientSecret *configopaque.String `mapstructure:"client_secret" json:"client_secret,omitempty"`
+	// TokenURI is the token endpoint.
+	TokenURI *string `mapstructure:"token_uri" json:"token_uri,omitempty"`
+	// Scope is the scope asked for.
+	Scope *string `mapstructure:"scope" json:"scope,omitempty"`
+}
+
+// SigV4Config is catalog.sigv4: AWS Signature Version 4.
+type SigV4Config struct {
+	// Region that requests are signed for.
+	Region *string `mapstructure:"region" json:"region,omitempty"`
+	// Service is the service's signing name, such as glue.
+	Service *string `mapstructure:"service" json:"service,omitempty"`
+}
+
+// StorageConfig is the section storage.
+type StorageConfig struct {
+	// S3 says how s3:// locations are reached.
+	S3 S3Config `mapstructure:"s3" json:"s3,omitzero"`
+}
+
+// S3Config is storage.s3.
+type S3Config struct {
+	// Region of the bucket.
+	Region *string `mapstructure:"region" json:"region,omitempty"`
+	// Endpoint is the base URL of a service that speaks S3.
+	Endpoint *string `mapstructure:"endpoint" json:"endpoint,omitempty"`
+	// PathStyle says whether the bucket is named in the URL's path.
+	PathStyle *bool `mapstructure:"path_style" json:"path_style,omitempty"`
+	// AccessKeyID is the id of fixed credentials.
+	AccessKeyID *string `mapstructure:"access_key_id" json:"access_key_id,omitempty"`
+	// SecretAccessKey is the secret of AccessKeyID.
+	SecretAccessKey *configopaque.String `mapstructure:"secret_access_key" json:"secret_access_key,omitempty"`
+	// SessionToken is the token of temporary credentials.
+	SessionToken *configopaque.String `mapstructure:"session_token" json:"session_token,omitempty"`
 }
 
 // TablesConfig is the section tables.
@@ -156,11 +215,66 @@ func (cfg *Config) validateQueue() error {
 	return errors.Join(problems...)
 }
 
-// libraryJSON gives the library's sections as it reads them, with nothing in them that was not set.
+// libraryJSON gives the library's sections as it reads them, with nothing in them that was not set and
+// with every secret in plain text: it is for the library alone, never for a log or an error.
 func (cfg *Config) libraryJSON() ([]byte, error) {
-	config, err := json.Marshal(cfg)
+	config, err := json.Marshal(newLibraryConfig(cfg))
 	if err != nil {
 		return nil, fmt.Errorf("the configuration cannot be written as JSON: %w", err)
 	}
 	return config, nil
+}
+
+// The types below say where a secret is. Each embeds a section and covers the fields that JSON would
+// redact with fields of the same key that it writes out: of two, encoding/json takes the outer one.
+
+type libraryConfig struct {
+	*Config
+	Catalog libraryCatalog `json:"catalog,omitzero"`
+	Storage libraryStorage `json:"storage,omitzero"`
+}
+
+type libraryCatalog struct {
+	CatalogConfig
+	Token   *string           `json:"token,omitempty"`
+	OAuth2  *libraryOAuth2    `json:"oauth2,omitempty"`
+	Headers map[string]string `json:"headers,omitempty"`
+}
+
+type libraryOAuth2 struct {
+	OAuth2Config
+	ClientSecret *string `json:"client_secret,omitempty"`
+}
+
+type libraryStorage struct {
+	S3 libraryS3 `json:"s3,omitzero"`
+}
+
+type libraryS3 struct {
+	S3Config
+	SecretAccessKey *string `json:"secret_access_key,omitempty"`
+	SessionToken    *string `json:"session_token,omitempty"`
+}
+
+func newLibraryConfig(cfg *Config) libraryConfig {
+	catalog := libraryCatalog{CatalogConfig: cfg.Catalog, Token: (*string)(cfg.Catalog.Token)}
+	if oauth2 := cfg.Catalog.OAuth2; oauth2 != nil {
+		catalog.OAuth2 = &libraryOAuth2{OAuth2Config: *oauth2, ClientSecret: (*string)(oauth2.ClientSecret)}
+	}
+	if headers := cfg.Catalog.Headers; headers != nil {
+		catalog.Headers = make(map[string]string, len(headers))
+		for name, value := range headers {
+			catalog.Headers[name] = string(value)
+		}
+	}
+	s3 := cfg.Storage.S3
+	return libraryConfig{
+		Config:  cfg,
+		Catalog: catalog,
+		Storage: libraryStorage{S3: libraryS3{
+			S3Config:        s3,
+			SecretAccessKey: (*string)(s3.SecretAccessKey),
+			SessionToken:    (*string)(s3.SessionToken),
+		}},
+	}
 }

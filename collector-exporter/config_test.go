@@ -3,14 +3,19 @@
 package icebergexporter
 
 import (
+	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/config/configoptional"
@@ -22,13 +27,20 @@ import (
 
 func loadConfig(t *testing.T, name string) (*Config, error) {
 	t.Helper()
-	conf, err := confmaptest.LoadConf(filepath.Join("testdata", name))
-	require.NoError(t, err)
-	cfg := createDefaultConfig()
-	if err := conf.Unmarshal(cfg); err != nil {
+	cfg, err := readConfig(t, name)
+	if err != nil {
 		return nil, err
 	}
-	return cfg.(*Config), confmap.Validate(cfg)
+	return cfg, confmap.Validate(cfg)
+}
+
+// readConfig reads a configuration without checking what holds between its keys.
+func readConfig(t *testing.T, name string) (*Config, error) {
+	t.Helper()
+	conf, err := confmaptest.LoadConf(filepath.Join("testdata", name))
+	require.NoError(t, err)
+	cfg := createDefaultConfig().(*Config)
+	return cfg, conf.Unmarshal(cfg)
 }
 
 func TestEmptyConfigIsValidAndSetsNothingForTheLibrary(t *testing.T) {
@@ -112,37 +124,175 @@ func TestEveryKeyIsRead(t *testing.T) {
 	}), cfg.QueueConfig)
 }
 
+func TestRESTCatalogAndS3ReachTheLibraryWithTheirSecrets(t *testing.T) {
+	cfg, err := readConfig(t, "secrets.yaml")
+	require.NoError(t, err)
+
+	config, err := cfg.libraryJSON()
+	require.NoError(t, err)
+	assert.JSONEq(t, `{
+		"catalog": {
+			"type": "rest",
+			"uri": "https://polaris.example/api/catalog",
+			"warehouse": "prod",
+			"namespace": "prod.otel",
+			"name": "main",
+			"token": "hush-token",
+			"oauth2": {
+				"client_id": "collector",
+				"client_secret": "hush-client-secret",
+				"token_uri": "https://idp.example/token",
+				"scope": "PRINCIPAL_ROLE:ALL"
+			},
+			"sigv4": {"region": "eu-west-1", "service": "execute-api"},
+			"s3tables_api": "rest",
+			"headers": {"X-Api-Key": "hush-header", "Polaris-Realm": "hush-realm"},
+			"vended_credentials": false,
+			"timeout": "20s"
+		},
+		"storage": {"s3": {
+			"region": "eu-west-1",
+			"endpoint": "http://minio:9000",
+			"path_style": true,
+			"access_key_id": "AKIDEXAMPLE",
+			"secret_access_key": "hush-secret-access-key",
+			"session_token": "hush-session-token"
+		}},
+		"tables": {"auto_create": false}
+	}`, string(config))
+}
+
+func TestRESTCatalogOnS3IsAccepted(t *testing.T) {
+	_, err := loadConfig(t, "rest_s3.yaml")
+	assert.NoError(t, err)
+}
+
+// TestEveryKeyOfCatalogAndStorageIsInTheFileWithSecrets keeps the tests around it honest: a new secret
+// that libraryJSON forgets to write out would reach the library as [REDACTED].
+func TestEveryKeyOfCatalogAndStorageIsInTheFileWithSecrets(t *testing.T) {
+	cfg, err := readConfig(t, "secrets.yaml")
+	require.NoError(t, err)
+	for _, section := range []any{
+		cfg.Catalog, *cfg.Catalog.OAuth2, *cfg.Catalog.SigV4, cfg.Storage, cfg.Storage.S3,
+	} {
+		fields := reflect.ValueOf(section)
+		for i := range fields.NumField() {
+			assert.False(t, fields.Field(i).IsZero(), "%T.%s", section, fields.Type().Field(i).Name)
+		}
+	}
+}
+
+func TestSecretsAreShownNowhereElse(t *testing.T) {
+	cfg, err := readConfig(t, "secrets.yaml")
+	require.NoError(t, err)
+
+	plain, err := json.Marshal(cfg)
+	require.NoError(t, err)
+	conf := confmap.New()
+	require.NoError(t, conf.Marshal(cfg))
+	logged, err := zapcore.NewJSONEncoder(zap.NewProductionEncoderConfig()).EncodeEntry(zapcore.Entry{}, []zapcore.Field{
+		zap.Any("config", cfg), zap.Any("catalog", cfg.Catalog), zap.Any("oauth2", cfg.Catalog.OAuth2),
+		zap.Any("headers", cfg.Catalog.Headers), zap.Any("s3", cfg.Storage.S3), zap.Any("token", cfg.Catalog.Token),
+	})
+	require.NoError(t, err)
+	shown := map[string]string{
+		"JSON":    string(plain),
+		"confmap": fmt.Sprint(conf.ToStringMap()),
+		"zap":     logged.String(),
+	}
+	for _, section := range []any{cfg, *cfg, cfg.Catalog, *cfg.Catalog.OAuth2, cfg.Storage, *cfg.Catalog.Token} {
+		shown[fmt.Sprintf("fmt of %T", section)] = fmt.Sprintf("%v %+v %#v %s", section, section, section, section)
+	}
+	for how, text := range shown {
+		assert.NotContains(t, text, "hush", how)
+	}
+	for _, how := range []string{"JSON", "confmap", "zap"} {
+		assert.Contains(t, shown[how], "[REDACTED]", how)
+		assert.Contains(t, shown[how], "polaris.example", how)
+	}
+}
+
+func TestAnEmptySectionIsHandedOverOnlyWhereItMeansSomething(t *testing.T) {
+	for name, test := range map[string]struct{ section, want string }{
+		"sigv4 asks for signing": {"catalog: {sigv4: {}}", `{"catalog": {"sigv4": {}}}`},
+		"storage":                {"storage: {s3: {}}", `{}`},
+		"null":                   {"catalog: {token: , oauth2: , sigv4: }\nstorage:", `{}`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			retrieved, err := confmap.NewRetrievedFromYAML([]byte(test.section))
+			require.NoError(t, err)
+			conf, err := retrieved.AsConf()
+			require.NoError(t, err)
+			cfg := createDefaultConfig().(*Config)
+			require.NoError(t, conf.Unmarshal(cfg))
+
+			config, err := cfg.libraryJSON()
+			require.NoError(t, err)
+			assert.JSONEq(t, test.want, string(config))
+		})
+	}
+}
+
+func TestASecretOfAnotherTypeIsRefusedWithoutBeingShown(t *testing.T) {
+	for _, section := range []string{
+		"catalog: {token: 4711}",
+		"catalog: {token: {hush: 4711}}",
+		"catalog: {oauth2: 4711}",
+		"catalog: {oauth2: collector:4711}",
+		"catalog: {oauth2: {client_secret: 4711}}",
+		"catalog: {headers: {X-Api-Key: 4711}}",
+		"catalog: {headers: [4711]}",
+		"storage: {s3: {secret_access_key: 4711}}",
+		"storage: {s3: {session_token: [4711]}}",
+	} {
+		t.Run(section, func(t *testing.T) {
+			retrieved, err := confmap.NewRetrievedFromYAML([]byte(section))
+			require.NoError(t, err)
+			conf, err := retrieved.AsConf()
+			require.NoError(t, err)
+			err = conf.Unmarshal(createDefaultConfig())
+			require.Error(t, err)
+			assert.NotContains(t, err.Error(), "4711")
+		})
+	}
+}
+
 // badConfigs says, for every bad file, what its message must hold.
 var badConfigs = map[string][]string{
-	"bad_unknown_section.yaml":         {"invalid keys: catlog"},
-	"bad_unknown_key.yaml":             {"'tables' has invalid keys: partition_on"},
-	"bad_catalog_type.yaml":            {"mysql", "expected `sql`"},
-	"bad_catalog_uri.yaml":             {"catalog.uri:", "sqlite://"},
-	"bad_catalog_warehouse.yaml":       {"catalog.warehouse:", `scheme "gs" is not supported`},
-	"bad_catalog_namespace.yaml":       {"catalog.namespace:", "empty level"},
-	"bad_table_names.yaml":             {"tables.names.log: there is no such table; known are logs"},
-	"bad_partition_by.yaml":            {"accepted are hour, day, month, none"},
-	"bad_partition_column.yaml":        {"tables.partition_by:", `no column "When"`},
-	"bad_compression_level.yaml":       {"parquet.compression_level: 40 is no zstd level; give 1 to 22"},
-	"bad_commit_interval.yaml":         {`"ten" is no duration`, "such as 10s"},
-	"bad_commit_interval_unit.yaml":    {"'commit.interval' expected type 'string'"},
-	"bad_column_bytes_max.yaml":        {"limits.column_bytes_max: must be from 65536 to 2147483647 bytes"},
-	"bad_payload_bytes_max.yaml":       {"limits.payload_bytes_max: must be at least 1 byte"},
-	"bad_batch_bytes_max.yaml":         {"limits.batch_bytes_max: must be at least 1048576 bytes (1 MiB)"},
-	"bad_partitions_max.yaml":          {"limits.partitions_max: must be at least 1 partition"},
-	"bad_parallel_calls_max.yaml":      {"limits.parallel_calls_max: must be at least 1 call"},
-	"bad_target_file_size.yaml":        {"parquet.target_file_size_bytes: must be at least 1048576 bytes (1 MiB)"},
-	"bad_bloom_filter_columns.yaml":    {`parquet.bloom_filter_columns: no table has a column "TraceID"`},
-	"bad_catalog_name.yaml":            {"catalog.name: must not be empty"},
-	"bad_table_name_slash.yaml":        {`tables.names.logs: "app/logs" cannot name a table`},
-	"bad_table_name_dots.yaml":         {`tables.names.logs: ".." cannot name a table`},
-	"bad_timeout.yaml":                 {"timeout: must be above 0"},
-	"bad_queue_size.yaml":              {"sending_queue: `queue_size` must be positive"},
-	"bad_batch_sizer.yaml":             {"sending_queue: batch: `batch` supports only `items` or `bytes` sizer"},
-	"bad_batch_max_size.yaml":          {"sending_queue::batch::max_size: must be 0; a request is never split"},
-	"bad_batch_metadata_keys.yaml":     {"sending_queue::batch::partition::metadata_keys: is not supported"},
-	"bad_batch_over_limit.yaml":        {"sending_queue::batch::min_size: 67108864 bytes is more than limits.payload_bytes_max allows (1048576)"},
-	"bad_storage_without_retries.yaml": {"sending_queue::storage: needs retry_on_failure::enabled: true"},
+	"bad_unknown_section.yaml":               {"invalid keys: catlog"},
+	"bad_unknown_key.yaml":                   {"'tables' has invalid keys: partition_on"},
+	"bad_catalog_type.yaml":                  {"mysql", "expected `sql`"},
+	"bad_catalog_uri.yaml":                   {"catalog.uri:", "sqlite://"},
+	"bad_catalog_warehouse.yaml":             {"catalog.warehouse:", `scheme "gs" is not supported`},
+	"bad_catalog_namespace.yaml":             {"catalog.namespace:", "empty level"},
+	"bad_table_names.yaml":                   {"tables.names.log: there is no such table; known are logs"},
+	"bad_partition_by.yaml":                  {"accepted are hour, day, month, none"},
+	"bad_partition_column.yaml":              {"tables.partition_by:", `no column "When"`},
+	"bad_compression_level.yaml":             {"parquet.compression_level: 40 is no zstd level; give 1 to 22"},
+	"bad_commit_interval.yaml":               {`"ten" is no duration`, "such as 10s"},
+	"bad_commit_interval_unit.yaml":          {"'commit.interval' expected type 'string'"},
+	"bad_column_bytes_max.yaml":              {"limits.column_bytes_max: must be from 65536 to 2147483647 bytes"},
+	"bad_payload_bytes_max.yaml":             {"limits.payload_bytes_max: must be at least 1 byte"},
+	"bad_batch_bytes_max.yaml":               {"limits.batch_bytes_max: must be at least 1048576 bytes (1 MiB)"},
+	"bad_partitions_max.yaml":                {"limits.partitions_max: must be at least 1 partition"},
+	"bad_parallel_calls_max.yaml":            {"limits.parallel_calls_max: must be at least 1 call"},
+	"bad_target_file_size.yaml":              {"parquet.target_file_size_bytes: must be at least 1048576 bytes (1 MiB)"},
+	"bad_bloom_filter_columns.yaml":          {`parquet.bloom_filter_columns: no table has a column "TraceID"`},
+	"bad_catalog_name.yaml":                  {"catalog.name: must not be empty"},
+	"bad_table_name_slash.yaml":              {`tables.names.logs: "app/logs" cannot name a table`},
+	"bad_table_name_dots.yaml":               {`tables.names.logs: ".." cannot name a table`},
+	"bad_timeout.yaml":                       {"timeout: must be above 0"},
+	"bad_queue_size.yaml":                    {"sending_queue: `queue_size` must be positive"},
+	"bad_batch_sizer.yaml":                   {"sending_queue: batch: `batch` supports only `items` or `bytes` sizer"},
+	"bad_batch_max_size.yaml":                {"sending_queue::batch::max_size: must be 0; a request is never split"},
+	"bad_batch_metadata_keys.yaml":           {"sending_queue::batch::partition::metadata_keys: is not supported"},
+	"bad_batch_over_limit.yaml":              {"sending_queue::batch::min_size: 67108864 bytes is more than limits.payload_bytes_max allows (1048576)"},
+	"bad_storage_without_retries.yaml":       {"sending_queue::storage: needs retry_on_failure::enabled: true"},
+	"bad_catalog_rest_without_uri.yaml":      {"catalog.uri: type rest needs the catalog's base URI"},
+	"bad_catalog_two_ways.yaml":              {"catalog: only one of token, oauth2 can be used"},
+	"bad_catalog_oauth2_without_secret.yaml": {"catalog.oauth2: missing field `client_secret`"},
+	"bad_catalog_s3tables_no_arn.yaml":       {"catalog.warehouse:", `"my-bucket" is no table bucket's ARN`},
+	"bad_storage_s3_half_credentials.yaml":   {"storage.s3.secret_access_key: is needed with storage.s3.access_key_id"},
 	"bad_several.yaml": {
 		"catalog.warehouse:", "parquet.compression_level:", "timeout:",
 		"`num_consumers` must be positive", "sending_queue::batch::max_size:",
