@@ -47,7 +47,8 @@ fn partition_spec(partition_by: &PartitionBy, table: Table, schema: &Schema) -> 
         .with("table", table.default_name())
         .because(IcebergCause(cause))
     };
-    let mut builder = UnboundPartitionSpec::builder();
+    // Optional in the protocol, but Java's server refuses a partition spec without an id.
+    let mut builder = UnboundPartitionSpec::builder().with_spec_id(0);
     for field in &fields {
         // Both names mean the table's time, so that one list serves all tables.
         let column = match field.column.as_str() {
