@@ -27,6 +27,8 @@ from o2i import corpus
 from o2i.collector import REPOSITORY, Collector, binary, free_ports
 from o2i.tables import TIME_COLUMN
 
+PAGES = sorted((REPOSITORY / "docs" / "catalogs").glob("*.md"))
+assert PAGES, "the pages are not where they were"
 KEYS = {ACCESS_KEY_ID: Key(SECRET_ACCESS_KEY)}
 ACCOUNT = "111122223333"
 GLUE_WAREHOUSE = f"{ACCOUNT}:s3tablescatalog/lake"
@@ -154,11 +156,11 @@ def test_a_host_that_does_not_exist_is_named(tmp_path):
 def test_a_catalog_that_does_not_answer_is_named_within_its_timeout(reference, namespace, tmp_path):
     with BearerProxy(reference.uri, "token") as front:
         silent = [True]
-        front.instead = lambda request: time.sleep(4) if silent[0] else None
+        front.instead = lambda request: time.sleep(2) if silent[0] else None
         catalog = reference.settings(front.uri, token="token", namespace=namespace, timeout="1s")
         with Collector(tmp_path, {"iceberg": settings(catalog)}) as collector:
             send_numbers(collector, range(10))
-            wait_for_line(collector, ["catalog.uri", "timeout"], seconds_max=15)
+            wait_for_line(collector, ["did not answer", "catalog.timeout", front.uri], seconds_max=15)
             silent[0] = False
             _wait_and_count(reference, namespace, 10)
 
@@ -248,7 +250,7 @@ def test_a_clock_that_is_off_costs_one_more_request(minutes, reference, namespac
         assert len(front.answered(403)) == 1
 
 
-@pytest.mark.parametrize("page", sorted((REPOSITORY / "docs" / "catalogs").glob("*.md")), ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_the_settings_in_the_documentation_are_accepted_as_pasted(page, tmp_path, monkeypatch):
     text = page.read_text()
     for name in set(re.findall(r"\$\{env:(\w+)\}", text)):

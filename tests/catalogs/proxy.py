@@ -160,7 +160,10 @@ def _handler(handle: Callable[[Request], Answer]) -> type[BaseHTTPRequestHandler
                 self.send_header("Content-Length", str(len(answer.body)))
             self.end_headers()
             if self.command != "HEAD":
-                self.wfile.write(answer.body)
+                try:
+                    self.wfile.write(answer.body)
+                except ConnectionError:  # The client did not wait.
+                    self.close_connection = True
 
         def log_message(self, *_) -> None:
             pass
