@@ -123,7 +123,7 @@ impl Pipeline {
         let call = Call::new(&export)?;
         self.check_limits(&export)?;
         let (summary, tables) = self.encode(&export, &call).await?;
-        let mut outcome = outcome_of(summary);
+        let mut outcome = outcome_of(&summary);
         let mut failures = Vec::new();
         let mut appends = Vec::new();
         for encoding in tables {
@@ -141,7 +141,7 @@ impl Pipeline {
             .map(|(table, append)| self.commit(table, append, &call));
         for committed in join_all(commits).await {
             match committed {
-                Ok(stored) => outcome.add(stored),
+                Ok(stored) => outcome.add(&stored),
                 Err(error) => failures.push(error),
             }
         }
@@ -295,7 +295,7 @@ struct Stored {
 }
 
 impl Outcome {
-    fn add(&mut self, stored: Stored) {
+    fn add(&mut self, stored: &Stored) {
         self.rows += stored.rows;
         self.files += stored.files;
         self.file_bytes += stored.file_bytes;
@@ -315,7 +315,7 @@ impl Outcome {
     }
 }
 
-fn outcome_of(summary: Summary) -> Outcome {
+fn outcome_of(summary: &Summary) -> Outcome {
     let reasons: Vec<String> = summary
         .rejections
         .iter()

@@ -105,7 +105,7 @@ pub fn encode(metadata: &TableMetadata, batch: TableBatch, options: &EncodeOptio
             })?;
             from += file.rows;
             metrics.add_sizes(&file.metadata, &metrics_config)?;
-            let path = paths.file(&directory, encoded.files.len());
+            let path = paths.file(&directory, encoded.files.len(), &file.bytes);
             let data_file = describe(&path, &file, metrics, &group.partition, metadata, &sorter)?;
             encoded.files.push(NewFile {
                 bytes: file.bytes.into(),

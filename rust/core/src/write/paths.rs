@@ -81,9 +81,12 @@ impl Paths {
         Ok(directory)
     }
 
-    /// The path of the batch's file with this number.
-    pub fn file(&self, directory: &str, number: usize) -> String {
-        format!("{directory}/{}-{number:05}.parquet", self.name)
+    /// The path of the batch's file with this number and these bytes. Their checksum is in the name, so that
+    /// a request sent again under other conditions (limits, a merge with other requests) never overwrites
+    /// a file that a snapshot may hold.
+    pub fn file(&self, directory: &str, number: usize, bytes: &[u8]) -> String {
+        let checksum = crc32fast::hash(bytes);
+        format!("{directory}/{}-{number:05}-{checksum:08x}.parquet", self.name)
     }
 }
 
