@@ -74,11 +74,20 @@ check_miri() {
     say "missing tool: rustup (the tests run Miri, which it installs: https://rustup.rs, then $hint)"
     return
   fi
-  local installed
-  installed=$(rustup component list --toolchain "$nightly" --installed 2>/dev/null) || installed=""
-  if ! grep -q '^miri' <<<"$installed" || ! grep -q '^rust-src' <<<"$installed"; then
-    say "missing: Rust's $nightly toolchain with Miri ($hint)"
+  if has_miri "$nightly"; then return; fi
+  echo "installing Miri for Rust's $nightly toolchain, for tests"
+  if rustup toolchain list | grep -q "^$nightly"; then
+    rustup component add miri rust-src --toolchain "$nightly" >&2 || true
+  else
+    rustup toolchain install "$nightly" --profile minimal --component miri --component rust-src >&2 || true
   fi
+  has_miri "$nightly" || say "missing: Rust's $nightly toolchain with Miri ($hint)"
+}
+
+has_miri() {
+  local installed
+  installed=$(rustup component list --toolchain "$1" --installed 2>/dev/null) || return 1
+  grep -q '^miri' <<<"$installed" && grep -q '^rust-src' <<<"$installed"
 }
 
 check_platform
@@ -89,6 +98,7 @@ need cc "a C compiler: gcc or clang"
 need git "git"
 need sha256sum "of GNU coreutils"
 if [ "$for_tests" = yes ]; then
+  need javac "JDK 17 or newer, for the reference REST catalog"
   need g++ "a C++ compiler, which reads the header in a test"
   check_miri
 fi

@@ -204,7 +204,8 @@ mod tests {
                     .contains("`~` is not expanded; write ${env:HOME}/…"),
             "{error}"
         );
-        let error = database_path(Some("sqlite://~/c.db"), Path::new("/w")).expect_err("not expanded");
+        let error =
+            database_path(Some("sqlite://~/c.db"), &Warehouse::Local("/w".into())).expect_err("not expanded");
         assert!(error.to_string().starts_with("catalog.uri:"), "{error}");
         assert_eq!(warehouse_path("./~w").expect("a name"), here.join("~w"));
         let error = warehouse_path("file://w").expect_err("relative URL");

@@ -16,8 +16,6 @@
     reason = "matters of taste that tests read well without"
 )]
 
-<<<<<<< HEAD
-
 mod arrival;
 mod catalog_rest;
 mod catalog_sqlite;

@@ -53,6 +53,7 @@ async fn a_payload_becomes_rows_in_a_table_that_did_not_exist() {
             },
             len: payload.len() as u64,
         }]),
+        received_unix_nano: 0,
         cancel: CancellationToken::new(),
         timeout: std::time::Duration::from_secs(60),
     };

@@ -61,6 +61,7 @@ async fn export(pipeline: &Pipeline, sequence: u64, texts: &[&str]) -> Result<Ou
             id,
             len: payload.len() as u64,
         }],
+        received_unix_nano: 0,
         cancel: CancellationToken::default(),
         timeout: Duration::from_secs(60),
     };
