@@ -7,7 +7,7 @@ use sqlx::query::Query;
 use sqlx::sqlite::{
     Sqlite, SqliteArguments, SqliteConnectOptions, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
-use sqlx::{Executor, Row};
+use sqlx::{Connection, Executor, Row, SqliteConnection};
 
 use super::failure::{Failure, is_locked};
 use super::place::Place;
@@ -37,6 +37,10 @@ const CREATE_PROPERTIES: &str = "CREATE TABLE IF NOT EXISTS iceberg_namespace_pr
     property_value VARCHAR(1000) NOT NULL,
     PRIMARY KEY (catalog_name, namespace, property_key)
 )";
+
+/// How often, and how long apart, closing looks whether the write-ahead log is gone: 1 s at most.
+const CLOSE_LOOKS: usize = 20;
+const CLOSE_LOOK_WAIT: Duration = Duration::from_millis(50);
 
 /// The catalog's database.
 #[derive(Debug)]
@@ -106,14 +110,35 @@ impl Database {
 
     /// Moves everything from the write-ahead log into the database file, and closes the connections.
     pub(super) async fn close(&self) {
-        if !self.pool.is_closed()
-            && self.place.is_kept().await
-            && let Err(cause) = self.pool.execute("PRAGMA wal_checkpoint(TRUNCATE)").await
-        {
+        if self.pool.is_closed() || !self.place.is_kept().await {
+            return self.pool.close().await;
+        }
+        if let Err(cause) = self.pool.execute("PRAGMA wal_checkpoint(TRUNCATE)").await {
             // It is not lost: whoever opens the database next reads the log.
             tracing::warn!(%cause, "the catalog's database keeps its write-ahead log");
         }
+        let options = self.pool.connect_options();
         self.pool.close().await;
+        self.remove_log(&options).await;
+    }
+
+    /// `SQLite` deletes the log when the last connection closes. Of the pool's, which close at the same time
+    /// on threads of their own, each may take another for the last; so one more is opened and closed.
+    /// Another process that has the database open keeps the log.
+    async fn remove_log(&self, options: &SqliteConnectOptions) {
+        let mut log = self.place.path().as_os_str().to_owned();
+        log.push("-wal");
+        for _ in 0..CLOSE_LOOKS {
+            if !tokio::fs::try_exists(&log).await.unwrap_or(false) {
+                return;
+            }
+            if let Ok(mut connection) = SqliteConnection::connect_with(options).await {
+                // Only a connection that has read the database takes part in its log.
+                let _ = connection.execute("SELECT 1 FROM iceberg_tables LIMIT 1").await;
+                let _ = connection.close().await;
+            }
+            tokio::time::sleep(CLOSE_LOOK_WAIT).await;
+        }
     }
 
     /// The table's row; `None` if there is no such table.

@@ -53,8 +53,13 @@ async fn the_same_request_writes_the_same_file_and_another_one_does_not() {
     assert_eq!(path(&metadata, &ids(), 0, &config).await, first);
 
     let (_, name) = first.rsplit_once('/').unwrap();
-    let (digest, number) = name.split_once('-').unwrap();
-    assert_eq!(number, "00000.parquet");
+    let (digest, rest) = name.split_once('-').unwrap();
+    let (number, checksum) = rest.split_once('-').unwrap();
+    assert_eq!(number, "00000");
+    assert!(
+        checksum.len() == 16 && checksum.ends_with(".parquet"),
+        "{checksum}"
+    );
     assert!(
         digest.len() == 32
             && digest
