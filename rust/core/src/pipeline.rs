@@ -6,6 +6,8 @@
 
 mod call;
 mod encoding;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -191,10 +193,11 @@ impl Pipeline {
             batch_bytes_max: self.config.limits.batch_bytes_max,
         };
         let mut encoding = Encoding::new(&self.config, call);
+        self.add_known(&mut encoding, export);
         let summary = loop {
             let converted = convert::convert_into(export.signal, export.payload, &options, &mut encoding);
             match (converted, encoding.take_missing()) {
-                // The first rows of this table in this process: look at it, then begin again.
+                // Rows of a table that this process did not open yet, or has to look at anew: then begin again.
                 (Err(_), Some(table)) => encoding.add(self.look_at(table, export, call).await),
                 (Err(error), None) => return Err(error),
                 (Ok(summary), _) => break summary,
@@ -209,6 +212,17 @@ impl Pipeline {
         Ok((summary, encoding.into_tables()))
     }
 
+    /// Makes known what needs no question to the catalog, so that the payload is converted only once.
+    fn add_known(&self, encoding: &mut Encoding<'_>, export: &Export<'_>) {
+        for table in export.signal.tables() {
+            if let Some(committer) = self.committers[*table as usize].get()
+                && !committer.is_stale()
+            {
+                encoding.add(TableEncoding::new(*table, committer, export.parts));
+            }
+        }
+    }
+
     /// The table as it is, and which of the requests it holds already. A table that cannot be written
     /// does not stop the others: its rows are passed over and its error is told at the end.
     async fn look_at(&self, table: Table, export: &Export<'_>, call: &Call) -> TableEncoding {
@@ -217,8 +231,10 @@ impl Pipeline {
             committer.refresh_if_stale().await?;
             Ok(committer)
         };
-        let in_time = tokio::time::timeout_at(call.deadline().into(), looked);
-        match in_time.await.unwrap_or_else(|_| Err(Error::new(ErrorKind::Catalog, "the catalog did not answer in the time allowed; raise the exporter's timeout if this repeats").with("table", self.config.tables.name(table)))) {
+        let looked = tokio::time::timeout_at(call.deadline().into(), looked)
+            .await
+            .unwrap_or_else(|_| Err(no_answer_in_time(self.config.tables.name(table))));
+        match looked {
             Ok(committer) => TableEncoding::new(table, committer, export.parts),
             Err(error) => TableEncoding::failed(table, error),
         }
@@ -345,6 +361,12 @@ fn most_hopeful(failures: Vec<Error>) -> Option<Error> {
             best
         }
     }))
+}
+
+fn no_answer_in_time(table: &str) -> Error {
+    let message =
+        "the catalog did not answer in the time allowed; raise the exporter's timeout if this repeats";
+    Error::new(ErrorKind::Catalog, message).with("table", table)
 }
 
 fn now_unix_nano() -> u64 {

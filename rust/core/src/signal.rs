@@ -26,6 +26,22 @@ impl Signal {
             Signal::Metrics => "metrics",
         }
     }
+
+    /// The tables that the signal's rows land in.
+    #[must_use]
+    pub const fn tables(self) -> &'static [Table] {
+        match self {
+            Signal::Logs => &[Table::Logs],
+            Signal::Traces => &[Table::Traces],
+            Signal::Metrics => &[
+                Table::Gauge,
+                Table::Sum,
+                Table::Histogram,
+                Table::ExponentialHistogram,
+                Table::Summary,
+            ],
+        }
+    }
 }
 
 impl fmt::Display for Signal {

@@ -119,6 +119,12 @@ impl Committer {
         Arc::clone(&self.shared.view().table)
     }
 
+    /// Whether [`Committer::refresh_if_stale`] would ask the catalog.
+    #[must_use]
+    pub fn is_stale(&self) -> bool {
+        self.shared.is_stale()
+    }
+
     /// Loads the table anew if an attempt was refused, or its outcome is not known, and the table was
     /// not looked at since. Waits for a commit that is in flight then, which settles it. Nothing
     /// otherwise. To be called before [`Committer::already_committed`] when its answer decides whether

@@ -5,9 +5,7 @@ use super::context::Context;
 use super::labels::WordColumn;
 use super::lists::ListColumn;
 use super::numbers::append_count;
-use super::points::{
-    ExemplarColumns, MetricGroup, PointColumns, PointFields, TEMPORALITIES, append_exemplars,
-};
+use super::points::{ExemplarColumns, MetricGroup, PointColumns, TEMPORALITIES, append_exemplars};
 use super::shared::SharedColumns;
 use super::table::Verdict;
 use crate::decode::{Buckets, DecodeError, ExponentialHistogramDataPoint, HistogramDataPoint, PackedOrNot};
@@ -41,13 +39,7 @@ impl HistogramColumns {
         context: &mut Context,
     ) -> Verdict {
         let mut rejection = None;
-        let fields = PointFields {
-            time_unix_nano: point.time_unix_nano,
-            start_time_unix_nano: point.start_time_unix_nano,
-            attributes: point.attributes,
-            flags: point.flags,
-        };
-        self.point.append(&fields, metric, context)?;
+        self.point.append(&point.into(), metric, context)?;
         append_count(&mut self.count, point.count, "count", &mut rejection);
         self.sum.append_option(point.sum);
         self.min.append_option(point.min);
@@ -118,13 +110,7 @@ impl ExponentialHistogramColumns {
         context: &mut Context,
     ) -> Verdict {
         let mut rejection = None;
-        let fields = PointFields {
-            time_unix_nano: point.time_unix_nano,
-            start_time_unix_nano: point.start_time_unix_nano,
-            attributes: point.attributes,
-            flags: point.flags,
-        };
-        self.point.append(&fields, metric, context)?;
+        self.point.append(&point.into(), metric, context)?;
         append_count(&mut self.count, point.count, "count", &mut rejection);
         self.sum.append_option(point.sum);
         self.min.append_option(point.min);

@@ -12,7 +12,10 @@ use super::numbers::append_value;
 use super::shared::{Group, SharedColumns};
 use super::subject::Subject;
 use super::time::{microseconds, nanoseconds};
-use crate::decode::{DecodeError, Exemplar, KeyValue, Metric, NumberDataPoint, Repeated};
+use crate::decode::{
+    DecodeError, Exemplar, ExponentialHistogramDataPoint, HistogramDataPoint, KeyValue, Metric,
+    NumberDataPoint, Repeated, SummaryDataPoint,
+};
 
 /// `AggregationTemporality` by number.
 pub(super) const TEMPORALITIES: &[&str] = &["Unspecified", "Delta", "Cumulative"];
@@ -60,6 +63,28 @@ pub(super) struct PointFields<'a> {
     pub(super) attributes: Repeated<'a, KeyValue<'a>>,
     pub(super) flags: u32,
 }
+
+macro_rules! point_fields_of {
+    ($($point:ident),+) => {$(
+        impl<'a> From<&$point<'a>> for PointFields<'a> {
+            fn from(point: &$point<'a>) -> Self {
+                Self {
+                    time_unix_nano: point.time_unix_nano,
+                    start_time_unix_nano: point.start_time_unix_nano,
+                    attributes: point.attributes,
+                    flags: point.flags,
+                }
+            }
+        }
+    )+};
+}
+
+point_fields_of!(
+    NumberDataPoint,
+    HistogramDataPoint,
+    ExponentialHistogramDataPoint,
+    SummaryDataPoint
+);
 
 columns! {
     /// The columns of every kind of data point and of its metric.
@@ -191,7 +216,7 @@ impl GaugeColumns {
         metric: &MetricGroup<'_>,
         context: &mut Context,
     ) -> Result<(), DecodeError> {
-        self.point.append(&fields(point), metric, context)?;
+        self.point.append(&point.into(), metric, context)?;
         append_value(&mut self.value, &mut self.value_int, point.value);
         append_exemplars(&mut self.exemplars, &point.exemplars, context)?;
         self.shared.append(&metric.group);
@@ -224,7 +249,7 @@ impl SumColumns {
         metric: &MetricGroup<'_>,
         context: &mut Context,
     ) -> Result<(), DecodeError> {
-        self.point.append(&fields(point), metric, context)?;
+        self.point.append(&point.into(), metric, context)?;
         append_value(&mut self.value, &mut self.value_int, point.value);
         self.aggregation_temporality
             .append(aggregation_temporality, TEMPORALITIES);
@@ -232,14 +257,5 @@ impl SumColumns {
         append_exemplars(&mut self.exemplars, &point.exemplars, context)?;
         self.shared.append(&metric.group);
         Ok(())
-    }
-}
-
-fn fields<'a>(point: &NumberDataPoint<'a>) -> PointFields<'a> {
-    PointFields {
-        time_unix_nano: point.time_unix_nano,
-        start_time_unix_nano: point.start_time_unix_nano,
-        attributes: point.attributes,
-        flags: point.flags,
     }
 }

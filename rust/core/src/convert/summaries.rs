@@ -4,7 +4,7 @@ use super::columns::{DoubleColumn, LongColumn, columns};
 use super::context::Context;
 use super::lists::ListColumn;
 use super::numbers::append_count;
-use super::points::{MetricGroup, PointColumns, PointFields};
+use super::points::{MetricGroup, PointColumns};
 use super::shared::SharedColumns;
 use super::table::Verdict;
 use crate::decode::SummaryDataPoint;
@@ -40,13 +40,7 @@ impl SummaryColumns {
         context: &mut Context,
     ) -> Verdict {
         let mut rejection = None;
-        let fields = PointFields {
-            time_unix_nano: point.time_unix_nano,
-            start_time_unix_nano: point.start_time_unix_nano,
-            attributes: point.attributes,
-            flags: point.flags,
-        };
-        self.point.append(&fields, metric, context)?;
+        self.point.append(&point.into(), metric, context)?;
         append_count(&mut self.count, point.count, "count", &mut rejection);
         self.sum.append(point.sum);
         for value_at_quantile in point.quantile_values {

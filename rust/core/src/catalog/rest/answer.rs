@@ -139,7 +139,7 @@ pub(super) fn server_error(
     body: &[u8],
     headers: &HeaderMap,
     scrubber: &Scrubber,
-    current: Option<Secret>,
+    current: Option<&Secret>,
 ) -> Option<ServerError> {
     let (kind, message) = match serde_json::from_slice(body) {
         Ok(ErrorBody::Iceberg { error }) => (error.kind, error.message),
@@ -164,7 +164,7 @@ pub(super) fn server_error(
     let said: Vec<String> = [kind, message]
         .into_iter()
         .flatten()
-        .map(|text| scrubber.scrub(&text, current.as_ref()))
+        .map(|text| scrubber.scrub(&text, current))
         .filter(|text| !text.is_empty())
         .collect();
     (!said.is_empty()).then(|| ServerError(said.join(": ")))

@@ -140,7 +140,7 @@ impl Client {
         }
         let mut wire = wire
             .build()
-            .map_err(|cause| Attempt::new(Failure::NotSent(self.not_sent(request, cause))))?;
+            .map_err(|cause| Attempt::new(Failure::NotSent(not_sent(request, cause))))?;
         let stamp = self
             .auth
             .authorize(&mut wire)
@@ -150,7 +150,7 @@ impl Client {
             Ok(response) => response,
             // Establishing a connection, TLS included, comes before any byte of the request.
             Err(cause) if cause.is_connect() => {
-                return Err(Attempt::new(Failure::NotSent(self.not_sent(request, cause))));
+                return Err(Attempt::new(Failure::NotSent(not_sent(request, cause))));
             }
             Err(cause) => return Err(self.no_answer(request, cause)),
         };
@@ -160,7 +160,7 @@ impl Client {
                 .await
                 .map_err(|cause| match cause {
                     ReadError::Transport(cause) => self.no_answer(request, cause),
-                    ReadError::TooLarge => Attempt::new(Failure::NoAnswer(self.error(
+                    ReadError::TooLarge => Attempt::new(Failure::NoAnswer(failed(
                         request,
                         "the catalog's answer is larger than any table's metadata",
                     ))),
@@ -178,16 +178,6 @@ impl Client {
         })
     }
 
-    fn not_sent(&self, request: &Request, cause: reqwest::Error) -> Error {
-        let message = format!(
-            "cannot {}: the catalog cannot be reached; check catalog.uri and the network",
-            request.purpose
-        );
-        Error::new(ErrorKind::Catalog, message)
-            .with("url", place(&request.url))
-            .because(cause.without_url())
-    }
-
     fn no_answer(&self, request: &Request, cause: reqwest::Error) -> Attempt {
         let timed_out = cause.is_timeout();
         let error = if timed_out {
@@ -195,9 +185,9 @@ impl Client {
                 "the catalog did not answer within catalog.timeout ({:?}); check catalog.uri, or raise it",
                 self.timeout
             );
-            self.error(request, &text)
+            failed(request, &text)
         } else {
-            self.error(
+            failed(
                 request,
                 "the connection to the catalog broke before its answer was there",
             )
@@ -212,24 +202,29 @@ impl Client {
 
     fn refusal(&self, request: &Request, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Error {
         let hint = hint(status, headers, self.auth.keys());
-        let mut error = self
-            .error(
-                request,
-                &format!("the catalog answered {}{hint}", status.as_u16()),
-            )
-            .class(RetryClass::Retry {
-                after: retry_after(headers),
-            });
-        if let Some(cause) = server_error(body, headers, &self.scrubber, self.auth.current_secret()) {
+        let what_happened = format!("the catalog answered {}{hint}", status.as_u16());
+        let mut error = failed(request, &what_happened).class(RetryClass::Retry {
+            after: retry_after(headers),
+        });
+        if let Some(cause) = server_error(body, headers, &self.scrubber, self.auth.current_secret().as_ref())
+        {
             error = error.because(cause);
         }
         error
     }
+}
 
-    fn error(&self, request: &Request, what_happened: &str) -> Error {
-        let message = format!("cannot {}: {what_happened}", request.purpose);
-        Error::new(ErrorKind::Catalog, message).with("url", place(&request.url))
-    }
+fn not_sent(request: &Request, cause: reqwest::Error) -> Error {
+    failed(
+        request,
+        "the catalog cannot be reached; check catalog.uri and the network",
+    )
+    .because(cause.without_url())
+}
+
+fn failed(request: &Request, what_happened: &str) -> Error {
+    let message = format!("cannot {}: {what_happened}", request.purpose);
+    Error::new(ErrorKind::Catalog, message).with("url", place(&request.url))
 }
 
 /// How an attempt failed, and whether another may do better.

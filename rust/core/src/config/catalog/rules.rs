@@ -173,14 +173,13 @@ fn not_sql(problems: &mut Vec<String>, catalog: &CatalogConfig) {
 
 fn s3tables_api(problems: &mut Vec<String>, catalog: &CatalogConfig) {
     match catalog.s3tables_api {
-        None => {}
         Some(_) if catalog.r#type != CatalogType::S3Tables => {
             refuse(problems, "s3tables_api", true, "it is for type s3tables only");
         }
-        Some(S3TablesApi::Rest) => {}
         Some(S3TablesApi::Native) => {
-            problems.push("catalog.s3tables_api: native is not built yet; leave it out, or give rest".into())
+            problems.push("catalog.s3tables_api: native is not built yet; leave it out, or give rest".into());
         }
+        None | Some(S3TablesApi::Rest) => {}
     }
 }
 
