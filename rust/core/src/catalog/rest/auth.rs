@@ -17,7 +17,7 @@ pub(super) enum Auth {
     /// `catalog.token`.
     Token(Secret),
     /// `catalog.oauth2`.
-    OAuth2(OAuth2),
+    OAuth2(Box<OAuth2>),
     /// `catalog.sigv4`.
     SigV4(Box<Signer>),
 }

@@ -32,7 +32,7 @@ pub(super) fn resolve(config: &CatalogConfig) -> Result<Settings> {
     let auth = match (region, &config.token, &config.oauth2) {
         (Some(region), ..) => Auth::SigV4(Box::new(Signer::new(region, service(config)?)?)),
         (None, Some(token), _) => Auth::Token(token.clone()),
-        (None, None, Some(oauth2)) => Auth::OAuth2(client_credentials(config, oauth2, &uri)?),
+        (None, None, Some(oauth2)) => Auth::OAuth2(Box::new(client_credentials(config, oauth2, &uri)?)),
         (None, None, None) => Auth::None,
     };
     let headers: HeaderMap = config

@@ -94,7 +94,7 @@ impl Source {
             }
             // Those at hand may be good for minutes yet; if not, storage will say so.
             Err(error) => {
-                tracing::warn!(table = %self.ident, %error, "cannot renew the storage credentials that the catalog gave")
+                tracing::warn!(table = %self.ident, %error, "cannot renew the storage credentials that the catalog gave");
             }
         }
         state.file_io.clone()

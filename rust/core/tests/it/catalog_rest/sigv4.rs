@@ -177,7 +177,7 @@ fn http_date(time: SystemTime) -> String {
         / 86_400;
     let (mut year, mut left) = (1970, days);
     let length = |year: u64| {
-        if year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) {
+        if year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400)) {
             366
         } else {
             365

@@ -131,13 +131,17 @@ fn serve(stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
         shared.asked.lock().expect("lock").push(asked.clone());
         match (shared.handler)(&asked) {
             Reply::Answer(status, headers, body) => {
-                let mut answer = format!("HTTP/1.1 {status} Said\r\ncontent-length: {}\r\n", body.len());
+                let mut answer = Vec::new();
+                write!(
+                    answer,
+                    "HTTP/1.1 {status} Said\r\ncontent-length: {}\r\n",
+                    body.len()
+                )?;
                 for (name, value) in headers {
-                    answer.push_str(&format!("{name}: {value}\r\n"));
+                    write!(answer, "{name}: {value}\r\n")?;
                 }
-                answer.push_str("\r\n");
-                answer.push_str(&body);
-                stream.write_all(answer.as_bytes())?;
+                write!(answer, "\r\n{body}")?;
+                stream.write_all(&answer)?;
             }
             Reply::Cut => return Ok(()),
             Reply::HalfAnswer => {
