@@ -122,6 +122,7 @@ func (t *telemetry) record(ctx context.Context, outcome native.Outcome, took tim
 	repaired(repairNesting, outcome.RepairedNesting)
 	repaired(repairID, outcome.RepairedIDs)
 	repaired(repairTime, outcome.RepairedTimes)
+	add(t.builder.ExporterIcebergValuesLeftOut, outcome.ValuesLeftOut)
 	t.builder.ExporterIcebergExportDuration.Record(ctx, took.Seconds(), t.attributes)
 }
 

@@ -38,6 +38,7 @@ type TelemetryBuilder struct {
 	ExporterIcebergRejected             metric.Int64Counter
 	ExporterIcebergRepaired             metric.Int64Counter
 	ExporterIcebergRows                 metric.Int64Counter
+	ExporterIcebergValuesLeftOut        metric.Int64Counter
 }
 
 // TelemetryBuilderOption applies changes to default builder.
@@ -153,6 +154,12 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 		"otelcol_exporter_iceberg_rows",
 		metric.WithDescription("Rows that are in committed snapshots [Alpha]"),
 		metric.WithUnit("{row}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.ExporterIcebergValuesLeftOut, err = builder.meter.Int64Counter(
+		"otelcol_exporter_iceberg_values_left_out",
+		metric.WithDescription("Values that were left out because their table has no such column [Alpha]"),
+		metric.WithUnit("{value}"),
 	)
 	errs = errors.Join(errs, err)
 	return &builder, errs

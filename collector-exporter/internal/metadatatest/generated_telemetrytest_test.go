@@ -33,6 +33,7 @@ func TestSetupTelemetry(t *testing.T) {
 	tb.ExporterIcebergRejected.Add(context.Background(), 1)
 	tb.ExporterIcebergRepaired.Add(context.Background(), 1)
 	tb.ExporterIcebergRows.Add(context.Background(), 1)
+	tb.ExporterIcebergValuesLeftOut.Add(context.Background(), 1)
 	AssertEqualExporterIcebergAlreadyCommitted(t, testTel,
 		[]metricdata.DataPoint[int64]{{Value: 1}},
 		metricdatatest.IgnoreTimestamp())
@@ -61,6 +62,9 @@ func TestSetupTelemetry(t *testing.T) {
 		[]metricdata.DataPoint[int64]{{Value: 1}},
 		metricdatatest.IgnoreTimestamp())
 	AssertEqualExporterIcebergRows(t, testTel,
+		[]metricdata.DataPoint[int64]{{Value: 1}},
+		metricdatatest.IgnoreTimestamp())
+	AssertEqualExporterIcebergValuesLeftOut(t, testTel,
 		[]metricdata.DataPoint[int64]{{Value: 1}},
 		metricdatatest.IgnoreTimestamp())
 

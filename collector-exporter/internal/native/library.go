@@ -208,6 +208,7 @@ func goOutcome(outcome *C.o2i_outcome) Outcome {
 		RepairedNesting:  uint64(outcome.repaired_nesting),
 		RepairedIDs:      uint64(outcome.repaired_ids),
 		RepairedTimes:    uint64(outcome.repaired_times),
+		ValuesLeftOut:    uint64(outcome.values_left_out),
 	}
 }
 

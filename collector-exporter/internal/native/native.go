@@ -67,6 +67,8 @@ type Outcome struct {
 	RepairedIDs uint64
 	// RepairedTimes counts times out of range, stored as null.
 	RepairedTimes uint64
+	// ValuesLeftOut counts values whose table has no such column.
+	ValuesLeftOut uint64
 }
 
 // RetryClass says what to do with a request that failed. The library decides it, once.

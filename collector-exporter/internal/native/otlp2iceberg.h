@@ -16,7 +16,7 @@
 
 // The version of this interface. It changes whenever a caller compiled against the old header could
 // misread the new library; compare it with `o2i_abi_version()` before any other call.
-#define O2I_ABI_VERSION 1
+#define O2I_ABI_VERSION 2
 
 // The call did what it says.
 #define O2I_OK 0
@@ -135,6 +135,8 @@ typedef struct o2i_outcome {
   uint64_t repaired_ids;
   // Times out of range, stored as null.
   uint64_t repaired_times;
+  // Values left out because their table has no such column.
+  uint64_t values_left_out;
 } o2i_outcome;
 
 #ifdef __cplusplus

@@ -6,6 +6,7 @@
 
 mod call;
 mod encoding;
+mod left_out;
 #[cfg(test)]
 mod tests;
 
@@ -20,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::call::Call;
 use self::encoding::{Encoding, State, TableEncoding};
+use self::left_out::Warned;
 use crate::catalog::{self, Catalog};
 use crate::commit::{Append, Committer};
 use crate::config::Config;
@@ -73,6 +75,8 @@ pub struct Outcome {
     pub repaired_ids: u64,
     /// Times out of range, stored as null.
     pub repaired_times: u64,
+    /// Values left out because their table has no such column.
+    pub values_left_out: u64,
     /// The first reasons why records were left out; empty if none was.
     pub rejection: String,
 }
@@ -87,6 +91,8 @@ pub struct Pipeline {
     committers: [OnceCell<Committer>; Table::ALL.len()],
     /// Bounds the calls that hold rows in memory.
     encoders: Semaphore,
+    /// Columns left out that were warned of.
+    warned: Warned,
     /// True until [`Pipeline::close`]. Calls hold it for reading, so that closing waits for them.
     open: RwLock<bool>,
 }
@@ -107,6 +113,7 @@ impl Pipeline {
             catalog,
             committers: std::array::from_fn(|_| OnceCell::new()),
             encoders,
+            warned: Warned::default(),
             open: RwLock::new(true),
         })
     }
@@ -131,6 +138,8 @@ impl Pipeline {
         for encoding in tables {
             outcome.already_committed += encoding.already_committed();
             outcome.reject(encoding.rejected, &encoding.rejection());
+            outcome.values_left_out += encoding.left_out.values;
+            self.warn_of_left_out(&encoding);
             match self.upload(encoding, &call).await {
                 Ok(Some(append)) => appends.push(append),
                 Ok(None) => {}
@@ -238,6 +247,13 @@ impl Pipeline {
             Ok(committer) => TableEncoding::new(table, committer, export.parts),
             Err(error) => TableEncoding::failed(table, error),
         }
+    }
+
+    fn warn_of_left_out(&self, encoding: &TableEncoding) {
+        let tables = &self.config.tables;
+        let name = tables.name(encoding.table);
+        self.warned
+            .warn_once(encoding.table, name, &encoding.left_out, tables.auto_evolve);
     }
 
     /// Uploads a table's files. `None` when there is nothing to add.

@@ -10,7 +10,7 @@ use crate::guard::guard_or;
 
 /// The version of this interface. It changes whenever a caller compiled against the old header could
 /// misread the new library; compare it with `o2i_abi_version()` before any other call.
-pub const O2I_ABI_VERSION: u32 = 1;
+pub const O2I_ABI_VERSION: u32 = 2;
 
 /// The call did what it says.
 pub const O2I_OK: i32 = 0;
@@ -123,6 +123,8 @@ pub struct AbiOutcome {
     pub repaired_ids: u64,
     /// Times out of range, stored as null.
     pub repaired_times: u64,
+    /// Values left out because their table has no such column.
+    pub values_left_out: u64,
 }
 
 impl From<&Outcome> for AbiOutcome {
@@ -139,6 +141,7 @@ impl From<&Outcome> for AbiOutcome {
             repaired_nesting: outcome.repaired_nesting,
             repaired_ids: outcome.repaired_ids,
             repaired_times: outcome.repaired_times,
+            values_left_out: outcome.values_left_out,
         }
     }
 }

@@ -1,13 +1,9 @@
-//! Where things are: the warehouse, the database, a table and its next metadata file.
+//! Where things are: the warehouse, the database, a table.
 
 use std::path::{PathBuf, absolute};
-use std::str::FromStr;
 
-use iceberg::spec::TableMetadata;
-use iceberg::{MetadataLocation, TableIdent};
-use uuid::Uuid;
+use iceberg::TableIdent;
 
-use super::cause::IcebergCause;
 use crate::error::{Error, ErrorKind, Result};
 
 /// Where new tables are put.
@@ -121,39 +117,6 @@ pub(super) fn table_location(warehouse: &Warehouse, ident: &TableIdent) -> Strin
     location
 }
 
-/// Where the metadata that follows `current` is written: `<table>/metadata/<version>-<uuid>.metadata.json`.
-/// Also when another tool named the current file in its own way.
-pub(super) fn next_metadata_location(
-    current: Option<&str>,
-    metadata: &TableMetadata,
-) -> Result<MetadataLocation> {
-    let version = current.map_or(0, |location| version_of(location) + 1);
-    let name = format!(
-        "{}/metadata/{version:05}-{}.metadata.json",
-        metadata.location(),
-        Uuid::new_v4()
-    );
-    let location = MetadataLocation::from_str(&name).map_err(|cause| {
-        Error::new(ErrorKind::Internal, "the metadata file's name is not Iceberg's")
-            .with("location", name)
-            .because(IcebergCause(cause))
-    })?;
-    Ok(location.with_new_metadata(metadata))
-}
-
-/// The version in `00012-<uuid>.metadata.json` or `v12.metadata.json`; 0 if there is none.
-fn version_of(location: &str) -> i32 {
-    let name = location.rsplit('/').next().unwrap_or(location);
-    let digits = name.strip_prefix('v').unwrap_or(name);
-    let end = digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len());
-    // One below the top, so that the next version fits.
-    digits
-        .get(..end)
-        .and_then(|digits| digits.parse().ok())
-        .unwrap_or(0)
-        .min(i32::MAX - 1)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -222,21 +185,6 @@ mod tests {
         ] {
             let warehouse = Warehouse::new(warehouse).expect("valid");
             assert_eq!(table_location(&warehouse, &ident), location);
-        }
-    }
-
-    #[test]
-    fn version_is_read_from_any_tools_file_name() {
-        for (location, version) in [
-            (
-                "file:///t/metadata/00012-9c12d441-03fe-4693-9a96-a0705ddf69c1.metadata.json",
-                12,
-            ),
-            ("file:///t/metadata/v7.metadata.json", 7),
-            ("file:///t/metadata/latest.metadata.json", 0),
-            ("file:///t/metadata/99999999999-x.metadata.json", 0),
-        ] {
-            assert_eq!(version_of(location), version, "{location}");
         }
     }
 }

@@ -14,6 +14,7 @@ mod aws;
 mod cause;
 mod local_storage;
 mod location;
+mod metadata_file;
 mod rest;
 mod spec;
 mod sqlite;
@@ -23,6 +24,7 @@ pub use local_storage::{LocalStorage, LocalStorageFactory, local_file_io};
 pub use spec::table_spec;
 
 pub(crate) use cause::IcebergCause;
+pub(crate) use metadata_file::metadata_folder;
 
 /// A table as the catalog gave it.
 #[derive(Debug, Clone)]

@@ -8,7 +8,7 @@ use iceberg::spec::{
 
 use super::TableSpec;
 use super::cause::IcebergCause;
-use crate::config::{Compression, Config, PartitionBy, PartitionField};
+use crate::config::{Compression, Config, ParquetConfig, PartitionBy, PartitionField};
 use crate::error::{Error, ErrorKind, Result};
 use crate::schema::{iceberg_schema, sort_columns, time_column};
 use crate::signal::Table;
@@ -123,23 +123,27 @@ fn properties(config: &Config, schema: &Schema) -> HashMap<String, String> {
     // lists those before it. A reader needs the one that it began with only until it has read it.
     set("write.metadata.delete-after-commit.enabled", "true".to_owned());
     set("write.metadata.previous-versions-max", "20".to_owned());
-    match parquet.compression {
+    match parquet.compression.unwrap_or(ParquetConfig::COMPRESSION) {
         Compression::Zstd => {
+            let level = parquet
+                .compression_level
+                .unwrap_or(ParquetConfig::COMPRESSION_LEVEL);
             set("write.parquet.compression-codec", "zstd".to_owned());
-            set(
-                "write.parquet.compression-level",
-                parquet.compression_level.to_string(),
-            );
+            set("write.parquet.compression-level", level.to_string());
         }
         Compression::None => {
             set("write.parquet.compression-codec", "uncompressed".to_owned());
         }
     }
-    set(
-        "write.target-file-size-bytes",
-        parquet.target_file_size_bytes.to_string(),
-    );
-    for column in &parquet.bloom_filter_columns {
+    let target_bytes = parquet
+        .target_file_size_bytes
+        .unwrap_or(ParquetConfig::TARGET_FILE_SIZE_BYTES);
+    set("write.target-file-size-bytes", target_bytes.to_string());
+    let bloom_filter_columns: Vec<&str> = match &parquet.bloom_filter_columns {
+        Some(columns) => columns.iter().map(String::as_str).collect(),
+        None => ParquetConfig::BLOOM_FILTER_COLUMNS.to_vec(),
+    };
+    for column in bloom_filter_columns {
         if schema.field_id_by_name(column).is_some() {
             set(
                 &format!("write.parquet.bloom-filter-enabled.column.{column}"),

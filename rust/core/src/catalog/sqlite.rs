@@ -17,7 +17,8 @@ use self::database::{Database, Key};
 use self::failure::Failure;
 use super::cause::IcebergCause;
 use super::local_storage::{Advice, create_folders};
-use super::location::{Warehouse, config_error, database_path, next_metadata_location, table_location};
+use super::location::{Warehouse, config_error, database_path, table_location};
+use super::metadata_file::write_metadata_file;
 use super::storage::file_io;
 use super::{Catalog, CommitOutcome, LoadedTable, TableSpec};
 use crate::config::{CatalogConfig, StorageConfig};
@@ -173,7 +174,7 @@ impl SqliteCatalog {
             .insert_namespace(&key.namespace)
             .await
             .map_err(failed)?;
-        let location = self.write(ident, None, &metadata).await?;
+        let location = write_metadata_file(&self.file_io, ident, None, &metadata).await?;
         match self.database.insert_table(&key, &location).await {
             Ok(true) => Ok(()),
             Ok(false) => {
@@ -187,25 +188,6 @@ impl SqliteCatalog {
                 Err(failed(cause))
             }
         }
-    }
-
-    /// Writes a metadata file and gives its location.
-    async fn write(
-        &self,
-        ident: &TableIdent,
-        current: Option<&str>,
-        metadata: &TableMetadata,
-    ) -> Result<String> {
-        let location = next_metadata_location(current, metadata)?;
-        metadata
-            .write_to(&self.file_io, &location)
-            .await
-            .map_err(|cause| {
-                Error::new(ErrorKind::Storage, "cannot write the table's metadata")
-                    .with("table", ident.to_string())
-                    .because(IcebergCause(cause))
-            })?;
-        Ok(location.to_string())
     }
 
     /// Deletes a metadata file that no table points to. A file left behind harms nobody.
@@ -281,7 +263,8 @@ impl Catalog for SqliteCatalog {
             return refused(false, REFUSED, ident, cause);
         }
         let metadata = Arc::new(built.metadata);
-        let location = match self.write(ident, Some(&base.metadata_location), &metadata).await {
+        let current = Some(base.metadata_location.as_str());
+        let location = match write_metadata_file(&self.file_io, ident, current, &metadata).await {
             Ok(location) => location,
             // The database was not touched.
             Err(error) => {

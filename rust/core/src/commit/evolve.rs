@@ -3,14 +3,15 @@
 use std::sync::Arc;
 
 use iceberg::spec::{
-    ListType, MapType, NestedField, NestedFieldRef, PrimitiveType, Schema, StructType, TableMetadataBuilder,
-    Type,
+    ListType, MapType, NestedField, NestedFieldRef, Schema, StructType, TableMetadataBuilder, Type,
 };
 use iceberg::{TableRequirement, TableUpdate};
 
+use super::retry::RetryRules;
 use crate::catalog::{Catalog, CommitOutcome, IcebergCause, LoadedTable};
 use crate::config::CommitConfig;
 use crate::error::{Error, ErrorKind, Result};
+use crate::schema::{holds, match_fields};
 
 /// Adds the columns (and fields of structs) that `wanted` has and the table lacks, as optional ones
 /// with new ids. Several writers may do so at once: each looks again after a lost race.
@@ -41,7 +42,7 @@ pub(super) async fn add_missing_columns(
             // Adding columns twice adds them once, so what is not known is found out by looking.
             CommitOutcome::Refused { error, .. } | CommitOutcome::Unknown(error) => error,
         };
-        if retries == config.max_retries {
+        if retries == RetryRules::of(config, &table.metadata).retries_max {
             return Err(error);
         }
         retries += 1;
@@ -110,9 +111,17 @@ struct Evolution {
 impl Evolution {
     /// The fields of `have`, each with what it lacks inside, then those that only `want` has.
     fn fields(&mut self, have: &StructType, want: &StructType, path: &str) -> Result<Vec<NestedFieldRef>> {
+        let names: Vec<&str> = want.fields().iter().map(|field| field.name.as_str()).collect();
+        let matches = match_fields(have.fields(), &names).map_err(|ambiguous| {
+            let message = format!(
+                "{}; rename or drop one of the table's, or give the table another name in tables.names",
+                ambiguous.message(path)
+            );
+            Error::new(ErrorKind::TableMismatch, message)
+        })?;
         let mut fields = Vec::with_capacity(want.fields().len());
-        for field in have.fields() {
-            fields.push(match want.field_by_name(&field.name) {
+        for (field, position) in have.fields().iter().zip(&matches) {
+            fields.push(match position.and_then(|position| want.fields().get(position)) {
                 Some(wanted) => self.field(field, wanted, path)?,
                 None => Arc::clone(field),
             });
@@ -120,7 +129,9 @@ impl Evolution {
         let missing: Vec<&NestedFieldRef> = want
             .fields()
             .iter()
-            .filter(|field| have.field_by_name(&field.name).is_none())
+            .enumerate()
+            .filter(|(position, _)| !matches.contains(&Some(*position)))
+            .map(|(_, field)| field)
             .collect();
         fields.extend(self.fresh_fields(&missing));
         Ok(fields)
@@ -204,20 +215,10 @@ impl Evolution {
     }
 }
 
-/// Whether a column of one type can hold every value of the other: the same type, or one that
-/// Iceberg could have promoted ours to, or our time with more digits.
-fn holds(held: &PrimitiveType, wanted: &PrimitiveType) -> bool {
-    held == wanted
-        || matches!(
-            (held, wanted),
-            (PrimitiveType::Long, PrimitiveType::Int)
-                | (PrimitiveType::Double, PrimitiveType::Float)
-                | (PrimitiveType::TimestamptzNs, PrimitiveType::Timestamptz)
-        )
-}
-
 #[cfg(test)]
 mod tests {
+    use iceberg::spec::PrimitiveType;
+
     use super::*;
     use crate::schema::iceberg_schema;
     use crate::signal::Table;
@@ -306,5 +307,37 @@ mod tests {
         let mut evolution = Evolution { last_id: 1, added: 0 };
         let fields = evolution.fields(&have, wanted.as_struct(), "").expect("no clash");
         assert_eq!(*fields[0].field_type, Type::Primitive(PrimitiveType::Long));
+    }
+
+    #[test]
+    fn column_in_another_case_is_ours_and_two_of_them_are_a_mismatch() {
+        let wanted = iceberg_schema(Table::Logs).expect("schema");
+        let evolve = |names: &[&str]| {
+            let fields = (1..)
+                .zip(names)
+                .map(|(id, name)| primitive(id, name, PrimitiveType::String));
+            let have = StructType::new(fields.collect());
+            let mut evolution = Evolution {
+                last_id: 10,
+                added: 0,
+            };
+            evolution.fields(&have, wanted.as_struct(), "")
+        };
+        let fields = evolve(&["body", "servicename"]).expect("no clash");
+        assert_eq!(fields.len(), wanted.as_struct().fields().len());
+        assert!(
+            fields
+                .iter()
+                .all(|field| field.name != "Body" && field.name != "ServiceName")
+        );
+
+        let error = evolve(&["body", "BODY"]).expect_err("ambiguous");
+        assert_eq!(error.kind(), ErrorKind::TableMismatch);
+        assert!(
+            error
+                .to_string()
+                .starts_with("columns body and BODY of the table"),
+            "{error}"
+        );
     }
 }

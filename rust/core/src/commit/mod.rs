@@ -32,6 +32,7 @@ mod merge;
 mod producer;
 mod protocol;
 mod queue;
+mod retry;
 mod summary;
 mod worker;
 

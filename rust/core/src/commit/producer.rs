@@ -20,7 +20,7 @@ use uuid::Uuid;
 use super::Files;
 use super::merge::{Merged, merge};
 use super::summary::{ManifestCounts, append_summary};
-use crate::catalog::{IcebergCause, LoadedTable};
+use crate::catalog::{IcebergCause, LoadedTable, metadata_folder};
 use crate::error::{Error, ErrorKind, Result};
 
 /// One attempt, ready to be committed.
@@ -154,11 +154,7 @@ impl AppendProducer {
             .with("partition spec", spec_id.to_string())
         })?;
         let number = self.manifests_named.fetch_add(1, Ordering::Relaxed);
-        let path = format!(
-            "{}/metadata/{}-m{number}.avro",
-            metadata.location(),
-            self.commit_id
-        );
+        let path = format!("{}/{}-m{number}.avro", metadata_folder(metadata), self.commit_id);
         let output = table
             .file_io
             .new_output(path)
@@ -195,10 +191,12 @@ impl AppendProducer {
     }
 
     fn manifest_list_path(&self, metadata: &TableMetadata) -> String {
-        let location = metadata.location();
         format!(
-            "{location}/metadata/snap-{}-{}-{}.avro",
-            self.snapshot_id, self.attempts, self.commit_id
+            "{}/snap-{}-{}-{}.avro",
+            metadata_folder(metadata),
+            self.snapshot_id,
+            self.attempts,
+            self.commit_id
         )
     }
 

@@ -5,20 +5,15 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use uuid::Uuid;
-
 use super::ids::{Coverage, IdSet, recent_ancestry, to_text};
 use super::producer::{AppendProducer, AttemptFiles};
 use super::queue::Queued;
+use super::retry::RetryRules;
 use super::{Committed, Files, Shared, View};
 use crate::catalog::{Catalog, CommitOutcome, LoadedTable, TableSpec};
 use crate::config::CommitConfig;
 use crate::error::{Error, ErrorKind, Result, RetryClass};
 use crate::request::IdRange;
-
-/// The wait before the second attempt at most; doubled for each one after it.
-const BACKOFF_FIRST: Duration = Duration::from_millis(20);
-const BACKOFF_MAX: Duration = Duration::from_secs(5);
 
 /// What commits, one batch at a time, and what is known of the attempts so far.
 #[derive(Debug)]
@@ -72,8 +67,12 @@ impl Protocol {
             sent: 0,
         };
         let mut failure = None;
-        for retry in 0..=self.config.max_retries {
-            if retry > 0 && !back_off(retry, run.deadline).await {
+        let rules = RetryRules::of(&self.config, &self.shared.view().table.metadata);
+        // A limit beyond what the clock can tell is as good as none.
+        let latest = rules.time_max.and_then(|time| Instant::now().checked_add(time));
+        let retry_deadline = latest.map_or(run.deadline, |latest| latest.min(run.deadline));
+        for retry in 0..=rules.retries_max {
+            if retry > 0 && !back_off(rules.wait(retry), retry_deadline).await {
                 break;
             }
             if self.shared.is_stale()
@@ -344,19 +343,15 @@ fn holder(ids: &[IdRange], view: &View) -> i64 {
         .unwrap_or(0)
 }
 
-/// Sleeps before an attempt, at random between half and the whole of a wait that doubles, so that
-/// writers that collided part. False if the next attempt would be too late.
-async fn back_off(retry: u32, deadline: Instant) -> bool {
-    let doubled = BACKOFF_FIRST.saturating_mul(1 << (retry - 1).min(16));
-    let longest = doubled.min(BACKOFF_MAX);
-    let (random, _) = Uuid::new_v4().as_u64_pair();
-    let share = 500 + u32::try_from(random % 501).unwrap_or(0);
-    let until = Instant::now() + longest * share / 1000;
-    if until >= deadline {
-        return false;
+/// Sleeps before an attempt. False if it would be too late then.
+async fn back_off(wait: Duration, deadline: Instant) -> bool {
+    match Instant::now().checked_add(wait) {
+        Some(until) if until < deadline => {
+            tokio::time::sleep_until(until.into()).await;
+            true
+        }
+        _ => false,
     }
-    tokio::time::sleep_until(until.into()).await;
-    true
 }
 
 /// Why no more attempts are made.

@@ -5,6 +5,7 @@
 
 mod catalog;
 mod duration;
+mod parquet;
 mod partition;
 mod read;
 mod secret;
@@ -20,6 +21,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::signal::Table;
 
 pub use catalog::{CatalogConfig, CatalogType, OAuth2Config, S3TablesApi, SigV4Config};
+pub use parquet::{Compression, ParquetConfig};
 pub use partition::{PartitionBy, PartitionField};
 pub use secret::Secret;
 pub use storage::{S3Config, StorageConfig};
@@ -81,44 +83,6 @@ impl TablesConfig {
     }
 }
 
-/// `parquet.compression`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Compression {
-    /// Zstandard.
-    Zstd,
-    /// No compression.
-    None,
-}
-
-/// `parquet`.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct ParquetConfig {
-    /// The codec. Default `zstd`.
-    pub compression: Compression,
-    /// The codec's level, 1 to 22 for zstd. Default 1.
-    pub compression_level: i32,
-    /// Rows in a row group at most. Default 1,048,576.
-    pub max_row_group_rows: usize,
-    /// A file is closed when it passes this many bytes. Default 512 MiB.
-    pub target_file_size_bytes: u64,
-    /// Columns with a bloom filter. Default `[TraceId]`.
-    pub bloom_filter_columns: Vec<String>,
-}
-
-impl Default for ParquetConfig {
-    fn default() -> Self {
-        Self {
-            compression: Compression::Zstd,
-            compression_level: 1,
-            max_row_group_rows: 1_048_576,
-            target_file_size_bytes: 512 << 20,
-            bloom_filter_columns: vec!["TraceId".into()],
-        }
-    }
-}
-
 /// `commit`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -126,15 +90,21 @@ pub struct CommitConfig {
     /// Least time between two commits of a table; files that finish meanwhile share the next. Default 0.
     #[serde(deserialize_with = "duration::deserialize")]
     pub interval: Duration,
-    /// How many times a commit that lost a race is tried again. Default 10.
-    pub max_retries: u32,
+    /// How many times a commit that lost a race is tried again. Not set, it is as the table's property
+    /// `commit.retry.num-retries` says, else [`CommitConfig::MAX_RETRIES`].
+    pub max_retries: Option<u32>,
+}
+
+impl CommitConfig {
+    /// The default of `max_retries`.
+    pub const MAX_RETRIES: u32 = 10;
 }
 
 impl Default for CommitConfig {
     fn default() -> Self {
         Self {
             interval: Duration::ZERO,
-            max_retries: 10,
+            max_retries: None,
         }
     }
 }

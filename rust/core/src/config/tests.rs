@@ -5,7 +5,8 @@ fn empty_object_is_a_whole_configuration() {
     let config = Config::from_json(b"{}").expect("valid");
     assert_eq!(config.catalog.sql_warehouse(), "./warehouse");
     assert_eq!(config.tables.name(Table::Sum), "metrics_sum");
-    assert_eq!(config.parquet.bloom_filter_columns, ["TraceId"]);
+    assert_eq!(config.parquet.bloom_filter_columns, None);
+    assert_eq!(config.commit.max_retries, None);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Compression, Config, PartitionBy, catalog, storage};
+use super::{Config, PartitionBy, catalog, parquet, storage};
 use crate::schema::{columns, time_column};
 use crate::signal::Table;
 
@@ -11,7 +11,7 @@ pub(super) fn problems(config: &Config) -> Vec<String> {
     let mut problems = catalog::rules::problems(&config.catalog);
     storage::problems(&config.storage, &mut problems);
     tables(config, &mut problems);
-    parquet(config, &mut problems);
+    parquet::problems(&config.parquet, &mut problems);
     let limits = &config.limits;
     if !(1 << 16..=i32::MAX as usize).contains(&limits.column_bytes_max) {
         problems.push("limits.column_bytes_max: must be from 65536 to 2147483647 bytes".into());
@@ -75,32 +75,6 @@ fn tables(config: &Config, problems: &mut Vec<String>) {
                     ));
                 }
             }
-        }
-    }
-}
-
-fn parquet(config: &Config, problems: &mut Vec<String>) {
-    let parquet = &config.parquet;
-    if parquet.compression == Compression::Zstd && !(1..=22).contains(&parquet.compression_level) {
-        problems.push(format!(
-            "parquet.compression_level: {} is no zstd level; give 1 to 22",
-            parquet.compression_level
-        ));
-    }
-    if parquet.max_row_group_rows == 0 {
-        problems.push("parquet.max_row_group_rows: must be at least 1 row".into());
-    }
-    if parquet.target_file_size_bytes < 1 << 20 {
-        problems.push("parquet.target_file_size_bytes: must be at least 1048576 bytes (1 MiB)".into());
-    }
-    for column in &parquet.bloom_filter_columns {
-        let known = Table::ALL
-            .iter()
-            .any(|table| columns(*table).iter().any(|known| known.name == column));
-        if !known {
-            problems.push(format!(
-                "parquet.bloom_filter_columns: no table has a column {column:?}"
-            ));
         }
     }
 }

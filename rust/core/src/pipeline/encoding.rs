@@ -11,7 +11,7 @@ use crate::convert::{BatchSink, TableBatch};
 use crate::error::{Error, ErrorKind, Result};
 use crate::request::{IdRange, Part, RequestId};
 use crate::signal::Table;
-use crate::write::{self, EncodeOptions, NewFile};
+use crate::write::{self, EncodeOptions, LeftOut, NewFile};
 
 /// Takes the batches of one call.
 #[derive(Debug)]
@@ -34,6 +34,8 @@ pub(super) struct TableEncoding {
     pub ids: Vec<IdRange>,
     /// Rows left out for want of partitions.
     pub rejected: u64,
+    /// What the table has no column for.
+    pub left_out: LeftOut,
     /// Which of the call's parts the table holds already.
     there: Vec<bool>,
     /// The batch's number within the call.
@@ -153,6 +155,7 @@ impl TableEncoding {
             table,
             ids,
             rejected: 0,
+            left_out: LeftOut::default(),
             there,
             ordinal: 0,
             state,
@@ -166,6 +169,7 @@ impl TableEncoding {
             table,
             ids: Vec::new(),
             rejected: 0,
+            left_out: LeftOut::default(),
             there: Vec::new(),
             ordinal: 0,
             state,
@@ -207,6 +211,7 @@ impl TableEncoding {
             Ok(encoded) => {
                 files.extend(encoded.files);
                 self.rejected += encoded.rejected;
+                self.left_out.merge(encoded.left_out);
                 self.ordinal += 1;
                 Ok(())
             }
@@ -222,6 +227,7 @@ impl TableEncoding {
     /// Drops what was encoded.
     fn forget(&mut self) {
         self.rejected = 0;
+        self.left_out = LeftOut::default();
         self.ordinal = 0;
         if let State::Writing { files, .. } = &mut self.state {
             files.clear();

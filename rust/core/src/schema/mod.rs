@@ -5,10 +5,12 @@
 
 mod arrow;
 mod iceberg;
+mod matching;
 mod tables;
 
 pub use self::arrow::{LIST_ELEMENT, MAP_ENTRIES, MAP_KEY, MAP_VALUE, UTC, arrow_schema};
 pub use self::iceberg::iceberg_schema;
+pub(crate) use self::matching::{holds, match_fields};
 pub use self::tables::{columns, sort_columns, time_column};
 
 /// The type of a column, of a struct's field or of a list's element.

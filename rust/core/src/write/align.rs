@@ -1,7 +1,7 @@
 //! Our columns as the table's: matched by name, in the table's order, with the table's field ids.
 //!
-//! No value is copied; arrays get new fields around the same buffers. Only an `int` of ours in a
-//! `long` of the table is cast.
+//! No value is copied; arrays get new fields around the same buffers. Only what the table holds in a wider
+//! type is cast, and only a column of others that has a default value is made.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -9,16 +9,20 @@ use std::sync::Arc;
 use arrow_array::cast::AsArray;
 use arrow_array::{Array, ArrayRef, ListArray, MapArray, RecordBatch, StructArray};
 use arrow_cast::cast;
-use arrow_schema::{DataType, Field, FieldRef, Fields, Schema, TimeUnit};
+use arrow_schema::{DataType, Field, FieldRef, Fields, Schema};
 use iceberg::spec::{
     ListType, MapType, NestedField, NestedFieldRef, PrimitiveType, StructType, TableMetadata, Type,
 };
 use parquet::arrow::PARQUET_FIELD_ID_META_KEY;
 
-use super::internal;
+use self::types::{our_primitive, our_type_name, table_type_name, widened};
+use super::{LeftOut, internal};
 use crate::error::{Error, ErrorKind, Result};
-use crate::schema::{LIST_ELEMENT, MAP_ENTRIES, MAP_KEY, MAP_VALUE};
+use crate::schema::{LIST_ELEMENT, MAP_ENTRIES, MAP_KEY, MAP_VALUE, holds, match_fields};
 use crate::signal::Table;
+
+mod default;
+mod types;
 
 /// A batch in the table's terms.
 #[derive(Debug)]
@@ -27,134 +31,197 @@ pub(super) struct Aligned {
     pub batch: RecordBatch,
     /// The table's field of each column, in the batch's order.
     pub fields: Vec<NestedFieldRef>,
+    /// What the table has no column for.
+    pub left_out: LeftOut,
 }
 
 /// Relabels a batch of our canonical schema for the table's current schema.
 ///
-/// Columns that only we have are left out, and so are optional columns that only the table has.
+/// Columns that only we have are left out and told. Columns that only the table has are left out too, unless
+/// they have a default value, which is then written.
 ///
 /// # Errors
-/// `TableMismatch` when types clash, when the table requires what our rows do not have, or when it
-/// has no column of ours.
+/// `TableMismatch` when types clash, when names cannot be told apart, when the table requires what our rows
+/// do not have, when it has no column of ours, or when its files must be encrypted.
 pub(super) fn align(table: Table, metadata: &TableMetadata, batch: &RecordBatch) -> Result<Aligned> {
-    let aligner = Aligner {
+    let mut aligner = Aligner {
         table,
         location: metadata.location(),
+        left_out: LeftOut::default(),
     };
-    let schema = metadata.current_schema().as_struct();
-    let mut columns = Vec::new();
-    let mut fields = Vec::new();
-    for field in schema.fields() {
-        let column = match batch.column_by_name(&field.name) {
-            Some(array) => aligner.column(&field.name, field, array)?,
-            None => None,
-        };
-        match column {
-            Some((_, array)) if field.required && array.logical_null_count() > 0 => {
-                return Err(aligner.required(&field.name));
-            }
-            Some(column) => {
-                columns.push(column);
-                fields.push(Arc::clone(field));
-            }
-            None if field.required => return Err(aligner.required(&field.name)),
-            None => {}
+    if metadata.properties().contains_key(ENCRYPTION_KEY) {
+        let what = format!("the table is encrypted ({ENCRYPTION_KEY}), and files are only written in plain");
+        return Err(aligner.mismatch(what, "take the property off it"));
+    }
+    let schema = batch.schema();
+    let ours: Vec<Ours<'_>> = schema.fields().iter().zip(batch.columns()).collect();
+    let theirs = metadata.current_schema().as_struct();
+    let Children { columns, any_of_ours } = aligner.children("", theirs, &ours, batch.num_rows())?;
+    if !any_of_ours {
+        return Err(aligner.mismatch("the table has no column of ours", ADD));
+    }
+    let mut fields = Vec::with_capacity(columns.len());
+    let mut arrow_fields = Vec::with_capacity(columns.len());
+    let mut arrays = Vec::with_capacity(columns.len());
+    for (field, arrow_field, array) in columns {
+        if field.required && array.logical_null_count() > 0 {
+            return Err(aligner.required(&field.name));
         }
+        fields.push(field);
+        arrow_fields.push(arrow_field);
+        arrays.push(array);
     }
-    if columns.is_empty() {
-        return Err(aligner.mismatch("the table has no column of ours"));
-    }
-    let (arrow_fields, arrays): (Vec<FieldRef>, Vec<ArrayRef>) = columns.into_iter().unzip();
     let batch = RecordBatch::try_new(Arc::new(Schema::new(arrow_fields)), arrays)
         .map_err(|cause| internal("columns do not make a batch", cause))?;
-    Ok(Aligned { batch, fields })
+    Ok(Aligned {
+        batch,
+        fields,
+        left_out: aligner.left_out,
+    })
 }
 
-/// What error messages need.
+/// The property of a table whose files are to be encrypted (format v3).
+const ENCRYPTION_KEY: &str = "encryption.key-id";
+
+const ADD: &str = "add our columns to it";
+const RENAME: &str = "rename or drop one of the table's";
+const OPTIONAL: &str = "make it optional";
+
+/// A field of ours with its array.
+type Ours<'a> = (&'a FieldRef, &'a ArrayRef);
+/// The table's field, and an Arrow field and array for it.
+type Column = (NestedFieldRef, FieldRef, ArrayRef);
+
+/// What became of the fields of one struct, or of the columns.
+struct Children {
+    columns: Vec<Column>,
+    /// Whether one of them holds anything of ours.
+    any_of_ours: bool,
+}
+
 struct Aligner<'a> {
     table: Table,
     location: &'a str,
+    left_out: LeftOut,
 }
 
-/// An array and its field; `None` when there is nothing of ours in the table's field.
-type Column = Option<(FieldRef, ArrayRef)>;
-
 impl Aligner<'_> {
-    fn column(&self, path: &str, field: &NestedField, array: &ArrayRef) -> Result<Column> {
-        let array = match (field.field_type.as_ref(), array.data_type()) {
-            (Type::Primitive(primitive), _) => Some(self.primitive(path, primitive, array)?),
-            (Type::Struct(fields), DataType::Struct(_)) => self.structure(path, fields, array.as_struct())?,
-            (Type::List(list), DataType::List(_)) => self.list(path, list, array.as_list())?,
-            (Type::Map(map), DataType::Map(_, _)) => self.map(path, map, array.as_map())?,
-            (table_type, ours) => return Err(self.clash(path, table_type, ours)),
-        };
-        Ok(array.map(|array| (labelled(&field.name, field, array.data_type()), array)))
+    /// The fields of a struct of the table, those that have a value. `rows` is the number of its values.
+    fn children(
+        &mut self,
+        path: &str,
+        theirs: &StructType,
+        ours: &[Ours<'_>],
+        rows: usize,
+    ) -> Result<Children> {
+        let names: Vec<&str> = ours.iter().map(|(field, _)| field.name().as_str()).collect();
+        let matches = match_fields(theirs.fields(), &names)
+            .map_err(|ambiguous| self.mismatch(ambiguous.message(path), RENAME))?;
+        let mut columns = Vec::with_capacity(theirs.fields().len());
+        let mut any_of_ours = false;
+        for (field, position) in theirs.fields().iter().zip(&matches) {
+            let child_path = joined(path, &field.name);
+            let of_ours = match position.and_then(|position| ours.get(position)) {
+                Some((_, array)) => self.array(&child_path, &field.field_type, array)?,
+                None => None,
+            };
+            any_of_ours |= of_ours.is_some();
+            let array = match of_ours {
+                Some(array) => Some(array),
+                None => self.absent(&child_path, field, rows)?,
+            };
+            if let Some(array) = array {
+                let arrow_field = labelled(&field.name, field, array.data_type());
+                columns.push((Arc::clone(field), arrow_field, array));
+            }
+        }
+        for (position, (field, array)) in ours.iter().enumerate() {
+            if !matches.contains(&Some(position)) {
+                self.left_out.add(&joined(path, field.name()), array);
+            }
+        }
+        Ok(Children { columns, any_of_ours })
+    }
+
+    /// Our array as the table's type; `None` when there is nothing of ours in it.
+    fn array(&mut self, path: &str, to: &Type, array: &ArrayRef) -> Result<Option<ArrayRef>> {
+        match (to, array.data_type()) {
+            (Type::Primitive(primitive), _) => self.primitive(path, primitive, array).map(Some),
+            (Type::Struct(fields), DataType::Struct(_)) => self.structure(path, fields, array.as_struct()),
+            (Type::List(list), DataType::List(_)) => self.list(path, list, array.as_list()),
+            (Type::Map(map), DataType::Map(_, _)) => self.map(path, map, array.as_map()),
+            (table_type, ours) => Err(self.clash(path, table_type, ours)),
+        }
+    }
+
+    /// What goes into a field of the table that nothing of ours goes into: its default value, or nothing.
+    fn absent(&self, path: &str, field: &NestedField, rows: usize) -> Result<Option<ArrayRef>> {
+        match default::written(field, rows) {
+            Ok(None) if field.required => Err(self.required(path)),
+            Ok(array) => Ok(array),
+            Err(default::NotWritten) => {
+                let what = format!(
+                    "column {path} has a default value of type {}, which cannot be written",
+                    table_type_name(&field.field_type)
+                );
+                Err(self.mismatch(what, "drop the default"))
+            }
+        }
     }
 
     fn primitive(&self, path: &str, to: &PrimitiveType, array: &ArrayRef) -> Result<ArrayRef> {
-        match (to, array.data_type()) {
-            (PrimitiveType::Boolean, DataType::Boolean)
-            | (PrimitiveType::Int, DataType::Int32)
-            | (PrimitiveType::Long, DataType::Int64)
-            | (PrimitiveType::Double, DataType::Float64)
-            | (PrimitiveType::String, DataType::Utf8)
-            | (PrimitiveType::Timestamptz, DataType::Timestamp(TimeUnit::Microsecond, Some(_))) => {
-                Ok(Arc::clone(array))
+        let ours = array.data_type();
+        match our_primitive(ours) {
+            Some(primitive) if primitive == *to => Ok(Arc::clone(array)),
+            Some(primitive) if holds(to, &primitive) => {
+                cast(array, &widened(to, ours)).map_err(|cause| internal("a column cannot be widened", cause))
             }
-            (PrimitiveType::String, DataType::Dictionary(_, value)) if **value == DataType::Utf8 => {
-                Ok(Arc::clone(array))
-            }
-            (PrimitiveType::Long, DataType::Int32) => cast(array, &DataType::Int64)
-                .map_err(|cause| internal("an int column cannot be widened", cause)),
-            (_, ours) => Err(self.clash(path, &Type::Primitive(to.clone()), ours)),
+            _ => Err(self.clash(path, &Type::Primitive(to.clone()), ours)),
         }
     }
 
-    fn structure(&self, path: &str, to: &StructType, array: &StructArray) -> Result<Option<ArrayRef>> {
-        let mut columns = Vec::new();
-        for field in to.fields() {
-            let child_path = format!("{path}.{}", field.name);
-            let column = match array.column_by_name(&field.name) {
-                Some(child) => self.column(&child_path, field, child)?,
-                None => None,
-            };
-            match column {
-                Some(column) => columns.push(column),
-                None if field.required => return Err(self.required(&child_path)),
-                None => {}
-            }
-        }
+    fn structure(&mut self, path: &str, to: &StructType, array: &StructArray) -> Result<Option<ArrayRef>> {
+        let ours: Vec<Ours<'_>> = array.fields().iter().zip(array.columns()).collect();
+        let Children { columns, any_of_ours } = self.children(path, to, &ours, array.len())?;
         // Parquet has no empty groups.
-        if columns.is_empty() {
+        if !any_of_ours {
             return Ok(None);
         }
-        let (fields, arrays): (Vec<FieldRef>, Vec<ArrayRef>) = columns.into_iter().unzip();
+        let (fields, arrays): (Vec<FieldRef>, Vec<ArrayRef>) = columns
+            .into_iter()
+            .map(|(_, field, array)| (field, array))
+            .unzip();
         let array = StructArray::try_new(Fields::from(fields), arrays, array.nulls().cloned())
             .map_err(|cause| self.required(path).because(cause))?;
         Ok(Some(Arc::new(array)))
     }
 
-    fn list(&self, path: &str, to: &ListType, array: &ListArray) -> Result<Option<ArrayRef>> {
+    fn list(&mut self, path: &str, to: &ListType, array: &ListArray) -> Result<Option<ArrayRef>> {
         let path = format!("{path}.{LIST_ELEMENT}");
-        let Some((element, values)) = self.column(&path, &to.element_field, array.values())? else {
+        let Some(values) = self.array(&path, &to.element_field.field_type, array.values())? else {
             return Ok(None);
         };
-        let element = renamed(&element, LIST_ELEMENT);
+        // Names of what is repeated are the Parquet format's, whatever the catalog calls them.
+        let element = labelled(LIST_ELEMENT, &to.element_field, values.data_type());
         let nulls = array.nulls().cloned();
         let array = ListArray::try_new(element, array.offsets().clone(), values, nulls)
             .map_err(|cause| self.required(&path).because(cause))?;
         Ok(Some(Arc::new(array)))
     }
 
-    fn map(&self, path: &str, to: &MapType, array: &MapArray) -> Result<Option<ArrayRef>> {
-        let key = self.column(&format!("{path}.{MAP_KEY}"), &to.key_field, array.keys())?;
-        let value = self.column(&format!("{path}.{MAP_VALUE}"), &to.value_field, array.values())?;
-        let (Some((key, keys)), Some((value, values))) = (key, value) else {
+    fn map(&mut self, path: &str, to: &MapType, array: &MapArray) -> Result<Option<ArrayRef>> {
+        let value_path = joined(path, MAP_VALUE);
+        let keys = self.array(&joined(path, MAP_KEY), &to.key_field.field_type, array.keys())?;
+        let values = self.array(&value_path, &to.value_field.field_type, array.values())?;
+        let (Some(keys), Some(values)) = (keys, values) else {
             return Ok(None);
         };
-        let fields = Fields::from(vec![renamed(&key, MAP_KEY), renamed(&value, MAP_VALUE)]);
+        let fields = Fields::from(vec![
+            labelled(MAP_KEY, &to.key_field, keys.data_type()),
+            labelled(MAP_VALUE, &to.value_field, values.data_type()),
+        ]);
         let entries = StructArray::try_new(fields.clone(), vec![keys, values], None)
-            .map_err(|cause| self.required(&format!("{path}.{MAP_VALUE}")).because(cause))?;
+            .map_err(|cause| self.required(&value_path).because(cause))?;
         let entry = Arc::new(Field::new(MAP_ENTRIES, DataType::Struct(fields), false));
         let nulls = array.nulls().cloned();
         let array = MapArray::try_new(entry, array.offsets().clone(), entries, nulls, false)
@@ -163,24 +230,24 @@ impl Aligner<'_> {
     }
 
     fn clash(&self, path: &str, table_type: &Type, ours: &DataType) -> Error {
-        self.mismatch(format!(
+        let what = format!(
             "column {path} is {} in the table and {} in ours",
             table_type_name(table_type),
             our_type_name(ours)
-        ))
+        );
+        self.mismatch(what, "rename or drop the table's")
     }
 
     fn required(&self, path: &str) -> Error {
-        self.mismatch(format!(
-            "column {path} is required in the table and our rows have no value for it; make it optional"
-        ))
+        let what = format!("column {path} is required in the table and our rows have no value for it");
+        self.mismatch(what, OPTIONAL)
     }
 
     /// Names the table and the way out that always works.
-    fn mismatch(&self, what: impl AsRef<str>) -> Error {
+    fn mismatch(&self, what: impl AsRef<str>, way_out: &str) -> Error {
         let table = self.table.default_name();
         let message = format!(
-            "{}, or name another table under tables.names.{table}",
+            "{}; {way_out}, or name another table under tables.names.{table}",
             what.as_ref()
         );
         Error::new(ErrorKind::TableMismatch, message).with("location", self.location)
@@ -194,36 +261,10 @@ fn labelled(name: &str, field: &NestedField, data_type: &DataType) -> FieldRef {
     Arc::new(labelled.with_metadata(HashMap::from([id])))
 }
 
-/// Names of what is repeated are the Parquet format's, whatever the catalog calls them.
-fn renamed(field: &FieldRef, name: &str) -> FieldRef {
-    Arc::new(field.as_ref().clone().with_name(name))
-}
-
-fn table_type_name(table_type: &Type) -> String {
-    match table_type {
-        Type::Primitive(primitive) => primitive.to_string(),
-        Type::Struct(_) => "a struct".into(),
-        Type::List(list) => format!("list<{}>", table_type_name(&list.element_field.field_type)),
-        Type::Map(map) => format!(
-            "map<{}, {}>",
-            table_type_name(&map.key_field.field_type),
-            table_type_name(&map.value_field.field_type)
-        ),
-    }
-}
-
-/// The Iceberg type that we would create the column with.
-fn our_type_name(data_type: &DataType) -> String {
-    match data_type {
-        DataType::Boolean => "boolean".into(),
-        DataType::Int32 => "int".into(),
-        DataType::Int64 => "long".into(),
-        DataType::Float64 => "double".into(),
-        DataType::Utf8 | DataType::Dictionary(_, _) => "string".into(),
-        DataType::Timestamp(_, _) => "timestamptz".into(),
-        DataType::Struct(_) => "a struct".into(),
-        DataType::List(element) => format!("list<{}>", our_type_name(element.data_type())),
-        DataType::Map(_, _) => "map<string, string>".into(),
-        other => other.to_string(),
+fn joined(path: &str, name: &str) -> String {
+    if path.is_empty() {
+        name.to_owned()
+    } else {
+        format!("{path}.{name}")
     }
 }

@@ -5,7 +5,9 @@
 //! are truncated per row group, and a bound put together from the rest of them hides rows.
 
 use arrow_array::cast::AsArray;
-use arrow_array::types::{ArrowPrimitiveType, Float64Type, Int32Type, Int64Type, TimestampMicrosecondType};
+use arrow_array::types::{
+    ArrowPrimitiveType, Float64Type, Int32Type, Int64Type, TimestampMicrosecondType, TimestampNanosecondType,
+};
 use arrow_array::{Array, ArrayRef, BooleanArray, PrimitiveArray};
 use arrow_schema::{DataType, TimeUnit};
 use iceberg::spec::Datum;
@@ -37,11 +39,18 @@ pub(super) fn bounds(array: &ArrayRef, code_points_max: Option<usize>) -> Option
             let (lower, upper) = range(array.as_primitive::<Int64Type>())?;
             Some(exact(Datum::long(lower), Datum::long(upper)))
         }
-        DataType::Timestamp(TimeUnit::Microsecond, _) => {
+        DataType::Timestamp(TimeUnit::Microsecond, Some(_)) => {
             let (lower, upper) = range(array.as_primitive::<TimestampMicrosecondType>())?;
             Some(exact(
                 Datum::timestamptz_micros(lower),
                 Datum::timestamptz_micros(upper),
+            ))
+        }
+        DataType::Timestamp(TimeUnit::Nanosecond, Some(_)) => {
+            let (lower, upper) = range(array.as_primitive::<TimestampNanosecondType>())?;
+            Some(exact(
+                Datum::timestamptz_nanos(lower),
+                Datum::timestamptz_nanos(upper),
             ))
         }
         DataType::Float64 => {

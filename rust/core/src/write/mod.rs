@@ -2,18 +2,24 @@
 //!
 //! The way of a batch: [`align`] relabels it to the table's columns and field ids, [`partition`] finds
 //! which rows belong to which partition value, [`sort`] orders them, [`parquet`] encodes files of at
-//! most the target size, [`metrics`] measures what went into each, [`paths`] names it.
+//! most the target size, [`metrics`] measures what went into each, [`paths`] names it. [`settings`] says how
+//! the table wants its files.
 
 mod align;
 mod bounds;
+mod data_location;
 mod metrics;
 mod metrics_config;
 mod parquet;
 mod partition;
 mod paths;
+mod settings;
 mod sort;
 mod transform;
 
+use std::collections::BTreeSet;
+
+use arrow_array::{Array, ArrayRef};
 use bytes::Bytes;
 use futures::future::try_join_all;
 use iceberg::io::FileIO;
@@ -24,6 +30,7 @@ use self::metrics::Metrics;
 use self::metrics_config::MetricsConfig;
 use self::parquet::{EncodedFile, Encoder};
 use self::paths::Paths;
+use self::settings::Settings;
 use self::sort::Sorter;
 use crate::config::ParquetConfig;
 use crate::convert::TableBatch;
@@ -65,6 +72,31 @@ pub struct Encoded {
     pub files: Vec<NewFile>,
     /// Rows left out because they would have opened more than `partitions_max` partitions.
     pub rejected: u64,
+    /// What the table has no column for.
+    pub left_out: LeftOut,
+}
+
+/// Values that a table has no column for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LeftOut {
+    /// Full names of the columns, and of fields inside columns, that are missing, with values or without.
+    pub columns: BTreeSet<String>,
+    /// Values for them that were not null.
+    pub values: u64,
+}
+
+impl LeftOut {
+    /// Adds a column with its values.
+    fn add(&mut self, column: &str, array: &ArrayRef) {
+        self.columns.insert(column.to_owned());
+        self.values += (array.len() - array.logical_null_count()) as u64;
+    }
+
+    /// Adds what another batch left out.
+    pub fn merge(&mut self, other: LeftOut) {
+        self.columns.extend(other.columns);
+        self.values += other.values;
+    }
 }
 
 /// Encodes a batch for a table as it was loaded: columns matched by name, ids from the table, split by
@@ -80,18 +112,20 @@ pub fn encode(metadata: &TableMetadata, batch: TableBatch, options: &EncodeOptio
     if batch.batch.num_rows() == 0 {
         return Ok(encoded);
     }
-    let aligned = align::align(batch.table, metadata, &batch.batch)?;
+    let mut aligned = align::align(batch.table, metadata, &batch.batch)?;
     drop(batch);
+    encoded.left_out = std::mem::take(&mut aligned.left_out);
     let sorter = Sorter::new(&aligned, metadata.default_sort_order())?;
-    let encoder = Encoder::new(&aligned, sorter.sorting_columns(), options.parquet)?;
-    let paths = Paths::new(metadata, options.ids, options.ordinal, options.parquet);
+    let settings = Settings::of(options.parquet, metadata)?;
+    let encoder = Encoder::new(&aligned, sorter.sorting_columns(), &settings)?;
+    let paths = Paths::new(metadata, options.ids, options.ordinal, &settings);
     let metrics_config = MetricsConfig::new(metadata);
 
     let groups = partition::split(&aligned, metadata)?;
     let (groups, rejected) = partition::most_rows(groups, &aligned.batch, options.partitions_max);
     encoded.rejected = rejected;
     for group in groups {
-        let directory = paths.partition_directory(metadata, &group.partition)?;
+        let partition = Paths::partition(metadata, &group.partition)?;
         let order = sorter.sort(group.rows);
         let row_count = order.len(&aligned.batch);
         let mut from = 0;
@@ -105,7 +139,7 @@ pub fn encode(metadata: &TableMetadata, batch: TableBatch, options: &EncodeOptio
             })?;
             from += file.rows;
             metrics.add_sizes(&file.metadata, &metrics_config)?;
-            let path = paths.file(&directory, encoded.files.len(), &file.bytes);
+            let path = paths.file(&partition, encoded.files.len(), &file.bytes)?;
             let data_file = describe(&path, &file, metrics, &group.partition, metadata, &sorter)?;
             encoded.files.push(NewFile {
                 bytes: file.bytes.into(),

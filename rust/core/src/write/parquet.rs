@@ -6,23 +6,18 @@ use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
 use parquet::arrow::ArrowSchemaConverter;
 use parquet::arrow::arrow_writer::{ArrowWriter, ArrowWriterOptions};
-use parquet::basic::{Compression as Codec, ZstdLevel};
 use parquet::file::metadata::{ParquetMetaData, SortingColumn};
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder};
 use parquet::schema::types::{ColumnPath, SchemaDescriptor};
 
 use super::align::Aligned;
 use super::internal;
+use super::settings::Settings;
 use super::sort::SortedColumn;
-use crate::config::{Compression, ParquetConfig};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 
 /// Rows that are put in order and encoded at a time, and between two looks at the file's size.
 const PIECE_ROWS: usize = 16_384;
-/// Rows of a data page at most: what a point look-up by page index has to read.
-const DATA_PAGE_ROWS_MAX: usize = 20_000;
-/// Share of values that are not there and that a bloom filter still lets through.
-const BLOOM_FALSE_POSITIVES: f64 = 0.01;
 /// Columns, by their own name wherever they are nested, whose values hardly repeat within a file: a
 /// dictionary would hold them all once more. Plain, they are smaller and faster to encode.
 const UNIQUE_COLUMNS: [&str; 6] = [
@@ -70,37 +65,26 @@ pub(super) struct Encoder<'a> {
     schema: SchemaRef,
     parquet_schema: SchemaDescriptor,
     sorting_columns: Vec<SortingColumn>,
-    codec: Codec,
-    config: &'a ParquetConfig,
+    settings: &'a Settings,
 }
 
 impl<'a> Encoder<'a> {
     /// Prepares for an aligned batch's schema; `sorted` says how its rows will come.
     ///
     /// # Errors
-    /// `Config` when the compression level is out of range; `Internal` when the schema is no Parquet schema.
-    pub fn new(aligned: &Aligned, sorted: &[SortedColumn], config: &'a ParquetConfig) -> Result<Self> {
+    /// `Internal` when the schema is no Parquet schema.
+    pub fn new(aligned: &Aligned, sorted: &[SortedColumn], settings: &'a Settings) -> Result<Self> {
         let schema = aligned.batch.schema();
         let parquet_schema = ArrowSchemaConverter::new()
             .schema_root("table")
             .convert(&schema)
             .map_err(|cause| internal("the table has no Parquet schema", cause))?;
-        let codec = match config.compression {
-            Compression::None => Codec::UNCOMPRESSED,
-            Compression::Zstd => {
-                let level = ZstdLevel::try_new(config.compression_level).map_err(|cause| {
-                    Error::new(ErrorKind::Config, "parquet.compression_level: give 1 to 22").because(cause)
-                })?;
-                Codec::ZSTD(level)
-            }
-        };
         let sorting_columns = sorting_columns(&parquet_schema, aligned, sorted);
         Ok(Self {
             schema,
             parquet_schema,
             sorting_columns,
-            codec,
-            config,
+            settings,
         })
     }
 
@@ -128,7 +112,7 @@ impl<'a> Encoder<'a> {
             writer.write(&piece(next..end)?).map_err(failed)?;
             next = end;
             let size = writer.bytes_written() + writer.in_progress_size();
-            if size as u64 >= self.config.target_file_size_bytes {
+            if size as u64 >= self.settings.target_file_bytes {
                 break;
             }
         }
@@ -143,21 +127,35 @@ impl<'a> Encoder<'a> {
     /// Only encodings of the Parquet format's first version: many releases of Iceberg's vectorised
     /// reader for Spark refuse delta encodings (apache/iceberg#7162).
     fn properties(&self, rows: usize) -> WriterProperties {
+        let settings = self.settings;
         let sorting = Some(self.sorting_columns.clone()).filter(|columns| !columns.is_empty());
         let mut builder = WriterProperties::builder()
             .set_created_by(CREATED_BY.to_owned())
-            .set_compression(self.codec)
-            .set_max_row_group_row_count(Some(self.config.max_row_group_rows))
-            .set_data_page_row_count_limit(DATA_PAGE_ROWS_MAX)
+            .set_compression(settings.codec)
+            .set_max_row_group_row_count(Some(settings.row_group_rows_max))
+            .set_max_row_group_bytes(settings.row_group_bytes_max)
+            .set_data_page_row_count_limit(settings.page_rows_max)
             .set_statistics_enabled(EnabledStatistics::Page)
             .set_sorting_columns(sorting);
-        let distinct_max = rows.min(self.config.max_row_group_rows) as u64;
+        if let Some(bytes) = settings.page_bytes_max {
+            builder = builder.set_data_page_size_limit(bytes);
+        }
+        if let Some(bytes) = settings.dictionary_bytes_max {
+            builder = builder.set_dictionary_page_size_limit(bytes);
+        }
+        let rows_max = rows.min(settings.row_group_rows_max) as u64;
         for leaf in self.parquet_schema.columns() {
-            if UNIQUE_COLUMNS.contains(&own_name(leaf.path())) {
+            let name = own_name(leaf.path());
+            if UNIQUE_COLUMNS
+                .iter()
+                .any(|unique| unique.eq_ignore_ascii_case(name))
+            {
                 builder = builder.set_column_dictionary_enabled(leaf.path().clone(), false);
             }
-            if self.config.bloom_filter_columns.contains(&leaf.path().string()) {
-                builder = with_bloom_filter(builder, leaf.path(), distinct_max);
+            let field_id = leaf.self_type().get_basic_info().id();
+            if let Some(false_positives) = settings.bloom_filters.get(&field_id) {
+                let bytes_max = settings.bloom_filter_bytes_max;
+                builder = with_bloom_filter(builder, leaf.path(), rows_max, *false_positives, bytes_max);
             }
         }
         builder.build()
@@ -168,12 +166,26 @@ impl<'a> Encoder<'a> {
 fn with_bloom_filter(
     builder: WriterPropertiesBuilder,
     path: &ColumnPath,
-    distinct_max: u64,
+    rows_max: u64,
+    false_positives: f64,
+    bytes_max: Option<u64>,
 ) -> WriterPropertiesBuilder {
+    let distinct_max = match bytes_max {
+        Some(bytes) => rows_max.min(distinct_in(bytes, false_positives)),
+        None => rows_max,
+    };
     builder
         .set_column_bloom_filter_enabled(path.clone(), true)
-        .set_column_bloom_filter_fpp(path.clone(), BLOOM_FALSE_POSITIVES)
+        .set_column_bloom_filter_fpp(path.clone(), false_positives)
         .set_column_bloom_filter_ndv(path.clone(), distinct_max)
+}
+
+/// How many distinct values a filter of at most so many bytes takes. Its size is a power of two (Parquet's
+/// BloomFilter.md, "Sizing an SBBF").
+fn distinct_in(bytes_max: u64, false_positives: f64) -> u64 {
+    let bytes = 1_u64 << bytes_max.max(1).ilog2();
+    let bits_per_value = -8.0 / (1.0 - false_positives.powf(1.0 / 8.0)).ln();
+    ((bytes as f64 * 8.0 / bits_per_value) as u64).max(1)
 }
 
 fn own_name(path: &ColumnPath) -> &str {

@@ -5,13 +5,12 @@ use std::fmt::Write;
 use iceberg::spec::{Struct, TableMetadata};
 use sha2::{Digest, Sha256};
 
+use super::data_location::DataLocation;
 use super::internal;
-use crate::config::ParquetConfig;
+use super::settings::Settings;
 use crate::error::Result;
 use crate::request::IdRange;
 
-/// The table property that moves data files elsewhere.
-const DATA_PATH: &str = "write.data.path";
 /// Bytes of the digest in a file's name.
 const DIGEST_BYTES: usize = 16;
 /// Bytes of one directory's name at most: local file systems take 255, S3 1,024 for a whole key.
@@ -20,7 +19,7 @@ const DIRECTORY_BYTES_MAX: usize = 128;
 /// Paths of one batch's files.
 #[derive(Debug)]
 pub(super) struct Paths {
-    data: String,
+    location: DataLocation,
     name: String,
 }
 
@@ -30,7 +29,7 @@ impl Paths {
     /// All that shapes a file's bytes goes in: the table with its schema, spec and order, the ids, and
     /// our version and settings. A request repeated after one of them changed writes other
     /// files, and never over one that a table may hold already.
-    pub fn new(metadata: &TableMetadata, ids: &[IdRange], ordinal: usize, config: &ParquetConfig) -> Self {
+    pub fn new(metadata: &TableMetadata, ids: &[IdRange], ordinal: usize, settings: &Settings) -> Self {
         let mut digest = Sha256::new();
         digest.update(metadata.uuid().as_bytes());
         digest.update(metadata.current_schema_id().to_le_bytes());
@@ -43,24 +42,24 @@ impl Paths {
             digest.update(range.to.to_le_bytes());
         }
         digest.update((ordinal as u64).to_le_bytes());
-        digest.update(format!("{} {config:?}", env!("CARGO_PKG_VERSION")));
+        digest.update(format!("{} {settings:?}", env!("CARGO_PKG_VERSION")));
         let mut name = String::with_capacity(2 * DIGEST_BYTES);
         for byte in digest.finalize().iter().take(DIGEST_BYTES) {
             // Writing to a String cannot fail.
             let _ = write!(name, "{byte:02x}");
         }
-        let data = match metadata.properties().get(DATA_PATH) {
-            Some(path) => path.trim_end_matches('/').to_owned(),
-            None => format!("{}/data", metadata.location().trim_end_matches('/')),
-        };
-        Self { data, name }
+        Self {
+            location: DataLocation::of(metadata),
+            name,
+        }
     }
 
-    /// The directory of a partition value: `field=value` per field of the spec, as Java Iceberg escapes them.
+    /// The path of a partition value: `field=value` per field of the spec, as Java Iceberg escapes them; empty
+    /// in a table without partitions.
     ///
     /// # Errors
     /// `Internal` when the value does not fit the spec.
-    pub fn partition_directory(&self, metadata: &TableMetadata, partition: &Struct) -> Result<String> {
+    pub fn partition(metadata: &TableMetadata, partition: &Struct) -> Result<String> {
         let spec = metadata.default_partition_spec();
         let types = metadata.default_partition_type().fields();
         if types.len() != spec.fields().len() || partition.fields().len() != types.len() {
@@ -69,24 +68,27 @@ impl Paths {
                 "fields differ in number",
             ));
         }
-        let mut directory = self.data.clone();
+        let mut names = Vec::with_capacity(types.len());
         for ((field, result), value) in spec.fields().iter().zip(types).zip(partition.iter()) {
             let text = field.transform.to_human_string(&result.field_type, value);
             let mut name = format!("{}={}", escaped(&field.name), escaped(&text));
             // Readers take the value from the manifest, so a long one may be cut here.
             name.truncate(DIRECTORY_BYTES_MAX);
-            directory.push('/');
-            directory.push_str(&name);
+            names.push(name);
         }
-        Ok(directory)
+        Ok(names.join("/"))
     }
 
     /// The path of the batch's file with this number and these bytes. Their checksum is in the name, so that
     /// a request sent again under other conditions (limits, a merge with other requests) never overwrites
     /// a file that a snapshot may hold.
-    pub fn file(&self, directory: &str, number: usize, bytes: &[u8]) -> String {
+    ///
+    /// # Errors
+    /// `Internal` when the name cannot be hashed for an object store.
+    pub fn file(&self, partition: &str, number: usize, bytes: &[u8]) -> Result<String> {
         let checksum = crc32fast::hash(bytes);
-        format!("{directory}/{}-{number:05}-{checksum:08x}.parquet", self.name)
+        let name = format!("{}-{number:05}-{checksum:08x}.parquet", self.name);
+        self.location.path(partition, &name)
     }
 }
 

@@ -217,7 +217,7 @@ async fn interval_keeps_commits_apart_and_yields_to_closing() {
 async fn two_processes_with_eight_tasks_each_append_everything_once() {
     let warehouse = Warehouse::new();
     let config = CommitConfig {
-        max_retries: 100,
+        max_retries: Some(100),
         ..CommitConfig::default()
     };
     let mut tasks = Vec::new();

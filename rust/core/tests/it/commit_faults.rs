@@ -15,7 +15,7 @@ use crate::commit_support::{Faulty, Warehouse, append, entries, logs, soon};
 async fn open(warehouse: &Warehouse, faults: &[Fault], max_retries: u32) -> (Arc<Faulty>, Committer) {
     let catalog = Faulty::new(warehouse.catalog().await, faults.iter().copied());
     let config = CommitConfig {
-        max_retries,
+        max_retries: Some(max_retries),
         ..CommitConfig::default()
     };
     let committer = warehouse.committer_with(catalog.clone(), config).await;

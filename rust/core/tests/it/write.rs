@@ -4,5 +4,6 @@ mod align;
 mod files;
 mod layout;
 mod metrics;
+mod properties;
 mod support;
 mod tables;

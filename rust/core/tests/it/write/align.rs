@@ -2,16 +2,18 @@
 
 use std::sync::Arc;
 
-use arrow_array::{ArrayRef, Int32Array, RecordBatch};
+use arrow_array::{Array, ArrayRef, Int32Array, RecordBatch};
 use iceberg::spec::{
-    Datum, ListType, MapType, NestedField, NestedFieldRef, PrimitiveType, Schema, StructType, Type,
+    Datum, ListType, Literal, MapType, NestedField, NestedFieldRef, PrimitiveType, Schema, StructType,
+    Transform, Type,
 };
 use otlp2iceberg::config::ParquetConfig;
 use otlp2iceberg::{Error, ErrorKind, RetryClass, Table};
 use parquet::basic::Repetition;
 
 use super::support::{
-    DAY, TestTable, batch, id, integers, labels, read, strings, texts, times, write_logs, write_with,
+    DAY, TestTable, batch, encode_with, id, integers, labels, read, strings, texts, times, write_logs,
+    write_with,
 };
 use super::tables::sample;
 
@@ -92,8 +94,8 @@ async fn a_clash_of_types_names_the_column_and_both_types() {
     let error = refusal(clash, Table::Logs, rows()).await;
     assert_eq!(
         error.to_string(),
-        "column Body is binary in the table and string in ours, or name another table under \
-         tables.names.logs (location: memory://warehouse/otel/logs)"
+        "column Body is binary in the table and string in ours; rename or drop the table's, or name another \
+         table under tables.names.logs (location: memory://warehouse/otel/logs)"
     );
 }
 
@@ -214,6 +216,269 @@ async fn a_table_with_no_column_of_ours_is_refused() {
     .await;
     assert!(
         error.message().starts_with("the table has no column of ours"),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn a_long_of_ours_fits_no_int_and_a_double_no_float() {
+    for (column, primitive, expected) in [
+        (
+            "Count",
+            PrimitiveType::Int,
+            "column Count is int in the table and long in ours",
+        ),
+        (
+            "Sum",
+            PrimitiveType::Float,
+            "column Sum is float in the table and double in ours",
+        ),
+    ] {
+        let rows = sample(Table::Histogram, 3);
+        let error = refusal(
+            schema(vec![optional(1, column, primitive)]),
+            Table::Histogram,
+            rows,
+        )
+        .await;
+        assert!(error.message().starts_with(expected), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn times_of_ours_go_into_a_column_of_nanoseconds() {
+    let table = TestTable::with_schema(schema(vec![optional(
+        1,
+        "Timestamp",
+        PrimitiveType::TimestamptzNs,
+    )]));
+    let metadata = table.partitioned(&[("Timestamp", Transform::Day)]).build();
+    let (written, file_io) = write_logs(&metadata, rows()).await;
+    let file = &written.files[0];
+    assert_eq!(
+        integers(&read(&file_io, file).await.0, "Timestamp"),
+        [Some(DAY * 1000), Some((DAY + 1) * 1000)]
+    );
+    assert_eq!(
+        file.upper_bounds()[&id(&metadata, "Timestamp")],
+        Datum::timestamptz_nanos((DAY + 1) * 1000)
+    );
+    let day = i32::try_from(DAY / 86_400_000_000).unwrap();
+    assert_eq!(file.partition().fields(), [Some(Literal::date(day))]);
+}
+
+/// As AWS Glue makes them of ours.
+#[tokio::test]
+async fn columns_in_another_case_are_ours() {
+    let name = NestedField::optional(5, "name", Type::Primitive(PrimitiveType::String));
+    let events = ListType::new(Arc::new(NestedField::list_element(
+        4,
+        Type::Struct(StructType::new(vec![Arc::new(name)])),
+        true,
+    )));
+    let metadata = TestTable::with_schema(schema(vec![
+        optional(1, "timestamp", PrimitiveType::Timestamptz),
+        optional(2, "traceid", PrimitiveType::String),
+        NestedField::optional(3, "events", Type::List(events)),
+        optional(6, "SERVICENAME", PrimitiveType::String),
+    ]))
+    .partitioned(&[("timestamp", Transform::Day)])
+    .build();
+    let (written, file_io) = write_with(
+        &metadata,
+        Table::Traces,
+        sample(Table::Traces, 8),
+        &ParquetConfig::default(),
+    )
+    .await
+    .unwrap();
+    let (read, footer) = read(&file_io, &written.files[0]).await;
+    assert_eq!(
+        strings(&read, "SERVICENAME"),
+        vec![Some("ServiceName".to_owned()); 8]
+    );
+    assert_eq!(integers(&read, "timestamp")[7], Some(DAY + 7));
+    let leaves: Vec<(String, bool, bool)> = footer
+        .row_group(0)
+        .columns()
+        .iter()
+        .map(|chunk| {
+            (
+                chunk.column_path().string(),
+                chunk.dictionary_page_offset().is_some(),
+                chunk.bloom_filter_offset().is_some(),
+            )
+        })
+        .collect();
+    let leaf = |name: &str, dictionary, bloom_filter| (name.to_owned(), dictionary, bloom_filter);
+    assert_eq!(
+        leaves,
+        [
+            leaf("timestamp", false, false),
+            leaf("traceid", false, true),
+            leaf("events.list.element.name", true, false),
+            leaf("SERVICENAME", true, false),
+        ]
+    );
+    assert!(written.files[0].file_path().contains("/data/timestamp_day="));
+}
+
+#[tokio::test]
+async fn two_columns_that_differ_in_case_alone_are_refused_unless_one_is_ours_to_the_letter() {
+    let theirs = |names: &[&str]| {
+        let columns = (1..)
+            .zip(names)
+            .map(|(id, name)| optional(id, name, PrimitiveType::String));
+        schema(columns.collect())
+    };
+    let error = refusal(theirs(&["body", "BODY"]), Table::Logs, rows()).await;
+    assert_eq!(
+        error.message(),
+        "columns body and BODY of the table differ in case alone, and our Body could go into either; rename or drop \
+         one of the table's, or name another table under tables.names.logs"
+    );
+    let metadata = TestTable::with_schema(theirs(&["body", "BODY", "Body"])).build();
+    let (written, file_io) = write_logs(&metadata, rows()).await;
+    let read = read(&file_io, &written.files[0]).await.0;
+    assert_eq!(read.num_columns(), 1);
+    assert_eq!(strings(&read, "Body"), [Some("one".into()), Some("two".into())]);
+}
+
+#[tokio::test]
+async fn what_the_table_requires_and_we_do_not_have_is_refused() {
+    let required = NestedField::required(2, "Tenant", Type::Primitive(PrimitiveType::String));
+    let error = refusal(
+        schema(vec![optional(1, "Body", PrimitiveType::String), required]),
+        Table::Logs,
+        rows(),
+    )
+    .await;
+    assert_eq!(
+        error.message(),
+        "column Tenant is required in the table and our rows have no value for it; make it optional, or name another \
+         table under tables.names.logs"
+    );
+    let map = MapType::required(
+        2,
+        Type::Primitive(PrimitiveType::String),
+        3,
+        Type::Primitive(PrimitiveType::String),
+    );
+    let attributes = schema(vec![NestedField::optional(1, "SpanAttributes", Type::Map(map))]);
+    let error = refusal(attributes, Table::Traces, sample(Table::Traces, 9)).await;
+    assert!(
+        error
+            .message()
+            .starts_with("column SpanAttributes.value is required in the table"),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn what_the_table_has_no_column_for_is_told() {
+    let name = NestedField::optional(3, "Name", Type::Primitive(PrimitiveType::String));
+    let list = ListType::new(Arc::new(NestedField::list_element(
+        2,
+        Type::Struct(StructType::new(vec![Arc::new(name)])),
+        true,
+    )));
+    let metadata = TestTable::with_schema(schema(vec![
+        NestedField::optional(1, "Events", Type::List(list)),
+        optional(4, "Timestamp", PrimitiveType::Timestamptz),
+    ]))
+    .build();
+    let all = sample(Table::Traces, 8);
+    let rows = all
+        .project(
+            &["Timestamp", "TraceId", "SpanAttributes", "Events"]
+                .map(|name| all.schema().index_of(name).unwrap()),
+        )
+        .unwrap();
+    let values = |name: &str| {
+        let column = rows.column_by_name(name).unwrap();
+        (column.len() - column.null_count()) as u64
+    };
+    let events = rows.column_by_name("Events").unwrap();
+    let events = arrow_array::cast::AsArray::as_list::<i32>(events)
+        .values()
+        .clone();
+    let events = arrow_array::cast::AsArray::as_struct(&events).clone();
+    let inside: u64 = ["Timestamp", "Attributes", "DroppedAttributesCount"]
+        .map(|name| {
+            let column = events.column_by_name(name).unwrap();
+            (column.len() - column.null_count()) as u64
+        })
+        .iter()
+        .sum();
+    let encoded = encode_with(&metadata, Table::Traces, rows.clone(), &ParquetConfig::default()).unwrap();
+    let columns: Vec<&str> = encoded.left_out.columns.iter().map(String::as_str).collect();
+    assert_eq!(
+        columns,
+        [
+            "Events.element.Attributes",
+            "Events.element.DroppedAttributesCount",
+            "Events.element.Timestamp",
+            "SpanAttributes",
+            "TraceId",
+        ]
+    );
+    assert!(inside > 0);
+    assert_eq!(
+        encoded.left_out.values,
+        values("TraceId") + values("SpanAttributes") + inside
+    );
+}
+
+#[tokio::test]
+async fn default_values_of_columns_of_others_are_written() {
+    let string = |value: &str| Literal::string(value);
+    let fields = vec![
+        optional(1, "Body", PrimitiveType::String),
+        optional(2, "both", PrimitiveType::String)
+            .with_initial_default(string("old"))
+            .with_write_default(string("new")),
+        optional(3, "initial", PrimitiveType::Long).with_initial_default(Literal::long(7)),
+        NestedField::required(4, "required", Type::Primitive(PrimitiveType::Date))
+            .with_write_default(Literal::date(9)),
+        optional(5, "none", PrimitiveType::Int),
+    ];
+    let metadata = TestTable::with_schema(schema(fields)).build();
+    let (written, file_io) = write_logs(&metadata, rows()).await;
+    let read = read(&file_io, &written.files[0]).await.0;
+    assert_eq!(strings(&read, "both"), vec![Some("new".to_owned()); 2]);
+    assert_eq!(
+        integers(&read, "initial"),
+        [None, None],
+        "left out it would read as its initial default"
+    );
+    assert_eq!(strings(&read, "required"), vec![Some("1970-01-10".to_owned()); 2]);
+    assert!(read.column_by_name("none").is_none());
+    assert_eq!(written.files[0].null_value_counts()[&id(&metadata, "initial")], 2);
+
+    let uuid = optional(2, "uuid", PrimitiveType::Uuid).with_write_default(Literal::uuid(uuid::Uuid::nil()));
+    let fields = schema(vec![optional(1, "Body", PrimitiveType::String), uuid]);
+    let error = refusal(fields, Table::Logs, rows()).await;
+    assert!(
+        error
+            .message()
+            .starts_with("column uuid has a default value of type uuid, which cannot be written"),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn an_encrypted_table_is_refused() {
+    let metadata = TestTable::ours(Table::Logs)
+        .property("encryption.key-id", "key")
+        .build();
+    let error = write_with(&metadata, Table::Logs, rows(), &ParquetConfig::default())
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::TableMismatch);
+    assert!(
+        error
+            .message()
+            .starts_with("the table is encrypted (encryption.key-id)"),
         "{error}"
     );
 }

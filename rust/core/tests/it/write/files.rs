@@ -71,7 +71,7 @@ async fn the_same_request_writes_the_same_file_and_another_one_does_not() {
     other_ids[0].to = 4;
     let other_table = TestTable::default(Table::Logs).build();
     let other_config = ParquetConfig {
-        compression_level: 3,
+        compression_level: Some(3),
         ..ParquetConfig::default()
     };
     let others = [
@@ -157,8 +157,8 @@ async fn storage_that_fails_is_an_error_to_retry_that_names_the_file() {
 async fn a_file_that_passes_the_target_size_is_followed_by_another() {
     let metadata = TestTable::default(Table::Logs).build();
     let config = ParquetConfig {
-        target_file_size_bytes: 1 << 20,
-        max_row_group_rows: 10_000,
+        target_file_size_bytes: Some(1 << 20),
+        max_row_group_rows: Some(10_000),
         ..ParquetConfig::default()
     };
     let count = 150_000;
@@ -264,7 +264,7 @@ async fn footers_have_page_indexes_our_name_and_no_arrow_schema() {
 async fn compression_can_be_off() {
     let metadata = TestTable::default(Table::Logs).build();
     let config = ParquetConfig {
-        compression: Compression::None,
+        compression: Some(Compression::None),
         ..ParquetConfig::default()
     };
     let (written, file_io) = write_with(&metadata, Table::Logs, rows(10), &config)

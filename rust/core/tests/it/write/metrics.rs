@@ -38,7 +38,7 @@ async fn an_upper_bound_covers_row_groups_whose_parquet_statistics_are_cut() {
         ("Body", texts(bodies.iter().map(|body| Some(body.as_str())))),
     ]);
     let config = ParquetConfig {
-        max_row_group_rows: 10,
+        max_row_group_rows: Some(10),
         ..ParquetConfig::default()
     };
     let (written, file_io) = write_with(&metadata, Table::Logs, rows, &config).await.unwrap();

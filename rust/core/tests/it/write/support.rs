@@ -20,7 +20,7 @@ use otlp2iceberg::config::ParquetConfig;
 use otlp2iceberg::convert::TableBatch;
 use otlp2iceberg::request::IdRange;
 use otlp2iceberg::schema::{UTC, iceberg_schema, sort_columns, time_column};
-use otlp2iceberg::write::{Written, write};
+use otlp2iceberg::write::{EncodeOptions, Encoded, Written, encode, write};
 use otlp2iceberg::{Result, Table};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::file::metadata::ParquetMetaData;
@@ -173,6 +173,23 @@ pub async fn write_with(
     let batch = TableBatch { table, batch };
     let written = write(metadata, &file_io, batch, &ids(), 0, config).await?;
     Ok((written, file_io))
+}
+
+/// Encodes without writing.
+pub fn encode_with(
+    metadata: &TableMetadata,
+    table: Table,
+    batch: RecordBatch,
+    config: &ParquetConfig,
+) -> Result<Encoded> {
+    let options = EncodeOptions {
+        ids: &ids(),
+        ordinal: 0,
+        parquet: config,
+        partitions_max: usize::MAX,
+        proceed: &|| Ok(()),
+    };
+    encode(metadata, TableBatch { table, batch }, &options)
 }
 
 /// Writes logs with the default configuration.

@@ -1,0 +1,77 @@
+//! `parquet`.
+
+use serde::Deserialize;
+
+use crate::schema::columns;
+use crate::signal::Table;
+
+/// `parquet.compression`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Compression {
+    /// Zstandard.
+    Zstd,
+    /// No compression.
+    None,
+}
+
+/// `parquet`. What is not set is as the table's properties say, else as the constants here.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ParquetConfig {
+    /// The codec.
+    pub compression: Option<Compression>,
+    /// The level of zstd, 1 to 22.
+    pub compression_level: Option<i32>,
+    /// Rows in a row group at most. No table property says it.
+    pub max_row_group_rows: Option<usize>,
+    /// A file is closed when it passes this many bytes.
+    pub target_file_size_bytes: Option<u64>,
+    /// Columns with a bloom filter.
+    pub bloom_filter_columns: Option<Vec<String>>,
+}
+
+impl ParquetConfig {
+    /// The codec's default.
+    pub const COMPRESSION: Compression = Compression::Zstd;
+    /// The default level of zstd.
+    pub const COMPRESSION_LEVEL: i32 = 1;
+    /// The default of `max_row_group_rows`.
+    pub const MAX_ROW_GROUP_ROWS: usize = 1_048_576;
+    /// The default of `target_file_size_bytes`, 512 MiB as Iceberg has it.
+    pub const TARGET_FILE_SIZE_BYTES: u64 = 512 << 20;
+    /// Columns that have a bloom filter by default.
+    pub const BLOOM_FILTER_COLUMNS: [&str; 1] = ["TraceId"];
+}
+
+/// Adds what is wrong with the section.
+pub(super) fn problems(parquet: &ParquetConfig, problems: &mut Vec<String>) {
+    let compressed = parquet.compression != Some(Compression::None);
+    if let Some(level) = parquet.compression_level
+        && compressed
+        && !(1..=22).contains(&level)
+    {
+        problems.push(format!(
+            "parquet.compression_level: {level} is no zstd level; give 1 to 22"
+        ));
+    }
+    if parquet.max_row_group_rows == Some(0) {
+        problems.push("parquet.max_row_group_rows: must be at least 1 row".into());
+    }
+    if parquet
+        .target_file_size_bytes
+        .is_some_and(|bytes| bytes < 1 << 20)
+    {
+        problems.push("parquet.target_file_size_bytes: must be at least 1048576 bytes (1 MiB)".into());
+    }
+    for column in parquet.bloom_filter_columns.iter().flatten() {
+        let known = Table::ALL
+            .iter()
+            .any(|table| columns(*table).iter().any(|known| known.name == column));
+        if !known {
+            problems.push(format!(
+                "parquet.bloom_filter_columns: no table has a column {column:?}"
+            ));
+        }
+    }
+}

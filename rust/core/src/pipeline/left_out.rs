@@ -1,0 +1,64 @@
+//! Columns that a table does not have: warned of once, counted always.
+
+use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
+
+use crate::signal::Table;
+use crate::write::LeftOut;
+
+/// The columns of each table that were warned of already.
+#[derive(Debug, Default)]
+pub(super) struct Warned {
+    by_table: [Mutex<BTreeSet<String>>; Table::ALL.len()],
+}
+
+impl Warned {
+    /// Warns of the columns that a table lacks, unless that was done before.
+    pub(super) fn warn_once(&self, table: Table, name: &str, left_out: &LeftOut, auto_evolve: bool) {
+        if !self.is_news(table, left_out) {
+            return;
+        }
+        let columns: Vec<&str> = left_out.columns.iter().map(String::as_str).collect();
+        let advice = if auto_evolve {
+            "it lost them since this process began: restart it, and they are added again"
+        } else {
+            "add them, or set tables.auto_evolve to true"
+        };
+        tracing::warn!(
+            table = name,
+            columns = columns.join(", "),
+            advice,
+            "values are left out, because the table has no columns for them"
+        );
+    }
+
+    fn is_news(&self, table: Table, left_out: &LeftOut) -> bool {
+        // One cell per variant of `Table`.
+        let mut known = self.by_table[table as usize]
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let is_news = !left_out.columns.is_subset(&known);
+        known.extend(left_out.columns.iter().cloned());
+        is_news
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_table_is_warned_of_once_unless_it_loses_more() {
+        let left_out = |columns: &[&str]| LeftOut {
+            columns: columns.iter().map(|column| (*column).to_owned()).collect(),
+            values: 1,
+        };
+        let warned = Warned::default();
+        assert!(!warned.is_news(Table::Logs, &left_out(&[])));
+        assert!(warned.is_news(Table::Logs, &left_out(&["Body", "TraceId"])));
+        assert!(!warned.is_news(Table::Logs, &left_out(&["Body", "TraceId"])));
+        assert!(!warned.is_news(Table::Logs, &left_out(&["TraceId"])));
+        assert!(warned.is_news(Table::Traces, &left_out(&["TraceId"])));
+        assert!(warned.is_news(Table::Logs, &left_out(&["SpanId", "TraceId"])));
+    }
+}

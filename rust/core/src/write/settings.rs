@@ -1,0 +1,183 @@
+//! How the files of a table are made: as configured, else as the table's properties say, else our way.
+//!
+//! Iceberg's own writers go by the same order: an option of the job, then the table, then a default. A
+//! property whose value means nothing is passed over. `docs/tables-found.md` lists the properties.
+
+use std::collections::{BTreeMap, HashMap};
+use std::str::FromStr;
+
+use iceberg::spec::{Schema, TableMetadata};
+use parquet::basic::{BrotliLevel, Compression as Codec, GzipLevel, ZstdLevel};
+
+use crate::config::{Compression, ParquetConfig};
+use crate::error::{Error, ErrorKind, Result};
+
+const CODEC: &str = "write.parquet.compression-codec";
+const LEVEL: &str = "write.parquet.compression-level";
+const ROW_GROUP_BYTES: &str = "write.parquet.row-group-size-bytes";
+const PAGE_BYTES: &str = "write.parquet.page-size-bytes";
+const PAGE_ROWS: &str = "write.parquet.page-row-limit";
+const DICTIONARY_BYTES: &str = "write.parquet.dict-size-bytes";
+const BLOOM_ENABLED: &str = "write.parquet.bloom-filter-enabled.column.";
+const BLOOM_FALSE_POSITIVES: &str = "write.parquet.bloom-filter-fpp.column.";
+const BLOOM_BYTES: &str = "write.parquet.bloom-filter-max-bytes";
+const TARGET_BYTES: &str = "write.target-file-size-bytes";
+
+/// Rows of a data page at most: what a point look-up by page index has to read. Iceberg's default.
+const PAGE_ROWS_DEFAULT: usize = 20_000;
+/// Share of values that are not there and that a bloom filter still lets through. Iceberg's default.
+const FALSE_POSITIVES_DEFAULT: f64 = 0.01;
+
+/// What holds for the files of one table.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Settings {
+    pub codec: Codec,
+    pub row_group_rows_max: usize,
+    pub row_group_bytes_max: Option<usize>,
+    pub page_rows_max: usize,
+    /// `None` is the Parquet writer's own default, as for dictionaries.
+    pub page_bytes_max: Option<usize>,
+    pub dictionary_bytes_max: Option<usize>,
+    pub target_file_bytes: u64,
+    /// The share of false positives of each column with a bloom filter, by field id.
+    pub bloom_filters: BTreeMap<i32, f64>,
+    pub bloom_filter_bytes_max: Option<u64>,
+}
+
+impl Settings {
+    /// What holds for a table.
+    ///
+    /// # Errors
+    /// `Config` when the configured compression level is out of range.
+    pub fn of(config: &ParquetConfig, metadata: &TableMetadata) -> Result<Self> {
+        let properties = Properties(metadata.properties());
+        Ok(Self {
+            codec: codec(config, &properties)?,
+            row_group_rows_max: config
+                .max_row_group_rows
+                .filter(|rows| *rows > 0)
+                .unwrap_or(ParquetConfig::MAX_ROW_GROUP_ROWS),
+            row_group_bytes_max: properties.positive(ROW_GROUP_BYTES),
+            page_rows_max: properties.positive(PAGE_ROWS).unwrap_or(PAGE_ROWS_DEFAULT),
+            page_bytes_max: properties.positive(PAGE_BYTES),
+            dictionary_bytes_max: properties.positive(DICTIONARY_BYTES),
+            target_file_bytes: config
+                .target_file_size_bytes
+                .or_else(|| properties.positive(TARGET_BYTES))
+                .unwrap_or(ParquetConfig::TARGET_FILE_SIZE_BYTES),
+            bloom_filters: bloom_filters(config, &properties, metadata.current_schema()),
+            bloom_filter_bytes_max: properties.positive(BLOOM_BYTES),
+        })
+    }
+}
+
+/// A table's properties.
+struct Properties<'a>(&'a HashMap<String, String>);
+
+impl Properties<'_> {
+    fn text(&self, key: &str) -> Option<&str> {
+        self.0.get(key).map(|value| value.trim())
+    }
+
+    fn parsed<T: FromStr>(&self, key: &str) -> Option<T> {
+        self.text(key)?.parse().ok()
+    }
+
+    fn positive<T: FromStr + PartialOrd + Default>(&self, key: &str) -> Option<T> {
+        self.parsed(key).filter(|value| *value > T::default())
+    }
+
+    /// The columns that a family of properties names, with their values.
+    fn columns<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {
+        self.0
+            .iter()
+            .filter_map(move |(key, value)| Some((key.strip_prefix(prefix)?, value.trim())))
+    }
+}
+
+fn codec(config: &ParquetConfig, properties: &Properties<'_>) -> Result<Codec> {
+    let in_table = properties.text(CODEC).map(str::to_ascii_lowercase);
+    let codec = match (config.compression, in_table) {
+        (Some(Compression::Zstd), _) => "zstd".to_owned(),
+        (Some(Compression::None), _) => "uncompressed".to_owned(),
+        (None, Some(codec)) => codec,
+        (None, None) => String::new(),
+    };
+    // A level of the table is one of the table's codec.
+    let own = properties
+        .text(CODEC)
+        .is_none_or(|text| text.eq_ignore_ascii_case(&codec));
+    let level: Option<i32> = properties.parsed(LEVEL).filter(|_| own);
+    let unsigned = level.and_then(|level| u32::try_from(level).ok());
+    Ok(match codec.as_str() {
+        "uncompressed" | "none" => Codec::UNCOMPRESSED,
+        "snappy" => Codec::SNAPPY,
+        "gzip" => Codec::GZIP(
+            unsigned
+                .and_then(|level| GzipLevel::try_new(level).ok())
+                .unwrap_or_default(),
+        ),
+        "brotli" => Codec::BROTLI(
+            unsigned
+                .and_then(|level| BrotliLevel::try_new(level).ok())
+                .unwrap_or_default(),
+        ),
+        // Parquet's first LZ4 has two framings that readers disagree on.
+        "lz4" | "lz4_raw" => Codec::LZ4_RAW,
+        _ => Codec::ZSTD(zstd_level(config, level)?),
+    })
+}
+
+fn zstd_level(config: &ParquetConfig, in_table: Option<i32>) -> Result<ZstdLevel> {
+    if config.compression_level.is_none()
+        && let Some(level) = in_table.and_then(|level| ZstdLevel::try_new(level).ok())
+    {
+        return Ok(level);
+    }
+    let level = config
+        .compression_level
+        .unwrap_or(ParquetConfig::COMPRESSION_LEVEL);
+    ZstdLevel::try_new(level).map_err(|cause| {
+        Error::new(ErrorKind::Config, "parquet.compression_level: give 1 to 22").because(cause)
+    })
+}
+
+fn bloom_filters(config: &ParquetConfig, properties: &Properties<'_>, schema: &Schema) -> BTreeMap<i32, f64> {
+    let mut filters = BTreeMap::new();
+    let ours: Vec<&str> = match &config.bloom_filter_columns {
+        Some(columns) => columns.iter().map(String::as_str).collect(),
+        None => ParquetConfig::BLOOM_FILTER_COLUMNS.to_vec(),
+    };
+    filters.extend(
+        ours.iter()
+            .filter_map(|name| Some((id_of(schema, name)?, FALSE_POSITIVES_DEFAULT))),
+    );
+    if config.bloom_filter_columns.is_none() {
+        for (column, value) in properties.columns(BLOOM_ENABLED) {
+            let Some(id) = id_of(schema, column) else {
+                continue;
+            };
+            if value.eq_ignore_ascii_case("true") {
+                filters.insert(id, FALSE_POSITIVES_DEFAULT);
+            } else {
+                filters.remove(&id);
+            }
+        }
+    }
+    for (column, value) in properties.columns(BLOOM_FALSE_POSITIVES) {
+        let share = value.parse().ok().filter(|share| *share > 0.0 && *share < 1.0);
+        let filter = id_of(schema, column).and_then(|id| filters.get_mut(&id));
+        if let (Some(filter), Some(share)) = (filter, share) {
+            *filter = share;
+        }
+    }
+    filters
+}
+
+/// By the very name, else in another case, as columns are matched.
+fn id_of(schema: &Schema, column: &str) -> Option<i32> {
+    schema
+        .field_by_name(column)
+        .or_else(|| schema.field_by_name_case_insensitive(column))
+        .map(|field| field.id)
+}
