@@ -135,11 +135,8 @@ mod tests {
             let folded: HashSet<String> = columns.iter().map(|c| c.name.to_ascii_lowercase()).collect();
             assert_eq!(folded.len(), columns.len());
             for column in columns {
-                match column.column_type {
-                    ColumnType::List(ColumnType::Struct(fields)) | ColumnType::Struct(fields) => {
-                        check(fields)
-                    }
-                    _ => {}
+                if let ColumnType::List(ColumnType::Struct(fields)) = column.column_type {
+                    check(fields);
                 }
             }
         }

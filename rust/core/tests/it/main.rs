@@ -27,6 +27,7 @@ mod commit_merge;
 mod commit_support;
 mod convert;
 mod decode;
+mod found;
 mod storage;
 mod strategies;
 mod write;

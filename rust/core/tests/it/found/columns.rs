@@ -1,0 +1,127 @@
+//! Tables with other columns than ours: added, left out, or refused.
+
+use futures::future::join_all;
+use iceberg::spec::PrimitiveType::{Int, Long, String as Text, Timestamptz};
+use otlp2iceberg::schema::{columns, iceberg_schema};
+use otlp2iceberg::{ErrorKind, RetryClass, Table};
+
+use super::support::{export, loaded, made, open, rows, stored, values};
+use crate::commit_support::Warehouse;
+
+fn without_evolution() -> Warehouse {
+    Warehouse::with(r#"{"auto_evolve": false}"#)
+}
+
+#[tokio::test]
+async fn columns_in_another_order_and_case_and_of_others_take_rows_as_they_are() {
+    let warehouse = without_evolution();
+    made(
+        &warehouse,
+        &[
+            ("theirs", Long),
+            ("body", Text),
+            ("TIMESTAMP", Timestamptz),
+            ("severitynumber", Long),
+        ],
+    )
+    .await;
+    stored(&warehouse, 1, &["one", "two"]).await;
+    let table = loaded(&warehouse).await;
+    assert_eq!(table.metadata.schemas_iter().len(), 1, "nothing is added");
+    assert_eq!(values(&table, "body").await, ["one", "two"]);
+    let names: Vec<String> = rows(&table).await[0]
+        .schema()
+        .fields()
+        .iter()
+        .map(|field| field.name().clone())
+        .collect();
+    assert_eq!(names, ["body", "TIMESTAMP", "severitynumber"]);
+}
+
+/// Of each record, what has a value: body and time go in, and what cannot be absent in OTLP is left out.
+#[tokio::test]
+async fn values_without_a_column_are_counted_in_each_call() {
+    let warehouse = without_evolution();
+    made(&warehouse, &[("Body", Text)]).await;
+    let pipeline = open(&warehouse).await;
+    let first = export(&pipeline, 1, &["one", "two"]).await.expect("stored");
+    let second = export(&pipeline, 2, &["three"]).await.expect("stored");
+    pipeline.close().await;
+    assert_eq!((first.rows, second.rows), (2, 1));
+    // Timestamp, TraceFlags, SeverityNumber and three counts of what was dropped.
+    assert_eq!((first.values_left_out, second.values_left_out), (12, 6));
+}
+
+#[tokio::test]
+async fn nothing_is_left_out_of_a_table_that_has_all_columns_or_gets_them() {
+    let warehouse = without_evolution();
+    assert_eq!(stored(&warehouse, 1, &["one"]).await.values_left_out, 0);
+    let warehouse = Warehouse::new();
+    made(&warehouse, &[("Body", Text), ("theirs", Long)]).await;
+    assert_eq!(stored(&warehouse, 1, &["one"]).await.values_left_out, 0);
+    let table = loaded(&warehouse).await;
+    let schema = table.metadata.current_schema();
+    assert_eq!(schema.as_struct().fields().len(), 1 + columns(Table::Logs).len());
+}
+
+#[tokio::test]
+async fn a_column_of_another_type_is_a_permanent_error_with_or_without_evolution() {
+    for tables in [r#"{"auto_evolve": false}"#, "{}"] {
+        let warehouse = Warehouse::with(tables);
+        made(&warehouse, &[("Timestamp", Timestamptz), ("BODY", Int)]).await;
+        let pipeline = open(&warehouse).await;
+        let error = export(&pipeline, 1, &["one"]).await.expect_err("refused");
+        pipeline.close().await;
+        assert_eq!(error.kind(), ErrorKind::TableMismatch);
+        assert_eq!(error.retry_class(), RetryClass::Permanent);
+        let text = error.to_string();
+        for part in ["BODY", "int", "string", "tables.names", "otel.logs"] {
+            assert!(text.contains(part), "{part} in {text}");
+        }
+        assert_eq!(text.lines().count(), 1, "{text}");
+    }
+}
+
+/// As many processes that meet a table of somebody else at once: each column is added once, and nobody's
+/// values are left out.
+#[tokio::test]
+async fn processes_that_add_columns_at_once_add_each_of_them_once() {
+    let warehouse = Warehouse::new();
+    made(&warehouse, &[("body", Text), ("theirs", Long)]).await;
+    let process = |sequence: u64| {
+        let warehouse = &warehouse;
+        async move {
+            let pipeline = open(warehouse).await;
+            let body = format!("from {sequence}");
+            let outcome = export(&pipeline, sequence, &[&body]).await.expect("stored");
+            pipeline.close().await;
+            outcome
+        }
+    };
+    for outcome in join_all((1..=6).map(process)).await {
+        assert_eq!((outcome.rows, outcome.values_left_out), (1, 0));
+    }
+    let table = loaded(&warehouse).await;
+    assert_eq!(
+        table.metadata.schemas_iter().len(),
+        2,
+        "the columns were added in one step"
+    );
+    let schema = table.metadata.current_schema();
+    let ours = iceberg_schema(Table::Logs).expect("schema");
+    assert_eq!(
+        schema.as_struct().fields().len(),
+        1 + ours.as_struct().fields().len()
+    );
+    assert_eq!(
+        (schema.field_id_by_name("body"), schema.field_id_by_name("Body")),
+        (Some(1), None)
+    );
+    assert_eq!(values(&table, "body").await.len(), 6);
+    let times: usize = rows(&table)
+        .await
+        .iter()
+        .map(|batch| batch.column_by_name("Timestamp").expect("a new column").len())
+        .sum();
+    assert_eq!(times, 6);
+}
