@@ -261,7 +261,14 @@ impl Pipeline {
         let (loaded, files) = match encoding.state {
             State::Writing { loaded, files, .. } => (loaded, files),
             State::Done => return Ok(None),
-            State::Failed(error) => return Err(error),
+            State::Failed(error) => {
+                if error.kind() == ErrorKind::TableMismatch
+                    && let Some(committer) = self.committers[encoding.table as usize].get()
+                {
+                    committer.look_again();
+                }
+                return Err(error);
+            }
         };
         if files.is_empty() {
             return Ok(None);

@@ -155,6 +155,11 @@ impl Committer {
         })
     }
 
+    /// Has the table looked at again before the next write: it did not fit, and somebody may mend it.
+    pub fn look_again(&self) {
+        self.shared.set_stale(true);
+    }
+
     /// Which of these requests the table's recent ancestry holds already, as last seen.
     #[must_use]
     pub fn already_committed(&self, ids: &[RequestId]) -> Vec<bool> {

@@ -1,11 +1,15 @@
 //! Tables with other columns than ours: added, left out, or refused.
 
+use std::sync::Arc;
+
 use futures::future::join_all;
+use iceberg::TableUpdate;
 use iceberg::spec::PrimitiveType::{Int, Long, String as Text, Timestamptz};
+use iceberg::spec::{NestedField, Schema, Type};
 use otlp2iceberg::schema::{columns, iceberg_schema};
 use otlp2iceberg::{ErrorKind, RetryClass, Table};
 
-use super::support::{export, loaded, made, open, rows, stored, values};
+use super::support::{changed, export, loaded, made, open, rows, stored, values};
 use crate::commit_support::Warehouse;
 
 fn without_evolution() -> Warehouse {
@@ -79,6 +83,29 @@ async fn a_column_of_another_type_is_a_permanent_error_with_or_without_evolution
             assert!(text.contains(part), "{part} in {text}");
         }
         assert_eq!(text.lines().count(), 1, "{text}");
+    }
+}
+
+#[tokio::test]
+async fn a_table_that_is_mended_takes_the_next_rows_without_a_restart() {
+    for tables in [r#"{"auto_evolve": false}"#, "{}"] {
+        let warehouse = Warehouse::with(tables);
+        made(&warehouse, &[("Timestamp", Timestamptz), ("Body", Int)]).await;
+        let pipeline = open(&warehouse).await;
+        export(&pipeline, 1, &["one"]).await.expect_err("refused");
+        let time = NestedField::optional(1, "Timestamp", Type::Primitive(Timestamptz));
+        let schema = Schema::builder()
+            .with_fields([Arc::new(time)])
+            .build()
+            .expect("schema");
+        let updates = vec![
+            TableUpdate::AddSchema { schema },
+            TableUpdate::SetCurrentSchema { schema_id: -1 },
+        ];
+        changed(&warehouse, updates).await;
+        let outcome = export(&pipeline, 2, &["two"]).await.expect("stored");
+        pipeline.close().await;
+        assert_eq!(outcome.rows, 1, "{tables}");
     }
 }
 

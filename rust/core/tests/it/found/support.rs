@@ -4,6 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arrow_array::RecordBatch;
+use arrow_array::cast::AsArray;
+use arrow_cast::cast;
+use arrow_schema::DataType;
 use iceberg::TableUpdate;
 use iceberg::spec::{NestedField, PrimitiveType, Schema, Type};
 use otlp2iceberg::catalog::{CommitOutcome, LoadedTable, TableSpec};
@@ -113,8 +116,8 @@ pub async fn values(table: &LoadedTable, column: &str) -> Vec<String> {
     let mut values: Vec<String> = Vec::new();
     for batch in rows(table).await {
         let array = batch.column_by_name(column).expect("column");
-        let strings = arrow_cast::cast(array, &arrow_schema::DataType::Utf8).expect("strings");
-        let strings = arrow_array::cast::AsArray::as_string::<i32>(&strings).clone();
+        let strings = cast(array, &DataType::Utf8).expect("strings");
+        let strings = strings.as_string::<i32>();
         values.extend(strings.iter().map(|value| value.expect("not null").to_owned()));
     }
     values.sort();

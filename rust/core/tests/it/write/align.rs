@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use arrow_array::cast::AsArray;
 use arrow_array::{Array, ArrayRef, Int32Array, RecordBatch};
 use iceberg::spec::{
     Datum, ListType, Literal, MapType, NestedField, NestedFieldRef, PrimitiveType, Schema, StructType,
@@ -399,10 +400,7 @@ async fn what_the_table_has_no_column_for_is_told() {
         (column.len() - column.null_count()) as u64
     };
     let events = rows.column_by_name("Events").unwrap();
-    let events = arrow_array::cast::AsArray::as_list::<i32>(events)
-        .values()
-        .clone();
-    let events = arrow_array::cast::AsArray::as_struct(&events).clone();
+    let events = events.as_list::<i32>().values().as_struct();
     let inside: u64 = ["Timestamp", "Attributes", "DroppedAttributesCount"]
         .map(|name| {
             let column = events.column_by_name(name).unwrap();

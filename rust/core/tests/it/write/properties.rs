@@ -1,15 +1,16 @@
 //! Table properties that say how files are made and where they go, and the configuration before them.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use iceberg::spec::{DataFile, TableMetadata};
 use otlp2iceberg::Table;
 use otlp2iceberg::config::{Compression, ParquetConfig};
 use parquet::basic::Compression as Codec;
-use parquet::file::metadata::ParquetMetaData;
+use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData};
 use parquet::file::properties::ReaderProperties;
 use parquet::file::reader::FileReader;
 use parquet::file::serialized_reader::{ReadOptionsBuilder, SerializedFileReader};
-use std::sync::Arc;
 
 use super::support::{DAY, LOCATION, TestTable, batch, encode_with, texts, times};
 
@@ -200,7 +201,7 @@ fn bloom_filters_are_as_exact_and_as_large_as_the_table_says() {
         let columns = footer.row_group(0).columns();
         columns
             .iter()
-            .find_map(|chunk| chunk.bloom_filter_length())
+            .find_map(ColumnChunkMetaData::bloom_filter_length)
             .unwrap()
     };
     const SHARE: &str = "write.parquet.bloom-filter-fpp.column.TraceId";
