@@ -9,6 +9,7 @@ from collections.abc import Callable
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,7 @@ from catalogs.sigproxy import Key, ServiceProxy
 from o2i import corpus
 from o2i.collector import REPOSITORY, Collector, binary, free_ports
 from o2i.tables import TIME_COLUMN
+from spark.session import Spark
 
 PAGES = sorted((REPOSITORY / "docs" / "catalogs").glob("*.md"))
 assert PAGES, "the pages are not where they were"
@@ -61,29 +63,33 @@ class Place:
 
     exporter: dict
     open: Callable[[], Catalog]
+    spark: Callable[[], Spark]
     s3: S3Server | None = None
 
 
 @contextmanager
 def place(kind: str, folder: Path, s3: S3Server):
     """An empty catalog of that kind."""
-    on_s3 = s3 if kind in ("sql-s3", "rest-s3", "s3tables") else None
+    on_s3 = s3 if kind.endswith("-s3") else None
+    service = kind.partition("-")[0]
     warehouse = s3.make_bucket(f"corpus-{kind}") + "/warehouse" if on_s3 else f"file://{folder}/warehouse"
     storage = s3.settings() if on_s3 else None
     if kind.startswith("sql"):
         database = folder / "catalog.db"
         properties = {"uri": f"sqlite:///{database}", "warehouse": warehouse, **(s3.properties() if on_s3 else {})}
         catalog = {"type": "sql", "uri": f"sqlite://{database}", "warehouse": warehouse}
-        yield Place(settings(catalog, storage), lambda: SqlCatalog("default", **properties), on_s3)
+        java = on_s3.java_properties() if on_s3 else {}
+        spark = partial(Spark.on_sqlite, database, warehouse, **java)
+        yield Place(settings(catalog, storage), lambda: SqlCatalog("default", **properties), spark, on_s3)
         return
     with ExitStack() as stack:
         reference = stack.enter_context(ReferenceCatalog(folder, warehouse, on_s3))
-        if kind in ("glue", "s3tables"):
-            front = stack.enter_context(_front(kind, reference))
+        if service in ("glue", "s3tables"):
+            front = stack.enter_context(_front(service, reference))
             catalog = _preset(front)
         else:
             catalog = reference.settings()
-        yield Place(settings(catalog, storage), reference.client, on_s3)
+        yield Place(settings(catalog, storage), reference.client, reference.spark, on_s3)
 
 
 def _front(kind: str, reference: ReferenceCatalog) -> ServiceProxy:
@@ -99,7 +105,7 @@ def _preset(front: ServiceProxy, **more) -> dict:
     return {"type": front.service, "uri": front.endpoint, "warehouse": front.warehouse, **region, **more}
 
 
-@pytest.mark.parametrize("kind", ["sql-file", "sql-s3", "rest-file", "rest-s3", "glue", "s3tables"])
+@pytest.mark.parametrize("kind", ["sql-file", "sql-s3", "rest-file", "rest-s3", "glue-file", "glue-s3", "s3tables-s3"])
 def test_the_corpus_gives_the_same_rows_in_every_catalog(kind, tmp_path, s3, monkeypatch):
     aws_environment(monkeypatch, ACCESS_KEY_ID, SECRET_ACCESS_KEY)
     fixtures = [one for one in corpus.fixtures() if one.receiver == "passes on"]
@@ -112,12 +118,12 @@ def test_the_corpus_gives_the_same_rows_in_every_catalog(kind, tmp_path, s3, mon
         with Collector(tmp_path / "collector", {"iceberg": there.exporter}) as collector, collector.client() as client:
             for one in fixtures:
                 client.send(one.payload, "grpc", one.signal)
-            catalog = there.open()
+            catalog, spark = there.open(), there.spark()
             wait_for_rows(catalog, {table: len(rows) for table, rows in expected.items()})
         assert len(expected) == 7
         for table, rows in expected.items():
             hashes = {"sent": rows_hash(rows)}
-            for name, found in read_all(load(catalog, table), there.s3).items():
+            for name, found in read_all(catalog, spark, table, there.s3).items():
                 hashes[name] = rows_hash(found, (begun, _now()), TIME_COLUMN[table])
             assert len(set(hashes.values())) == 1, f"{table}: {hashes}"
         _close(catalog)
