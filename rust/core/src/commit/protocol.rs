@@ -3,11 +3,10 @@
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
-
-use uuid::Uuid;
+use std::time::Instant;
 
 use super::ids::{Coverage, IdSet, recent_ancestry, to_text};
+use super::patience::Patience;
 use super::producer::{AppendProducer, AttemptFiles};
 use super::queue::Queued;
 use super::{Committed, Files, Shared, View};
@@ -15,10 +14,6 @@ use crate::catalog::{Catalog, CommitOutcome, LoadedTable, TableSpec};
 use crate::config::CommitConfig;
 use crate::error::{Error, ErrorKind, Result, RetryClass};
 use crate::request::IdRange;
-
-/// The wait before the second attempt at most; doubled for each one after it.
-const BACKOFF_FIRST: Duration = Duration::from_millis(20);
-const BACKOFF_MAX: Duration = Duration::from_secs(5);
 
 /// What commits, one batch at a time, and what is known of the attempts so far.
 #[derive(Debug)]
@@ -72,14 +67,14 @@ impl Protocol {
             sent: 0,
         };
         let mut failure = None;
-        for retry in 0..=self.config.max_retries {
-            if retry > 0 && !back_off(retry, run.deadline).await {
-                break;
-            }
+        let mut patience = Patience::new(self.config.max_retries);
+        while patience.allows_another(run.deadline).await {
+            let begun = Instant::now();
             if self.shared.is_stale()
                 && let Err(error) = self.look_again().await
             {
                 failure = Some(error);
+                patience.failed();
                 continue;
             }
             if self.settle(&mut run).await {
@@ -89,8 +84,15 @@ impl Protocol {
             let attempt = match run.producer_for(&base).attempt(&base).await {
                 Ok(attempt) => attempt,
                 Err(error) => {
-                    // What it read of the table may be gone, because the table is.
+                    // What it read of the table may be gone, because the table is, or because another
+                    // writer went on and removed what it no longer needs.
                     self.shared.set_stale(true);
+                    if self.is_behind(&base).await {
+                        tracing::debug!(table = %base.ident, %error, "the table changed while an attempt was made");
+                        failure = Some(error);
+                        patience.lost_race(begun.elapsed());
+                        continue;
+                    }
                     return self.give_up(run, Failure::Ours(error)).await;
                 }
             };
@@ -109,11 +111,13 @@ impl Protocol {
                     if !conflict {
                         break;
                     }
+                    patience.lost_race(begun.elapsed());
                 }
                 CommitOutcome::Unknown(error) => {
                     tracing::warn!(table = %base.ident, %error, "the outcome of a commit attempt is unknown");
                     self.doubt(&base);
                     failure = Some(error);
+                    patience.failed();
                 }
             }
         }
@@ -133,6 +137,16 @@ impl Protocol {
             })?;
         self.see(table);
         Ok(())
+    }
+
+    /// Whether the same table has moved on from this state of it.
+    async fn is_behind(&mut self, base: &LoadedTable) -> bool {
+        if self.look_again().await.is_err() {
+            return false;
+        }
+        let now = Arc::clone(&self.shared.view().table);
+        now.metadata.uuid() == base.metadata.uuid()
+            && now.metadata.current_snapshot_id() != base.metadata.current_snapshot_id()
     }
 
     fn see(&mut self, table: LoadedTable) {
@@ -342,21 +356,6 @@ fn holder(ids: &[IdRange], view: &View) -> i64 {
         .map(|snapshot| snapshot.snapshot_id())
         .or(metadata.current_snapshot_id())
         .unwrap_or(0)
-}
-
-/// Sleeps before an attempt, at random between half and the whole of a wait that doubles, so that
-/// writers that collided part. False if the next attempt would be too late.
-async fn back_off(retry: u32, deadline: Instant) -> bool {
-    let doubled = BACKOFF_FIRST.saturating_mul(1 << (retry - 1).min(16));
-    let longest = doubled.min(BACKOFF_MAX);
-    let (random, _) = Uuid::new_v4().as_u64_pair();
-    let share = 500 + u32::try_from(random % 501).unwrap_or(0);
-    let until = Instant::now() + longest * share / 1000;
-    if until >= deadline {
-        return false;
-    }
-    tokio::time::sleep_until(until.into()).await;
-    true
 }
 
 /// Why no more attempts are made.

@@ -126,7 +126,7 @@ pub struct CommitConfig {
     /// Least time between two commits of a table; files that finish meanwhile share the next. Default 0.
     #[serde(deserialize_with = "duration::deserialize")]
     pub interval: Duration,
-    /// How many times a commit that lost a race is tried again. Default 10.
+    /// How many times a commit that lost a race is tried again, within the call's time. Default 100.
     pub max_retries: u32,
 }
 
@@ -134,7 +134,7 @@ impl Default for CommitConfig {
     fn default() -> Self {
         Self {
             interval: Duration::ZERO,
-            max_retries: 10,
+            max_retries: 100,
         }
     }
 }
