@@ -37,26 +37,6 @@ GLUE_WAREHOUSE = f"{ACCOUNT}:s3tablescatalog/lake"
 BUCKET_ARN = f"arn:aws:s3tables:{REGION}:{ACCOUNT}:bucket/lake"
 
 
-@pytest.fixture(scope="module")
-def s3(tmp_path_factory):
-    with S3Server(tmp_path_factory.mktemp("s3")) as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def reference(tmp_path_factory):
-    """One catalog for all tests that do not need an empty one; each has a namespace of its own."""
-    folder = tmp_path_factory.mktemp("reference")
-    with ReferenceCatalog(folder, f"file://{folder}/warehouse") as catalog:
-        yield catalog
-
-
-@pytest.fixture
-def namespace(request) -> str:
-    """A namespace that no other test uses."""
-    return "".join(letter if letter.isalnum() else "_" for letter in request.node.name)[:60].lower()
-
-
 @dataclass(frozen=True)
 class Place:
     """Where a Collector writes, and how to read what it wrote."""
@@ -138,6 +118,20 @@ def test_a_wrong_token_is_named_and_data_arrive_once_it_is_right(reference, name
             assert collector.healthy()
             front.accept("given-token")
             _wait_and_count(reference, namespace, 10)
+
+
+def test_a_token_that_expires_is_named_and_data_arrive_once_it_is_valid_again(reference, namespace, tmp_path):
+    with BearerProxy(reference.uri, "given-token") as front:
+        catalog = reference.settings(front.uri, token="given-token", namespace=namespace)
+        with Collector(tmp_path, {"iceberg": settings(catalog)}) as collector:
+            send_numbers(collector, range(10))
+            _wait_and_count(reference, namespace, 10)
+            front.expire_all()
+            send_numbers(collector, range(10, 20))
+            wait_for_line(collector, ["catalog.token", "401"])
+            assert collector.healthy()
+            front.accept("given-token")
+            _wait_and_count(reference, namespace, 20)
 
 
 def test_an_unreachable_catalog_is_named_and_data_arrive_once_it_is_there(tmp_path, namespace):
@@ -224,6 +218,7 @@ def test_a_wrong_oauth2_secret_is_named_and_data_arrive_once_it_is_right(referen
     [
         ("secret", ["403", "signature", "AWS"]),
         ("key", ["403", "security token"]),
+        ("expired", ["403", "security token", "expired"]),
         ("region", ["403", "region", "catalog.sigv4.region"]),
     ],
 )
@@ -234,6 +229,8 @@ def test_wrong_aws_credentials_are_named_and_data_arrive_once_they_are_right(kin
             front.keys = {ACCESS_KEY_ID: Key("another")}
         elif broken == "key":
             front.keys = {"AKIAANOTHER": Key("another")}
+        elif broken == "expired":
+            front.keys = {ACCESS_KEY_ID: Key(SECRET_ACCESS_KEY, valid_until=1.0)}
         else:
             front.region = "us-east-1"
         with Collector(tmp_path, {"iceberg": settings(_preset(front, namespace=namespace))}) as collector:
@@ -278,14 +275,16 @@ def test_no_secret_reaches_the_log_at_debug_level(reference, namespace, tmp_path
         BearerProxy(reference.uri, secrets["token"]) as bearer,
         OAuth2Proxy(reference.uri, "client", secrets["client"], "catalog", token_seconds=60) as oauth2,
         _front("glue", reference) as glue,
+        _front("s3tables", reference) as s3tables,
     ):
-        glue.keys = {ACCESS_KEY_ID: Key(secrets["aws"], secrets["session"])}
-        fronts = {"iceberg/bearer": bearer, "iceberg/oauth2": oauth2, "iceberg/glue": glue}
+        glue.keys = s3tables.keys = {ACCESS_KEY_ID: Key(secrets["aws"], secrets["session"])}
+        fronts = {"iceberg/bearer": bearer, "iceberg/oauth2": oauth2, "iceberg/glue": glue, "iceberg/s3tables": s3tables}
         headers = {"X-Api-Key": secrets["header"]}
         catalogs = {
             "iceberg/bearer": reference.settings(bearer.uri, token=secrets["token"], headers=headers),
             "iceberg/oauth2": _oauth2(reference, oauth2, secret=secrets["client"]),
             "iceberg/glue": _preset(glue),
+            "iceberg/s3tables": _preset(s3tables),
         }
         storage = {"s3": {"region": REGION, "access_key_id": "AKIASTORAGE", "secret_access_key": secrets["storage"]}}
         exporters = {

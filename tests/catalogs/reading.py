@@ -56,13 +56,15 @@ def read_duckdb(table: Table, s3: S3Server | None) -> list[Row]:
         return readers.rows_of(scan.to_arrow_table())
 
 
-def read_all(catalog: Catalog, spark: Spark, table: str, s3: S3Server | None = None) -> dict[str, list[Row]]:
+def read_all(
+    catalog: Catalog, spark: Spark, table: str, s3: S3Server | None = None, namespace: str = NAMESPACE
+) -> dict[str, list[Row]]:
     """All rows as each reader gives them, by its name."""
-    loaded = load(catalog, table)
+    loaded = load(catalog, table, namespace)
     return {
         "pyiceberg": readers.read_pyiceberg(loaded),
         "duckdb": read_duckdb(loaded, s3),
-        "spark": spark.read(table),
+        "spark": spark.read(table, namespace),
     }
 
 
