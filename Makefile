@@ -79,6 +79,10 @@ fmt: ## format Rust and Go
 	@cargo fmt --all
 	@gofmt -w collector-exporter
 
+.PHONY: soak
+soak: collector ## eight collectors write one table of the reference REST catalog for a minute; prints what it cost
+	@PYTHONPATH=tests "$$(tests/setup-venv.sh)" -m catalogs.soak --writers 8 --seconds 60
+
 .PHONY: bench
 bench: tools ## first benchmarks; writes bench/RESULTS.md
 	@bench/run.sh

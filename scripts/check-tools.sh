@@ -98,7 +98,7 @@ need cc "a C compiler: gcc or clang"
 need git "git"
 need sha256sum "of GNU coreutils"
 if [ "$for_tests" = yes ]; then
-  need javac "JDK 17 or newer, for the reference REST catalog"
+  need javac "JDK 17 or 21, for the reference REST catalog and Apache Spark"
   need g++ "a C++ compiler, which reads the header in a test"
   check_miri
 fi

@@ -35,7 +35,7 @@ for layer in "${layers[@]}"; do
       ;;
     system)
       make --no-print-directory collector
-      step "system: the built collector, read back by DuckDB and pyiceberg"
+      step "system: the built collector, read back by DuckDB, pyiceberg and Spark"
       tests/run.sh
       ;;
     *)

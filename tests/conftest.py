@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from catalogs.reference import ReferenceCatalog
+from catalogs.s3 import S3Server
 from o2i import collector
 
 
@@ -27,3 +29,24 @@ def pytest_sessionstart() -> None:
 def warehouse(tmp_path: Path) -> Path:
     """Where the Collector of a test keeps its tables; it makes the folder itself."""
     return tmp_path / "warehouse"
+
+
+@pytest.fixture(scope="session")
+def s3(tmp_path_factory):
+    """One S3 server for all tests; each has buckets of its own."""
+    with S3Server(tmp_path_factory.mktemp("s3")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def reference(tmp_path_factory):
+    """One REST catalog for all tests that do not need an empty one; each has a namespace of its own."""
+    folder = tmp_path_factory.mktemp("reference")
+    with ReferenceCatalog(folder, f"file://{folder}/warehouse") as catalog:
+        yield catalog
+
+
+@pytest.fixture
+def namespace(request) -> str:
+    """A namespace that no other test uses."""
+    return "".join(letter if letter.isalnum() else "_" for letter in request.node.name)[:60].lower()

@@ -7,5 +7,6 @@ python=$(./setup-venv.sh)
 O2I_TELEMETRYGEN=$(./setup-telemetrygen.sh)
 export O2I_TELEMETRYGEN
 catalogs/setup-reference-catalog.sh >/dev/null
+spark/setup.sh >/dev/null
 PYTHONPATH=. "$python" -m o2i.corpus --check
 exec "$python" -m pytest "$@"

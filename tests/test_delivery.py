@@ -14,6 +14,7 @@ from o2i import corpus, numbered, readers
 from o2i import warehouse as lying_in
 from o2i.collector import Collector, settings
 from o2i.otlp import DOORS, Refused
+from o2i.senders import Senders
 from o2i.tables import TABLES
 
 NEVER = "1h"
@@ -224,49 +225,3 @@ def log_line(collector: Collector, part: str) -> str:
     lines = [line for line in collector.log().splitlines() if part in line]
     assert lines, f"no line says {part!r}:\n{collector.log_tail()}"
     return lines[0]
-
-
-class Senders:
-    """Threads that send numbered logs, ten a request, until the block ends; what is refused is not sent again."""
-
-    def __init__(self, collector: Collector, count: int, first: int = 0):
-        self.sent: set[int] = set()
-        self.acknowledged: set[int] = set()
-        self._client = collector.client(timeout_seconds=10)
-        self._stop = threading.Event()
-        self._lock = threading.Lock()
-        self._next = first
-        self._threads = [threading.Thread(target=self._run, args=(door,)) for door in (DOORS * count)[:count]]
-
-    def __enter__(self) -> Senders:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()
-        self._client.close()
-
-    def wait_for_acknowledged(self, count: int, seconds_max: float = 60.0) -> None:
-        """Waits until so many numbers have been acknowledged."""
-        deadline = time.monotonic() + seconds_max
-        while len(self.acknowledged) < count:
-            assert time.monotonic() < deadline, f"only {len(self.acknowledged)} of {count} acknowledged"
-            time.sleep(0.01)
-
-    def _run(self, door: str) -> None:
-        while not self._stop.is_set():
-            with self._lock:
-                numbers = range(self._next, self._next + 10)
-                self._next += 10
-                self.sent.update(numbers)
-            try:
-                self._client.send(numbered.request(numbers), door)
-            except Refused:
-                self._stop.wait(0.05)
-                continue
-            with self._lock:
-                self.acknowledged.update(numbers)
-            self._stop.wait(0.002)

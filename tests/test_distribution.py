@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from o2i import clients, corpus, readers
-from o2i.collector import REPOSITORY, START_SECONDS_MAX, Collector, binary, free_ports, settings
+from o2i.collector import REPOSITORY, START_SECONDS_MAX, Collector, binary, free_ports, settings, total
 
 LIBC_FAMILY = {
     "linux-vdso", "libc", "libm", "libdl", "libpthread", "librt", "libgcc_s", "libresolv", "ld-linux-x86-64",
@@ -75,14 +75,14 @@ def test_its_own_metrics_count_rows_rejected_and_repaired(tmp_path, warehouse):
             for table, of_table in one.rows.items():
                 counts[table] += len(of_table)
         readers.wait_for_rows(warehouse, counts)
-        text = collector.own_metrics_when(lambda text: _total(text, "rows", "metrics") >= rows["metrics"])
-    assert {signal: _total(text, "rows", signal) for signal in rows} == rows
+        text = collector.own_metrics_when(lambda text: total(text, "rows", "metrics") >= rows["metrics"])
+    assert {signal: total(text, "rows", signal) for signal in rows} == rows
     # Two metrics without data, five histogram points, four exponential ones and one summary point.
-    assert _total(text, "rejected", "metrics") == 12
-    assert _total(text, "repaired", "logs", 'reason="invalid_utf8"') == 7
-    assert _total(text, "repaired", "logs", 'reason="nesting"') == 4
+    assert total(text, "rejected", "metrics") == 12
+    assert total(text, "repaired", "logs", 'reason="invalid_utf8"') == 7
+    assert total(text, "repaired", "logs", 'reason="nesting"') == 4
     for name in ("commits", "files", "file_bytes"):
-        assert _total(text, name, "logs") > 0, name
+        assert total(text, name, "logs") > 0, name
 
 
 def test_the_example_configuration_starts_and_stores(tmp_path):
@@ -132,9 +132,3 @@ def _listens(port: int) -> bool:
     except OSError:
         return False
     return True
-
-
-def _total(text: str, name: str, signal: str, also: str = "") -> float:
-    """The sum of a counter of ours over its series of one signal."""
-    series = re.compile(rf"^otelcol_exporter_iceberg_{name}(?:_[a-zA-Z]+)*\{{([^}}]*)\}} (\S+)$", re.MULTILINE)
-    return sum(float(v) for labels, v in series.findall(text) if f'signal="{signal}"' in labels and also in labels)

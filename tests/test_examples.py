@@ -8,9 +8,12 @@ import time
 
 import pytest
 
+from catalogs.reading import rows_hash
 from o2i import expect, readers
 from o2i.collector import REPOSITORY, Collector, settings
+from o2i.tables import TABLES
 from o2i.workload import Shop
+from spark.session import Spark
 
 QUERIES = REPOSITORY / "examples" / "queries"
 # They look for a trace or a value that this telemetry does not have.
@@ -49,3 +52,16 @@ def test_the_pyiceberg_example_prints_errors_of_the_service(warehouse):
     rows = readers.read_duckdb(readers.load(warehouse, "logs"))
     assert len(printed) == sum(row["ServiceName"] == "payment" and row["SeverityNumber"] >= 17 for row in rows)
     assert all("failed after" in line for line in printed)
+
+
+def test_the_spark_example_finds_something_and_its_upkeep_changes_no_row(warehouse):
+    text = "\n".join(line for line in (QUERIES / "spark.sql").read_text().splitlines() if not line.startswith("--"))
+    spark = Spark.on_sqlite(warehouse / "catalog.db", f"file://{warehouse}")
+    rows = {table: rows_hash(readers.read_duckdb(readers.load(warehouse, table))) for table in TABLES}
+    statements = [statement for statement in map(str.strip, text.split(";")) if statement]
+    assert len(statements) > 5
+    for statement in statements:
+        found = spark.sql(statement)
+        assert found or "remove_orphan_files" in statement, f"nothing found by {statement}"
+    for table, before in rows.items():
+        assert rows_hash(readers.read_duckdb(readers.load(warehouse, table))) == before, table

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,7 @@ from catalogs.sigproxy import Key, ServiceProxy
 from o2i import corpus
 from o2i.collector import REPOSITORY, Collector, binary, free_ports
 from o2i.tables import TIME_COLUMN
+from spark.session import Spark
 
 PAGES = sorted((REPOSITORY / "docs" / "catalogs").glob("*.md"))
 assert PAGES, "the pages are not where they were"
@@ -35,55 +37,39 @@ GLUE_WAREHOUSE = f"{ACCOUNT}:s3tablescatalog/lake"
 BUCKET_ARN = f"arn:aws:s3tables:{REGION}:{ACCOUNT}:bucket/lake"
 
 
-@pytest.fixture(scope="module")
-def s3(tmp_path_factory):
-    with S3Server(tmp_path_factory.mktemp("s3")) as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def reference(tmp_path_factory):
-    """One catalog for all tests that do not need an empty one; each has a namespace of its own."""
-    folder = tmp_path_factory.mktemp("reference")
-    with ReferenceCatalog(folder, f"file://{folder}/warehouse") as catalog:
-        yield catalog
-
-
-@pytest.fixture
-def namespace(request) -> str:
-    """A namespace that no other test uses."""
-    return "".join(letter if letter.isalnum() else "_" for letter in request.node.name)[:60].lower()
-
-
 @dataclass(frozen=True)
 class Place:
     """Where a Collector writes, and how to read what it wrote."""
 
     exporter: dict
     open: Callable[[], Catalog]
+    spark: Callable[[], Spark]
     s3: S3Server | None = None
 
 
 @contextmanager
 def place(kind: str, folder: Path, s3: S3Server):
     """An empty catalog of that kind."""
-    on_s3 = s3 if kind in ("sql-s3", "rest-s3", "s3tables") else None
+    on_s3 = s3 if kind.endswith("-s3") else None
+    service = kind.partition("-")[0]
     warehouse = s3.make_bucket(f"corpus-{kind}") + "/warehouse" if on_s3 else f"file://{folder}/warehouse"
     storage = s3.settings() if on_s3 else None
     if kind.startswith("sql"):
         database = folder / "catalog.db"
         properties = {"uri": f"sqlite:///{database}", "warehouse": warehouse, **(s3.properties() if on_s3 else {})}
         catalog = {"type": "sql", "uri": f"sqlite://{database}", "warehouse": warehouse}
-        yield Place(settings(catalog, storage), lambda: SqlCatalog("default", **properties), on_s3)
+        java = on_s3.java_properties() if on_s3 else {}
+        spark = partial(Spark.on_sqlite, database, warehouse, **java)
+        yield Place(settings(catalog, storage), lambda: SqlCatalog("default", **properties), spark, on_s3)
         return
     with ExitStack() as stack:
         reference = stack.enter_context(ReferenceCatalog(folder, warehouse, on_s3))
-        if kind in ("glue", "s3tables"):
-            front = stack.enter_context(_front(kind, reference))
+        if service in ("glue", "s3tables"):
+            front = stack.enter_context(_front(service, reference))
             catalog = _preset(front)
         else:
             catalog = reference.settings()
-        yield Place(settings(catalog, storage), reference.client, on_s3)
+        yield Place(settings(catalog, storage), reference.client, reference.spark, on_s3)
 
 
 def _front(kind: str, reference: ReferenceCatalog) -> ServiceProxy:
@@ -99,7 +85,7 @@ def _preset(front: ServiceProxy, **more) -> dict:
     return {"type": front.service, "uri": front.endpoint, "warehouse": front.warehouse, **region, **more}
 
 
-@pytest.mark.parametrize("kind", ["sql-file", "sql-s3", "rest-file", "rest-s3", "glue", "s3tables"])
+@pytest.mark.parametrize("kind", ["sql-file", "sql-s3", "rest-file", "rest-s3", "glue-file", "glue-s3", "s3tables-s3"])
 def test_the_corpus_gives_the_same_rows_in_every_catalog(kind, tmp_path, s3, monkeypatch):
     aws_environment(monkeypatch, ACCESS_KEY_ID, SECRET_ACCESS_KEY)
     fixtures = [one for one in corpus.fixtures() if one.receiver == "passes on"]
@@ -112,12 +98,12 @@ def test_the_corpus_gives_the_same_rows_in_every_catalog(kind, tmp_path, s3, mon
         with Collector(tmp_path / "collector", {"iceberg": there.exporter}) as collector, collector.client() as client:
             for one in fixtures:
                 client.send(one.payload, "grpc", one.signal)
-            catalog = there.open()
+            catalog, spark = there.open(), there.spark()
             wait_for_rows(catalog, {table: len(rows) for table, rows in expected.items()})
         assert len(expected) == 7
         for table, rows in expected.items():
             hashes = {"sent": rows_hash(rows)}
-            for name, found in read_all(load(catalog, table), there.s3).items():
+            for name, found in read_all(catalog, spark, table, there.s3).items():
                 hashes[name] = rows_hash(found, (begun, _now()), TIME_COLUMN[table])
             assert len(set(hashes.values())) == 1, f"{table}: {hashes}"
         _close(catalog)
@@ -132,6 +118,20 @@ def test_a_wrong_token_is_named_and_data_arrive_once_it_is_right(reference, name
             assert collector.healthy()
             front.accept("given-token")
             _wait_and_count(reference, namespace, 10)
+
+
+def test_a_token_that_expires_is_named_and_data_arrive_once_it_is_valid_again(reference, namespace, tmp_path):
+    with BearerProxy(reference.uri, "given-token") as front:
+        catalog = reference.settings(front.uri, token="given-token", namespace=namespace)
+        with Collector(tmp_path, {"iceberg": settings(catalog)}) as collector:
+            send_numbers(collector, range(10))
+            _wait_and_count(reference, namespace, 10)
+            front.expire_all()
+            send_numbers(collector, range(10, 20))
+            wait_for_line(collector, ["catalog.token", "401"])
+            assert collector.healthy()
+            front.accept("given-token")
+            _wait_and_count(reference, namespace, 20)
 
 
 def test_an_unreachable_catalog_is_named_and_data_arrive_once_it_is_there(tmp_path, namespace):
@@ -218,6 +218,7 @@ def test_a_wrong_oauth2_secret_is_named_and_data_arrive_once_it_is_right(referen
     [
         ("secret", ["403", "signature", "AWS"]),
         ("key", ["403", "security token"]),
+        ("expired", ["403", "security token", "expired"]),
         ("region", ["403", "region", "catalog.sigv4.region"]),
     ],
 )
@@ -228,6 +229,8 @@ def test_wrong_aws_credentials_are_named_and_data_arrive_once_they_are_right(kin
             front.keys = {ACCESS_KEY_ID: Key("another")}
         elif broken == "key":
             front.keys = {"AKIAANOTHER": Key("another")}
+        elif broken == "expired":
+            front.keys = {ACCESS_KEY_ID: Key(SECRET_ACCESS_KEY, valid_until=1.0)}
         else:
             front.region = "us-east-1"
         with Collector(tmp_path, {"iceberg": settings(_preset(front, namespace=namespace))}) as collector:
@@ -272,14 +275,16 @@ def test_no_secret_reaches_the_log_at_debug_level(reference, namespace, tmp_path
         BearerProxy(reference.uri, secrets["token"]) as bearer,
         OAuth2Proxy(reference.uri, "client", secrets["client"], "catalog", token_seconds=60) as oauth2,
         _front("glue", reference) as glue,
+        _front("s3tables", reference) as s3tables,
     ):
-        glue.keys = {ACCESS_KEY_ID: Key(secrets["aws"], secrets["session"])}
-        fronts = {"iceberg/bearer": bearer, "iceberg/oauth2": oauth2, "iceberg/glue": glue}
+        glue.keys = s3tables.keys = {ACCESS_KEY_ID: Key(secrets["aws"], secrets["session"])}
+        fronts = {"iceberg/bearer": bearer, "iceberg/oauth2": oauth2, "iceberg/glue": glue, "iceberg/s3tables": s3tables}
         headers = {"X-Api-Key": secrets["header"]}
         catalogs = {
             "iceberg/bearer": reference.settings(bearer.uri, token=secrets["token"], headers=headers),
             "iceberg/oauth2": _oauth2(reference, oauth2, secret=secrets["client"]),
             "iceberg/glue": _preset(glue),
+            "iceberg/s3tables": _preset(s3tables),
         }
         storage = {"s3": {"region": REGION, "access_key_id": "AKIASTORAGE", "secret_access_key": secrets["storage"]}}
         exporters = {

@@ -29,12 +29,6 @@ MIB = 1 << 20
 KEYS = {ACCESS_KEY_ID: Key(SECRET_ACCESS_KEY)}
 
 
-@pytest.fixture(scope="module")
-def s3(tmp_path_factory):
-    with S3Server(tmp_path_factory.mktemp("s3")) as server:
-        yield server
-
-
 @pytest.fixture
 def front(s3):
     """Checks every request's signature on its way to the S3 server, and can break requests."""
@@ -137,6 +131,7 @@ def test_a_store_that_is_not_there_is_named_and_data_arrive_once_it_is(lake, buc
     [
         ("secret", ["SignatureDoesNotMatch", "storage.s3.secret_access_key"]),
         ("key", ["InvalidAccessKeyId", "storage.s3.access_key_id"]),
+        ("expired", ["ExpiredToken", "storage.s3.session_token"]),
         ("region", ["storage.s3.region"]),
     ],
 )
@@ -146,6 +141,8 @@ def test_wrong_access_is_named_and_data_arrive_once_it_is_right(broken, said, la
         front.keys = {ACCESS_KEY_ID: Key("another")}
     elif broken == "key":
         front.keys = {"AKIAANOTHER": Key("another")}
+    elif broken == "expired":
+        front.keys = {ACCESS_KEY_ID: Key(SECRET_ACCESS_KEY, valid_until=1.0)}
     else:
         front.region = "us-west-2"
     with Collector(tmp_path / "collector", {"iceberg": lake.exporter(s3.settings(front.uri))}) as collector:
@@ -213,9 +210,8 @@ def test_vended_credentials_are_used_by_prefix_and_renewed_before_they_expire(bu
     ):
         exporter = settings(reference.settings(vending.uri))
         with Collector(tmp_path / "collector", {"iceberg": exporter}, change=at_debug_level) as collector:
-            begun = time.monotonic()
             for first in (0, 10):
-                time.sleep(max(0.0, begun + first / 2 - time.monotonic()))
+                time.sleep(first / 2)
                 send_numbers(collector, range(first, first + 10))
                 catalog = reference.client()
                 wait_for_rows(catalog, {"logs": first + 10})

@@ -1,6 +1,6 @@
--- Spark SQL 3.5 with Iceberg's runtime, on the SQLite catalog of a local warehouse:
+-- Spark SQL 4.0 with Iceberg's runtime, on the SQLite catalog of a local warehouse:
 --
---   spark-sql --packages org.apache.iceberg:iceberg-spark-runtime-3.5_2.12:1.10.1,org.xerial:sqlite-jdbc:3.50.3.0 \
+--   spark-sql --packages org.apache.iceberg:iceberg-spark-runtime-4.0_2.13:1.10.1,org.xerial:sqlite-jdbc:3.50.3.0 \
 --     --conf spark.sql.extensions=org.apache.iceberg.spark.extensions.IcebergSparkSessionExtensions \
 --     --conf spark.sql.catalog.default=org.apache.iceberg.spark.SparkCatalog \
 --     --conf spark.sql.catalog.default.type=jdbc \

@@ -1,4 +1,4 @@
-"""Reads tables of any catalog with other people's readers, on local files and on the S3 server."""
+"""Reads tables of any catalog with other people's readers, on local files and on the S3 server. (Spark: `spark.session`.)"""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from pyiceberg.table import Table
 from o2i import compare, readers
 from o2i.expect import ARRIVAL, Row
 from o2i.tables import NAMESPACE
+from spark.session import Spark
 
 from .s3 import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY, S3Server
 
@@ -55,9 +56,16 @@ def read_duckdb(table: Table, s3: S3Server | None) -> list[Row]:
         return readers.rows_of(scan.to_arrow_table())
 
 
-def read_all(table: Table, s3: S3Server | None = None) -> dict[str, list[Row]]:
+def read_all(
+    catalog: Catalog, spark: Spark, table: str, s3: S3Server | None = None, namespace: str = NAMESPACE
+) -> dict[str, list[Row]]:
     """All rows as each reader gives them, by its name."""
-    return {"pyiceberg": readers.read_pyiceberg(table), "duckdb": read_duckdb(table, s3)}
+    loaded = load(catalog, table, namespace)
+    return {
+        "pyiceberg": readers.read_pyiceberg(loaded),
+        "duckdb": read_duckdb(loaded, s3),
+        "spark": spark.read(table, namespace),
+    }
 
 
 def rows_hash(rows: list[Row], arrival: tuple[int, int] | None = None, time_column: str = "") -> str:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from pyiceberg.catalog.rest import RestCatalog
 
+from spark.session import Spark
+
 from .child import Child
 from .s3 import S3Server
 
@@ -37,8 +39,7 @@ class ReferenceCatalog:
         properties = {
             "uri": f"jdbc:sqlite:{self.folder.resolve()}/reference.db?busy_timeout=30000",
             "warehouse": self.warehouse,
-            "io-impl": "org.apache.iceberg.aws.s3.S3FileIO" if self._s3 else "LocalFileIO",
-            **(self._s3.properties() if self._s3 else {}),
+            **(self._s3.java_properties() if self._s3 else {"io-impl": "LocalFileIO"}),
         }
         options = ["-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", f"{home}/classes:{home}/jars/*"]
         arguments = [f"{name}={value}" for name, value in properties.items()]
@@ -63,6 +64,10 @@ class ReferenceCatalog:
         """It, opened by pyiceberg; through a proxy when given its address."""
         storage = self._s3.properties() if self._s3 else {}
         return RestCatalog("reference", uri=uri or self.uri, **{**storage, **properties})
+
+    def spark(self) -> Spark:
+        """It, opened by Spark."""
+        return Spark.on_rest(self.uri, **(self._s3.java_properties() if self._s3 else {}))
 
 
 @cache

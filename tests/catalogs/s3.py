@@ -68,6 +68,10 @@ class S3Server:
             "s3.secret-access-key": SECRET_ACCESS_KEY,
         }
 
+    def java_properties(self) -> dict[str, str]:
+        """The same for Java, which must be told that `s3:` locations are for its S3 client."""
+        return {"io-impl": "org.apache.iceberg.aws.s3.S3FileIO", **self.properties()}
+
     def client(self, service: str = "s3"):
         """A boto3 client of `s3` or `s3tables`."""
         return boto3.client(

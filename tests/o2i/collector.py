@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import http.client
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -228,6 +229,13 @@ class Collector:
             return {"level": "none"}
         prometheus = {"host": "127.0.0.1", "port": self.metrics_port}
         return {"level": "detailed", "readers": [{"pull": {"exporter": {"prometheus": prometheus}}}]}
+
+
+def total(own_metrics: str, name: str, signal_: str, also: str = "") -> float:
+    """The sum of a counter of the exporter's, such as `commits`, over its series of one signal."""
+    series = re.compile(rf"^otelcol_exporter_iceberg_{name}(?:_[a-zA-Z]+)*\{{([^}}]*)\}} (\S+)$", re.MULTILINE)
+    found = series.findall(own_metrics)
+    return sum(float(value) for labels, value in found if f'signal="{signal_}"' in labels and also in labels)
 
 
 def settings(warehouse: Path, flush_timeout: str = "1s", **more) -> dict:

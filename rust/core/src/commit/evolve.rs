@@ -1,17 +1,22 @@
 //! Our missing columns, added to a table that exists.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use iceberg::spec::{
     ListType, MapType, NestedField, NestedFieldRef, Schema, StructType, TableMetadataBuilder, Type,
 };
 use iceberg::{TableRequirement, TableUpdate};
 
+use super::patience::Patience;
 use super::retry::RetryRules;
 use crate::catalog::{Catalog, CommitOutcome, IcebergCause, LoadedTable};
 use crate::config::CommitConfig;
 use crate::error::{Error, ErrorKind, Result};
 use crate::schema::{holds, match_fields};
+
+/// After this no further attempt is begun.
+const TIME_MAX: Duration = Duration::from_secs(30);
 
 /// Adds the columns (and fields of structs) that `wanted` has and the table lacks, as optional ones
 /// with new ids. Several writers may do so at once: each looks again after a lost race.
@@ -25,11 +30,13 @@ pub(super) async fn add_missing_columns(
     wanted: &Schema,
     config: &CommitConfig,
 ) -> Result<LoadedTable> {
-    let mut retries = 0;
+    let mut patience = Patience::new(RetryRules::of(config, &table.metadata));
+    let deadline = Instant::now() + TIME_MAX;
     loop {
         let Some(schema) = evolved(&table, wanted)? else {
             return Ok(table);
         };
+        let begun = Instant::now();
         let error = match catalog
             .commit(&table, requirements(&table), updates(schema))
             .await
@@ -39,13 +46,19 @@ pub(super) async fn add_missing_columns(
                 conflict: false,
                 error,
             } => return Err(error),
+            CommitOutcome::Refused { error, .. } => {
+                patience.lost_race(begun.elapsed());
+                error
+            }
             // Adding columns twice adds them once, so what is not known is found out by looking.
-            CommitOutcome::Refused { error, .. } | CommitOutcome::Unknown(error) => error,
+            CommitOutcome::Unknown(error) => {
+                patience.failed();
+                error
+            }
         };
-        if retries == RetryRules::of(config, &table.metadata).retries_max {
+        if !patience.allows_another(deadline).await {
             return Err(error);
         }
-        retries += 1;
         table = catalog.load(&table.ident).await?;
     }
 }

@@ -29,6 +29,7 @@ use crate::request::{IdRange, RequestId};
 mod evolve;
 mod ids;
 mod merge;
+mod patience;
 mod producer;
 mod protocol;
 mod queue;

@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::ids::{Coverage, IdSet, recent_ancestry, to_text};
+use super::patience::Patience;
 use super::producer::{AppendProducer, AttemptFiles};
 use super::queue::Queued;
 use super::retry::RetryRules;
@@ -71,14 +72,14 @@ impl Protocol {
         // A limit beyond what the clock can tell is as good as none.
         let latest = rules.time_max.and_then(|time| Instant::now().checked_add(time));
         let retry_deadline = latest.map_or(run.deadline, |latest| latest.min(run.deadline));
-        for retry in 0..=rules.retries_max {
-            if retry > 0 && !back_off(rules.wait(retry), retry_deadline).await {
-                break;
-            }
+        let mut patience = Patience::new(rules);
+        while patience.allows_another(retry_deadline).await {
+            let begun = Instant::now();
             if self.shared.is_stale()
                 && let Err(error) = self.look_again().await
             {
                 failure = Some(error);
+                patience.failed();
                 continue;
             }
             if self.settle(&mut run).await {
@@ -88,8 +89,15 @@ impl Protocol {
             let attempt = match run.producer_for(&base).attempt(&base).await {
                 Ok(attempt) => attempt,
                 Err(error) => {
-                    // What it read of the table may be gone, because the table is.
+                    // What it read of the table may be gone, because the table is, or because another
+                    // writer went on and removed what it no longer needs.
                     self.shared.set_stale(true);
+                    if self.is_behind(&base).await {
+                        tracing::debug!(table = %base.ident, %error, "the table changed while an attempt was made");
+                        failure = Some(error);
+                        patience.lost_race(begun.elapsed());
+                        continue;
+                    }
                     return self.give_up(run, Failure::Ours(error)).await;
                 }
             };
@@ -108,11 +116,13 @@ impl Protocol {
                     if !conflict {
                         break;
                     }
+                    patience.lost_race(begun.elapsed());
                 }
                 CommitOutcome::Unknown(error) => {
                     tracing::warn!(table = %base.ident, %error, "the outcome of a commit attempt is unknown");
                     self.doubt(&base);
                     failure = Some(error);
+                    patience.failed();
                 }
             }
         }
@@ -132,6 +142,16 @@ impl Protocol {
             })?;
         self.see(table);
         Ok(())
+    }
+
+    /// Whether the same table has moved on from this state of it.
+    async fn is_behind(&mut self, base: &LoadedTable) -> bool {
+        if self.look_again().await.is_err() {
+            return false;
+        }
+        let now = Arc::clone(&self.shared.view().table);
+        now.metadata.uuid() == base.metadata.uuid()
+            && now.metadata.current_snapshot_id() != base.metadata.current_snapshot_id()
     }
 
     fn see(&mut self, table: LoadedTable) {
@@ -341,17 +361,6 @@ fn holder(ids: &[IdRange], view: &View) -> i64 {
         .map(|snapshot| snapshot.snapshot_id())
         .or(metadata.current_snapshot_id())
         .unwrap_or(0)
-}
-
-/// Sleeps before an attempt. False if it would be too late then.
-async fn back_off(wait: Duration, deadline: Instant) -> bool {
-    match Instant::now().checked_add(wait) {
-        Some(until) if until < deadline => {
-            tokio::time::sleep_until(until.into()).await;
-            true
-        }
-        _ => false,
-    }
 }
 
 /// Why no more attempts are made.

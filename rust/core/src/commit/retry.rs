@@ -4,7 +4,6 @@
 use std::time::Duration;
 
 use iceberg::spec::TableMetadata;
-use uuid::Uuid;
 
 use crate::config::CommitConfig;
 
@@ -13,17 +12,19 @@ const MIN_WAIT: &str = "commit.retry.min-wait-ms";
 const MAX_WAIT: &str = "commit.retry.max-wait-ms";
 const TOTAL_TIMEOUT: &str = "commit.retry.total-timeout-ms";
 
-/// The wait before the second attempt at most; doubled for each one after it.
-const WAIT_FIRST: Duration = Duration::from_millis(20);
-const WAIT_MAX: Duration = Duration::from_secs(5);
+/// What waits begin from and grow to.
+const WAIT_MIN_DEFAULT: Duration = Duration::from_millis(20);
+const WAIT_MAX_DEFAULT: Duration = Duration::from_secs(5);
 
 /// The rules of one commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct RetryRules {
     /// Attempts after the first.
     pub(super) retries_max: u32,
-    wait_first: Duration,
-    wait_max: Duration,
+    /// The shortest span that a wait is drawn from.
+    pub(super) wait_min: Duration,
+    /// The longest one.
+    pub(super) wait_max: Duration,
     /// No attempt is begun so long after the first. The caller's deadline holds as well.
     pub(super) time_max: Option<Duration>,
 }
@@ -33,27 +34,15 @@ impl RetryRules {
         let number = |key: &str| -> Option<u64> { metadata.properties().get(key)?.trim().parse().ok() };
         let wait = |key: &str| number(key).map(Duration::from_millis);
         let in_table = number(NUM_RETRIES).map(|retries| u32::try_from(retries).unwrap_or(u32::MAX));
-        let wait_first = wait(MIN_WAIT).unwrap_or(WAIT_FIRST);
+        let wait_min = wait(MIN_WAIT).unwrap_or(WAIT_MIN_DEFAULT);
         Self {
             retries_max: config
                 .max_retries
                 .or(in_table)
                 .unwrap_or(CommitConfig::MAX_RETRIES),
-            wait_first,
-            wait_max: wait(MAX_WAIT).unwrap_or(WAIT_MAX).max(wait_first),
+            wait_min,
+            wait_max: wait(MAX_WAIT).unwrap_or(WAIT_MAX_DEFAULT).max(wait_min),
             time_max: wait(TOTAL_TIMEOUT),
         }
-    }
-
-    /// The wait before a retry, the first being 1: at random between half and the whole of a wait that
-    /// doubles, so that writers that collided part.
-    pub(super) fn wait(&self, retry: u32) -> Duration {
-        let doubled = self
-            .wait_first
-            .saturating_mul(1 << retry.saturating_sub(1).min(16));
-        let longest = doubled.min(self.wait_max);
-        let (random, _) = Uuid::new_v4().as_u64_pair();
-        let share = 500 + u32::try_from(random % 501).unwrap_or(0);
-        longest / 1000 * share
     }
 }

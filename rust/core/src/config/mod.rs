@@ -97,7 +97,7 @@ pub struct CommitConfig {
 
 impl CommitConfig {
     /// The default of `max_retries`.
-    pub const MAX_RETRIES: u32 = 10;
+    pub const MAX_RETRIES: u32 = 100;
 }
 
 impl Default for CommitConfig {

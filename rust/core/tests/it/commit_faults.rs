@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use otlp2iceberg::catalog::LoadedTable;
 use otlp2iceberg::commit::{Append, Committer};
 use otlp2iceberg::config::CommitConfig;
 use otlp2iceberg::{ErrorKind, RequestId, RetryClass};
@@ -74,6 +75,33 @@ async fn conflict_with_another_writer_keeps_both_files() {
     let committed = ours.append(append(1, 1), soon()).await.expect("committed");
     assert_eq!(committed.attempts, 2);
     assert_eq!(entries(&ours.table()).await.len(), 2);
+}
+
+#[tokio::test]
+async fn what_another_writer_moved_on_from_and_removed_is_not_missed() {
+    let warehouse = Warehouse::new();
+    let (_, ours) = open(&warehouse, &[], 5).await;
+    ours.append(append(1, 1), soon()).await.expect("committed");
+    let current = |table: &LoadedTable| {
+        table
+            .metadata
+            .current_snapshot()
+            .expect("one")
+            .manifest_list()
+            .to_owned()
+    };
+    let first = current(&ours.table());
+    let (_, theirs) = open(&warehouse, &[], 5).await;
+    theirs.append(append(2, 1), soon()).await.expect("committed");
+    assert_ne!(current(&theirs.table()), first);
+    // As when the snapshot that we know last is expired.
+    ours.table().file_io.delete(&first).await.expect("deleted");
+    let committed = ours.append(append(1, 2), soon()).await.expect("committed");
+    assert_eq!(
+        committed.attempts, 1,
+        "the catalog saw only the one that could be made"
+    );
+    assert_eq!(entries(&ours.table()).await.len(), 3);
 }
 
 #[tokio::test]

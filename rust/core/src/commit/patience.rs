@@ -1,0 +1,148 @@
+//! How often a commit is tried again, and how long it waits before that.
+
+use std::time::{Duration, Instant};
+
+use uuid::Uuid;
+
+use super::retry::RetryRules;
+
+/// Of attempts that failed otherwise than by losing a race, so many are made again at most: the
+/// caller shall hear within half a minute that the catalog is out of reach.
+const FAILURES_MAX: u32 = 10;
+/// The wait after a lost race, in attempts' lengths, doubles up to this.
+const ATTEMPTS_WAITED_MAX: u32 = 8;
+
+/// What is left of it for one commit.
+#[derive(Debug)]
+pub(super) struct Patience {
+    rules: RetryRules,
+    lost_races: u32,
+    failures: u32,
+    /// The span that the next wait is drawn from; `None` before the first attempt.
+    next_wait: Option<(Duration, Duration)>,
+}
+
+impl Patience {
+    /// None of it used.
+    pub(super) fn new(rules: RetryRules) -> Self {
+        Self {
+            rules,
+            lost_races: 0,
+            failures: 0,
+            next_wait: None,
+        }
+    }
+
+    /// Another writer was first, in an attempt that took so long from looking at the table on.
+    ///
+    /// The next one succeeds if nobody commits while it lasts. So the wait is measured in attempts, and
+    /// random from nothing on, to part writers that collided; and it does not grow without end, since
+    /// one that waits ever longer while others do not is one that starves.
+    pub(super) fn lost_race(&mut self, took: Duration) {
+        let attempts = (2 << self.lost_races.min(8)).min(ATTEMPTS_WAITED_MAX);
+        let RetryRules {
+            wait_min, wait_max, ..
+        } = self.rules;
+        let longest = took.max(wait_min).saturating_mul(attempts).min(wait_max);
+        self.next_wait = Some((Duration::ZERO, longest));
+        self.lost_races += 1;
+    }
+
+    /// The catalog was out of reach, or it is not known what became of the attempt.
+    pub(super) fn failed(&mut self) {
+        let RetryRules {
+            wait_min, wait_max, ..
+        } = self.rules;
+        let longest = wait_min.saturating_mul(1 << self.failures.min(16)).min(wait_max);
+        self.next_wait = Some((longest / 2, longest));
+        self.failures += 1;
+    }
+
+    /// Sleeps before the next attempt; the first is made at once. False if it is one too many, or would
+    /// be too late.
+    pub(super) async fn allows_another(&self, deadline: Instant) -> bool {
+        let Some((shortest, longest)) = self.next_wait else {
+            return true;
+        };
+        let until = Instant::now() + shortest + random_part(longest.saturating_sub(shortest));
+        if self.is_over() || until >= deadline {
+            return false;
+        }
+        tokio::time::sleep_until(until.into()).await;
+        true
+    }
+
+    fn is_over(&self) -> bool {
+        self.failures > FAILURES_MAX || self.lost_races.saturating_add(self.failures) > self.rules.retries_max
+    }
+}
+
+fn random_part(whole: Duration) -> Duration {
+    let (random, _) = Uuid::new_v4().as_u64_pair();
+    whole * u32::try_from(random % 1001).unwrap_or(0) / 1000
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MILLISECOND: Duration = Duration::from_millis(1);
+
+    fn patience(retries_max: u32) -> Patience {
+        Patience::new(RetryRules {
+            retries_max,
+            wait_min: 20 * MILLISECOND,
+            wait_max: 5_000 * MILLISECOND,
+            time_max: None,
+        })
+    }
+
+    #[test]
+    fn lost_races_are_bounded_by_the_setting_only() {
+        let mut patience = patience(100);
+        for _ in 0..100 {
+            patience.lost_race(MILLISECOND);
+            assert!(!patience.is_over());
+        }
+        patience.lost_race(MILLISECOND);
+        assert!(patience.is_over());
+    }
+
+    #[test]
+    fn other_failures_are_bounded_in_number_too() {
+        for (setting, most) in [(100, 10), (2, 2), (0, 0)] {
+            let mut patience = patience(setting);
+            for _ in 0..most {
+                patience.failed();
+                assert!(!patience.is_over(), "{setting}");
+            }
+            patience.failed();
+            assert!(patience.is_over(), "{setting}");
+        }
+    }
+
+    #[tokio::test]
+    async fn no_attempt_but_the_first_is_begun_after_the_deadline() {
+        let mut patience = patience(100);
+        let now = Instant::now();
+        assert!(patience.allows_another(now).await);
+        patience.failed();
+        assert!(!patience.allows_another(now).await);
+    }
+
+    #[test]
+    fn waits_after_lost_races_follow_the_attempts_length_and_stop_growing() {
+        let mut patience = patience(100);
+        for (took, longest) in [
+            (100, 200),
+            (100, 400),
+            (100, 800),
+            (100, 800),
+            (1, 160),
+            (5_000, 5_000),
+        ] {
+            patience.lost_race(MILLISECOND * took);
+            assert_eq!(patience.next_wait, Some((Duration::ZERO, MILLISECOND * longest)));
+        }
+    }
+}

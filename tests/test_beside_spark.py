@@ -1,0 +1,232 @@
+"""Spark and pyiceberg write to the same tables, change them and do their upkeep, while the Collector writes."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import pyarrow as pa
+import pytest
+from pyiceberg.exceptions import CommitFailedException
+from pyiceberg.types import StringType
+
+from catalogs.exporting import send_numbers, settings
+from catalogs.reading import load, read_all, rows_hash, wait_for_rows
+from catalogs.reference import ReferenceCatalog
+from catalogs.soak import run as soak
+from o2i import corpus
+from o2i.collector import Collector
+from o2i.expect import Row
+from o2i.senders import Senders
+from o2i.tables import TIME_COLUMN
+
+LOGS, TRACES = corpus.fixture("logs"), corpus.fixture("traces")
+# Numbers of the other writers, which are not those of ours.
+OF_SPARK, OF_PYICEBERG = 1_000_000_000, 2_000_000_000
+
+
+class Table:
+    """The table of logs in a namespace, as each of the programs opens it."""
+
+    def __init__(self, reference: ReferenceCatalog, namespace: str):
+        self.namespace = namespace
+        self.catalog = reference.client()
+        self.spark = reference.spark()
+        self.name = self.spark.name("logs", namespace)
+        self.exporter = settings(reference.settings(namespace=namespace))
+
+    def wait_for(self, rows: int) -> None:
+        """Waits for that many rows."""
+        wait_for_rows(self.catalog, {"logs": rows}, self.namespace)
+
+    def load(self):
+        """It, opened by pyiceberg, as it is now."""
+        return load(self.catalog, "logs", self.namespace)
+
+    def read(self) -> dict[str, list[Row]]:
+        """All rows as each reader gives them."""
+        return read_all(self.catalog, self.spark, "logs", namespace=self.namespace)
+
+    def holds(self, numbers) -> None:
+        """Asserts that each of the numbers is there once, and nothing else, in every reader's eyes."""
+        wanted = Counter(numbers)
+        for reader, rows in self.read().items():
+            found = Counter(int(row["Body"]) for row in rows)
+            assert found == wanted, f"{reader}: missing {list((wanted - found).items())[:5]}, surplus {list((found - wanted).items())[:5]}"
+
+    def insert(self, number: int) -> None:
+        """One row by Spark."""
+        values = {"Timestamp": "current_timestamp()", "Body": f"'{number}'"}
+        columns = self.spark.session.table(self.name).columns
+        self.spark.sql(f"INSERT INTO {self.name} SELECT {', '.join(values.get(name, 'NULL') for name in columns)}")
+
+    def append(self, number: int) -> None:
+        """One row by pyiceberg, which gives up when it loses a race: then again on the table as it is now."""
+        again_after_lost_races(lambda table: table.append(_row(table, number)), self.load)
+
+    def upkeep(self, *procedures: tuple[str, str]) -> None:
+        """Calls procedures of Spark's, each given with its further arguments."""
+        for procedure, arguments in procedures:
+            self.spark.call(procedure, f"table => '{self.namespace}.logs'{arguments}")
+
+
+COMPACT = ("rewrite_data_files", ", options => map('min-input-files', '2')")
+REWRITE_MANIFESTS = ("rewrite_manifests", "")
+EXPIRE = ("expire_snapshots", ", older_than => current_timestamp(), retain_last => 500")
+EXPIRE_ALL = ("expire_snapshots", ", older_than => current_timestamp(), retain_last => 1")
+
+
+@pytest.fixture
+def table(reference, namespace):
+    opened = Table(reference, namespace)
+    yield opened
+    opened.catalog.close()
+
+
+def test_columns_that_spark_adds_are_left_empty_and_ours_stay_right(table, tmp_path):
+    """Whole rows of the corpus, before and after columns were added at the top, in the middle and inside a list."""
+    sent = [(one, rows) for one in (LOGS, TRACES) for rows in one.rows.values()]
+    begun = time.time_ns() // 1000
+    with Collector(tmp_path, {"iceberg": table.exporter}) as collector, collector.client() as client:
+        for one, _ in sent:
+            client.send(one.payload, "grpc", one.signal)
+        wait_for_rows(table.catalog, {one.name: len(rows) for one, rows in sent}, table.namespace)
+        table.spark.sql(f"ALTER TABLE {table.name} ADD COLUMN Team string FIRST")
+        table.spark.sql(f"ALTER TABLE {table.name} ADD COLUMN Cost double AFTER Body")
+        table.spark.sql(f"ALTER TABLE {table.name} ALTER COLUMN Body AFTER Timestamp")
+        traces = table.spark.name("traces", table.namespace)
+        table.spark.sql(f"ALTER TABLE {traces} ADD COLUMN Events.element.Note string")
+        for one, _ in sent:
+            client.send(one.payload, "grpc", one.signal)
+        wait_for_rows(table.catalog, {one.name: 2 * len(rows) for one, rows in sent}, table.namespace)
+    ended = time.time_ns() // 1000
+    added = {
+        "logs": lambda row: {**row, "Team": None, "Cost": None},
+        "traces": lambda row: {**row, "Events": row["Events"] and [{**event, "Note": None} for event in row["Events"]]},
+    }
+    for one, rows in sent:
+        expected = rows_hash([added[one.name](row) for row in rows] * 2)
+        for reader, found in read_all(table.catalog, table.spark, one.name, namespace=table.namespace).items():
+            assert rows_hash(found, (begun, ended), TIME_COLUMN[one.name]) == expected, f"{one.name}, {reader}"
+
+
+def test_we_go_on_after_each_kind_of_upkeep(table, tmp_path):
+    """Compaction, rewritten manifests, and snapshots expired down to the last one, each between two commits of ours."""
+    upkeep = [[COMPACT], [REWRITE_MANIFESTS], [EXPIRE_ALL], [COMPACT, REWRITE_MANIFESTS, EXPIRE_ALL]]
+    sent = 0
+    with Collector(tmp_path, {"iceberg": table.exporter}) as collector:
+        for procedures in upkeep:
+            for _ in range(3):
+                send_numbers(collector, range(sent, sent + 10))
+                sent += 10
+                table.wait_for(sent + others(sent))
+            table.insert(OF_SPARK + sent)
+            table.append(OF_PYICEBERG + sent)
+            table.upkeep(*procedures)
+            assert len(table.load().inspect.files()) < 5 or COMPACT not in procedures
+        assert len(table.load().metadata.snapshots) == 1
+        send_numbers(collector, range(sent, sent + 10))
+        table.wait_for(sent + 10 + others(sent + 10))
+        assert "Exporting failed" not in collector.log()
+    theirs = [first + number for first in (OF_SPARK, OF_PYICEBERG) for number in range(30, sent + 1, 30)]
+    table.holds([*range(sent + 10), *theirs])
+
+
+def others(sent: int) -> int:
+    """How many rows the others have written before ours numbered `sent` were all there."""
+    return 2 * ((sent - 1) // 30)
+
+
+def test_nothing_is_lost_or_doubled_while_others_compact_append_and_add_columns(table, tmp_path):
+    """All at the same time on one table: our appends, pyiceberg's, and Spark's appends, new columns and upkeep."""
+    of_spark = iter(range(OF_SPARK, OF_PYICEBERG))
+    inserted: list[int] = []
+
+    def insert() -> None:
+        table.insert(number := next(of_spark))
+        inserted.append(number)
+
+    with Collector(tmp_path, {"iceberg": table.exporter}) as collector:
+        send_numbers(collector, range(10))
+        table.wait_for(10)
+        # Patience for the others: what loses a race tries again, some twenty times rather than four.
+        table.spark.sql(f"ALTER TABLE {table.name} SET TBLPROPERTIES ('commit.retry.num-retries'='20')")
+        with Senders(collector, count=1, first=10, pause_seconds=0.02) as ours, Appending(table) as theirs:
+            for number in range(3):
+                table.upkeep(COMPACT)
+                table.spark.sql(f"ALTER TABLE {table.name} ADD COLUMN of_spark_{number} string")
+                insert()
+                table.upkeep(REWRITE_MANIFESTS, EXPIRE)
+                again_after_lost_races(lambda opened, n=number: _add_column(opened, f"of_pyiceberg_{n}"), table.load)
+                insert()
+        numbers = [*range(10), *ours.acknowledged, *theirs.appended, *inserted]
+        table.wait_for(len(numbers))
+        assert "Exporting failed" not in collector.log()
+    table.holds(numbers)
+    operations = [snapshot.summary.operation.value for snapshot in table.load().metadata.snapshots]
+    assert operations.count("replace") >= 2, operations
+    assert "append" in operations[operations.index("replace") : -operations[::-1].index("replace")], "nobody wrote meanwhile"
+    names = [field.name for field in table.load().schema().fields]
+    assert {f"of_{who}_{number}" for who in ("spark", "pyiceberg") for number in range(3)} <= set(names)
+
+
+def test_many_collectors_write_one_table_and_none_gives_up(reference, namespace, tmp_path):
+    """The short form of `make soak`. All start at once on nothing."""
+    report = soak(tmp_path, reference, namespace, writers=3, seconds=8)
+    assert report.stored == Counter(report.acknowledged), report
+    assert not any(report.failed_calls), report
+    assert min(report.commits) >= 0.5 * max(report.commits), f"one starves: {report}"
+    assert sum(report.conflicts) > 0, f"they never met: {report}"
+
+
+class Appending:
+    """A thread in which pyiceberg appends rows until the block ends."""
+
+    def __init__(self, table: Table):
+        self.appended: list[int] = []
+        self._table = table
+        self._failures: list[BaseException] = []
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+
+    def __enter__(self) -> Appending:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_) -> None:
+        self._stop.set()
+        self._thread.join()
+        assert not self._failures, self._failures
+
+    def _run(self) -> None:
+        try:
+            while not self._stop.wait(0.3):
+                number = OF_PYICEBERG + len(self.appended)
+                self._table.append(number)
+                self.appended.append(number)
+        except BaseException as failure:
+            self._failures.append(failure)
+
+
+def again_after_lost_races(change: Callable, open_table: Callable, tries: int = 50) -> None:
+    """Changes a table with pyiceberg, opening it anew whenever another writer was first."""
+    for _ in range(tries):
+        try:
+            return change(open_table())
+        except CommitFailedException as lost:
+            last = lost
+    raise AssertionError(f"pyiceberg lost {tries} races in a row") from last
+
+
+def _add_column(table, name: str) -> None:
+    with table.update_schema() as update:
+        update.add_column(name, StringType())
+
+
+def _row(table, number: int) -> pa.Table:
+    schema = table.schema().as_arrow()
+    values = {"Timestamp": [datetime.now(UTC)], "Body": [str(number)]}
+    return pa.table({field.name: pa.array(values.get(field.name, [None]), field.type) for field in schema}, schema=schema)
