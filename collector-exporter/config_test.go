@@ -292,6 +292,9 @@ var badConfigs = map[string][]string{
 	"bad_catalog_two_ways.yaml":              {"catalog: only one of token, oauth2 can be used"},
 	"bad_catalog_oauth2_without_secret.yaml": {"catalog.oauth2: missing field `client_secret`"},
 	"bad_catalog_s3tables_no_arn.yaml":       {"catalog.warehouse:", `"my-bucket" is no table bucket's ARN`},
+	"bad_catalog_s3tables_namespace.yaml":    {`catalog.namespace: "prod.otel" cannot be a name in S3 Tables`, "lower-case"},
+	"bad_catalog_s3tables_table_name.yaml":   {`tables.names.logs: "App-Logs" cannot be a name in S3 Tables`},
+	"bad_catalog_s3tables_vended.yaml":       {"catalog.vended_credentials: has no meaning here", "storage.s3"},
 	"bad_storage_s3_half_credentials.yaml":   {"storage.s3.secret_access_key: is needed with storage.s3.access_key_id"},
 	"bad_several.yaml": {
 		"catalog.warehouse:", "parquet.compression_level:", "timeout:",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import signal
 import sys
 from pathlib import Path
@@ -49,4 +50,6 @@ def reference(tmp_path_factory):
 @pytest.fixture
 def namespace(request) -> str:
     """A namespace that no other test uses."""
-    return "".join(letter if letter.isalnum() else "_" for letter in request.node.name)[:60].lower()
+    name = "".join(letter if letter.isalnum() else "_" for letter in request.node.name)
+    # Parameters are at the end, which does not fit.
+    return f"{name[:50]}_{hashlib.sha256(name.encode()).hexdigest()[:8]}".lower()

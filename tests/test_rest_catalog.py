@@ -23,7 +23,9 @@ from catalogs.proxy import Answer
 from catalogs.reading import load, read_all, rows_hash, wait_for_rows
 from catalogs.reference import ReferenceCatalog
 from catalogs.s3 import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY, S3Server
-from catalogs.sigproxy import Key, ServiceProxy
+from catalogs.s3tables import REGION as TABLES_REGION
+from catalogs.s3tables import TableBucket
+from catalogs.sigproxy import Key, ServiceProxy, SignatureProxy
 from o2i import corpus
 from o2i.collector import REPOSITORY, Collector, binary, free_ports
 from o2i.tables import TIME_COLUMN
@@ -50,6 +52,13 @@ class Place:
 @contextmanager
 def place(kind: str, folder: Path, s3: S3Server):
     """An empty catalog of that kind."""
+    if kind == "s3tables-native":
+        with SignatureProxy(s3.endpoint, "s3tables", TABLES_REGION, KEYS) as front:
+            bucket = TableBucket(s3, "corpus")
+            exporter = settings(bucket.settings(front.uri), s3.settings())
+            yield Place(exporter, lambda: bucket, partial(bucket.spark, folder), s3)
+            assert not front.answered(403)
+        return
     on_s3 = s3 if kind.endswith("-s3") else None
     service = kind.partition("-")[0]
     warehouse = s3.make_bucket(f"corpus-{kind}") + "/warehouse" if on_s3 else f"file://{folder}/warehouse"
@@ -85,7 +94,9 @@ def _preset(front: ServiceProxy, **more) -> dict:
     return {"type": front.service, "uri": front.endpoint, "warehouse": front.warehouse, **region, **more}
 
 
-@pytest.mark.parametrize("kind", ["sql-file", "sql-s3", "rest-file", "rest-s3", "glue-file", "glue-s3", "s3tables-s3"])
+@pytest.mark.parametrize(
+    "kind", ["sql-file", "sql-s3", "rest-file", "rest-s3", "glue-file", "glue-s3", "s3tables-s3", "s3tables-native"]
+)
 def test_the_corpus_gives_the_same_rows_in_every_catalog(kind, tmp_path, s3, monkeypatch):
     aws_environment(monkeypatch, ACCESS_KEY_ID, SECRET_ACCESS_KEY)
     fixtures = [one for one in corpus.fixtures() if one.receiver == "passes on"]
@@ -98,8 +109,9 @@ def test_the_corpus_gives_the_same_rows_in_every_catalog(kind, tmp_path, s3, mon
         with Collector(tmp_path / "collector", {"iceberg": there.exporter}) as collector, collector.client() as client:
             for one in fixtures:
                 client.send(one.payload, "grpc", one.signal)
-            catalog, spark = there.open(), there.spark()
+            catalog = there.open()
             wait_for_rows(catalog, {table: len(rows) for table, rows in expected.items()})
+        spark = there.spark()
         assert len(expected) == 7
         for table, rows in expected.items():
             hashes = {"sent": rows_hash(rows)}
@@ -239,6 +251,53 @@ def test_wrong_aws_credentials_are_named_and_data_arrive_once_they_are_right(kin
             assert collector.healthy()
             front.keys, front.region = KEYS, REGION
             _wait_and_count(reference, namespace, 10)
+
+
+def test_two_collectors_write_to_a_table_bucket_through_its_own_api(s3, tmp_path, monkeypatch):
+    aws_environment(monkeypatch, ACCESS_KEY_ID, SECRET_ACCESS_KEY)
+    bucket = TableBucket(s3, "shared")
+    with ExitStack() as stack:
+        exporters = {"iceberg": settings(bucket.settings(), s3.settings())}
+        collectors = [stack.enter_context(Collector(tmp_path / name, exporters)) for name in ("one", "two")]
+        for begin in range(0, 100, 10):
+            for offset, collector in enumerate(collectors):
+                first = begin + offset * 5
+                send_numbers(collector, range(first, first + 5))
+        wait_for_rows(bucket, {"logs": 100})
+        assert not any("Exporting failed" in collector.log() for collector in collectors)
+    table = load(bucket, "logs")
+    found = table.scan(selected_fields=("Body",)).to_arrow()["Body"].to_pylist()
+    assert sorted(map(int, found)) == list(range(100))
+    bucket.close()
+
+
+@pytest.mark.parametrize(
+    ("broken", "said"),
+    [
+        ("secret", ["403", "signature", "AWS"]),
+        ("region", ["403", "region", "catalog.sigv4.region"]),
+        ("bucket", ["catalog.warehouse", "does not exist"]),
+    ],
+)
+def test_what_is_wrong_with_a_table_bucket_is_named(broken, said, s3, tmp_path, monkeypatch):
+    aws_environment(monkeypatch, ACCESS_KEY_ID, SECRET_ACCESS_KEY)
+    bucket = TableBucket(s3, f"wrong-{broken}")
+    with SignatureProxy(s3.endpoint, "s3tables", TABLES_REGION, KEYS) as front:
+        catalog = bucket.settings(front.uri)
+        if broken == "secret":
+            front.keys = {ACCESS_KEY_ID: Key("another")}
+        elif broken == "region":
+            front.region = "us-east-2"
+        else:
+            catalog["warehouse"] += "-of-nobody"
+        with Collector(tmp_path, {"iceberg": settings(catalog, s3.settings())}) as collector:
+            send_numbers(collector, range(10))
+            wait_for_line(collector, said)
+            assert collector.healthy()
+            if broken != "bucket":
+                front.keys, front.region = KEYS, TABLES_REGION
+                wait_for_rows(bucket, {"logs": 10})
+    bucket.close()
 
 
 @pytest.mark.parametrize("minutes", [-20, 20])

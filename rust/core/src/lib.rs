@@ -14,6 +14,7 @@
 #![forbid(unsafe_code)]
 
 pub mod catalog;
+mod cause;
 pub mod commit;
 pub mod config;
 pub mod convert;

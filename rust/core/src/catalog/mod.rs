@@ -7,15 +7,20 @@ use iceberg::io::FileIO;
 use iceberg::spec::{Schema, SortOrder, TableMetadata, UnboundPartitionSpec};
 use iceberg::{TableIdent, TableRequirement, TableUpdate};
 
-use crate::config::{CatalogType, Config};
-use crate::error::{Error, Result};
+use self::aws::Aws;
+use self::storage::Stores;
+use crate::cause;
+use crate::config::{CatalogType, Config, S3TablesApi};
+use crate::error::{Error, ErrorKind, Result};
 
 mod aws;
-mod cause;
+mod http;
 mod local_storage;
 mod location;
+mod metadata;
 mod metadata_file;
 mod rest;
+mod s3tables;
 mod spec;
 mod sqlite;
 pub mod storage;
@@ -90,16 +95,27 @@ pub trait Catalog: Send + Sync + std::fmt::Debug {
     async fn close(&self) {}
 }
 
+fn no_table(ident: &TableIdent) -> Error {
+    let message = "the table does not exist; create it, or let it be created with tables.auto_create";
+    Error::new(ErrorKind::Catalog, message).with("table", ident.to_string())
+}
+
 /// Opens the catalog that the configuration names.
 ///
 /// # Errors
 /// `Config` when it cannot work as configured, such as a warehouse that cannot be written; the
 /// message names the key and what to do.
 pub async fn open(config: &Config) -> Result<Arc<dyn Catalog>> {
-    match config.catalog.r#type {
-        CatalogType::Sql => Ok(Arc::new(
-            sqlite::SqliteCatalog::open(&config.catalog, &config.storage).await?,
-        )),
-        CatalogType::Rest | CatalogType::Glue | CatalogType::S3Tables => Ok(rest::RestCatalog::open(config)?),
+    let catalog = &config.catalog;
+    let region = http::region(catalog).or_else(|| config.storage.s3.region.clone());
+    let stores = Stores::new(config.storage.clone(), Arc::new(Aws::new(region)));
+    match (catalog.r#type, catalog.s3tables_api) {
+        (CatalogType::Sql, _) => Ok(Arc::new(sqlite::SqliteCatalog::open(catalog, &stores).await?)),
+        (CatalogType::S3Tables, Some(S3TablesApi::Native)) => {
+            Ok(Arc::new(s3tables::S3TablesCatalog::open(catalog, &stores).await?))
+        }
+        (CatalogType::Rest | CatalogType::Glue | CatalogType::S3Tables, _) => {
+            Ok(rest::RestCatalog::open(catalog, stores).await?)
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Config, PartitionBy, catalog, parquet, storage};
+use super::{CatalogType, Config, PartitionBy, catalog, parquet, storage};
 use crate::schema::{columns, time_column};
 use crate::signal::Table;
 
@@ -46,6 +46,13 @@ fn tables(config: &Config, problems: &mut Vec<String>) {
             problems.push(format!(
                 "tables.names.{key}: {name:?} cannot name a table; give a name without \"/\" that is not \".\" or \"..\""
             ));
+        }
+    }
+    if config.catalog.r#type == CatalogType::S3Tables {
+        for (key, name) in &tables.names {
+            if let Err(rule) = catalog::rules::s3tables_name(name) {
+                problems.push(format!("tables.names.{key}: {name:?} {rule}"));
+            }
         }
     }
     let mut by_name: BTreeMap<&str, &str> = BTreeMap::new();

@@ -32,6 +32,7 @@ use self::parquet::{EncodedFile, Encoder};
 use self::paths::Paths;
 use self::settings::Settings;
 use self::sort::Sorter;
+use crate::cause::IcebergCause;
 use crate::config::ParquetConfig;
 use crate::convert::TableBatch;
 use crate::error::{Error, ErrorKind, Result};
@@ -250,7 +251,7 @@ async fn upload_one(file_io: &FileIO, file: NewFile) -> Result<DataFile> {
     let failed = |cause| {
         Error::new(ErrorKind::Storage, "cannot write the data file")
             .with("path", path)
-            .because(cause)
+            .because(IcebergCause(cause))
     };
     let output = file_io.new_output(path).map_err(failed)?;
     output.write(file.bytes).await.map_err(failed)?;

@@ -28,6 +28,8 @@ mod commit_support;
 mod convert;
 mod decode;
 mod found;
+mod own_process;
+mod s3tables;
 mod storage;
 mod strategies;
 mod write;

@@ -1,19 +1,22 @@
-//! AWS credentials from the default provider chain: environment, profile (SSO, assumed roles and
-//! processes too), web identity, container, instance.
+//! What the process's AWS environment gives: credentials and a region.
 //!
-//! The chain is AWS's own; it reaches out through our HTTP client, so there is one TLS stack. Nothing
-//! is looked up before credentials are needed.
+//! Credentials come from AWS's own default provider chain: environment, profile (SSO, assumed roles and
+//! processes too), web identity, container, instance. It reaches out through our HTTP client, so there
+//! is one TLS stack. Catalog and storage share one [`Aws`], so that a role is assumed once for both.
+//! Nothing is looked up before it is needed.
 
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use aws_config::default_provider::credentials::DefaultCredentialsChain;
+use aws_config::meta::region::ProvideRegion;
+use aws_config::profile::ProfileFileRegionProvider;
 use aws_config::provider_config::ProviderConfig;
 use aws_config::{BehaviorVersion, Region};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::ProvideCredentials;
 use aws_credential_types::provider::error::CredentialsError;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OnceCell};
 
 use crate::error::{Error, ErrorKind, Result};
 
@@ -23,12 +26,19 @@ mod http;
 const MARGIN: Duration = Duration::from_secs(300);
 /// Credentials that are about to run out are still used; their source is asked again after this.
 const PAUSE: Duration = Duration::from_secs(10);
+/// Credentials that never run out are read again after this: tools rotate them in place.
+const REREAD: Duration = Duration::from_secs(60);
+/// What a chain's parts say is repeated up to this many characters.
+const CAUSE_CHARS_MAX: usize = 500;
 
-/// The chain, and the credentials that it gave last.
-#[derive(Debug)]
-pub(crate) struct AwsCredentials {
-    region: String,
-    http: http::ReqwestClient,
+/// The AWS environment of the process, and what it gave last.
+#[derive(Debug, Default)]
+pub(crate) struct Aws {
+    /// A region that the configuration names.
+    configured: Option<String>,
+    /// The environment's or the profile's.
+    region: OnceCell<Option<String>>,
+    http: OnceCell<http::ReqwestClient>,
     kept: Mutex<Option<Kept>>,
 }
 
@@ -36,31 +46,44 @@ pub(crate) struct AwsCredentials {
 #[derive(Debug, Clone)]
 struct Kept {
     credentials: Credentials,
-    fresh_until: Option<SystemTime>,
+    fresh_until: SystemTime,
 }
 
-impl AwsCredentials {
-    /// `region` is where roles are assumed (AWS STS).
-    ///
-    /// # Errors
-    /// `Config` when HTTPS cannot be set up.
-    pub(crate) fn new(region: impl Into<String>) -> Result<Self> {
-        Ok(Self {
-            region: region.into(),
-            http: http::ReqwestClient::new()?,
-            kept: Mutex::default(),
-        })
+impl Aws {
+    /// `region` is where roles are assumed (AWS STS); without one, in the region of the environment.
+    pub(crate) fn new(region: Option<String>) -> Self {
+        Self {
+            configured: region,
+            ..Self::default()
+        }
+    }
+
+    /// `AWS_REGION`, `AWS_DEFAULT_REGION`, else `region` of the profile. No network is used.
+    pub(crate) async fn region(&self) -> Option<&str> {
+        let find = || async {
+            // Set to nothing is not set.
+            let environment = ["AWS_REGION", "AWS_DEFAULT_REGION"]
+                .into_iter()
+                .filter_map(|name| std::env::var(name).ok())
+                .find(|region| !region.is_empty());
+            if environment.is_some() {
+                return environment;
+            }
+            let profile = ProfileFileRegionProvider::builder().build();
+            profile.region().await.map(|region| region.to_string())
+        };
+        self.region.get_or_init(find).await.as_deref()
     }
 
     /// Credentials that are good for some minutes as far as is known.
     ///
     /// # Errors
     /// `Catalog`, worth repeating, when no part of the chain has any.
-    pub(crate) async fn get(&self) -> Result<Credentials> {
+    pub(crate) async fn credentials(&self) -> Result<Credentials> {
         let mut kept = self.kept.lock().await;
         let now = SystemTime::now();
         if let Some(kept) = &*kept
-            && kept.fresh_until.is_none_or(|until| now < until)
+            && now < kept.fresh_until
         {
             return Ok(kept.credentials.clone());
         }
@@ -95,21 +118,35 @@ impl AwsCredentials {
     }
 
     async fn fetch(&self) -> Result<Kept> {
+        let http = self
+            .http
+            .get_or_try_init(|| async { http::ReqwestClient::new() })
+            .await?;
+        let region = match &self.configured {
+            Some(region) => Some(region.as_str()),
+            None => self.region().await,
+        };
         let config = ProviderConfig::without_region()
-            .with_region(Some(Region::new(self.region.clone())))
+            .with_region(region.map(|region| Region::new(region.to_owned())))
             .with_behavior_version(Some(BehaviorVersion::latest()))
-            .with_http_client(self.http.clone());
+            .with_http_client(http.clone());
         // Anew each time: a chain reads the files of profiles once, and tools rotate them in place.
         let chain = DefaultCredentialsChain::builder().configure(config).build().await;
         let credentials = chain.provide_credentials().await.map_err(|cause| {
-            let message = "no AWS credentials were found; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, or give this machine a role";
+            let message = match cause {
+                CredentialsError::CredentialsNotLoaded(_) => "no AWS credentials were found; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, or give this machine a role",
+                _ => "the AWS profile or role that the environment names gives no credentials; correct it, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+            };
             Error::new(ErrorKind::Catalog, message).because(ChainError(cause))
         })?;
         let now = SystemTime::now();
-        let fresh_until = credentials.expiry().map(|expiry| {
-            let renew = expiry.checked_sub(MARGIN).unwrap_or(SystemTime::UNIX_EPOCH);
-            renew.max(now + PAUSE)
-        });
+        let fresh_until = match credentials.expiry() {
+            None => now + REREAD,
+            Some(expiry) => expiry
+                .checked_sub(MARGIN)
+                .unwrap_or(SystemTime::UNIX_EPOCH)
+                .max(now + PAUSE),
+        };
         Ok(Kept {
             credentials,
             fresh_until,
@@ -123,23 +160,25 @@ struct ChainError(CredentialsError);
 
 impl fmt::Display for ChainError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut text = String::new();
         let mut cause: Option<&dyn std::error::Error> = Some(&self.0);
-        let mut separator = "";
         while let Some(error) = cause {
-            f.write_str(separator)?;
-            let text = error.to_string();
-            for (number, line) in text
+            let said = error.to_string();
+            let lines: Vec<&str> = said
                 .lines()
                 .map(str::trim)
                 .filter(|line| !line.is_empty())
-                .enumerate()
-            {
-                write!(f, "{}{line}", if number == 0 { "" } else { ", " })?;
+                .collect();
+            if !text.is_empty() {
+                text.push_str(": ");
             }
-            separator = ": ";
+            text.push_str(&lines.join(", "));
             cause = error.source();
         }
-        Ok(())
+        match text.char_indices().nth(CAUSE_CHARS_MAX) {
+            Some((end, _)) => write!(f, "{}...", text.get(..end).unwrap_or_default()),
+            None => f.write_str(&text),
+        }
     }
 }
 

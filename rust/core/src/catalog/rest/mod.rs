@@ -1,42 +1,36 @@
 //! A client of Iceberg's REST catalog protocol (`rest-catalog-open-api.yaml`).
 //!
 //! Nothing is sent before a table is needed: a process starts while its catalog is down. What an
-//! attempt to commit ended as is told by what happened, never by words: see [`outcome`].
+//! attempt to commit ended as is told by what happened, never by words: see [`super::http`].
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::time::SystemTime;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use iceberg::io::FileIO;
 use iceberg::{TableIdent, TableRequirement, TableUpdate};
 use reqwest::{Method, StatusCode, Url};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 use tokio::sync::OnceCell;
 
-use self::client::{Client, Failure, Request};
-use self::outcome::{commit_error, outcome_of_failure};
 use self::session::{Endpoint, Session, config_url};
 use self::types::{
     CommitTableRequest, CommitTableResponse, ConfigResponse, CreateNamespaceRequest, CreateTableRequest,
     LoadTableResult,
 };
-use super::{Catalog, CommitOutcome, LoadedTable, TableSpec, storage};
-use crate::config::{Config, StorageConfig};
-use crate::error::{Error, ErrorKind, Result};
+use self::vended::Vended;
+use super::http::{self, Client, Failure, Request, commit_error, json, outcome_of_failure, parse};
+use super::storage::Stores;
+use super::{Catalog, CommitOutcome, LoadedTable, TableSpec, no_table};
+use crate::config::{CatalogConfig, CatalogType};
+use crate::error::{Error, ErrorKind, Result, RetryClass};
 
-mod answer;
-mod auth;
-mod client;
-mod oauth2;
-mod outcome;
 mod session;
-mod settings;
-mod sigv4;
 mod types;
 mod vended;
+
+/// What S3 Tables can be told instead.
+const NATIVE_HINT: &str = "; set catalog.s3tables_api: native, which commits by the service's own API";
 
 /// Tables in a catalog that speaks REST.
 #[derive(Debug)]
@@ -47,7 +41,11 @@ pub(super) struct RestCatalog {
     uri: String,
     warehouse: Option<String>,
     delegation: bool,
-    storage: StorageConfig,
+    stores: Stores,
+    /// The region that requests are signed for; storage is there unless somebody says otherwise.
+    region: Option<String>,
+    /// Whether it is S3 Tables, which has another API.
+    is_s3tables: bool,
     /// Asked for with the first request.
     session: OnceCell<Session>,
     /// Storage of each table by what it was made of: it holds connections and credentials.
@@ -72,15 +70,17 @@ impl RestCatalog {
     ///
     /// # Errors
     /// `Config` naming the key that cannot be used.
-    pub(super) fn open(config: &Config) -> Result<Arc<Self>> {
-        let settings = settings::resolve(&config.catalog)?;
+    pub(super) async fn open(config: &CatalogConfig, stores: Stores) -> Result<Arc<Self>> {
+        let settings = http::resolve(config, stores.aws()).await?;
         Ok(Arc::new_cyclic(|this| Self {
             this: Weak::clone(this),
             client: settings.client,
             uri: settings.uri,
-            warehouse: config.catalog.warehouse.clone(),
-            delegation: config.catalog.vended_credentials.unwrap_or(true),
-            storage: config.storage.clone(),
+            warehouse: config.warehouse.clone(),
+            delegation: config.vended_credentials.unwrap_or(true),
+            stores,
+            region: settings.region,
+            is_s3tables: config.r#type == CatalogType::S3Tables,
             session: OnceCell::new(),
             file_ios: Mutex::default(),
         }))
@@ -149,7 +149,7 @@ impl RestCatalog {
         }
         match answer {
             Ok(answer) => self.loaded(session, ident, parse(&request, &answer)?),
-            Err(failure) if may_be_made(&failure) => match self.find(ident).await {
+            Err(failure) if failure.may_be_done() => match self.find(ident).await {
                 Ok(Some(table)) => Ok(table),
                 Ok(None) | Err(_) => Err(about(failure, ident)),
             },
@@ -200,7 +200,7 @@ impl RestCatalog {
         ident: &TableIdent,
         mut result: LoadTableResult,
     ) -> Result<LoadedTable> {
-        let properties = storage_properties(session, &mut result);
+        let properties = self.storage_properties(session, &mut result);
         let file_io = self.file_io(ident, result.metadata.location(), properties)?;
         Ok(LoadedTable {
             ident: ident.clone(),
@@ -223,10 +223,21 @@ impl RestCatalog {
         {
             return Ok(kept.file_io.clone());
         }
-        let mut file_io = storage::file_io(location, &properties, &self.storage)
-            .map_err(|error| error.with("table", ident.to_string()))?;
-        if let Some(expires) = vended::expiry(&properties) {
-            file_io = vended::renewing(Weak::clone(&self.this), ident.clone(), file_io, expires);
+        let mut file_io = self
+            .stores
+            .file_io(location, &properties)
+            // Not permanent, as an error of the configuration would be: a catalog can be mended.
+            .map_err(|error| {
+                error
+                    .with("table", ident.to_string())
+                    .class(RetryClass::Retry { after: None })
+            })?;
+        if vended::has_credentials(&properties) && !self.stores.has_credentials() {
+            let vended = Vended {
+                file_io,
+                properties: properties.clone(),
+            };
+            file_io = vended::renewing(Weak::clone(&self.this), ident.clone(), vended);
         }
         kept.insert(
             ident.clone(),
@@ -238,8 +249,8 @@ impl RestCatalog {
         Ok(file_io)
     }
 
-    /// Storage with the credentials that the catalog gives now, and when they run out.
-    async fn storage_of(&self, ident: &TableIdent) -> Result<(FileIO, Option<SystemTime>)> {
+    /// Storage with the credentials that the catalog gives now.
+    async fn storage_of(&self, ident: &TableIdent) -> Result<Vended> {
         let session = self.session().await?;
         let request = self.request(session, Endpoint::LoadTable, session.table_url(ident)?, None);
         let answer = self
@@ -248,9 +259,53 @@ impl RestCatalog {
             .await
             .map_err(|failure| about(failure, ident))?;
         let mut result: LoadTableResult = parse(&request, &answer)?;
-        let properties = storage_properties(session, &mut result);
-        let file_io = storage::file_io(result.metadata.location(), &properties, &self.storage)?;
-        Ok((file_io, vended::expiry(&properties)))
+        let properties = self.storage_properties(session, &mut result);
+        let file_io = self.stores.file_io(result.metadata.location(), &properties)?;
+        Ok(Vended { file_io, properties })
+    }
+
+    /// What the catalog says about a table's storage: to all, to this one, and the credentials whose
+    /// prefix fits its location best.
+    fn storage_properties(&self, session: &Session, result: &mut LoadTableResult) -> HashMap<String, String> {
+        let location = result.metadata.location();
+        let mut properties = session.properties.clone();
+        properties.extend(result.config.take().unwrap_or_default());
+        let credential = result
+            .storage_credentials
+            .take()
+            .unwrap_or_default()
+            .into_iter()
+            .filter(|credential| location.starts_with(&credential.prefix))
+            .max_by_key(|credential| credential.prefix.len());
+        if let Some(credential) = credential {
+            properties.extend(credential.config);
+        }
+        if let Some(region) = &self.region
+            && !properties.contains_key("s3.region")
+        {
+            let region = region.clone();
+            properties.entry("client.region".to_owned()).or_insert(region);
+        }
+        properties
+    }
+
+    /// As for any catalog, and what to do when S3 Tables' endpoint refuses the kind of request: those of
+    /// some regions and times load tables but do not commit snapshots.
+    fn outcome(&self, failure: Failure, ident: &TableIdent) -> CommitOutcome {
+        let failure = match failure {
+            Failure::Refused(status, error)
+                if self.is_s3tables && matches!(status.as_u16(), 400 | 405 | 406 | 410 | 415 | 422) =>
+            {
+                let message = format!("the S3 Tables REST endpoint refuses the commit{NATIVE_HINT}");
+                let class = error.retry_class();
+                let hinted = Error::new(ErrorKind::Catalog, message)
+                    .class(class)
+                    .because(error);
+                Failure::Refused(status, hinted)
+            }
+            other => other,
+        };
+        outcome_of_failure(failure, ident)
     }
 
     async fn try_commit(
@@ -261,14 +316,15 @@ impl RestCatalog {
     ) -> Result<LoadedTable, CommitOutcome> {
         let refused = |error: Error| CommitOutcome::Refused {
             conflict: false,
-            error: commit_error(error, base),
+            error: commit_error(error, &base.ident),
         };
         let session = self.session().await.map_err(refused)?;
         if !session.offers(Endpoint::CommitTable) {
-            return Err(refused(Error::new(
-                ErrorKind::Catalog,
-                "the catalog does not let tables be written through REST",
-            )));
+            let mut message = "the catalog does not let tables be written through REST".to_owned();
+            if self.is_s3tables {
+                message.push_str(NATIVE_HINT);
+            }
+            return Err(refused(Error::new(ErrorKind::Catalog, message)));
         }
         let body = json(&CommitTableRequest {
             identifier: &base.ident,
@@ -282,10 +338,10 @@ impl RestCatalog {
             .client
             .send(&request)
             .await
-            .map_err(|failure| outcome_of_failure(failure, base))?;
+            .map_err(|failure| self.outcome(failure, &base.ident))?;
         // It was taken, but what the table is now has to be looked up.
-        let response: CommitTableResponse =
-            parse(&request, &answer).map_err(|error| CommitOutcome::Unknown(commit_error(error, base)))?;
+        let response: CommitTableResponse = parse(&request, &answer)
+            .map_err(|error| CommitOutcome::Unknown(commit_error(error, &base.ident)))?;
         Ok(LoadedTable {
             ident: base.ident.clone(),
             metadata: Arc::new(response.metadata),
@@ -322,63 +378,6 @@ impl Catalog for RestCatalog {
     }
 }
 
-/// What the catalog says about a table's storage: to all, to this one, and the credentials whose
-/// prefix fits its location best.
-fn storage_properties(session: &Session, result: &mut LoadTableResult) -> HashMap<String, String> {
-    let location = result.metadata.location();
-    let mut properties = session.properties.clone();
-    properties.extend(result.config.take().unwrap_or_default());
-    let credential = result
-        .storage_credentials
-        .take()
-        .unwrap_or_default()
-        .into_iter()
-        .filter(|credential| location.starts_with(&credential.prefix))
-        .max_by_key(|credential| credential.prefix.len());
-    if let Some(credential) = credential {
-        properties.extend(credential.config);
-    }
-    properties
-}
-
-/// Whether the table may be there after an attempt to make it that ended so.
-fn may_be_made(failure: &Failure) -> bool {
-    match failure {
-        Failure::NotSent(_) => false,
-        Failure::NoAnswer(_) => true,
-        Failure::Refused(status, _) => *status == StatusCode::CONFLICT || !status.is_client_error(),
-    }
-}
-
-fn no_table(ident: &TableIdent) -> Error {
-    let message = "the table does not exist; create it, or let it be created with tables.auto_create";
-    Error::new(ErrorKind::Catalog, message).with("table", ident.to_string())
-}
-
 fn about(failure: Failure, ident: &TableIdent) -> Error {
     failure.into_error().with("table", ident.to_string())
-}
-
-fn json(body: &impl Serialize) -> Result<Bytes> {
-    serde_json::to_vec(body).map(Bytes::from).map_err(|cause| {
-        Error::new(
-            ErrorKind::Internal,
-            "a request to the catalog cannot be written as JSON",
-        )
-        .because(cause)
-    })
-}
-
-fn parse<T: DeserializeOwned>(request: &Request, answer: &[u8]) -> Result<T> {
-    serde_json::from_slice(answer).map_err(|cause| {
-        // serde's text could repeat a credential of the answer; where it is, is enough.
-        let message = format!(
-            "cannot {}: the catalog's answer cannot be read; check catalog.uri",
-            request.purpose
-        );
-        Error::new(ErrorKind::Catalog, message)
-            .with("url", client::place(&request.url))
-            .with("line", cause.line().to_string())
-            .with("column", cause.column().to_string())
-    })
 }

@@ -1,13 +1,13 @@
 //! What the catalog said about itself, and the URLs that follow from it.
 
 use std::collections::{HashMap, HashSet};
-use std::fmt::Write;
 
 use iceberg::{NamespaceIdent, TableIdent};
 use reqwest::{Method, Url};
 
+use super::super::http::{encode, url};
 use super::types::ConfigResponse;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 
 /// How levels of a namespace are told apart in a URL, unless the catalog says otherwise.
 const SEPARATOR: &str = "%1F";
@@ -71,12 +71,12 @@ impl std::fmt::Debug for Session {
 
 /// `<uri>/v1/config`, with the warehouse if there is one.
 pub(super) fn config_url(uri: &str, warehouse: Option<&str>) -> Result<Url> {
-    let mut url = format!("{}/v1/config", uri.trim_end_matches('/'));
+    let mut text = format!("{}/v1/config", uri.trim_end_matches('/'));
     if let Some(warehouse) = warehouse {
-        url.push_str("?warehouse=");
-        url.push_str(&encode(warehouse));
+        text.push_str("?warehouse=");
+        text.push_str(&encode(warehouse));
     }
-    parse(&url)
+    url(&text)
 }
 
 impl Session {
@@ -124,11 +124,11 @@ impl Session {
     }
 
     pub(super) fn namespaces_url(&self) -> Result<Url> {
-        parse(&format!("{}/namespaces", self.root))
+        url(&format!("{}/namespaces", self.root))
     }
 
     pub(super) fn tables_url(&self, namespace: &NamespaceIdent) -> Result<Url> {
-        parse(&format!(
+        url(&format!(
             "{}/namespaces/{}/tables",
             self.root,
             self.namespace(namespace)
@@ -136,7 +136,7 @@ impl Session {
     }
 
     pub(super) fn table_url(&self, table: &TableIdent) -> Result<Url> {
-        parse(&format!(
+        url(&format!(
             "{}/namespaces/{}/tables/{}",
             self.root,
             self.namespace(&table.namespace),
@@ -148,30 +148,6 @@ impl Session {
         let levels: Vec<String> = namespace.as_ref().iter().map(|level| encode(level)).collect();
         levels.join(&self.separator)
     }
-}
-
-/// Everything but RFC 3986's unreserved characters as `%XX`.
-pub(super) fn encode(text: &str) -> String {
-    let mut encoded = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
-            encoded.push(char::from(byte));
-        } else {
-            // Writing to a String cannot fail.
-            let _ = write!(encoded, "%{byte:02X}");
-        }
-    }
-    encoded
-}
-
-fn parse(url: &str) -> Result<Url> {
-    Url::parse(url).map_err(|cause| {
-        Error::new(
-            ErrorKind::Catalog,
-            "the catalog gave a prefix or uri that makes no URL; check catalog.uri",
-        )
-        .because(cause)
-    })
 }
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
-//! Storage with credentials that the catalog gave for a while: renewed before they run out.
+//! Storage with credentials that the catalog gave for a while: renewed before they run out, or when
+//! storage does not accept them any more.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
@@ -15,6 +16,7 @@ use iceberg::{Result, TableIdent};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 
+use super::super::storage::credentials_refused;
 use super::RestCatalog;
 
 /// Milliseconds since 1970, as Java's `S3FileIOProperties` has it.
@@ -24,22 +26,39 @@ const MARGIN: Duration = Duration::from_secs(300);
 /// A catalog that has nothing better is not asked again for so long.
 const PAUSE: Duration = Duration::from_secs(10);
 
-/// When the credentials among a catalog's properties run out, if it says so.
-pub(super) fn expiry(properties: &HashMap<String, String>) -> Option<SystemTime> {
+/// Storage as the catalog said at one time.
+pub(super) struct Vended {
+    pub(super) file_io: FileIO,
+    /// What it was made of.
+    pub(super) properties: HashMap<String, String>,
+}
+
+/// Without what it holds: secrets may be among it.
+impl std::fmt::Debug for Vended {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Vended").finish_non_exhaustive()
+    }
+}
+
+/// Whether there are credentials among a catalog's properties.
+pub(super) fn has_credentials(properties: &HashMap<String, String>) -> bool {
+    ["s3.access-key-id", EXPIRES_AT_MS]
+        .iter()
+        .any(|key| properties.contains_key(*key))
+}
+
+/// When they run out, if the catalog says so.
+fn expiry(properties: &HashMap<String, String>) -> Option<SystemTime> {
     let millis = properties.get(EXPIRES_AT_MS)?.parse().ok()?;
     SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(millis))
 }
 
-/// A `FileIO` for a table that asks the catalog for new credentials when those of `file_io` run out.
-pub(super) fn renewing(
-    catalog: Weak<RestCatalog>,
-    ident: TableIdent,
-    file_io: FileIO,
-    expires: SystemTime,
-) -> FileIO {
+/// A `FileIO` for a table that asks the catalog for new credentials before those of `vended` run out, and
+/// when storage does not accept them.
+pub(super) fn renewing(catalog: Weak<RestCatalog>, ident: TableIdent, vended: Vended) -> FileIO {
     let state = Mutex::new(State {
-        file_io,
-        expires,
+        vended,
+        number: 0,
         asked: None,
     });
     let source = Some(Arc::new(Source {
@@ -57,47 +76,63 @@ struct Source {
     state: Mutex<State>,
 }
 
+#[derive(Debug)]
 struct State {
-    file_io: FileIO,
-    expires: SystemTime,
+    vended: Vended,
+    /// Counts the credentials.
+    number: u64,
     /// When the catalog was asked for better ones last.
     asked: Option<Instant>,
 }
 
-/// Without the `FileIO`, which may hold secrets.
-impl std::fmt::Debug for State {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("State")
-            .field("expires", &self.expires)
-            .finish_non_exhaustive()
-    }
-}
-
 impl Source {
-    /// Storage with the best credentials to be had.
-    async fn current(&self) -> FileIO {
+    /// Storage with the best credentials to be had, and their number.
+    async fn current(&self) -> (FileIO, u64) {
         let mut state = self.state.lock().await;
-        let good = state.expires > SystemTime::now() + MARGIN;
-        let paused = state.asked.is_some_and(|asked| asked.elapsed() < PAUSE);
-        if good || paused {
-            return state.file_io.clone();
+        // Such as never run out are not renewed ahead.
+        let expires = expiry(&state.vended.properties);
+        if expires.is_some_and(|expires| expires <= SystemTime::now() + MARGIN) {
+            self.renew(&mut state).await;
         }
-        let Some(catalog) = self.catalog.upgrade() else {
-            return state.file_io.clone();
+        (state.vended.file_io.clone(), state.number)
+    }
+
+    /// Storage with others than the credentials of this number, which were not accepted.
+    async fn other_than(&self, number: u64) -> Option<FileIO> {
+        let mut state = self.state.lock().await;
+        if state.number == number {
+            self.renew(&mut state).await;
+        }
+        (state.number != number).then(|| state.vended.file_io.clone())
+    }
+
+    /// Renews the credentials of this number if it was they that failed.
+    async fn look_at<T>(&self, result: Result<T>, number: u64) -> Result<T> {
+        if let Err(error) = &result
+            && credentials_refused(error)
+        {
+            self.other_than(number).await;
+        }
+        result
+    }
+
+    async fn renew(&self, state: &mut State) {
+        let paused = state.asked.is_some_and(|asked| asked.elapsed() < PAUSE);
+        let Some(catalog) = self.catalog.upgrade().filter(|_| !paused) else {
+            return;
         };
         state.asked = Some(Instant::now());
         match catalog.storage_of(&self.ident).await {
-            Ok((file_io, expires)) => {
-                state.file_io = file_io;
-                // Such as never run out are never replaced.
-                state.expires = expires.unwrap_or(SystemTime::now() + Duration::from_secs(365 * 86_400));
+            Ok(vended) if vended.properties == state.vended.properties => {}
+            Ok(vended) => {
+                state.vended = vended;
+                state.number += 1;
             }
             // Those at hand may be good for minutes yet; if not, storage will say so.
             Err(error) => {
                 tracing::warn!(table = %self.ident, %error, "cannot renew the storage credentials that the catalog gave");
             }
         }
-        state.file_io.clone()
     }
 }
 
@@ -110,13 +145,34 @@ struct VendedStorage {
 
 impl VendedStorage {
     async fn current(&self) -> Result<FileIO> {
-        match &self.source {
-            Some(source) => Ok(source.current().await),
-            None => Err(iceberg::Error::new(
+        Ok(self.source()?.current().await.0)
+    }
+
+    /// Does something, and once more with new credentials if those at hand are not accepted.
+    async fn run<T, F>(&self, work: impl Fn(FileIO) -> F + Send + Sync) -> Result<T>
+    where
+        T: Send,
+        F: Future<Output = Result<T>> + Send,
+    {
+        let source = self.source()?;
+        let (file_io, number) = source.current().await;
+        let error = match work(file_io).await {
+            Err(error) if credentials_refused(&error) => error,
+            other => return other,
+        };
+        match source.other_than(number).await {
+            Some(file_io) => work(file_io).await,
+            None => Err(error),
+        }
+    }
+
+    fn source(&self) -> Result<&Arc<Source>> {
+        self.source.as_ref().ok_or_else(|| {
+            iceberg::Error::new(
                 iceberg::ErrorKind::FeatureUnsupported,
                 "storage with a catalog's credentials cannot be moved to another process",
-            )),
-        }
+            )
+        })
     }
 }
 
@@ -131,15 +187,18 @@ impl StorageFactory for VendedStorage {
 #[typetag::serde(name = "Otlp2IcebergVendedStorage")]
 impl Storage for VendedStorage {
     async fn exists(&self, path: &str) -> Result<bool> {
-        self.current().await?.exists(path).await
+        self.run(|file_io| async move { file_io.exists(path).await })
+            .await
     }
 
     async fn metadata(&self, path: &str) -> Result<FileMetadata> {
-        self.current().await?.new_input(path)?.metadata().await
+        self.run(|file_io| async move { file_io.new_input(path)?.metadata().await })
+            .await
     }
 
     async fn read(&self, path: &str) -> Result<Bytes> {
-        self.current().await?.new_input(path)?.read().await
+        self.run(|file_io| async move { file_io.new_input(path)?.read().await })
+            .await
     }
 
     async fn reader(&self, path: &str) -> Result<Box<dyn FileRead>> {
@@ -147,19 +206,32 @@ impl Storage for VendedStorage {
     }
 
     async fn write(&self, path: &str, bytes: Bytes) -> Result<()> {
-        self.current().await?.new_output(path)?.write(bytes).await
+        self.run(|file_io| {
+            let bytes = bytes.clone();
+            async move { file_io.new_output(path)?.write(bytes).await }
+        })
+        .await
     }
 
     async fn writer(&self, path: &str) -> Result<Box<dyn FileWrite>> {
-        self.current().await?.new_output(path)?.writer().await
+        let source = Arc::clone(self.source()?);
+        let (file_io, number) = source.current().await;
+        let writer = file_io.new_output(path)?.writer().await?;
+        Ok(Box::new(VendedWrite {
+            writer,
+            source,
+            number,
+        }))
     }
 
     async fn delete(&self, path: &str) -> Result<()> {
-        self.current().await?.delete(path).await
+        self.run(|file_io| async move { file_io.delete(path).await })
+            .await
     }
 
     async fn delete_prefix(&self, path: &str) -> Result<()> {
-        self.current().await?.delete_prefix(path).await
+        self.run(|file_io| async move { file_io.delete_prefix(path).await })
+            .await
     }
 
     async fn delete_stream(&self, paths: BoxStream<'static, String>) -> Result<()> {
@@ -172,5 +244,26 @@ impl Storage for VendedStorage {
 
     fn new_output(&self, path: &str) -> Result<OutputFile> {
         Ok(OutputFile::new(Arc::new(self.clone()), path.to_owned()))
+    }
+}
+
+/// What was given to a writer cannot be given again: when its credentials are not accepted it fails, and
+/// the file that is written next goes out with new ones.
+struct VendedWrite {
+    writer: Box<dyn FileWrite>,
+    source: Arc<Source>,
+    number: u64,
+}
+
+#[async_trait]
+impl FileWrite for VendedWrite {
+    async fn write(&mut self, bytes: Bytes) -> Result<()> {
+        let result = self.writer.write(bytes).await;
+        self.source.look_at(result, self.number).await
+    }
+
+    async fn close(&mut self) -> Result<()> {
+        let result = self.writer.close().await;
+        self.source.look_at(result, self.number).await
     }
 }

@@ -2,13 +2,18 @@
 
 use std::collections::HashMap;
 
+use std::sync::Arc;
+
 use iceberg::io::FileIO;
 
+use super::aws::Aws;
 use super::local_storage::local_file_io;
 use crate::config::StorageConfig;
 use crate::error::{Error, ErrorKind, Result};
 
 mod s3;
+
+pub(in crate::catalog) use s3::credentials_refused;
 
 /// A `FileIO` for the files under `location`, which is a path, a `file:` URL or an `s3://` or
 /// `s3a://` URL. Nothing is connected to. Connections and credentials live as long as the `FileIO`
@@ -25,8 +30,39 @@ pub fn file_io(
     catalog_properties: &HashMap<String, String>,
     storage: &StorageConfig,
 ) -> Result<FileIO> {
-    match location.split_once(':').map(|(scheme, _)| scheme) {
-        Some("s3" | "s3a") => s3::s3_file_io(catalog_properties, &storage.s3),
+    let aws = Arc::new(Aws::new(storage.s3.region.clone()));
+    Stores::new(storage.clone(), aws).file_io(location, catalog_properties)
+}
+
+/// Makes every `FileIO` of a catalog; all share one AWS environment, that of the catalog's requests.
+#[derive(Debug, Clone)]
+pub(super) struct Stores {
+    config: StorageConfig,
+    aws: Arc<Aws>,
+}
+
+impl Stores {
+    pub(super) fn new(config: StorageConfig, aws: Arc<Aws>) -> Self {
+        Self { config, aws }
+    }
+
+    pub(super) fn aws(&self) -> &Arc<Aws> {
+        &self.aws
+    }
+
+    /// Whether the configuration has credentials, before which no others are used.
+    pub(super) fn has_credentials(&self) -> bool {
+        self.config.s3.access_key_id.is_some()
+    }
+
+    /// As the function [`file_io`].
+    pub(super) fn file_io(
+        &self,
+        location: &str,
+        catalog_properties: &HashMap<String, String>,
+    ) -> Result<FileIO> {
+        match location.split_once(':').map(|(scheme, _)| scheme) {
+        Some("s3" | "s3a") => s3::s3_file_io(catalog_properties, &self.config.s3, &self.aws),
         Some(scheme) if scheme != "file" && location.contains("://") => Err(Error::new(
             ErrorKind::Config,
             format!(
@@ -35,6 +71,7 @@ pub fn file_io(
         )
         .with("location", location)),
         _ => Ok(local_file_io()),
+    }
     }
 }
 

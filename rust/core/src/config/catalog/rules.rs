@@ -7,6 +7,9 @@ use reqwest::header::{HeaderName, HeaderValue};
 
 use super::{CatalogConfig, CatalogType, S3TablesApi};
 
+/// Names in S3 Tables are at most this long.
+const S3TABLES_NAME_CHARS_MAX: usize = 255;
+
 /// Every problem of the section.
 pub(in crate::config) fn problems(catalog: &CatalogConfig) -> Vec<String> {
     let mut problems = match catalog.r#type {
@@ -143,8 +146,34 @@ fn s3tables(catalog: &CatalogConfig) -> Vec<String> {
             "catalog.warehouse: {warehouse:?} is no table bucket's ARN; type s3tables needs arn:aws:s3tables:<region>:<account>:bucket/<name>"
         ));
     }
-    s3tables_api(&mut problems, catalog);
+    if let Err(rule) = s3tables_name(&catalog.namespace) {
+        problems.push(format!("catalog.namespace: {:?} {rule}", catalog.namespace));
+    }
+    if catalog.s3tables_api == Some(S3TablesApi::Native) {
+        refuse(
+            &mut problems,
+            "vended_credentials",
+            catalog.vended_credentials.is_some(),
+            "S3 Tables' own API gives no credentials for storage; those of the AWS provider chain or of storage.s3 are used",
+        );
+    }
     problems
+}
+
+/// Whether S3 Tables takes the name for a namespace or a table.
+///
+/// # Errors
+/// What the name must be like, to be put after it
+/// (<https://docs.aws.amazon.com/AmazonS3/latest/userguide/s3-tables-buckets-naming.html>).
+pub(in crate::config) fn s3tables_name(name: &str) -> Result<(), String> {
+    let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+    let begins = name.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit());
+    if begins && name.chars().all(allowed) && name.len() <= S3TABLES_NAME_CHARS_MAX {
+        return Ok(());
+    }
+    Err(format!(
+        "cannot be a name in S3 Tables; give 1 to {S3TABLES_NAME_CHARS_MAX} lower-case letters, digits and underscores that begin with a letter or digit"
+    ))
 }
 
 /// What `glue` and `s3tables` share.
@@ -172,15 +201,8 @@ fn not_sql(problems: &mut Vec<String>, catalog: &CatalogConfig) {
 }
 
 fn s3tables_api(problems: &mut Vec<String>, catalog: &CatalogConfig) {
-    match catalog.s3tables_api {
-        Some(_) if catalog.r#type != CatalogType::S3Tables => {
-            refuse(problems, "s3tables_api", true, "it is for type s3tables only");
-        }
-        Some(S3TablesApi::Native) => {
-            problems.push("catalog.s3tables_api: native is not built yet; leave it out, or give rest".into());
-        }
-        None | Some(S3TablesApi::Rest) => {}
-    }
+    let given = catalog.s3tables_api.is_some();
+    refuse(problems, "s3tables_api", given, "it is for type s3tables only");
 }
 
 fn headers(problems: &mut Vec<String>, catalog: &CatalogConfig, authorized: bool) {

@@ -85,21 +85,44 @@ fn every_rule_names_its_key_and_a_reason() {
                 "signed",
             ],
         ),
+    ] {
+        refused(catalog, &parts);
+    }
+}
+
+#[test]
+fn rules_of_s3_tables_are_told_before_the_service_does() {
+    for (catalog, parts) in [
         (
             r#""type": "s3tables", "warehouse": "b""#,
             vec!["catalog.warehouse:", "arn:aws:s3tables:"],
         ),
         (
-            r#""type": "s3tables", "warehouse": "arn:aws:s3tables:eu-west-1:123456789012:bucket/b", "s3tables_api": "native""#,
-            vec!["catalog.s3tables_api: native is not built yet"],
+            r#""type": "s3tables", "warehouse": "arn:aws:s3tables:eu-west-1:123456789012:bucket/b", "s3tables_api": "native", "vended_credentials": true"#,
+            vec!["catalog.vended_credentials:", "gives no credentials"],
+        ),
+        (
+            r#""type": "s3tables", "warehouse": "arn:aws:s3tables:eu-west-1:123456789012:bucket/b", "namespace": "prod.otel""#,
+            vec![
+                r#"catalog.namespace: "prod.otel" cannot be a name in S3 Tables"#,
+                "lower-case",
+            ],
+        ),
+        (
+            r#""type": "s3tables", "warehouse": "arn:aws:s3tables:eu-west-1:123456789012:bucket/b", "namespace": "Otel""#,
+            vec![r#"catalog.namespace: "Otel" cannot be a name in S3 Tables"#],
         ),
     ] {
-        let json = format!(r#"{{"catalog": {{{catalog}}}}}"#);
-        let error = Config::from_json(json.as_bytes()).expect_err(catalog);
-        assert_eq!(error.kind(), ErrorKind::Config);
-        for part in parts {
-            assert!(error.to_string().contains(part), "{catalog}: {part:?} in {error}");
-        }
+        refused(catalog, &parts);
+    }
+}
+
+fn refused(catalog: &str, parts: &[&str]) {
+    let json = format!(r#"{{"catalog": {{{catalog}}}}}"#);
+    let error = Config::from_json(json.as_bytes()).expect_err(catalog);
+    assert_eq!(error.kind(), ErrorKind::Config);
+    for part in parts {
+        assert!(error.to_string().contains(part), "{catalog}: {part:?} in {error}");
     }
 }
 
@@ -111,6 +134,7 @@ fn whole_configurations_are_accepted() {
         r#""type": "rest", "uri": "http://h:8181", "sigv4": {"region": "x", "service": "execute-api"}"#,
         r#""type": "glue", "warehouse": "123456789012:s3tablescatalog/b", "sigv4": {"region": "eu-west-1"}"#,
         r#""type": "s3tables", "warehouse": "arn:aws-cn:s3tables:cn-north-1:123456789012:bucket/b", "s3tables_api": "rest""#,
+        r#""type": "s3tables", "warehouse": "arn:aws:s3tables:eu-west-1:123456789012:bucket/b", "s3tables_api": "native", "namespace": "otel_2""#,
     ] {
         let json = format!(r#"{{"catalog": {{{catalog}}}}}"#);
         Config::from_json(json.as_bytes()).expect(catalog);

@@ -42,6 +42,8 @@ pub struct State {
     pub gate: VecDeque<Option<Reply>>,
     /// Answers to the next creations of tables, in turn, after they were carried out.
     pub creation_answers: VecDeque<Reply>,
+    /// Where new tables' files are, instead of in the temporary folder.
+    pub files: Option<&'static str>,
     commits: u64,
 }
 
@@ -154,7 +156,8 @@ impl State {
         let order: SortOrder = serde_json::from_value(body["write-order"].clone()).expect("order");
         let properties: HashMap<String, String> =
             serde_json::from_value(body["properties"].clone()).expect("properties");
-        let location = format!("file://{root}/{}/{name}", namespace.replace('\u{1f}', "/"));
+        let files = self.files.map_or_else(|| format!("file://{root}"), str::to_owned);
+        let location = format!("{files}/{}/{name}", namespace.replace('\u{1f}', "/"));
         let built =
             TableMetadataBuilder::new(schema, partitions, order, location, FormatVersion::V2, properties)
                 .and_then(TableMetadataBuilder::build)

@@ -4,7 +4,6 @@
 //! Credentials come from the environment, which a test cannot change for itself: each test runs its
 //! body, an ignored test, in a process of its own.
 
-use std::process::Command;
 use std::time::{Duration, SystemTime};
 
 use otlp2iceberg::Table;
@@ -16,28 +15,11 @@ use sha2::{Digest, Sha256};
 use super::server::Server;
 use super::stub::{Asked, Reply};
 use crate::commit_support::logs;
+use crate::own_process;
 
-/// Runs an ignored test of this module with these variables, and none of the caller's AWS settings.
+/// Runs an ignored test of this module with these variables.
 fn run(body: &str, variables: &[(&str, &str)]) {
-    let mut command = Command::new(std::env::current_exe().expect("this binary"));
-    let name = format!("catalog_rest::sigv4::{body}");
-    command.args(["--ignored", "--exact", &name, "--nocapture"]);
-    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("AWS_")) {
-        command.env_remove(name);
-    }
-    command
-        .env("AWS_EC2_METADATA_DISABLED", "true")
-        .env("AWS_CONFIG_FILE", "/nonexistent");
-    command
-        .env("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent")
-        .envs(variables.iter().copied());
-    let output = command.output().expect("runs");
-    let text = String::from_utf8_lossy(&output.stdout);
-    assert!(
-        output.status.success() && text.contains("1 passed"),
-        "{text}{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    own_process::run(&format!("catalog_rest::sigv4::{body}"), variables);
 }
 
 fn glue(server: &Server) -> Config {

@@ -48,6 +48,8 @@ pub struct State {
     pub uploads: BTreeMap<String, BTreeMap<u32, Vec<u8>>>,
     pub requests: Vec<Request>,
     pub faults: Vec<Fault>,
+    /// The only access key that is accepted, if there is one; temporary credentials of others have run out.
+    pub accepts: Option<&'static str>,
     uploads_begun: usize,
 }
 
@@ -118,6 +120,11 @@ impl Request {
     fn matches(&self, pattern: &str) -> bool {
         let (method, part) = pattern.split_once(' ').unwrap_or((pattern, ""));
         self.method == method && (self.key.contains(part) || self.query.contains(part))
+    }
+
+    pub fn is_signed_with(&self, key: &str) -> bool {
+        let authorization = self.headers.get("authorization");
+        authorization.is_some_and(|text| text.contains(&format!("Credential={key}/")))
     }
 
     fn parameter(&self, name: &str) -> Option<&str> {
@@ -223,6 +230,11 @@ fn decoded(path: &str) -> String {
 
 /// The answer, and how many bytes of its body are sent.
 fn answer(state: &mut State, request: &Request) -> (Response, usize) {
+    if state.accepts.is_some_and(|key| !request.is_signed_with(key)) {
+        let response = Response::refusal(400, "ExpiredToken");
+        let sent = response.body.len();
+        return (response, sent);
+    }
     let fault = state
         .faults
         .iter_mut()

@@ -48,7 +48,7 @@ fn bodies(texts: &[&str]) -> Vec<u8> {
     .encode_to_vec()
 }
 
-async fn export(pipeline: &Pipeline, sequence: u64, texts: &[&str]) -> Result<Outcome> {
+pub async fn export(pipeline: &Pipeline, sequence: u64, texts: &[&str]) -> Result<Outcome> {
     let payload = bodies(texts);
     let id = RequestId {
         writer: [1; 16],

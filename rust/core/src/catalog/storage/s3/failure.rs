@@ -21,6 +21,17 @@ use super::settings::Origin;
 /// better than a call can.
 const UNCONNECTED_MAX: u32 = 3;
 
+/// S3's codes for temporary credentials that are not accepted any more, or never were.
+const EXPIRED: [&str; 4] = [
+    "ExpiredToken",
+    "ExpiredTokenException",
+    "InvalidToken",
+    "TokenRefreshRequired",
+];
+
+/// S3's codes for an access key that it does not know.
+const UNKNOWN_KEY: [&str; 2] = ["InvalidAccessKeyId", "InvalidClientTokenId"];
+
 /// Characters of a server's message that are repeated in ours at most.
 const MESSAGE_MAX: usize = 300;
 
@@ -161,7 +172,33 @@ impl Refusal {
             region: region.map(str::to_owned).or_else(|| element("Region")),
         }
     }
+
+    /// Whether other credentials may be accepted. Answers to HEAD do not say what is wrong.
+    fn is_about_credentials(&self) -> bool {
+        match self.code.as_str() {
+            "" => matches!(self.status, 400 | 401 | 403),
+            code => EXPIRED.contains(&code) || UNKNOWN_KEY.contains(&code),
+        }
+    }
 }
+
+/// Whether S3 did not accept the credentials of the operation that ended so.
+pub(in crate::catalog) fn credentials_refused(error: &iceberg::Error) -> bool {
+    find::<CredentialsRefused>(error).is_some()
+}
+
+/// Marks an error for [`credentials_refused`].
+#[derive(Debug)]
+struct CredentialsRefused(Refusal);
+
+/// What the error's message has already.
+impl fmt::Display for CredentialsRefused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl StdError for CredentialsRefused {}
 
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -208,10 +245,13 @@ pub(super) fn failed(
     };
     if let (None, Some(refusal)) = (http, refusal) {
         let advice = advice(verb, &refusal, origin);
-        return iceberg::Error::new(
-            kind,
-            format!("cannot {verb} {location}: {advice}: {refusal}{tried}"),
-        );
+        let message = format!("cannot {verb} {location}: {advice}: {refusal}{tried}");
+        let error = iceberg::Error::new(kind, message);
+        return if refusal.is_about_credentials() {
+            error.with_source(CredentialsRefused(refusal))
+        } else {
+            error
+        };
     }
     let broken = match http {
         Some(HttpErrorKind::Connect) => {
@@ -255,13 +295,13 @@ fn advice(verb: &str, refusal: &Refusal, origin: Origin) -> String {
             ),
             None => "the bucket is in another region, or the service is another; change storage.s3.region or storage.s3.endpoint".into(),
         },
-        ("InvalidAccessKeyId" | "InvalidClientTokenId", _) => {
+        (code, _) if UNKNOWN_KEY.contains(&code) => {
             format!("the access key is not known; correct {keys}")
         }
         ("SignatureDoesNotMatch" | "InvalidSignature", _) => {
             format!("the secret key does not belong to the access key; correct {keys}")
         }
-        ("ExpiredToken" | "InvalidToken" | "TokenRefreshRequired" | "ExpiredTokenException", _) => {
+        (code, _) if EXPIRED.contains(&code) => {
             let token = match origin {
                 Origin::Config => "renew storage.s3.session_token and its keys",
                 Origin::Catalog => "the catalog must give new ones",
@@ -279,6 +319,7 @@ fn advice(verb: &str, refusal: &Refusal, origin: Origin) -> String {
             "there is no such bucket, or storage.s3.endpoint does not speak S3".into()
         }
         (_, 404) => "there is no such file".into(),
+        (_, 405) if verb == "delete" => "files of this bucket cannot be deleted by its users".into(),
         (_, 405 | 501) => {
             "the service does not know this request; does storage.s3.endpoint speak S3?".into()
         }

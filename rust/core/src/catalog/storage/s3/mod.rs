@@ -23,11 +23,11 @@ use self::failure::{Answers, WatchedConnector, failed};
 use self::settings::{Origin, Settings, process_environment};
 use self::storage::S3StorageFactory;
 use self::upload::WrongLength;
+use super::super::aws::Aws;
 use crate::config::S3Config;
 
 mod credentials;
 mod failure;
-mod profile;
 mod settings;
 mod storage;
 mod upload;
@@ -45,6 +45,8 @@ const RETRY_TIMEOUT: Duration = Duration::from_secs(30);
 /// The longest pause between two tries.
 const PAUSE_MAX: Duration = Duration::from_secs(5);
 
+pub(in crate::catalog) use failure::credentials_refused;
+
 /// A `FileIO` over S3.
 ///
 /// # Errors
@@ -52,21 +54,14 @@ const PAUSE_MAX: Duration = Duration::from_secs(5);
 pub(super) fn s3_file_io(
     catalog_properties: &HashMap<String, String>,
     config: &S3Config,
+    aws: &Arc<Aws>,
 ) -> crate::error::Result<FileIO> {
-    let environment = &process_environment;
-    let mut settings = Settings::new(config, catalog_properties, environment)?;
-    let given = settings.credential.take();
-    let credentials = credentials::provider(given, &settings.region, environment);
-    let credentials = credentials.map_err(|cause| {
-        crate::error::Error::new(
-            crate::error::ErrorKind::Config,
-            "storage.s3: the AWS environment cannot be used",
-        )
-        .because(cause)
-    })?;
+    let mut settings = Settings::new(config, catalog_properties, &process_environment)?;
+    let credentials = credentials::provider(settings.credential.take(), aws);
     let connection = Connection {
         settings,
         credentials,
+        aws: Arc::clone(aws),
         buckets: Mutex::default(),
     };
     let factory = S3StorageFactory::new(Arc::new(connection));
@@ -77,6 +72,7 @@ pub(super) fn s3_file_io(
 struct Connection {
     settings: Settings,
     credentials: AwsCredentialProvider,
+    aws: Arc<Aws>,
     buckets: Mutex<HashMap<String, Arc<AmazonS3>>>,
 }
 
@@ -110,31 +106,39 @@ struct Context {
 
 impl Connection {
     /// Prepares an operation on the file at `location`.
-    fn operation(&self, location: &str) -> Result<Operation> {
+    async fn operation(&self, location: &str) -> Result<Operation> {
         let (bucket, key) = split(location)?;
+        let of_environment = match self.settings.region {
+            Some(_) => None,
+            None => self.aws.region().await,
+        };
+        let region = self.settings.region(of_environment).map_err(|missing| {
+            let message = format!("cannot use {location}: {missing}");
+            Error::new(ErrorKind::Unexpected, message)
+        })?;
         let context = Context {
             location: location.to_owned(),
-            host: self.settings.bucket_url(bucket).0,
+            host: self.settings.bucket_url(bucket, region).0,
             origin: self.settings.origin,
         };
         Ok(Operation {
-            bucket: self.bucket(bucket)?,
+            bucket: self.bucket(bucket, region)?,
             key,
             answers: Arc::default(),
             context,
         })
     }
 
-    fn bucket(&self, name: &str) -> Result<Arc<AmazonS3>> {
+    fn bucket(&self, name: &str, region: &str) -> Result<Arc<AmazonS3>> {
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
         match buckets.entry(name.to_owned()) {
             Entry::Occupied(known) => Ok(Arc::clone(known.get())),
-            Entry::Vacant(new) => Ok(Arc::clone(new.insert(Arc::new(self.connect(name)?)))),
+            Entry::Vacant(new) => Ok(Arc::clone(new.insert(Arc::new(self.connect(name, region)?)))),
         }
     }
 
-    fn connect(&self, bucket: &str) -> Result<AmazonS3> {
-        let (url, host_has_bucket) = self.settings.bucket_url(bucket);
+    fn connect(&self, bucket: &str, region: &str) -> Result<AmazonS3> {
+        let (url, host_has_bucket) = self.settings.bucket_url(bucket, region);
         let options = ClientOptions::new()
             .with_user_agent(HeaderValue::from_static(concat!(
                 "otlp2iceberg/",
@@ -156,7 +160,7 @@ impl Connection {
         };
         AmazonS3Builder::new()
             .with_bucket_name(bucket)
-            .with_region(&self.settings.region)
+            .with_region(region)
             .with_endpoint(&url)
             .with_virtual_hosted_style_request(host_has_bucket)
             .with_credentials(Arc::clone(&self.credentials))
@@ -268,7 +272,8 @@ mod tests {
             ("s3.session-token", "hush"),
         ];
         let properties = properties.map(|(key, value)| (key.to_owned(), value.to_owned()));
-        let file_io = s3_file_io(&HashMap::from(properties), &S3Config::default()).expect("settings fit");
+        let file_io = s3_file_io(&HashMap::from(properties), &S3Config::default(), &Arc::default())
+            .expect("settings fit");
         let debug = format!("{file_io:?} {file_io:#?}");
         assert!(debug.contains("Catalog"), "{debug}");
         assert!(!debug.contains("hush"), "{debug}");

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use object_store::aws::AwsCredential;
 
-use super::profile::Profile;
+use super::super::super::aws::domain;
 use crate::config::S3Config;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -16,7 +16,7 @@ pub(super) fn process_environment(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
-/// The region of requests when nobody names one, as in object stores that have no regions.
+/// The region of requests to an endpoint of its own when nobody names one: most such services have none.
 const REGION_DEFAULT: &str = "us-east-1";
 
 /// Who gave the credentials, and so where they are mended.
@@ -32,7 +32,8 @@ pub(super) enum Origin {
 
 /// How buckets are reached and who we are.
 pub(super) struct Settings {
-    pub(super) region: String,
+    /// `None`: ask the AWS environment.
+    pub(super) region: Option<String>,
     /// Base URL without a slash at its end; `None` for AWS.
     pub(super) endpoint: Option<String>,
     pub(super) path_style: Option<bool>,
@@ -57,11 +58,7 @@ impl Settings {
             .region
             .clone()
             .or_else(|| property("s3.region"))
-            .or_else(|| property("client.region"))
-            .or_else(|| environment("AWS_REGION"))
-            .or_else(|| environment("AWS_DEFAULT_REGION"))
-            .or_else(|| Profile::read(environment).and_then(|profile| profile.region))
-            .unwrap_or_else(|| REGION_DEFAULT.to_owned());
+            .or_else(|| property("client.region"));
         let endpoint = config
             .endpoint
             .clone()
@@ -89,15 +86,23 @@ impl Settings {
         })
     }
 
-    /// The URL of a bucket, and whether its host name holds the bucket's name.
-    pub(super) fn bucket_url(&self, bucket: &str) -> (String, bool) {
+    /// The region of requests, given that of the AWS environment. None is known to AWS alone: that is
+    /// an error.
+    pub(super) fn region<'a>(&'a self, of_environment: Option<&'a str>) -> Result<&'a str, NoRegion> {
+        let default = self.endpoint.is_some().then_some(REGION_DEFAULT);
+        let region = self.region.as_deref().or(of_environment).or(default);
+        region.ok_or(NoRegion)
+    }
+
+    /// The URL of a bucket in a region, and whether its host name holds the bucket's name.
+    pub(super) fn bucket_url(&self, bucket: &str, region: &str) -> (String, bool) {
         // A dot would make the host name one that the certificate *.s3.<region> does not cover.
         let in_path = self
             .path_style
             .unwrap_or(self.endpoint.is_some() || bucket.contains('.'));
         let endpoint = match &self.endpoint {
             Some(endpoint) => endpoint.clone(),
-            None => format!("https://s3.{}.{}", self.region, domain(&self.region)),
+            None => format!("https://s3.{region}.{}", domain(region)),
         };
         match endpoint.split_once("://") {
             Some((scheme, host)) if !in_path => (format!("{scheme}://{bucket}.{host}"), true),
@@ -106,12 +111,13 @@ impl Settings {
     }
 }
 
-/// The domain of AWS's services in a region.
-pub(super) fn domain(region: &str) -> &'static str {
-    if region.starts_with("cn-") {
-        "amazonaws.com.cn"
-    } else {
-        "amazonaws.com"
+/// Nobody names the region of a bucket on AWS.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct NoRegion;
+
+impl std::fmt::Display for NoRegion {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("no region is known; set storage.s3.region, or AWS_REGION in the environment, or region in the AWS profile")
     }
 }
 
@@ -187,14 +193,11 @@ mod tests {
             ("s3.secret-access-key", "catalog-secret"),
             ("s3.session-token", "catalog-token"),
         ]);
-        let environment = |name: &str| match name {
-            "AWS_REGION" => Some("eu-west-3".to_owned()),
-            "AWS_ENDPOINT_URL_S3" => Some("http://environment:3".to_owned()),
-            _ => None,
-        };
+        let environment =
+            |name: &str| (name == "AWS_ENDPOINT_URL_S3").then(|| "http://environment:3".to_owned());
 
         let settings = Settings::new(&config(), &catalog, &environment).expect("valid");
-        assert_eq!(settings.region, "eu-west-1");
+        assert_eq!(settings.region(Some("eu-west-3")), Ok("eu-west-1"));
         assert_eq!(settings.endpoint.as_deref(), Some("http://config:1"));
         assert_eq!(settings.path_style, Some(false));
         assert_eq!(settings.origin, Origin::Config);
@@ -204,7 +207,7 @@ mod tests {
         assert_eq!(credential.token, None);
 
         let settings = Settings::new(&S3Config::default(), &catalog, &environment).expect("valid");
-        assert_eq!(settings.region, "eu-west-2");
+        assert_eq!(settings.region(Some("eu-west-3")), Ok("eu-west-2"));
         assert_eq!(settings.endpoint.as_deref(), Some("http://catalog:2"));
         assert_eq!(settings.path_style, Some(true));
         assert_eq!(settings.origin, Origin::Catalog);
@@ -214,7 +217,7 @@ mod tests {
         );
 
         let settings = Settings::new(&S3Config::default(), &HashMap::new(), &environment).expect("valid");
-        assert_eq!(settings.region, "eu-west-3");
+        assert_eq!(settings.region(Some("eu-west-3")), Ok("eu-west-3"));
         assert_eq!(settings.endpoint.as_deref(), Some("http://environment:3"));
         assert_eq!(settings.path_style, None);
         assert_eq!(settings.origin, Origin::Chain);
@@ -268,8 +271,21 @@ mod tests {
                 ..S3Config::default()
             };
             let settings = Settings::new(&config, &HashMap::new(), &nothing).expect("valid");
-            assert_eq!(settings.bucket_url(bucket).0, url);
+            let region = settings.region(None).expect("known");
+            assert_eq!(settings.bucket_url(bucket, region).0, url);
         }
+    }
+
+    #[test]
+    fn a_region_that_nobody_names_is_an_error_on_aws_alone() {
+        let nothing = |_: &str| None;
+        let mut config = S3Config::default();
+        let settings = Settings::new(&config, &HashMap::new(), &nothing).expect("valid");
+        let error = settings.region(None).expect_err("unknown").to_string();
+        assert!(error.contains("storage.s3.region"), "{error}");
+        config.endpoint = Some("http://minio:9000".into());
+        let settings = Settings::new(&config, &HashMap::new(), &nothing).expect("valid");
+        assert_eq!(settings.region(None), Ok("us-east-1"));
     }
 
     #[test]

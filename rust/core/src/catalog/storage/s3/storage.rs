@@ -46,7 +46,8 @@ impl StorageFactory for S3StorageFactory {
 impl Storage for S3Storage {
     async fn exists(&self, path: &str) -> Result<bool> {
         self.0
-            .operation(path)?
+            .operation(path)
+            .await?
             .run("look for", |bucket, key, _| async move {
                 match bucket.head(&key).await {
                     Ok(_) => Ok(true),
@@ -59,7 +60,8 @@ impl Storage for S3Storage {
 
     async fn metadata(&self, path: &str) -> Result<FileMetadata> {
         self.0
-            .operation(path)?
+            .operation(path)
+            .await?
             .run("look at", |bucket, key, _| async move {
                 let size = bucket.head(&key).await?.size;
                 Ok(FileMetadata { size })
@@ -69,7 +71,8 @@ impl Storage for S3Storage {
 
     async fn read(&self, path: &str) -> Result<Bytes> {
         self.0
-            .operation(path)?
+            .operation(path)
+            .await?
             .run("read", |bucket, key, _| async move {
                 let found = bucket.get(&key).await?;
                 let expected = length(&found.range);
@@ -87,7 +90,8 @@ impl Storage for S3Storage {
 
     async fn write(&self, path: &str, content: Bytes) -> Result<()> {
         self.0
-            .operation(path)?
+            .operation(path)
+            .await?
             .run("write", |bucket, key, answers| {
                 upload::put(bucket, key, answers, content)
             })
@@ -95,13 +99,14 @@ impl Storage for S3Storage {
     }
 
     async fn writer(&self, path: &str) -> Result<Box<dyn FileWrite>> {
-        Ok(Box::new(S3FileWrite::new(self.0.operation(path)?)))
+        Ok(Box::new(S3FileWrite::new(self.0.operation(path).await?)))
     }
 
     /// S3 takes the deletion of a file that is not there for done.
     async fn delete(&self, path: &str) -> Result<()> {
         self.0
-            .operation(path)?
+            .operation(path)
+            .await?
             .run("delete", |bucket, key, _| async move {
                 match bucket.delete(&key).await {
                     Err(object_store::Error::NotFound { .. }) => Ok(()),
@@ -114,7 +119,8 @@ impl Storage for S3Storage {
     /// Deletes the files below `path` as if it were a folder, not those whose names begin with it.
     async fn delete_prefix(&self, path: &str) -> Result<()> {
         self.0
-            .operation(path)?
+            .operation(path)
+            .await?
             .run("delete all under", |bucket, prefix, _| async move {
                 let keys = bucket.list(Some(&prefix)).map_ok(|file| file.location);
                 let deleted = bucket.delete_stream(keys.boxed());
@@ -152,7 +158,8 @@ impl FileRead for S3FileRead {
             return Ok(Bytes::new());
         }
         self.connection
-            .operation(&self.location)?
+            .operation(&self.location)
+            .await?
             .run("read", |bucket, key, _| async move {
                 whole(bucket.get_range(&key, range).await?, expected)
             })

@@ -4,11 +4,11 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use reqwest::Url;
+use serde::Deserialize;
 
 use super::answer::{Scrubber, retry_after, server_error};
 use super::client::place;
-use super::session::encode;
-use super::types::TokenResponse;
+use super::encode;
 use crate::config::{OAuth2Config, Secret};
 use crate::error::{Error, ErrorKind, Result, RetryClass};
 
@@ -150,4 +150,12 @@ impl OAuth2 {
     fn error(&self, message: &str) -> Error {
         Error::new(ErrorKind::Catalog, message).with("url", place(&self.url))
     }
+}
+
+/// The answer of a token endpoint: RFC 6749, section 5.1.
+#[derive(Deserialize)]
+struct TokenResponse {
+    access_token: String,
+    /// Seconds.
+    expires_in: Option<f64>,
 }

@@ -1,5 +1,6 @@
 //! AWS Signature Version 4 over the bytes that are sent.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime};
 
@@ -9,7 +10,7 @@ use aws_sigv4::sign::v4;
 use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Request, StatusCode};
 
-use super::super::aws::AwsCredentials;
+use super::super::aws::Aws;
 use super::answer::http_date;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -21,27 +22,25 @@ const SKEW_SECONDS_MAX: i64 = 240;
 pub(super) struct Signer {
     region: String,
     service: String,
-    credentials: AwsCredentials,
+    aws: Arc<Aws>,
     /// How far the service's clock is ahead of ours, in seconds, once that mattered.
     skew_seconds: AtomicI64,
 }
 
 impl Signer {
-    /// # Errors
-    /// `Config` when HTTPS cannot be set up.
-    pub(super) fn new(region: String, service: String) -> Result<Self> {
-        Ok(Self {
-            credentials: AwsCredentials::new(region.clone())?,
+    pub(super) fn new(region: String, service: String, aws: Arc<Aws>) -> Self {
+        Self {
             region,
             service,
+            aws,
             skew_seconds: AtomicI64::new(0),
-        })
+        }
     }
 
     /// Adds `authorization`, `x-amz-date`, `x-amz-content-sha256` and, with temporary credentials,
     /// `x-amz-security-token`. Gives the credentials that it signed with.
     pub(super) async fn sign(&self, request: &mut Request) -> Result<Credentials> {
-        let credentials = self.credentials.get().await?;
+        let credentials = self.aws.credentials().await?;
         let instructions = {
             let failed = |cause: Box<dyn std::error::Error + Send + Sync>| {
                 Error::new(ErrorKind::Internal, "a request cannot be signed").because(cause)
@@ -114,7 +113,7 @@ impl Signer {
                 return true;
             }
         }
-        status != StatusCode::BAD_REQUEST && self.credentials.has_other_than(used).await
+        status != StatusCode::BAD_REQUEST && self.aws.has_other_than(used).await
     }
 
     fn now(&self) -> SystemTime {

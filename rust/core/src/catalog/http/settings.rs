@@ -1,36 +1,43 @@
 //! From the configuration to a client: whom to talk to, and as whom.
 
+use std::sync::Arc;
+
 use reqwest::Url;
 use reqwest::header::HeaderMap;
 
-use super::super::aws::domain;
+use super::super::aws::{Aws, domain};
 use super::answer::Scrubber;
 use super::auth::Auth;
 use super::client::{Client, header, http_client};
 use super::oauth2::OAuth2;
 use super::sigv4::Signer;
-use crate::config::{CatalogConfig, CatalogType, OAuth2Config, TableBucketArn};
+use crate::config::{CatalogConfig, CatalogType, OAuth2Config, S3TablesApi, TableBucketArn};
 use crate::error::{Error, ErrorKind, Result};
 
 /// What a configuration comes to.
-pub(super) struct Settings {
-    /// The base URI.
-    pub(super) uri: String,
-    pub(super) client: Client,
+pub(in crate::catalog) struct Settings {
+    /// The base URI, without a slash at its end.
+    pub(in crate::catalog) uri: String,
+    /// The region that requests are signed for, if they are.
+    pub(in crate::catalog) region: Option<String>,
+    pub(in crate::catalog) client: Client,
 }
 
 /// # Errors
 /// `Config` naming the key that is missing or cannot be used.
-pub(super) fn resolve(config: &CatalogConfig) -> Result<Settings> {
+pub(in crate::catalog) async fn resolve(config: &CatalogConfig, aws: &Arc<Aws>) -> Result<Settings> {
     let signed = config.sigv4.is_some() || config.r#type != CatalogType::Rest;
-    let region = if signed {
-        Some(region(config, &|name| std::env::var(name).ok())?)
-    } else {
-        None
+    let region = match (signed, region(config)) {
+        (false, _) => None,
+        (true, Some(region)) => Some(region),
+        (true, None) => Some(region_of_environment(aws).await?),
     };
     let uri = uri(config, region.as_deref().unwrap_or_default())?;
-    let auth = match (region, &config.token, &config.oauth2) {
-        (Some(region), ..) => Auth::SigV4(Box::new(Signer::new(region, service(config)?)?)),
+    let auth = match (&region, &config.token, &config.oauth2) {
+        (Some(region), ..) => {
+            let signer = Signer::new(region.clone(), service(config)?, Arc::clone(aws));
+            Auth::SigV4(Box::new(signer))
+        }
         (None, Some(token), _) => Auth::Token(token.clone()),
         (None, None, Some(oauth2)) => Auth::OAuth2(Box::new(client_credentials(config, oauth2, &uri)?)),
         (None, None, None) => Auth::None,
@@ -49,18 +56,22 @@ pub(super) fn resolve(config: &CatalogConfig) -> Result<Settings> {
             .cloned(),
     );
     let client = Client::new(http_client()?, headers, auth, config.timeout, scrubber);
-    Ok(Settings { uri, client })
+    Ok(Settings { uri, region, client })
 }
 
 /// The configured base URI, else the one of the service in the region.
 fn uri(config: &CatalogConfig, region: &str) -> Result<String> {
     if let Some(uri) = &config.uri {
-        return Ok(uri.clone());
+        return Ok(uri.trim_end_matches('/').to_owned());
     }
     match config.r#type {
         CatalogType::Glue | CatalogType::S3Tables => {
             let service = config.r#type.as_str();
-            Ok(format!("https://{service}.{region}.{}/iceberg", domain(region)))
+            let path = match config.s3tables_api {
+                Some(S3TablesApi::Native) => "",
+                Some(S3TablesApi::Rest) | None => "/iceberg",
+            };
+            Ok(format!("https://{service}.{region}.{}{path}", domain(region)))
         }
         CatalogType::Sql | CatalogType::Rest => Err(Error::new(
             ErrorKind::Config,
@@ -69,28 +80,24 @@ fn uri(config: &CatalogConfig, region: &str) -> Result<String> {
     }
 }
 
-/// The configured region, the one of the table bucket, or the environment's.
-fn region(config: &CatalogConfig, environment: &dyn Fn(&str) -> Option<String>) -> Result<String> {
+/// The region that the configuration names: by key, or in the table bucket's ARN.
+pub(in crate::catalog) fn region(config: &CatalogConfig) -> Option<String> {
     let configured = config.sigv4.as_ref().and_then(|sigv4| sigv4.region.clone());
     let buckets = || {
         let arn = TableBucketArn::parse(config.warehouse.as_deref()?)?;
         Some(arn.region.to_owned())
     };
-    let of_environment = || {
-        ["AWS_REGION", "AWS_DEFAULT_REGION"]
-            .into_iter()
-            .filter_map(environment)
-            .find(|region| !region.is_empty())
-    };
-    configured
-        .or_else(buckets)
-        .or_else(of_environment)
-        .ok_or_else(|| {
-            Error::new(
-                ErrorKind::Config,
-                "catalog.sigv4.region: no region is known; set it, or AWS_REGION in the environment",
-            )
-        })
+    configured.or_else(buckets)
+}
+
+async fn region_of_environment(aws: &Aws) -> Result<String> {
+    let region = aws.region().await.map(str::to_owned);
+    region.ok_or_else(|| {
+        Error::new(
+            ErrorKind::Config,
+            "catalog.sigv4.region: no region is known; set it, or AWS_REGION in the environment, or region in the AWS profile",
+        )
+    })
 }
 
 fn service(config: &CatalogConfig) -> Result<String> {
@@ -130,12 +137,11 @@ mod tests {
 
     #[test]
     fn presets_know_region_service_and_endpoint() {
-        let here = |name: &str| (name == "AWS_REGION").then(|| "us-east-2".to_owned());
         for (json, expected) in [
             (
-                r#"{"type": "glue", "warehouse": "123456789012"}"#,
+                r#"{"type": "glue", "warehouse": "123456789012", "sigv4": {"region": "us-east-2"}}"#,
                 (
-                    "us-east-2",
+                    Some("us-east-2"),
                     "glue",
                     "https://glue.us-east-2.amazonaws.com/iceberg",
                 ),
@@ -143,7 +149,7 @@ mod tests {
             (
                 r#"{"type": "glue", "warehouse": "1:s3tablescatalog/b", "sigv4": {"region": "cn-north-1"}}"#,
                 (
-                    "cn-north-1",
+                    Some("cn-north-1"),
                     "glue",
                     "https://glue.cn-north-1.amazonaws.com.cn/iceberg",
                 ),
@@ -151,35 +157,37 @@ mod tests {
             (
                 r#"{"type": "s3tables", "warehouse": "arn:aws:s3tables:eu-west-1:123456789012:bucket/b"}"#,
                 (
-                    "eu-west-1",
+                    Some("eu-west-1"),
                     "s3tables",
                     "https://s3tables.eu-west-1.amazonaws.com/iceberg",
                 ),
             ),
             (
-                r#"{"type": "s3tables", "warehouse": "arn:aws-us-gov:s3tables:us-gov-west-1:1:bucket/b", "uri": "https://vpce.x/iceberg"}"#,
-                ("us-gov-west-1", "s3tables", "https://vpce.x/iceberg"),
+                r#"{"type": "s3tables", "s3tables_api": "native", "warehouse": "arn:aws:s3tables:eu-west-1:123456789012:bucket/b"}"#,
+                (
+                    Some("eu-west-1"),
+                    "s3tables",
+                    "https://s3tables.eu-west-1.amazonaws.com",
+                ),
+            ),
+            (
+                r#"{"type": "s3tables", "warehouse": "arn:aws-us-gov:s3tables:us-gov-west-1:1:bucket/b", "uri": "https://vpce.x/iceberg/"}"#,
+                (Some("us-gov-west-1"), "s3tables", "https://vpce.x/iceberg"),
             ),
             (
                 r#"{"type": "rest", "uri": "https://h", "sigv4": {"service": "execute-api"}}"#,
-                ("us-east-2", "execute-api", "https://h"),
+                (None, "execute-api", "https://h"),
             ),
         ] {
             let config = catalog(json);
-            let region = region(&config, &here).expect("known");
-            let found = (
-                region.as_str(),
-                service(&config).expect("known"),
-                uri(&config, &region).expect("known"),
+            let region = region(&config);
+            let service = service(&config).expect("known");
+            let uri = uri(&config, region.as_deref().unwrap_or_default()).expect("known");
+            assert_eq!(
+                (region.as_deref(), service.as_str(), uri.as_str()),
+                expected,
+                "{json}"
             );
-            assert_eq!((found.0, found.1.as_str(), found.2.as_str()), expected, "{json}");
         }
-    }
-
-    #[test]
-    fn a_region_that_nobody_gives_is_asked_for_by_key() {
-        let config = catalog(r#"{"type": "glue", "warehouse": "123456789012"}"#);
-        let error = region(&config, &|_| None).expect_err("unknown");
-        assert!(error.to_string().starts_with("catalog.sigv4.region:"), "{error}");
     }
 }

@@ -21,22 +21,22 @@ const ERROR_BYTES_MAX: usize = 64 << 10;
 
 /// A request, as often as it takes to send it.
 #[derive(Debug)]
-pub(super) struct Request {
-    pub(super) method: Method,
-    pub(super) url: Url,
+pub(in crate::catalog) struct Request {
+    pub(in crate::catalog) method: Method,
+    pub(in crate::catalog) url: Url,
     /// JSON.
-    pub(super) body: Option<Bytes>,
+    pub(in crate::catalog) body: Option<Bytes>,
     /// Whether the catalog honours `Idempotency-Key`.
-    pub(super) idempotency: bool,
+    pub(in crate::catalog) idempotency: bool,
     /// Whether storage credentials are asked for.
-    pub(super) delegation: bool,
+    pub(in crate::catalog) delegation: bool,
     /// What it is for, after "cannot": "load the table".
-    pub(super) purpose: &'static str,
+    pub(in crate::catalog) purpose: &'static str,
 }
 
 /// Why there is no success, told apart by what happened.
 #[derive(Debug)]
-pub(super) enum Failure {
+pub(in crate::catalog) enum Failure {
     /// Nothing of the request was sent.
     NotSent(Error),
     /// All or a part of the request was sent, and no whole answer came back.
@@ -46,7 +46,16 @@ pub(super) enum Failure {
 }
 
 impl Failure {
-    pub(super) fn into_error(self) -> Error {
+    /// Whether a request that makes something may have made it, or found it made.
+    pub(in crate::catalog) fn may_be_done(&self) -> bool {
+        match self {
+            Failure::NotSent(_) => false,
+            Failure::NoAnswer(_) => true,
+            Failure::Refused(status, _) => *status == StatusCode::CONFLICT || !status.is_client_error(),
+        }
+    }
+
+    pub(in crate::catalog) fn into_error(self) -> Error {
         match self {
             Failure::NotSent(error) | Failure::NoAnswer(error) | Failure::Refused(_, error) => error,
         }
@@ -69,7 +78,7 @@ pub(super) fn http_client() -> Result<reqwest::Client> {
 
 /// The connection to a catalog: HTTP, authentication, and no secrets in what it reports.
 #[derive(Debug)]
-pub(super) struct Client {
+pub(in crate::catalog) struct Client {
     http: reqwest::Client,
     /// The configured ones.
     headers: HeaderMap,
@@ -99,7 +108,7 @@ impl Client {
     ///
     /// It is sent once more when the catalog refused our credentials and there may be better ones, or
     /// when it only reads and the connection broke.
-    pub(super) async fn send(&self, request: &Request) -> Result<Bytes, Failure> {
+    pub(in crate::catalog) async fn send(&self, request: &Request) -> Result<Bytes, Failure> {
         let attempt = self.attempt(request).await;
         let again = match &attempt {
             Err(Attempt { refreshed, .. }) if *refreshed => true,
@@ -264,7 +273,7 @@ async fn read(mut response: reqwest::Response, bytes_max: usize) -> Result<Bytes
 }
 
 /// A URL as errors show it: without user, password and query, which may hold secrets.
-pub(super) fn place(url: &Url) -> String {
+pub(in crate::catalog) fn place(url: &Url) -> String {
     let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
     format!(
         "{}://{}{port}{}",

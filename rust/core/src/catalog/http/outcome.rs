@@ -9,38 +9,39 @@
 //! | no connection | `Refused`, worth repeating: nothing was sent |
 //! | 1xx, 3xx, 5xx, 503 too, no answer in time, a broken connection | `Unknown` |
 
+use iceberg::TableIdent;
 use reqwest::StatusCode;
 
-use super::super::{CommitOutcome, LoadedTable};
+use super::super::CommitOutcome;
 use super::client::Failure;
 use crate::error::{Error, ErrorKind};
 
-pub(super) fn outcome_of_failure(failure: Failure, base: &LoadedTable) -> CommitOutcome {
+pub(in crate::catalog) fn outcome_of_failure(failure: Failure, ident: &TableIdent) -> CommitOutcome {
     match failure {
         Failure::Refused(StatusCode::CONFLICT, error) => CommitOutcome::Refused {
             conflict: true,
-            error: commit_error(error, base),
+            error: commit_error(error, ident),
         },
         Failure::Refused(status, error)
             if status.is_client_error() && status != StatusCode::REQUEST_TIMEOUT =>
         {
             CommitOutcome::Refused {
                 conflict: false,
-                error: commit_error(error, base),
+                error: commit_error(error, ident),
             }
         }
         Failure::NotSent(error) => CommitOutcome::Refused {
             conflict: false,
-            error: commit_error(error, base),
+            error: commit_error(error, ident),
         },
         Failure::NoAnswer(error) | Failure::Refused(_, error) => CommitOutcome::Unknown(
             Error::new(ErrorKind::CommitUnknown, "the commit's outcome is not known")
-                .with("table", base.ident.to_string())
+                .with("table", ident.to_string())
                 .because(error),
         ),
     }
 }
 
-pub(super) fn commit_error(error: Error, base: &LoadedTable) -> Error {
-    error.with("table", base.ident.to_string())
+pub(in crate::catalog) fn commit_error(error: Error, ident: &TableIdent) -> Error {
+    error.with("table", ident.to_string())
 }

@@ -5,8 +5,8 @@ use std::time::{Duration, SystemTime};
 
 use reqwest::StatusCode;
 use reqwest::header::{HeaderMap, LOCATION, RETRY_AFTER};
+use serde::Deserialize;
 
-use super::types::ErrorBody;
 use crate::config::Secret;
 
 /// Waits longer than this are not taken from a server.
@@ -168,6 +168,35 @@ pub(super) fn server_error(
         .filter(|text| !text.is_empty())
         .collect();
     (!said.is_empty()).then(|| ServerError(said.join(": ")))
+}
+
+/// An error's body. Besides Iceberg's `ErrorModel`, OAuth2's (RFC 6749, section 5.2) and that of AWS
+/// services, whose gateways answer before the catalog does.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum ErrorBody {
+    Iceberg {
+        error: ErrorModel,
+    },
+    OAuth2 {
+        error: String,
+        error_description: Option<String>,
+    },
+    Aws {
+        #[serde(alias = "Message")]
+        message: String,
+        #[serde(rename = "__type", alias = "Code", alias = "code")]
+        kind: Option<String>,
+    },
+}
+
+/// `ErrorModel`, less its stack.
+#[derive(Debug, Deserialize)]
+struct ErrorModel {
+    #[serde(default)]
+    message: Option<String>,
+    #[serde(rename = "type", default)]
+    kind: Option<String>,
 }
 
 #[cfg(test)]

@@ -1,0 +1,203 @@
+//! Metadata files of tables whose catalog only knows where the newest one is: made, written, read and
+//! deleted by us.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use iceberg::io::FileIO;
+use iceberg::spec::{FormatVersion, MetadataLog, TableMetadata, TableMetadataBuilder, TableProperties};
+use iceberg::{TableIdent, TableRequirement, TableUpdate};
+
+use super::cause::IcebergCause;
+use super::location::config_error;
+use super::{CommitOutcome, LoadedTable, TableSpec};
+use crate::error::{Error, ErrorKind, Result};
+
+/// How often a table may move on between look and read before that is given up.
+const MOVES_MAX: usize = 2;
+
+/// The metadata that was read last of each table, with its location: metadata files never change.
+#[derive(Debug, Default)]
+pub(super) struct MetadataCache {
+    parsed: Mutex<HashMap<TableIdent, (String, Arc<TableMetadata>)>>,
+}
+
+impl MetadataCache {
+    /// The metadata at the location that was found, and the location; `None` if there is none. When the
+    /// file cannot be read, `locate` is asked whether the table is elsewhere by now: a commit beside us may
+    /// have pruned the file.
+    ///
+    /// # Errors
+    /// Those of `locate`; `Storage` when the file cannot be read.
+    pub(super) async fn newest<F>(
+        &self,
+        file_io: &FileIO,
+        ident: &TableIdent,
+        found: Option<String>,
+        locate: impl Fn() -> F + Send,
+    ) -> Result<Option<(Arc<TableMetadata>, String)>>
+    where
+        F: Future<Output = Result<Option<String>>> + Send,
+    {
+        let mut found = found;
+        let mut moves = 0;
+        while let Some(location) = found {
+            let error = match self.read(file_io, ident, &location).await {
+                Ok(metadata) => return Ok(Some((metadata, location))),
+                Err(error) => error,
+            };
+            found = locate().await?;
+            moves += 1;
+            if moves > MOVES_MAX || found.as_ref() == Some(&location) {
+                return Err(error);
+            }
+        }
+        Ok(None)
+    }
+
+    async fn read(&self, file_io: &FileIO, ident: &TableIdent, location: &str) -> Result<Arc<TableMetadata>> {
+        if let Some((known, metadata)) = self.parsed().get(ident)
+            && known == location
+        {
+            return Ok(Arc::clone(metadata));
+        }
+        let metadata = TableMetadata::read_from(file_io, location)
+            .await
+            .map_err(|cause| {
+                Error::new(ErrorKind::Storage, "cannot read the table's metadata")
+                    .with("table", ident.to_string())
+                    .with("location", location)
+                    .because(IcebergCause(cause))
+            })?;
+        let metadata = Arc::new(metadata);
+        self.remember(ident, location, &metadata);
+        Ok(metadata)
+    }
+
+    /// Keeps what was just written.
+    pub(super) fn remember(&self, ident: &TableIdent, location: &str, metadata: &Arc<TableMetadata>) {
+        self.parsed()
+            .insert(ident.clone(), (location.to_owned(), Arc::clone(metadata)));
+    }
+
+    fn parsed(&self) -> std::sync::MutexGuard<'_, HashMap<TableIdent, (String, Arc<TableMetadata>)>> {
+        self.parsed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The first metadata of a table. The reserved property `format-version` chooses the format, as in Java.
+///
+/// # Errors
+/// `Config` when the table cannot be made as configured.
+pub(super) fn first_metadata(location: String, spec: TableSpec, ident: &TableIdent) -> Result<TableMetadata> {
+    let mut properties = spec.properties;
+    let format_version = match properties
+        .remove(TableProperties::PROPERTY_FORMAT_VERSION)
+        .as_deref()
+    {
+        Some("1") => FormatVersion::V1,
+        None | Some("2") => FormatVersion::V2,
+        Some("3") => FormatVersion::V3,
+        Some(other) => {
+            return Err(config_error(format!(
+                "tables.properties.format-version: {other:?} is no format version; give 1, 2 or 3"
+            )));
+        }
+    };
+    let (schema, partitions, order) = (spec.schema, spec.partition_spec, spec.sort_order);
+    TableMetadataBuilder::new(schema, partitions, order, location, format_version, properties)
+        .and_then(TableMetadataBuilder::build)
+        .map(|built| built.metadata)
+        .map_err(|cause| {
+            config_error(
+                "the table cannot be made as configured; look at tables.partition_by and tables.properties",
+            )
+            .with("table", ident.to_string())
+            .because(IcebergCause(cause))
+        })
+}
+
+/// The metadata after a change, and the entries that fell out of its log of metadata files.
+pub(super) struct NextMetadata {
+    pub(super) metadata: Arc<TableMetadata>,
+    pub(super) expired: Vec<MetadataLog>,
+}
+
+/// Checks the requirements against `base` and applies the updates to it. Nothing is written.
+///
+/// # Errors
+/// A refusal: a conflict when a requirement is not met.
+pub(super) fn next_metadata(
+    base: &LoadedTable,
+    requirements: &[TableRequirement],
+    updates: Vec<TableUpdate>,
+) -> Result<NextMetadata, Refusal> {
+    let ident = &base.ident;
+    for requirement in requirements {
+        requirement
+            .check(Some(&base.metadata))
+            .map_err(|cause| refused(true, "the table has changed", ident, IcebergCause(cause)))?;
+    }
+    let builder = TableMetadata::clone(&base.metadata).into_builder(Some(base.metadata_location.clone()));
+    let built = updates
+        .into_iter()
+        .try_fold(builder, |builder, update| update.apply(builder))
+        .and_then(TableMetadataBuilder::build)
+        .map_err(|cause| {
+            refused(
+                false,
+                "the change does not fit the table",
+                ident,
+                IcebergCause(cause),
+            )
+        })?;
+    Ok(NextMetadata {
+        metadata: Arc::new(built.metadata),
+        expired: built.expired_metadata_logs,
+    })
+}
+
+/// Deletes a metadata file that no table points to. A file left behind harms nobody.
+pub(super) async fn discard(file_io: &FileIO, location: &str) {
+    if let Err(cause) = file_io.delete(location).await {
+        tracing::warn!(location, %cause, "cannot delete a metadata file that is not needed");
+    }
+}
+
+/// Deletes the metadata files that fell out of the metadata log, if the table wants that.
+pub(super) async fn prune(file_io: &FileIO, metadata: &TableMetadata, expired: Vec<MetadataLog>) {
+    let enabled = metadata
+        .properties()
+        .get("write.metadata.delete-after-commit.enabled")
+        .is_some_and(|value| value.eq_ignore_ascii_case("true"));
+    if enabled {
+        for entry in expired {
+            discard(file_io, &entry.metadata_file).await;
+        }
+    }
+}
+
+/// An attempt that changed nothing.
+pub(super) struct Refusal {
+    conflict: bool,
+    error: Error,
+}
+
+impl From<Refusal> for CommitOutcome {
+    fn from(refusal: Refusal) -> Self {
+        let Refusal { conflict, error } = refusal;
+        CommitOutcome::Refused { conflict, error }
+    }
+}
+
+pub(super) fn refused(
+    conflict: bool,
+    message: &str,
+    ident: &TableIdent,
+    cause: impl std::error::Error + Send + Sync + 'static,
+) -> Refusal {
+    let error = Error::new(ErrorKind::Catalog, message)
+        .with("table", ident.to_string())
+        .because(cause);
+    Refusal { conflict, error }
+}

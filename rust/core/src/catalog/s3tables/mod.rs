@@ -1,0 +1,296 @@
+//! Amazon S3 Tables by its own API: we write the metadata file, the service keeps where the newest is.
+//!
+//! A commit writes the next metadata file below the table's warehouse location and swaps the location
+//! by the table's version token. What an attempt ended as is told by what happened, as for
+//! [`super::rest`]. Files that no table points to are removed by S3 Tables itself after some days, so
+//! old metadata files are left to it.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use async_trait::async_trait;
+use iceberg::io::FileIO;
+use iceberg::{TableIdent, TableRequirement, TableUpdate};
+use reqwest::StatusCode;
+
+use self::api::{Api, Position, UpdateFailure};
+use super::http::{self, Failure, outcome_of_failure};
+use super::metadata::{self, MetadataCache, NextMetadata};
+use super::metadata_file::write_metadata_file;
+use super::storage::Stores;
+use super::{Catalog, CommitOutcome, LoadedTable, TableSpec, no_table};
+use crate::config::CatalogConfig;
+use crate::error::{Error, ErrorKind, Result};
+
+mod api;
+
+/// Tables in a table bucket.
+#[derive(Debug)]
+pub(super) struct S3TablesCatalog {
+    api: Api,
+    stores: Stores,
+    /// The bucket's, unless the configuration has another for storage.
+    region: Option<String>,
+    /// Storage of all tables: it holds connections and credentials.
+    file_io: OnceLock<FileIO>,
+    metadata: MetadataCache,
+    /// The version token of each table, with the metadata location that it goes with.
+    tokens: Mutex<HashMap<TableIdent, (String, String)>>,
+}
+
+impl S3TablesCatalog {
+    /// Sets the client up. Nothing is sent.
+    ///
+    /// # Errors
+    /// `Config` naming the key that cannot be used.
+    pub(super) async fn open(config: &CatalogConfig, stores: &Stores) -> Result<Self> {
+        let settings = http::resolve(config, stores.aws()).await?;
+        let bucket_arn = config.warehouse.as_deref().unwrap_or_default();
+        Ok(Self {
+            api: Api::new(settings.client, settings.uri, bucket_arn),
+            stores: stores.clone(),
+            region: settings.region,
+            file_io: OnceLock::new(),
+            metadata: MetadataCache::default(),
+            tokens: Mutex::default(),
+        })
+    }
+
+    async fn find(&self, ident: &TableIdent) -> Result<Found> {
+        let Some(position) = self.position(ident).await? else {
+            return Ok(Found::Nothing);
+        };
+        if position.metadata_location.is_none() {
+            return Ok(Found::Empty(position));
+        }
+        let file_io = self.file_io(&position)?;
+        let again = || async {
+            let position = self.position(ident).await?;
+            Ok(position.and_then(|position| position.metadata_location))
+        };
+        let newest = self
+            .metadata
+            .newest(&file_io, ident, position.metadata_location, again)
+            .await?;
+        match newest {
+            Some((metadata, metadata_location)) => Ok(Found::Table(LoadedTable {
+                ident: ident.clone(),
+                metadata,
+                metadata_location,
+                file_io,
+            })),
+            None => Ok(Found::Nothing),
+        }
+    }
+
+    async fn position(&self, ident: &TableIdent) -> Result<Option<Position>> {
+        let position = self.api.position(ident).await;
+        let position = position.map_err(|error| error.with("table", ident.to_string()))?;
+        if let Some(position) = &position
+            && let Some(location) = &position.metadata_location
+        {
+            self.keep_token(ident, location, &position.version_token);
+        }
+        Ok(position)
+    }
+
+    fn file_io(&self, position: &Position) -> Result<FileIO> {
+        if let Some(file_io) = self.file_io.get() {
+            return Ok(file_io.clone());
+        }
+        let region = self.region.iter();
+        let properties = region.map(|region| ("client.region".to_owned(), region.clone()));
+        let file_io = self
+            .stores
+            .file_io(&position.warehouse_location, &properties.collect())?;
+        Ok(self.file_io.get_or_init(|| file_io).clone())
+    }
+
+    /// Makes the table without metadata, and its namespace if it is missing. Both may be there, and be
+    /// made by others meanwhile.
+    async fn create(&self, ident: &TableIdent) -> Result<Position> {
+        let about = |failure: Failure| failure.into_error().with("table", ident.to_string());
+        let mut made = self.api.create_table(ident).await;
+        if matches!(made, Err(Failure::Refused(StatusCode::NOT_FOUND, _))) {
+            match self.api.create_namespace(&ident.namespace).await {
+                Ok(()) | Err(Failure::Refused(StatusCode::CONFLICT, _)) => {}
+                Err(Failure::Refused(StatusCode::NOT_FOUND, error)) => {
+                    let message = "the table bucket does not exist; create it, or change catalog.warehouse";
+                    return Err(Error::new(ErrorKind::Catalog, message)
+                        .with("table", ident.to_string())
+                        .because(error));
+                }
+                Err(failure) => return Err(about(failure)),
+            }
+            made = self.api.create_table(ident).await;
+        }
+        match made {
+            Err(failure) if !failure.may_be_done() => Err(about(failure)),
+            made => match (self.position(ident).await?, made) {
+                (Some(position), _) => Ok(position),
+                (None, Err(failure)) => Err(about(failure)),
+                (None, Ok(())) => Err(no_table(ident)),
+            },
+        }
+    }
+
+    /// Gives a table its first metadata. If somebody else is first, theirs is taken.
+    async fn begin(&self, ident: &TableIdent, position: Position, spec: TableSpec) -> Result<LoadedTable> {
+        let file_io = self.file_io(&position)?;
+        let location = position.warehouse_location.trim_end_matches('/').to_owned();
+        let first = Arc::new(metadata::first_metadata(location, spec, ident)?);
+        let location = write_metadata_file(&file_io, ident, None, &first).await?;
+        let failed = match self.swap(ident, &position.version_token, &location).await {
+            Ok(()) => {
+                self.metadata.remember(ident, &location, &first);
+                return Ok(LoadedTable {
+                    ident: ident.clone(),
+                    metadata: first,
+                    metadata_location: location,
+                    file_io,
+                });
+            }
+            Err(CommitOutcome::Refused { conflict, error }) => {
+                discard(&file_io, &location).await;
+                if !conflict {
+                    return Err(error);
+                }
+                error
+            }
+            Err(CommitOutcome::Unknown(error)) => error,
+            Err(CommitOutcome::Committed(table)) => return Ok(table),
+        };
+        match self.find(ident).await {
+            Ok(Found::Table(table)) => Ok(table),
+            Ok(Found::Empty(_) | Found::Nothing) | Err(_) => Err(failed),
+        }
+    }
+
+    /// The version token that goes with `base`, or `None` if the table is somewhere else by now.
+    async fn token(&self, base: &LoadedTable) -> Result<Option<String>> {
+        if let Some((location, token)) = self.tokens().get(&base.ident)
+            && *location == base.metadata_location
+        {
+            return Ok(Some(token.clone()));
+        }
+        let position = self.position(&base.ident).await?;
+        Ok(position
+            .filter(|position| position.metadata_location.as_ref() == Some(&base.metadata_location))
+            .map(|position| position.version_token))
+    }
+
+    async fn swap(&self, ident: &TableIdent, token: &str, location: &str) -> Result<(), CommitOutcome> {
+        match self.api.update(ident, token, location).await {
+            Ok(next) => {
+                self.keep_token(ident, location, &next);
+                Ok(())
+            }
+            Err(UpdateFailure::Failed(failure)) => Err(outcome_of_failure(failure, ident)),
+            // Not even that it was this service that answered is certain.
+            Err(UpdateFailure::Unreadable(error)) => Err(CommitOutcome::Unknown(
+                Error::new(ErrorKind::CommitUnknown, "the commit's outcome is not known")
+                    .with("table", ident.to_string())
+                    .because(error),
+            )),
+        }
+    }
+
+    async fn try_commit(
+        &self,
+        base: &LoadedTable,
+        requirements: &[TableRequirement],
+        updates: Vec<TableUpdate>,
+    ) -> Result<LoadedTable, CommitOutcome> {
+        let ident = &base.ident;
+        let not_sent = |error| CommitOutcome::Refused {
+            conflict: false,
+            error,
+        };
+        let NextMetadata { metadata, .. } = metadata::next_metadata(base, requirements, updates)?;
+        let Some(token) = self.token(base).await.map_err(not_sent)? else {
+            let error =
+                Error::new(ErrorKind::Catalog, "another writer was first").with("table", ident.to_string());
+            return Err(CommitOutcome::Refused {
+                conflict: true,
+                error,
+            });
+        };
+        let current = Some(base.metadata_location.as_str());
+        let location = write_metadata_file(&base.file_io, ident, current, &metadata)
+            .await
+            .map_err(not_sent)?;
+        if let Err(outcome) = self.swap(ident, &token, &location).await {
+            if matches!(outcome, CommitOutcome::Refused { .. }) {
+                discard(&base.file_io, &location).await;
+            }
+            return Err(outcome);
+        }
+        self.metadata.remember(ident, &location, &metadata);
+        Ok(LoadedTable {
+            ident: ident.clone(),
+            metadata,
+            metadata_location: location,
+            file_io: base.file_io.clone(),
+        })
+    }
+
+    fn keep_token(&self, ident: &TableIdent, location: &str, token: &str) {
+        self.tokens()
+            .insert(ident.clone(), (location.to_owned(), token.to_owned()));
+    }
+
+    fn tokens(&self) -> std::sync::MutexGuard<'_, HashMap<TableIdent, (String, String)>> {
+        self.tokens.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What there is of a table.
+enum Found {
+    Nothing,
+    /// It has no metadata yet.
+    Empty(Position),
+    Table(LoadedTable),
+}
+
+#[async_trait]
+impl Catalog for S3TablesCatalog {
+    async fn ensure(&self, ident: &TableIdent, spec: Option<TableSpec>) -> Result<LoadedTable> {
+        let (position, spec) = match (self.find(ident).await?, spec) {
+            (Found::Table(table), _) => return Ok(table),
+            (_, None) => return Err(no_table(ident)),
+            (Found::Empty(position), Some(spec)) => (position, spec),
+            (Found::Nothing, Some(spec)) => (self.create(ident).await?, spec),
+        };
+        // Somebody else may have made the table and its metadata meanwhile.
+        if position.metadata_location.is_some() {
+            return self.load(ident).await;
+        }
+        self.begin(ident, position, spec).await
+    }
+
+    async fn load(&self, ident: &TableIdent) -> Result<LoadedTable> {
+        match self.find(ident).await? {
+            Found::Table(table) => Ok(table),
+            Found::Empty(_) | Found::Nothing => Err(no_table(ident)),
+        }
+    }
+
+    async fn commit(
+        &self,
+        base: &LoadedTable,
+        requirements: Vec<TableRequirement>,
+        updates: Vec<TableUpdate>,
+    ) -> CommitOutcome {
+        match self.try_commit(base, &requirements, updates).await {
+            Ok(table) => CommitOutcome::Committed(table),
+            Err(outcome) => outcome,
+        }
+    }
+}
+
+/// Deletes a metadata file that no table points to. Where that is not allowed, the service does it.
+async fn discard(file_io: &FileIO, location: &str) {
+    if let Err(cause) = file_io.delete(location).await {
+        tracing::debug!(location, %cause, "a metadata file that is not needed is left to S3 Tables to remove");
+    }
+}

@@ -1,0 +1,258 @@
+//! Credentials and region of the AWS environment, for files. Each body runs in a process of its own.
+
+use std::collections::HashMap;
+
+use bytes::Bytes;
+use iceberg::io::FileIO;
+use otlp2iceberg::Pipeline;
+use otlp2iceberg::catalog::storage::file_io;
+use otlp2iceberg::config::{Config, S3Config, Secret, StorageConfig};
+
+use super::stub::Stub as S3;
+use super::tables::export;
+use crate::catalog_rest::server::Server;
+use crate::catalog_rest::stub::{Reply, Stub};
+use crate::own_process;
+
+const ROLE: &str = r#"{"AccessKeyId": "AKIDROLE", "SecretAccessKey": "secret", "Token": "token",
+    "Expiration": "2099-01-01T00:00:00Z", "Code": "Success", "Type": "AWS-HMAC", "LastUpdated": "2026-01-01T00:00:00Z"}"#;
+
+fn run(body: &str, variables: &[(&str, &str)]) {
+    own_process::run(&format!("storage::chain::body_of_{body}"), variables);
+}
+
+/// A metadata service of containers and instances, with one role.
+fn metadata_service() -> Stub {
+    Stub::new(|asked| {
+        let text = match (asked.method.as_str(), asked.target.as_str()) {
+            ("PUT", "/latest/api/token") => "metadata-token",
+            ("GET", "/latest/meta-data/iam/security-credentials/") => "collector",
+            ("GET", "/container" | "/latest/meta-data/iam/security-credentials/collector") => ROLE,
+            _ => return Reply::Answer(404, Vec::new(), String::new()),
+        };
+        let ttl = ("x-aws-ec2-metadata-token-ttl-seconds", "21600".to_owned());
+        Reply::Answer(200, vec![ttl], text.to_owned())
+    })
+}
+
+fn files(s3: Option<&S3>, keys: bool) -> FileIO {
+    let s3_config = S3Config {
+        endpoint: s3.map(|s3| format!("http://127.0.0.1:{}", s3.port)),
+        access_key_id: keys.then(|| "AKIDGIVEN".to_owned()),
+        secret_access_key: keys.then(|| Secret::new("hush")),
+        ..S3Config::default()
+    };
+    let config = StorageConfig { s3: s3_config };
+    file_io("s3://lake/t", &HashMap::new(), &config).expect("settings fit")
+}
+
+async fn write(file_io: &FileIO) -> iceberg::Result<()> {
+    let output = file_io.new_output("s3://lake/t/a").expect("output");
+    output.write(Bytes::from_static(b"a")).await
+}
+
+fn authorization(s3: &S3) -> String {
+    s3.state().requests[0].headers["authorization"].clone()
+}
+
+#[test]
+fn a_profile_with_a_process_gives_credentials_and_region() {
+    let folder = tempfile::tempdir().expect("folder");
+    let (config, keys) = (folder.path().join("config"), folder.path().join("keys.json"));
+    let json = r#"{"Version": 1, "AccessKeyId": "AKIDPROCESS", "SecretAccessKey": "secret"}"#;
+    std::fs::write(&keys, json).expect("written");
+    let profile = format!(
+        "[profile dev]\nregion = eu-south-1\ncredential_process = cat {}\n",
+        keys.display()
+    );
+    std::fs::write(&config, profile).expect("written");
+    run(
+        "a_profile",
+        &[
+            ("AWS_PROFILE", "dev"),
+            ("AWS_CONFIG_FILE", config.to_str().expect("UTF-8")),
+        ],
+    );
+}
+
+#[tokio::test]
+#[ignore = "run by a_profile_with_a_process_gives_credentials_and_region"]
+async fn body_of_a_profile() {
+    let s3 = S3::start().await;
+    write(&files(Some(&s3), false)).await.expect("written");
+    let text = authorization(&s3);
+    assert!(text.contains("Credential=AKIDPROCESS/"), "{text}");
+    assert!(text.contains("/eu-south-1/s3/"), "{text}");
+}
+
+#[test]
+fn a_role_of_the_machine_is_asked_for_once() {
+    for (variable, base, path) in [
+        ("AWS_CONTAINER_CREDENTIALS_FULL_URI", "/container", "/container"),
+        (
+            "AWS_EC2_METADATA_SERVICE_ENDPOINT",
+            "",
+            "/security-credentials/collector",
+        ),
+    ] {
+        let metadata = metadata_service();
+        let uri = format!("{}{base}", metadata.uri());
+        run(
+            "a_role",
+            &[(variable, uri.as_str()), ("AWS_EC2_METADATA_DISABLED", "false")],
+        );
+        assert_eq!(metadata.asked_for("GET", path).len(), 1, "{variable}");
+    }
+}
+
+#[tokio::test]
+#[ignore = "run by a_role_of_the_machine_is_asked_for_once"]
+async fn body_of_a_role() {
+    let s3 = S3::start().await;
+    let file_io = files(Some(&s3), false);
+    for _ in 0..3 {
+        write(&file_io).await.expect("written");
+    }
+    assert!(authorization(&s3).contains("Credential=AKIDROLE/"));
+}
+
+#[test]
+fn catalog_and_storage_share_one_role() {
+    let metadata = metadata_service();
+    let uri = format!("{}/container", metadata.uri());
+    run("both", &[("AWS_CONTAINER_CREDENTIALS_FULL_URI", uri.as_str())]);
+    assert_eq!(metadata.asked().len(), 1);
+}
+
+#[tokio::test]
+#[ignore = "run by catalog_and_storage_share_one_role"]
+async fn body_of_both() {
+    let (s3, server) = (S3::start().await, Server::new());
+    server.state().files = Some("s3://lake/otel");
+    let json = format!(
+        r#"{{"catalog": {{"type": "glue", "uri": "{}", "warehouse": "123456789012", "sigv4": {{"region": "eu-west-1"}}}},
+            "storage": {{"s3": {{"endpoint": "http://127.0.0.1:{}"}}}}}}"#,
+        server.stub.uri(),
+        s3.port
+    );
+    let config = Config::from_json(json.as_bytes()).expect("valid");
+    let pipeline = Pipeline::open(config).await.expect("opens");
+    export(&pipeline, 0, &["one"]).await.expect("stored");
+    let asked = server.stub.asked();
+    let signed = asked[0].header("authorization").expect("signed");
+    assert!(signed.contains("Credential=AKIDROLE/"), "{signed}");
+    let text = authorization(&s3);
+    assert!(text.contains("Credential=AKIDROLE/"), "{text}");
+    assert!(
+        text.contains("/eu-west-1/s3/"),
+        "the region of the catalog: {text}"
+    );
+}
+
+#[test]
+fn nothing_is_asked_for_when_keys_are_given() {
+    let metadata = metadata_service();
+    let uri = format!("{}/container", metadata.uri());
+    run(
+        "given_keys",
+        &[("AWS_CONTAINER_CREDENTIALS_FULL_URI", uri.as_str())],
+    );
+    assert!(metadata.asked().is_empty(), "{:?}", metadata.asked());
+}
+
+#[tokio::test]
+#[ignore = "run by nothing_is_asked_for_when_keys_are_given"]
+async fn body_of_given_keys() {
+    let s3 = S3::start().await;
+    write(&files(Some(&s3), true)).await.expect("written");
+    let text = authorization(&s3);
+    assert!(text.contains("Credential=AKIDGIVEN/"), "{text}");
+    assert!(
+        text.contains("/us-east-1/s3/"),
+        "services of their own have no regions: {text}"
+    );
+}
+
+#[test]
+fn the_environments_keys_and_region_are_used() {
+    run(
+        "the_environment",
+        &[
+            ("AWS_ACCESS_KEY_ID", "AKIDENVIRONMENT"),
+            ("AWS_SECRET_ACCESS_KEY", "secret"),
+            ("AWS_REGION", ""),
+            ("AWS_DEFAULT_REGION", "eu-north-1"),
+        ],
+    );
+}
+
+#[tokio::test]
+#[ignore = "run by the_environments_keys_and_region_are_used"]
+async fn body_of_the_environment() {
+    let s3 = S3::start().await;
+    write(&files(Some(&s3), false)).await.expect("written");
+    let text = authorization(&s3);
+    assert!(text.contains("Credential=AKIDENVIRONMENT/"), "{text}");
+    assert!(text.contains("/eu-north-1/s3/"), "{text}");
+}
+
+#[test]
+fn what_nobody_gives_is_said_with_what_to_set() {
+    run("nothing", &[]);
+}
+
+#[tokio::test]
+#[ignore = "run by what_nobody_gives_is_said_with_what_to_set"]
+async fn body_of_nothing() {
+    let error = write(&files(None, true))
+        .await
+        .expect_err("no region")
+        .to_string();
+    assert!(
+        error.contains("storage.s3.region") && error.contains("AWS_REGION"),
+        "{error}"
+    );
+    assert!(
+        error.contains("s3://lake/t/a") && !error.contains('\n'),
+        "{error}"
+    );
+    let s3 = S3::start().await;
+    let error = write(&files(Some(&s3), false))
+        .await
+        .expect_err("no keys")
+        .to_string();
+    for way in [
+        "storage.s3.access_key_id",
+        "AWS_ACCESS_KEY_ID",
+        "AWS_PROFILE",
+        "role",
+    ] {
+        assert!(error.contains(way), "{way} in {error}");
+    }
+    assert!(!error.contains('\n'), "{error}");
+    assert!(s3.state().requests.is_empty(), "nothing unsigned is sent");
+}
+
+#[test]
+fn a_role_that_gives_nothing_is_said_with_its_cause() {
+    let service = Stub::new(|_| Reply::Answer(404, Vec::new(), "no such thing".into()));
+    let uri = format!("{}/container", service.uri());
+    run(
+        "a_bad_role",
+        &[("AWS_CONTAINER_CREDENTIALS_FULL_URI", uri.as_str())],
+    );
+}
+
+#[tokio::test]
+#[ignore = "run by a_role_that_gives_nothing_is_said_with_its_cause"]
+async fn body_of_a_bad_role() {
+    let s3 = S3::start().await;
+    let error = write(&files(Some(&s3), false))
+        .await
+        .expect_err("no keys")
+        .to_string();
+    for part in ["role", "correct it", "storage.s3.access_key_id"] {
+        assert!(error.contains(part), "{part} in {error}");
+    }
+    assert!(!error.contains('\n'), "{error}");
+}

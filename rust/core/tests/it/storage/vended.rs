@@ -1,0 +1,103 @@
+//! Credentials that a catalog gives for a while, and that really end.
+
+use bytes::Bytes;
+use otlp2iceberg::Pipeline;
+use otlp2iceberg::catalog::{self, table_spec};
+use otlp2iceberg::config::Config;
+use serde_json::{Value, json};
+
+use super::stub::Stub;
+use super::tables::export;
+use crate::catalog_rest::server::Server;
+use crate::commit_support::{logs, summary};
+
+/// A catalog whose tables are on S3, with these credentials.
+fn catalog_with(s3: &Stub, key: &str) -> Server {
+    let server = Server::new();
+    server.state().files = Some("s3://lake/otel");
+    server.state().extra = vending(s3, key);
+    server
+}
+
+/// The credentials with the longest prefix are the right ones, and neither first nor last.
+fn vending(s3: &Stub, key: &str) -> Value {
+    let credentials = |prefix: &str, key: &str| {
+        json!({"prefix": prefix, "config": {
+            "s3.access-key-id": key, "s3.secret-access-key": "hush", "s3.session-token": "hush-too",
+        }})
+    };
+    json!({
+        "config": {"s3.endpoint": format!("http://127.0.0.1:{}", s3.port)},
+        "storage-credentials": [
+            credentials("s3://lake/", "ASIASHORT"),
+            credentials("s3://lake/otel/otel/", key),
+            credentials("s3", "ASIASHORTER"),
+            credentials("s3://lake/otel/otel/traces/of/others", "ASIAOTHER"),
+        ],
+    })
+}
+
+#[tokio::test]
+async fn rows_go_on_when_storage_stops_accepting_what_the_catalog_gave() {
+    let s3 = Stub::start().await;
+    s3.state().accepts = Some("ASIAFIRST");
+    let server = catalog_with(&s3, "ASIAFIRST");
+    let pipeline = Pipeline::open(server.config("")).await.expect("opens");
+    export(&pipeline, 0, &["one"]).await.expect("stored");
+    s3.state().accepts = Some("ASIASECOND");
+    server.state().extra = vending(&s3, "ASIASECOND");
+    let before = s3.state().requests.len();
+    for sequence in 1..4 {
+        export(&pipeline, sequence, &["more"]).await.expect("stored");
+    }
+    let refused = {
+        let state = s3.state();
+        let later = state.requests.iter().skip(before);
+        later
+            .filter(|request| !request.is_signed_with("ASIASECOND"))
+            .count()
+    };
+    assert_eq!(refused, 1, "the first to be refused is the last");
+    let table = server.catalog("").await.load(&logs()).await.expect("loaded");
+    assert_eq!(summary(&table)["total-records"], "4");
+}
+
+#[tokio::test]
+async fn a_catalog_that_gives_nothing_better_is_named() {
+    let s3 = Stub::start().await;
+    s3.state().accepts = Some("ASIAOTHERS");
+    let server = catalog_with(&s3, "ASIAFIRST");
+    let pipeline = Pipeline::open(server.config("")).await.expect("opens");
+    let error = export(&pipeline, 0, &["one"]).await.expect_err("refused");
+    let text = error.to_string();
+    for part in [
+        "ExpiredToken",
+        "the catalog must give new ones",
+        "s3://lake/otel/otel/logs",
+    ] {
+        assert!(text.contains(part), "{part} in {text}");
+    }
+    assert!(!text.contains("hush") && !text.contains('\n'), "{text}");
+    assert_eq!(text.matches("S3 answered 400").count(), 1, "said once: {text}");
+}
+
+#[tokio::test]
+async fn a_writer_whose_credentials_ended_fails_and_the_next_one_writes() {
+    let s3 = Stub::start().await;
+    s3.state().accepts = Some("ASIAFIRST");
+    let server = catalog_with(&s3, "ASIAFIRST");
+    let spec = table_spec(&Config::default(), otlp2iceberg::Table::Logs).expect("spec");
+    let table = catalog::open(&server.config("")).await.expect("opens");
+    let loaded = table.ensure(&logs(), Some(spec)).await.expect("made");
+    s3.state().accepts = Some("ASIASECOND");
+    server.state().extra = vending(&s3, "ASIASECOND");
+    for ends_well in [false, true] {
+        let output = loaded
+            .file_io
+            .new_output("s3://lake/otel/otel/logs/a")
+            .expect("output");
+        let mut writer = output.writer().await.expect("writer");
+        writer.write(Bytes::from_static(b"a")).await.expect("held");
+        assert_eq!(writer.close().await.is_ok(), ends_well);
+    }
+}

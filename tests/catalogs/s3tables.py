@@ -1,0 +1,61 @@
+"""A table bucket of S3 Tables on moto, and its tables as pyiceberg reads them: from where the service says their metadata is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import boto3
+from pyiceberg.exceptions import NoSuchTableError
+from pyiceberg.table import StaticTable
+
+from o2i.tables import NAMESPACE, TIME_COLUMN
+from spark.session import Spark
+
+from .s3 import ACCESS_KEY_ID, SECRET_ACCESS_KEY, S3Server
+
+# moto has S3 Tables in some regions only.
+REGION = "us-east-1"
+
+
+class TableBucket:
+    """Stands for a pyiceberg catalog in as far as tables are loaded from it."""
+
+    def __init__(self, s3: S3Server, name: str):
+        self._s3 = s3
+        self.client = boto3.client(
+            "s3tables",
+            region_name=REGION,
+            endpoint_url=s3.endpoint,
+            aws_access_key_id=ACCESS_KEY_ID,
+            aws_secret_access_key=SECRET_ACCESS_KEY,
+        )
+        self.arn = self.client.create_table_bucket(name=name)["arn"]
+
+    def load_table(self, identifier: tuple[str, str]) -> StaticTable:
+        """The table as it is now."""
+        namespace, name = identifier
+        try:
+            at = self.client.get_table_metadata_location(tableBucketARN=self.arn, namespace=namespace, name=name)
+        except self.client.exceptions.NotFoundException as error:
+            raise NoSuchTableError(str(error)) from error
+        if not at.get("metadataLocation"):
+            raise NoSuchTableError(f"{name} has no metadata yet")
+        assert at["metadataLocation"].startswith(f"{at['warehouseLocation']}/metadata/")
+        return StaticTable.from_metadata(at["metadataLocation"], self._s3.properties())
+
+    def settings(self, uri: str | None = None, **more) -> dict:
+        """The exporter's `catalog` settings for it."""
+        return {"type": "s3tables", "s3tables_api": "native", "warehouse": self.arn, "uri": uri or self._s3.endpoint, **more}
+
+    def spark(self, folder: Path) -> Spark:
+        """Spark, with the tables as they are now: Spark's own S3 Tables catalog speaks to AWS only."""
+        spark = Spark.on_sqlite(folder / "spark.db", f"file://{folder}/unused", **self._s3.java_properties())
+        spark.sql(f"CREATE NAMESPACE {spark.catalog}.{NAMESPACE}")
+        for name in TIME_COLUMN:
+            metadata_file = self.load_table((NAMESPACE, name)).metadata_location
+            spark.call("register_table", f"table => '{NAMESPACE}.{name}', metadata_file => '{metadata_file}'")
+        return spark
+
+    def close(self) -> None:
+        """Closes the connections."""
+        self.client.close()
