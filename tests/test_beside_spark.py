@@ -152,8 +152,8 @@ def test_nothing_is_lost_or_doubled_while_others_compact_append_and_add_columns(
     with Collector(tmp_path, {"iceberg": table.exporter}) as collector:
         send_numbers(collector, range(10))
         table.wait_for(10)
-        # Patience for the others: what loses a race tries again, some twenty times rather than four.
-        table.spark.sql(f"ALTER TABLE {table.name} SET TBLPROPERTIES ('commit.retry.num-retries'='20')")
+        # Patience for the others too: what loses a race tries again, a hundred times rather than four.
+        table.spark.sql(f"ALTER TABLE {table.name} SET TBLPROPERTIES ('commit.retry.num-retries'='100')")
         with Senders(collector, count=1, first=10, pause_seconds=0.02) as ours, Appending(table) as theirs:
             for number in range(3):
                 table.upkeep(COMPACT)

@@ -30,8 +30,8 @@ pub(super) async fn add_missing_columns(
     wanted: &Schema,
     config: &CommitConfig,
 ) -> Result<LoadedTable> {
-    let mut patience = Patience::new(RetryRules::of(config, &table.metadata));
-    let deadline = Instant::now() + TIME_MAX;
+    let rules = RetryRules::of(config, &table.metadata);
+    let mut patience = Patience::new(rules, Instant::now() + TIME_MAX);
     loop {
         let Some(schema) = evolved(&table, wanted)? else {
             return Ok(table);
@@ -56,7 +56,7 @@ pub(super) async fn add_missing_columns(
                 error
             }
         };
-        if !patience.allows_another(deadline).await {
+        if !patience.allows_another().await {
             return Err(error);
         }
         table = catalog.load(&table.ident).await?;

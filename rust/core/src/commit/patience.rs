@@ -16,6 +16,8 @@ const ATTEMPTS_WAITED_MAX: u32 = 8;
 #[derive(Debug)]
 pub(super) struct Patience {
     rules: RetryRules,
+    /// No attempt but the first is begun after it.
+    deadline: Instant,
     lost_races: u32,
     failures: u32,
     /// The span that the next wait is drawn from; `None` before the first attempt.
@@ -23,10 +25,13 @@ pub(super) struct Patience {
 }
 
 impl Patience {
-    /// None of it used.
-    pub(super) fn new(rules: RetryRules) -> Self {
+    /// For a commit that begins now, within the rules' time and until the deadline.
+    pub(super) fn new(rules: RetryRules, deadline: Instant) -> Self {
+        // A limit beyond what the clock can tell is as good as none.
+        let latest = rules.time_max.and_then(|time| Instant::now().checked_add(time));
         Self {
             rules,
+            deadline: latest.map_or(deadline, |latest| latest.min(deadline)),
             lost_races: 0,
             failures: 0,
             next_wait: None,
@@ -36,40 +41,38 @@ impl Patience {
     /// Another writer was first, in an attempt that took so long from looking at the table on.
     ///
     /// The next one succeeds if nobody commits while it lasts. So the wait is measured in attempts, and
-    /// random from nothing on, to part writers that collided; and it does not grow without end, since
-    /// one that waits ever longer while others do not is one that starves.
+    /// random from almost nothing on, to part writers that collided; and it does not grow without end,
+    /// since one that waits ever longer while others do not is one that starves.
     pub(super) fn lost_race(&mut self, took: Duration) {
         let attempts = (2 << self.lost_races.min(8)).min(ATTEMPTS_WAITED_MAX);
-        let RetryRules {
-            wait_min, wait_max, ..
-        } = self.rules;
-        let longest = took.max(wait_min).saturating_mul(attempts).min(wait_max);
-        self.next_wait = Some((Duration::ZERO, longest));
+        let first = self.rules.wait_first;
+        let longest = took.max(first).saturating_mul(attempts).min(self.rules.wait_max);
+        self.next_wait = Some((first / 2, longest));
         self.lost_races += 1;
     }
 
     /// The catalog was out of reach, or it is not known what became of the attempt.
     pub(super) fn failed(&mut self) {
-        let RetryRules {
-            wait_min, wait_max, ..
-        } = self.rules;
-        let longest = wait_min.saturating_mul(1 << self.failures.min(16)).min(wait_max);
+        let doubled = self.rules.wait_first.saturating_mul(1 << self.failures.min(16));
+        let longest = doubled.min(self.rules.wait_max);
         self.next_wait = Some((longest / 2, longest));
         self.failures += 1;
     }
 
     /// Sleeps before the next attempt; the first is made at once. False if it is one too many, or would
     /// be too late.
-    pub(super) async fn allows_another(&self, deadline: Instant) -> bool {
+    pub(super) async fn allows_another(&self) -> bool {
         let Some((shortest, longest)) = self.next_wait else {
             return true;
         };
-        let until = Instant::now() + shortest + random_part(longest.saturating_sub(shortest));
-        if self.is_over() || until >= deadline {
-            return false;
+        let wait = shortest + random_part(longest.saturating_sub(shortest));
+        match Instant::now().checked_add(wait) {
+            Some(until) if until < self.deadline && !self.is_over() => {
+                tokio::time::sleep_until(until.into()).await;
+                true
+            }
+            _ => false,
         }
-        tokio::time::sleep_until(until.into()).await;
-        true
     }
 
     fn is_over(&self) -> bool {
@@ -79,7 +82,7 @@ impl Patience {
 
 fn random_part(whole: Duration) -> Duration {
     let (random, _) = Uuid::new_v4().as_u64_pair();
-    whole * u32::try_from(random % 1001).unwrap_or(0) / 1000
+    whole / 1000 * u32::try_from(random % 1001).unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -88,18 +91,19 @@ mod tests {
 
     const MILLISECOND: Duration = Duration::from_millis(1);
 
-    fn patience(retries_max: u32) -> Patience {
-        Patience::new(RetryRules {
+    fn patience(retries_max: u32, wait_first: Duration, deadline: Duration) -> Patience {
+        let rules = RetryRules {
             retries_max,
-            wait_min: 20 * MILLISECOND,
-            wait_max: 5_000 * MILLISECOND,
+            wait_first,
+            wait_max: wait_first.max(5_000 * MILLISECOND),
             time_max: None,
-        })
+        };
+        Patience::new(rules, Instant::now() + deadline)
     }
 
     #[test]
     fn lost_races_are_bounded_by_the_setting_only() {
-        let mut patience = patience(100);
+        let mut patience = patience(100, MILLISECOND, Duration::ZERO);
         for _ in 0..100 {
             patience.lost_race(MILLISECOND);
             assert!(!patience.is_over());
@@ -111,7 +115,7 @@ mod tests {
     #[test]
     fn other_failures_are_bounded_in_number_too() {
         for (setting, most) in [(100, 10), (2, 2), (0, 0)] {
-            let mut patience = patience(setting);
+            let mut patience = patience(setting, MILLISECOND, Duration::ZERO);
             for _ in 0..most {
                 patience.failed();
                 assert!(!patience.is_over(), "{setting}");
@@ -123,16 +127,19 @@ mod tests {
 
     #[tokio::test]
     async fn no_attempt_but_the_first_is_begun_after_the_deadline() {
-        let mut patience = patience(100);
-        let now = Instant::now();
-        assert!(patience.allows_another(now).await);
-        patience.failed();
-        assert!(!patience.allows_another(now).await);
+        for wait_first in [MILLISECOND, Duration::from_millis(u64::MAX)] {
+            let mut patience = patience(100, wait_first, Duration::ZERO);
+            assert!(patience.allows_another().await);
+            patience.failed();
+            assert!(!patience.allows_another().await);
+            patience.lost_race(MILLISECOND);
+            assert!(!patience.allows_another().await);
+        }
     }
 
     #[test]
     fn waits_after_lost_races_follow_the_attempts_length_and_stop_growing() {
-        let mut patience = patience(100);
+        let mut patience = patience(100, 20 * MILLISECOND, Duration::ZERO);
         for (took, longest) in [
             (100, 200),
             (100, 400),
@@ -141,8 +148,23 @@ mod tests {
             (1, 160),
             (5_000, 5_000),
         ] {
-            patience.lost_race(MILLISECOND * took);
-            assert_eq!(patience.next_wait, Some((Duration::ZERO, MILLISECOND * longest)));
+            patience.lost_race(took * MILLISECOND);
+            assert_eq!(
+                patience.next_wait,
+                Some((10 * MILLISECOND, longest * MILLISECOND))
+            );
+        }
+    }
+
+    #[test]
+    fn waits_after_other_failures_double_up_to_the_longest() {
+        let mut patience = patience(100, 20 * MILLISECOND, Duration::ZERO);
+        for longest in [20, 40, 80, 160, 320, 640, 1_280, 2_560, 5_000, 5_000] {
+            patience.failed();
+            assert_eq!(
+                patience.next_wait,
+                Some((longest * MILLISECOND / 2, longest * MILLISECOND))
+            );
         }
     }
 }

@@ -69,11 +69,8 @@ impl Protocol {
         };
         let mut failure = None;
         let rules = RetryRules::of(&self.config, &self.shared.view().table.metadata);
-        // A limit beyond what the clock can tell is as good as none.
-        let latest = rules.time_max.and_then(|time| Instant::now().checked_add(time));
-        let retry_deadline = latest.map_or(run.deadline, |latest| latest.min(run.deadline));
-        let mut patience = Patience::new(rules);
-        while patience.allows_another(retry_deadline).await {
+        let mut patience = Patience::new(rules, run.deadline);
+        while patience.allows_another().await {
             let begun = Instant::now();
             if self.shared.is_stale()
                 && let Err(error) = self.look_again().await

@@ -1,5 +1,5 @@
-//! How often a commit is tried, and how long is waited between: `commit.max_retries`, then the table's
-//! `commit.retry.*` properties, then our own.
+//! The rules by which a commit is tried again: `commit.max_retries`, then the table's `commit.retry.*`
+//! properties, then our own. How they are applied is in `patience`.
 
 use std::time::Duration;
 
@@ -12,18 +12,18 @@ const MIN_WAIT: &str = "commit.retry.min-wait-ms";
 const MAX_WAIT: &str = "commit.retry.max-wait-ms";
 const TOTAL_TIMEOUT: &str = "commit.retry.total-timeout-ms";
 
-/// What waits begin from and grow to.
-const WAIT_MIN_DEFAULT: Duration = Duration::from_millis(20);
-const WAIT_MAX_DEFAULT: Duration = Duration::from_secs(5);
+/// The wait before the second attempt at most, for a failure that was quick.
+const WAIT_FIRST: Duration = Duration::from_millis(20);
+const WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// The rules of one commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct RetryRules {
     /// Attempts after the first.
     pub(super) retries_max: u32,
-    /// The shortest span that a wait is drawn from.
-    pub(super) wait_min: Duration,
-    /// The longest one.
+    /// A wait is at least half as long.
+    pub(super) wait_first: Duration,
+    /// No wait is longer.
     pub(super) wait_max: Duration,
     /// No attempt is begun so long after the first. The caller's deadline holds as well.
     pub(super) time_max: Option<Duration>,
@@ -34,14 +34,14 @@ impl RetryRules {
         let number = |key: &str| -> Option<u64> { metadata.properties().get(key)?.trim().parse().ok() };
         let wait = |key: &str| number(key).map(Duration::from_millis);
         let in_table = number(NUM_RETRIES).map(|retries| u32::try_from(retries).unwrap_or(u32::MAX));
-        let wait_min = wait(MIN_WAIT).unwrap_or(WAIT_MIN_DEFAULT);
+        let wait_first = wait(MIN_WAIT).unwrap_or(WAIT_FIRST);
         Self {
             retries_max: config
                 .max_retries
                 .or(in_table)
                 .unwrap_or(CommitConfig::MAX_RETRIES),
-            wait_min,
-            wait_max: wait(MAX_WAIT).unwrap_or(WAIT_MAX_DEFAULT).max(wait_min),
+            wait_first,
+            wait_max: wait(MAX_WAIT).unwrap_or(WAIT_MAX).max(wait_first),
             time_max: wait(TOTAL_TIMEOUT),
         }
     }

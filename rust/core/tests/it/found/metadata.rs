@@ -72,7 +72,7 @@ async fn metadata_files_are_compressed_kept_and_deleted_as_the_table_says() {
 #[tokio::test]
 async fn a_commit_is_tried_as_often_as_the_table_says_unless_configured() {
     for (property, configured, attempts) in [
-        (None, None, 11),
+        (None, None, 101),
         (Some("2"), None, 3),
         (Some("2"), Some(0), 1),
         (Some("many"), Some(1), 2),
@@ -86,7 +86,7 @@ async fn a_commit_is_tried_as_often_as_the_table_says_unless_configured() {
             },
         );
         let warehouse = Warehouse::with(&properties);
-        let faulty = Faulty::new(warehouse.catalog().await, vec![Fault::Conflict; 20]);
+        let faulty = Faulty::new(warehouse.catalog().await, vec![Fault::Conflict; 120]);
         let config = CommitConfig {
             max_retries: configured,
             ..CommitConfig::default()
@@ -97,7 +97,7 @@ async fn a_commit_is_tried_as_often_as_the_table_says_unless_configured() {
             .await
             .expect_err("never taken");
         let left = faulty.faults.lock().expect("lock").len();
-        assert_eq!(20 - left, attempts, "{property:?} {configured:?}");
+        assert_eq!(120 - left, attempts, "{property:?} {configured:?}");
     }
 }
 
