@@ -20,6 +20,8 @@ pub(super) struct Patience {
     failures: u32,
     /// The span that the next wait is drawn from; `None` before the first attempt.
     next_wait: Option<(Duration, Duration)>,
+    /// What the catalog wants to be waited at least.
+    asked: Duration,
 }
 
 impl Patience {
@@ -30,6 +32,7 @@ impl Patience {
             lost_races: 0,
             failures: 0,
             next_wait: None,
+            asked: Duration::ZERO,
         }
     }
 
@@ -45,16 +48,19 @@ impl Patience {
         } = self.rules;
         let longest = took.max(wait_min).saturating_mul(attempts).min(wait_max);
         self.next_wait = Some((Duration::ZERO, longest));
+        self.asked = Duration::ZERO;
         self.lost_races += 1;
     }
 
-    /// The catalog was out of reach, or it is not known what became of the attempt.
-    pub(super) fn failed(&mut self) {
+    /// The catalog was out of reach, or it is not known what became of the attempt; it may have `asked` to
+    /// be left alone for so long.
+    pub(super) fn failed(&mut self, asked: Option<Duration>) {
         let RetryRules {
             wait_min, wait_max, ..
         } = self.rules;
         let longest = wait_min.saturating_mul(1 << self.failures.min(16)).min(wait_max);
         self.next_wait = Some((longest / 2, longest));
+        self.asked = asked.unwrap_or_default();
         self.failures += 1;
     }
 
@@ -64,7 +70,8 @@ impl Patience {
         let Some((shortest, longest)) = self.next_wait else {
             return true;
         };
-        let until = Instant::now() + shortest + random_part(longest.saturating_sub(shortest));
+        let wait = shortest + random_part(longest.saturating_sub(shortest));
+        let until = Instant::now() + wait.max(self.asked);
         if self.is_over() || until >= deadline {
             return false;
         }
@@ -113,10 +120,10 @@ mod tests {
         for (setting, most) in [(100, 10), (2, 2), (0, 0)] {
             let mut patience = patience(setting);
             for _ in 0..most {
-                patience.failed();
+                patience.failed(None);
                 assert!(!patience.is_over(), "{setting}");
             }
-            patience.failed();
+            patience.failed(None);
             assert!(patience.is_over(), "{setting}");
         }
     }
@@ -126,8 +133,19 @@ mod tests {
         let mut patience = patience(100);
         let now = Instant::now();
         assert!(patience.allows_another(now).await);
-        patience.failed();
+        patience.failed(None);
         assert!(!patience.allows_another(now).await);
+    }
+
+    #[tokio::test]
+    async fn a_wait_that_was_asked_for_is_kept_or_too_long() {
+        let mut patience = patience(100);
+        patience.failed(Some(1_000 * MILLISECOND));
+        assert!(!patience.allows_another(Instant::now() + 900 * MILLISECOND).await);
+        patience.failed(Some(50 * MILLISECOND));
+        let begun = Instant::now();
+        assert!(patience.allows_another(begun + Duration::from_secs(60)).await);
+        assert!(begun.elapsed() >= 50 * MILLISECOND);
     }
 
     #[test]

@@ -4,6 +4,6 @@ mod flow;
 mod oauth2;
 mod outcomes;
 mod rules;
-mod server;
+pub mod server;
 mod sigv4;
-mod stub;
+pub mod stub;

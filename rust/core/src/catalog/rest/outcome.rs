@@ -36,6 +36,7 @@ pub(super) fn outcome_of_failure(failure: Failure, base: &LoadedTable) -> Commit
         Failure::NoAnswer(error) | Failure::Refused(_, error) => CommitOutcome::Unknown(
             Error::new(ErrorKind::CommitUnknown, "the commit's outcome is not known")
                 .with("table", base.ident.to_string())
+                .class(error.retry_class())
                 .because(error),
         ),
     }

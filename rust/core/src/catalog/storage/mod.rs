@@ -8,6 +8,7 @@ use super::local_storage::local_file_io;
 use crate::config::StorageConfig;
 use crate::error::{Error, ErrorKind, Result};
 
+pub(crate) mod listing;
 mod s3;
 
 /// A `FileIO` for the files under `location`, which is a path, a `file:` URL or an `s3://` or
