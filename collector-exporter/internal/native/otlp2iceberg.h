@@ -16,7 +16,7 @@
 
 // The version of this interface. It changes whenever a caller compiled against the old header could
 // misread the new library; compare it with `o2i_abi_version()` before any other call.
-#define O2I_ABI_VERSION 2
+#define O2I_ABI_VERSION 3
 
 // The call did what it says.
 #define O2I_OK 0

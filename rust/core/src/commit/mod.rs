@@ -249,7 +249,8 @@ impl Committer {
         }
         let now = Instant::now();
         let reserved = RECEIPT_TIME.min(deadline.saturating_duration_since(now) / 4);
-        match self.append(append.clone(), deadline - reserved).await {
+        let deadline = deadline.checked_sub(reserved).unwrap_or(deadline);
+        match self.append(append.clone(), deadline).await {
             Ok(committed) => Ok(Stored::Committed(committed)),
             Err(error) if may_pass(&error) => self.keep(&append, Some(error)).await,
             Err(error) => Err(error),

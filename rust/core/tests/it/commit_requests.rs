@@ -128,9 +128,11 @@ pub fn receipts_folder(warehouse: &Warehouse) -> PathBuf {
 
 /// The names of the receipts that lie there.
 pub fn receipts(warehouse: &Warehouse) -> Vec<String> {
-    match receipts_folder(warehouse).exists() {
-        true => file_names(&receipts_folder(warehouse), ".json"),
-        false => Vec::new(),
+    let folder = receipts_folder(warehouse);
+    if folder.exists() {
+        file_names(&folder, ".json")
+    } else {
+        Vec::new()
     }
 }
 
