@@ -147,6 +147,14 @@ type CommitConfig struct {
 	Interval *string `mapstructure:"interval" json:"interval,omitempty"`
 	// MaxRetries bounds how often a commit that lost a race is tried again.
 	MaxRetries *int `mapstructure:"max_retries" json:"max_retries,omitempty"`
+	// DedupSnapshots is in how many of a table's newest snapshots a request is looked for at least.
+	DedupSnapshots *int64 `mapstructure:"dedup_snapshots" json:"dedup_snapshots,omitempty"`
+	// DedupWindow is how old a snapshot may be for a request to be looked for in it, as Go writes it: 30m.
+	DedupWindow *string `mapstructure:"dedup_window" json:"dedup_window,omitempty"`
+	// OnFailure says what becomes of a batch that the catalog does not commit: retry or accept.
+	OnFailure *string `mapstructure:"on_failure" json:"on_failure,omitempty"`
+	// ReceiptsInterval is how often receipts are looked for, as Go writes it: 60s.
+	ReceiptsInterval *string `mapstructure:"receipts_interval" json:"receipts_interval,omitempty"`
 }
 
 // LimitsConfig is the section limits.

@@ -100,7 +100,7 @@ func TestEveryKeyIsRead(t *testing.T) {
 			"target_file_size_bytes": 134217728,
 			"bloom_filter_columns": []
 		},
-		"commit": {"interval": "90s", "max_retries": 0},
+		"commit": {"interval": "90s", "max_retries": 0, "dedup_snapshots": 1000, "dedup_window": "1h", "on_failure": "accept", "receipts_interval": "5m"},
 		"limits": {"column_bytes_max": 1048576, "batch_bytes_max": 134217728, "payload_bytes_max": 268435456, "partitions_max": 100, "parallel_calls_max": 1}
 	}`, string(config))
 
@@ -271,6 +271,11 @@ var badConfigs = map[string][]string{
 	"bad_compression_level.yaml":             {"parquet.compression_level: 40 is no zstd level; give 1 to 22"},
 	"bad_commit_interval.yaml":               {`"ten" is no duration`, "such as 10s"},
 	"bad_commit_interval_unit.yaml":          {"'commit.interval' expected type 'string'"},
+	"bad_dedup_snapshots.yaml":               {"commit.dedup_snapshots: must be at least 1 snapshot"},
+	"bad_dedup_window.yaml":                  {"commit.dedup_window:", `"half an hour" is no duration`},
+	"bad_on_failure.yaml":                    {"commit.on_failure:", "expected `retry` or `accept`"},
+	"bad_on_failure_s3tables.yaml":           {"commit.on_failure: accept does not go with S3 Tables", "give retry"},
+	"bad_receipts_interval.yaml":             {"commit.receipts_interval: must be at least 1s"},
 	"bad_column_bytes_max.yaml":              {"limits.column_bytes_max: must be from 65536 to 2147483647 bytes"},
 	"bad_payload_bytes_max.yaml":             {"limits.payload_bytes_max: must be at least 1 byte"},
 	"bad_batch_bytes_max.yaml":               {"limits.batch_bytes_max: must be at least 1048576 bytes (1 MiB)"},

@@ -433,6 +433,7 @@ func TestMetricsOfTheExporter(t *testing.T) {
 		return native.Outcome{
 			Rows: 10, Rejected: 2, Files: 3, FileBytes: 4096, Commits: 1, CommitAttempts: 4, AlreadyCommitted: 5,
 			RepairedUTF8: 6, RepairedNesting: 7, RepairedIDs: 8, RepairedTimes: 9,
+			ReceiptsWritten: 11, ReceiptRows: 12, ReceiptsCommitted: 13,
 		}, nil
 	}}
 	telemetry := componenttest.NewTelemetry()
@@ -453,6 +454,9 @@ func TestMetricsOfTheExporter(t *testing.T) {
 	metadatatest.AssertEqualExporterIcebergCommits(t, telemetry, points(1), metricdatatest.IgnoreTimestamp(), metricdatatest.IgnoreExemplars())
 	metadatatest.AssertEqualExporterIcebergCommitConflicts(t, telemetry, points(3), metricdatatest.IgnoreTimestamp(), metricdatatest.IgnoreExemplars())
 	metadatatest.AssertEqualExporterIcebergAlreadyCommitted(t, telemetry, points(5), metricdatatest.IgnoreTimestamp(), metricdatatest.IgnoreExemplars())
+	metadatatest.AssertEqualExporterIcebergReceiptsWritten(t, telemetry, points(11), metricdatatest.IgnoreTimestamp(), metricdatatest.IgnoreExemplars())
+	metadatatest.AssertEqualExporterIcebergReceiptRows(t, telemetry, points(12), metricdatatest.IgnoreTimestamp(), metricdatatest.IgnoreExemplars())
+	metadatatest.AssertEqualExporterIcebergReceiptsCommitted(t, telemetry, points(13), metricdatatest.IgnoreTimestamp(), metricdatatest.IgnoreExemplars())
 	metadatatest.AssertEqualExporterIcebergRepaired(t, telemetry, []metricdata.DataPoint[int64]{
 		point(6, attribute.String("reason", "invalid_utf8")),
 		point(7, attribute.String("reason", "nesting")),

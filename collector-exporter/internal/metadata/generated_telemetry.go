@@ -35,6 +35,9 @@ type TelemetryBuilder struct {
 	ExporterIcebergFileBytes            metric.Int64Counter
 	ExporterIcebergFiles                metric.Int64Counter
 	ExporterIcebergOldestUncommittedAge metric.Float64ObservableGauge
+	ExporterIcebergReceiptRows          metric.Int64Counter
+	ExporterIcebergReceiptsCommitted    metric.Int64Counter
+	ExporterIcebergReceiptsWritten      metric.Int64Counter
 	ExporterIcebergRejected             metric.Int64Counter
 	ExporterIcebergRepaired             metric.Int64Counter
 	ExporterIcebergRows                 metric.Int64Counter
@@ -136,6 +139,24 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 		"otelcol_exporter_iceberg_oldest_uncommitted_age",
 		metric.WithDescription("Age of the oldest request that a batch under way holds; 0 when none is [Alpha]"),
 		metric.WithUnit("s"),
+	)
+	errs = errors.Join(errs, err)
+	builder.ExporterIcebergReceiptRows, err = builder.meter.Int64Counter(
+		"otelcol_exporter_iceberg_receipt_rows",
+		metric.WithDescription("Rows that are stored with a receipt because the catalog did not commit, and are in a table later [Alpha]"),
+		metric.WithUnit("{row}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.ExporterIcebergReceiptsCommitted, err = builder.meter.Int64Counter(
+		"otelcol_exporter_iceberg_receipts_committed",
+		metric.WithDescription("Receipts that were found and are in the table now, whoever wrote them [Alpha]"),
+		metric.WithUnit("{receipt}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.ExporterIcebergReceiptsWritten, err = builder.meter.Int64Counter(
+		"otelcol_exporter_iceberg_receipts_written",
+		metric.WithDescription("Receipts written because the catalog did not commit [Alpha]"),
+		metric.WithUnit("{receipt}"),
 	)
 	errs = errors.Join(errs, err)
 	builder.ExporterIcebergRejected, err = builder.meter.Int64Counter(

@@ -30,6 +30,9 @@ func TestSetupTelemetry(t *testing.T) {
 	tb.ExporterIcebergExportDuration.Record(context.Background(), 1)
 	tb.ExporterIcebergFileBytes.Add(context.Background(), 1)
 	tb.ExporterIcebergFiles.Add(context.Background(), 1)
+	tb.ExporterIcebergReceiptRows.Add(context.Background(), 1)
+	tb.ExporterIcebergReceiptsCommitted.Add(context.Background(), 1)
+	tb.ExporterIcebergReceiptsWritten.Add(context.Background(), 1)
 	tb.ExporterIcebergRejected.Add(context.Background(), 1)
 	tb.ExporterIcebergRepaired.Add(context.Background(), 1)
 	tb.ExporterIcebergRows.Add(context.Background(), 1)
@@ -54,6 +57,15 @@ func TestSetupTelemetry(t *testing.T) {
 		metricdatatest.IgnoreTimestamp())
 	AssertEqualExporterIcebergOldestUncommittedAge(t, testTel,
 		[]metricdata.DataPoint[float64]{{Value: 1}},
+		metricdatatest.IgnoreTimestamp())
+	AssertEqualExporterIcebergReceiptRows(t, testTel,
+		[]metricdata.DataPoint[int64]{{Value: 1}},
+		metricdatatest.IgnoreTimestamp())
+	AssertEqualExporterIcebergReceiptsCommitted(t, testTel,
+		[]metricdata.DataPoint[int64]{{Value: 1}},
+		metricdatatest.IgnoreTimestamp())
+	AssertEqualExporterIcebergReceiptsWritten(t, testTel,
+		[]metricdata.DataPoint[int64]{{Value: 1}},
 		metricdatatest.IgnoreTimestamp())
 	AssertEqualExporterIcebergRejected(t, testTel,
 		[]metricdata.DataPoint[int64]{{Value: 1}},

@@ -197,18 +197,21 @@ func cParts(parts []Part) []C.o2i_part {
 
 func goOutcome(outcome *C.o2i_outcome) Outcome {
 	return Outcome{
-		Rows:             uint64(outcome.rows),
-		Rejected:         uint64(outcome.rejected),
-		Files:            uint64(outcome.files),
-		FileBytes:        uint64(outcome.file_bytes),
-		Commits:          uint64(outcome.commits),
-		CommitAttempts:   uint64(outcome.commit_attempts),
-		AlreadyCommitted: uint64(outcome.already_committed),
-		RepairedUTF8:     uint64(outcome.repaired_utf8),
-		RepairedNesting:  uint64(outcome.repaired_nesting),
-		RepairedIDs:      uint64(outcome.repaired_ids),
-		RepairedTimes:    uint64(outcome.repaired_times),
-		ValuesLeftOut:    uint64(outcome.values_left_out),
+		Rows:              uint64(outcome.rows),
+		Rejected:          uint64(outcome.rejected),
+		Files:             uint64(outcome.files),
+		FileBytes:         uint64(outcome.file_bytes),
+		Commits:           uint64(outcome.commits),
+		CommitAttempts:    uint64(outcome.commit_attempts),
+		AlreadyCommitted:  uint64(outcome.already_committed),
+		ReceiptsWritten:   uint64(outcome.receipts_written),
+		ReceiptRows:       uint64(outcome.receipt_rows),
+		ReceiptsCommitted: uint64(outcome.receipts_committed),
+		RepairedUTF8:      uint64(outcome.repaired_utf8),
+		RepairedNesting:   uint64(outcome.repaired_nesting),
+		RepairedIDs:       uint64(outcome.repaired_ids),
+		RepairedTimes:     uint64(outcome.repaired_times),
+		ValuesLeftOut:     uint64(outcome.values_left_out),
 	}
 }
 

@@ -59,6 +59,10 @@ type Outcome struct {
 	Commits, CommitAttempts uint64
 	// AlreadyCommitted counts requests that a table held already, once per table.
 	AlreadyCommitted uint64
+	// ReceiptsWritten because the catalog did not commit, and the rows in them, which no table has yet.
+	ReceiptsWritten, ReceiptRows uint64
+	// ReceiptsCommitted since the last call of the same signal, whoever wrote them.
+	ReceiptsCommitted uint64
 	// RepairedUTF8 counts strings stored with U+FFFD for invalid UTF-8.
 	RepairedUTF8 uint64
 	// RepairedNesting counts values nested too deeply, stored as null.

@@ -16,7 +16,7 @@
 
 // The version of this interface. It changes whenever a caller compiled against the old header could
 // misread the new library; compare it with `o2i_abi_version()` before any other call.
-#define O2I_ABI_VERSION 2
+#define O2I_ABI_VERSION 3
 
 // The call did what it says.
 #define O2I_OK 0
@@ -127,6 +127,12 @@ typedef struct o2i_outcome {
   uint64_t commit_attempts;
   // Requests that the tables held already and that were left out, counted once per table.
   uint64_t already_committed;
+  // Receipts written because the catalog did not commit (`commit.on_failure: accept`), one per table.
+  uint64_t receipts_written;
+  // Rows that are in them, stored and in no table yet.
+  uint64_t receipt_rows;
+  // Receipts, of any process, that this one committed since the last call of the same signal.
+  uint64_t receipts_committed;
   // Strings stored with U+FFFD for invalid UTF-8.
   uint64_t repaired_utf8;
   // Values nested too deeply, stored as null.
@@ -260,7 +266,8 @@ void o2i_cancel_trigger(const struct o2i_cancel *cancel);
 // `cancel` is null or came from `o2i_cancel_new`, is not freed yet, and no other call has it.
 void o2i_cancel_free(struct o2i_cancel *cancel);
 
-// Stores one payload. `O2I_OK` means that every row is in a committed snapshot.
+// Stores one payload. `O2I_OK` means that every row is in a committed snapshot, or, with
+// `commit.on_failure: accept`, in a stored file whose receipt will be committed.
 //
 // Any number of threads may call this on one handle at once. It works on the calling thread and on
 // the handle's runtime, and returns only when nothing reads `payload` any more.

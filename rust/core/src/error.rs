@@ -151,6 +151,15 @@ impl Error {
         self.class
     }
 
+    /// How long to wait at least before the same request is sent again, if somebody asked for that.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self.class {
+            RetryClass::Retry { after } => after,
+            RetryClass::Permanent | RetryClass::Partial | RetryClass::Shutdown => None,
+        }
+    }
+
     /// The message alone, without context and source.
     #[must_use]
     pub fn message(&self) -> &str {

@@ -23,8 +23,8 @@ use self::call::Call;
 use self::encoding::{Encoding, State, TableEncoding};
 use self::left_out::Warned;
 use crate::catalog::{self, Catalog};
-use crate::commit::{Append, Committer};
-use crate::config::Config;
+use crate::commit::{Append, Committer, Stored};
+use crate::config::{Config, OnFailure};
 use crate::convert::{self, ConvertOptions, Summary};
 use crate::error::{Error, ErrorKind, Result, RetryClass};
 use crate::request::Part;
@@ -65,8 +65,14 @@ pub struct Outcome {
     pub commits: u64,
     /// Commit attempts made.
     pub commit_attempts: u64,
-    /// Requests that a table held already and that were left out of it, counted once per table.
+    /// Requests that a table, or a receipt, held already and that were left out, counted once per table.
     pub already_committed: u64,
+    /// Receipts written because the catalog did not commit, one per table.
+    pub receipts_written: u64,
+    /// Rows that are in them, and in no table yet.
+    pub receipt_rows: u64,
+    /// Receipts, of any process, that this one committed since the last call of the same signal.
+    pub receipts_committed: u64,
     /// Strings stored with U+FFFD for invalid UTF-8.
     pub repaired_utf8: u64,
     /// Values nested too deeply, stored as null.
@@ -103,11 +109,23 @@ impl Pipeline {
     /// # Errors
     /// `Config` when the configuration cannot work.
     pub async fn open(config: Config) -> Result<Self> {
-        let namespace = NamespaceIdent::from_strs(config.catalog.namespace.split('.'))
-            .map_err(|cause| Error::new(ErrorKind::Config, "catalog.namespace").because(cause))?;
+        let namespace = namespace(&config)?;
         let catalog = catalog::open(&config).await?;
+        Ok(Self::with_catalog(config, namespace, catalog))
+    }
+
+    /// Opens the library on a catalog of the caller's.
+    ///
+    /// # Errors
+    /// As [`Pipeline::open`].
+    pub fn open_with(config: Config, catalog: Arc<dyn Catalog>) -> Result<Self> {
+        let namespace = namespace(&config)?;
+        Ok(Self::with_catalog(config, namespace, catalog))
+    }
+
+    fn with_catalog(config: Config, namespace: NamespaceIdent, catalog: Arc<dyn Catalog>) -> Self {
         let encoders = Semaphore::new(config.limits.parallel_calls_max.min(Semaphore::MAX_PERMITS));
-        Ok(Self {
+        Self {
             config,
             namespace,
             catalog,
@@ -115,10 +133,11 @@ impl Pipeline {
             encoders,
             warned: Warned::default(),
             open: RwLock::new(true),
-        })
+        }
     }
 
-    /// Stores one payload. When it returns `Ok`, the rows are in snapshots.
+    /// Stores one payload. When it returns `Ok`, the rows are in snapshots; with `commit.on_failure: accept`
+    /// the outcome says how many are in receipts instead.
     ///
     /// # Errors
     /// See [`ErrorKind`]; the error's retry class says what to do. A payload that fills several
@@ -156,10 +175,27 @@ impl Pipeline {
                 Err(error) => failures.push(error),
             }
         }
-        match most_hopeful(failures) {
-            Some(error) => Err(error),
-            None => Ok(outcome),
+        if let Some(error) = most_hopeful(failures) {
+            return Err(error);
         }
+        let committers = export
+            .signal
+            .tables()
+            .iter()
+            .filter_map(|table| self.committers[*table as usize].get());
+        outcome.receipts_committed = committers.map(Committer::take_receipts_committed).sum();
+        Ok(outcome)
+    }
+
+    /// Commits receipts now, in the tables that this process has written to.
+    ///
+    /// # Errors
+    /// When receipts cannot be looked for, or the catalog does not take them; they are kept then.
+    pub async fn collect_receipts(&self) -> Result<()> {
+        for committer in self.committers.iter().filter_map(OnceCell::get) {
+            committer.collect_receipts().await?;
+        }
+        Ok(())
     }
 
     /// Refuses new calls, waits for those in flight, then lets the committers finish.
@@ -245,7 +281,7 @@ impl Pipeline {
             .unwrap_or_else(|_| Err(no_answer_in_time(self.config.tables.name(table))));
         match looked {
             Ok(committer) => TableEncoding::new(table, committer, export.parts),
-            Err(error) => TableEncoding::failed(table, error),
+            Err(error) => TableEncoding::failed(table, self.without_receipt(table, error)),
         }
     }
 
@@ -254,6 +290,23 @@ impl Pipeline {
         let name = tables.name(encoding.table);
         self.warned
             .warn_once(encoding.table, name, &encoding.left_out, tables.auto_evolve);
+    }
+
+    /// Says why `commit.on_failure: accept` did not help: a table that was never seen has no place for a
+    /// receipt.
+    fn without_receipt(&self, table: Table, error: Error) -> Error {
+        let never_seen = self.committers[table as usize].get().is_none();
+        if self.config.commit.on_failure != OnFailure::Accept
+            || !never_seen
+            || !matches!(error.retry_class(), RetryClass::Retry { .. })
+        {
+            return error;
+        }
+        let message = "the table could not be opened since this process started, and before that commit.on_failure: accept \
+                       can accept nothing; send the data again";
+        Error::new(error.kind(), message)
+            .class(error.retry_class())
+            .because(error)
     }
 
     /// Uploads a table's files. `None` when there is nothing to add.
@@ -285,23 +338,31 @@ impl Pipeline {
         Ok(Some((encoding.table, append)))
     }
 
-    async fn commit(&self, table: Table, append: Append, call: &Call) -> Result<Stored> {
-        let mut stored = Stored {
+    async fn commit(&self, table: Table, append: Append, call: &Call) -> Result<Added> {
+        let committer = self.committer(table).await?;
+        let loaded = committer.table();
+        let paths: Vec<String> = append
+            .files
+            .iter()
+            .map(|file| file.file_path().to_owned())
+            .collect();
+        let mut added = Added {
             rows: append.files.iter().map(DataFile::record_count).sum(),
             files: append.files.len() as u64,
             file_bytes: append.files.iter().map(DataFile::file_size_in_bytes).sum(),
-            attempts: 0,
+            stored: Stored::Receipt { written: false },
         };
-        let committed = self
-            .committer(table)
-            .await?
-            .append(append, call.deadline())
-            .await?;
-        stored.attempts = u64::from(committed.attempts);
-        if committed.already_there {
-            stored.rows = 0;
-        }
-        Ok(stored)
+        added.stored = match committer.store(append, call.deadline()).await {
+            Ok(stored) => stored,
+            // No attempt can land any more, and the request is given up. A retry would write the same
+            // files again, so until then they stay.
+            Err(error) if error.retry_class() == RetryClass::Permanent => {
+                write::discard(&loaded.file_io, &paths).await;
+                return Err(error);
+            }
+            Err(error) => return Err(error),
+        };
+        Ok(added)
     }
 
     /// The table's committer, opened on first use.
@@ -325,21 +386,32 @@ impl Pipeline {
     }
 }
 
-/// What one append added to a table.
-struct Stored {
+/// What one append added.
+struct Added {
     rows: u64,
     files: u64,
     file_bytes: u64,
-    attempts: u64,
+    stored: Stored,
 }
 
 impl Outcome {
-    fn add(&mut self, stored: &Stored) {
-        self.rows += stored.rows;
-        self.files += stored.files;
-        self.file_bytes += stored.file_bytes;
-        self.commits += 1;
-        self.commit_attempts += stored.attempts;
+    fn add(&mut self, added: &Added) {
+        self.files += added.files;
+        self.file_bytes += added.file_bytes;
+        match added.stored {
+            Stored::Committed(committed) => {
+                self.commits += 1;
+                self.commit_attempts += u64::from(committed.attempts);
+                if !committed.already_there {
+                    self.rows += added.rows;
+                }
+            }
+            Stored::Receipt { written: true } => {
+                self.receipts_written += 1;
+                self.receipt_rows += added.rows;
+            }
+            Stored::Receipt { written: false } => {}
+        }
     }
 
     fn reject(&mut self, count: u64, reason: &str) {
@@ -384,6 +456,11 @@ fn most_hopeful(failures: Vec<Error>) -> Option<Error> {
             best
         }
     }))
+}
+
+fn namespace(config: &Config) -> Result<NamespaceIdent> {
+    NamespaceIdent::from_strs(config.catalog.namespace.split('.'))
+        .map_err(|cause| Error::new(ErrorKind::Config, "catalog.namespace").because(cause))
 }
 
 fn no_answer_in_time(table: &str) -> Error {

@@ -41,21 +41,25 @@ impl IdRange {
     /// Sorts and folds ids into the fewest ranges.
     #[must_use]
     pub fn from_ids(ids: impl IntoIterator<Item = RequestId>) -> Vec<IdRange> {
-        let mut ids: Vec<RequestId> = ids.into_iter().collect();
-        ids.sort_unstable();
-        let mut ranges: Vec<IdRange> = Vec::new();
-        for id in ids {
-            match ranges.last_mut() {
-                Some(last) if last.writer == id.writer && id.sequence <= last.to.saturating_add(1) => {
-                    last.to = id.sequence;
-                }
-                _ => ranges.push(IdRange {
-                    writer: id.writer,
-                    from: id.sequence,
-                    to: id.sequence,
-                }),
+        Self::fold(ids.into_iter().map(|id| IdRange {
+            writer: id.writer,
+            from: id.sequence,
+            to: id.sequence,
+        }))
+    }
+
+    /// Sorts ranges and joins those that overlap or touch.
+    #[must_use]
+    pub fn fold(ranges: impl IntoIterator<Item = IdRange>) -> Vec<IdRange> {
+        let mut ranges: Vec<IdRange> = ranges.into_iter().collect();
+        ranges.sort_unstable();
+        ranges.dedup_by(|next, kept| {
+            let joins = next.writer == kept.writer && next.from <= kept.to.saturating_add(1);
+            if joins {
+                kept.to = kept.to.max(next.to);
             }
-        }
+            joins
+        });
         ranges
     }
 

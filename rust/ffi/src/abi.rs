@@ -10,7 +10,7 @@ use crate::guard::guard_or;
 
 /// The version of this interface. It changes whenever a caller compiled against the old header could
 /// misread the new library; compare it with `o2i_abi_version()` before any other call.
-pub const O2I_ABI_VERSION: u32 = 2;
+pub const O2I_ABI_VERSION: u32 = 3;
 
 /// The call did what it says.
 pub const O2I_OK: i32 = 0;
@@ -115,6 +115,12 @@ pub struct AbiOutcome {
     pub commit_attempts: u64,
     /// Requests that the tables held already and that were left out, counted once per table.
     pub already_committed: u64,
+    /// Receipts written because the catalog did not commit (`commit.on_failure: accept`), one per table.
+    pub receipts_written: u64,
+    /// Rows that are in them, stored and in no table yet.
+    pub receipt_rows: u64,
+    /// Receipts, of any process, that this one committed since the last call of the same signal.
+    pub receipts_committed: u64,
     /// Strings stored with U+FFFD for invalid UTF-8.
     pub repaired_utf8: u64,
     /// Values nested too deeply, stored as null.
@@ -137,6 +143,9 @@ impl From<&Outcome> for AbiOutcome {
             commits: outcome.commits,
             commit_attempts: outcome.commit_attempts,
             already_committed: outcome.already_committed,
+            receipts_written: outcome.receipts_written,
+            receipt_rows: outcome.receipt_rows,
+            receipts_committed: outcome.receipts_committed,
             repaired_utf8: outcome.repaired_utf8,
             repaired_nesting: outcome.repaired_nesting,
             repaired_ids: outcome.repaired_ids,

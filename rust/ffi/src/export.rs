@@ -11,7 +11,8 @@ use crate::error::AbiError;
 use crate::guard::guard;
 use crate::handle::{self, Handle};
 
-/// Stores one payload. `O2I_OK` means that every row is in a committed snapshot.
+/// Stores one payload. `O2I_OK` means that every row is in a committed snapshot, or, with
+/// `commit.on_failure: accept`, in a stored file whose receipt will be committed.
 ///
 /// Any number of threads may call this on one handle at once. It works on the calling thread and on
 /// the handle's runtime, and returns only when nothing reads `payload` any more.

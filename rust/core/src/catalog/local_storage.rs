@@ -23,6 +23,8 @@ use iceberg::{Error, ErrorKind, Result};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::storage::listing;
+
 /// A `FileIO` over [`LocalStorage`].
 #[must_use]
 pub fn local_file_io() -> FileIO {
@@ -66,8 +68,12 @@ impl Storage for LocalStorage {
     }
 
     async fn read(&self, path: &str) -> Result<Bytes> {
+        let is_folder = path.ends_with('/');
         let path = local_path(path);
         blocking(move || {
+            if is_folder {
+                return listing::local(&path).map_err(|cause| failed("list", &path, cause));
+            }
             let content = fs::read(&path).map_err(|cause| failed("read", &path, cause))?;
             Ok(Bytes::from(content))
         })

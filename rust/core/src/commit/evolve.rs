@@ -52,7 +52,7 @@ pub(super) async fn add_missing_columns(
             }
             // Adding columns twice adds them once, so what is not known is found out by looking.
             CommitOutcome::Unknown(error) => {
-                patience.failed();
+                patience.failed(error.retry_after());
                 error
             }
         };

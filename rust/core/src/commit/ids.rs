@@ -1,36 +1,62 @@
 //! Which requests a table holds: their ids in snapshot summaries, looked up in the recent ancestry.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use iceberg::spec::{SnapshotRef, TableMetadata};
 
+use super::history::Base;
+use crate::config::CommitConfig;
 use crate::request::{IdRange, RequestId};
 
 /// The snapshot summary's property: [`IdRange`]s as text, separated by commas.
 pub const COMMIT_IDS: &str = "otlp2iceberg.commit-ids";
 
-/// At least so many of the newest snapshots are looked at.
-const SNAPSHOTS_MIN: usize = 500;
-/// Snapshots at most so much older than the newest are looked at however many they are.
-const AGE_MS: i64 = 30 * 60 * 1000;
+/// How far back a table's ancestry is searched: to whichever of the two reaches further.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Window {
+    /// At least so many of the newest snapshots.
+    snapshots: usize,
+    /// All snapshots at most so much older than the newest.
+    age_ms: i64,
+}
 
-/// The ids as the summary's property has them.
+impl Window {
+    pub(super) fn new(config: &CommitConfig) -> Self {
+        Self {
+            snapshots: config.dedup_snapshots,
+            age_ms: i64::try_from(config.dedup_window.as_millis()).unwrap_or(i64::MAX),
+        }
+    }
+}
+
+/// The ids as the summary's property has them: in order, and in as few ranges as can be.
 pub(super) fn to_text<'a>(ids: impl IntoIterator<Item = &'a IdRange>) -> String {
-    let texts: Vec<String> = ids.into_iter().map(ToString::to_string).collect();
+    let texts: Vec<String> = IdRange::fold(ids.into_iter().copied())
+        .iter()
+        .map(ToString::to_string)
+        .collect();
     texts.join(",")
 }
 
-/// The current snapshot and its recent ancestors, newest first.
-pub(super) fn recent_ancestry(metadata: &TableMetadata) -> impl Iterator<Item = &SnapshotRef> {
-    let newest_ms = metadata
-        .current_snapshot()
-        .map_or(0, |snapshot| snapshot.timestamp_ms());
+/// The current snapshot and all its ancestors that the table still knows, newest first.
+pub(super) fn ancestry(metadata: &TableMetadata) -> impl Iterator<Item = &SnapshotRef> {
     std::iter::successors(metadata.current_snapshot(), |snapshot| {
         metadata.snapshot_by_id(snapshot.parent_snapshot_id()?)
     })
-    .enumerate()
-    .take_while(move |(i, snapshot)| *i < SNAPSHOTS_MIN || newest_ms - snapshot.timestamp_ms() <= AGE_MS)
-    .map(|(_, snapshot)| snapshot)
+    // Metadata of others may have any parents, also in a circle.
+    .take(metadata.snapshots().len())
+}
+
+/// The ids that a snapshot holds. What is no id is passed over: the property is ours, but the table is
+/// not ours alone.
+pub(super) fn ids_of(snapshot: &SnapshotRef) -> impl Iterator<Item = IdRange> {
+    snapshot
+        .summary()
+        .additional_properties
+        .get(COMMIT_IDS)
+        .into_iter()
+        .flat_map(|text| text.split(','))
+        .filter_map(IdRange::parse)
 }
 
 /// How much of an append a table holds.
@@ -51,25 +77,44 @@ pub(super) struct IdSet {
 }
 
 impl IdSet {
-    /// The ids in the recent ancestry of the table's current snapshot. What is no id is passed over:
-    /// the property is ours, but the table is not ours alone.
-    pub(super) fn of_table(metadata: &TableMetadata) -> Self {
-        let ranges = recent_ancestry(metadata)
-            .filter_map(|snapshot| snapshot.summary().additional_properties.get(COMMIT_IDS))
-            .flat_map(|text| text.split(','))
-            .filter_map(IdRange::parse);
-        Self::from_ranges(ranges)
+    /// The ids in the recent ancestry of the table's current snapshot, and in all of it that came after
+    /// `floor`.
+    pub(super) fn of_table(metadata: &TableMetadata, window: Window, floor: Option<&Base>) -> Self {
+        let newest_ms = metadata
+            .current_snapshot()
+            .map_or(0, |snapshot| snapshot.timestamp_ms());
+        let recent = ancestry(metadata)
+            .enumerate()
+            .take_while(|(i, snapshot)| {
+                *i < window.snapshots
+                    || newest_ms.saturating_sub(snapshot.timestamp_ms()) <= window.age_ms
+                    || floor.is_some_and(|floor| floor.is_before(snapshot))
+            })
+            .map(|(_, snapshot)| snapshot);
+        Self::from_ranges(recent.flat_map(ids_of))
     }
 
     pub(super) fn from_ranges(ranges: impl IntoIterator<Item = IdRange>) -> Self {
-        let mut runs: HashMap<[u8; 16], Vec<(u64, u64)>> = HashMap::new();
+        let mut set = Self::default();
+        set.extend(ranges);
+        set
+    }
+
+    /// Adds ids.
+    pub(super) fn extend(&mut self, ranges: impl IntoIterator<Item = IdRange>) {
+        let mut changed = HashSet::new();
         for range in ranges {
-            runs.entry(range.writer).or_default().push((range.from, range.to));
+            self.runs
+                .entry(range.writer)
+                .or_default()
+                .push((range.from, range.to));
+            changed.insert(range.writer);
         }
-        for runs in runs.values_mut() {
-            fold(runs);
+        for (writer, runs) in &mut self.runs {
+            if changed.contains(writer) {
+                fold(runs);
+            }
         }
-        Self { runs }
     }
 
     pub(super) fn contains(&self, id: &RequestId) -> bool {
@@ -159,6 +204,19 @@ mod tests {
             writer: [1; 16],
             sequence: 31
         }));
+    }
+
+    /// What `docs/delivery.md` says of the summary's size.
+    #[test]
+    fn ranges_keep_the_summary_small() {
+        // 1,000 requests a second, flushed every 10 s, in eight calls that end in any order.
+        let flush = |writer, call: u64| range(writer, 9_990_000 + 1_250 * call, 9_991_249 + 1_250 * call);
+        let one: Vec<IdRange> = [3, 0, 7, 1, 2, 6, 5, 4].map(|call| flush(0xab, call)).into();
+        assert_eq!(to_text(&one).len(), 48);
+        let eight: Vec<IdRange> = (0..8)
+            .flat_map(|call| (1..=8).map(move |writer| flush(writer, call)))
+            .collect();
+        assert_eq!(to_text(&eight).len(), 8 * 48 + 7);
     }
 
     #[test]

@@ -4,12 +4,16 @@
 //! which requests it holds; before an attempt, and after every one that did not surely succeed, the
 //! table's recent ancestry is searched for ours; a request that is found is done. So a request is in
 //! the table once, however often it is sent and however an attempt ended.
+//!
+//! With `commit.on_failure: accept` a call whose files are stored ends well even when the catalog does not
+//! commit them: a receipt is stored beside them, and whoever writes to the table next commits it
+//! (`docs/decisions/0013-receipts.md`).
 
 use std::collections::HashSet;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use iceberg::TableIdent;
 use iceberg::spec::{DataFile, Schema};
@@ -17,23 +21,32 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use self::ids::IdSet;
+use self::history::Base;
+use self::ids::{Coverage, IdSet, Window};
 use self::protocol::Protocol;
-use self::queue::Queued;
+use self::queue::{Origin, Queued};
+use self::receipts::{Kept, Receipts};
 use self::worker::Worker;
 use crate::catalog::{Catalog, LoadedTable, TableSpec};
 use crate::config::CommitConfig;
 use crate::error::{Error, ErrorKind, Result, RetryClass};
 use crate::request::{IdRange, RequestId};
 
+mod collect;
 mod evolve;
+mod failure;
+mod history;
 mod ids;
 mod merge;
 mod patience;
 mod producer;
 mod protocol;
 mod queue;
+mod receipt;
+mod receipts;
+mod recognise;
 mod retry;
+mod shelf;
 mod summary;
 mod worker;
 
@@ -64,24 +77,44 @@ pub struct Committed {
     pub already_there: bool,
 }
 
+/// How an append was stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stored {
+    /// It is in the table.
+    Committed(Committed),
+    /// The catalog did not take it; a receipt is stored, and it will be committed later.
+    Receipt {
+        /// Whether this call wrote the receipt; another had done so otherwise.
+        written: bool,
+    },
+}
+
+/// Of the time that a call has left, so much is kept for writing a receipt, at most a quarter.
+const RECEIPT_TIME: Duration = Duration::from_secs(10);
+
 /// The one committer of a table in this process. Its work is done by a task of the runtime that it
 /// was opened in; dropping it lets the task finish what is queued, [`Committer::close`] waits for that.
 pub struct Committer {
     shared: Arc<Shared>,
     /// Held while a commit is made, and while the table is looked at.
     protocol: Arc<tokio::sync::Mutex<Protocol>>,
+    receipts: Arc<Receipts>,
     /// None once closed. As many appends are queued as callers wait for.
     queue: Mutex<Option<mpsc::UnboundedSender<Queued>>>,
     closing: CancellationToken,
-    task: tokio::sync::Mutex<Option<JoinHandle<()>>>,
+    /// The one that commits what is queued, and the one that commits receipts.
+    tasks: tokio::sync::Mutex<Vec<JoinHandle<()>>>,
 }
 
 impl Committer {
     /// Opens the table, made if missing and `spec` is given. With `evolve`, columns of that schema
     /// that the table lacks are added first, as optional ones.
     ///
+    /// Receipts that other processes left are known when this returns, and committed by and by.
+    ///
     /// # Errors
-    /// As [`Catalog::ensure`]; `TableMismatch` when a column of `evolve` clashes with the table's.
+    /// As [`Catalog::ensure`]; `TableMismatch` when a column of `evolve` clashes with the table's; `Storage`
+    /// when receipts cannot be looked for and calls may succeed with one.
     pub async fn open(
         catalog: Arc<dyn Catalog>,
         ident: TableIdent,
@@ -93,8 +126,16 @@ impl Committer {
         if let Some(schema) = evolve {
             table = evolve::add_missing_columns(catalog.as_ref(), table, schema, &config).await?;
         }
-        let shared = Arc::new(Shared::new(table));
+        let shared = Arc::new(Shared::new(table, Window::new(&config)));
         let closing = CancellationToken::new();
+        let receipts = Arc::new(Receipts::new(Arc::clone(&shared), &config, closing.clone()));
+        // Before the first request, which may have come before and be in one of them.
+        if let Err(error) = receipts.look_first().await {
+            if receipts.accept {
+                return Err(error);
+            }
+            tracing::info!(%error, "receipts of other writers are not looked for");
+        }
         let (sender, receiver) = mpsc::unbounded_channel();
         let interval = config.interval;
         let protocol = Arc::new(tokio::sync::Mutex::new(Protocol {
@@ -103,15 +144,18 @@ impl Committer {
             config,
             shared: Arc::clone(&shared),
             in_doubt: HashSet::new(),
+            floor: None,
         }));
         let worker = Worker::new(Arc::clone(&protocol), interval, receiver, closing.clone());
-        let task = tokio::spawn(worker.run());
+        let tend = collect::tend(Arc::clone(&receipts), Arc::clone(&protocol));
+        let tasks = vec![tokio::spawn(worker.run()), tokio::spawn(tend)];
         Ok(Self {
             shared,
             protocol,
+            receipts,
             queue: Mutex::new(Some(sender)),
             closing,
-            task: tokio::sync::Mutex::new(Some(task)),
+            tasks: tokio::sync::Mutex::new(tasks),
         })
     }
 
@@ -124,7 +168,7 @@ impl Committer {
     /// Whether [`Committer::refresh_if_stale`] would ask the catalog.
     #[must_use]
     pub fn is_stale(&self) -> bool {
-        self.shared.is_stale()
+        self.shared.is_stale() && !self.receipts.is_catalog_down()
     }
 
     /// Loads the table anew if an attempt was refused, or its outcome is not known, and the table was
@@ -132,17 +176,25 @@ impl Committer {
     /// otherwise. To be called before [`Committer::already_committed`] when its answer decides whether
     /// files are written again: a snapshot may hold files of their names already.
     ///
+    /// With `commit.on_failure: accept` a table that cannot be looked at is taken as last seen: what
+    /// becomes of the call is a receipt then, and whoever commits that looks before.
+    ///
     /// # Errors
     /// `Catalog`, to be retried, when the table cannot be loaded.
     pub async fn refresh_if_stale(&self) -> Result<()> {
-        if !self.shared.is_stale() {
+        if !self.is_stale() {
             return Ok(());
         }
         let mut protocol = self.protocol.lock().await;
-        if !self.shared.is_stale() {
+        if !self.is_stale() {
             return Ok(());
         }
-        protocol.look_again().await.map_err(|cause| {
+        let looked = protocol.look_again().await;
+        if looked.is_err() && self.receipts.accept {
+            self.receipts.set_catalog_down(true);
+            return Ok(());
+        }
+        looked.map_err(|cause| {
             let class = match cause.retry_class() {
                 class @ (RetryClass::Retry { .. } | RetryClass::Shutdown) => class,
                 // What an earlier attempt did is not known yet: nothing may be given up.
@@ -161,11 +213,94 @@ impl Committer {
         self.shared.set_stale(true);
     }
 
-    /// Which of these requests the table's recent ancestry holds already, as last seen.
+    /// Which of these requests the table's recent ancestry holds already, as last seen, or a receipt that
+    /// will be committed.
     #[must_use]
     pub fn already_committed(&self, ids: &[RequestId]) -> Vec<bool> {
         let view = self.shared.view();
-        ids.iter().map(|id| view.ids.contains(id)).collect()
+        let in_receipts = self.receipts.contains(ids);
+        let committed = ids.iter().map(|id| view.ids.contains(id));
+        committed
+            .zip(in_receipts)
+            .map(|(committed, in_receipt)| committed || in_receipt)
+            .collect()
+    }
+
+    /// Adds files as [`Committer::append`] does. With `commit.on_failure: accept`, files that the catalog
+    /// does not take for a reason that may pass get a receipt instead; while it is known to be out of
+    /// order, they get it at once.
+    ///
+    /// # Errors
+    /// As [`Committer::append`]; `Storage` when the receipt cannot be written either.
+    pub async fn store(&self, append: Append, deadline: Instant) -> Result<Stored> {
+        match self.receipts.coverage(&append.ids) {
+            Coverage::None => {}
+            Coverage::Full => return Ok(Stored::Receipt { written: false }),
+            Coverage::Partial => {
+                let error = Error::new(ErrorKind::Catalog, recognise::PARTLY_STORED);
+                return Err(error.with("table", self.table().ident.to_string()));
+            }
+        }
+        if !self.receipts.accept || append.ids.is_empty() {
+            return self.append(append, deadline).await.map(Stored::Committed);
+        }
+        if self.receipts.is_catalog_down() {
+            return self.keep(&append, None).await;
+        }
+        let now = Instant::now();
+        let reserved = RECEIPT_TIME.min(deadline.saturating_duration_since(now) / 4);
+        let deadline = deadline.checked_sub(reserved).unwrap_or(deadline);
+        match self.append(append.clone(), deadline).await {
+            Ok(committed) => Ok(Stored::Committed(committed)),
+            Err(error) if may_pass(&error) => self.keep(&append, Some(error)).await,
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Stores a receipt; `cause` is why the catalog did not take the files, if it was asked.
+    async fn keep(&self, append: &Append, cause: Option<Error>) -> Result<Stored> {
+        let table = self.table().ident.to_string();
+        let rows: u64 = append.files.iter().map(DataFile::record_count).sum();
+        let cause = cause.map_or_else(
+            || "it did not commit lately".to_owned(),
+            |cause| cause.to_string(),
+        );
+        match self.receipts.keep(append).await {
+            Ok(Kept::Receipt) => {
+                tracing::warn!(
+                    table,
+                    rows,
+                    cause,
+                    "the catalog does not commit: the rows are stored with a receipt, to be committed later"
+                );
+                Ok(Stored::Receipt { written: true })
+            }
+            Ok(Kept::AlreadyThere) => Ok(Stored::Committed(Committed {
+                snapshot_id: self.table().metadata.current_snapshot_id().unwrap_or(0),
+                attempts: 0,
+                folded: 0,
+                already_there: true,
+            })),
+            Err(error) => {
+                tracing::warn!(table, cause, "the catalog does not commit");
+                Err(error)
+            }
+        }
+    }
+
+    /// Commits receipts now: those that are known, and those that are found when it is time to look.
+    /// A task of the committer's does so by itself, too.
+    ///
+    /// # Errors
+    /// When they cannot be listed, or the catalog does not take them.
+    pub async fn collect_receipts(&self) -> Result<()> {
+        collect::collect(&self.receipts, &self.protocol, true).await
+    }
+
+    /// How many receipts this committer committed since it was asked last.
+    #[must_use]
+    pub fn take_receipts_committed(&self) -> u64 {
+        self.receipts.take_committed()
     }
 
     /// Adds files. Appends that arrive while a commit is in flight go out together in the next one.
@@ -186,7 +321,7 @@ impl Committer {
         let table = self.table();
         let stopped =
             |kind, message: &str| Err(Error::new(kind, message).with("table", table.ident.to_string()));
-        let (queued, waiting) = Queued::new(append, table.metadata.uuid(), deadline);
+        let (queued, waiting) = Queued::new(append, table.metadata.uuid(), deadline, Origin::Call);
         let sender = self.queue.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let Some(sender) = sender else {
             return stopped(ErrorKind::Shutdown, "the committer is closed");
@@ -204,11 +339,11 @@ impl Committer {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner).take();
         self.closing.cancel();
         // Held while waiting, so that a second caller waits too.
-        let mut task = self.task.lock().await;
-        if let Some(task) = task.take()
-            && let Err(cause) = task.await
-        {
-            tracing::error!(%cause, "a table's committer ended badly");
+        let mut tasks = self.tasks.lock().await;
+        for task in tasks.drain(..) {
+            if let Err(cause) = task.await {
+                tracing::error!(%cause, "a table's committer ended badly");
+            }
         }
     }
 }
@@ -219,6 +354,11 @@ impl fmt::Debug for Committer {
             .field("table", &self.table().ident)
             .finish_non_exhaustive()
     }
+}
+
+/// Whether a failure may pass by itself, so that a receipt is worth it. A bug is not kept for later.
+fn may_pass(error: &Error) -> bool {
+    matches!(error.retry_class(), RetryClass::Retry { .. }) && error.kind() != ErrorKind::Internal
 }
 
 /// Files of one partition spec.
@@ -232,6 +372,8 @@ struct Files {
 #[derive(Debug)]
 struct Shared {
     view: RwLock<Arc<View>>,
+    /// How far back views reach.
+    window: Window,
     /// The table must be looked at again before the next attempt, and before anything is said of what
     /// it holds.
     stale: AtomicBool,
@@ -245,9 +387,10 @@ struct View {
 }
 
 impl Shared {
-    fn new(table: LoadedTable) -> Self {
+    fn new(table: LoadedTable, window: Window) -> Self {
         Self {
-            view: RwLock::new(Arc::new(View::new(table))),
+            view: RwLock::new(Arc::new(View::new(table, window, None))),
+            window,
             stale: AtomicBool::new(false),
         }
     }
@@ -264,15 +407,15 @@ impl Shared {
         Arc::clone(&self.view.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn set(&self, table: LoadedTable) {
-        let view = Arc::new(View::new(table));
+    fn set(&self, table: LoadedTable, floor: Option<Base>) {
+        let view = Arc::new(View::new(table, self.window, floor));
         *self.view.write().unwrap_or_else(PoisonError::into_inner) = view;
     }
 }
 
 impl View {
-    fn new(table: LoadedTable) -> Self {
-        let ids = IdSet::of_table(&table.metadata);
+    fn new(table: LoadedTable, window: Window, floor: Option<Base>) -> Self {
+        let ids = IdSet::of_table(&table.metadata, window, floor.as_ref());
         Self {
             table: Arc::new(table),
             ids,

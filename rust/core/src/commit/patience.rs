@@ -22,6 +22,8 @@ pub(super) struct Patience {
     failures: u32,
     /// The span that the next wait is drawn from; `None` before the first attempt.
     next_wait: Option<(Duration, Duration)>,
+    /// What the catalog wants to be waited at least.
+    asked: Duration,
 }
 
 impl Patience {
@@ -35,6 +37,7 @@ impl Patience {
             lost_races: 0,
             failures: 0,
             next_wait: None,
+            asked: Duration::ZERO,
         }
     }
 
@@ -48,14 +51,17 @@ impl Patience {
         let first = self.rules.wait_first;
         let longest = took.max(first).saturating_mul(attempts).min(self.rules.wait_max);
         self.next_wait = Some((first / 2, longest));
+        self.asked = Duration::ZERO;
         self.lost_races += 1;
     }
 
-    /// The catalog was out of reach, or it is not known what became of the attempt.
-    pub(super) fn failed(&mut self) {
+    /// The catalog was out of reach, or it is not known what became of the attempt; it may have `asked` to
+    /// be left alone for so long.
+    pub(super) fn failed(&mut self, asked: Option<Duration>) {
         let doubled = self.rules.wait_first.saturating_mul(1 << self.failures.min(16));
         let longest = doubled.min(self.rules.wait_max);
         self.next_wait = Some((longest / 2, longest));
+        self.asked = asked.unwrap_or_default();
         self.failures += 1;
     }
 
@@ -66,7 +72,7 @@ impl Patience {
             return true;
         };
         let wait = shortest + random_part(longest.saturating_sub(shortest));
-        match Instant::now().checked_add(wait) {
+        match Instant::now().checked_add(wait.max(self.asked)) {
             Some(until) if until < self.deadline && !self.is_over() => {
                 tokio::time::sleep_until(until.into()).await;
                 true
@@ -117,10 +123,10 @@ mod tests {
         for (setting, most) in [(100, 10), (2, 2), (0, 0)] {
             let mut patience = patience(setting, MILLISECOND, Duration::ZERO);
             for _ in 0..most {
-                patience.failed();
+                patience.failed(None);
                 assert!(!patience.is_over(), "{setting}");
             }
-            patience.failed();
+            patience.failed(None);
             assert!(patience.is_over(), "{setting}");
         }
     }
@@ -130,11 +136,22 @@ mod tests {
         for wait_first in [MILLISECOND, Duration::from_millis(u64::MAX)] {
             let mut patience = patience(100, wait_first, Duration::ZERO);
             assert!(patience.allows_another().await);
-            patience.failed();
+            patience.failed(None);
             assert!(!patience.allows_another().await);
             patience.lost_race(MILLISECOND);
             assert!(!patience.allows_another().await);
         }
+    }
+
+    #[tokio::test]
+    async fn a_wait_that_was_asked_for_is_kept_or_too_long() {
+        let mut patience = patience(100, MILLISECOND, Duration::from_secs(60));
+        patience.failed(Some(Duration::from_secs(120)));
+        assert!(!patience.allows_another().await);
+        patience.failed(Some(50 * MILLISECOND));
+        let begun = Instant::now();
+        assert!(patience.allows_another().await);
+        assert!(begun.elapsed() >= 50 * MILLISECOND);
     }
 
     #[test]
@@ -160,7 +177,7 @@ mod tests {
     fn waits_after_other_failures_double_up_to_the_longest() {
         let mut patience = patience(100, 20 * MILLISECOND, Duration::ZERO);
         for longest in [20, 40, 80, 160, 320, 640, 1_280, 2_560, 5_000, 5_000] {
-            patience.failed();
+            patience.failed(None);
             assert_eq!(
                 patience.next_wait,
                 Some((longest * MILLISECOND / 2, longest * MILLISECOND))

@@ -11,8 +11,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use iceberg::spec::{
     DataFile, FormatVersion, MAIN_BRANCH, ManifestContentType, ManifestFile, ManifestList,
-    ManifestListWriter, ManifestWriter, ManifestWriterBuilder, Snapshot, TableMetadata, TableMetadataBuilder,
-    UNASSIGNED_SEQUENCE_NUMBER,
+    ManifestListWriter, ManifestWriter, ManifestWriterBuilder, PartitionSpecRef, Snapshot, TableMetadata,
+    TableMetadataBuilder, UNASSIGNED_SEQUENCE_NUMBER,
 };
 use iceberg::{TableRequirement, TableUpdate};
 use uuid::Uuid;
@@ -145,14 +145,7 @@ impl AppendProducer {
     /// A writer for a new data manifest of this commit.
     pub(super) fn manifest_writer(&self, table: &LoadedTable, spec_id: i32) -> Result<ManifestWriter> {
         let metadata = &table.metadata;
-        let spec = metadata.partition_spec_by_id(spec_id).ok_or_else(|| {
-            Error::new(
-                ErrorKind::TableMismatch,
-                "the table no longer has the partition spec that files were written with",
-            )
-            .with("table", table.ident.to_string())
-            .with("partition spec", spec_id.to_string())
-        })?;
+        let spec = partition_spec(table, spec_id)?;
         let number = self.manifests_named.fetch_add(1, Ordering::Relaxed);
         let path = format!("{}/{}-m{number}.avro", metadata_folder(metadata), self.commit_id);
         let output = table
@@ -171,6 +164,10 @@ impl AppendProducer {
 
     /// Writes the manifests of the new files, one for each partition spec, unless an attempt did.
     async fn write_added(&mut self, table: &LoadedTable) -> Result<()> {
+        // Also for manifests that an attempt wrote: the table may have changed since.
+        for group in &self.files {
+            partition_spec(table, group.partition_spec_id)?;
+        }
         if !self.added.is_empty() {
             return Ok(());
         }
@@ -257,6 +254,17 @@ impl AppendProducer {
             None => builder.build(),
         }
     }
+}
+
+fn partition_spec(table: &LoadedTable, id: i32) -> Result<&PartitionSpecRef> {
+    table.metadata.partition_spec_by_id(id).ok_or_else(|| {
+        Error::new(
+            ErrorKind::TableMismatch,
+            "the table no longer has the partition spec that files were written with",
+        )
+        .with("table", table.ident.to_string())
+        .with("partition spec", id.to_string())
+    })
 }
 
 /// The manifest writer panics on a partition value that its spec cannot have; so none gets there.

@@ -1,20 +1,25 @@
 //! One commit, with all its attempts, until every append in it has an answer.
 
+use std::any::Any;
 use std::collections::{BTreeMap, HashSet};
-use std::fmt;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::ids::{Coverage, IdSet, recent_ancestry, to_text};
+use futures::FutureExt;
+
+use super::failure::{Failure, shared_error};
+use super::history::Base;
+use super::ids::{ancestry, to_text};
 use super::patience::Patience;
 use super::producer::{AppendProducer, AttemptFiles};
 use super::queue::Queued;
+use super::recognise::{history_for, not_settled, part_repeated, settled};
 use super::retry::RetryRules;
 use super::{Committed, Files, Shared, View};
 use crate::catalog::{Catalog, CommitOutcome, LoadedTable, TableSpec};
 use crate::config::CommitConfig;
-use crate::error::{Error, ErrorKind, Result, RetryClass};
-use crate::request::IdRange;
+use crate::error::{Error, ErrorKind, Result};
 
 /// What commits, one batch at a time, and what is known of the attempts so far.
 #[derive(Debug)]
@@ -27,6 +32,16 @@ pub(super) struct Protocol {
     /// The parent snapshots of attempts whose outcome is not known. Such an attempt can still land
     /// while the main branch is at its parent; once the branch has moved, it never can.
     pub(super) in_doubt: HashSet<Option<i64>>,
+    /// Where the table stood before the first of the attempts that were in doubt lately.
+    pub(super) floor: Option<Floor>,
+}
+
+/// An attempt may have added ids after `base`, however long ago that is when the catalog answers again.
+#[derive(Debug)]
+pub(super) struct Floor {
+    base: Base,
+    /// When the table was first looked at since.
+    looked: Option<Instant>,
 }
 
 /// The appends of one commit and what was tried for them.
@@ -43,13 +58,26 @@ struct Run {
 }
 
 impl Protocol {
+    /// Commits a batch. A panic in it is its own end only: its callers are told as their appends are
+    /// dropped, and the next batch begins with a fresh look at the table.
+    pub(super) async fn commit_guarded(&mut self, batch: Vec<Queued>) {
+        // The one thing that a commit changes besides the table is what is known of attempts, and
+        // that is told to be in doubt.
+        let caught = AssertUnwindSafe(self.commit(batch)).catch_unwind().await;
+        if let Err(panic) = caught {
+            tracing::error!(panic = panic_text(panic.as_ref()), "a commit panicked");
+            self.doubt_all();
+        }
+    }
+
     /// Commits a batch. Every append in it is answered when this returns.
-    pub(super) async fn commit(&mut self, batch: Vec<Queued>) {
+    async fn commit(&mut self, batch: Vec<Queued>) {
         let (batch, repeated) = part_repeated(batch);
         self.commit_distinct(batch).await;
         let view = self.shared.view();
+        let history = history_for(&repeated, &view);
         for queued in repeated {
-            let answer = settled(&queued, &view).unwrap_or_else(|| Err(not_settled(&view)));
+            let answer = settled(&queued, &view, history.as_ref()).unwrap_or_else(|| Err(not_settled(&view)));
             queued.answer(answer);
         }
     }
@@ -67,7 +95,7 @@ impl Protocol {
             attempts: Vec::new(),
             sent: 0,
         };
-        let mut failure = None;
+        let mut failure: Option<Error> = None;
         let rules = RetryRules::of(&self.config, &self.shared.view().table.metadata);
         let mut patience = Patience::new(rules, run.deadline);
         while patience.allows_another().await {
@@ -75,8 +103,8 @@ impl Protocol {
             if self.shared.is_stale()
                 && let Err(error) = self.look_again().await
             {
+                patience.failed(error.retry_after());
                 failure = Some(error);
-                patience.failed();
                 continue;
             }
             if self.settle(&mut run).await {
@@ -118,8 +146,8 @@ impl Protocol {
                 CommitOutcome::Unknown(error) => {
                     tracing::warn!(table = %base.ident, %error, "the outcome of a commit attempt is unknown");
                     self.doubt(&base);
+                    patience.failed(error.retry_after());
                     failure = Some(error);
-                    patience.failed();
                 }
             }
         }
@@ -154,7 +182,8 @@ impl Protocol {
     fn see(&mut self, table: LoadedTable) {
         let current = table.metadata.current_snapshot_id();
         self.in_doubt.retain(|parent| *parent == current);
-        self.shared.set(table);
+        let floor = self.floor();
+        self.shared.set(table, floor);
         // What can still land may have done so by the next look.
         self.shared.set_stale(!self.in_doubt.is_empty());
     }
@@ -162,11 +191,27 @@ impl Protocol {
     /// An attempt on this table may have been taken or not.
     fn doubt(&mut self, base: &LoadedTable) {
         self.in_doubt.insert(base.metadata.current_snapshot_id());
+        let floor = self.floor.get_or_insert_with(|| Floor {
+            base: Base::of(&base.metadata),
+            looked: None,
+        });
+        floor.looked = None;
         self.shared.set_stale(true);
     }
 
+    /// How far back views must reach, after a look at the table. Callers that were left in doubt come
+    /// again soon after the catalog does; then the usual window is enough.
+    fn floor(&mut self) -> Option<Base> {
+        let floor = self.floor.as_mut()?;
+        let looked = *floor.looked.get_or_insert_with(Instant::now);
+        if self.in_doubt.is_empty() && looked.elapsed() > self.config.dedup_window {
+            self.floor = None;
+        }
+        self.floor.as_ref().map(|floor| floor.base)
+    }
+
     /// A commit ended at an unknown point: the table as last seen may be its base.
-    pub(super) fn doubt_all(&mut self) {
+    fn doubt_all(&mut self) {
         let table = Arc::clone(&self.shared.view().table);
         self.doubt(&table);
     }
@@ -180,8 +225,9 @@ impl Protocol {
             return true;
         }
         let before = run.batch.len();
+        let history = history_for(&run.batch, &view);
         for queued in std::mem::take(&mut run.batch) {
-            if let Some(answer) = settled(&queued, &view) {
+            if let Some(answer) = settled(&queued, &view, history.as_ref()) {
                 queued.answer(answer);
             } else {
                 run.batch.push(queued);
@@ -211,7 +257,9 @@ impl Protocol {
     /// No more attempts: finds out what is known, and says so.
     async fn give_up(&mut self, mut run: Run, mut failure: Failure) {
         let mut looked = true;
-        if self.shared.is_stale()
+        if failure.asks_to_wait() {
+            looked = !self.shared.is_stale();
+        } else if self.shared.is_stale()
             && let Err(error) = self.look_again().await
         {
             looked = false;
@@ -225,9 +273,7 @@ impl Protocol {
         }
         let table = Arc::clone(&self.shared.view().table);
         let known = looked && self.in_doubt.is_empty();
-        if known {
-            self.clean(&table, &run, None).await;
-        }
+        self.clean(&table, &run, None).await;
         let cause = Arc::new(failure.into_error(known, run.sent, &table));
         for queued in run.batch {
             queued.answer(Err(shared_error(&cause)));
@@ -275,7 +321,7 @@ impl Run {
     /// The manifest list of the attempt that is in the table, if one is.
     fn landed(&self, view: &View) -> Option<String> {
         let id = self.producer.as_ref()?.snapshot_id();
-        recent_ancestry(&view.table.metadata)
+        ancestry(&view.table.metadata)
             .find(|snapshot| snapshot.snapshot_id() == id)
             .map(|snapshot| snapshot.manifest_list().to_owned())
     }
@@ -294,122 +340,10 @@ impl Run {
     }
 }
 
-/// A request that was sent twice at once goes in once: parts from a batch the appends that share ids
-/// with an earlier one in it.
-fn part_repeated(batch: Vec<Queued>) -> (Vec<Queued>, Vec<Queued>) {
-    let mut taken: Vec<IdRange> = Vec::new();
-    batch.into_iter().partition(|queued| {
-        let ids = &queued.append.ids;
-        let is_new = IdSet::from_ranges(taken.iter().copied()).coverage(ids) == Coverage::None;
-        taken.extend(ids);
-        is_new
-    })
+fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("without a text")
 }
-
-fn not_settled(view: &View) -> Error {
-    let message = "the same request was sent twice at once, and the first was not committed; send it again";
-    Error::new(ErrorKind::CommitUnknown, message).with("table", view.table.ident.to_string())
-}
-
-/// The answer to an append that needs no commit; `None` if it needs one.
-fn settled(queued: &Queued, view: &View) -> Option<Result<Committed>> {
-    let append = &queued.append;
-    let there = |snapshot_id| Committed {
-        snapshot_id,
-        attempts: 0,
-        folded: 0,
-        already_there: true,
-    };
-    let table = &view.table;
-    let again = |message: &str| {
-        Some(Err(
-            Error::new(ErrorKind::Catalog, message).with("table", table.ident.to_string())
-        ))
-    };
-    match view.ids.coverage(&append.ids) {
-        Coverage::Full => Some(Ok(there(holder(append.ids.as_slice(), view)))),
-        Coverage::Partial => again(
-            "another writer stored some of these requests meanwhile; send them again, and only the others are added",
-        ),
-        // Its columns may have other ids, and its partitions other meanings.
-        Coverage::None if queued.table_id != table.metadata.uuid() => {
-            again("the table was dropped and made anew meanwhile; send the data again")
-        }
-        Coverage::None if append.files.is_empty() => {
-            Some(Ok(there(table.metadata.current_snapshot_id().unwrap_or(0))))
-        }
-        Coverage::None => None,
-    }
-}
-
-/// The snapshot that holds the first of these ids; the current one if it is not found again.
-fn holder(ids: &[IdRange], view: &View) -> i64 {
-    let metadata = &view.table.metadata;
-    recent_ancestry(metadata)
-        .find(|snapshot| {
-            let text = snapshot.summary().additional_properties.get(super::COMMIT_IDS);
-            let held = IdSet::from_ranges(
-                text.into_iter()
-                    .flat_map(|text| text.split(','))
-                    .filter_map(IdRange::parse),
-            );
-            held.coverage(ids.get(..1).unwrap_or_default()) != Coverage::None
-        })
-        .map(|snapshot| snapshot.snapshot_id())
-        .or(metadata.current_snapshot_id())
-        .unwrap_or(0)
-}
-
-/// Why no more attempts are made.
-enum Failure {
-    /// The catalog refused or could not be reached, as often as is allowed.
-    Catalogs(Error),
-    /// An attempt could not be made.
-    Ours(Error),
-}
-
-impl Failure {
-    /// The error for the callers; `known` if the appends are not in the table and never will be.
-    fn into_error(self, known: bool, sent: u32, table: &LoadedTable) -> Error {
-        let (kind, message, cause) = match self {
-            Failure::Ours(error) if known => return error,
-            Failure::Catalogs(error) if known => {
-                (ErrorKind::Catalog, "the catalog did not take the commit", error)
-            }
-            Failure::Catalogs(error) | Failure::Ours(error) => (
-                ErrorKind::CommitUnknown,
-                "it is not known whether the commit was taken; send the data again",
-                error,
-            ),
-        };
-        let class = if known {
-            cause.retry_class()
-        } else {
-            RetryClass::Retry { after: None }
-        };
-        Error::new(kind, message)
-            .with("table", table.ident.to_string())
-            .with("attempts", sent.to_string())
-            .class(class)
-            .because(cause)
-    }
-}
-
-/// One error for each of several callers.
-fn shared_error(error: &Arc<Error>) -> Error {
-    Error::new(error.kind(), "the commit failed")
-        .class(error.retry_class())
-        .because(SharedCause(Arc::clone(error)))
-}
-
-/// Prints the whole chain by itself, so it names no source.
-#[derive(Debug)]
-struct SharedCause(Arc<Error>);
-
-impl fmt::Display for SharedCause {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&self.0, f)
-    }
-}
-
-impl std::error::Error for SharedCause {}

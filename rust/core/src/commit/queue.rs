@@ -7,6 +7,7 @@ use std::time::Instant;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
+use super::history::Base;
 use super::{Append, Committed};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -21,8 +22,21 @@ pub(super) struct Queued {
     /// The table that the files were written for.
     pub(super) table_id: Uuid,
     pub(super) deadline: Instant,
+    pub(super) origin: Origin,
     state: Arc<AtomicU8>,
     reply: oneshot::Sender<Result<Committed>>,
+}
+
+/// Where an append comes from, which decides how its requests are recognised.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// A call: looked for in the table's recent ancestry.
+    Call,
+    /// A receipt: looked for in all that the table remembers, which must reach back to where the table
+    /// stood when the receipt was made.
+    Receipt(Base),
+    /// A receipt of which a person said that it is not in the table: it need not reach back so far.
+    ApprovedReceipt,
 }
 
 /// The caller's end. Dropped before the commit was begun, it withdraws the append.
@@ -34,7 +48,7 @@ pub(super) struct Waiting {
 }
 
 impl Queued {
-    pub(super) fn new(append: Append, table_id: Uuid, deadline: Instant) -> (Self, Waiting) {
+    pub(super) fn new(append: Append, table_id: Uuid, deadline: Instant, origin: Origin) -> (Self, Waiting) {
         let state = Arc::new(AtomicU8::new(WAITING));
         let (reply, answer) = oneshot::channel();
         let waiting = Waiting {
@@ -47,6 +61,7 @@ impl Queued {
                 append,
                 table_id,
                 deadline,
+                origin,
                 state,
                 reply,
             },

@@ -1,11 +1,8 @@
 //! The committer's task: takes what is queued, one commit at a time.
 
-use std::any::Any;
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use futures::FutureExt;
 use tokio::sync::{Mutex, mpsc};
 use tokio_util::sync::CancellationToken;
 
@@ -48,20 +45,7 @@ impl Worker {
             }
             // An interval beyond what the clock can tell is as good as none.
             not_before = Instant::now().checked_add(self.interval).unwrap_or(not_before);
-            self.commit(batch).await;
-        }
-    }
-
-    /// Commits a batch. A panic in it is its own end only: its callers are told as their appends are
-    /// dropped, and the next batch begins with a fresh look at the table.
-    async fn commit(&self, batch: Vec<Queued>) {
-        let mut protocol = self.protocol.lock().await;
-        // The one thing that a commit changes besides the table is what is known of attempts, and
-        // that is told to be in doubt.
-        let caught = AssertUnwindSafe(protocol.commit(batch)).catch_unwind().await;
-        if let Err(panic) = caught {
-            tracing::error!(panic = panic_text(panic.as_ref()), "a commit panicked");
-            protocol.doubt_all();
+            self.protocol.lock().await.commit_guarded(batch).await;
         }
     }
 
@@ -95,12 +79,4 @@ impl Worker {
         }
         batch
     }
-}
-
-fn panic_text(panic: &(dyn Any + Send)) -> &str {
-    panic
-        .downcast_ref::<&str>()
-        .copied()
-        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("without a text")
 }

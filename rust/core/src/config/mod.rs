@@ -4,6 +4,7 @@
 //! reports every problem at once, each with its key's path.
 
 mod catalog;
+mod commit;
 mod duration;
 mod parquet;
 mod partition;
@@ -13,7 +14,6 @@ mod storage;
 mod validate;
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use serde::Deserialize;
 
@@ -21,6 +21,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::signal::Table;
 
 pub use catalog::{CatalogConfig, CatalogType, OAuth2Config, S3TablesApi, SigV4Config};
+pub use commit::{CommitConfig, OnFailure};
 pub use parquet::{Compression, ParquetConfig};
 pub use partition::{PartitionBy, PartitionField};
 pub use secret::Secret;
@@ -80,32 +81,6 @@ impl TablesConfig {
         self.names
             .get(table.default_name())
             .map_or(table.default_name(), String::as_str)
-    }
-}
-
-/// `commit`.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct CommitConfig {
-    /// Least time between two commits of a table; files that finish meanwhile share the next. Default 0.
-    #[serde(deserialize_with = "duration::deserialize")]
-    pub interval: Duration,
-    /// How many times a commit that lost a race is tried again. Not set, it is as the table's property
-    /// `commit.retry.num-retries` says, else [`CommitConfig::MAX_RETRIES`].
-    pub max_retries: Option<u32>,
-}
-
-impl CommitConfig {
-    /// The default of `max_retries`.
-    pub const MAX_RETRIES: u32 = 100;
-}
-
-impl Default for CommitConfig {
-    fn default() -> Self {
-        Self {
-            interval: Duration::ZERO,
-            max_retries: None,
-        }
     }
 }
 

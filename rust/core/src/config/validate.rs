@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{CatalogType, Config, PartitionBy, catalog, parquet, storage};
+use super::{CatalogType, Config, PartitionBy, catalog, commit, parquet, storage};
 use crate::schema::{columns, time_column};
 use crate::signal::Table;
 
@@ -12,6 +12,7 @@ pub(super) fn problems(config: &Config) -> Vec<String> {
     storage::problems(&config.storage, &mut problems);
     tables(config, &mut problems);
     parquet::problems(&config.parquet, &mut problems);
+    commit::problems(config, &mut problems);
     let limits = &config.limits;
     if !(1 << 16..=i32::MAX as usize).contains(&limits.column_bytes_max) {
         problems.push("limits.column_bytes_max: must be from 65536 to 2147483647 bytes".into());

@@ -170,6 +170,15 @@ pub async fn upload(
     Ok(uploaded)
 }
 
+/// Deletes files that no table will ever know. What is left behind costs space only.
+pub async fn discard(file_io: &FileIO, paths: &[String]) {
+    for path in paths {
+        if let Err(cause) = file_io.delete(path).await {
+            tracing::warn!(path, %cause, "cannot delete a data file that is not needed");
+        }
+    }
+}
+
 /// Encodes a batch and uploads its files, without limits: [`encode`], then [`upload`].
 ///
 /// # Errors

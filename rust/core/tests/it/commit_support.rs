@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -32,9 +33,14 @@ impl Warehouse {
 
     /// `tables` is the configuration's `tables`.
     pub fn with(tables: &str) -> Self {
+        Self::with_sections(&format!(r#""tables": {tables}"#))
+    }
+
+    /// `sections` are sections of the configuration other than `catalog`.
+    pub fn with_sections(sections: &str) -> Self {
         let folder = tempfile::tempdir().expect("temporary folder");
         let path = folder.path().to_str().expect("UTF-8");
-        let json = format!(r#"{{"catalog": {{"warehouse": "{path}"}}, "tables": {tables}}}"#);
+        let json = format!(r#"{{"catalog": {{"warehouse": "{path}"}}, {sections}}}"#);
         let config = Config::from_json(json.as_bytes()).expect("valid configuration");
         Self { folder, config }
     }
@@ -185,6 +191,10 @@ pub struct Faulty {
     pub faults: Mutex<VecDeque<Fault>>,
     /// Whether loading fails.
     pub blind: Mutex<bool>,
+    /// Whether loading and committing fail, as when nobody answers.
+    pub down: AtomicBool,
+    /// How often it was asked for a table, and to commit.
+    pub asked: AtomicUsize,
     /// A commit takes a permit before it begins.
     pub gate: Semaphore,
     /// Permits are only taken when true.
@@ -199,6 +209,8 @@ impl Faulty {
             real,
             faults: Mutex::new(faults.into_iter().collect()),
             blind: Mutex::new(false),
+            down: AtomicBool::new(false),
+            asked: AtomicUsize::new(0),
             gate: Semaphore::new(0),
             gated: false,
             reached: Semaphore::new(0),
@@ -211,6 +223,8 @@ impl Faulty {
             real,
             faults: Mutex::default(),
             blind: Mutex::new(false),
+            down: AtomicBool::new(false),
+            asked: AtomicUsize::new(0),
             gate: Semaphore::new(0),
             gated: true,
             reached: Semaphore::new(0),
@@ -220,12 +234,17 @@ impl Faulty {
     pub fn set_blind(&self, blind: bool) {
         *self.blind.lock().expect("lock") = blind;
     }
+
+    pub fn set_down(&self, down: bool) {
+        self.down.store(down, Ordering::SeqCst);
+    }
 }
 
 #[async_trait]
 impl Catalog for Faulty {
     async fn ensure(&self, ident: &TableIdent, spec: Option<TableSpec>) -> Result<LoadedTable> {
-        if *self.blind.lock().expect("lock") {
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        if *self.blind.lock().expect("lock") || self.down.load(Ordering::SeqCst) {
             return Err(Error::new(ErrorKind::Catalog, "the catalog cannot be reached"));
         }
         self.real.ensure(ident, spec).await
@@ -241,6 +260,14 @@ impl Catalog for Faulty {
         requirements: Vec<TableRequirement>,
         updates: Vec<TableUpdate>,
     ) -> CommitOutcome {
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        if self.down.load(Ordering::SeqCst) {
+            let error = Error::new(ErrorKind::Catalog, "the catalog cannot be reached");
+            return CommitOutcome::Refused {
+                conflict: false,
+                error,
+            };
+        }
         if self.gated {
             self.reached.add_permits(1);
             self.gate.acquire().await.expect("gate").forget();

@@ -37,6 +37,7 @@ pub(in crate::catalog) fn outcome_of_failure(failure: Failure, ident: &TableIden
         Failure::NoAnswer(error) | Failure::Refused(_, error) => CommitOutcome::Unknown(
             Error::new(ErrorKind::CommitUnknown, "the commit's outcome is not known")
                 .with("table", ident.to_string())
+                .class(error.retry_class())
                 .because(error),
         ),
     }

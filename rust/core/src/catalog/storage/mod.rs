@@ -11,6 +11,7 @@ use super::local_storage::local_file_io;
 use crate::config::StorageConfig;
 use crate::error::{Error, ErrorKind, Result};
 
+pub(crate) mod listing;
 mod s3;
 
 pub(in crate::catalog) use s3::credentials_refused;

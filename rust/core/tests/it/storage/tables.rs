@@ -8,7 +8,7 @@ use arrow_schema::DataType;
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, any_value::Value};
 use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
-use otlp2iceberg::config::Config;
+use otlp2iceberg::config::{Config, OnFailure};
 use otlp2iceberg::{
     ErrorKind, Export, Outcome, Part, Pipeline, RequestId, Result, RetryClass, Signal, catalog,
 };
@@ -18,7 +18,7 @@ use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
 use super::stub::{Answer, Stub};
-use crate::commit_support::{entries, logs};
+use crate::commit_support::{Faulty, entries, logs};
 
 fn lake(stub: &Stub, folder: &TempDir) -> Config {
     let database = folder.path().join("catalog.db");
@@ -140,4 +140,55 @@ async fn a_refusal_is_worth_a_retry_and_what_was_refused_is_stored_once_it_is_me
     export(&pipeline, 2, &["two"]).await.expect("stored");
     pipeline.close().await;
     assert_eq!(stored(&config).await, ["one", "two"]);
+}
+
+#[tokio::test]
+async fn receipts_are_kept_and_found_again_on_s3() {
+    let (stub, folder) = (Stub::start().await, tempfile::tempdir().expect("folder"));
+    let mut config = lake(&stub, &folder);
+    config.commit.on_failure = OnFailure::Accept;
+    config.commit.max_retries = Some(0);
+    let real = catalog::open(&config).await.expect("catalog opens");
+    let faulty = Faulty::new(real, []);
+    let pipeline = Pipeline::open_with(config.clone(), faulty.clone()).expect("opens");
+    export(&pipeline, 1, &["one"]).await.expect("stored");
+    faulty.set_down(true);
+    for (sequence, text) in [(2, "two"), (3, "three")] {
+        let outcome = export(&pipeline, sequence, &[text]).await.expect("accepted");
+        assert_eq!((outcome.rows, outcome.receipts_written), (0, 1));
+    }
+    pipeline.close().await;
+    let receipts = || {
+        let state = stub.state();
+        let keys = state
+            .files
+            .keys()
+            .filter(|key| key.contains("/_otlp2iceberg/receipts/"));
+        keys.count()
+    };
+    assert_eq!(receipts(), 2);
+
+    let pipeline = Pipeline::open(config.clone()).await.expect("opens");
+    let again = export(&pipeline, 2, &["two"]).await.expect("recognised");
+    assert_eq!((again.already_committed, again.files), (1, 0));
+    pipeline.collect_receipts().await.expect("committed");
+    pipeline.close().await;
+    assert_eq!(stored(&config).await, ["one", "three", "two"]);
+    assert_eq!(receipts(), 0);
+}
+
+#[tokio::test]
+async fn who_may_not_list_cannot_accept_but_can_write() {
+    let (stub, folder) = (Stub::start().await, tempfile::tempdir().expect("folder"));
+    stub.fault("GET list-type=2", 1000, Answer::Refusal(403, "AccessDenied", ""));
+    let mut config = lake(&stub, &folder);
+    let pipeline = Pipeline::open(config.clone()).await.expect("opens");
+    assert_eq!(export(&pipeline, 1, &["one"]).await.expect("stored").rows, 1);
+    pipeline.close().await;
+
+    config.commit.on_failure = OnFailure::Accept;
+    let pipeline = Pipeline::open(config).await.expect("opens");
+    let error = export(&pipeline, 2, &["two"]).await.expect_err("cannot list");
+    assert_eq!(error.kind(), ErrorKind::Storage);
+    assert!(error.to_string().contains("s3:ListBucket"), "{error}");
 }

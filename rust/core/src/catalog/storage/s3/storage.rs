@@ -14,6 +14,7 @@ use iceberg::{Error, ErrorKind, Result};
 use object_store::{ObjectStore, ObjectStoreExt};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
 
+use super::super::listing;
 use super::writer::S3FileWrite;
 use super::{Connection, length, upload, whole};
 
@@ -70,6 +71,12 @@ impl Storage for S3Storage {
     }
 
     async fn read(&self, path: &str) -> Result<Bytes> {
+        if path.ends_with('/') {
+            let folder = self.0.operation(path).await?;
+            return folder
+                .run("list", |bucket, key, _| listing::s3(bucket, key))
+                .await;
+        }
         self.0
             .operation(path)
             .await?

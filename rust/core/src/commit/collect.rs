@@ -1,0 +1,304 @@
+//! Receipts to snapshots: many in each, and each receipt once, however many processes find it.
+//!
+//! The table itself says what was committed: a receipt's requests are looked for in every snapshot since
+//! the receipt was made, on the very metadata that the commit is built on. A commit of somebody else
+//! makes ours a conflict, and then it is looked for again.
+
+use std::collections::HashSet;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures::FutureExt;
+use futures::future::{join_all, try_join_all};
+use iceberg::spec::{ManifestContentType, ManifestFile, ManifestList, ManifestStatus};
+use tokio::sync::Mutex;
+
+use super::history::History;
+use super::ids::Coverage;
+use super::protocol::Protocol;
+use super::queue::{Origin, Queued, Waiting};
+use super::receipt::{Receipt, unusable};
+use super::receipts::{AT_ONCE, Receipts};
+use super::{Append, shelf};
+use crate::catalog::{IcebergCause, LoadedTable};
+use crate::error::{Error, ErrorKind, Result, RetryClass};
+
+/// Receipts in one snapshot at most.
+const BATCH: usize = 500;
+/// How long a commit of receipts may take.
+const TIMEOUT: Duration = Duration::from_secs(60);
+/// The wait before receipts are tried again at first; doubled up to the longest.
+const RETRY_FIRST: Duration = Duration::from_secs(1);
+const RETRY_MAX: Duration = Duration::from_secs(30);
+
+/// A receipt on its way into the table.
+struct Ready {
+    name: String,
+    append: Append,
+    origin: Origin,
+}
+
+/// What is to be done with a receipt.
+enum Step {
+    Commit(Ready),
+    Done(String),
+    Gone(String),
+    Aside(String, Error),
+    /// Its files cannot be looked at now.
+    Later(Error),
+}
+
+/// Commits a table's receipts, now and then, until it is told to stop.
+pub(super) async fn tend(receipts: Arc<Receipts>, protocol: Arc<Mutex<Protocol>>) {
+    let mut wait = first_wait(&receipts);
+    loop {
+        tokio::select! {
+            () = receipts.closing.cancelled() => return,
+            () = receipts.wake.notified() => wait = RETRY_FIRST,
+            () = tokio::time::sleep(wait) => {
+                let asked = pass(&receipts, &protocol).await;
+                wait = if receipts.is_any_open() || receipts.is_catalog_down() {
+                    (2 * wait).clamp(RETRY_FIRST, RETRY_MAX).max(asked)
+                } else {
+                    receipts.interval
+                };
+            }
+        }
+    }
+}
+
+fn first_wait(receipts: &Receipts) -> Duration {
+    if receipts.is_any_open() {
+        Duration::ZERO
+    } else {
+        receipts.interval
+    }
+}
+
+/// One round, whose failure is told; how long the catalog wants to be left alone.
+async fn pass(receipts: &Receipts, protocol: &Mutex<Protocol>) -> Duration {
+    let caught = AssertUnwindSafe(collect(receipts, protocol, false))
+        .catch_unwind()
+        .await;
+    let table = receipts.table();
+    match caught {
+        Ok(Ok(())) => Duration::ZERO,
+        Ok(Err(error)) => {
+            let open = receipts.open_names().len();
+            if open > 0 || receipts.accept {
+                tracing::warn!(table = %table.ident, receipts = open, %error, "receipts wait to be committed");
+            }
+            error.retry_after().unwrap_or_default()
+        }
+        Err(_) => {
+            tracing::error!(table = %table.ident, "committing receipts panicked (a bug)");
+            Duration::ZERO
+        }
+    }
+}
+
+/// Looks for receipts if it is time to, or `now`, and commits those that are open.
+///
+/// # Errors
+/// When they cannot be listed, or the catalog does not take them. They are tried again then.
+pub(super) async fn collect(receipts: &Receipts, protocol: &Mutex<Protocol>, now: bool) -> Result<()> {
+    let mut listed = receipts.listed.lock().await;
+    receipts.delete_done().await;
+    if now || listed.is_none_or(|listed| listed.elapsed() >= receipts.interval) {
+        *listed = Some(Instant::now());
+        receipts.look().await?;
+    }
+    if !receipts.is_any_open() && !receipts.is_catalog_down() {
+        return Ok(());
+    }
+    protocol.lock().await.look_again().await?;
+    for names in receipts.open_names().chunks(BATCH) {
+        if receipts.closing.is_cancelled() {
+            return Ok(());
+        }
+        let ready = prepare(receipts, names).await?;
+        commit(receipts, protocol, ready).await?;
+        receipts.delete_done().await;
+    }
+    receipts.set_catalog_down(false);
+    Ok(())
+}
+
+/// Sorts out which receipts can be committed.
+async fn prepare(receipts: &Receipts, names: &[String]) -> Result<Vec<Ready>> {
+    let table = receipts.table();
+    let history = History::of(&table.metadata);
+    let mut steps = Vec::with_capacity(names.len());
+    for some in names.chunks(AT_ONCE) {
+        steps.extend(join_all(some.iter().map(|name| examine(name, &table))).await);
+    }
+    let mut live = None;
+    let mut ready = Vec::new();
+    for step in steps {
+        match step {
+            Step::Commit(one) if is_forgotten(&one, &history) => {
+                // A file that is in the table now was committed; one that is not may have been compacted.
+                let live = match &live {
+                    Some(live) => live,
+                    None => live.insert(live_files(&table).await?),
+                };
+                if one
+                    .append
+                    .files
+                    .iter()
+                    .any(|file| live.contains(file.file_path()))
+                {
+                    receipts.set_done(&one.name, false);
+                } else {
+                    ready.push(one);
+                }
+            }
+            Step::Commit(one) => ready.push(one),
+            Step::Done(name) => receipts.set_done(&name, false),
+            Step::Gone(name) => receipts.set_gone(&name),
+            Step::Aside(name, error) => receipts.set_aside(&name, &error),
+            Step::Later(error) => return Err(error),
+        }
+    }
+    Ok(ready)
+}
+
+/// Whether the table remembers too little to say whether it holds the receipt.
+fn is_forgotten(ready: &Ready, history: &History) -> bool {
+    matches!(ready.origin, Origin::Receipt(base) if !history.covers(&base))
+        && history.coverage(&ready.append.ids) == Coverage::None
+}
+
+/// Reads a receipt and looks for its files.
+async fn examine(name: &str, table: &LoadedTable) -> Step {
+    let content = match shelf::read(table, name).await {
+        Ok(Some(content)) => content,
+        Ok(None) => return Step::Gone(name.to_owned()),
+        Err(error) => return Step::Later(error),
+    };
+    // What others may have written is not trusted to be what iceberg's reader expects.
+    let parsed = std::panic::catch_unwind(AssertUnwindSafe(|| {
+        let receipt = Receipt::parse(&content)?;
+        Ok((receipt.base, receipt.append(&table.metadata)?))
+    }));
+    let (base, append) = match parsed {
+        Ok(Ok(parsed)) => parsed,
+        Ok(Err(error)) => return Step::Aside(name.to_owned(), error),
+        Err(_) => return Step::Aside(name.to_owned(), unusable("it cannot be read")),
+    };
+    if append.files.is_empty() {
+        return Step::Done(name.to_owned());
+    }
+    for file in &append.files {
+        match table.file_io.exists(file.file_path()).await {
+            Ok(true) => {}
+            Ok(false) => {
+                let error = unusable(
+                    "a file of it is gone; restore the file, or delete the receipt and its data is lost",
+                )
+                .with("path", file.file_path());
+                return Step::Aside(name.to_owned(), error);
+            }
+            Err(cause) => {
+                let error = Error::new(ErrorKind::Storage, "cannot look for a receipt's file");
+                return Step::Later(error.with("path", file.file_path()).because(IcebergCause(cause)));
+            }
+        }
+    }
+    let origin = if name.ends_with(shelf::APPROVED) {
+        Origin::ApprovedReceipt
+    } else {
+        Origin::Receipt(base)
+    };
+    Step::Commit(Ready {
+        name: name.to_owned(),
+        append,
+        origin,
+    })
+}
+
+/// Commits receipts together; by themselves if one of them spoils it for the others.
+async fn commit(receipts: &Receipts, protocol: &Mutex<Protocol>, ready: Vec<Ready>) -> Result<()> {
+    let spoilt = commit_together(receipts, protocol, ready, false).await?;
+    for one in spoilt {
+        commit_together(receipts, protocol, vec![one], true).await?;
+    }
+    Ok(())
+}
+
+/// Commits receipts in one snapshot; gives back those that failed for good, unless that is `last`.
+async fn commit_together(
+    receipts: &Receipts,
+    protocol: &Mutex<Protocol>,
+    ready: Vec<Ready>,
+    last: bool,
+) -> Result<Vec<Ready>> {
+    if ready.is_empty() {
+        return Ok(ready);
+    }
+    let table_id = receipts.table().metadata.uuid();
+    let deadline = Instant::now() + TIMEOUT;
+    let mut batch = Vec::with_capacity(ready.len());
+    let mut waiting: Vec<Waiting> = Vec::with_capacity(ready.len());
+    for one in &ready {
+        let (queued, answer) = Queued::new(one.append.clone(), table_id, deadline, one.origin);
+        // Nobody withdraws it.
+        queued.begin();
+        batch.push(queued);
+        waiting.push(answer);
+    }
+    protocol.lock().await.commit_guarded(batch).await;
+    let mut spoilt = Vec::new();
+    let mut failure = None;
+    for (one, answer) in ready.into_iter().zip(waiting) {
+        match answer.answer().await {
+            Ok(committed) => receipts.set_done(&one.name, !committed.already_there),
+            Err(error) if error.retry_class() != RetryClass::Permanent => failure = Some(error),
+            Err(error) if last => receipts.set_aside(&one.name, &error),
+            Err(_) => spoilt.push(one),
+        }
+    }
+    match failure {
+        Some(error) => Err(error),
+        None => Ok(spoilt),
+    }
+}
+
+/// The paths of the data files in the table's current snapshot. Reads every manifest: for the rare receipt
+/// that outlived the table's memory.
+async fn live_files(table: &LoadedTable) -> Result<HashSet<String>> {
+    let Some(snapshot) = table.metadata.current_snapshot() else {
+        return Ok(HashSet::new());
+    };
+    let paths = async {
+        let input = table.file_io.new_input(snapshot.manifest_list())?;
+        let list = ManifestList::parse_with_version(&input.read().await?, table.metadata.format_version())?;
+        let manifests: Vec<ManifestFile> = list
+            .consume_entries()
+            .into_iter()
+            .filter(|manifest| manifest.content == ManifestContentType::Data)
+            .collect();
+        let mut paths = HashSet::new();
+        for some in manifests.chunks(AT_ONCE) {
+            for live in try_join_all(some.iter().map(|manifest| live_in(table, manifest))).await? {
+                paths.extend(live);
+            }
+        }
+        Ok(paths)
+    };
+    paths.await.map_err(|cause: iceberg::Error| {
+        Error::new(ErrorKind::Storage, "cannot read the table's manifests")
+            .with("table", table.ident.to_string())
+            .because(IcebergCause(cause))
+    })
+}
+
+async fn live_in(table: &LoadedTable, manifest: &ManifestFile) -> iceberg::Result<Vec<String>> {
+    let manifest = manifest.load_manifest(&table.file_io).await?;
+    let live = manifest
+        .entries()
+        .iter()
+        .filter(|entry| entry.status() != ManifestStatus::Deleted);
+    Ok(live.map(|entry| entry.file_path().to_owned()).collect())
+}

@@ -1,0 +1,275 @@
+//! The receipts of a table that this process knows: those that it wrote, and those that it found.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use futures::future::join_all;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::ids::{Coverage, IdSet};
+use super::receipt::Receipt;
+use super::recognise::PARTLY_STORED;
+use super::{Append, Shared, shelf};
+use crate::catalog::LoadedTable;
+use crate::config::{CommitConfig, OnFailure};
+use crate::error::{Error, ErrorKind, Result, RetryClass};
+use crate::request::{IdRange, RequestId};
+
+/// Files looked at or read at once: enough to hide the storage's latency.
+pub(super) const AT_ONCE: usize = 16;
+
+/// A table's receipts.
+#[derive(Debug)]
+pub(super) struct Receipts {
+    pub(super) shared: Arc<Shared>,
+    /// Whether calls may succeed with a receipt.
+    pub(super) accept: bool,
+    /// How often they are looked for.
+    pub(super) interval: Duration,
+    known: Mutex<Known>,
+    /// Held while they are committed; when they were looked for last.
+    pub(super) listed: tokio::sync::Mutex<Option<Instant>>,
+    /// Whether the catalog did not commit lately, so that calls do not wait for it.
+    catalog_down: AtomicBool,
+    /// Wakes the task that commits receipts.
+    pub(super) wake: Notify,
+    /// Ends that task.
+    pub(super) closing: CancellationToken,
+    /// Receipts committed and not told of yet.
+    committed: AtomicU64,
+}
+
+/// Receipts by name.
+#[derive(Debug, Default)]
+struct Known {
+    /// To be committed, with their requests.
+    open: BTreeMap<String, Vec<IdRange>>,
+    /// The requests of those, once asked for.
+    ids: Option<IdSet>,
+    /// In the table, and not deleted yet.
+    done: BTreeSet<String>,
+    /// Told of, and left alone.
+    aside: BTreeSet<String>,
+}
+
+/// What became of an append that the catalog did not take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kept {
+    /// A receipt holds it now.
+    Receipt,
+    /// The table holds it, as has been seen meanwhile.
+    AlreadyThere,
+}
+
+impl Receipts {
+    pub(super) fn new(shared: Arc<Shared>, config: &CommitConfig, closing: CancellationToken) -> Self {
+        Self {
+            shared,
+            accept: config.on_failure == OnFailure::Accept,
+            interval: config.receipts_interval,
+            known: Mutex::default(),
+            listed: tokio::sync::Mutex::default(),
+            catalog_down: AtomicBool::new(false),
+            wake: Notify::new(),
+            closing,
+            committed: AtomicU64::new(0),
+        }
+    }
+
+    /// Looks for receipts as [`Receipts::look`] does, and notes the time.
+    pub(super) async fn look_first(&self) -> Result<()> {
+        let mut listed = self.listed.lock().await;
+        *listed = Some(Instant::now());
+        self.look().await
+    }
+
+    /// Looks for receipts of any process, and learns which requests they hold.
+    ///
+    /// # Errors
+    /// `Storage` when they cannot be listed or read.
+    pub(super) async fn look(&self) -> Result<()> {
+        let table = self.table();
+        let before = self.known().names();
+        let listed: BTreeSet<String> = shelf::list(&table).await?.into_iter().collect();
+        let new: Vec<&String> = listed.difference(&before).collect();
+        for some in new.chunks(AT_ONCE) {
+            let contents = join_all(some.iter().map(|name| shelf::read(&table, name))).await;
+            for (name, content) in some.iter().zip(contents) {
+                let Some(content) = content? else { continue };
+                match Receipt::parse(&content) {
+                    Ok(receipt) => self.known().open((*name).clone(), receipt.ids()),
+                    Err(error) => self.set_aside(name, &error),
+                }
+            }
+        }
+        // What was there before and is not now was committed by another process, or removed.
+        if self.known().forget(before.difference(&listed)) {
+            self.shared.set_stale(true);
+        }
+        Ok(())
+    }
+
+    /// Stores a receipt for files that the catalog did not take.
+    ///
+    /// # Errors
+    /// `Storage` when it cannot be written; `Catalog` when the table holds a part of the requests.
+    pub(super) async fn keep(&self, append: &Append) -> Result<Kept> {
+        let view = self.shared.view();
+        match view.ids.coverage(&append.ids) {
+            Coverage::Full => return Ok(Kept::AlreadyThere),
+            Coverage::Partial => {
+                return Err(Error::new(ErrorKind::Catalog, PARTLY_STORED));
+            }
+            Coverage::None => {}
+        }
+        let table = &view.table;
+        // An attempt may be in doubt, so nothing is given up here.
+        let receipt =
+            Receipt::new(append, table).map_err(|error| error.class(RetryClass::Retry { after: None }))?;
+        let name = format!("{}{}", Uuid::now_v7().simple(), shelf::ENDING);
+        if let Err(error) = shelf::write(table, &name, receipt.to_json()?).await {
+            // It may be there all the same, and the request is sent again now.
+            if let Err(cause) = shelf::delete(table, &name).await {
+                tracing::debug!(table = %table.ident, %cause, "cannot delete a receipt that was not written well");
+            }
+            return Err(error);
+        }
+        self.known().open(name, receipt.ids());
+        if !self.catalog_down.swap(true, Ordering::AcqRel) {
+            self.wake.notify_one();
+        }
+        Ok(Kept::Receipt)
+    }
+
+    pub(super) fn table(&self) -> Arc<LoadedTable> {
+        Arc::clone(&self.shared.view().table)
+    }
+
+    /// Which of these requests are in receipts that are still to be committed.
+    pub(super) fn contains(&self, ids: &[RequestId]) -> Vec<bool> {
+        let mut known = self.known();
+        let held = known.ids();
+        ids.iter().map(|id| held.contains(id)).collect()
+    }
+
+    /// How much of these ids is in receipts that are still to be committed.
+    pub(super) fn coverage(&self, ids: &[IdRange]) -> Coverage {
+        self.known().ids().coverage(ids)
+    }
+
+    /// Whether calls get a receipt without waiting for the catalog.
+    pub(super) fn is_catalog_down(&self) -> bool {
+        self.accept && self.catalog_down.load(Ordering::Acquire)
+    }
+
+    pub(super) fn set_catalog_down(&self, down: bool) {
+        self.catalog_down.store(down, Ordering::Release);
+    }
+
+    /// Names of the receipts to be committed, oldest first.
+    pub(super) fn open_names(&self) -> Vec<String> {
+        self.known().open.keys().cloned().collect()
+    }
+
+    pub(super) fn is_any_open(&self) -> bool {
+        !self.known().open.is_empty()
+    }
+
+    /// A receipt is in the table; `by_us` if this process put it there.
+    pub(super) fn set_done(&self, name: &str, by_us: bool) {
+        if by_us {
+            self.committed.fetch_add(1, Ordering::AcqRel);
+        }
+        let mut known = self.known();
+        known.close(name);
+        known.done.insert(name.to_owned());
+    }
+
+    /// A receipt can never be committed: says so, once.
+    pub(super) fn set_aside(&self, name: &str, error: &Error) {
+        let table = self.table();
+        tracing::error!(
+            table = %table.ident,
+            receipt = shelf::path(&table.metadata, name),
+            %error,
+            "a receipt cannot be committed and is left alone"
+        );
+        let mut known = self.known();
+        known.close(name);
+        known.aside.insert(name.to_owned());
+    }
+
+    /// A receipt is not there any more.
+    pub(super) fn set_gone(&self, name: &str) {
+        self.known().close(name);
+        self.shared.set_stale(true);
+    }
+
+    /// Deletes the receipts that are in the table. What cannot be deleted is tried again with the next.
+    pub(super) async fn delete_done(&self) {
+        let table = self.table();
+        let names: Vec<String> = self.known().done.iter().cloned().collect();
+        for some in names.chunks(AT_ONCE) {
+            let deleted = join_all(some.iter().map(|name| shelf::delete(&table, name))).await;
+            for (name, deleted) in some.iter().zip(deleted) {
+                match deleted {
+                    Ok(()) => {
+                        self.known().done.remove(name);
+                    }
+                    Err(error) => tracing::warn!(%error, "a receipt that was committed is still there"),
+                }
+            }
+        }
+    }
+
+    /// How many receipts this process committed since it was asked last.
+    pub(super) fn take_committed(&self) -> u64 {
+        self.committed.swap(0, Ordering::AcqRel)
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Known {
+    fn names(&self) -> BTreeSet<String> {
+        let open = self.open.keys();
+        open.chain(&self.done).chain(&self.aside).cloned().collect()
+    }
+
+    fn ids(&mut self) -> &IdSet {
+        self.ids
+            .get_or_insert_with(|| IdSet::from_ranges(self.open.values().flatten().copied()))
+    }
+
+    fn open(&mut self, name: String, ids: Vec<IdRange>) {
+        if let Some(held) = &mut self.ids {
+            held.extend(ids.iter().copied());
+        }
+        self.open.insert(name, ids);
+    }
+
+    fn close(&mut self, name: &str) -> bool {
+        let was_open = self.open.remove(name).is_some();
+        if was_open {
+            self.ids = None;
+        }
+        was_open
+    }
+
+    /// Forgets all of these; whether one of them was open.
+    fn forget<'a>(&mut self, names: impl Iterator<Item = &'a String>) -> bool {
+        let mut any = false;
+        for name in names {
+            any |= self.close(name);
+            self.done.remove(name);
+            self.aside.remove(name);
+        }
+        any
+    }
+}

@@ -1,0 +1,102 @@
+//! Whether a table holds an append already.
+
+use super::history::History;
+use super::ids::{Coverage, IdSet, ancestry, ids_of};
+use super::queue::{Origin, Queued};
+use super::receipt::unusable;
+use super::{Committed, View};
+use crate::error::{Error, ErrorKind, Result};
+use crate::request::IdRange;
+
+/// What a call is told that shares some of its requests with others.
+pub(super) const PARTLY_STORED: &str =
+    "another writer stored some of these requests meanwhile; send them again, and only the others are added";
+const PARTLY_THERE: &str = "some of its requests are in the table and some are not, and its files hold both; compare the \
+     files with the table, add what is missing with an engine, and delete the receipt";
+const FORGOTTEN: &str = "snapshots since it was made were expired, so it cannot be told whether its rows are in the table; \
+     look for them there: if they are, delete the receipt, if not, rename it from .json to .approved.json";
+
+/// A request that was sent twice at once goes in once: parts from a batch the appends that share ids
+/// with an earlier one in it.
+pub(super) fn part_repeated(batch: Vec<Queued>) -> (Vec<Queued>, Vec<Queued>) {
+    let mut taken = IdSet::default();
+    batch.into_iter().partition(|queued| {
+        let ids = &queued.append.ids;
+        let is_new = taken.coverage(ids) == Coverage::None;
+        taken.extend(ids.iter().copied());
+        is_new
+    })
+}
+
+pub(super) fn not_settled(view: &View) -> Error {
+    let message = "the same request was sent twice at once, and the first was not committed; send it again";
+    Error::new(ErrorKind::CommitUnknown, message).with("table", view.table.ident.to_string())
+}
+
+/// What receipts are looked for in, made when there are any.
+pub(super) fn history_for(batch: &[Queued], view: &View) -> Option<History> {
+    batch
+        .iter()
+        .any(|queued| queued.origin != Origin::Call)
+        .then(|| History::of(&view.table.metadata))
+}
+
+/// The answer to an append that needs no commit; `None` if it needs one.
+pub(super) fn settled(queued: &Queued, view: &View, history: Option<&History>) -> Option<Result<Committed>> {
+    let append = &queued.append;
+    let there = |snapshot_id| Committed {
+        snapshot_id,
+        attempts: 0,
+        folded: 0,
+        already_there: true,
+    };
+    let table = &view.table;
+    let again = |message: &str| {
+        Some(Err(
+            Error::new(ErrorKind::Catalog, message).with("table", table.ident.to_string())
+        ))
+    };
+    let never = |message: &str| Some(Err(unusable(message)));
+    let is_call = queued.origin == Origin::Call;
+    let coverage = match history {
+        Some(history) if !is_call => history.coverage(&append.ids),
+        _ => view.ids.coverage(&append.ids),
+    };
+    match coverage {
+        Coverage::Full if is_call => Some(Ok(there(holder(&append.ids, view)))),
+        Coverage::Full => Some(Ok(there(table.metadata.current_snapshot_id().unwrap_or(0)))),
+        Coverage::Partial if is_call => again(PARTLY_STORED),
+        Coverage::Partial => never(PARTLY_THERE),
+        // Its columns may have other ids, and its partitions other meanings.
+        Coverage::None if queued.table_id != table.metadata.uuid() => {
+            again("the table was dropped and made anew meanwhile; send the data again")
+        }
+        Coverage::None if forgotten(queued, history) => never(FORGOTTEN),
+        Coverage::None if append.files.is_empty() => {
+            Some(Ok(there(table.metadata.current_snapshot_id().unwrap_or(0))))
+        }
+        Coverage::None => None,
+    }
+}
+
+/// Whether the table no longer remembers all that came since a receipt was made, so that it cannot be told
+/// whether the receipt is in it.
+fn forgotten(queued: &Queued, history: Option<&History>) -> bool {
+    match queued.origin {
+        Origin::Call | Origin::ApprovedReceipt => false,
+        Origin::Receipt(base) => history.is_none_or(|history| !history.covers(&base)),
+    }
+}
+
+/// The snapshot that holds the first of these ids; the current one if it is not found again.
+fn holder(ids: &[IdRange], view: &View) -> i64 {
+    let metadata = &view.table.metadata;
+    ancestry(metadata)
+        .find(|snapshot| {
+            let held = IdSet::from_ranges(ids_of(snapshot));
+            held.coverage(ids.get(..1).unwrap_or_default()) != Coverage::None
+        })
+        .map(|snapshot| snapshot.snapshot_id())
+        .or(metadata.current_snapshot_id())
+        .unwrap_or(0)
+}

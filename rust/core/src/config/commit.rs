@@ -1,0 +1,89 @@
+//! `commit`.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::{CatalogType, Config, duration};
+
+/// `commit`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CommitConfig {
+    /// Least time between two commits of a table; files that finish meanwhile share the next. Default 0.
+    #[serde(deserialize_with = "duration::deserialize")]
+    pub interval: Duration,
+    /// How many times a commit that lost a race is tried again. Not set, it is as the table's property
+    /// `commit.retry.num-retries` says, else [`CommitConfig::MAX_RETRIES`].
+    pub max_retries: Option<u32>,
+    /// A request is looked for in at least so many of a table's newest snapshots. Default 500.
+    pub dedup_snapshots: usize,
+    /// It is looked for in all snapshots at most so much older than the newest, too. Default 30 min.
+    #[serde(deserialize_with = "duration::deserialize")]
+    pub dedup_window: Duration,
+    /// What becomes of a call whose files are stored and that the catalog does not commit. Default `retry`.
+    pub on_failure: OnFailure,
+    /// How often a table's receipts are looked for. Default 60 s.
+    #[serde(deserialize_with = "duration::deserialize")]
+    pub receipts_interval: Duration,
+}
+
+impl CommitConfig {
+    /// The default of `max_retries`.
+    pub const MAX_RETRIES: u32 = 100;
+}
+
+impl Default for CommitConfig {
+    fn default() -> Self {
+        Self {
+            interval: Duration::ZERO,
+            max_retries: None,
+            dedup_snapshots: 500,
+            dedup_window: Duration::from_secs(30 * 60),
+            on_failure: OnFailure::default(),
+            receipts_interval: Duration::from_secs(60),
+        }
+    }
+}
+
+/// `commit.on_failure`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnFailure {
+    /// The call fails, and the host sends the request again.
+    #[default]
+    Retry,
+    /// The call succeeds as soon as a receipt for its files is stored; the files are committed later.
+    Accept,
+}
+
+/// Every problem of the section.
+pub(super) fn problems(config: &Config, problems: &mut Vec<String>) {
+    let commit = &config.commit;
+    if commit.dedup_snapshots == 0 {
+        problems.push("commit.dedup_snapshots: must be at least 1 snapshot".into());
+    }
+    if commit.receipts_interval < Duration::from_secs(1) {
+        problems.push("commit.receipts_interval: must be at least 1s".into());
+    }
+    if commit.on_failure == OnFailure::Accept && in_s3_tables(config) {
+        problems.push(
+            "commit.on_failure: accept does not go with S3 Tables, whose files cannot be listed, so that receipts \
+             would not be found again; give retry"
+                .into(),
+        );
+    }
+}
+
+/// Whether the tables are in an S3 table bucket, directly or through Glue.
+fn in_s3_tables(config: &Config) -> bool {
+    let catalog = &config.catalog;
+    match catalog.r#type {
+        CatalogType::S3Tables => true,
+        CatalogType::Glue => catalog
+            .warehouse
+            .as_deref()
+            .is_some_and(|warehouse| warehouse.contains(":s3tablescatalog/")),
+        CatalogType::Sql | CatalogType::Rest => false,
+    }
+}
