@@ -17,6 +17,7 @@ from catalogs.sigproxy import Key, SignatureProxy
 from o2i.collector import REPOSITORY
 
 DEPLOY = REPOSITORY / "lambda" / "deploy"
+TEMPLATE = DEPLOY / "template.yaml"
 # moto has S3 Tables in few regions.
 REGION = "us-east-2"
 ACCOUNT = "123456789012"
@@ -119,10 +120,19 @@ class Aws:
         """The events that the function was called with, oldest first."""
         return [json.loads(line)["event"] for line in self.calls_path.read_text().splitlines()]
 
+    def make_stack(self, name: str, **parameters: str) -> dict[str, str]:
+        """Makes a stack of the template, with a table bucket of its own, and returns its outputs."""
+        given = {"S3TablesBucketName": f"of-{name}", "LambdaCodeBucket": "code", "LambdaCodeKey": "code.zip", **parameters}
+        self.client("cloudformation").create_stack(
+            StackName=name,
+            TemplateBody=TEMPLATE.read_text(),
+            Capabilities=["CAPABILITY_IAM"],
+            Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in given.items()],
+        )
+        return self.stack(name)[0]
+
     def stack(self, name: str) -> tuple[dict[str, str], dict[str, str]]:
         """A stack's outputs and parameters."""
-        cloudformation = self.client("cloudformation")
-        stack = cloudformation.describe_stacks(StackName=name)["Stacks"][0]
-        cloudformation.close()
+        stack = self.client("cloudformation").describe_stacks(StackName=name)["Stacks"][0]
         outputs = {one["OutputKey"]: one["OutputValue"] for one in stack.get("Outputs", [])}
         return outputs, {one["ParameterKey"]: one["ParameterValue"] for one in stack["Parameters"]}

@@ -22,18 +22,6 @@ SIGNALS = ("logs", "traces", "metrics")
 
 
 @pytest.fixture(scope="module")
-def function_url():
-    with FunctionUrl() as url:
-        yield url
-
-
-@pytest.fixture(scope="module")
-def aws(tmp_path_factory, function_url):
-    with Aws(tmp_path_factory.mktemp("aws"), f"{function_url.uri}/") as started:
-        yield started
-
-
-@pytest.fixture(scope="module")
 def code(tmp_path_factory) -> Path:
     return make_zip(tmp_path_factory.mktemp("code") / "code.zip", "bootstrap")
 

@@ -12,10 +12,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from .aws import ACCOUNT, DEPLOY, REGION, Aws, Tagless
+from .aws import ACCOUNT, DEPLOY, REGION, TEMPLATE, Aws, Tagless
 
-TEMPLATE = DEPLOY / "template.yaml"
-CODE = {"LambdaCodeBucket": "code", "LambdaCodeKey": "code.zip"}
 S3TABLES = {
     "s3tables:GetTableBucket", "s3tables:GetNamespace", "s3tables:CreateNamespace", "s3tables:GetTable", "s3tables:CreateTable",
     "s3tables:GetTableMetadataLocation", "s3tables:UpdateTableMetadataLocation", "s3tables:GetTableData", "s3tables:PutTableData",
@@ -32,28 +30,6 @@ RAW = {
 }  # fmt: skip
 LOGS = {"logs:CreateLogStream", "logs:PutLogEvents"}
 ALARMS = {"errors", "throttles", "slow", "rejected"}
-
-
-@pytest.fixture(scope="module")
-def aws(tmp_path_factory):
-    with Aws(tmp_path_factory.mktemp("aws"), "https://made-up.lambda-url.us-east-2.on.aws/") as started:
-        s3 = started.client("s3")
-        s3.create_bucket(Bucket="code", CreateBucketConfiguration={"LocationConstraint": REGION})
-        s3.put_object(Bucket="code", Key="code.zip", Body=b"code")
-        yield started
-
-
-def make(aws: Aws, name: str, **parameters: str) -> dict[str, str]:
-    """Makes a stack and returns its outputs."""
-    cloudformation = aws.client("cloudformation")
-    given = {"S3TablesBucketName": f"of-{name}", **CODE, **parameters}
-    cloudformation.create_stack(
-        StackName=name,
-        TemplateBody=TEMPLATE.read_text(),
-        Capabilities=["CAPABILITY_IAM"],
-        Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in given.items()],
-    )
-    return aws.stack(name)[0]
 
 
 def permissions(aws: Aws, outputs: dict[str, str]) -> dict[str, set[str]]:
@@ -85,13 +61,14 @@ def alarms(aws: Aws, name: str) -> set[str]:
 
 
 def test_cfn_lint_is_clean():
-    command = [Path(sys.executable).parent / "cfn-lint", "--regions", "us-east-1", "eu-west-1", "--template", TEMPLATE]
+    templates = [TEMPLATE, DEPLOY / "local" / "template.yaml"]
+    command = [Path(sys.executable).parent / "cfn-lint", "--regions", "us-east-1", "eu-west-1", "--template", *templates]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert (done.returncode, done.stdout) == (0, "")
 
 
 def test_the_default_is_signed_requests_into_s3_tables(aws):
-    outputs = make(aws, "plain")
+    outputs = aws.make_stack("plain")
     arn = f"arn:aws:s3tables:{REGION}:{ACCOUNT}:bucket/of-plain"
     assert {"FunctionUrl", "LambdaFunctionArn", "TableBucketName", "TableBucketArn", "IcebergRestEndpoint"} <= set(outputs)
     assert variables(aws, "plain") == {
@@ -112,7 +89,7 @@ def test_the_default_is_signed_requests_into_s3_tables(aws):
 
 
 def test_senders_get_both_permissions_for_the_url_and_no_other(aws):
-    outputs = make(aws, "senders")
+    outputs = aws.make_stack("senders")
     iam = aws.client("iam")
     version = iam.get_policy(PolicyArn=outputs["SenderPolicyArn"])["Policy"]["DefaultVersionId"]
     document = iam.get_policy_version(PolicyArn=outputs["SenderPolicyArn"], VersionId=version)["PolicyVersion"]["Document"]
@@ -124,7 +101,7 @@ def test_senders_get_both_permissions_for_the_url_and_no_other(aws):
 
 
 def test_glue_on_a_table_bucket(aws):
-    outputs = make(aws, "glued", CatalogType="glue")
+    outputs = aws.make_stack("glued", CatalogType="glue")
     assert variables(aws, "glued")["OTLP2ICEBERG_CATALOG_WAREHOUSE"] == f"{ACCOUNT}:s3tablescatalog/of-glued"
     assert outputs["IcebergRestEndpoint"] == f"https://glue.{REGION}.amazonaws.com/iceberg"
     allowed = permissions(aws, outputs)
@@ -140,7 +117,7 @@ def test_glue_on_a_table_bucket(aws):
 
 
 def test_glue_on_an_ordinary_bucket(aws):
-    outputs = make(aws, "ordinary", CatalogType="glue", WarehouseBucketName="lake", FunctionUrlAuth="DISABLED")
+    outputs = aws.make_stack("ordinary", CatalogType="glue", WarehouseBucketName="lake", FunctionUrlAuth="DISABLED")
     assert variables(aws, "ordinary")["OTLP2ICEBERG_CATALOG_WAREHOUSE"] == ACCOUNT
     allowed = permissions(aws, outputs)
     assert set(allowed) == WAREHOUSE | GLUE | LOGS
@@ -152,7 +129,7 @@ def test_glue_on_an_ordinary_bucket(aws):
 
 def test_an_open_url_needs_a_token_from_the_secret(aws):
     secret = aws.client("secretsmanager").create_secret(Name="token", SecretString="the-token")["ARN"]
-    outputs = make(aws, "opened", FunctionUrlAuth="NONE", AuthTokenSecretArn=secret)
+    outputs = aws.make_stack("opened", FunctionUrlAuth="NONE", AuthTokenSecretArn=secret)
     # moto does not resolve references; AWS does.
     reference = f"{{{{resolve:secretsmanager:{secret}:SecretString}}}}"
     assert variables(aws, "opened")["OTLP2ICEBERG_AUTH_TOKEN"] == reference
@@ -166,7 +143,7 @@ def test_an_open_url_needs_a_token_from_the_secret(aws):
     ("fifo", ".fifo", ["logs", "metrics", "other", "traces"]),
 ])  # fmt: skip
 def test_objects_from_s3(aws, kind, suffix, groups):
-    outputs = make(aws, f"raw-{kind}", RawIngest=kind, MemorySize="1024")
+    outputs = aws.make_stack(f"raw-{kind}", RawIngest=kind, MemorySize="1024")
     bucket = f"raw-{kind}-raw-{ACCOUNT}-{REGION}"
     assert outputs["RawBucketName"] == bucket
     allowed = permissions(aws, outputs)
