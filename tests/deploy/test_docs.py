@@ -24,8 +24,9 @@ def template() -> dict:
 
 
 def test_every_parameter_is_told_with_its_default(template):
+    section = AWS.partition("## Deploy")[2].partition("\n## ")[0]
     rows = {}
-    for names, default, _ in re.findall(r"^\| (`[A-Z].*?) \| (.*?) \| (.*?) \|$", AWS, re.MULTILINE):
+    for names, default, _ in re.findall(r"^\| (`[A-Z][^|]*?) \|([^|]*)\|([^|]*)\|$", section, re.MULTILINE):
         named = re.findall(r"`([A-Za-z0-9]+)`", names)
         defaults = re.findall(r"`([^`]+)`", default)
         rows |= dict(zip(named, defaults + [""] * len(named), strict=False))
