@@ -31,16 +31,16 @@ VARIABLES=() PARAMETERS=()
 
 main() {
   read_arguments "$@"
-  find_account
   work=$(mktemp -d)
   trap 'rm -rf "$work"' EXIT
+  cp "$here/template.yaml" "$work/template.yaml"
+  [ ${#VARIABLES[@]} -eq 0 ] || add_variables
+  find_account
   read_stack "$STACK"
   if [ "$DELETE" = yes ]; then
     delete_stack
     return
   fi
-  cp "$here/template.yaml" "$work/template.yaml"
-  [ ${#VARIABLES[@]} -eq 0 ] || add_variables
   clear_failed_stack
   choose_architecture
   if [ -n "$IMAGE" ]; then
