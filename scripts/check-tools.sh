@@ -100,6 +100,8 @@ need sha256sum "of GNU coreutils"
 if [ "$for_tests" = yes ]; then
   need javac "JDK 17 or 21, for the reference REST catalog and Apache Spark"
   need g++ "a C++ compiler, which reads the header in a test"
+  need curl "7.75 or newer, for the Lambda's deployment scripts"
+  need unzip "for the Lambda's deployment scripts"
   check_miri
 fi
 exit $missing

@@ -1,0 +1,258 @@
+#!/usr/bin/env bash
+# Deploys otlp2iceberg on AWS Lambda: uploads the code and makes or updates one CloudFormation stack.
+# Run it again at any time; what has not changed is left alone.
+#
+#   deploy.sh [options] [-- Parameter=Value ...]
+#
+#   --stack NAME       the stack, which is also the function's name (default otlp2iceberg)
+#   --region REGION    default AWS_REGION or the profile's
+#   --bucket NAME      the table bucket (default otlp2iceberg); one that exists is used as it is
+#   --arch ARCH        arm64 (default) or x86_64
+#   --zip FILE         the code (default dist/lambda/otlp2iceberg-lambda-<arch>.zip, which `make lambda` makes)
+#   --release VERSION  the code from a release, such as v0.1.0, its checksum compared
+#   --image URI        a container image in ECR in place of a zip (see Dockerfile)
+#   --code-bucket NAME the bucket for the code (default otlp2iceberg-code-<account>-<region>, made if missing)
+#   --env NAME=VALUE   a variable of the function, such as OTLP2ICEBERG_TABLES_PARTITION_BY=hour; repeatable. Give all
+#                      of them each time: those left out are removed
+#   --delete           deletes the stack. The table bucket, the raw bucket and the code bucket stay
+#   --help
+#
+# After -- come parameters of template.yaml, such as MemorySize=1024 or RawIngest=standard. Those that are left out keep
+# the value that they have.
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+# shellcheck source=lib.sh
+. "$here/lib.sh"
+
+RELEASES=${OTLP2ICEBERG_RELEASES_URL:-https://github.com/otlp2iceberg/otlp2iceberg/releases/download}
+STACK=otlp2iceberg
+ARCH="" ZIP="" RELEASE="" IMAGE="" CODE_BUCKET="" TABLE_BUCKET="" DELETE=no
+VARIABLES=() PARAMETERS=()
+
+main() {
+  read_arguments "$@"
+  work=$(mktemp -d)
+  trap 'rm -rf "$work"' EXIT
+  cp "$here/template.yaml" "$work/template.yaml"
+  [ ${#VARIABLES[@]} -eq 0 ] || add_variables
+  find_account
+  read_stack "$STACK"
+  if [ "$DELETE" = yes ]; then
+    delete_stack
+    return
+  fi
+  clear_failed_stack
+  choose_architecture
+  if [ -n "$IMAGE" ]; then
+    PARAMETERS+=("ImageUri=$IMAGE")
+  else
+    find_zip
+    upload_zip
+  fi
+  choose_buckets
+  warn_of_open_url
+  deploy_stack
+  print_outputs
+}
+
+read_arguments() {
+  while [ $# -gt 0 ]; do
+    case "$1" in
+      --stack) STACK=$(value "$1" "${2:-}"); shift ;;
+      --region) REGION=$(value "$1" "${2:-}"); shift ;;
+      --bucket) TABLE_BUCKET=$(value "$1" "${2:-}"); shift ;;
+      --arch) ARCH=$(value "$1" "${2:-}"); shift ;;
+      --zip) ZIP=$(value "$1" "${2:-}"); shift ;;
+      --release) RELEASE=$(value "$1" "${2:-}"); shift ;;
+      --image) IMAGE=$(value "$1" "${2:-}"); shift ;;
+      --code-bucket) CODE_BUCKET=$(value "$1" "${2:-}"); shift ;;
+      --env) VARIABLES+=("$(value "$1" "${2:-}")"); shift ;;
+      --delete) DELETE=yes ;;
+      --help | -h) usage; exit 0 ;;
+      --) shift; break ;;
+      *) die "unknown argument: $1 (--help lists them; parameters of the template come after --)" 2 ;;
+    esac
+    shift
+  done
+  local parameter
+  for parameter in "$@"; do
+    [[ $parameter =~ ^[A-Za-z0-9]+=.* ]] || die "not a parameter: $parameter (Name=Value is wanted)" 2
+    PARAMETERS+=("$parameter")
+  done
+  [[ $STACK =~ ^[a-z][a-z0-9-]{0,40}$ ]] ||
+    die "--stack $STACK: lower-case letters, digits and hyphens are wanted, 41 at most (it is in names of buckets and queues)" 2
+  case "$ARCH" in "" | arm64 | x86_64) ;; *) die "--arch $ARCH: arm64 or x86_64 is wanted" 2 ;; esac
+  local sources=0 one
+  for one in "$ZIP" "$RELEASE" "$IMAGE"; do if [ -n "$one" ]; then sources=$((sources + 1)); fi; done
+  [ "$sources" -le 1 ] || die "give one of --zip, --release and --image" 2
+}
+
+delete_stack() {
+  local kept
+  if [ -z "$(stack_status)" ]; then
+    step "stack $STACK does not exist in $REGION: nothing to delete"
+    return
+  fi
+  kept="$(output TableBucketArn) $(output RawBucketName)"
+  step "deleting stack $STACK in $REGION"
+  aws cloudformation delete-stack --stack-name "$STACK"
+  aws cloudformation wait stack-delete-complete --stack-name "$STACK" ||
+    die "the stack was not deleted: aws cloudformation describe-stack-events --stack-name $STACK says why"
+  note "deleted"
+  [ -z "${kept// /}" ] || note "kept, with all data: $kept. The next deploy.sh uses them again"
+}
+
+# A template of ours with the variables of --env in it.
+add_variables() {
+  local variable name text
+  for variable in "${VARIABLES[@]}"; do
+    name=${variable%%=*} text=${variable#*=}
+    [[ $variable == *=* && $name =~ ^(OTLP2ICEBERG|OTLP2PARQUET)_[A-Z0-9_]+$ || $name == ICEBERG_ENABLED ]] ||
+      die "--env $name: OTLP2ICEBERG_<KEY>=<value> is wanted (docs/configuration.md has the keys)" 2
+    case "$name" in
+      OTLP2ICEBERG_CATALOG_TYPE | OTLP2ICEBERG_CATALOG_WAREHOUSE | OTLP2ICEBERG_CATALOG_NAMESPACE | OTLP2ICEBERG_AUTH_TOKEN)
+        die "--env $name: the template sets it; use the parameters CatalogType, S3TablesBucketName, WarehouseBucketName, Namespace, AuthTokenSecretArn" 2
+        ;;
+    esac
+    [[ $text != *$'\n'* ]] || die "--env $name: a value has one line" 2
+    # As YAML: single quotes, doubled inside.
+    printf "          %s: '%s'\n" "$name" "${text//\'/\'\'}" >>"$work/variables"
+  done
+  awk -v file="$work/variables" '
+    { print }
+    /# deploy.sh --env adds variables below this line/ { while ((getline line < file) > 0) print line; found = 1 }
+    END { exit !found }
+  ' "$here/template.yaml" >"$work/template.yaml" || die "template.yaml has lost the line that --env looks for"
+}
+
+# What is left of a creation that failed only stands in the way.
+clear_failed_stack() {
+  [ "$(stack_status)" = ROLLBACK_COMPLETE ] || return 0
+  step "stack $STACK is left over from a creation that failed: deleting it first"
+  aws cloudformation delete-stack --stack-name "$STACK"
+  aws cloudformation wait stack-delete-complete --stack-name "$STACK"
+}
+
+# The value that a parameter will have: as given, else as the stack has it, else $2.
+parameter() {
+  local given found=""
+  for given in ${PARAMETERS[@]+"${PARAMETERS[@]}"}; do
+    if [ "${given%%=*}" = "$1" ]; then
+      printf '%s' "${given#*=}"
+      return
+    fi
+  done
+  if stack_exists; then found=$(stack_parameter "$1"); fi
+  printf '%s' "${found:-${2:-}}"
+}
+
+choose_architecture() {
+  [ -n "$ARCH" ] || ARCH=$(parameter LambdaArchitecture arm64)
+  PARAMETERS+=("LambdaArchitecture=$ARCH")
+}
+
+find_zip() {
+  local name=otlp2iceberg-lambda-$ARCH.zip
+  if [ -n "$RELEASE" ]; then
+    fetch_release "$name"
+  elif [ -z "$ZIP" ]; then
+    ZIP=$here/../../dist/lambda/$name
+    [ -f "$ZIP" ] || die "no code: dist/lambda/$name is missing (make lambda makes it for this machine's architecture; or give --zip, --release or --image)"
+  fi
+  [ -f "$ZIP" ] || die "--zip $ZIP: no such file"
+  need unzip "to look into the zip"
+  unzip -Z1 "$ZIP" 2>/dev/null | grep -qx bootstrap || die "$ZIP: not a zip with the program bootstrap at its top"
+}
+
+fetch_release() {
+  need curl "to fetch a release"
+  need sha256sum "of GNU coreutils"
+  step "fetching $1 of $RELEASE"
+  local file
+  for file in "$1" "$1.sha256"; do
+    curl --fail --silent --show-error --location --retry 3 --output "$work/$file" "$RELEASES/$RELEASE/$file" ||
+      die "$RELEASES/$RELEASE/$file cannot be had: check --release $RELEASE"
+  done
+  (cd "$work" && sha256sum --check --status "$1.sha256") || die "$1 does not have the checksum that the release names: do not use it"
+  ZIP=$work/$1
+}
+
+# The key holds the content's hash: new code makes a new key, which is what makes CloudFormation take it.
+upload_zip() {
+  CODE_BUCKET=${CODE_BUCKET:-otlp2iceberg-code-$ACCOUNT-$REGION}
+  make_code_bucket
+  local hash key
+  hash=$(sha256sum "$ZIP" | cut -c 1-16)
+  key=otlp2iceberg-lambda-$ARCH-$hash.zip
+  if aws s3api head-object --bucket "$CODE_BUCKET" --key "$key" >/dev/null 2>&1; then
+    step "code: s3://$CODE_BUCKET/$key is there already"
+  else
+    step "code: uploading s3://$CODE_BUCKET/$key ($(wc -c <"$ZIP") bytes)"
+    aws s3api put-object --bucket "$CODE_BUCKET" --key "$key" --body "$ZIP" >/dev/null
+  fi
+  PARAMETERS+=("LambdaCodeBucket=$CODE_BUCKET" "LambdaCodeKey=$key" "ImageUri=")
+}
+
+make_code_bucket() {
+  local answer
+  if answer=$(aws s3api head-bucket --bucket "$CODE_BUCKET" 2>&1); then return; fi
+  [[ $answer != *403* ]] || die "bucket $CODE_BUCKET is somebody else's or not allowed: give --code-bucket"
+  step "code: making bucket $CODE_BUCKET"
+  if [ "$REGION" = us-east-1 ]; then
+    aws s3api create-bucket --bucket "$CODE_BUCKET" >/dev/null
+  else
+    aws s3api create-bucket --bucket "$CODE_BUCKET" --create-bucket-configuration "LocationConstraint=$REGION" >/dev/null
+  fi
+  aws s3api put-public-access-block --bucket "$CODE_BUCKET" --public-access-block-configuration \
+    BlockPublicAcls=true,IgnorePublicAcls=true,BlockPublicPolicy=true,RestrictPublicBuckets=true
+}
+
+# Buckets outlive stacks, so a bucket may be there before its stack: then the stack must not try to make it.
+choose_buckets() {
+  [ -z "$TABLE_BUCKET" ] || PARAMETERS+=("S3TablesBucketName=$TABLE_BUCKET")
+  local bucket
+  bucket=$(parameter S3TablesBucketName otlp2iceberg)
+  PARAMETERS+=("CreateTableBucket=$(is_ours TableBucket "$bucket" table_bucket_exists)")
+  if [ "$(parameter RawIngest off)" != off ]; then
+    bucket=$(parameter RawBucketName "$STACK-raw-$ACCOUNT-$REGION")
+    PARAMETERS+=("CreateRawBucket=$(is_ours RawBucket "$bucket" raw_bucket_exists)")
+  fi
+}
+
+# is_ours LOGICAL_ID NAME EXISTS: true if the stack has made the bucket or is to make it.
+is_ours() {
+  if { ! stack_exists || ! owns "$STACK" "$1"; } && "$3" "$2"; then echo false; else echo true; fi
+}
+table_bucket_exists() {
+  aws s3tables get-table-bucket --table-bucket-arn "arn:$PARTITION:s3tables:$REGION:$ACCOUNT:bucket/$1" >/dev/null 2>&1
+}
+raw_bucket_exists() { aws s3api head-bucket --bucket "$1" >/dev/null 2>&1; }
+
+warn_of_open_url() {
+  if [ "$(parameter FunctionUrlAuth AWS_IAM)" = NONE ] && [ -z "$(parameter AuthTokenSecretArn)" ]; then
+    step "warning: FunctionUrlAuth=NONE without AuthTokenSecretArn: whoever knows the URL can write to your tables"
+  fi
+}
+
+deploy_stack() {
+  step "deploying stack $STACK in $REGION (account $ACCOUNT)"
+  aws cloudformation deploy --template-file "$work/template.yaml" --stack-name "$STACK" \
+    --capabilities CAPABILITY_IAM --no-fail-on-empty-changeset --parameter-overrides "${PARAMETERS[@]}" || {
+    echo "what failed, newest first:" >&2
+    aws cloudformation describe-stack-events --stack-name "$STACK" --output text --query \
+      "StackEvents[?contains(ResourceStatus, 'FAILED')].[LogicalResourceId, ResourceStatusReason]" >&2 || true
+    die "the stack was not deployed (docs/aws.md has causes and remedies)"
+  }
+}
+
+print_outputs() {
+  read_stack "$STACK"
+  step "deployed"
+  sort <<<"$DESCRIPTION" | awk -F '\t' '$1 == "output" { printf "    %-22s %s\n", $2, $3 }'
+  if [ "$(stack_parameter CatalogType)" = glue ]; then
+    note "first: $here/setup-glue-integration.sh --stack $STACK --region $REGION"
+  fi
+  note "next: $here/test.sh --stack $STACK --region $REGION"
+}
+
+main "$@"

@@ -1,0 +1,90 @@
+locals {
+  uses_table_bucket = var.warehouse_bucket_name == null
+  table_bucket_arn  = "arn:${local.partition}:s3tables:${local.region}:${local.account}:bucket/${var.table_bucket_name}"
+  glue_warehouse    = local.uses_table_bucket ? "${local.account}:s3tablescatalog/${var.table_bucket_name}" : local.account
+  has_url           = var.function_url_auth != "DISABLED"
+  url_is_open       = var.function_url_auth == "NONE"
+  url_is_signed     = var.function_url_auth == "AWS_IAM"
+}
+
+resource "aws_s3tables_table_bucket" "tables" {
+  count = var.create_table_bucket && local.uses_table_bucket ? 1 : 0
+  name  = var.table_bucket_name
+
+  lifecycle {
+    # To give the data up: empty it, and remove this.
+    prevent_destroy = true
+  }
+}
+
+resource "aws_cloudwatch_log_group" "function" {
+  name              = "/aws/lambda/${var.name}"
+  retention_in_days = var.log_retention_days
+}
+
+resource "aws_lambda_function" "function" {
+  function_name                  = var.name
+  description                    = "OTLP to Apache Iceberg tables"
+  role                           = aws_iam_role.function.arn
+  architectures                  = [var.architecture]
+  package_type                   = var.image_uri == null ? "Zip" : "Image"
+  runtime                        = var.image_uri == null ? "provided.al2023" : null
+  handler                        = var.image_uri == null ? "bootstrap" : null
+  filename                       = var.image_uri == null ? var.zip : null
+  source_code_hash               = var.image_uri == null && var.zip != null ? filebase64sha256(var.zip) : null
+  image_uri                      = var.image_uri
+  memory_size                    = var.memory_size
+  timeout                        = var.timeout
+  reserved_concurrent_executions = var.reserved_concurrency
+
+  environment {
+    variables = merge(
+      {
+        OTLP2ICEBERG_CATALOG_TYPE      = var.catalog_type
+        OTLP2ICEBERG_CATALOG_WAREHOUSE = var.catalog_type == "glue" ? local.glue_warehouse : local.table_bucket_arn
+        OTLP2ICEBERG_CATALOG_NAMESPACE = var.namespace
+      },
+      var.auth_token == null ? {} : { OTLP2ICEBERG_AUTH_TOKEN = var.auth_token },
+      var.environment,
+    )
+  }
+
+  logging_config {
+    log_format = "Text"
+    log_group  = aws_cloudwatch_log_group.function.name
+  }
+
+  lifecycle {
+    precondition {
+      condition     = (var.zip == null) != (var.image_uri == null)
+      error_message = "Give zip or image_uri, and not both."
+    }
+    precondition {
+      condition     = local.uses_table_bucket || var.catalog_type == "glue"
+      error_message = "warehouse_bucket_name needs catalog_type glue; S3 Tables keep their files in the table bucket."
+    }
+  }
+}
+
+resource "aws_lambda_function_url" "otlp" {
+  count              = local.has_url ? 1 : 0
+  function_name      = aws_lambda_function.function.function_name
+  authorization_type = var.function_url_auth
+}
+
+# URLs made since October 2025 need both permissions; the second holds for calls through a URL alone.
+resource "aws_lambda_permission" "open_url" {
+  count                  = local.url_is_open ? 1 : 0
+  function_name          = aws_lambda_function.function.function_name
+  action                 = "lambda:InvokeFunctionUrl"
+  principal              = "*"
+  function_url_auth_type = "NONE"
+}
+
+resource "aws_lambda_permission" "open_url_invoke" {
+  count                    = local.url_is_open ? 1 : 0
+  function_name            = aws_lambda_function.function.function_name
+  action                   = "lambda:InvokeFunction"
+  principal                = "*"
+  invoked_via_function_url = true
+}

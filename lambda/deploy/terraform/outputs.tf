@@ -1,0 +1,43 @@
+output "function_url" {
+  description = "OTLP/HTTP endpoint. Senders add /v1/logs, /v1/traces and /v1/metrics."
+  value       = one(aws_lambda_function_url.otlp[*].function_url)
+}
+
+output "lambda_function_arn" {
+  value = aws_lambda_function.function.arn
+}
+
+output "function_role_arn" {
+  description = "Whom Lake Formation must grant access."
+  value       = aws_iam_role.function.arn
+}
+
+output "sender_policy_arn" {
+  description = "Attach it to the roles that send."
+  value       = one(aws_iam_policy.sender[*].arn)
+}
+
+output "table_bucket_name" {
+  value = local.uses_table_bucket ? var.table_bucket_name : null
+}
+
+output "table_bucket_arn" {
+  value = local.uses_table_bucket ? local.table_bucket_arn : null
+}
+
+output "iceberg_rest_endpoint" {
+  description = "Where engines find the tables."
+  value       = "https://${var.catalog_type}.${local.region}.${data.aws_partition.current.dns_suffix}/iceberg"
+}
+
+output "log_group_name" {
+  value = aws_cloudwatch_log_group.function.name
+}
+
+output "raw_bucket_name" {
+  value = local.has_raw ? local.raw_bucket : null
+}
+
+output "raw_dead_letter_queue" {
+  value = one(aws_sqs_queue.raw_dead[*].url)
+}

@@ -1,0 +1,157 @@
+# The same knobs as the parameters of ../template.yaml, with the same defaults.
+
+variable "name" {
+  description = "The function's name, and the beginning of the names of what goes with it."
+  type        = string
+  default     = "otlp2iceberg"
+}
+
+variable "architecture" {
+  description = "arm64 or x86_64; must be that of the zip or image."
+  type        = string
+  default     = "arm64"
+
+  validation {
+    condition     = contains(["arm64", "x86_64"], var.architecture)
+    error_message = "architecture: arm64 or x86_64 is wanted."
+  }
+}
+
+variable "zip" {
+  description = "Path of otlp2iceberg-lambda-<arch>.zip, from a release or `make lambda`. Needed unless image_uri is given."
+  type        = string
+  default     = null
+}
+
+variable "image_uri" {
+  description = "Container image in ECR, in place of a zip."
+  type        = string
+  default     = null
+}
+
+variable "memory_size" {
+  description = "MB. CPU grows with it."
+  type        = number
+  default     = 512
+}
+
+variable "timeout" {
+  description = "Seconds for one request or one batch of objects."
+  type        = number
+  default     = 60
+}
+
+variable "reserved_concurrency" {
+  description = "The most copies at a time; -1 for no limit but the account's. Every copy is a writer that commits."
+  type        = number
+  default     = -1
+}
+
+variable "log_retention_days" {
+  type    = number
+  default = 7
+}
+
+variable "environment" {
+  description = "Further variables of the function, such as OTLP2ICEBERG_TABLES_PARTITION_BY = \"hour\"."
+  type        = map(string)
+  default     = {}
+}
+
+variable "function_url_auth" {
+  description = "AWS_IAM, NONE (give auth_token too) or DISABLED (no URL)."
+  type        = string
+  default     = "AWS_IAM"
+
+  validation {
+    condition     = contains(["AWS_IAM", "NONE", "DISABLED"], var.function_url_auth)
+    error_message = "function_url_auth: AWS_IAM, NONE or DISABLED is wanted."
+  }
+}
+
+variable "auth_token" {
+  description = "The bearer token that requests must have, for senders that cannot sign. It gets into Terraform's state."
+  type        = string
+  default     = null
+  sensitive   = true
+}
+
+variable "catalog_type" {
+  description = "s3tables or glue: through which Iceberg REST endpoint tables are written."
+  type        = string
+  default     = "s3tables"
+
+  validation {
+    condition     = contains(["s3tables", "glue"], var.catalog_type)
+    error_message = "catalog_type: s3tables or glue is wanted."
+  }
+}
+
+variable "table_bucket_name" {
+  type    = string
+  default = "otlp2iceberg"
+}
+
+variable "create_table_bucket" {
+  description = "false for a table bucket that exists already."
+  type        = bool
+  default     = true
+}
+
+variable "warehouse_bucket_name" {
+  description = "With glue only, an ordinary bucket whose tables are in Glue's default catalog, in place of the table bucket."
+  type        = string
+  default     = null
+}
+
+variable "namespace" {
+  type    = string
+  default = "otel"
+}
+
+variable "raw_ingest" {
+  description = "Load OTLP objects from a bucket: off, standard (large batches) or fifo (10 objects, one writer per signal)."
+  type        = string
+  default     = "off"
+
+  validation {
+    condition     = contains(["off", "standard", "fifo"], var.raw_ingest)
+    error_message = "raw_ingest: off, standard or fifo is wanted."
+  }
+}
+
+variable "raw_bucket_name" {
+  description = "Default <name>-raw-<account>-<region>."
+  type        = string
+  default     = null
+}
+
+variable "create_raw_bucket" {
+  description = "false for a bucket that exists already; switch on its events to EventBridge."
+  type        = bool
+  default     = true
+}
+
+variable "raw_retention_days" {
+  description = "Days until objects of a raw bucket that was made here are deleted."
+  type        = number
+  default     = 14
+}
+
+variable "raw_batch_size" {
+  description = "Objects in one invocation (standard)."
+  type        = number
+  default     = 100
+}
+
+variable "raw_visibility_timeout" {
+  description = "Seconds until a failed object is tried again; at least timeout, better six times that."
+  type        = number
+  default     = 360
+}
+
+variable "alarm_topic_arn" {
+  description = "SNS topic that is told of alarms."
+  type        = string
+  default     = null
+}

@@ -1,0 +1,138 @@
+"""What the tests of the deployment start: moto for AWS's services, and a stand-in for the Function URL."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import boto3
+import yaml
+
+from catalogs.child import Child
+from catalogs.proxy import Answer, Request
+from catalogs.sigproxy import Key, SignatureProxy
+from o2i.collector import REPOSITORY
+
+DEPLOY = REPOSITORY / "lambda" / "deploy"
+TEMPLATE = DEPLOY / "template.yaml"
+# moto has S3 Tables in few regions.
+REGION = "us-east-2"
+ACCOUNT = "123456789012"
+ACCESS_KEY_ID = "AKIATESTOFDEPLOYMENT"
+SECRET_ACCESS_KEY = "secret/of+the=deployment"
+SCRIPT_SECONDS_MAX = 180
+
+
+class Tagless(yaml.SafeLoader):
+    """YAML of CloudFormation; a tag such as `!Ref` is left out, and what it stands before is kept."""
+
+
+Tagless.add_multi_constructor("!", lambda loader, _, node: CONSTRUCT[node.id](loader, node))
+CONSTRUCT = {
+    "scalar": lambda loader, node: loader.construct_scalar(node),
+    "sequence": lambda loader, node: loader.construct_sequence(node, deep=True),
+    "mapping": lambda loader, node: loader.construct_mapping(node, deep=True),
+}
+
+
+class FunctionUrl(SignatureProxy):
+    """A Function URL in front of a function that takes everything: it lets in what is signed for the service `lambda`, or,
+    with `signed=False`, what has the bearer token."""
+
+    def __init__(self, *, signed: bool = True, token: str = ""):
+        super().__init__("", "lambda", REGION, {ACCESS_KEY_ID: Key(SECRET_ACCESS_KEY)})
+        self.signed, self.token = signed, token
+
+    def check(self, request: Request) -> Answer:
+        if self.signed:
+            refused = super().check(request)
+            if refused is not None:
+                return refused
+        elif self.token and request.headers.get("authorization") != f"Bearer {self.token}":
+            return Answer(401, b"")
+        known = request.method == "POST" and request.path in ("/v1/logs", "/v1/traces", "/v1/metrics")
+        return Answer(200 if known else 404, b"", {"Content-Type": "application/x-protobuf"})
+
+
+class Aws:
+    """moto in a process of its own, and the scripts run against it as a user would run them."""
+
+    def __init__(self, folder: Path, function_url: str):
+        self.calls_path = Path(folder) / "calls.jsonl"
+        self._child = Child(Path(folder) / "aws.log")
+        self._function_url = function_url
+        self.endpoint = ""
+
+    def __enter__(self) -> Aws:
+        command = [sys.executable, "-m", "deploy", "-p", "0", "--calls", self.calls_path]
+        environment = {"PYTHONPATH": str(REPOSITORY / "tests"), "FUNCTION_URL": self._function_url}
+        match = self._child.start(command, r"Running on (http://127\.0\.0\.1:\d+)", environment)
+        self.endpoint = match[1]
+        return self
+
+    def __exit__(self, *_) -> None:
+        self._child.stop()
+
+    def client(self, service: str):
+        """A boto3 client."""
+        return boto3.client(
+            service,
+            region_name=REGION,
+            endpoint_url=self.endpoint,
+            aws_access_key_id=ACCESS_KEY_ID,
+            aws_secret_access_key=SECRET_ACCESS_KEY,
+        )
+
+    def run(self, script: str, *arguments: str, fails: bool = False, **environment: str) -> str:
+        """Runs a script of lambda/deploy to its end and returns all it printed; `fails` says what is expected of it."""
+        command = [str(DEPLOY / script), *arguments]
+        done = subprocess.run(
+            command,
+            env={**self.environment(), **environment},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=SCRIPT_SECONDS_MAX,
+        )
+        assert (done.returncode != 0) == fails, f"{script} ended with {done.returncode}:\n{done.stdout}"
+        return done.stdout
+
+    def environment(self) -> dict[str, str]:
+        """That of a user: the pinned AWS CLI first in the path, credentials, and nothing of this machine's own AWS set-up."""
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "OTLP2ICEBERG_"))}
+        return {
+            **kept,
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "AWS_ENDPOINT_URL": self.endpoint,
+            "AWS_REGION": REGION,
+            "AWS_ACCESS_KEY_ID": ACCESS_KEY_ID,
+            "AWS_SECRET_ACCESS_KEY": SECRET_ACCESS_KEY,
+            "AWS_CONFIG_FILE": "/dev/null",
+            "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
+            "AWS_EC2_METADATA_DISABLED": "true",
+        }
+
+    def invocations(self) -> list[dict]:
+        """The events that the function was called with, oldest first."""
+        return [json.loads(line)["event"] for line in self.calls_path.read_text().splitlines()]
+
+    def make_stack(self, name: str, **parameters: str) -> dict[str, str]:
+        """Makes a stack of the template, with a table bucket of its own, and returns its outputs."""
+        given = {"S3TablesBucketName": f"of-{name}", "LambdaCodeBucket": "code", "LambdaCodeKey": "code.zip", **parameters}
+        self.client("cloudformation").create_stack(
+            StackName=name,
+            TemplateBody=TEMPLATE.read_text(),
+            Capabilities=["CAPABILITY_IAM"],
+            Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in given.items()],
+        )
+        return self.stack(name)[0]
+
+    def stack(self, name: str) -> tuple[dict[str, str], dict[str, str]]:
+        """A stack's outputs and parameters."""
+        stack = self.client("cloudformation").describe_stacks(StackName=name)["Stacks"][0]
+        outputs = {one["OutputKey"]: one["OutputValue"] for one in stack.get("Outputs", [])}
+        return outputs, {one["ParameterKey"]: one["ParameterValue"] for one in stack["Parameters"]}

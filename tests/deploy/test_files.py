@@ -1,0 +1,71 @@
+"""The scripts, Dockerfiles and the release workflow, as files."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from o2i.collector import REPOSITORY
+
+from .aws import DEPLOY
+
+SCRIPTS = sorted(DEPLOY.glob("*.sh"))
+WORKFLOW = REPOSITORY / ".github" / "workflows" / "release.yml"
+DOCKERFILES = [DEPLOY / "Dockerfile", REPOSITORY / "collector-exporter" / "Dockerfile"]
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
+def test_bash_takes_it(script):
+    assert subprocess.run(["bash", "-n", script], capture_output=True, text=True).stderr == ""
+
+
+def test_shellcheck_is_clean():
+    command = [Path(sys.executable).parent / "shellcheck", "--external-sources", *SCRIPTS]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=DEPLOY)
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
+
+
+def test_what_the_workflow_names_is_there():
+    workflow = yaml.safe_load(WORKFLOW.read_text())
+    steps = [step for job in workflow["jobs"].values() for step in job["steps"]]
+    text = "\n".join(step.get("run", "") for step in steps)
+    targets = set(re.findall(r"^([a-z-]+):.*##", (REPOSITORY / "Makefile").read_text(), re.MULTILINE))
+    wanted = set(re.findall(r"^make ([a-z-]+)", text, re.MULTILINE))
+    # The Lambda's target comes with the Lambda.
+    assert wanted == {"collector", "lambda"}
+    assert wanted - {"lambda"} <= targets
+    for path in re.findall(r"--file ([\w./-]+)", text):
+        assert (REPOSITORY / path).is_file(), path
+    for job in workflow["jobs"].values():
+        assert set(job.get("needs", [])) <= set(workflow["jobs"])
+
+
+def test_the_workflow_may_no_more_than_it_needs():
+    workflow = yaml.safe_load(WORKFLOW.read_text())
+    assert workflow["permissions"] == {"contents": "read"}
+    assert {name: job.get("permissions") for name, job in workflow["jobs"].items()} == {
+        "lambda": None,
+        "collector": None,
+        "release": {"contents": "write", "packages": "write"},
+    }
+    uses = [step["uses"] for job in workflow["jobs"].values() for step in job["steps"] if "uses" in step]
+    assert uses
+    for one in uses:
+        assert re.fullmatch(r"[\w./-]+@v\d+(\.\d+)*|[\w./-]+@[0-9a-f]{40}", one), one
+    # Nothing that comes from outside is put into a script as text.
+    for job in workflow["jobs"].values():
+        for step in job["steps"]:
+            assert "${{ github." not in step.get("run", ""), step
+
+
+@pytest.mark.parametrize("path", DOCKERFILES, ids=lambda path: path.parent.name)
+def test_dockerfiles_copy_what_is_built(path):
+    instructions = [line.split()[0] for line in path.read_text().splitlines() if re.match(r"[A-Z]+ ", line)]
+    assert instructions[0] == "FROM"
+    assert "COPY" in instructions
+    assert "RUN" not in instructions

@@ -1,0 +1,243 @@
+"""deploy.sh, test.sh and setup-glue-integration.sh, run as a user runs them, against moto: each twice in a row."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import http.server
+import re
+import threading
+import zipfile
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from o2i.collector import REPOSITORY
+
+from .aws import ACCOUNT, REGION, Aws, FunctionUrl
+
+CODE_BUCKET = f"otlp2iceberg-code-{ACCOUNT}-{REGION}"
+SIGNALS = ("logs", "traces", "metrics")
+
+
+@pytest.fixture(scope="module")
+def code(tmp_path_factory) -> Path:
+    return make_zip(tmp_path_factory.mktemp("code") / "code.zip", "bootstrap")
+
+
+@pytest.fixture(scope="module")
+def deployed(aws, code) -> list[str]:
+    """What deploy.sh printed the first and the second time."""
+    return [aws.run("deploy.sh", "--zip", str(code)) for _ in range(2)]
+
+
+def make_zip(path: Path, *names: str) -> Path:
+    with zipfile.ZipFile(path, "w") as file:
+        for name in names:
+            file.writestr(name, b"\x7fELF not really\n")
+    return path
+
+
+def test_a_second_deployment_changes_nothing(aws, deployed, code):
+    first, second = deployed
+    key = f"otlp2iceberg-lambda-arm64-{hashlib.sha256(code.read_bytes()).hexdigest()[:16]}.zip"
+    assert f"making bucket {CODE_BUCKET}" in first
+    assert f"uploading s3://{CODE_BUCKET}/{key}" in first
+    assert "Successfully created/updated stack - otlp2iceberg" in first
+    assert f"s3://{CODE_BUCKET}/{key} is there already" in second
+    assert "No changes to deploy" in second
+    assert first.partition("==> deployed")[2] == second.partition("==> deployed")[2]
+    function = aws.client("lambda").get_function(FunctionName="otlp2iceberg")
+    assert function["Configuration"]["Runtime"] == "provided.al2023"
+    assert function["Configuration"]["Handler"] == "bootstrap"
+    assert base64.b64decode(function["Configuration"]["CodeSha256"]) == hashlib.sha256(code.read_bytes()).digest()
+
+
+def test_what_it_prints_is_what_there_is(aws, deployed, function_url):
+    outputs, parameters = aws.stack("otlp2iceberg")
+    arn = f"arn:aws:s3tables:{REGION}:{ACCOUNT}:bucket/otlp2iceberg"
+    assert outputs["FunctionUrl"] == f"{function_url.uri}/"
+    assert outputs["LambdaFunctionArn"] == f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:otlp2iceberg"
+    assert outputs["TableBucketName"] == "otlp2iceberg"
+    assert outputs["TableBucketArn"] == arn
+    assert outputs["IcebergRestEndpoint"] == f"https://s3tables.{REGION}.amazonaws.com/iceberg"
+    for name, value in outputs.items():
+        assert any(line.split() == [name, value] for line in deployed[1].splitlines()), name
+    assert parameters["LambdaArchitecture"] == "arm64"
+    assert aws.client("s3tables").get_table_bucket(tableBucketARN=arn)["name"] == "otlp2iceberg"
+
+
+def test_each_signal_is_sent_signed_through_the_url(aws, deployed, function_url):
+    for _ in range(2):
+        function_url.seen.clear()
+        printed = aws.run("test.sh", "--log-wait", "0")
+        assert [request.path for request in function_url.answered(200)] == [f"/v1/{signal}" for signal in SIGNALS]
+        assert [request.body for request in function_url.answered(200)] == [fixture(signal) for signal in SIGNALS]
+        assert {request.headers["content-type"] for request in function_url.answered(200)} == {"application/x-protobuf"}
+        for signal in SIGNALS:
+            assert f"==> {signal}: accepted ({len(fixture(signal))} bytes)" in printed
+    assert f"ATTACH 'arn:aws:s3tables:{REGION}:{ACCOUNT}:bucket/otlp2iceberg' AS tables" in printed
+    assert 'FROM "s3tablescatalog/otlp2iceberg".otel.logs' in printed
+
+
+def test_a_refused_request_is_shown_and_fails(aws, deployed, function_url):
+    printed = aws.run("test.sh", "--log-wait", "0", fails=True, AWS_SESSION_TOKEN="of somebody else")
+    assert "==> logs: not accepted, 403" in printed
+    assert "The security token included in the request is invalid." in printed
+
+
+def test_the_function_is_called_directly_too(aws, deployed):
+    printed = aws.run("test.sh", "--direct", "--log-wait", "0", OTLP2ICEBERG_AUTH_TOKEN="the-token")
+    assert printed.count("accepted (") == 3
+    events = aws.invocations()[-3:]
+    for signal, event in zip(SIGNALS, events, strict=True):
+        assert event["version"] == "2.0"
+        assert event["rawPath"] == event["requestContext"]["http"]["path"] == f"/v1/{signal}"
+        assert event["requestContext"]["http"]["method"] == "POST"
+        assert event["headers"] == {"content-type": "application/x-protobuf", "authorization": "Bearer the-token"}
+        assert event["isBase64Encoded"] is True
+        assert base64.b64decode(event["body"]) == fixture(signal)
+
+
+def test_another_url_gets_the_bearer_token(aws):
+    with FunctionUrl(signed=False, token="the-token") as url:
+        aws.run("test.sh", "--url", f"{url.uri}/", OTLP2ICEBERG_AUTH_TOKEN="the-token")
+        assert len(url.answered(200)) == 3
+        assert "logs: not accepted, 401" in aws.run("test.sh", "--url", url.uri, fails=True, OTLP2ICEBERG_AUTH_TOKEN="other")
+
+
+def test_the_glue_integration_is_made_once(aws, deployed):
+    reader = f"arn:aws:iam::{ACCOUNT}:role/reader"
+    first = aws.run("setup-glue-integration.sh", "--reader", reader)
+    grants = granted_permissions(aws)
+    second = aws.run("setup-glue-integration.sh")
+    for line in ("making role S3TablesRoleForLakeFormation", "registering table buckets", "making catalog", "making namespace"):
+        assert line in first
+        assert line not in second
+    assert granted_permissions(aws) == grants
+
+    catalog = f"{ACCOUNT}:s3tablescatalog/otlp2iceberg"
+    writer = aws.stack("otlp2iceberg")[0]["FunctionRoleArn"]
+    assert {key: permissions for key, (permissions, _) in grants.items()} == {
+        (writer, "Catalog"): ["CREATE_DATABASE", "DESCRIBE"],
+        (writer, "Database"): ["ALTER", "CREATE_TABLE", "DESCRIBE"],
+        (writer, "Table"): ["ALTER", "DELETE", "DESCRIBE", "INSERT", "SELECT"],
+        (reader, "Catalog"): ["DESCRIBE"],
+        (reader, "Database"): ["DESCRIBE"],
+        (reader, "Table"): ["DESCRIBE", "SELECT"],
+    }
+    assert grants[writer, "Catalog"][1] == {"Id": catalog}
+    assert grants[writer, "Database"][1] == {"CatalogId": catalog, "Name": "otel"}
+    made = aws.client("glue").get_catalog(CatalogId="s3tablescatalog")["Catalog"]
+    assert made["FederatedCatalog"] == {
+        "Identifier": f"arn:aws:s3tables:{REGION}:{ACCOUNT}:bucket/*",
+        "ConnectionName": "aws:s3tables",
+    }
+
+
+def granted_permissions(aws: Aws) -> dict[tuple[str, str], tuple[list[str], dict]]:
+    """What Lake Formation has been told, by principal and kind of resource: permissions, and which resource."""
+    found = {}
+    for one in aws.client("lakeformation").list_permissions()["PrincipalResourcePermissions"]:
+        ((kind, resource),) = one["Resource"].items()
+        found[one["Principal"]["DataLakePrincipalIdentifier"], kind] = (sorted(one["Permissions"]), resource)
+    return found
+
+
+def test_variables_reach_the_function_and_leave_it_again(aws, code):
+    environment = partial(function_environment, aws, "variables")
+    aws.run("deploy.sh", "--stack", "variables", "--bucket", "of-variables", "--zip", str(code),
+            "--env", "OTLP2ICEBERG_TABLES_PARTITION_BY=hour", "--env", "OTLP2ICEBERG_TABLES_PROPERTIES={\"who's\": \"#1\"}",
+            "--", "MemorySize=1024")  # fmt: skip
+    assert environment() == {
+        "OTLP2ICEBERG_CATALOG_TYPE": "s3tables",
+        "OTLP2ICEBERG_CATALOG_WAREHOUSE": f"arn:aws:s3tables:{REGION}:{ACCOUNT}:bucket/of-variables",
+        "OTLP2ICEBERG_CATALOG_NAMESPACE": "otel",
+        "OTLP2ICEBERG_TABLES_PARTITION_BY": "hour",
+        "OTLP2ICEBERG_TABLES_PROPERTIES": '{"who\'s": "#1"}',
+    }
+    # Parameters stay, variables are those given.
+    aws.run("deploy.sh", "--stack", "variables", "--zip", str(code))
+    assert "OTLP2ICEBERG_TABLES_PARTITION_BY" not in environment()
+    assert aws.client("lambda").get_function_configuration(FunctionName="variables")["MemorySize"] == 1024
+    assert aws.stack("variables")[1]["S3TablesBucketName"] == "of-variables"
+
+
+def function_environment(aws: Aws, name: str) -> dict[str, str]:
+    return aws.client("lambda").get_function_configuration(FunctionName=name)["Environment"]["Variables"]
+
+
+def test_data_outlive_the_stack(aws, code):
+    aws.run("deploy.sh", "--stack", "shortlived", "--bucket", "longlived", "--zip", str(code))
+    arn = aws.stack("shortlived")[0]["TableBucketArn"]
+    assert f"kept, with all data: {arn}" in aws.run("deploy.sh", "--stack", "shortlived", "--delete")
+    assert "nothing to delete" in aws.run("deploy.sh", "--stack", "shortlived", "--delete")
+    assert aws.client("s3tables").get_table_bucket(tableBucketARN=arn)["name"] == "longlived"
+    aws.run("deploy.sh", "--stack", "shortlived", "--bucket", "longlived", "--zip", str(code))
+    assert aws.stack("shortlived")[1]["CreateTableBucket"] == "false"
+
+
+def test_a_release_is_checked_before_it_is_used(aws, tmp_path):
+    name = "otlp2iceberg-lambda-x86_64.zip"
+    release = tmp_path / "v9.9.9"
+    release.mkdir()
+    content = make_zip(release / name, "bootstrap").read_bytes()
+    (release / f"{name}.sha256").write_text(f"{'0' * 64}  {name}\n")
+    handler = partial(QuietHandler, directory=tmp_path)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        deploy = partial(aws.run, "deploy.sh", "--stack", "released", "--bucket", "of-releases", "--arch", "x86_64", "--release",
+                         OTLP2ICEBERG_RELEASES_URL=f"http://127.0.0.1:{server.server_port}")  # fmt: skip
+        assert "does not have the checksum" in deploy("v9.9.9", fails=True)
+        assert "check --release v9.9.8" in deploy("v9.9.8", fails=True)
+        (release / f"{name}.sha256").write_text(f"{hashlib.sha256(content).hexdigest()}  {name}\n")
+        deploy("v9.9.9")
+        server.shutdown()
+    function = aws.client("lambda").get_function(FunctionName="released")["Configuration"]
+    assert base64.b64decode(function["CodeSha256"]) == hashlib.sha256(content).digest()
+    assert aws.stack("released")[1]["LambdaArchitecture"] == "x86_64"
+
+
+class QuietHandler(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("script", "arguments", "said"),
+    [
+        ("deploy.sh", ["--nonsense"], "unknown argument: --nonsense (--help lists them"),
+        ("deploy.sh", ["--stack"], "--stack needs a value"),
+        ("deploy.sh", ["--stack", "Upper"], "--stack Upper: lower-case letters"),
+        ("deploy.sh", ["--arch", "sparc"], "--arch sparc: arm64 or x86_64 is wanted"),
+        ("deploy.sh", ["--zip", "a", "--release", "b"], "give one of --zip, --release and --image"),
+        ("deploy.sh", ["--zip", "/nowhere.zip"], "--zip /nowhere.zip: no such file"),
+        ("deploy.sh", ["--zip", "/etc/hostname"], "/etc/hostname: not a zip with the program bootstrap at its top"),
+        ("deploy.sh", ["--", "nonsense"], "not a parameter: nonsense (Name=Value is wanted)"),
+        ("deploy.sh", ["--env", "PATH=/tmp"], "--env PATH: OTLP2ICEBERG_<KEY>=<value> is wanted"),
+        ("deploy.sh", ["--env", "OTLP2ICEBERG_CATALOG_TYPE=glue"], "the template sets it; use the parameters"),
+        ("test.sh", ["--stack", "absent"], f"stack absent does not exist in {REGION}: deploy.sh makes it"),
+        ("test.sh", ["--log-wait", "long"], "--log-wait long: a number of seconds is wanted"),
+        ("setup-glue-integration.sh", ["--stack", "absent"], f"stack absent does not exist in {REGION}"),
+        ("setup-glue-integration.sh", ["--reader", "me"], "--reader me: the ARN of a role or user is wanted"),
+    ],
+)
+def test_a_mistake_gives_one_clear_line(aws, script, arguments, said):
+    printed = aws.run(script, *arguments, fails=True)
+    assert said in printed
+    assert len(printed.strip().splitlines()) == 1, printed
+
+
+@pytest.mark.parametrize("script", ["deploy.sh", "test.sh", "setup-glue-integration.sh"])
+def test_help_tells_of_every_option(aws, script):
+    printed = aws.run(script, "--help")
+    text = (REPOSITORY / "lambda" / "deploy" / script).read_text()
+    options = re.findall(r"^ +(--[a-z-]+)(?: \| -h)?\)", text, re.MULTILINE)
+    assert "--help" in options
+    for option in options:
+        assert option in printed
+
+
+def fixture(signal: str) -> bytes:
+    return (REPOSITORY / "testdata" / f"{signal}.binpb").read_bytes()

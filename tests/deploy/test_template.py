@@ -1,0 +1,203 @@
+"""lambda/deploy/template.yaml: clean for cfn-lint, and what moto's CloudFormation makes of it."""
+
+from __future__ import annotations
+
+import ast
+import fnmatch
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from .aws import ACCOUNT, DEPLOY, REGION, TEMPLATE, Aws, Tagless
+
+S3TABLES = {
+    "s3tables:GetTableBucket", "s3tables:GetNamespace", "s3tables:CreateNamespace", "s3tables:GetTable", "s3tables:CreateTable",
+    "s3tables:GetTableMetadataLocation", "s3tables:UpdateTableMetadataLocation", "s3tables:GetTableData", "s3tables:PutTableData",
+}  # fmt: skip
+GLUE = {
+    "glue:GetCatalog", "glue:GetDatabase", "glue:CreateDatabase", "glue:GetTable", "glue:CreateTable", "glue:UpdateTable",
+    "lakeformation:GetDataAccess",
+}  # fmt: skip
+WAREHOUSE = {
+    "s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload", "s3:ListBucket", "s3:GetBucketLocation",
+}  # fmt: skip
+RAW = {
+    "sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "s3:GetObject", "s3:GetObjectVersion", "s3:ListBucket",
+}  # fmt: skip
+LOGS = {"logs:CreateLogStream", "logs:PutLogEvents"}
+ALARMS = {"errors", "throttles", "slow", "rejected"}
+
+
+def permissions(aws: Aws, outputs: dict[str, str]) -> dict[str, set[str]]:
+    """What the function's role may do: the resources of each action."""
+    iam, role = aws.client("iam"), outputs["FunctionRoleArn"].rsplit("/", 1)[1]
+    found: dict[str, set[str]] = {}
+    for name in iam.list_role_policies(RoleName=role)["PolicyNames"]:
+        document = iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"]
+        # moto gives those of a stack as the text of a Python dict.
+        document = ast.literal_eval(document) if isinstance(document, str) else document
+        for statement in document["Statement"]:
+            assert statement["Effect"] == "Allow"
+            for action in as_list(statement["Action"]):
+                found.setdefault(action, set()).update(as_list(statement["Resource"]))
+    return found
+
+
+def as_list(value) -> list:
+    return value if isinstance(value, list) else [value]
+
+
+def variables(aws: Aws, name: str) -> dict[str, str]:
+    return aws.client("lambda").get_function_configuration(FunctionName=name)["Environment"]["Variables"]
+
+
+def alarms(aws: Aws, name: str) -> set[str]:
+    found = aws.client("cloudwatch").describe_alarms(AlarmNamePrefix=f"{name}-")["MetricAlarms"]
+    return {alarm["AlarmName"].removeprefix(f"{name}-") for alarm in found}
+
+
+def test_cfn_lint_is_clean():
+    templates = [TEMPLATE, DEPLOY / "local" / "template.yaml"]
+    command = [Path(sys.executable).parent / "cfn-lint", "--regions", "us-east-1", "eu-west-1", "--template", *templates]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+def test_the_default_is_signed_requests_into_s3_tables(aws):
+    outputs = aws.make_stack("plain")
+    arn = f"arn:aws:s3tables:{REGION}:{ACCOUNT}:bucket/of-plain"
+    assert {"FunctionUrl", "LambdaFunctionArn", "TableBucketName", "TableBucketArn", "IcebergRestEndpoint"} <= set(outputs)
+    assert variables(aws, "plain") == {
+        "OTLP2ICEBERG_CATALOG_TYPE": "s3tables",
+        "OTLP2ICEBERG_CATALOG_WAREHOUSE": arn,
+        "OTLP2ICEBERG_CATALOG_NAMESPACE": "otel",
+    }
+    allowed = permissions(aws, outputs)
+    assert set(allowed) == S3TABLES | LOGS
+    assert {frozenset(allowed[action]) for action in S3TABLES} == {frozenset({arn, f"{arn}/table/*"})}
+    assert aws.client("lambda").get_function_url_config(FunctionName="plain")["AuthType"] == "AWS_IAM"
+    function = aws.client("lambda").get_function_configuration(FunctionName="plain")
+    assert (function["MemorySize"], function["Timeout"]) == (512, 60)
+    groups = aws.client("logs").describe_log_groups(logGroupNamePrefix="/aws/lambda/plain")["logGroups"]
+    assert [group["retentionInDays"] for group in groups] == [7]
+    assert alarms(aws, "plain") == ALARMS
+    assert aws.client("sqs").list_queues(QueueNamePrefix="plain").get("QueueUrls", []) == []
+
+
+def test_senders_get_both_permissions_for_the_url_and_no_other(aws):
+    outputs = aws.make_stack("senders")
+    iam = aws.client("iam")
+    version = iam.get_policy(PolicyArn=outputs["SenderPolicyArn"])["Policy"]["DefaultVersionId"]
+    document = iam.get_policy_version(PolicyArn=outputs["SenderPolicyArn"], VersionId=version)["PolicyVersion"]["Document"]
+    function = outputs["LambdaFunctionArn"]
+    assert [(one["Action"], one["Resource"], one["Condition"]) for one in document["Statement"]] == [
+        ("lambda:InvokeFunctionUrl", function, {"StringEquals": {"lambda:FunctionUrlAuthType": "AWS_IAM"}}),
+        ("lambda:InvokeFunction", function, {"Bool": {"lambda:InvokedViaFunctionUrl": "true"}}),
+    ]
+
+
+def test_glue_on_a_table_bucket(aws):
+    outputs = aws.make_stack("glued", CatalogType="glue")
+    assert variables(aws, "glued")["OTLP2ICEBERG_CATALOG_WAREHOUSE"] == f"{ACCOUNT}:s3tablescatalog/of-glued"
+    assert outputs["IcebergRestEndpoint"] == f"https://glue.{REGION}.amazonaws.com/iceberg"
+    allowed = permissions(aws, outputs)
+    assert set(allowed) == S3TABLES | GLUE | LOGS
+    base = f"arn:aws:glue:{REGION}:{ACCOUNT}"
+    assert allowed["glue:UpdateTable"] == {
+        f"{base}:catalog",
+        f"{base}:catalog/s3tablescatalog",
+        f"{base}:catalog/s3tablescatalog/of-glued",
+        f"{base}:database/s3tablescatalog/of-glued/otel",
+        f"{base}:table/s3tablescatalog/of-glued/otel/*",
+    }
+
+
+def test_glue_on_an_ordinary_bucket(aws):
+    outputs = aws.make_stack("ordinary", CatalogType="glue", WarehouseBucketName="lake", FunctionUrlAuth="DISABLED")
+    assert variables(aws, "ordinary")["OTLP2ICEBERG_CATALOG_WAREHOUSE"] == ACCOUNT
+    allowed = permissions(aws, outputs)
+    assert set(allowed) == WAREHOUSE | GLUE | LOGS
+    assert allowed["s3:PutObject"] == {"arn:aws:s3:::lake/*"}
+    assert not {"TableBucketArn", "TableBucketName", "FunctionUrl", "SenderPolicyArn"} & set(outputs)
+    buckets = aws.client("s3tables").list_table_buckets()["tableBuckets"]
+    assert "of-ordinary" not in {bucket["name"] for bucket in buckets}
+
+
+def test_an_open_url_needs_a_token_from_the_secret(aws):
+    secret = aws.client("secretsmanager").create_secret(Name="token", SecretString="the-token")["ARN"]
+    outputs = aws.make_stack("opened", FunctionUrlAuth="NONE", AuthTokenSecretArn=secret)
+    # moto does not resolve references; AWS does.
+    reference = f"{{{{resolve:secretsmanager:{secret}:SecretString}}}}"
+    assert variables(aws, "opened")["OTLP2ICEBERG_AUTH_TOKEN"] == reference
+    assert "SenderPolicyArn" not in outputs
+    policy = json.loads(aws.client("lambda").get_policy(FunctionName="opened")["Policy"])
+    assert {one["Action"] for one in policy["Statement"]} == {"lambda:InvokeFunctionUrl", "lambda:InvokeFunction"}
+
+
+@pytest.mark.parametrize(("kind", "suffix", "groups"), [
+    ("standard", "", [None]),
+    ("fifo", ".fifo", ["logs", "metrics", "other", "traces"]),
+])  # fmt: skip
+def test_objects_from_s3(aws, kind, suffix, groups):
+    outputs = aws.make_stack(f"raw-{kind}", RawIngest=kind, MemorySize="1024")
+    bucket = f"raw-{kind}-raw-{ACCOUNT}-{REGION}"
+    assert outputs["RawBucketName"] == bucket
+    allowed = permissions(aws, outputs)
+    assert set(allowed) == S3TABLES | RAW | LOGS
+    assert allowed["s3:GetObject"] == {f"arn:aws:s3:::{bucket}/*"}
+    sqs, events = aws.client("sqs"), aws.client("events")
+    assert bucket in {one["Name"] for one in aws.client("s3").list_buckets()["Buckets"]}
+    url = sqs.get_queue_url(QueueName=f"raw-{kind}-raw{suffix}")["QueueUrl"]
+    queue = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
+    dead = json.loads(queue["RedrivePolicy"])
+    assert dead["deadLetterTargetArn"] == f"arn:aws:sqs:{REGION}:{ACCOUNT}:raw-{kind}-raw-dead{suffix}"
+    assert (int(dead["maxReceiveCount"]), queue["VisibilityTimeout"]) == (5, "360")
+    statement = json.loads(queue["Policy"])["Statement"][0]
+    assert statement["Principal"] == {"Service": "events.amazonaws.com"}
+    assert statement["Condition"] == {"ArnLike": {"aws:SourceArn": f"arn:aws:events:{REGION}:{ACCOUNT}:rule/raw-{kind}-raw*"}}
+
+    rules = events.list_rules(NamePrefix=f"raw-{kind}-raw")["Rules"]
+    targets = [target for rule in rules for target in events.list_targets_by_rule(Rule=rule["Name"])["Targets"]]
+    assert sorted((one.get("SqsParameters") or {}).get("MessageGroupId") for one in targets) == groups if suffix else len(targets) == 1
+    assert {one["Arn"] for one in targets} == {queue["QueueArn"]}
+    assert all(json.loads(rule["EventPattern"])["detail"]["bucket"]["name"] == [bucket] for rule in rules)
+    (mapping,) = aws.client("lambda").list_event_source_mappings(FunctionName=f"raw-{kind}")["EventSourceMappings"]
+    assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+    assert mapping["BatchSize"] == (10 if suffix else 100)
+    assert alarms(aws, f"raw-{kind}") == ALARMS | {"raw-dead", "raw-age"}
+
+
+def test_what_moto_leaves_out():
+    template = yaml.load(TEMPLATE.read_text(), Tagless)
+    resources, defaults = template["Resources"], {name: one.get("Default") for name, one in template["Parameters"].items()}
+    assert resources["Function"]["Properties"]["Architectures"] == ["LambdaArchitecture"]
+    assert defaults["LambdaArchitecture"] == "arm64"
+    bucket = resources["RawBucket"]["Properties"]
+    assert bucket["NotificationConfiguration"] == {"EventBridgeConfiguration": {"EventBridgeEnabled": True}}
+    assert set(bucket["PublicAccessBlockConfiguration"].values()) == {True}
+    assert bucket["LifecycleConfiguration"]["Rules"][0]["ExpirationInDays"] == "RawRetentionDays"
+    for name in ("TableBucket", "RawBucket"):
+        assert (resources[name]["DeletionPolicy"], resources[name]["UpdateReplacePolicy"]) == ("Retain", "Retain")
+
+
+@pytest.mark.parametrize(("key", "groups"), [
+    ("otel/year=2025/month=01/logs_1.binpb.gz", {"logs"}),
+    ("traces/2025/a.json", {"traces"}),
+    ("x/metrics_5.json", {"metrics"}),
+    ("telemetry.json", {"other"}),
+    ("logs/of/traces.json", {"logs", "traces"}),
+])  # fmt: skip
+def test_every_object_has_a_group(key, groups):
+    """The patterns of the FIFO rules, with EventBridge's wildcards done here."""
+    patterns = {"logs": "*logs*", "traces": "*traces*", "metrics": "*metrics*"}
+    text = TEMPLATE.read_text()
+    for pattern in patterns.values():
+        assert f'key: [{{wildcard: "{pattern}"}}]' in text
+    listed = ", ".join(f'"{pattern}"' for pattern in patterns.values())
+    assert f"key: [{{anything-but: {{wildcard: [{listed}]}}}}]" in text
+    matched = {group for group, pattern in patterns.items() if fnmatch.fnmatchcase(key, pattern)}
+    assert (matched or {"other"}) == groups

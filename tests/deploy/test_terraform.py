@@ -1,0 +1,103 @@
+"""lambda/deploy/terraform says what the CloudFormation template says.
+
+It is parsed, and its references are looked up. Terraform's own `validate` needs the AWS provider, which comes from a
+registry that tests do not use.
+"""
+
+from __future__ import annotations
+
+import re
+
+import hcl2
+import pytest
+import yaml
+
+from .aws import DEPLOY, Tagless
+
+FOLDER = DEPLOY / "terraform"
+FILES = sorted(FOLDER.glob("*.tf"))
+# Our own name for each parameter of the template; code comes from a file here, from a bucket there.
+SAME = {
+    "LambdaArchitecture": "architecture", "ImageUri": "image_uri", "MemorySize": "memory_size", "Timeout": "timeout",
+    "ReservedConcurrency": "reserved_concurrency", "LogRetentionDays": "log_retention_days",
+    "FunctionUrlAuth": "function_url_auth", "CatalogType": "catalog_type", "S3TablesBucketName": "table_bucket_name",
+    "CreateTableBucket": "create_table_bucket", "WarehouseBucketName": "warehouse_bucket_name", "Namespace": "namespace",
+    "RawIngest": "raw_ingest", "RawBucketName": "raw_bucket_name", "CreateRawBucket": "create_raw_bucket",
+    "RawRetentionDays": "raw_retention_days", "RawBatchSize": "raw_batch_size",
+    "RawVisibilityTimeout": "raw_visibility_timeout", "AlarmTopicArn": "alarm_topic_arn",
+}  # fmt: skip
+ONLY_IN_TEMPLATE = {"LambdaCodeBucket", "LambdaCodeKey", "AuthTokenSecretArn"}
+ONLY_IN_TERRAFORM = {"name", "zip", "environment", "auth_token"}
+
+
+@pytest.fixture(scope="module")
+def template() -> dict:
+    return yaml.load((DEPLOY / "template.yaml").read_text(), Tagless)
+
+
+@pytest.fixture(scope="module")
+def text() -> str:
+    """All of it, without comments."""
+    return re.sub(r"^\s*#.*$", "", "\n".join(path.read_text() for path in FILES), flags=re.MULTILINE)
+
+
+@pytest.fixture(scope="module")
+def variables() -> dict[str, dict]:
+    parsed = hcl2.loads((FOLDER / "variables.tf").read_text())
+    return {name.strip('"'): body for one in parsed["variable"] for name, body in one.items()}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_it_can_be_parsed(path):
+    assert hcl2.loads(path.read_text())
+
+
+def test_what_it_refers_to_is_there_and_used(text, variables):
+    assert set(re.findall(r"\bvar\.([a-z_]+)", text)) == set(variables)
+    resources = set(re.findall(r'^(?:resource|data) "([a-z0-9_]+)" "([a-z0-9_]+)"', text, re.MULTILINE))
+    referred = set(re.findall(r"(?<![\w.\"])(?:data\.)?(aws_[a-z0-9_]+)\.([a-z0-9_]+)", text))
+    assert referred <= resources, referred - resources
+    local_names = set()
+    for block in re.findall(r"^locals \{\n(.*?)^\}", text, re.MULTILINE | re.DOTALL):
+        local_names |= set(re.findall(r"^  ([a-z_0-9]+) +=", block, re.MULTILINE))
+    assert set(re.findall(r"\blocal\.([a-z_0-9]+)", text)) == local_names
+
+
+def test_its_knobs_are_the_template_s_with_the_same_defaults(template, variables):
+    assert set(template["Parameters"]) == set(SAME) | ONLY_IN_TEMPLATE
+    assert set(variables) == set(SAME.values()) | ONLY_IN_TERRAFORM
+    for theirs, ours in SAME.items():
+        assert plain(variables[ours]["default"]) == plain(template["Parameters"][theirs]["Default"]), ours
+
+
+def plain(value) -> str:
+    """A default as text; none is empty."""
+    return "" if value in (None, "null") else str(value).strip('"').lower()
+
+
+def test_the_role_may_do_the_same(template, text):
+    ours = set(re.findall(r'"((?:s3tables|glue|lakeformation|s3|sqs|logs|lambda):[A-Za-z]+)"', text))
+    assert ours - conditions(ours) == actions(template["Resources"])
+
+
+def conditions(found: set[str]) -> set[str]:
+    return found & {"lambda:FunctionUrlAuthType", "lambda:InvokedViaFunctionUrl"}
+
+
+def actions(value) -> set[str]:
+    """Every action that any policy in the template allows."""
+    if isinstance(value, list):
+        return set().union(*map(actions, value))
+    if not isinstance(value, dict):
+        return set()
+    found = value.get("Action", [])
+    named = {one for one in (found if isinstance(found, list) else [found]) if not one.startswith(("sts:",))}
+    return named.union(*map(actions, value.values()))
+
+
+def test_alarms_and_outputs_are_the_same(template, text):
+    alarms = {one["Properties"]["AlarmName"].split("}")[1] for one in template["Resources"].values() if "Alarm" in one["Type"]}
+    assert set(re.findall(r'alarm_name += "\$\{var\.name\}(-[a-z-]+)"', text)) == alarms
+    snake = {re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower() for name in template["Outputs"]}
+    # What a caller of the module has given itself.
+    assert set(re.findall(r'^output "([a-z_]+)"', text, re.MULTILINE)) == snake - {"catalog_type", "tables_namespace"}
