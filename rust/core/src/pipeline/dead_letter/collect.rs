@@ -47,7 +47,7 @@ struct Letter<'a> {
     message: Option<&'a str>,
 }
 
-impl<'a> Collector<'a> {
+impl Collector<'_> {
     /// Nothing yet. `suffix` tells objects of one call apart that are written at different times.
     pub(crate) fn new(export: &Export<'_>, received: u64, object_bytes_max: usize, suffix: &str) -> Self {
         let received = Utc::new(received);

@@ -101,7 +101,7 @@ fn a_path_is_that_of_the_record_in_its_request() {
         paths.push(place.to_string());
         false
     });
-    assert_eq!(none.unwrap(), []);
+    assert!(none.unwrap().is_empty());
     assert_eq!(paths.len(), 4);
     assert_eq!(
         paths[3],

@@ -124,6 +124,7 @@ async fn without_a_place_for_dead_letters_they_are_counted() {
 async fn no_object_passes_its_size_and_no_record_is_missing() {
     let home = Home::new();
     let dead = home.dead();
+    let dead = dead.to_str().unwrap();
     let pipeline = home
         .opened_as(&format!(
             r#""dead_letter": {{"path": {dead:?}, "object_bytes_max": 1024}}"#

@@ -33,6 +33,7 @@ impl Home {
     /// The library with dead letters; `sections` are further ones of its configuration, in JSON.
     pub async fn opened(&self, sections: &str) -> Pipeline {
         let dead = self.dead();
+        let dead = dead.to_str().unwrap();
         self.opened_as(&format!(r#""dead_letter": {{"path": {dead:?}}}, {sections}"#))
             .await
     }
@@ -40,6 +41,7 @@ impl Home {
     /// The library with just these sections and the catalog.
     pub async fn opened_as(&self, sections: &str) -> Pipeline {
         let warehouse = self.0.path().join("warehouse");
+        let warehouse = warehouse.to_str().unwrap();
         let sections = sections.trim_end_matches([',', ' ']);
         let comma = if sections.is_empty() { "" } else { "," };
         let json = format!(r#"{{"catalog": {{"warehouse": {warehouse:?}}}{comma} {sections}}}"#);
