@@ -19,7 +19,7 @@ import (
 
 // Config is the exporter's configuration. An empty one works: it writes to ./warehouse.
 //
-// The first six sections are the library's. It alone knows their defaults and rules, so only what was
+// The first seven sections are the library's. It alone knows their defaults and rules, so only what was
 // set is handed over, and a nil means "the library's default". docs/configuration.md describes them.
 type Config struct {
 	// Catalog says where tables are kept track of.
@@ -34,6 +34,8 @@ type Config struct {
 	Commit CommitConfig `mapstructure:"commit" json:"commit,omitzero"`
 	// Limits bound what one request may cost.
 	Limits LimitsConfig `mapstructure:"limits" json:"limits,omitzero"`
+	// DeadLetter says where rejected data is kept.
+	DeadLetter DeadLetterConfig `mapstructure:"dead_letter" json:"dead_letter,omitzero"`
 
 	// TimeoutConfig bounds one attempt to store a batch.
 	TimeoutConfig exporterhelper.TimeoutConfig `mapstructure:",squash" json:"-"`
@@ -165,10 +167,28 @@ type LimitsConfig struct {
 	BatchBytesMax *int64 `mapstructure:"batch_bytes_max" json:"batch_bytes_max,omitempty"`
 	// PayloadBytesMax bounds a merged batch.
 	PayloadBytesMax *int64 `mapstructure:"payload_bytes_max" json:"payload_bytes_max,omitempty"`
+	// InFlightBytesMax bounds the payloads of all calls under way; 0 is no limit.
+	InFlightBytesMax *int64 `mapstructure:"in_flight_bytes_max" json:"in_flight_bytes_max,omitempty"`
+	// RecordsPerRequestMax bounds the records of one request; 0 is no limit.
+	RecordsPerRequestMax *int64 `mapstructure:"records_per_request_max" json:"records_per_request_max,omitempty"`
+	// AttributesMax bounds the attributes that are kept of one list; 0 is no limit.
+	AttributesMax *int64 `mapstructure:"attributes_max" json:"attributes_max,omitempty"`
+	// ValueBytesMax bounds the bytes that are kept of one text; 0 is no limit.
+	ValueBytesMax *int64 `mapstructure:"value_bytes_max" json:"value_bytes_max,omitempty"`
+	// NestingMax bounds the levels that are kept of nested values.
+	NestingMax *int64 `mapstructure:"nesting_max" json:"nesting_max,omitempty"`
 	// PartitionsMax bounds the partition values that a batch may open files for.
 	PartitionsMax *int64 `mapstructure:"partitions_max" json:"partitions_max,omitempty"`
 	// ParallelCallsMax bounds the calls that hold rows in memory at the same time.
 	ParallelCallsMax *int64 `mapstructure:"parallel_calls_max" json:"parallel_calls_max,omitempty"`
+}
+
+// DeadLetterConfig is the section dead_letter.
+type DeadLetterConfig struct {
+	// Path is where rejected data is kept: a directory or a URL. Not set, it is only counted.
+	Path *string `mapstructure:"path" json:"path,omitempty"`
+	// ObjectBytesMax bounds one object.
+	ObjectBytesMax *int64 `mapstructure:"object_bytes_max" json:"object_bytes_max,omitempty"`
 }
 
 var (

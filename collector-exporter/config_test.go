@@ -101,7 +101,10 @@ func TestEveryKeyIsRead(t *testing.T) {
 			"bloom_filter_columns": []
 		},
 		"commit": {"interval": "90s", "max_retries": 0, "dedup_snapshots": 1000, "dedup_window": "1h", "on_failure": "accept", "receipts_interval": "5m"},
-		"limits": {"column_bytes_max": 1048576, "batch_bytes_max": 134217728, "payload_bytes_max": 268435456, "partitions_max": 100, "parallel_calls_max": 1}
+		"limits": {"column_bytes_max": 1048576, "batch_bytes_max": 134217728, "payload_bytes_max": 268435456,
+			"in_flight_bytes_max": 536870912, "records_per_request_max": 100000, "attributes_max": 128, "value_bytes_max": 0, "nesting_max": 16,
+			"partitions_max": 100, "parallel_calls_max": 1},
+		"dead_letter": {"path": "/var/lib/otel/dead", "object_bytes_max": 4194304}
 	}`, string(config))
 
 	retry := configretry.NewDefaultBackOffConfig()
@@ -280,6 +283,11 @@ var badConfigs = map[string][]string{
 	"bad_payload_bytes_max.yaml":             {"limits.payload_bytes_max: must be at least 1 byte"},
 	"bad_batch_bytes_max.yaml":               {"limits.batch_bytes_max: must be at least 1048576 bytes (1 MiB)"},
 	"bad_partitions_max.yaml":                {"limits.partitions_max: must be at least 1 partition"},
+	"bad_nesting_max.yaml":                   {"limits.nesting_max: must be from 1 to 64 levels"},
+	"bad_in_flight_bytes_max.yaml":           {"limits.in_flight_bytes_max: must be at least 1048576 bytes (1 MiB), or 0 for no limit"},
+	"bad_records_per_request_max.yaml":       {"limits.records_per_request_max: invalid value: integer `-1`"},
+	"bad_dead_letter_path.yaml":              {`dead_letter.path: "gs://bucket" is no place for files`},
+	"bad_dead_letter_object_bytes_max.yaml":  {"dead_letter.object_bytes_max: must be at least 1024 bytes (1 KiB)"},
 	"bad_parallel_calls_max.yaml":            {"limits.parallel_calls_max: must be at least 1 call"},
 	"bad_target_file_size.yaml":              {"parquet.target_file_size_bytes: must be at least 1048576 bytes (1 MiB)"},
 	"bad_bloom_filter_columns.yaml":          {`parquet.bloom_filter_columns: no table has a column "TraceID"`},

@@ -178,6 +178,10 @@ func (e *signalExporter) export(ctx context.Context, req xexporterhelper.Request
 	e.telemetry.record(ctx, outcome, took)
 
 	e.reportIfPoisoned(err)
+	var failure *native.Error
+	if errors.As(err, &failure) && failure.RetryClass == native.RetryClassPermanent {
+		e.telemetry.recordPermanent(ctx, r, failure.Code)
+	}
 	err = e.classify(outcome, e.sayTimeout(ctx, err))
 	if err == nil {
 		e.logger.Debug("Stored a batch",

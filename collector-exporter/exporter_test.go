@@ -432,8 +432,10 @@ func TestMetricsOfTheExporter(t *testing.T) {
 	library := &fakeLibrary{answer: func(exported) (native.Outcome, error) {
 		return native.Outcome{
 			Rows: 10, Rejected: 2, Files: 3, FileBytes: 4096, Commits: 1, CommitAttempts: 4, AlreadyCommitted: 5,
-			RepairedUTF8: 6, RepairedNesting: 7, RepairedIDs: 8, RepairedTimes: 9,
+			RepairedUTF8: 6, RepairedNesting: 7, RepairedIDs: 8, RepairedTimes: 9, CutTexts: 10, DroppedAttributes: 11,
 			ReceiptsWritten: 11, ReceiptRows: 12, ReceiptsCommitted: 13,
+			RejectedBy:        [16]uint64{native.ReasonNoData: 1, native.ReasonTable: 1},
+			DeadLetterRecords: 2, DeadLetterObjects: 1, CommitTime: 40 * time.Millisecond, InFlightWaits: 1,
 		}, nil
 	}}
 	telemetry := componenttest.NewTelemetry()
@@ -448,7 +450,16 @@ func TestMetricsOfTheExporter(t *testing.T) {
 	}
 	points := func(value int64) []metricdata.DataPoint[int64] { return []metricdata.DataPoint[int64]{point(value)} }
 	metadatatest.AssertEqualExporterIcebergRows(t, telemetry, points(10), metricdatatest.IgnoreTimestamp(), metricdatatest.IgnoreExemplars())
-	metadatatest.AssertEqualExporterIcebergRejected(t, telemetry, points(2), metricdatatest.IgnoreTimestamp(), metricdatatest.IgnoreExemplars())
+	metadatatest.AssertEqualExporterIcebergRejected(t, telemetry, []metricdata.DataPoint[int64]{
+		point(1, attribute.String("reason", "no_data")),
+		point(1, attribute.String("reason", "table")),
+	}, metricdatatest.IgnoreTimestamp(), metricdatatest.IgnoreExemplars())
+	metadatatest.AssertEqualExporterIcebergDeadLetterRecords(t, telemetry, points(2), metricdatatest.IgnoreTimestamp(), metricdatatest.IgnoreExemplars())
+	metadatatest.AssertEqualExporterIcebergDeadLetters(t, telemetry, points(1), metricdatatest.IgnoreTimestamp(), metricdatatest.IgnoreExemplars())
+	metadatatest.AssertEqualExporterIcebergInFlightWaits(t, telemetry, points(1), metricdatatest.IgnoreTimestamp(), metricdatatest.IgnoreExemplars())
+	commits, err := telemetry.GetMetric("otelcol_exporter_iceberg_commit_duration")
+	require.NoError(t, err)
+	assert.InDelta(t, 0.04, commits.Data.(metricdata.Histogram[float64]).DataPoints[0].Sum, 1e-9)
 	metadatatest.AssertEqualExporterIcebergFiles(t, telemetry, points(3), metricdatatest.IgnoreTimestamp(), metricdatatest.IgnoreExemplars())
 	metadatatest.AssertEqualExporterIcebergFileBytes(t, telemetry, points(4096), metricdatatest.IgnoreTimestamp(), metricdatatest.IgnoreExemplars())
 	metadatatest.AssertEqualExporterIcebergCommits(t, telemetry, points(1), metricdatatest.IgnoreTimestamp(), metricdatatest.IgnoreExemplars())
@@ -462,10 +473,34 @@ func TestMetricsOfTheExporter(t *testing.T) {
 		point(7, attribute.String("reason", "nesting")),
 		point(8, attribute.String("reason", "invalid_id")),
 		point(9, attribute.String("reason", "time_range")),
+		point(10, attribute.String("reason", "text_length")),
+		point(11, attribute.String("reason", "attribute_count")),
 	}, metricdatatest.IgnoreTimestamp(), metricdatatest.IgnoreExemplars())
 	metadatatest.AssertEqualExporterIcebergOldestUncommittedAge(t, telemetry,
 		[]metricdata.DataPoint[float64]{{Value: 0, Attributes: attribute.NewSet(both...)}}, metricdatatest.IgnoreTimestamp(), metricdatatest.IgnoreExemplars())
 	require.NoError(t, logs.Shutdown(t.Context()))
+}
+
+func TestABatchThatIsGivenUpIsCountedByReason(t *testing.T) {
+	for code, reason := range map[native.Code]string{
+		native.CodeDecode:        "malformed",
+		native.CodeLimit:         "payload_too_large",
+		native.CodeTableMismatch: "table",
+	} {
+		t.Run(reason, func(t *testing.T) {
+			library := &fakeLibrary{answer: failingWith(native.Error{Code: code, RetryClass: native.RetryClassPermanent, Message: "no"})}
+			telemetry := componenttest.NewTelemetry()
+			defer func() { require.NoError(t, telemetry.Shutdown(context.WithoutCancel(t.Context()))) }()
+			logs := startLogs(t, library, quick(t, waiting), metadatatest.NewSettings(telemetry), componenttest.NewNopHost())
+			require.Error(t, logs.ConsumeLogs(t.Context(), logsOf("one", "two")))
+			metadatatest.AssertEqualExporterIcebergRejected(t, telemetry, []metricdata.DataPoint[int64]{{
+				Value: 2,
+				Attributes: attribute.NewSet(attribute.String("exporter", "iceberg"), attribute.String("signal", "logs"),
+					attribute.String("reason", reason)),
+			}}, metricdatatest.IgnoreTimestamp(), metricdatatest.IgnoreExemplars())
+			require.NoError(t, logs.Shutdown(t.Context()))
+		})
+	}
 }
 
 func TestOldestAgeIsThatOfTheOldestBatchUnderWay(t *testing.T) {

@@ -17,12 +17,14 @@ import (
 	"github.com/otlp2iceberg/otlp2iceberg/collector-exporter/internal/native"
 )
 
-// The values of the attribute reason.
+// The values of the attribute reason of repairs; those of rejections are native.Reason's names.
 const (
 	repairUTF8    = "invalid_utf8"
 	repairNesting = "nesting"
 	repairID      = "invalid_id"
 	repairTime    = "time_range"
+	repairLength  = "text_length"
+	repairCount   = "attribute_count"
 )
 
 // telemetry counts what the exporter of one signal does.
@@ -32,6 +34,8 @@ type telemetry struct {
 	attributes metric.MeasurementOption
 	// repairs are the same with each reason for a repair.
 	repairs map[string]metric.MeasurementOption
+	// rejections are the same with each reason for a rejection.
+	rejections map[native.Reason]metric.MeasurementOption
 
 	mu sync.Mutex
 	// underway holds when the oldest request of each batch was received, from the batch's first
@@ -54,11 +58,17 @@ func newTelemetry(set exporter.Settings, signal native.Signal) (*telemetry, erro
 		builder:    builder,
 		attributes: metric.WithAttributeSet(attribute.NewSet(attributes...)),
 		repairs:    map[string]metric.MeasurementOption{},
+		rejections: map[native.Reason]metric.MeasurementOption{},
 		underway:   map[weak.Pointer[request]]time.Time{},
 	}
-	for _, reason := range []string{repairUTF8, repairNesting, repairID, repairTime} {
-		t.repairs[reason] = metric.WithAttributeSet(attribute.NewSet(
-			append(attributes[:2:2], attribute.String("reason", reason))...))
+	withReason := func(reason string) metric.MeasurementOption {
+		return metric.WithAttributeSet(attribute.NewSet(append(attributes[:2:2], attribute.String("reason", reason))...))
+	}
+	for _, reason := range []string{repairUTF8, repairNesting, repairID, repairTime, repairLength, repairCount} {
+		t.repairs[reason] = withReason(reason)
+	}
+	for _, reason := range native.Reasons() {
+		t.rejections[reason] = withReason(reason.String())
 	}
 	err = builder.RegisterExporterIcebergOldestUncommittedAgeCallback(func(_ context.Context, observer metric.Float64Observer) error {
 		observer.Observe(t.oldestAge(time.Now()).Seconds(), t.attributes)
@@ -112,7 +122,12 @@ func (t *telemetry) record(ctx context.Context, outcome native.Outcome, took tim
 		}
 	}
 	add(t.builder.ExporterIcebergRows, outcome.Rows)
-	add(t.builder.ExporterIcebergRejected, outcome.Rejected)
+	for _, reason := range native.Reasons() {
+		t.reject(ctx, reason, outcome.RejectedBy[reason])
+	}
+	add(t.builder.ExporterIcebergDeadLetterRecords, outcome.DeadLetterRecords)
+	add(t.builder.ExporterIcebergDeadLetters, outcome.DeadLetterObjects)
+	add(t.builder.ExporterIcebergInFlightWaits, outcome.InFlightWaits)
 	add(t.builder.ExporterIcebergFiles, outcome.Files)
 	add(t.builder.ExporterIcebergFileBytes, outcome.FileBytes)
 	add(t.builder.ExporterIcebergCommits, outcome.Commits)
@@ -126,7 +141,32 @@ func (t *telemetry) record(ctx context.Context, outcome native.Outcome, took tim
 	repaired(repairID, outcome.RepairedIDs)
 	repaired(repairTime, outcome.RepairedTimes)
 	add(t.builder.ExporterIcebergValuesLeftOut, outcome.ValuesLeftOut)
+	repaired(repairLength, outcome.CutTexts)
+	repaired(repairCount, outcome.DroppedAttributes)
+	if outcome.Commits > 0 {
+		t.builder.ExporterIcebergCommitDuration.Record(ctx, outcome.CommitTime.Seconds(), t.attributes)
+	}
 	t.builder.ExporterIcebergExportDuration.Record(ctx, took.Seconds(), t.attributes)
+}
+
+// reject counts what was left out.
+func (t *telemetry) reject(ctx context.Context, reason native.Reason, n uint64) {
+	if n > 0 {
+		t.builder.ExporterIcebergRejected.Add(ctx, int64(n), t.rejections[reason])
+	}
+}
+
+// recordPermanent counts a batch that is given up whole. What other tables of it hold is not told
+// then, so it is all of its records.
+func (t *telemetry) recordPermanent(ctx context.Context, r *request, code native.Code) {
+	reason := native.ReasonTable
+	switch code {
+	case native.CodeDecode:
+		reason = native.ReasonMalformed
+	case native.CodeLimit:
+		reason = native.ReasonPayloadTooLarge
+	}
+	t.reject(ctx, reason, uint64(r.items))
 }
 
 // shutdown takes the callbacks back.

@@ -17,7 +17,7 @@ use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequ
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use otlp2iceberg::catalog;
 use otlp2iceberg::config::Config;
-use otlp2iceberg::convert::{self, ConvertOptions, Converted};
+use otlp2iceberg::convert::{self, ConvertOptions, Converted, ValueLimits};
 use otlp2iceberg::{IdRange, Signal, Table};
 use prost::Message;
 
@@ -119,6 +119,7 @@ fn to_arrow(signal: Signal, payload: &[u8]) -> Result<Converted, Failure> {
         arrival_time_unix_nano: 0,
         column_bytes_max: 1 << 30,
         batch_bytes_max: usize::MAX,
+        values: ValueLimits::default(),
     };
     Ok(black_box(convert::convert(signal, payload, &options)?))
 }

@@ -30,10 +30,14 @@ type TelemetryBuilder struct {
 	registrations                       []metric.Registration
 	ExporterIcebergAlreadyCommitted     metric.Int64Counter
 	ExporterIcebergCommitConflicts      metric.Int64Counter
+	ExporterIcebergCommitDuration       metric.Float64Histogram
 	ExporterIcebergCommits              metric.Int64Counter
+	ExporterIcebergDeadLetterRecords    metric.Int64Counter
+	ExporterIcebergDeadLetters          metric.Int64Counter
 	ExporterIcebergExportDuration       metric.Float64Histogram
 	ExporterIcebergFileBytes            metric.Int64Counter
 	ExporterIcebergFiles                metric.Int64Counter
+	ExporterIcebergInFlightWaits        metric.Int64Counter
 	ExporterIcebergOldestUncommittedAge metric.Float64ObservableGauge
 	ExporterIcebergReceiptRows          metric.Int64Counter
 	ExporterIcebergReceiptsCommitted    metric.Int64Counter
@@ -110,10 +114,29 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 		metric.WithUnit("{commit}"),
 	)
 	errs = errors.Join(errs, err)
+	builder.ExporterIcebergCommitDuration, err = builder.meter.Float64Histogram(
+		"otelcol_exporter_iceberg_commit_duration",
+		metric.WithDescription("Time that a batch waited for its commits, from having its files in storage [Alpha]"),
+		metric.WithUnit("s"),
+		metric.WithExplicitBucketBoundaries([]float64{0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120}...),
+	)
+	errs = errors.Join(errs, err)
 	builder.ExporterIcebergCommits, err = builder.meter.Int64Counter(
 		"otelcol_exporter_iceberg_commits",
 		metric.WithDescription("Snapshots that batches waited for; one snapshot that holds several batches counts for each [Alpha]"),
 		metric.WithUnit("{commit}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.ExporterIcebergDeadLetterRecords, err = builder.meter.Int64Counter(
+		"otelcol_exporter_iceberg_dead_letter_records",
+		metric.WithDescription("Records and data points that were left out and are kept as dead letters [Alpha]"),
+		metric.WithUnit("{record}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.ExporterIcebergDeadLetters, err = builder.meter.Int64Counter(
+		"otelcol_exporter_iceberg_dead_letters",
+		metric.WithDescription("Dead letters written [Alpha]"),
+		metric.WithUnit("{file}"),
 	)
 	errs = errors.Join(errs, err)
 	builder.ExporterIcebergExportDuration, err = builder.meter.Float64Histogram(
@@ -133,6 +156,12 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 		"otelcol_exporter_iceberg_files",
 		metric.WithDescription("Data files written [Alpha]"),
 		metric.WithUnit("{file}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.ExporterIcebergInFlightWaits, err = builder.meter.Int64Counter(
+		"otelcol_exporter_iceberg_in_flight_waits",
+		metric.WithDescription("Batches that had to wait because those under way held limits.in_flight_bytes_max [Alpha]"),
+		metric.WithUnit("{batch}"),
 	)
 	errs = errors.Join(errs, err)
 	builder.ExporterIcebergOldestUncommittedAge, err = builder.meter.Float64ObservableGauge(
@@ -161,7 +190,7 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 	errs = errors.Join(errs, err)
 	builder.ExporterIcebergRejected, err = builder.meter.Int64Counter(
 		"otelcol_exporter_iceberg_rejected",
-		metric.WithDescription("Records and data points that were left out because no table can hold them [Alpha]"),
+		metric.WithDescription("Records and data points that were left out, by reason; a request that cannot be read counts as one [Alpha]"),
 		metric.WithUnit("{record}"),
 	)
 	errs = errors.Join(errs, err)

@@ -26,13 +26,17 @@ func TestSetupTelemetry(t *testing.T) {
 	}))
 	tb.ExporterIcebergAlreadyCommitted.Add(context.Background(), 1)
 	tb.ExporterIcebergCommitConflicts.Add(context.Background(), 1)
+	tb.ExporterIcebergCommitDuration.Record(context.Background(), 1)
 	tb.ExporterIcebergCommits.Add(context.Background(), 1)
+	tb.ExporterIcebergDeadLetterRecords.Add(context.Background(), 1)
+	tb.ExporterIcebergDeadLetters.Add(context.Background(), 1)
 	tb.ExporterIcebergExportDuration.Record(context.Background(), 1)
 	tb.ExporterIcebergFileBytes.Add(context.Background(), 1)
 	tb.ExporterIcebergFiles.Add(context.Background(), 1)
 	tb.ExporterIcebergReceiptRows.Add(context.Background(), 1)
 	tb.ExporterIcebergReceiptsCommitted.Add(context.Background(), 1)
 	tb.ExporterIcebergReceiptsWritten.Add(context.Background(), 1)
+	tb.ExporterIcebergInFlightWaits.Add(context.Background(), 1)
 	tb.ExporterIcebergRejected.Add(context.Background(), 1)
 	tb.ExporterIcebergRepaired.Add(context.Background(), 1)
 	tb.ExporterIcebergRows.Add(context.Background(), 1)
@@ -43,7 +47,16 @@ func TestSetupTelemetry(t *testing.T) {
 	AssertEqualExporterIcebergCommitConflicts(t, testTel,
 		[]metricdata.DataPoint[int64]{{Value: 1}},
 		metricdatatest.IgnoreTimestamp())
+	AssertEqualExporterIcebergCommitDuration(t, testTel,
+		[]metricdata.HistogramDataPoint[float64]{{}}, metricdatatest.IgnoreValue(),
+		metricdatatest.IgnoreTimestamp())
 	AssertEqualExporterIcebergCommits(t, testTel,
+		[]metricdata.DataPoint[int64]{{Value: 1}},
+		metricdatatest.IgnoreTimestamp())
+	AssertEqualExporterIcebergDeadLetterRecords(t, testTel,
+		[]metricdata.DataPoint[int64]{{Value: 1}},
+		metricdatatest.IgnoreTimestamp())
+	AssertEqualExporterIcebergDeadLetters(t, testTel,
 		[]metricdata.DataPoint[int64]{{Value: 1}},
 		metricdatatest.IgnoreTimestamp())
 	AssertEqualExporterIcebergExportDuration(t, testTel,
@@ -53,6 +66,9 @@ func TestSetupTelemetry(t *testing.T) {
 		[]metricdata.DataPoint[int64]{{Value: 1}},
 		metricdatatest.IgnoreTimestamp())
 	AssertEqualExporterIcebergFiles(t, testTel,
+		[]metricdata.DataPoint[int64]{{Value: 1}},
+		metricdatatest.IgnoreTimestamp())
+	AssertEqualExporterIcebergInFlightWaits(t, testTel,
 		[]metricdata.DataPoint[int64]{{Value: 1}},
 		metricdatatest.IgnoreTimestamp())
 	AssertEqualExporterIcebergOldestUncommittedAge(t, testTel,

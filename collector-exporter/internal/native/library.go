@@ -36,6 +36,9 @@ func Verify() error {
 	return nil
 }
 
+// Does not compile when the header has another number of places.
+var _ [reasonPlaces]struct{} = [C.O2I_REASON_PLACES]struct{}{}
+
 // Version gives the library's version, such as 0.1.0.
 func Version() string {
 	return C.GoString(C.o2i_version())
@@ -196,6 +199,10 @@ func cParts(parts []Part) []C.o2i_part {
 }
 
 func goOutcome(outcome *C.o2i_outcome) Outcome {
+	var rejectedBy [reasonPlaces]uint64
+	for reason, count := range outcome.rejected_by {
+		rejectedBy[reason] = uint64(count)
+	}
 	return Outcome{
 		Rows:              uint64(outcome.rows),
 		Rejected:          uint64(outcome.rejected),
@@ -212,6 +219,13 @@ func goOutcome(outcome *C.o2i_outcome) Outcome {
 		RepairedIDs:       uint64(outcome.repaired_ids),
 		RepairedTimes:     uint64(outcome.repaired_times),
 		ValuesLeftOut:     uint64(outcome.values_left_out),
+		CutTexts:          uint64(outcome.cut_texts),
+		DroppedAttributes: uint64(outcome.dropped_attributes),
+		RejectedBy:        rejectedBy,
+		DeadLetterRecords: uint64(outcome.dead_letter_records),
+		DeadLetterObjects: uint64(outcome.dead_letter_objects),
+		CommitTime:        time.Duration(min(uint64(outcome.commit_micros), math.MaxInt64/uint64(time.Microsecond))) * time.Microsecond,
+		InFlightWaits:     uint64(outcome.in_flight_waits),
 	}
 }
 

@@ -73,6 +73,59 @@ type Outcome struct {
 	RepairedTimes uint64
 	// ValuesLeftOut counts values whose table has no such column.
 	ValuesLeftOut uint64
+	// CutTexts counts texts cut at limits.value_bytes_max.
+	CutTexts uint64
+	// DroppedAttributes counts attributes dropped beyond limits.attributes_max.
+	DroppedAttributes uint64
+	// RejectedBy is what Rejected is made of, by Reason.
+	RejectedBy [reasonPlaces]uint64
+	// DeadLetterRecords are those of Rejected that are kept, in so many DeadLetterObjects.
+	DeadLetterRecords, DeadLetterObjects uint64
+	// CommitTime is how long the commits took; 0 without any.
+	CommitTime time.Duration
+	// InFlightWaits is 1 when the call had to wait for limits.in_flight_bytes_max.
+	InFlightWaits uint64
+}
+
+// Reason says why a record, a point or a whole request was left out.
+type Reason int
+
+// The reasons, with the numbers of O2I_REASON_*.
+const (
+	ReasonMalformed         Reason = 0
+	ReasonPayloadTooLarge   Reason = 1
+	ReasonTooManyRecords    Reason = 2
+	ReasonNoData            Reason = 3
+	ReasonInvalidPoint      Reason = 4
+	ReasonRecordTooLarge    Reason = 5
+	ReasonTooManyPartitions Reason = 6
+	ReasonTable             Reason = 7
+	ReasonPanic             Reason = 8
+
+	// reasonPlaces is O2I_REASON_PLACES: the reasons, and room for more.
+	reasonPlaces = 16
+)
+
+var reasonNames = [...]string{
+	"malformed", "payload_too_large", "too_many_records", "no_data", "invalid_point", "record_too_large",
+	"too_many_partitions", "table", "panic",
+}
+
+// Reasons gives all of them.
+func Reasons() []Reason {
+	reasons := make([]Reason, len(reasonNames))
+	for i := range reasons {
+		reasons[i] = Reason(i)
+	}
+	return reasons
+}
+
+// String gives the reason's name in metrics and dead letters.
+func (r Reason) String() string {
+	if r < 0 || int(r) >= len(reasonNames) {
+		return "unknown"
+	}
+	return reasonNames[r]
 }
 
 // RetryClass says what to do with a request that failed. The library decides it, once.
@@ -92,11 +145,14 @@ type Code int32
 
 // The codes that this side tells apart or raises itself; the header has them all.
 const (
-	CodeConfig    Code = 1
-	CodeRejected  Code = 3
-	CodeCancelled Code = 8
-	CodeShutdown  Code = 9
-	CodeInternal  Code = 11
+	CodeConfig        Code = 1
+	CodeDecode        Code = 2
+	CodeRejected      Code = 3
+	CodeTableMismatch Code = 4
+	CodeCancelled     Code = 8
+	CodeShutdown      Code = 9
+	CodeLimit         Code = 10
+	CodeInternal      Code = 11
 )
 
 // Error is an error of the library.

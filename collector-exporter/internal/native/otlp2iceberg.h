@@ -81,6 +81,36 @@
 // The payload is an `ExportMetricsServiceRequest`.
 #define O2I_SIGNAL_METRICS 3
 
+// Place in `rejected_by`: the request is no well-formed message.
+#define O2I_REASON_MALFORMED 0
+
+// Place in `rejected_by`: the payload is above `limits.payload_bytes_max`.
+#define O2I_REASON_PAYLOAD_TOO_LARGE 1
+
+// Place in `rejected_by`: the request has more records than `limits.records_per_request_max`.
+#define O2I_REASON_TOO_MANY_RECORDS 2
+
+// Place in `rejected_by`: a metric without data.
+#define O2I_REASON_NO_DATA 3
+
+// Place in `rejected_by`: a data point that contradicts itself, or with a number no column holds.
+#define O2I_REASON_INVALID_POINT 4
+
+// Place in `rejected_by`: a record that fills a column of a batch by itself.
+#define O2I_REASON_RECORD_TOO_LARGE 5
+
+// Place in `rejected_by`: a row beyond `limits.partitions_max`.
+#define O2I_REASON_TOO_MANY_PARTITIONS 6
+
+// Place in `rejected_by`: the table cannot take its rows.
+#define O2I_REASON_TABLE 7
+
+// Place in `rejected_by`: the request makes the library panic.
+#define O2I_REASON_PANIC 8
+
+// Places in `rejected_by`: the reasons above, and room for more.
+#define O2I_REASON_PLACES 16
+
 // A cancel token. Opaque; made by `o2i_cancel_new`, freed by `o2i_cancel_free`.
 typedef struct o2i_cancel o2i_cancel;
 
@@ -143,6 +173,20 @@ typedef struct o2i_outcome {
   uint64_t repaired_times;
   // Values left out because their table has no such column.
   uint64_t values_left_out;
+  // Texts cut at `limits.value_bytes_max`.
+  uint64_t cut_texts;
+  // Attributes dropped beyond `limits.attributes_max`.
+  uint64_t dropped_attributes;
+  // What `rejected` is made of, by `O2I_REASON_*`; places without a reason are 0.
+  uint64_t rejected_by[O2I_REASON_PLACES];
+  // Those of `rejected` that are kept as dead letters.
+  uint64_t dead_letter_records;
+  // Dead letters written.
+  uint64_t dead_letter_objects;
+  // Microseconds from handing the files to the committers to the last answer; 0 without commits.
+  uint64_t commit_micros;
+  // 1 when the call had to wait for `limits.in_flight_bytes_max`.
+  uint64_t in_flight_waits;
 } o2i_outcome;
 
 #ifdef __cplusplus

@@ -9,7 +9,7 @@
 //!
 //! [`decode`] and [`convert`] are pure: no I/O, no clock, no async, so the same bytes give the same
 //! rows through every host. Only [`pipeline`] names all stages. A stage may use [`schema`],
-//! [`error`], [`signal`], [`request`] and [`config`], and the output type of the stage before it.
+//! [`error`], [`reason`], [`signal`], [`request`] and [`config`], and the output type of the stage before it.
 
 #![forbid(unsafe_code)]
 
@@ -21,6 +21,7 @@ pub mod convert;
 pub mod decode;
 pub mod error;
 pub mod pipeline;
+pub mod reason;
 pub mod request;
 pub mod schema;
 pub mod signal;
@@ -28,5 +29,6 @@ pub mod write;
 
 pub use error::{Error, ErrorKind, Result, RetryClass};
 pub use pipeline::{Export, Outcome, Pipeline};
+pub use reason::{Reason, ReasonCounts};
 pub use request::{IdRange, Part, RequestId};
 pub use signal::{Signal, Table};

@@ -4,14 +4,20 @@
 //! `limits.batch_bytes_max` of rows is in memory; only the encoded files are kept. They are uploaded
 //! when the whole payload has proved well-formed, then committed, one append per table.
 
+mod admission;
 mod call;
+mod dead_letter;
+mod encode;
 mod encoding;
+mod guard;
+mod in_flight;
 mod left_out;
+mod letters;
 #[cfg(test)]
 mod tests;
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use futures::future::join_all;
 use iceberg::spec::DataFile;
@@ -19,18 +25,27 @@ use iceberg::{NamespaceIdent, TableIdent};
 use tokio::sync::{OnceCell, RwLock, Semaphore};
 use tokio_util::sync::CancellationToken;
 
+use self::admission::{Admission, Refusal, Refused};
 use self::call::Call;
-use self::encoding::{Encoding, State, TableEncoding};
+use self::dead_letter::{Kept, Store};
+use self::encode::Encoded;
+use self::encoding::{State, TableEncoding};
+use self::in_flight::InFlight;
 use self::left_out::Warned;
+use self::letters::Letters;
 use crate::catalog::{self, Catalog};
 use crate::commit::{Append, Committer, Stored};
 use crate::config::{Config, OnFailure};
-use crate::convert::{self, ConvertOptions, Summary};
+use crate::convert::Summary;
 use crate::error::{Error, ErrorKind, Result, RetryClass};
+use crate::reason::{Reason, ReasonCounts};
 use crate::request::Part;
 use crate::schema;
 use crate::signal::{Signal, Table};
 use crate::write;
+
+/// Of how many refused requests is told what is wrong with them; all are counted.
+const REFUSED_TOLD_MAX: u64 = 16;
 
 /// One call: a payload and who it is.
 #[derive(Debug)]
@@ -55,8 +70,17 @@ pub struct Export<'a> {
 pub struct Outcome {
     /// Rows that this call added to tables.
     pub rows: u64,
-    /// Records and points left out, with `rejection` saying why.
+    /// Records and points left out, with `rejection` saying why. A request that is refused whole and
+    /// whose records cannot be counted is one.
     pub rejected: u64,
+    /// The same by reason.
+    pub rejected_by: ReasonCounts,
+    /// Requests that were refused whole.
+    pub refused_requests: u64,
+    /// Those that are kept as dead letters.
+    pub dead_letter_records: u64,
+    /// Dead letters written.
+    pub dead_letter_objects: u64,
     /// Data files written.
     pub files: u64,
     /// Their bytes.
@@ -65,6 +89,10 @@ pub struct Outcome {
     pub commits: u64,
     /// Commit attempts made.
     pub commit_attempts: u64,
+    /// Microseconds from handing the files to the committers to the last one's answer; 0 without commits.
+    pub commit_micros: u64,
+    /// 1 when the call had to wait for `limits.in_flight_bytes_max`.
+    pub in_flight_waits: u64,
     /// Requests that a table, or a receipt, held already and that were left out, counted once per table.
     pub already_committed: u64,
     /// Receipts written because the catalog did not commit, one per table.
@@ -83,6 +111,10 @@ pub struct Outcome {
     pub repaired_times: u64,
     /// Values left out because their table has no such column.
     pub values_left_out: u64,
+    /// Texts cut at `limits.value_bytes_max`.
+    pub cut_texts: u64,
+    /// Attributes dropped beyond `limits.attributes_max`.
+    pub dropped_attributes: u64,
     /// The first reasons why records were left out; empty if none was.
     pub rejection: String,
 }
@@ -99,6 +131,10 @@ pub struct Pipeline {
     encoders: Semaphore,
     /// Columns left out that were warned of.
     warned: Warned,
+    /// Bounds the payloads under way.
+    in_flight: InFlight,
+    /// Where rejected data is kept, if it is.
+    dead_letters: Option<Store>,
     /// True until [`Pipeline::close`]. Calls hold it for reading, so that closing waits for them.
     open: RwLock<bool>,
 }
@@ -111,7 +147,7 @@ impl Pipeline {
     pub async fn open(config: Config) -> Result<Self> {
         let namespace = namespace(&config)?;
         let catalog = catalog::open(&config).await?;
-        Ok(Self::with_catalog(config, namespace, catalog))
+        Self::with_catalog(config, namespace, catalog)
     }
 
     /// Opens the library on a catalog of the caller's.
@@ -120,20 +156,24 @@ impl Pipeline {
     /// As [`Pipeline::open`].
     pub fn open_with(config: Config, catalog: Arc<dyn Catalog>) -> Result<Self> {
         let namespace = namespace(&config)?;
-        Ok(Self::with_catalog(config, namespace, catalog))
+        Self::with_catalog(config, namespace, catalog)
     }
 
-    fn with_catalog(config: Config, namespace: NamespaceIdent, catalog: Arc<dyn Catalog>) -> Self {
+    fn with_catalog(config: Config, namespace: NamespaceIdent, catalog: Arc<dyn Catalog>) -> Result<Self> {
         let encoders = Semaphore::new(config.limits.parallel_calls_max.min(Semaphore::MAX_PERMITS));
-        Self {
+        let in_flight = InFlight::new(config.limits.in_flight_bytes_max);
+        let dead_letters = dead_letter::open(&config)?;
+        Ok(Self {
             config,
             namespace,
             catalog,
             committers: std::array::from_fn(|_| OnceCell::new()),
             encoders,
             warned: Warned::default(),
+            in_flight,
+            dead_letters,
             open: RwLock::new(true),
-        }
+        })
     }
 
     /// Stores one payload. When it returns `Ok`, the rows are in snapshots; with `commit.on_failure: accept`
@@ -149,35 +189,62 @@ impl Pipeline {
             return Err(Error::new(ErrorKind::Shutdown, "the exporter is shutting down"));
         }
         let call = Call::new(&export)?;
-        self.check_limits(&export)?;
-        let (summary, tables) = self.encode(&export, &call).await?;
+        let mut admission = Admission::new(&export);
+        admission.refuse_too_large(&self.config.limits, self.dead_letters.is_some())?;
+        let share = self.in_flight.enter(export.payload.len(), &call).await?;
+        admission.refuse_long(&self.config.limits);
+        let Encoded {
+            summary,
+            tables,
+            remainders,
+        } = self.encode(&mut admission, &call).await?;
         let mut outcome = outcome_of(&summary);
-        let mut failures = Vec::new();
-        let mut appends = Vec::new();
-        for encoding in tables {
+        outcome.in_flight_waits = u64::from(share.waited);
+        admission.refused().for_each(|refused| outcome.refuse(&refused));
+        for encoding in &tables {
             outcome.already_committed += encoding.already_committed();
-            outcome.reject(encoding.rejected, &encoding.rejection());
+            let rejected = encoding.rejected_rows();
+            outcome.reject(Reason::TooManyPartitions, rejected, &encoding.rejection());
             outcome.values_left_out += encoding.left_out.values;
-            self.warn_of_left_out(&encoding);
+            self.warn_of_left_out(encoding);
+        }
+        let left = admission.left();
+        let letters = Letters {
+            export: &left,
+            received: arrival(&export),
+            summary: &summary,
+            remainders: &remainders,
+        };
+        // Before any commit: a request that a table holds has its dead letters kept.
+        if let Some(store) = &self.dead_letters {
+            let collected = letters.of_rejected(store, &tables, admission.refused())?;
+            outcome.keep(store, store.write(collected, &call).await?);
+        }
+        let (mut failures, mut appends) = (Vec::new(), Vec::new());
+        for encoding in tables {
+            let table = encoding.table;
             match self.upload(encoding, &call).await {
                 Ok(Some(append)) => appends.push(append),
                 Ok(None) => {}
-                Err(error) => failures.push(error),
+                Err(error) => failures.push((table, error)),
             }
         }
         call.proceed()?;
-        let commits = appends
-            .into_iter()
-            .map(|(table, append)| self.commit(table, append, &call));
-        for committed in join_all(commits).await {
+        let begun = Instant::now();
+        let commits = appends.into_iter().map(|(table, append)| {
+            let call = &call;
+            async move { (table, self.commit(table, append, call).await) }
+        });
+        for (table, committed) in join_all(commits).await {
             match committed {
                 Ok(stored) => outcome.add(&stored),
-                Err(error) => failures.push(error),
+                Err(error) => failures.push((table, error)),
             }
         }
-        if let Some(error) = most_hopeful(failures) {
-            return Err(error);
+        if outcome.commits > 0 {
+            outcome.commit_micros = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
         }
+        self.keep_lost(&letters, failures, &mut outcome, &call).await?;
         let committers = export
             .signal
             .tables()
@@ -185,6 +252,41 @@ impl Pipeline {
             .filter_map(|table| self.committers[*table as usize].get());
         outcome.receipts_committed = committers.map(Committer::take_receipts_committed).sum();
         Ok(outcome)
+    }
+
+    /// Keeps the rows of tables that can never take them, once nothing else stands in the way of the
+    /// call's end.
+    ///
+    /// # Errors
+    /// What failed, when trying again may help or lost rows are not kept.
+    async fn keep_lost(
+        &self,
+        letters: &Letters<'_>,
+        failures: Vec<(Table, Error)>,
+        outcome: &mut Outcome,
+        call: &Call,
+    ) -> Result<()> {
+        let is_lost = |error: &Error| error.retry_class() == RetryClass::Permanent;
+        match &self.dead_letters {
+            Some(store) if failures.iter().all(|(_, error)| is_lost(error)) => {
+                for (table, error) in failures {
+                    let name = format!(
+                        "{}.{}",
+                        self.config.catalog.namespace,
+                        self.config.tables.name(table)
+                    );
+                    let collected = letters.of_table(store, table, &name, &error)?;
+                    let kept = store.write(collected, call).await?;
+                    outcome.reject(Reason::Table, kept.records, &error.to_string());
+                    outcome.keep(store, kept);
+                }
+                Ok(())
+            }
+            _ => match most_hopeful(failures.into_iter().map(|(_, error)| error)) {
+                Some(error) => Err(error),
+                None => Ok(()),
+            },
+        }
     }
 
     /// Commits receipts now, in the tables that this process has written to.
@@ -206,83 +308,6 @@ impl Pipeline {
             committer.close().await;
         }
         self.catalog.close().await;
-    }
-
-    fn check_limits(&self, export: &Export<'_>) -> Result<()> {
-        let max = self.config.limits.payload_bytes_max;
-        if export.payload.len() > max {
-            return Err(Error::new(
-                ErrorKind::Limit,
-                format!(
-                    "a payload of {} bytes is above limits.payload_bytes_max ({max}); raise it or send smaller batches",
-                    export.payload.len()
-                ),
-            )
-            .class(RetryClass::Permanent));
-        }
-        Ok(())
-    }
-
-    /// Converts and encodes a payload for every table that it fills.
-    async fn encode(&self, export: &Export<'_>, call: &Call) -> Result<(Summary, Vec<TableEncoding>)> {
-        let _permit = self.encoders.acquire().await.map_err(|cause| {
-            Error::new(ErrorKind::Shutdown, "the exporter is shutting down").because(cause)
-        })?;
-        call.proceed()?;
-        let options = ConvertOptions {
-            arrival_time_unix_nano: match export.received_unix_nano {
-                0 => now_unix_nano(),
-                received => received,
-            },
-            column_bytes_max: self.config.limits.column_bytes_max,
-            batch_bytes_max: self.config.limits.batch_bytes_max,
-        };
-        let mut encoding = Encoding::new(&self.config, call);
-        self.add_known(&mut encoding, export);
-        let summary = loop {
-            let converted = convert::convert_into(export.signal, export.payload, &options, &mut encoding);
-            match (converted, encoding.take_missing()) {
-                // Rows of a table that this process did not open yet, or has to look at anew: then begin again.
-                (Err(_), Some(table)) => encoding.add(self.look_at(table, export, call).await),
-                (Err(error), None) => return Err(error),
-                (Ok(summary), _) => break summary,
-            }
-        };
-        // A batch merged anew after a restart can hold requests that went in before it: those tables
-        // get the others alone.
-        for (table, payload) in encoding.begin_remainders(export) {
-            encoding.only(table);
-            convert::convert_into(export.signal, &payload, &options, &mut encoding)?;
-        }
-        Ok((summary, encoding.into_tables()))
-    }
-
-    /// Makes known what needs no question to the catalog, so that the payload is converted only once.
-    fn add_known(&self, encoding: &mut Encoding<'_>, export: &Export<'_>) {
-        for table in export.signal.tables() {
-            if let Some(committer) = self.committers[*table as usize].get()
-                && !committer.is_stale()
-            {
-                encoding.add(TableEncoding::new(*table, committer, export.parts));
-            }
-        }
-    }
-
-    /// The table as it is, and which of the requests it holds already. A table that cannot be written
-    /// does not stop the others: its rows are passed over and its error is told at the end.
-    async fn look_at(&self, table: Table, export: &Export<'_>, call: &Call) -> TableEncoding {
-        let looked = async {
-            let committer = self.committer(table).await?;
-            committer.refresh_if_stale().await?;
-            Ok(committer)
-        };
-        let looked = tokio::time::timeout_at(call.deadline().into(), looked)
-            .await
-            .unwrap_or_else(|_| Err(no_answer_in_time(self.config.tables.name(table))));
-        match looked {
-            Ok(committer) => TableEncoding::new(table, committer, export.parts),
-            Err(error) => TableEncoding::failed(table, self.without_receipt(table, error)),
-        }
     }
 
     fn warn_of_left_out(&self, encoding: &TableEncoding) {
@@ -414,15 +439,47 @@ impl Outcome {
         }
     }
 
-    fn reject(&mut self, count: u64, reason: &str) {
+    fn reject(&mut self, reason: Reason, count: u64, message: &str) {
         if count == 0 {
             return;
         }
         self.rejected += count;
+        self.rejected_by.add(reason, count);
+        self.say(message);
+    }
+
+    /// Tells of a request that is refused whole; of the first few what is wrong with them.
+    fn refuse(&mut self, refused: &Refused<'_>) {
+        let Refusal {
+            reason,
+            message,
+            records,
+        } = refused.why;
+        self.rejected += records;
+        self.rejected_by.add(*reason, *records);
+        if self.refused_requests < REFUSED_TOLD_MAX {
+            self.say(message);
+        }
+        self.refused_requests += 1;
+    }
+
+    /// Tells where dead letters are.
+    fn keep(&mut self, store: &Store, kept: Kept) {
+        if kept.objects == 0 {
+            return;
+        }
+        if self.dead_letter_objects == 0 {
+            self.say(&format!("what was left out is kept in {}", store.location()));
+        }
+        self.dead_letter_objects += kept.objects;
+        self.dead_letter_records += kept.records;
+    }
+
+    fn say(&mut self, message: &str) {
         if !self.rejection.is_empty() {
             self.rejection.push_str("; ");
         }
-        self.rejection.push_str(reason);
+        self.rejection.push_str(message);
     }
 }
 
@@ -434,19 +491,21 @@ fn outcome_of(summary: &Summary) -> Outcome {
         .collect();
     Outcome {
         rejected: summary.rejected,
+        rejected_by: summary.rejected_by,
         rejection: reasons.join("; "),
         repaired_utf8: summary.repairs.invalid_utf8,
         repaired_nesting: summary.repairs.nesting,
         repaired_ids: summary.repairs.invalid_ids,
         repaired_times: summary.repairs.invalid_times,
+        cut_texts: summary.repairs.cut_texts,
+        dropped_attributes: summary.repairs.dropped_attributes,
         ..Outcome::default()
     }
 }
 
 /// The error that speaks for a call: one that a retry may cure before one that it cannot, so that
 /// the tables which could still take their rows are tried again.
-fn most_hopeful(failures: Vec<Error>) -> Option<Error> {
-    let mut failures = failures.into_iter();
+fn most_hopeful(mut failures: impl Iterator<Item = Error>) -> Option<Error> {
     let first = failures.next()?;
     Some(failures.fold(first, |best, error| {
         let retries = |error: &Error| matches!(error.retry_class(), RetryClass::Retry { .. });
@@ -463,10 +522,12 @@ fn namespace(config: &Config) -> Result<NamespaceIdent> {
         .map_err(|cause| Error::new(ErrorKind::Config, "catalog.namespace").because(cause))
 }
 
-fn no_answer_in_time(table: &str) -> Error {
-    let message =
-        "the catalog did not answer in the time allowed; raise the exporter's timeout if this repeats";
-    Error::new(ErrorKind::Catalog, message).with("table", table)
+/// When a call's requests arrived, nanoseconds since the Unix epoch.
+fn arrival(export: &Export<'_>) -> u64 {
+    match export.received_unix_nano {
+        0 => now_unix_nano(),
+        received => received,
+    }
 }
 
 fn now_unix_nano() -> u64 {

@@ -3,7 +3,7 @@
 use std::ffi::{CStr, c_char};
 use std::mem::size_of;
 
-use otlp2iceberg::{Error, ErrorKind, Outcome, Part, RequestId, Signal};
+use otlp2iceberg::{Error, ErrorKind, Outcome, Part, Reason, RequestId, Signal};
 
 use crate::error::AbiError;
 use crate::guard::guard_or;
@@ -57,6 +57,27 @@ pub const O2I_SIGNAL_TRACES: u32 = 2;
 /// The payload is an `ExportMetricsServiceRequest`.
 pub const O2I_SIGNAL_METRICS: u32 = 3;
 
+/// Place in `rejected_by`: the request is no well-formed message.
+pub const O2I_REASON_MALFORMED: usize = 0;
+/// Place in `rejected_by`: the payload is above `limits.payload_bytes_max`.
+pub const O2I_REASON_PAYLOAD_TOO_LARGE: usize = 1;
+/// Place in `rejected_by`: the request has more records than `limits.records_per_request_max`.
+pub const O2I_REASON_TOO_MANY_RECORDS: usize = 2;
+/// Place in `rejected_by`: a metric without data.
+pub const O2I_REASON_NO_DATA: usize = 3;
+/// Place in `rejected_by`: a data point that contradicts itself, or with a number no column holds.
+pub const O2I_REASON_INVALID_POINT: usize = 4;
+/// Place in `rejected_by`: a record that fills a column of a batch by itself.
+pub const O2I_REASON_RECORD_TOO_LARGE: usize = 5;
+/// Place in `rejected_by`: a row beyond `limits.partitions_max`.
+pub const O2I_REASON_TOO_MANY_PARTITIONS: usize = 6;
+/// Place in `rejected_by`: the table cannot take its rows.
+pub const O2I_REASON_TABLE: usize = 7;
+/// Place in `rejected_by`: the request makes the library panic.
+pub const O2I_REASON_PANIC: usize = 8;
+/// Places in `rejected_by`: the reasons above, and room for more.
+pub const O2I_REASON_PLACES: usize = 16;
+
 // The numbers above are literals so that the header shows them; the library's are the truth.
 const _: () = {
     assert!(O2I_ERROR_CONFIG == ErrorKind::Config.code());
@@ -71,6 +92,16 @@ const _: () = {
     assert!(O2I_ERROR_LIMIT == ErrorKind::Limit.code());
     assert!(O2I_ERROR_INTERNAL == ErrorKind::Internal.code());
     assert!(O2I_ERROR_INVALID_ARGUMENT == ErrorKind::InvalidArgument.code());
+    assert!(O2I_REASON_MALFORMED == Reason::Malformed as usize);
+    assert!(O2I_REASON_PAYLOAD_TOO_LARGE == Reason::PayloadTooLarge as usize);
+    assert!(O2I_REASON_TOO_MANY_RECORDS == Reason::TooManyRecords as usize);
+    assert!(O2I_REASON_NO_DATA == Reason::NoData as usize);
+    assert!(O2I_REASON_INVALID_POINT == Reason::InvalidPoint as usize);
+    assert!(O2I_REASON_RECORD_TOO_LARGE == Reason::RecordTooLarge as usize);
+    assert!(O2I_REASON_TOO_MANY_PARTITIONS == Reason::TooManyPartitions as usize);
+    assert!(O2I_REASON_TABLE == Reason::Table as usize);
+    assert!(O2I_REASON_PANIC == Reason::Panic as usize);
+    assert!(Reason::ALL.len() <= O2I_REASON_PLACES);
 };
 
 /// One request inside a payload: who it is and how many of the payload's bytes are its own.
@@ -131,6 +162,20 @@ pub struct AbiOutcome {
     pub repaired_times: u64,
     /// Values left out because their table has no such column.
     pub values_left_out: u64,
+    /// Texts cut at `limits.value_bytes_max`.
+    pub cut_texts: u64,
+    /// Attributes dropped beyond `limits.attributes_max`.
+    pub dropped_attributes: u64,
+    /// What `rejected` is made of, by `O2I_REASON_*`; places without a reason are 0.
+    pub rejected_by: [u64; O2I_REASON_PLACES],
+    /// Those of `rejected` that are kept as dead letters.
+    pub dead_letter_records: u64,
+    /// Dead letters written.
+    pub dead_letter_objects: u64,
+    /// Microseconds from handing the files to the committers to the last answer; 0 without commits.
+    pub commit_micros: u64,
+    /// 1 when the call had to wait for `limits.in_flight_bytes_max`.
+    pub in_flight_waits: u64,
 }
 
 impl From<&Outcome> for AbiOutcome {
@@ -151,6 +196,16 @@ impl From<&Outcome> for AbiOutcome {
             repaired_ids: outcome.repaired_ids,
             repaired_times: outcome.repaired_times,
             values_left_out: outcome.values_left_out,
+            cut_texts: outcome.cut_texts,
+            dropped_attributes: outcome.dropped_attributes,
+            rejected_by: std::array::from_fn(|place| {
+                let reason = Reason::ALL.get(place);
+                reason.map_or(0, |reason| outcome.rejected_by.of(*reason))
+            }),
+            dead_letter_records: outcome.dead_letter_records,
+            dead_letter_objects: outcome.dead_letter_objects,
+            commit_micros: outcome.commit_micros,
+            in_flight_waits: outcome.in_flight_waits,
         }
     }
 }

@@ -56,10 +56,11 @@ fn what_is_stored_is_counted_and_a_repeat_is_recognised() {
 
     let (outcome, result) = export(handle, request);
     assert_eq!(result, Ok(()));
-    assert!(outcome.file_bytes > 0);
+    assert!(outcome.file_bytes > 0 && outcome.commit_micros > 0);
     assert_eq!(
         AbiOutcome {
             file_bytes: 0,
+            commit_micros: 0,
             ..outcome
         },
         AbiOutcome {

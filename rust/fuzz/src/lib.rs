@@ -1,6 +1,6 @@
 //! What every fuzz target checks: decode and convert are total, and what they say agrees with itself.
 
-use otlp2iceberg::convert::{ConvertOptions, convert};
+use otlp2iceberg::convert::{ConvertOptions, ValueLimits, convert};
 use otlp2iceberg::{ErrorKind, RetryClass, Signal};
 
 /// Small, so that batches are split.
@@ -15,6 +15,7 @@ pub fn check_convert(signal: Signal, payload: &[u8]) {
         arrival_time_unix_nano: 1_700_000_000_000_000_000,
         column_bytes_max: COLUMN_BYTES_MAX,
         batch_bytes_max: 8 * COLUMN_BYTES_MAX,
+        values: ValueLimits::default(),
     };
     match convert(signal, payload, &options) {
         Ok(converted) => {

@@ -289,7 +289,7 @@ impl Drop for PendingFile {
 }
 
 /// Makes a folder and its missing parents; each that was made is synced into its parent.
-pub(super) fn create_folders(folder: &Path) -> io::Result<()> {
+pub(crate) fn create_folders(folder: &Path) -> io::Result<()> {
     if folder.is_dir() {
         return Ok(());
     }

@@ -5,7 +5,9 @@
 
 mod catalog;
 mod commit;
+mod dead_letter;
 mod duration;
+mod limits;
 mod parquet;
 mod partition;
 mod read;
@@ -22,6 +24,8 @@ use crate::signal::Table;
 
 pub use catalog::{CatalogConfig, CatalogType, OAuth2Config, S3TablesApi, SigV4Config};
 pub use commit::{CommitConfig, OnFailure};
+pub use dead_letter::DeadLetterConfig;
+pub use limits::LimitsConfig;
 pub use parquet::{Compression, ParquetConfig};
 pub use partition::{PartitionBy, PartitionField};
 pub use secret::Secret;
@@ -44,6 +48,8 @@ pub struct Config {
     pub commit: CommitConfig,
     /// Bounds on what one request may cost.
     pub limits: LimitsConfig,
+    /// Where rejected data is kept.
+    pub dead_letter: DeadLetterConfig,
 }
 
 /// `tables`.
@@ -81,34 +87,6 @@ impl TablesConfig {
         self.names
             .get(table.default_name())
             .map_or(table.default_name(), String::as_str)
-    }
-}
-
-/// `limits`.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct LimitsConfig {
-    /// A batch is closed before a string column passes this many bytes. Default 1 GiB, at most 2 GiB - 1.
-    pub column_bytes_max: usize,
-    /// Rows are encoded when they take this many bytes in memory, in all tables together. Default 256 MiB.
-    pub batch_bytes_max: usize,
-    /// Payload bytes of one call at most, after merging. Default 1 GiB.
-    pub payload_bytes_max: usize,
-    /// Partition values that one batch may open files for. Default 1,000.
-    pub partitions_max: usize,
-    /// Calls that convert and encode at the same time. Default 2.
-    pub parallel_calls_max: usize,
-}
-
-impl Default for LimitsConfig {
-    fn default() -> Self {
-        Self {
-            column_bytes_max: 1 << 30,
-            batch_bytes_max: 256 << 20,
-            payload_bytes_max: 1 << 30,
-            partitions_max: 1_000,
-            parallel_calls_max: 2,
-        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{CatalogType, Config, PartitionBy, catalog, commit, parquet, storage};
+use super::{CatalogType, Config, PartitionBy, catalog, commit, dead_letter, limits, parquet, storage};
 use crate::schema::{columns, time_column};
 use crate::signal::Table;
 
@@ -13,22 +13,8 @@ pub(super) fn problems(config: &Config) -> Vec<String> {
     tables(config, &mut problems);
     parquet::problems(&config.parquet, &mut problems);
     commit::problems(config, &mut problems);
-    let limits = &config.limits;
-    if !(1 << 16..=i32::MAX as usize).contains(&limits.column_bytes_max) {
-        problems.push("limits.column_bytes_max: must be from 65536 to 2147483647 bytes".into());
-    }
-    if limits.batch_bytes_max < 1 << 20 {
-        problems.push("limits.batch_bytes_max: must be at least 1048576 bytes (1 MiB)".into());
-    }
-    for (key, value, unit) in [
-        ("payload_bytes_max", limits.payload_bytes_max, "byte"),
-        ("partitions_max", limits.partitions_max, "partition"),
-        ("parallel_calls_max", limits.parallel_calls_max, "call"),
-    ] {
-        if value == 0 {
-            problems.push(format!("limits.{key}: must be at least 1 {unit}"));
-        }
-    }
+    limits::problems(&config.limits, &mut problems);
+    dead_letter::problems(&config.dead_letter, &mut problems);
     problems
 }
 

@@ -20,9 +20,22 @@ pub(super) fn write_text(
     match value {
         AnyValue::String(text) => out.extend_from_slice(&context.mended(text)),
         AnyValue::Empty => return Ok(false),
-        value => write_other(value, out, context)?,
+        value => {
+            let start = out.len();
+            write_other(value, out, context)?;
+            if out.len() - start > context.limits.text_bytes_max {
+                cut(start, out, context);
+            }
+        }
     }
     Ok(true)
+}
+
+/// Cuts what was written from `start` on (rule 15).
+#[cold]
+fn cut(start: usize, out: &mut Vec<u8>, context: &mut Context) {
+    let kept = context.cut(out.get(start..).unwrap_or_default()).len();
+    out.truncate(start + kept);
 }
 
 fn write_other(value: AnyValue<'_>, out: &mut Vec<u8>, context: &mut Context) -> Result<(), DecodeError> {

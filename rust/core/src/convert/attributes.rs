@@ -8,6 +8,7 @@ use arrow_schema::{ArrowError, DataType};
 use super::any_value;
 use super::columns::{Arrays, Columns, Offsets, TextColumn, Validity};
 use super::context::Context;
+use super::numbers::dropped;
 use crate::decode::{DecodeError, KeyValue, Repeated};
 
 /// Keys and the texts of their values.
@@ -60,7 +61,10 @@ impl Entries {
         context: &mut Context,
     ) -> Result<(), DecodeError> {
         let start = self.len();
-        for (index, attribute) in attributes.iter().enumerate() {
+        let beyond = beyond(attributes, context);
+        context.repairs.dropped_attributes += beyond as u64;
+        let kept = attributes.len() - beyond;
+        for (index, attribute) in attributes.iter().take(kept).enumerate() {
             let attribute = attribute?;
             self.keys.append(&context.mended(attribute.key));
             let valid = any_value::write_text(attribute.value, self.values.writer(), context)
@@ -103,6 +107,23 @@ impl Entries {
         self.keys.truncate(len);
         self.values.truncate(len);
     }
+}
+
+/// How many of the attributes are one too many (rule 14).
+#[inline]
+fn beyond(attributes: &Repeated<'_, KeyValue<'_>>, context: &Context) -> usize {
+    attributes.len().saturating_sub(context.limits.attributes_max)
+}
+
+/// The count of dropped attributes that came with a list, and those that are dropped here.
+#[inline]
+pub(super) fn dropped_attributes(
+    count: u32,
+    attributes: &Repeated<'_, KeyValue<'_>>,
+    context: &Context,
+) -> i32 {
+    let beyond = u32::try_from(beyond(attributes, context)).unwrap_or(u32::MAX);
+    dropped(count.saturating_add(beyond))
 }
 
 /// A column of attributes. No attributes are null (rule 1).

@@ -4,8 +4,11 @@ use std::borrow::Cow;
 
 use super::duplicates::Duplicates;
 use super::json::Member;
-use super::{BatchSink, ConvertOptions, Rejection, Repairs, Stop, Summary, TableBatch};
+use super::{
+    BatchSink, ConvertOptions, RejectedRun, Rejection, Repairs, Stop, Summary, TableBatch, ValueLimits,
+};
 use crate::decode::Text;
+use crate::reason::Reason;
 
 /// How many rejections are told; all are counted.
 const REJECTIONS_MAX: usize = 16;
@@ -20,6 +23,10 @@ pub(super) struct Context<'s> {
     pub(super) open_bytes: usize,
     /// When the request arrived, nanoseconds since the Unix epoch, in the range of a signed number.
     pub(super) arrival: i64,
+    /// Bounds on what a record may hold.
+    pub(super) limits: ValueLimits,
+    /// Records so far, those left out included.
+    pub(super) records: u64,
     /// What was mended so far.
     pub(super) repairs: Repairs,
     /// Finds keys that come again.
@@ -42,6 +49,11 @@ impl<'s> Context<'s> {
             extent_max: options.column_bytes_max.min(OFFSET_MAX),
             open_bytes: 0,
             arrival: i64::try_from(options.arrival_time_unix_nano).unwrap_or(i64::MAX),
+            limits: ValueLimits {
+                nesting_max: options.values.nesting_max.min(ValueLimits::NESTING_MAX),
+                ..options.values
+            },
+            records: 0,
             repairs: Repairs::default(),
             duplicates: Duplicates::default(),
             members: Vec::new(),
@@ -77,21 +89,50 @@ impl<'s> Context<'s> {
 
     /// Counts a record or point that is left out, and tells of it if it is among the first.
     #[cold]
-    pub(super) fn reject(&mut self, path: impl FnOnce() -> String, reason: String) {
-        self.summary.rejected += 1;
-        if self.summary.rejections.len() < REJECTIONS_MAX {
-            self.summary.rejections.push(Rejection { path: path(), reason });
+    pub(super) fn reject(&mut self, path: impl FnOnce() -> String, code: Reason, reason: String) {
+        let summary = &mut self.summary;
+        summary.rejected += 1;
+        summary.rejected_by.add(code, 1);
+        if summary.rejections.len() < REJECTIONS_MAX {
+            let path = path();
+            summary.rejections.push(Rejection { path, code, reason });
         }
+        // Between two runs is a row, or another reason, so that runs take little beside the rows.
+        match summary.rejected_runs.last_mut() {
+            Some(run) if run.code == code && run.first + run.count == self.records => run.count += 1,
+            _ => summary.rejected_runs.push(RejectedRun {
+                first: self.records,
+                count: 1,
+                code,
+            }),
+        }
+        self.records += 1;
     }
 
-    /// The bytes to store for a text (rule 8).
+    /// The bytes to store for a text (rules 8 and 15).
     #[inline]
     pub(super) fn mended<'a>(&mut self, text: Text<'a>) -> Cow<'a, [u8]> {
+        let text = if text.0.len() > self.limits.text_bytes_max {
+            Text(self.cut(text.0))
+        } else {
+            text
+        };
         if self.checks_text {
             self.checked(text)
         } else {
             Cow::Borrowed(text.0)
         }
+    }
+
+    /// The start of a text that is too long, up to the end of a character (rule 15).
+    #[cold]
+    pub(super) fn cut<'a>(&mut self, text: &'a [u8]) -> &'a [u8] {
+        self.repairs.cut_texts += 1;
+        let continues = |at: &usize| text.get(*at).is_some_and(|byte| byte & 0xc0 == 0x80);
+        let max = self.limits.text_bytes_max;
+        // A character has at most three continuation bytes; what has more is no UTF-8.
+        let end = (max.saturating_sub(3)..=max).rev().find(|at| !continues(at));
+        text.get(..end.unwrap_or(max)).unwrap_or(text)
     }
 
     fn checked<'a>(&mut self, text: Text<'a>) -> Cow<'a, [u8]> {

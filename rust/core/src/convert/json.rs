@@ -4,9 +4,6 @@ use super::any_value::{non_finite, write_base64, write_finite};
 use super::context::Context;
 use crate::decode::{AnyValue, ArrayValue, DecodeError, KeyValueList, Text};
 
-/// Levels of values that are kept; an attribute's own value is level 1 (rule 7). Bounds the recursion.
-const LEVELS_MAX: u32 = 64;
-
 /// Where a member of a JSON object was written: `start..key_end` is its key with quotes.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Member {
@@ -15,7 +12,8 @@ pub(super) struct Member {
     end: usize,
 }
 
-/// Writes a value that stands at `level`.
+/// Writes a value that stands at `level`; an attribute's own value is level 1. Levels bound the
+/// recursion (rule 7).
 ///
 /// # Errors
 /// When a list inside is malformed; the path starts at the field of the oneof.
@@ -25,7 +23,7 @@ pub(super) fn write_value(
     out: &mut Vec<u8>,
     context: &mut Context,
 ) -> Result<(), DecodeError> {
-    if level > LEVELS_MAX && !matches!(value, AnyValue::Empty) {
+    if level > context.limits.nesting_max && !matches!(value, AnyValue::Empty) {
         context.repairs.nesting += 1;
         out.extend_from_slice(b"null");
         return Ok(());

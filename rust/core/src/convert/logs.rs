@@ -2,12 +2,11 @@
 
 use super::Stop;
 use super::any_value;
-use super::attributes::MapColumn;
+use super::attributes::{MapColumn, dropped_attributes};
 use super::columns::{IntColumn, TextColumn, TimeColumn, columns};
 use super::context::Context;
 use super::ids::{append_span_id, append_trace_id};
 use super::labels::LabelColumn;
-use super::numbers::dropped;
 use super::shared::{Group, SharedColumns};
 use super::subject::Subject;
 use super::table::TableBuilder;
@@ -114,9 +113,11 @@ fn append(
     columns
         .log_attributes
         .append(&record.attributes, "attributes", context)?;
-    columns
-        .log_dropped_attributes_count
-        .append(dropped(record.dropped_attributes_count));
+    columns.log_dropped_attributes_count.append(dropped_attributes(
+        record.dropped_attributes_count,
+        &record.attributes,
+        context,
+    ));
     columns.shared.append(group);
     Ok(())
 }

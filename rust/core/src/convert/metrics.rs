@@ -10,6 +10,7 @@ use super::points::{GaugeColumns, MetricGroup, SumColumns};
 use super::summaries::SummaryColumns;
 use super::table::{TableBuilder, Verdict};
 use crate::decode::{Message, Metric, MetricData, MetricsRequest, Repeated, ResourceMetrics, ScopeMetrics};
+use crate::reason::Reason;
 use crate::signal::Table;
 
 /// The open batch of each metrics table.
@@ -147,7 +148,7 @@ fn convert_metric<'a>(
     match metric.data {
         MetricData::Missing => {
             let path = || format!("{place}{}", group.subject());
-            context.reject(path, "the metric has no data".to_owned());
+            context.reject(path, Reason::NoData, "the metric has no data".to_owned());
             Ok(())
         }
         MetricData::Gauge { data_points } => {

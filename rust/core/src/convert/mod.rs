@@ -37,6 +37,7 @@ use arrow_schema::ArrowError;
 use self::context::Context;
 use crate::decode::DecodeError;
 use crate::error::{Error, ErrorKind, Result};
+use crate::reason::{Reason, ReasonCounts};
 use crate::signal::{Signal, Table};
 
 /// What conversion needs from its caller.
@@ -50,6 +51,35 @@ pub struct ConvertOptions {
     /// A batch, the largest, is closed when the columns of all open batches together hold this many
     /// bytes. So no batch is larger than this and one row.
     pub batch_bytes_max: usize,
+    /// Bounds on what a record may hold.
+    pub values: ValueLimits,
+}
+
+/// Bounds on what a record may hold; what is beyond is cut off, counted, and the record is stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ValueLimits {
+    /// Attributes in one list; those after the first so many are dropped.
+    pub attributes_max: usize,
+    /// Bytes of one text as it is stored; it is cut at the end of a character.
+    pub text_bytes_max: usize,
+    /// Levels of nested values that are kept, at most [`ValueLimits::NESTING_MAX`].
+    pub nesting_max: u32,
+}
+
+impl ValueLimits {
+    /// The deepest nesting that can be kept: it bounds the recursion.
+    pub const NESTING_MAX: u32 = 64;
+}
+
+/// No limit but that of nesting.
+impl Default for ValueLimits {
+    fn default() -> Self {
+        Self {
+            attributes_max: usize::MAX,
+            text_bytes_max: usize::MAX,
+            nesting_max: Self::NESTING_MAX,
+        }
+    }
 }
 
 /// The rows of one request for one table, in the schema of [`crate::schema::arrow_schema`].
@@ -66,12 +96,16 @@ pub struct TableBatch {
 pub struct Repairs {
     /// Strings with invalid UTF-8, stored with U+FFFD in its place.
     pub invalid_utf8: u64,
-    /// Values nested deeper than 64 levels, stored as null.
+    /// Values nested too deeply, stored as null.
     pub nesting: u64,
     /// Trace and span ids of a wrong length or all zero, stored as null. (Absent ids are not counted.)
     pub invalid_ids: u64,
     /// Times above `i64::MAX` nanoseconds, stored as null (or the fallback time).
     pub invalid_times: u64,
+    /// Texts cut at [`ValueLimits::text_bytes_max`].
+    pub cut_texts: u64,
+    /// Attributes beyond [`ValueLimits::attributes_max`], which are in the counts of dropped ones.
+    pub dropped_attributes: u64,
 }
 
 /// A record or data point that was left out, and why.
@@ -80,8 +114,22 @@ pub struct Rejection {
     /// Its path, such as `resource_metrics[0].scope_metrics[2].metrics[1].histogram.data_points[4]`,
     /// with the names of its metric and its service: ` (metric "requests" of service "cart")`.
     pub path: String,
+    /// Why it cannot be stored, in a word.
+    pub code: Reason,
     /// Why it cannot be stored.
     pub reason: String,
+}
+
+/// Neighbouring records that were left out for the same reason. Records are counted from 0 in the
+/// request's order; a metric without data counts as one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RejectedRun {
+    /// The first of them.
+    pub first: u64,
+    /// How many there are.
+    pub count: u64,
+    /// Why.
+    pub code: Reason,
 }
 
 /// Takes batches as they close.
@@ -103,8 +151,12 @@ pub trait BatchSink {
 pub struct Summary {
     /// Records and points that were left out.
     pub rejected: u64,
+    /// The same by reason.
+    pub rejected_by: ReasonCounts,
     /// The first few of them (at most 16), for the message.
     pub rejections: Vec<Rejection>,
+    /// Which records were left out, in order.
+    pub rejected_runs: Vec<RejectedRun>,
     /// What was mended.
     pub repairs: Repairs,
 }

@@ -2,11 +2,10 @@
 
 use std::borrow::Cow;
 
-use super::attributes::{Entries, MapColumn};
+use super::attributes::{Entries, MapColumn, dropped_attributes};
 use super::columns::{IntColumn, columns};
 use super::context::Context;
 use super::labels::{Key, LabelColumn};
-use super::numbers::dropped;
 use crate::decode::{DecodeError, Resource, Scope, Text};
 
 /// The resource attribute that `ServiceName` is the text of (rule 10).
@@ -43,7 +42,8 @@ impl<'a> Group<'a> {
             .render(&resource.attributes, "attributes", context)
             .map_err(|error| error.in_field("resource"))?;
         self.resource_schema_url = context.mended(schema_url);
-        self.resource_dropped = dropped(resource.dropped_attributes_count);
+        self.resource_dropped =
+            dropped_attributes(resource.dropped_attributes_count, &resource.attributes, context);
         Ok(())
     }
 
@@ -65,7 +65,7 @@ impl<'a> Group<'a> {
             .render(&scope.attributes, "attributes", context)
             .map_err(|error| error.in_field("scope"))?;
         self.scope_schema_url = context.mended(schema_url);
-        self.scope_dropped = dropped(scope.dropped_attributes_count);
+        self.scope_dropped = dropped_attributes(scope.dropped_attributes_count, &scope.attributes, context);
         Ok(())
     }
 

@@ -8,6 +8,7 @@ use super::columns::{Arrays, Columns};
 use super::context::Context;
 use super::{Stop, TableBatch};
 use crate::decode::DecodeError;
+use crate::reason::Reason;
 use crate::schema::arrow_schema;
 use crate::signal::Table;
 
@@ -52,14 +53,18 @@ impl<C: Columns> TableBuilder<C> {
             let fits = self.columns.extent() <= context.extent_max;
             if fits && rejection.is_none() {
                 self.rows += 1;
+                context.records += 1;
                 self.account(context);
                 return Ok(());
             }
             context.repairs = repairs;
             self.columns.truncate(self.rows);
             if fits || self.rows == 0 {
-                let reason = rejection.unwrap_or_else(|| too_large(context.extent_max));
-                context.reject(path, reason);
+                let (code, reason) = match rejection {
+                    Some(reason) => (Reason::InvalidPoint, reason),
+                    None => (Reason::RecordTooLarge, too_large(context.extent_max)),
+                };
+                context.reject(path, code, reason);
                 if !fits {
                     // Labels of the row are still in the dictionaries.
                     self.columns = C::default();

@@ -1,7 +1,7 @@
 //! The table `traces`.
 
 use super::Stop;
-use super::attributes::MapColumn;
+use super::attributes::{MapColumn, dropped_attributes};
 use super::columns::{IntColumn, LongColumn, TextColumn, TimeColumn, columns};
 use super::context::Context;
 use super::ids::{append_span_id, append_trace_id};
@@ -159,9 +159,11 @@ fn append(
             .map_err(|error| error.in_element("links", index))?;
     }
     columns.links.end_list();
-    columns
-        .span_dropped_attributes_count
-        .append(dropped(span.dropped_attributes_count));
+    columns.span_dropped_attributes_count.append(dropped_attributes(
+        span.dropped_attributes_count,
+        &span.attributes,
+        context,
+    ));
     columns
         .dropped_events_count
         .append(dropped(span.dropped_events_count));
@@ -193,9 +195,11 @@ fn append_event(
     columns
         .attributes
         .append(&event.attributes, "attributes", context)?;
-    columns
-        .dropped_attributes_count
-        .append(dropped(event.dropped_attributes_count));
+    columns.dropped_attributes_count.append(dropped_attributes(
+        event.dropped_attributes_count,
+        &event.attributes,
+        context,
+    ));
     Ok(())
 }
 
@@ -207,8 +211,10 @@ fn append_link(columns: &mut LinkColumns, link: &Link<'_>, context: &mut Context
     columns
         .attributes
         .append(&link.attributes, "attributes", context)?;
-    columns
-        .dropped_attributes_count
-        .append(dropped(link.dropped_attributes_count));
+    columns.dropped_attributes_count.append(dropped_attributes(
+        link.dropped_attributes_count,
+        &link.attributes,
+        context,
+    ));
     Ok(())
 }

@@ -14,6 +14,7 @@ mod logs;
 mod metrics;
 mod points;
 mod repeated;
+mod subset;
 mod traces;
 mod wire;
 
@@ -26,5 +27,6 @@ pub use points::{
     SummaryDataPoint, ValueAtQuantile,
 };
 pub use repeated::{Elements, PackedOrNot, Repeated, Scalar, Scalars};
+pub use subset::{Place, subset};
 pub use traces::{Event, Link, ResourceSpans, ScopeSpans, Span, Status, TracesRequest};
 pub use wire::Message;

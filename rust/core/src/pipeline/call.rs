@@ -50,6 +50,11 @@ impl Call {
         self.deadline
     }
 
+    /// Comes when the caller gives up.
+    pub(super) async fn cancelled(&self) {
+        self.cancel.cancelled().await;
+    }
+
     /// Asked between steps.
     ///
     /// # Errors

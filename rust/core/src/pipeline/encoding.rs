@@ -1,13 +1,15 @@
 //! Batches to files in memory, table by table, while a payload is converted.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::Export;
+use super::admission::requests;
 use super::call::Call;
 use crate::catalog::LoadedTable;
 use crate::commit::Committer;
 use crate::config::Config;
-use crate::convert::{BatchSink, TableBatch};
+use crate::convert::{BatchSink, RejectedRun, TableBatch};
 use crate::error::{Error, ErrorKind, Result};
 use crate::request::{IdRange, Part, RequestId};
 use crate::signal::Table;
@@ -32,8 +34,10 @@ pub(super) struct TableEncoding {
     pub table: Table,
     /// The requests whose rows are added.
     pub ids: Vec<IdRange>,
-    /// Rows left out for want of partitions.
-    pub rejected: u64,
+    /// Rows left out for want of partitions, by their number among the table's rows, in order.
+    pub rejected: Vec<Range<u64>>,
+    /// The table's rows so far.
+    rows: u64,
     /// What the table has no column for.
     pub left_out: LeftOut,
     /// Which of the call's parts the table holds already.
@@ -62,6 +66,37 @@ pub(super) enum State {
     Failed(Error),
 }
 
+/// The requests that one table does not hold yet, while it holds others of the call.
+#[derive(Debug)]
+pub(super) struct Remainder {
+    /// The table.
+    pub table: Table,
+    /// Their bytes.
+    pub payload: Vec<u8>,
+    /// Who they are.
+    pub parts: Vec<Part>,
+    /// The records in them that conversion left out.
+    pub rejected_runs: Vec<RejectedRun>,
+}
+
+impl Remainder {
+    fn new(table: Table, export: &Export<'_>, there: &[bool]) -> Self {
+        let (mut payload, mut parts) = (Vec::new(), Vec::new());
+        for ((part, bytes), there) in requests(export).zip(there) {
+            if !there {
+                payload.extend_from_slice(bytes);
+                parts.push(part);
+            }
+        }
+        Self {
+            table,
+            payload,
+            parts,
+            rejected_runs: Vec::new(),
+        }
+    }
+}
+
 impl<'a> Encoding<'a> {
     pub(super) fn new(config: &'a Config, call: &'a Call) -> Self {
         Self {
@@ -84,14 +119,15 @@ impl<'a> Encoding<'a> {
         self.restart();
     }
 
-    /// The tables that hold some of the requests, each with the bytes of the others.
-    pub(super) fn begin_remainders(&mut self, export: &Export<'_>) -> Vec<(Table, Vec<u8>)> {
+    /// The tables that hold some of the requests, each with the others.
+    pub(super) fn begin_remainders(&mut self, export: &Export<'_>) -> Vec<Remainder> {
         let mut remainders = Vec::new();
         for table in &mut self.tables {
             if let State::Writing { waiting, .. } = &mut table.state
                 && std::mem::take(waiting)
             {
-                remainders.push((table.table, pending_payload(export, &table.there)));
+                table.rows = 0;
+                remainders.push(Remainder::new(table.table, export, &table.there));
             }
         }
         remainders
@@ -154,7 +190,8 @@ impl TableEncoding {
         Self {
             table,
             ids,
-            rejected: 0,
+            rejected: Vec::new(),
+            rows: 0,
             left_out: LeftOut::default(),
             there,
             ordinal: 0,
@@ -168,7 +205,8 @@ impl TableEncoding {
         Self {
             table,
             ids: Vec::new(),
-            rejected: 0,
+            rejected: Vec::new(),
+            rows: 0,
             left_out: LeftOut::default(),
             there: Vec::new(),
             ordinal: 0,
@@ -181,17 +219,30 @@ impl TableEncoding {
         self.there.iter().filter(|there| **there).count() as u64
     }
 
+    /// Whether the table holds this one of the call's parts already.
+    pub(super) fn holds(&self, part: usize) -> bool {
+        self.there.get(part).copied().unwrap_or_default()
+    }
+
+    /// How many rows were left out for want of partitions.
+    pub(super) fn rejected_rows(&self) -> u64 {
+        self.rejected.iter().map(|rows| rows.end - rows.start).sum()
+    }
+
     /// Why rows were left out.
     pub(super) fn rejection(&self) -> String {
         format!(
-            "{} rows of table {}: their partition values are more than limits.partitions_max allows in one batch; \
+            "{} rows of table {}: their partition values are more than limits.partitions_max lets one batch open; \
              look for clients with a wrong clock, or partition by less",
-            self.rejected, self.table
+            self.rejected_rows(),
+            self.table
         )
     }
 
     /// Only the end of the call is an error of the whole conversion.
     fn encode(&mut self, batch: TableBatch, config: &Config, call: &Call) -> Result<()> {
+        let first_row = self.rows;
+        self.rows += batch.batch.num_rows() as u64;
         let State::Writing {
             loaded,
             files,
@@ -205,12 +256,14 @@ impl TableEncoding {
             ordinal: self.ordinal,
             parquet: &config.parquet,
             partitions_max: config.limits.partitions_max,
+            earlier: files,
             proceed: &|| call.proceed(),
         };
         match write::encode(&loaded.metadata, batch, &options) {
             Ok(encoded) => {
                 files.extend(encoded.files);
-                self.rejected += encoded.rejected;
+                let rejected = encoded.rejected.into_iter();
+                add_rows(&mut self.rejected, rejected.map(|row| first_row + u64::from(row)));
                 self.left_out.merge(encoded.left_out);
                 self.ordinal += 1;
                 Ok(())
@@ -226,7 +279,8 @@ impl TableEncoding {
 
     /// Drops what was encoded.
     fn forget(&mut self) {
-        self.rejected = 0;
+        self.rejected.clear();
+        self.rows = 0;
         self.left_out = LeftOut::default();
         self.ordinal = 0;
         if let State::Writing { files, .. } = &mut self.state {
@@ -235,17 +289,12 @@ impl TableEncoding {
     }
 }
 
-/// The bytes of the requests that are not there yet.
-fn pending_payload(export: &Export<'_>, there: &[bool]) -> Vec<u8> {
-    let mut rest = export.payload;
-    let mut pending = Vec::new();
-    for (part, there) in export.parts.iter().zip(there) {
-        let len = usize::try_from(part.len).unwrap_or(usize::MAX).min(rest.len());
-        let (own, tail) = rest.split_at(len);
-        if !there {
-            pending.extend_from_slice(own);
+/// Adds rows that come in order.
+fn add_rows(ranges: &mut Vec<Range<u64>>, rows: impl Iterator<Item = u64>) {
+    for row in rows {
+        match ranges.last_mut() {
+            Some(last) if last.end == row => last.end += 1,
+            _ => ranges.push(row..row + 1),
         }
-        rest = tail;
     }
-    pending
 }

@@ -1,6 +1,8 @@
 //! What only the inside shows: how often a payload is converted.
 
+use super::encoding::Encoding;
 use super::*;
+use crate::convert::{self, ConvertOptions, ValueLimits};
 use crate::request::RequestId;
 
 /// A metrics request: a gauge and a sum, each with one point without fields.
@@ -44,6 +46,7 @@ async fn tables_that_are_open_do_not_restart_the_conversion() {
                 arrival_time_unix_nano: export.received_unix_nano,
                 column_bytes_max: 1 << 20,
                 batch_bytes_max: 1 << 20,
+                values: ValueLimits::default(),
             };
             let mut restarts = 0;
             while convert::convert_into(export.signal, export.payload, &options, &mut encoding).is_err() {
@@ -64,4 +67,127 @@ async fn tables_that_are_open_do_not_restart_the_conversion() {
     assert_eq!((outcome.rows, outcome.commits), (2, 2));
     assert_eq!(restarts(2).await, 0, "later calls convert once");
     pipeline.close().await;
+}
+
+/// Stands for a bug: panics at a payload that holds `PANIC!`.
+pub(super) fn panic_at(payload: &[u8]) {
+    let trigger: &[u8] = b"PANIC!";
+    assert!(
+        !payload.windows(trigger.len()).any(|bytes| bytes == trigger),
+        "as told by the test"
+    );
+}
+
+/// A logs request with this body.
+fn logs(body: &str) -> Vec<u8> {
+    let mut request = body.as_bytes().to_vec();
+    // The value, the body, the record, the scope's logs and the resource's.
+    for tag in [0x0a, 0x2a, 0x12, 0x12, 0x0a] {
+        let len = u8::try_from(request.len()).expect("short");
+        request.splice(0..0, [tag, len]);
+    }
+    request
+}
+
+async fn export_logs(pipeline: &Pipeline, bodies: &[&str]) -> Result<Outcome> {
+    let requests: Vec<Vec<u8>> = bodies.iter().map(|body| logs(body)).collect();
+    let parts: Vec<Part> = (1..)
+        .zip(&requests)
+        .map(|(sequence, request)| Part {
+            len: request.len() as u64,
+            ..part(sequence)
+        })
+        .collect();
+    let payload = requests.concat();
+    pipeline
+        .export(Export {
+            signal: Signal::Logs,
+            payload: &payload,
+            ..export(&parts)
+        })
+        .await
+}
+
+#[tokio::test]
+async fn a_request_that_makes_the_library_panic_is_kept_and_the_others_are_stored() {
+    let home = tempfile::tempdir().expect("temporary folder");
+    let dead = home.path().join("dead");
+    let json = format!(
+        r#"{{"catalog": {{"warehouse": {:?}}}, "dead_letter": {{"path": {dead:?}}}}}"#,
+        home.path().join("warehouse")
+    );
+    let config = Config::from_json(json.as_bytes()).expect("valid");
+    let pipeline = Pipeline::open(config).await.expect("opens");
+    let outcome = export_logs(&pipeline, &["one", "PANIC!", "three"])
+        .await
+        .expect("the rest is stored");
+    assert_eq!((outcome.rows, outcome.rejected_by.of(Reason::Panic)), (2, 1));
+    assert!(
+        outcome.rejection.contains("panicked: as told by the test"),
+        "{}",
+        outcome.rejection
+    );
+    let writer = "07".repeat(16);
+    let kept = dead.join(format!("logs/2025-06-15/{writer}-2.request.otlp.pb"));
+    assert_eq!(std::fs::read(kept).expect("kept"), logs("PANIC!"));
+    // The library goes on, and the request can come again.
+    let outcome = export_logs(&pipeline, &["one", "PANIC!", "three"])
+        .await
+        .expect("known");
+    assert_eq!((outcome.rows, outcome.already_committed), (0, 2));
+    pipeline.close().await;
+}
+
+#[tokio::test]
+async fn without_a_place_for_dead_letters_a_panic_is_the_hosts() {
+    let home = tempfile::tempdir().expect("temporary folder");
+    let json = format!(r#"{{"catalog": {{"warehouse": {:?}}}}}"#, home.path());
+    let config = Config::from_json(json.as_bytes()).expect("valid");
+    let pipeline = Pipeline::open(config).await.expect("opens");
+    let call = std::panic::AssertUnwindSafe(export_logs(&pipeline, &["PANIC!"]));
+    assert!(futures::FutureExt::catch_unwind(call).await.is_err());
+}
+
+#[tokio::test]
+async fn calls_wait_while_others_hold_the_bytes_in_flight() {
+    let in_flight = InFlight::new(4 << 20);
+    let parts = [part(1)];
+    let call = Call::new(&export(&parts)).expect("consistent");
+    let first = in_flight.enter(3 << 20, &call).await.expect("free");
+    assert!(!first.waited);
+    let second = in_flight.enter(1 << 20, &call).await.expect("free");
+    {
+        let mut third = std::pin::pin!(in_flight.enter(1, &call));
+        assert!(futures::poll!(third.as_mut()).is_pending(), "all is taken");
+        drop(second);
+        assert!(third.await.expect("its turn").waited);
+    }
+    drop(first);
+    // What is larger than the limit goes alone.
+    let large = in_flight.enter(1 << 30, &call).await.expect("free");
+    let cancel = CancellationToken::new();
+    let stopped = Export {
+        cancel: cancel.clone(),
+        ..export(&parts)
+    };
+    let stopped = Call::new(&stopped).expect("consistent");
+    let mut waiting = std::pin::pin!(in_flight.enter(1, &stopped));
+    assert!(futures::poll!(waiting.as_mut()).is_pending());
+    cancel.cancel();
+    let error = waiting.await.expect_err("cancelled");
+    assert_eq!(error.kind(), ErrorKind::Cancelled);
+    assert!(
+        error
+            .to_string()
+            .contains("limits.in_flight_bytes_max (4194304 bytes)"),
+        "{error}"
+    );
+    drop(large);
+    assert!(
+        !InFlight::new(0)
+            .enter(1 << 40, &call)
+            .await
+            .expect("no limit")
+            .waited
+    );
 }

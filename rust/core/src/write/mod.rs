@@ -51,8 +51,10 @@ pub struct EncodeOptions<'a> {
     pub ordinal: usize,
     /// How Parquet files are made.
     pub parquet: &'a ParquetConfig,
-    /// Partition values that one batch may open files for.
+    /// Partition values that the batch and `earlier` together may have files for.
     pub partitions_max: usize,
+    /// The files that earlier batches of the same call became.
+    pub earlier: &'a [NewFile],
     /// Asked before each file; an error ends the work with it.
     pub proceed: &'a dyn Fn() -> Result<()>,
 }
@@ -71,8 +73,9 @@ pub struct NewFile {
 pub struct Encoded {
     /// The files.
     pub files: Vec<NewFile>,
-    /// Rows left out because they would have opened more than `partitions_max` partitions.
-    pub rejected: u64,
+    /// Rows left out because they would have opened more than `partitions_max` partitions: their numbers
+    /// in the batch, in order.
+    pub rejected: Vec<u32>,
     /// What the table has no column for.
     pub left_out: LeftOut,
 }
@@ -103,8 +106,9 @@ impl LeftOut {
 /// Encodes a batch for a table as it was loaded: columns matched by name, ids from the table, split by
 /// the table's default partition spec, each file sorted by its default sort order. Pure computation.
 ///
-/// When the rows have more than `partitions_max` partition values, those with most rows are kept
-/// and the others' rows are left out: a client whose clock is broken must not open thousands of files.
+/// When the rows have more than `partitions_max` partition values, those that have files already and
+/// then those with most rows are kept, and the others' rows are left out: a client whose clock is
+/// broken must not open thousands of files.
 ///
 /// # Errors
 /// `TableMismatch` (permanent) when the table cannot hold our rows; what `proceed` gives.
@@ -123,7 +127,7 @@ pub fn encode(metadata: &TableMetadata, batch: TableBatch, options: &EncodeOptio
     let metrics_config = MetricsConfig::new(metadata);
 
     let groups = partition::split(&aligned, metadata)?;
-    let (groups, rejected) = partition::most_rows(groups, &aligned.batch, options.partitions_max);
+    let (groups, rejected) = partition::most_rows(groups, &aligned.batch, options);
     encoded.rejected = rejected;
     for group in groups {
         let partition = Paths::partition(metadata, &group.partition)?;
@@ -196,6 +200,7 @@ pub async fn write(
         ordinal,
         parquet,
         partitions_max: usize::MAX,
+        earlier: &[],
         proceed: &|| Ok(()),
     };
     let encoded = encode(metadata, batch, &options)?;

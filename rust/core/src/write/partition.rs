@@ -10,8 +10,8 @@ use iceberg::arrow::arrow_primitive_to_literal;
 use iceberg::spec::{Literal, Struct, TableMetadata, Transform, Type};
 
 use super::align::Aligned;
-use super::internal;
 use super::transform::transformed;
+use super::{EncodeOptions, internal};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Rows of a batch.
@@ -29,6 +29,14 @@ impl Rows {
         match self {
             Rows::All => batch.num_rows(),
             Rows::Some(rows) => rows.len(),
+        }
+    }
+
+    /// Their numbers in the batch.
+    fn numbers(&self, batch: &RecordBatch) -> Vec<u32> {
+        match self {
+            Rows::All => (0..u32::try_from(batch.num_rows()).unwrap_or(u32::MAX)).collect(),
+            Rows::Some(rows) => rows.values().to_vec(),
         }
     }
 
@@ -54,26 +62,42 @@ pub(super) struct Group {
     pub rows: Rows,
 }
 
-/// Keeps the `max` groups with most rows, in their order; gives the number of rows in the others too.
-pub(super) fn most_rows(groups: Vec<Group>, batch: &RecordBatch, max: usize) -> (Vec<Group>, u64) {
-    if groups.len() <= max {
-        return (groups, 0);
+/// Keeps as many groups as `options` allow, in their order: first those whose partitions have files
+/// already, then those with most rows. Gives the rows of the others too, in the batch's order.
+pub(super) fn most_rows(
+    groups: Vec<Group>,
+    batch: &RecordBatch,
+    options: &EncodeOptions<'_>,
+) -> (Vec<Group>, Vec<u32>) {
+    // A partition has at least one file.
+    if groups.len().saturating_add(options.earlier.len()) <= options.partitions_max {
+        return (groups, Vec::new());
     }
-    let mut by_rows: Vec<(usize, usize)> = groups
+    let open: HashSet<&Struct> = options
+        .earlier
         .iter()
-        .map(|group| group.rows.len(batch))
+        .map(|file| file.data_file.partition())
+        .collect();
+    let mut new: Vec<(usize, usize)> = groups
+        .iter()
         .enumerate()
+        .filter(|(_, group)| !open.contains(&group.partition))
+        .map(|(at, group)| (at, group.rows.len(batch)))
         .collect();
     // Stable, so that among equals the first stay.
-    by_rows.sort_by_key(|(_, rows)| std::cmp::Reverse(*rows));
-    let left_out = by_rows.split_off(max);
-    let rejected = left_out.iter().map(|(_, rows)| *rows as u64).sum();
-    let left_out: HashSet<usize> = left_out.into_iter().map(|(at, _)| at).collect();
-    let kept = groups
+    new.sort_by_key(|(_, rows)| std::cmp::Reverse(*rows));
+    let left = options.partitions_max.saturating_sub(open.len());
+    let left_out: HashSet<usize> = new.into_iter().skip(left).map(|(at, _)| at).collect();
+    let (left_out, kept): (Vec<_>, Vec<_>) = groups
         .into_iter()
         .enumerate()
-        .filter(|(at, _)| !left_out.contains(at));
-    (kept.map(|(_, group)| group).collect(), rejected)
+        .partition(|(at, _)| left_out.contains(at));
+    let mut rejected: Vec<u32> = left_out
+        .iter()
+        .flat_map(|(_, group)| group.rows.numbers(batch))
+        .collect();
+    rejected.sort_unstable();
+    (kept.into_iter().map(|(_, group)| group).collect(), rejected)
 }
 
 /// Splits a batch by partition value; groups come in the order of their first rows.

@@ -10,3 +10,5 @@ mod rules;
 mod rules_metrics;
 mod rules_text;
 mod sink;
+mod subset;
+mod values;

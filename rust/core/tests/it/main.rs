@@ -30,6 +30,7 @@ mod commit_requests;
 mod commit_support;
 mod commit_window;
 mod convert;
+mod dead_letters;
 mod decode;
 mod found;
 mod own_process;

@@ -3,7 +3,7 @@
 
 use std::error::Error as _;
 
-use otlp2iceberg::convert::{ConvertOptions, convert};
+use otlp2iceberg::convert::{ConvertOptions, ValueLimits, convert};
 use otlp2iceberg::decode::DecodeError;
 use otlp2iceberg::signal::{Signal, Table};
 use otlp2iceberg::{ErrorKind, RetryClass};
@@ -128,6 +128,7 @@ fn agrees_with_decoder(signal: Signal, payload: &[u8]) -> bool {
         arrival_time_unix_nano: ARRIVAL,
         column_bytes_max: 1 << 20,
         batch_bytes_max: 4 << 20,
+        values: ValueLimits::default(),
     };
     match (convert(signal, payload, &options), walk(signal, payload)) {
         (Ok(_), Ok(_)) => true,

@@ -4,7 +4,7 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::Int32Type;
 use arrow_array::{Array, ArrayRef};
 use arrow_schema::DataType;
-use otlp2iceberg::convert::{ConvertOptions, Converted, convert};
+use otlp2iceberg::convert::{ConvertOptions, Converted, ValueLimits, convert};
 use otlp2iceberg::signal::{Signal, Table};
 use proptest::prelude::*;
 use prost::Message;
@@ -174,6 +174,7 @@ fn limited(signal: Signal, payload: &[u8]) -> Converted {
         arrival_time_unix_nano: ARRIVAL,
         column_bytes_max: LIMIT,
         batch_bytes_max: usize::MAX,
+        values: ValueLimits::default(),
     };
     convert(signal, payload, &options).unwrap()
 }

@@ -7,7 +7,7 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, Int32Type, Int64Type, TimestampMicrosecondType};
 use arrow_array::{Array, ArrayRef, StructArray};
 use arrow_schema::DataType;
-use otlp2iceberg::convert::{ConvertOptions, Converted, convert};
+use otlp2iceberg::convert::{ConvertOptions, Converted, ValueLimits, convert};
 use otlp2iceberg::schema::arrow_schema;
 use otlp2iceberg::{Signal, signal::Table};
 
@@ -77,6 +77,7 @@ pub fn converted(signal: Signal, payload: &[u8]) -> Converted {
         arrival_time_unix_nano: ARRIVAL,
         column_bytes_max: usize::MAX,
         batch_bytes_max: usize::MAX,
+        values: ValueLimits::default(),
     };
     convert(signal, payload, &options).expect("a well-formed request")
 }

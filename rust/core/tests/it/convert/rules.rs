@@ -6,7 +6,7 @@ use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value::Valu
 use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, Status};
-use otlp2iceberg::convert::{ConvertOptions, Repairs, convert};
+use otlp2iceberg::convert::{ConvertOptions, Repairs, ValueLimits, convert};
 use otlp2iceberg::signal::{Signal, Table};
 use otlp2iceberg::{ErrorKind, RetryClass};
 use prost::Message;
@@ -250,6 +250,7 @@ fn rule_13_a_malformed_request_is_refused_with_the_path() {
         arrival_time_unix_nano: ARRIVAL,
         column_bytes_max: 1 << 20,
         batch_bytes_max: usize::MAX,
+        values: ValueLimits::default(),
     };
     let error = convert(Signal::Logs, &nested(&[1, 2], records), &options).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Decode);

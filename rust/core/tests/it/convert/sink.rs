@@ -3,7 +3,7 @@
 use arrow_array::RecordBatch;
 use otlp2iceberg::Result;
 use otlp2iceberg::convert::{
-    BatchSink, ConvertOptions, Converted, Repairs, Summary, TableBatch, convert_into,
+    BatchSink, ConvertOptions, Converted, Repairs, Summary, TableBatch, ValueLimits, convert_into,
 };
 use otlp2iceberg::error::{Error, ErrorKind};
 use otlp2iceberg::signal::{Signal, Table};
@@ -50,6 +50,7 @@ fn options(batch_bytes_max: usize) -> ConvertOptions {
         arrival_time_unix_nano: ARRIVAL,
         column_bytes_max: usize::MAX,
         batch_bytes_max,
+        values: ValueLimits::default(),
     }
 }
 

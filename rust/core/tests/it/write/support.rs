@@ -187,6 +187,7 @@ pub fn encode_with(
         ordinal: 0,
         parquet: config,
         partitions_max: usize::MAX,
+        earlier: &[],
         proceed: &|| Ok(()),
     };
     encode(metadata, TableBatch { table, batch }, &options)

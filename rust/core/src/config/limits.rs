@@ -1,0 +1,78 @@
+//! `limits`: bounds on what requests may cost.
+
+use serde::Deserialize;
+
+/// The deepest nesting that conversion keeps.
+const NESTING_MAX: u32 = 64;
+
+/// `limits`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LimitsConfig {
+    /// A batch is closed before a string column passes this many bytes. Default 1 GiB, at most 2 GiB - 1.
+    pub column_bytes_max: usize,
+    /// Rows are encoded when they take this many bytes in memory, in all tables together. Default 256 MiB.
+    pub batch_bytes_max: usize,
+    /// Payload bytes of one call at most, after merging. Default 1 GiB.
+    pub payload_bytes_max: usize,
+    /// Payload bytes of all calls under way; further calls wait. Default 512 MiB, 0 is no limit.
+    pub in_flight_bytes_max: usize,
+    /// Records of one request, not merged, at most. Default 1,000,000, 0 is no limit.
+    pub records_per_request_max: u64,
+    /// Attributes kept in one list. Default 1,024, 0 is no limit.
+    pub attributes_max: usize,
+    /// Bytes kept of one text. Default 16 MiB, 0 is no limit.
+    pub value_bytes_max: usize,
+    /// Levels kept of nested values, 1 to 64. Default 64.
+    pub nesting_max: u32,
+    /// Partition values of a table that one call may open files for. Default 100.
+    pub partitions_max: usize,
+    /// Calls that convert and encode at the same time. Default 2.
+    pub parallel_calls_max: usize,
+}
+
+impl Default for LimitsConfig {
+    fn default() -> Self {
+        Self {
+            column_bytes_max: 1 << 30,
+            batch_bytes_max: 256 << 20,
+            payload_bytes_max: 1 << 30,
+            in_flight_bytes_max: 512 << 20,
+            records_per_request_max: 1_000_000,
+            attributes_max: 1_024,
+            value_bytes_max: 16 << 20,
+            nesting_max: NESTING_MAX,
+            partitions_max: 100,
+            parallel_calls_max: 2,
+        }
+    }
+}
+
+/// Adds what is wrong with `limits`, each with its key.
+pub(super) fn problems(limits: &LimitsConfig, problems: &mut Vec<String>) {
+    if !(1 << 16..=i32::MAX as usize).contains(&limits.column_bytes_max) {
+        problems.push("limits.column_bytes_max: must be from 65536 to 2147483647 bytes".into());
+    }
+    if limits.batch_bytes_max < 1 << 20 {
+        problems.push("limits.batch_bytes_max: must be at least 1048576 bytes (1 MiB)".into());
+    }
+    for (key, value, unit) in [
+        ("payload_bytes_max", limits.payload_bytes_max, "byte"),
+        ("partitions_max", limits.partitions_max, "partition"),
+        ("parallel_calls_max", limits.parallel_calls_max, "call"),
+    ] {
+        if value == 0 {
+            problems.push(format!("limits.{key}: must be at least 1 {unit}"));
+        }
+    }
+    if !(1..=NESTING_MAX).contains(&limits.nesting_max) {
+        problems.push(format!(
+            "limits.nesting_max: must be from 1 to {NESTING_MAX} levels"
+        ));
+    }
+    if (1..1 << 20).contains(&limits.in_flight_bytes_max) {
+        problems.push(
+            "limits.in_flight_bytes_max: must be at least 1048576 bytes (1 MiB), or 0 for no limit".into(),
+        );
+    }
+}

@@ -1,0 +1,228 @@
+//! Some records of a request as a request of their own, byte by byte as they came.
+//!
+//! The fields around a record (its resource, scope and metric, and fields that we do not know) are
+//! copied with it; groups without a record that is kept are left out. Only lengths are written anew.
+
+use std::fmt;
+
+use super::error::DecodeError;
+use super::wire::{LENGTH_DELIMITED, Reader, Tag};
+use crate::signal::{Signal, Table};
+
+/// A record on the way through a request.
+#[derive(Debug, Clone, Copy)]
+pub struct Place {
+    signal: Signal,
+    /// The table that it belongs to; none for a metric without data.
+    pub table: Option<Table>,
+    /// The index in each repeated field: resource, scope, record or metric, data point.
+    at: [usize; 4],
+}
+
+/// The path of the record in its request.
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = names(self.signal);
+        let [resource, scope, record, point] = self.at;
+        write!(
+            f,
+            "{}[{resource}].{}[{scope}].{}[{record}]",
+            names[0], names[1], names[2]
+        )?;
+        match self.table {
+            Some(table) if self.signal == Signal::Metrics => {
+                write!(f, ".{}.data_points[{point}]", data_name(table))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Gives a request with those records for which `keep` says so; it is asked of each in the
+/// request's order, which is that of [`crate::convert`]. Empty if none is kept.
+///
+/// # Errors
+/// When the fields around the records are malformed. The records themselves are not read.
+pub fn subset(
+    signal: Signal,
+    request: &[u8],
+    keep: &mut dyn FnMut(Place) -> bool,
+) -> Result<Vec<u8>, DecodeError> {
+    let place = Place {
+        signal,
+        table: table(signal),
+        at: [0; 4],
+    };
+    Ok(message(request, 0, place, keep)?.unwrap_or_default())
+}
+
+/// The depth at which records, or metrics, are.
+const RECORD: usize = 2;
+/// Data points are two levels below their metric: first comes the kind of its data.
+const POINT: usize = 3;
+
+/// The repeated field that leads to the records, at each depth.
+const FIELDS: [u32; 3] = [1, 2, 2];
+
+/// A message at `depth` with what is kept of it; none if no record in it is.
+fn message(
+    bytes: &[u8],
+    depth: usize,
+    mut place: Place,
+    keep: &mut dyn FnMut(Place) -> bool,
+) -> Result<Option<Vec<u8>>, DecodeError> {
+    let mut kept = Kept::default();
+    let mut reader = Reader::new(bytes);
+    let field = FIELDS.get(depth).copied().unwrap_or_default();
+    while let Some(tag) = reader.tag()? {
+        if tag.number != field {
+            kept.copy(bytes, &mut reader, tag)?;
+            continue;
+        }
+        let element = reader.bytes(tag, "element")?;
+        let inner = match (depth, place.signal) {
+            (RECORD, Signal::Metrics) => metric(element, place, keep)?,
+            (RECORD, _) => keep(place).then(|| element.to_vec()),
+            _ => message(element, depth + 1, place, keep)?,
+        };
+        kept.element(tag, inner);
+        if let Some(at) = place.at.get_mut(depth) {
+            *at += 1;
+        }
+    }
+    Ok(kept.into_message())
+}
+
+/// A metric with the data points that are kept. Of several kinds of data the last one counts, as in
+/// [`super::Metric`], and the others are left out.
+fn metric(
+    bytes: &[u8],
+    mut place: Place,
+    keep: &mut dyn FnMut(Place) -> bool,
+) -> Result<Option<Vec<u8>>, DecodeError> {
+    let mut reader = Reader::new(bytes);
+    let mut data = None;
+    while let Some(tag) = reader.tag()? {
+        if data_table(tag.number).is_some() {
+            data = Some(tag.start);
+        }
+        reader.skip(tag)?;
+    }
+    place.table = None;
+    let Some(data) = data else {
+        return Ok(keep(place).then(|| bytes.to_vec()));
+    };
+    let mut kept = Kept::default();
+    let mut reader = Reader::new(bytes);
+    while let Some(tag) = reader.tag()? {
+        let Some(table) = data_table(tag.number) else {
+            kept.copy(bytes, &mut reader, tag)?;
+            continue;
+        };
+        let points = reader.bytes(tag, data_name(table))?;
+        if tag.start == data {
+            place.table = Some(table);
+            kept.element(tag, data_points(points, place, keep)?);
+        }
+    }
+    Ok(kept.into_message())
+}
+
+/// The data of a metric with the points that are kept.
+fn data_points(
+    bytes: &[u8],
+    mut place: Place,
+    keep: &mut dyn FnMut(Place) -> bool,
+) -> Result<Option<Vec<u8>>, DecodeError> {
+    let mut kept = Kept::default();
+    let mut reader = Reader::new(bytes);
+    while let Some(tag) = reader.tag()? {
+        if tag.number != 1 {
+            kept.copy(bytes, &mut reader, tag)?;
+            continue;
+        }
+        let point = reader.bytes(tag, "data_points")?;
+        kept.element(tag, keep(place).then(|| point.to_vec()));
+        place.at[POINT] += 1;
+    }
+    Ok(kept.into_message())
+}
+
+/// A message being put together.
+#[derive(Default)]
+struct Kept {
+    bytes: Vec<u8>,
+    has_records: bool,
+}
+
+impl Kept {
+    /// Copies a field as it is.
+    fn copy(&mut self, message: &[u8], reader: &mut Reader<'_>, tag: Tag) -> Result<(), DecodeError> {
+        reader.skip(tag)?;
+        let field = message.get(tag.start..reader.position()).unwrap_or_default();
+        self.bytes.extend_from_slice(field);
+        Ok(())
+    }
+
+    /// Appends a message of a field that leads to records, if it has any.
+    fn element(&mut self, tag: Tag, element: Option<Vec<u8>>) {
+        let Some(element) = element else { return };
+        self.has_records = true;
+        self.varint(u64::from(tag.number) << 3 | u64::from(LENGTH_DELIMITED));
+        self.varint(element.len() as u64);
+        self.bytes.extend_from_slice(&element);
+    }
+
+    fn varint(&mut self, mut value: u64) {
+        while value >= 0x80 {
+            self.bytes.push((value & 0x7f) as u8 | 0x80);
+            value >>= 7;
+        }
+        self.bytes.push(value as u8);
+    }
+
+    fn into_message(self) -> Option<Vec<u8>> {
+        self.has_records.then_some(self.bytes)
+    }
+}
+
+/// The one table of a signal whose records are not told apart.
+fn table(signal: Signal) -> Option<Table> {
+    match signal {
+        Signal::Logs => Some(Table::Logs),
+        Signal::Traces => Some(Table::Traces),
+        Signal::Metrics => None,
+    }
+}
+
+fn names(signal: Signal) -> [&'static str; 3] {
+    match signal {
+        Signal::Logs => ["resource_logs", "scope_logs", "log_records"],
+        Signal::Traces => ["resource_spans", "scope_spans", "spans"],
+        Signal::Metrics => ["resource_metrics", "scope_metrics", "metrics"],
+    }
+}
+
+/// The table of a field of `Metric`'s oneof `data`.
+fn data_table(field: u32) -> Option<Table> {
+    match field {
+        5 => Some(Table::Gauge),
+        7 => Some(Table::Sum),
+        9 => Some(Table::Histogram),
+        10 => Some(Table::ExponentialHistogram),
+        11 => Some(Table::Summary),
+        _ => None,
+    }
+}
+
+/// The field of `Metric`'s oneof `data` whose points a table holds.
+fn data_name(table: Table) -> &'static str {
+    match table {
+        Table::Gauge => "gauge",
+        Table::Sum => "sum",
+        Table::Histogram => "histogram",
+        Table::ExponentialHistogram => "exponential_histogram",
+        Table::Summary => "summary",
+        Table::Logs | Table::Traces => "data",
+    }
+}

@@ -1,0 +1,214 @@
+//! Gathers dead letters into objects.
+
+use std::fmt::Write as _;
+
+use sha2::{Digest, Sha256};
+
+use super::object::{Object, Told};
+use super::select::{Selection, Selector};
+use super::time::Utc;
+use crate::convert::Rejection;
+use crate::decode::{self, Place};
+use crate::error::{Error, Result};
+use crate::pipeline::Export;
+use crate::pipeline::admission::{Refused, requests};
+use crate::reason::Reason;
+use crate::request::RequestId;
+use crate::signal::{Signal, Table};
+
+/// Bytes of the digest in an object's name.
+const DIGEST_BYTES: usize = 16;
+/// What is told of a row beyond the partitions.
+const BEYOND: &str = "its partition is one more than limits.partitions_max allows a call to open";
+
+/// The objects of one call.
+#[derive(Debug)]
+pub(crate) struct Collector<'a> {
+    signal: Signal,
+    received: Utc,
+    object_bytes_max: usize,
+    /// Folder and name of the objects, which follow from the call's ids.
+    name: String,
+    /// Requests as they came.
+    requests: Vec<Object>,
+    /// Records, the last object still open.
+    objects: Vec<Object>,
+    /// What is told of the records that conversion left out, the first ones in order.
+    pub rejections: &'a [Rejection],
+    /// What is told of tables: their names and what is wrong with them.
+    pub tables: Vec<(Table, String, String)>,
+}
+
+/// A record to be kept.
+#[derive(Debug, Clone, Copy)]
+struct Letter<'a> {
+    place: Place,
+    reason: Reason,
+    message: Option<&'a str>,
+}
+
+impl Collector<'_> {
+    /// Nothing yet. `suffix` tells objects of one call apart that are written at different times.
+    pub(crate) fn new(export: &Export<'_>, received: u64, object_bytes_max: usize, suffix: &str) -> Self {
+        let received = Utc::new(received);
+        let mut digest = Sha256::new();
+        for part in export.parts {
+            digest.update(part.id.writer);
+            digest.update(part.id.sequence.to_le_bytes());
+        }
+        let mut name = folder(export.signal, received);
+        for byte in digest.finalize().iter().take(DIGEST_BYTES) {
+            // Writing to a String cannot fail.
+            let _ = write!(name, "{byte:02x}");
+        }
+        name.push_str(suffix);
+        Self {
+            signal: export.signal,
+            received,
+            object_bytes_max,
+            name,
+            requests: Vec::new(),
+            objects: Vec::new(),
+            rejections: &[],
+            tables: Vec::new(),
+        }
+    }
+
+    /// Keeps a request as it came, in an object of its own that has the request's id for a name.
+    pub(crate) fn add_request(&mut self, refused: &Refused<'_>) {
+        let id = refused.part.id;
+        let mut name = folder(self.signal, self.received);
+        for byte in id.writer {
+            // Writing to a String cannot fail.
+            let _ = write!(name, "{byte:02x}");
+        }
+        let _ = write!(name, "-{}.request", id.sequence);
+        let mut object = Object::new(name, self.signal, self.received, true);
+        object.bytes.extend_from_slice(refused.bytes);
+        object.why.tell(Told {
+            request: id,
+            place: None,
+            records: refused.why.records,
+            reason: refused.why.reason,
+            table: None,
+            message: Some(&refused.why.message),
+        });
+        self.requests.push(object);
+    }
+
+    /// Keeps records of a payload. Those that conversion left out are passed over in a request for
+    /// which `is_kept` says that they are kept already.
+    ///
+    /// # Errors
+    /// `Decode` when the payload is malformed, which conversion would have found.
+    pub(crate) fn add_records(
+        &mut self,
+        export: &Export<'_>,
+        selection: &Selection<'_>,
+        is_kept: &dyn Fn(RequestId) -> bool,
+    ) -> Result<()> {
+        let mut selector = Selector::new(selection);
+        let mut rejections = self.rejections.iter();
+        let tables = std::mem::take(&mut self.tables);
+        for (part, bytes) in requests(export) {
+            let kept = is_kept(part.id);
+            let mut letters = Vec::new();
+            let bytes = decode::subset(self.signal, bytes, &mut |place| {
+                let Some(reason) = selector.next(&place) else {
+                    return false;
+                };
+                let message = match reason {
+                    Reason::TooManyPartitions => Some(BEYOND),
+                    Reason::Table => told_of(&tables, place.table).map(|(_, why)| why),
+                    _ => rejections.next().map(|rejection| rejection.reason.as_str()),
+                };
+                let is_new = !kept || matches!(reason, Reason::TooManyPartitions | Reason::Table);
+                if is_new {
+                    letters.push(Letter {
+                        place,
+                        reason,
+                        message,
+                    });
+                }
+                is_new
+            })?;
+            self.add(part.id, bytes, &letters, &tables)?;
+        }
+        self.tables = tables;
+        Ok(())
+    }
+
+    /// What was gathered.
+    pub(super) fn into_objects(mut self) -> Vec<Object> {
+        self.requests.append(&mut self.objects);
+        self.requests
+    }
+
+    /// Appends a request of dead letters alone, in halves when it is too large for an object.
+    fn add(
+        &mut self,
+        request: RequestId,
+        bytes: Vec<u8>,
+        letters: &[Letter<'_>],
+        tables: &[(Table, String, String)],
+    ) -> Result<()> {
+        if letters.is_empty() {
+            return Ok(());
+        }
+        if bytes.len() > self.object_bytes_max && letters.len() > 1 {
+            let (first, second) = letters.split_at(letters.len() / 2);
+            let half = |is_first: bool| {
+                let mut passed = 0;
+                let keep = &mut |_| {
+                    passed += 1;
+                    (passed <= first.len()) == is_first
+                };
+                decode::subset(self.signal, &bytes, keep).map_err(Error::from)
+            };
+            let halves = (half(true)?, half(false)?);
+            drop(bytes);
+            self.add(request, halves.0, first, tables)?;
+            return self.add(request, halves.1, second, tables);
+        }
+        let object = self.open(bytes.len());
+        object.bytes.extend_from_slice(&bytes);
+        for letter in letters {
+            object.why.tell(Told {
+                request,
+                place: Some(letter.place),
+                records: 1,
+                reason: letter.reason,
+                table: told_of(tables, letter.place.table).map(|(name, _)| name),
+                message: letter.message,
+            });
+        }
+        Ok(())
+    }
+
+    /// The object that takes the next so many bytes. Concatenating serialized requests merges them.
+    fn open(&mut self, bytes: usize) -> &mut Object {
+        let is_open = |object: &Object| object.bytes.len() + bytes <= self.object_bytes_max;
+        if !self.objects.last().is_some_and(is_open) {
+            let mut name = self.name.clone();
+            if !self.objects.is_empty() {
+                // Writing to a String cannot fail.
+                let _ = write!(name, "-{}", self.objects.len());
+            }
+            self.objects
+                .push(Object::new(name, self.signal, self.received, false));
+        }
+        let last = self.objects.len() - 1;
+        &mut self.objects[last]
+    }
+}
+
+/// The name of a table, and what is wrong with it.
+fn told_of(tables: &[(Table, String, String)], table: Option<Table>) -> Option<(&str, &str)> {
+    let (_, name, why) = tables.iter().find(|(known, ..)| Some(*known) == table)?;
+    Some((name, why))
+}
+
+/// `<signal>/<day>/`.
+fn folder(signal: Signal, received: Utc) -> String {
+    format!("{}/{}/", signal.as_str(), received.date())
+}

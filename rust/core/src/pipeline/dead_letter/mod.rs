@@ -1,0 +1,30 @@
+//! Dead letters: what was left out, kept as OTLP bytes with the reason, to be sent again after a fix.
+//!
+//! An object holds a valid `Export*ServiceRequest` with the records that were left out, under their own
+//! resource and scope, byte by byte as they came; a whole request that cannot be read is kept as it
+//! came. A JSON file beside it says why. Names come from the request ids, so a call that is tried
+//! again writes the same objects. Everything is durable before the call is answered.
+
+mod collect;
+mod object;
+mod select;
+mod store;
+mod time;
+
+use crate::config::Config;
+use crate::error::Result;
+
+pub(super) use self::collect::Collector;
+pub(super) use self::select::Selection;
+pub(super) use self::store::{Kept, Store};
+
+/// Opens the place for dead letters, if there is one.
+///
+/// # Errors
+/// `Config` naming `dead_letter.path` when it cannot work.
+pub(super) fn open(config: &Config) -> Result<Option<Store>> {
+    match &config.dead_letter.path {
+        Some(path) => Store::open(path, config).map(Some),
+        None => Ok(None),
+    }
+}

@@ -1,0 +1,116 @@
+//! Puts dead letters where they are kept, as durably as data files.
+
+use std::collections::HashMap;
+use std::path::{self, Path};
+
+use bytes::Bytes;
+use futures::future::try_join_all;
+use iceberg::io::FileIO;
+
+use super::collect::Collector;
+use super::object::Object;
+use crate::catalog::{IcebergCause, create_folders, storage};
+use crate::config::Config;
+use crate::error::{Error, ErrorKind, Result, RetryClass};
+use crate::pipeline::call::Call;
+
+/// Objects on their way to storage at once.
+const WRITES_AT_ONCE: usize = 8;
+
+/// The place for dead letters.
+#[derive(Debug)]
+pub(crate) struct Store {
+    file_io: FileIO,
+    /// Without a slash at its end.
+    location: String,
+    /// An object is closed before its bytes pass this.
+    pub object_bytes_max: usize,
+}
+
+/// What was kept.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Kept {
+    pub records: u64,
+    pub objects: u64,
+}
+
+impl Store {
+    /// Makes a local directory; a bucket is not connected to.
+    pub(super) fn open(path: &str, config: &Config) -> Result<Self> {
+        let failed = |message: &str| {
+            let message = format!("dead_letter.path: {path:?} {message}");
+            Error::new(ErrorKind::Config, message).class(RetryClass::Permanent)
+        };
+        let location = if path.contains("://") {
+            path.trim_end_matches('/').to_owned()
+        } else {
+            let absolute =
+                path::absolute(path).map_err(|cause| failed("cannot be made absolute").because(cause))?;
+            let absolute = absolute.to_str().ok_or_else(|| failed("is not UTF-8"))?;
+            absolute.trim_end_matches('/').to_owned()
+        };
+        let local = location.strip_prefix("file://").unwrap_or(&location);
+        if local.starts_with('/') {
+            create_folders(Path::new(local))
+                .map_err(|cause| failed("cannot be made a directory").because(cause))?;
+        }
+        Ok(Self {
+            file_io: storage::file_io(&location, &HashMap::new(), &config.storage)?,
+            location,
+            object_bytes_max: config.dead_letter.object_bytes_max,
+        })
+    }
+
+    /// Where dead letters are, for messages.
+    pub(crate) fn location(&self) -> &str {
+        &self.location
+    }
+
+    /// Writes what was collected. Each object is there before the JSON that tells of it.
+    ///
+    /// # Errors
+    /// `Storage` or `Cancelled`, to be retried: nothing is acknowledged that is not kept.
+    pub(crate) async fn write(&self, collector: Collector<'_>, call: &Call) -> Result<Kept> {
+        let mut kept = Kept::default();
+        let mut objects = collector.into_objects().into_iter().peekable();
+        while objects.peek().is_some() {
+            call.proceed()?;
+            let some = objects.by_ref().take(WRITES_AT_ONCE);
+            let written = try_join_all(some.map(|object| self.write_one(object)));
+            let written = tokio::time::timeout_at(call.deadline().into(), written)
+                .await
+                .map_err(|_| self.failed("out of time"))??;
+            kept.objects += written.len() as u64;
+            kept.records += written.iter().sum::<u64>();
+        }
+        Ok(kept)
+    }
+
+    /// Gives the number of its records.
+    async fn write_one(&self, object: Object) -> Result<u64> {
+        let records = object.records();
+        let json = object.json()?;
+        let Object { name, bytes, .. } = object;
+        self.put(&format!("{name}.otlp.pb"), bytes).await?;
+        self.put(&format!("{name}.json"), json).await?;
+        Ok(records)
+    }
+
+    async fn put(&self, name: &str, bytes: Vec<u8>) -> Result<()> {
+        let path = format!("{}/{name}", self.location);
+        let written = async {
+            let output = self.file_io.new_output(&path)?;
+            output.write(Bytes::from(bytes)).await
+        };
+        written.await.map_err(|cause| self.failed(IcebergCause(cause)))
+    }
+
+    /// Whatever went wrong, the call is tried again: only so nothing is lost.
+    fn failed(&self, cause: impl Into<Box<dyn std::error::Error + Send + Sync + 'static>>) -> Error {
+        let message = "cannot write a dead letter; see to dead_letter.path, or leave it out to only count what is rejected";
+        Error::new(ErrorKind::Storage, message)
+            .with("dead_letter.path", self.location.clone())
+            .class(RetryClass::Retry { after: None })
+            .because(cause)
+    }
+}

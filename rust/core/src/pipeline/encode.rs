@@ -1,0 +1,203 @@
+//! A call's payload to files in memory, request by request when one of them is bad.
+
+use super::admission::{Admission, Refusal};
+use super::call::Call;
+use super::encoding::{Encoding, Remainder, TableEncoding};
+use super::{Export, Pipeline, arrival, guard};
+use crate::convert::{self, BatchSink, ConvertOptions, Summary, ValueLimits};
+use crate::error::{Error, ErrorKind, Result};
+use crate::reason::Reason;
+use crate::signal::Table;
+
+/// What a payload became.
+#[derive(Debug, Default)]
+pub(super) struct Encoded {
+    pub(super) summary: Summary,
+    pub(super) tables: Vec<TableEncoding>,
+    /// What was converted again for tables that hold some of the requests.
+    pub(super) remainders: Vec<Remainder>,
+}
+
+/// Why a payload was not encoded.
+#[derive(Debug)]
+enum Failure {
+    /// The payload's own fault, or a bug that it sets off: it fails again each time.
+    Payload(Reason, Error),
+    /// Anything else.
+    Other(Error),
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        match error.kind() {
+            ErrorKind::Decode => Failure::Payload(Reason::Malformed, error),
+            _ => Failure::Other(error),
+        }
+    }
+}
+
+impl Pipeline {
+    /// Converts and encodes a payload for every table that it fills. Requests that are malformed, or
+    /// that make the library panic, are refused; the others are not held up by them.
+    pub(super) async fn encode(&self, admission: &mut Admission<'_>, call: &Call) -> Result<Encoded> {
+        let _permit = self.encoders.acquire().await.map_err(|cause| {
+            Error::new(ErrorKind::Shutdown, "the exporter is shutting down").because(cause)
+        })?;
+        call.proceed()?;
+        loop {
+            match self.encode_once(&admission.left(), call).await {
+                Ok(encoded) => return Ok(encoded),
+                Err(Failure::Other(error)) => return Err(error),
+                Err(Failure::Payload(reason, error)) => {
+                    self.refuse_bad(admission, reason, error, call).await?;
+                }
+            }
+        }
+    }
+
+    async fn encode_once(&self, export: &Export<'_>, call: &Call) -> Result<Encoded, Failure> {
+        let options = self.convert_options(export);
+        let mut encoding = Encoding::new(&self.config, call);
+        self.add_known(&mut encoding, export);
+        let summary = loop {
+            let converted = self.convert(export, export.payload, &options, &mut encoding);
+            match (converted, encoding.take_missing()) {
+                // Rows of a table that this process did not open yet, or has to look at anew: then begin again.
+                (Err(Failure::Other(_)), Some(table)) => {
+                    encoding.add(self.look_at(table, export, call).await);
+                }
+                (Err(failure), _) => return Err(failure),
+                (Ok(summary), _) => break summary,
+            }
+        };
+        // A batch merged anew after a restart can hold requests that went in before it: those tables
+        // get the others alone.
+        let mut remainders = encoding.begin_remainders(export);
+        for remainder in &mut remainders {
+            encoding.only(remainder.table);
+            let summary = self.convert(export, &remainder.payload, &options, &mut encoding)?;
+            remainder.rejected_runs = summary.rejected_runs;
+        }
+        Ok(Encoded {
+            summary,
+            tables: encoding.into_tables(),
+            remainders,
+        })
+    }
+
+    /// Without a place for dead letters a panic is the host's to answer: it ends the process, and a
+    /// queue on disk keeps the payload.
+    fn convert(
+        &self,
+        export: &Export<'_>,
+        payload: &[u8],
+        options: &ConvertOptions,
+        sink: &mut dyn BatchSink,
+    ) -> Result<Summary, Failure> {
+        let mut convert = || {
+            #[cfg(test)]
+            super::tests::panic_at(payload);
+            convert::convert_into(export.signal, payload, options, sink)
+        };
+        if self.dead_letters.is_none() {
+            return Ok(convert()?);
+        }
+        match guard::caught(convert) {
+            Ok(converted) => Ok(converted?),
+            Err(panic) => Err(Failure::Payload(Reason::Panic, panic)),
+        }
+    }
+
+    /// Finds the requests that are to blame for a failure and refuses them; all, when none of them
+    /// fails by itself.
+    ///
+    /// # Errors
+    /// The failure itself when no request is left and refused ones are not kept: the host then answers
+    /// for them.
+    async fn refuse_bad(
+        &self,
+        admission: &mut Admission<'_>,
+        reason: Reason,
+        error: Error,
+        call: &Call,
+    ) -> Result<()> {
+        let left = admission.left_indices();
+        let mut bad = Vec::new();
+        for &index in left.iter().filter(|_| left.len() > 1) {
+            call.proceed()?;
+            let Some(only) = admission.only(index) else {
+                continue;
+            };
+            match self.encode_once(&only, call).await {
+                Ok(_) => {}
+                Err(Failure::Payload(reason, error)) => bad.push((index, refusal(reason, &error))),
+                Err(Failure::Other(error)) => return Err(error),
+            }
+        }
+        if bad.is_empty() {
+            bad.extend(left.iter().map(|index| (*index, refusal(reason, &error))));
+        }
+        if bad.len() == left.len() && self.dead_letters.is_none() {
+            return Err(error);
+        }
+        admission.refuse(bad);
+        Ok(())
+    }
+
+    fn convert_options(&self, export: &Export<'_>) -> ConvertOptions {
+        let limits = &self.config.limits;
+        let or_none = |limit| if limit == 0 { usize::MAX } else { limit };
+        ConvertOptions {
+            arrival_time_unix_nano: arrival(export),
+            column_bytes_max: limits.column_bytes_max,
+            batch_bytes_max: limits.batch_bytes_max,
+            values: ValueLimits {
+                attributes_max: or_none(limits.attributes_max),
+                text_bytes_max: or_none(limits.value_bytes_max),
+                nesting_max: limits.nesting_max,
+            },
+        }
+    }
+
+    /// Makes known what needs no question to the catalog, so that the payload is converted only once.
+    pub(super) fn add_known(&self, encoding: &mut Encoding<'_>, export: &Export<'_>) {
+        for table in export.signal.tables() {
+            if let Some(committer) = self.committers[*table as usize].get()
+                && !committer.is_stale()
+            {
+                encoding.add(TableEncoding::new(*table, committer, export.parts));
+            }
+        }
+    }
+
+    /// The table as it is, and which of the requests it holds already. A table that cannot be written
+    /// does not stop the others: its rows are passed over and its error is told at the end.
+    pub(super) async fn look_at(&self, table: Table, export: &Export<'_>, call: &Call) -> TableEncoding {
+        let looked = async {
+            let committer = self.committer(table).await?;
+            committer.refresh_if_stale().await?;
+            Ok(committer)
+        };
+        let looked = tokio::time::timeout_at(call.deadline().into(), looked)
+            .await
+            .unwrap_or_else(|_| Err(no_answer_in_time(self.config.tables.name(table))));
+        match looked {
+            Ok(committer) => TableEncoding::new(table, committer, export.parts),
+            Err(error) => TableEncoding::failed(table, self.without_receipt(table, error)),
+        }
+    }
+}
+
+fn refusal(reason: Reason, error: &Error) -> Refusal {
+    Refusal {
+        reason,
+        message: error.to_string(),
+        records: 1,
+    }
+}
+
+fn no_answer_in_time(table: &str) -> Error {
+    let message =
+        "the catalog did not answer in the time allowed; raise the exporter's timeout if this repeats";
+    Error::new(ErrorKind::Catalog, message).with("table", table)
+}

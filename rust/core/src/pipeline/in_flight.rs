@@ -1,0 +1,78 @@
+//! Back-pressure: how many bytes of payload may be under way at once.
+
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+use super::call::Call;
+use crate::error::{Error, ErrorKind, Result};
+
+/// What one permit stands for; a semaphore takes 32 bits of them at a time.
+const UNIT_BYTES: usize = 1024;
+
+/// The payload bytes that further calls may bring in.
+#[derive(Debug)]
+pub(super) struct InFlight {
+    bytes_max: usize,
+    units: Semaphore,
+}
+
+/// A call's share, given back when it is dropped.
+#[derive(Debug)]
+pub(super) struct Share<'a> {
+    _units: Option<SemaphorePermit<'a>>,
+    /// Whether the call had to wait for it.
+    pub waited: bool,
+}
+
+impl InFlight {
+    /// `bytes_max` 0 is no limit.
+    pub(super) fn new(bytes_max: usize) -> Self {
+        let units = units(bytes_max) as usize;
+        Self {
+            bytes_max,
+            units: Semaphore::new(units.min(Semaphore::MAX_PERMITS)),
+        }
+    }
+
+    /// Takes a payload's share, waiting for it if need be. A payload larger than the limit goes alone.
+    ///
+    /// # Errors
+    /// `Cancelled`, to be retried, when the call ends before its turn.
+    pub(super) async fn enter(&self, payload_bytes: usize, call: &Call) -> Result<Share<'_>> {
+        if self.bytes_max == 0 {
+            return Ok(Share {
+                _units: None,
+                waited: false,
+            });
+        }
+        let wanted = units(payload_bytes.min(self.bytes_max));
+        if let Ok(units) = self.units.try_acquire_many(wanted) {
+            return Ok(Share {
+                _units: Some(units),
+                waited: false,
+            });
+        }
+        let turn = tokio::time::timeout_at(call.deadline().into(), self.units.acquire_many(wanted));
+        tokio::select! {
+            turn = turn => match turn {
+                Ok(Ok(units)) => Ok(Share { _units: Some(units), waited: true }),
+                Ok(Err(cause)) => {
+                    Err(Error::new(ErrorKind::Shutdown, "the exporter is shutting down").because(cause))
+                }
+                Err(_) => Err(self.no_turn()),
+            },
+            () = call.cancelled() => Err(self.no_turn()),
+        }
+    }
+
+    fn no_turn(&self) -> Error {
+        let message = format!(
+            "the calls under way hold limits.in_flight_bytes_max ({} bytes) and this one's time ran out before its turn; raise it if memory allows",
+            self.bytes_max
+        );
+        Error::new(ErrorKind::Cancelled, message)
+    }
+}
+
+fn units(bytes: usize) -> u32 {
+    u32::try_from(bytes.div_ceil(UNIT_BYTES)).unwrap_or(u32::MAX)
+}

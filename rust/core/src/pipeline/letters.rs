@@ -1,0 +1,130 @@
+//! What of a call becomes dead letters.
+
+use super::Export;
+use super::admission::Refused;
+use super::dead_letter::{Collector, Selection, Store};
+use super::encoding::{Remainder, TableEncoding};
+use crate::convert::Summary;
+use crate::error::{Error, Result};
+use crate::request::RequestId;
+use crate::signal::Table;
+
+/// A call whose payload was converted.
+#[derive(Debug)]
+pub(super) struct Letters<'a> {
+    /// The call with the requests that were not refused.
+    pub export: &'a Export<'a>,
+    /// When it was received, nanoseconds since the Unix epoch.
+    pub received: u64,
+    pub summary: &'a Summary,
+    pub remainders: &'a [Remainder],
+}
+
+impl<'a> Letters<'a> {
+    /// Requests that were refused whole, records that conversion left out, and rows for which there
+    /// was no partition. What conversion left out of a request that a table holds was kept before it
+    /// was committed.
+    ///
+    /// # Errors
+    /// `Decode` when the payload is malformed, which conversion would have found.
+    pub(super) fn of_rejected<'r>(
+        &self,
+        store: &Store,
+        tables: &[TableEncoding],
+        refused: impl Iterator<Item = Refused<'r>>,
+    ) -> Result<Collector<'a>> {
+        let mut collector = self.collector(store, "");
+        refused.for_each(|refused| collector.add_request(&refused));
+        let is_remainder = |table| self.remainders.iter().any(|remainder| remainder.table == table);
+        let (of_remainders, of_whole): (Vec<_>, Vec<_>) = tables
+            .iter()
+            .filter(|encoding| !encoding.rejected.is_empty())
+            .partition(|encoding| is_remainder(encoding.table));
+        if self.summary.rejected > 0 || !of_whole.is_empty() {
+            let committed = self.committed(tables);
+            let selection = Selection {
+                runs: &self.summary.rejected_runs,
+                takes_runs: true,
+                rows: of_whole
+                    .iter()
+                    .map(|encoding| (encoding.table, encoding.rejected.as_slice()))
+                    .collect(),
+                tables: Vec::new(),
+            };
+            collector.add_records(self.export, &selection, &|id| committed.contains(&id))?;
+        }
+        for encoding in of_remainders {
+            let selection = |runs| Selection {
+                runs,
+                takes_runs: false,
+                rows: vec![(encoding.table, encoding.rejected.as_slice())],
+                tables: Vec::new(),
+            };
+            self.add_remainder(&mut collector, encoding.table, &selection)?;
+        }
+        Ok(collector)
+    }
+
+    /// All rows of a table that cannot take them.
+    ///
+    /// # Errors
+    /// As [`Letters::of_rejected`].
+    pub(super) fn of_table(
+        &self,
+        store: &Store,
+        table: Table,
+        name: &str,
+        error: &Error,
+    ) -> Result<Collector<'a>> {
+        let mut collector = self.collector(store, &format!(".{}", table.default_name()));
+        collector.tables = vec![(table, name.to_owned(), error.to_string())];
+        let selection = |runs| Selection {
+            runs,
+            takes_runs: false,
+            rows: Vec::new(),
+            tables: vec![table],
+        };
+        if !self.add_remainder(&mut collector, table, &selection)? {
+            let selection = selection(&self.summary.rejected_runs);
+            collector.add_records(self.export, &selection, &|_| false)?;
+        }
+        Ok(collector)
+    }
+
+    /// Whether the table has a remainder, whose records are added then.
+    fn add_remainder(
+        &self,
+        collector: &mut Collector<'_>,
+        table: Table,
+        selection: &dyn Fn(&'a [crate::convert::RejectedRun]) -> Selection<'a>,
+    ) -> Result<bool> {
+        let Some(remainder) = self.remainders.iter().find(|remainder| remainder.table == table) else {
+            return Ok(false);
+        };
+        let export = Export {
+            signal: self.export.signal,
+            payload: &remainder.payload,
+            parts: &remainder.parts,
+            received_unix_nano: self.export.received_unix_nano,
+            cancel: self.export.cancel.clone(),
+            timeout: self.export.timeout,
+        };
+        collector.add_records(&export, &selection(&remainder.rejected_runs), &|_| false)?;
+        Ok(true)
+    }
+
+    fn collector(&self, store: &Store, suffix: &str) -> Collector<'a> {
+        let mut collector = Collector::new(self.export, self.received, store.object_bytes_max, suffix);
+        collector.rejections = &self.summary.rejections;
+        collector
+    }
+
+    /// The requests that some table holds.
+    fn committed(&self, tables: &[TableEncoding]) -> std::collections::HashSet<RequestId> {
+        let parts = self.export.parts.iter().enumerate();
+        parts
+            .filter(|(index, _)| tables.iter().any(|table| table.holds(*index)))
+            .map(|(_, part)| part.id)
+            .collect()
+    }
+}

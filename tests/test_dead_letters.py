@@ -1,0 +1,69 @@
+"""Dead letters: what a table could not take is stored once the table is mended, sent again with curl."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from pathlib import Path
+
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from pyiceberg.schema import Schema
+from pyiceberg.types import LongType, NestedField, TimestamptzType
+
+from o2i import numbered, readers
+from o2i.collector import Collector, settings
+
+
+def test_a_dead_letter_is_stored_when_curl_sends_it_again(tmp_path, warehouse):
+    make_clashing_logs(warehouse)
+    dead = tmp_path / "dead"
+    exporter = settings(warehouse, dead_letter={"path": str(dead)})
+    collector = Collector(tmp_path / "collector", {"iceberg": exporter}, own_metrics=True)
+    with collector:
+        with collector.client() as client:
+            client.send(numbered.request(range(10)), "grpc")
+        letter = wait_for_letter(dead)
+        collector.own_metrics_when(lambda text: "otelcol_exporter_iceberg_dead_letter_records" in text)
+        metrics = collector.own_metrics()
+        assert any('reason="table"' in line and line.endswith(" 10") for line in metrics.splitlines()), metrics
+    assert readers.row_count(readers.load(warehouse, "logs")) == 0
+    why = json.loads(letter.with_name(letter.name.replace(".otlp.pb", ".json")).read_text())
+    assert (why["records"], why["runs"][0]["table"]) == (10, "otel.logs")
+    assert "Body" in why["runs"][0]["message"]
+    kept = ExportLogsServiceRequest.FromString(letter.read_bytes())
+    assert len(kept.resource_logs[0].scope_logs[0].log_records) == 10
+
+    # Mended: the exporter makes its own table.
+    catalog = readers.catalog(warehouse)
+    catalog.drop_table("otel.logs")
+    catalog.engine.dispose()
+    with collector:
+        # As docs/delivery.md has it.
+        subprocess.run(
+            ["curl", "--silent", "--show-error", "--fail", "--data-binary", f"@{letter}",
+             "-H", "content-type: application/x-protobuf", f"http://127.0.0.1:{collector.http_port}/v1/logs"],
+            check=True, capture_output=True, timeout=60,
+        )  # fmt: skip
+        numbered.wait_until_stored(warehouse, range(10))
+    numbered.once(warehouse, range(10))
+
+
+def make_clashing_logs(warehouse: Path) -> None:
+    """A table of somebody else, whose Body is a number."""
+    warehouse.mkdir()
+    catalog = readers.catalog(warehouse)
+    catalog.create_namespace("otel")
+    time_column = NestedField(1, "Timestamp", TimestamptzType(), required=True)
+    catalog.create_table("otel.logs", Schema(time_column, NestedField(2, "Body", LongType())))
+    catalog.engine.dispose()
+
+
+def wait_for_letter(dead: Path, seconds_max: float = 60.0) -> Path:
+    """The one dead letter, once its JSON, which is written after it, is there."""
+    deadline = time.monotonic() + seconds_max
+    while not list(dead.glob("logs/*/*.json")):
+        assert time.monotonic() < deadline, "no dead letter was written"
+        time.sleep(0.1)
+    (letter,) = dead.glob("logs/*/*.otlp.pb")
+    return letter
