@@ -13,6 +13,7 @@ use crate::error::{Error, ErrorKind, Result};
 
 mod s3;
 
+pub use s3::{Content, ObjectVersion, Objects};
 pub(in crate::catalog) use s3::credentials_refused;
 
 /// A `FileIO` for the files under `location`, which is a path, a `file:` URL or an `s3://` or
