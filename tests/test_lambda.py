@@ -18,7 +18,7 @@ from catalogs.reading import rows_hash
 from catalogs.reference import ReferenceCatalog
 from lambda_host import events, settings
 from lambda_host.bridge import Bridge
-from lambda_host.emulator import Lambda
+from lambda_host.emulator import MEGABYTE, Lambda
 from o2i import clients, compare, corpus, otlp, readers
 from o2i.collector import Collector
 from o2i.collector import settings as collector_settings
@@ -292,3 +292,13 @@ def test_nothing_is_sent_to_the_catalog_that_cannot_finish(tmp_path, reference):
 def test_a_function_url_without_a_body(function):
     for headers in (PROTOBUF, JSON):
         assert post(function, b"", headers).status == 200
+
+
+def test_a_bomb_and_a_body_of_six_megabytes_take_bounded_memory(tmp_path, warehouse):
+    """The optimised program takes far less: `python -m lambda_host.figures`."""
+    with Lambda(tmp_path / "lambda", settings.sqlite(warehouse)) as environment:
+        as_gzip = {**PROTOBUF, "content-encoding": "gzip"}
+        bomb = gzip.compress(b"\0" * 1_000_000_000, 1)
+        assert post(environment, bomb, as_gzip).status == 413
+        assert environment.peak_memory_bytes() < 300 * MEGABYTE
+        assert post(environment, numbers(0), PROTOBUF).status == 200
