@@ -59,14 +59,14 @@ const ZSTD_WINDOW_LOG_MAX: u32 = 23;
 /// When it is malformed, or larger than `bytes_max`; no more than that is ever made.
 pub fn inflate(compression: Compression, bytes: &[u8], bytes_max: usize) -> Result<Vec<u8>, Failure> {
     let malformed = |cause| Failure::Malformed(compression, cause);
-    let expected = expected_len(compression, bytes).min(bytes_max);
+    let room = room(compression, bytes, bytes_max);
     match compression {
-        Compression::Gzip => read_all(MultiGzDecoder::new(bytes), expected, bytes_max),
-        Compression::Zlib => read_all(ZlibDecoder::new(bytes), expected, bytes_max),
+        Compression::Gzip => read_all(MultiGzDecoder::new(bytes), room, bytes_max),
+        Compression::Zlib => read_all(ZlibDecoder::new(bytes), room, bytes_max),
         Compression::Zstd => {
             let mut decoder = zstd::stream::read::Decoder::with_buffer(bytes).map_err(malformed)?;
             decoder.window_log_max(ZSTD_WINDOW_LOG_MAX).map_err(malformed)?;
-            read_all(decoder, expected, bytes_max)
+            read_all(decoder, room, bytes_max)
         }
     }
     .map_err(malformed)?
@@ -74,24 +74,26 @@ pub fn inflate(compression: Compression, bytes: &[u8], bytes_max: usize) -> Resu
 }
 
 /// `None` when there is more than allowed.
-fn read_all(decoder: impl Read, expected: usize, bytes_max: usize) -> io::Result<Option<Vec<u8>>> {
-    let mut plain = Vec::with_capacity(expected);
+fn read_all(decoder: impl Read, room: usize, bytes_max: usize) -> io::Result<Option<Vec<u8>>> {
+    let mut plain = Vec::with_capacity(room);
     decoder.take(bytes_max as u64 + 1).read_to_end(&mut plain)?;
     Ok((plain.len() <= bytes_max).then_some(plain))
 }
 
-/// What the compressed form says of its length, which saves growing; believed no further than its own
-/// length makes possible.
-fn expected_len(compression: Compression, bytes: &[u8]) -> usize {
-    let said = match (compression, bytes) {
-        (Compression::Gzip, [.., a, b, c, d]) => u32::from_le_bytes([*a, *b, *c, *d]) as usize,
-        (Compression::Zstd, _) => match zstd::zstd_safe::get_frame_content_size(bytes) {
-            Ok(Some(len)) => usize::try_from(len).unwrap_or(usize::MAX),
-            _ => 0,
+/// Room for all that can come. Growing step by step would hold what there is twice; memory that is not
+/// written to costs nothing.
+fn room(compression: Compression, bytes: &[u8], bytes_max: usize) -> usize {
+    /// Deflate makes no more out of a byte.
+    const DEFLATE_RATIO_MAX: usize = 1032;
+    let possible = match compression {
+        Compression::Gzip | Compression::Zlib => bytes.len().saturating_mul(DEFLATE_RATIO_MAX),
+        Compression::Zstd => match zstd::zstd_safe::get_frame_content_size(bytes) {
+            Ok(Some(said)) => usize::try_from(said).unwrap_or(usize::MAX),
+            _ => usize::MAX,
         },
-        _ => 0,
     };
-    said.min(bytes.len().saturating_mul(64))
+    // One more shows that there is too much, and one that there is no more.
+    possible.min(bytes_max).saturating_add(2)
 }
 
 #[cfg(test)]
@@ -153,7 +155,7 @@ mod tests {
                 matches!(failure, Failure::TooLarge { bytes_max: 1_048_576 }),
                 "{failure}"
             );
-            assert!(expected_len(compression, &bomb) <= bomb.len() * 64);
+            assert!(room(compression, &bomb, 1 << 20) < (1 << 20) + 3);
         }
     }
 

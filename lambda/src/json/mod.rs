@@ -38,13 +38,14 @@ impl Payloads {
         .filter_map(|(signal, payload)| Some((signal, payload?)))
     }
 
-    fn of(&mut self, signal: Signal) -> &mut Vec<u8> {
+    /// `room` is for what may come, so that it need not move; memory that is not written to costs nothing.
+    fn of(&mut self, signal: Signal, room: usize) -> &mut Vec<u8> {
         let payload = match signal {
             Signal::Logs => &mut self.logs,
             Signal::Traces => &mut self.traces,
             Signal::Metrics => &mut self.metrics,
         };
-        payload.get_or_insert_default()
+        payload.get_or_insert_with(|| Vec::with_capacity(room))
     }
 }
 
@@ -62,6 +63,8 @@ pub fn to_protobuf(text: &[u8]) -> Result<Payloads, String> {
     while json.end().is_err() {
         EnvelopeSeed {
             payloads: &mut payloads,
+            // Protobuf is the shorter of the two.
+            room: text.len(),
         }
         .deserialize(&mut json)
         .map_err(|cause| format!("not OTLP/JSON: {cause}"))?;

@@ -17,6 +17,8 @@ const VALUE_DEPTH_MAX: u32 = 70;
 /// A whole request, of whatever signal.
 pub(super) struct EnvelopeSeed<'p> {
     pub payloads: &'p mut Payloads,
+    /// Bytes that the requests may take.
+    pub room: usize,
 }
 
 const ENVELOPE: [(&str, &str, Signal, &Message); 3] = [
@@ -55,7 +57,7 @@ impl<'de> Visitor<'de> for EnvelopeSeed<'_> {
                 field: name,
                 message,
                 number: 1,
-                out: self.payloads.of(signal),
+                out: self.payloads.of(signal, self.room),
                 depth: 0,
             })?;
         }

@@ -156,7 +156,7 @@ impl Loading<'_> {
         let payload = match members {
             [member] => &member.contents.requests[signal as usize],
             _ => {
-                merged = requests().flatten().copied().collect::<Vec<u8>>();
+                merged = requests().map(Vec::as_slice).collect::<Vec<_>>().concat();
                 &merged
             }
         };
