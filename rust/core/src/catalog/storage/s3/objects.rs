@@ -78,6 +78,7 @@ impl Objects {
         let read = self
             .0
             .operation(&location)
+            .await
             .map_err(failed)?
             .run("read", |bucket, key, _| async move {
                 let found = match bucket.get_opts(&key, options).await {
