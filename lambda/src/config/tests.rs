@@ -119,7 +119,8 @@ fn values_of_every_kind_reach_the_library() {
     assert_eq!(library.storage.s3.path_style, Some(true));
     assert_eq!(library.tables.names["logs"], "c");
     assert_eq!(library.tables.names["traces"], "b");
-    assert_eq!(library.parquet.bloom_filter_columns, ["TraceId", "SpanId"]);
+    let bloom_filters = library.parquet.bloom_filter_columns.as_deref().expect("given");
+    assert_eq!(bloom_filters, ["TraceId", "SpanId"]);
     assert_eq!(library.commit.interval.as_secs(), 2);
     assert_eq!(library.limits.partitions_max, 5);
     assert_eq!(library.limits.payload_bytes_max, 128 << 20);
