@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Runs the test layers: all of them, or those named (rust, ffi, go, system).
+# Runs the test layers: all of them, or those named (rust, ffi, lambda, go, system).
 # Each layer sets up what it needs; a missing tool is a failure with its name.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 layers=("$@")
-[ ${#layers[@]} -gt 0 ] || layers=(rust ffi go system)
+[ ${#layers[@]} -gt 0 ] || layers=(rust ffi lambda go system)
 
 step() { printf '\n==> %s (%s s so far)\n' "$1" "$SECONDS"; }
 
@@ -28,6 +28,10 @@ for layer in "${layers[@]}"; do
       step "ffi: Miri"
       rust/ffi/miri.sh
       ;;
+    lambda)
+      step "lambda: tests of the Lambda host"
+      cargo test --locked --package otlp2iceberg-lambda
+      ;;
     go)
       native_lib
       step "go: vet and tests with the race detector and checked cgo pointers"
@@ -35,11 +39,16 @@ for layer in "${layers[@]}"; do
       ;;
     system)
       make --no-print-directory collector
+      step "lambda: build the program for its tests (not optimised; make lambda builds what ships)"
+      # With the tests, so that features, and with them builds, are the same as theirs.
+      cargo build --locked --package otlp2iceberg-lambda --bins --tests
+      O2I_LAMBDA=${O2I_LAMBDA:-${CARGO_TARGET_DIR:-target}/debug/bootstrap}
+      export O2I_LAMBDA
       step "system: the built collector, read back by DuckDB, pyiceberg and Spark"
       tests/run.sh
       ;;
     *)
-      echo "unknown test layer: $layer (known: rust, ffi, go, system)" >&2
+      echo "unknown test layer: $layer (known: rust, ffi, lambda, go, system)" >&2
       exit 2
       ;;
   esac

@@ -176,6 +176,23 @@ impl Pipeline {
         })
     }
 
+    /// Looks at the tables that are there, all at once, so that the first call need not. Nothing is made.
+    /// What cannot be reached is left to the first call that needs it.
+    pub async fn warm(&self) {
+        let warm = Table::ALL.into_iter().map(|table| async move {
+            let name = self.config.tables.name(table).to_owned();
+            let there = self
+                .catalog
+                .load(&TableIdent::new(self.namespace.clone(), name))
+                .await;
+            if there.is_ok() {
+                // A failure is told to the call that meets it again.
+                let _ = self.committer(table).await;
+            }
+        });
+        join_all(warm).await;
+    }
+
     /// Stores one payload. When it returns `Ok`, the rows are in snapshots; with `commit.on_failure: accept`
     /// the outcome says how many are in receipts instead.
     ///

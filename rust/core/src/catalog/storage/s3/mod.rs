@@ -20,6 +20,7 @@ use object_store::path::Path;
 use object_store::{BackoffConfig, ClientOptions, RetryConfig};
 
 use self::failure::{Answers, WatchedConnector, failed};
+pub use self::objects::{Content, ObjectVersion, Objects};
 use self::settings::{Origin, Settings, process_environment};
 use self::storage::S3StorageFactory;
 use self::upload::WrongLength;
@@ -28,6 +29,7 @@ use crate::config::S3Config;
 
 mod credentials;
 mod failure;
+mod objects;
 mod settings;
 mod storage;
 mod upload;
@@ -56,16 +58,24 @@ pub(super) fn s3_file_io(
     config: &S3Config,
     aws: &Arc<Aws>,
 ) -> crate::error::Result<FileIO> {
+    let connection = connection(catalog_properties, config, aws)?;
+    let factory = S3StorageFactory::new(Arc::new(connection));
+    Ok(FileIOBuilder::new(Arc::new(factory)).build())
+}
+
+fn connection(
+    catalog_properties: &HashMap<String, String>,
+    config: &S3Config,
+    aws: &Arc<Aws>,
+) -> crate::error::Result<Connection> {
     let mut settings = Settings::new(config, catalog_properties, &process_environment)?;
     let credentials = credentials::provider(settings.credential.take(), aws);
-    let connection = Connection {
+    Ok(Connection {
         settings,
         credentials,
         aws: Arc::clone(aws),
         buckets: Mutex::default(),
-    };
-    let factory = S3StorageFactory::new(Arc::new(connection));
-    Ok(FileIOBuilder::new(Arc::new(factory)).build())
+    })
 }
 
 /// How the buckets are reached that were asked for so far.

@@ -1,0 +1,89 @@
+//! Every key of the library's configuration, with how its variable is read. A test holds it against
+//! `docs/configuration.md`.
+
+/// A key and the form of its value.
+#[derive(Debug)]
+pub(super) struct Key {
+    /// As in the configuration, with dots.
+    pub path: &'static str,
+    pub kind: Kind,
+}
+
+/// How a variable's text becomes a value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Text,
+    Bool,
+    Integer,
+    /// `a,b` or a JSON list.
+    List,
+    /// `key=value,key=value` or a JSON object.
+    Map,
+    /// A word or a JSON list: its items hold commas.
+    WordOrList,
+}
+
+impl Key {
+    pub(super) fn variable(&self) -> String {
+        format!("{}{}", super::PREFIX, self.variable_suffix())
+    }
+
+    pub(super) fn variable_suffix(&self) -> String {
+        self.path.replace('.', "_").to_ascii_uppercase()
+    }
+}
+
+const fn key(path: &'static str, kind: Kind) -> Key {
+    Key { path, kind }
+}
+
+use Kind::{Bool, Integer, List, Map, Text, WordOrList};
+
+pub(super) static KEYS: &[Key] = &[
+    key("catalog.type", Text),
+    key("catalog.uri", Text),
+    key("catalog.warehouse", Text),
+    key("catalog.namespace", Text),
+    key("catalog.name", Text),
+    key("catalog.token", Text),
+    key("catalog.oauth2.client_id", Text),
+    key("catalog.oauth2.client_secret", Text),
+    key("catalog.oauth2.token_uri", Text),
+    key("catalog.oauth2.scope", Text),
+    key("catalog.sigv4.region", Text),
+    key("catalog.sigv4.service", Text),
+    key("catalog.s3tables_api", Text),
+    key("catalog.headers", Map),
+    key("catalog.vended_credentials", Bool),
+    key("catalog.timeout", Text),
+    key("storage.s3.region", Text),
+    key("storage.s3.endpoint", Text),
+    key("storage.s3.path_style", Bool),
+    key("storage.s3.access_key_id", Text),
+    key("storage.s3.secret_access_key", Text),
+    key("storage.s3.session_token", Text),
+    key("tables.names", Map),
+    key("tables.names.logs", Text),
+    key("tables.names.traces", Text),
+    key("tables.names.metrics_gauge", Text),
+    key("tables.names.metrics_sum", Text),
+    key("tables.names.metrics_histogram", Text),
+    key("tables.names.metrics_exponential_histogram", Text),
+    key("tables.names.metrics_summary", Text),
+    key("tables.auto_create", Bool),
+    key("tables.auto_evolve", Bool),
+    key("tables.partition_by", WordOrList),
+    key("tables.properties", Map),
+    key("parquet.compression", Text),
+    key("parquet.compression_level", Integer),
+    key("parquet.max_row_group_rows", Integer),
+    key("parquet.target_file_size_bytes", Integer),
+    key("parquet.bloom_filter_columns", List),
+    key("commit.interval", Text),
+    key("commit.max_retries", Integer),
+    key("limits.column_bytes_max", Integer),
+    key("limits.batch_bytes_max", Integer),
+    key("limits.payload_bytes_max", Integer),
+    key("limits.partitions_max", Integer),
+    key("limits.parallel_calls_max", Integer),
+];

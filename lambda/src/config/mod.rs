@@ -1,0 +1,152 @@
+//! The configuration from environment variables: `OTLP2ICEBERG_<KEY>` for every key of the library's
+//! configuration, in upper case, with underscores for its dots.
+
+mod aliases;
+mod keys;
+mod value;
+
+use otlp2iceberg::config::{Config, Secret};
+use otlp2iceberg::{Error, ErrorKind, Result};
+use serde_json::{Map, Value, json};
+
+use self::keys::{KEYS, Key};
+
+/// What all variables of ours begin with.
+const PREFIX: &str = "OTLP2ICEBERG_";
+/// A key of this host alone.
+const AUTH_TOKEN: &str = "OTLP2ICEBERG_AUTH_TOKEN";
+
+/// The configuration of this host.
+#[derive(Debug, Clone)]
+pub struct HostConfig {
+    /// The library's.
+    pub library: Config,
+    /// The token that clients must send, if any.
+    pub auth_token: Option<Secret>,
+}
+
+/// One variable.
+type Variable = (String, String);
+
+impl HostConfig {
+    /// Reads the configuration. Variables that are none of ours, and those that are empty, are passed over.
+    ///
+    /// # Errors
+    /// `Config`; the message lists every problem with its variable and what is accepted.
+    pub fn from_variables(variables: impl IntoIterator<Item = Variable>) -> Result<Self> {
+        let mut problems = Vec::new();
+        let mut given: Vec<Given> = Vec::new();
+        let mut auth_token = None;
+        let mut aliases = Vec::new();
+        let mut variables: Vec<Variable> = variables
+            .into_iter()
+            .filter(|(_, value)| !value.trim().is_empty())
+            .collect();
+        // So that problems come in one order.
+        variables.sort();
+        for (name, value) in variables {
+            if name == AUTH_TOKEN {
+                auth_token = Some(Secret::new(value.trim()));
+            } else if aliases::is_alias(&name) {
+                aliases.push((name, value));
+            } else if let Some(suffix) = name.strip_prefix(PREFIX) {
+                match KEYS.iter().find(|key| key.variable_suffix() == suffix) {
+                    Some(key) => given.push(Given::new(key, &name, &value, &mut problems)),
+                    None => problems.push(format!(
+                        "{name}: there is no such variable; docs/configuration.md lists the keys, \
+                         OTLP2ICEBERG_CATALOG_TYPE is catalog.type"
+                    )),
+                }
+            }
+        }
+        aliases::apply(&aliases, &mut given, &mut problems);
+        if !given.iter().any(|given| given.key.path == "catalog.type") {
+            problems.push(
+                "OTLP2ICEBERG_CATALOG_TYPE: is needed; accepted are s3tables, glue, rest, and sql for a file system \
+                 that lasts"
+                    .into(),
+            );
+        }
+        match Config::from_json(&json_of(&given)) {
+            Ok(library) if problems.is_empty() => Ok(Self { library, auth_token }),
+            Ok(_) => Err(Error::new(ErrorKind::Config, problems.join("; "))),
+            Err(error) => {
+                problems.push(name_variables(error.message()));
+                Err(Error::new(ErrorKind::Config, problems.join("; ")))
+            }
+        }
+    }
+}
+
+/// One key that a variable gives a value.
+#[derive(Debug)]
+struct Given {
+    key: &'static Key,
+    variable: String,
+    value: Value,
+}
+
+impl Given {
+    fn new(key: &'static Key, variable: &str, text: &str, problems: &mut Vec<String>) -> Self {
+        let value = value::read(key.kind, text).unwrap_or_else(|accepted| {
+            problems.push(format!("{variable}: {accepted}"));
+            Value::Null
+        });
+        Self {
+            key,
+            variable: variable.to_owned(),
+            value,
+        }
+    }
+}
+
+/// What a function of 512 MB can hold; a variable goes before it.
+fn defaults() -> Value {
+    json!({"limits": {"payload_bytes_max": 128 << 20, "batch_bytes_max": 32 << 20, "parallel_calls_max": 1}})
+}
+
+fn json_of(given: &[Given]) -> Vec<u8> {
+    let mut config = defaults();
+    for Given { key, value, .. } in given.iter().filter(|given| !given.value.is_null()) {
+        let mut place = &mut config;
+        for level in key.path.split('.') {
+            if !place.is_object() {
+                *place = Value::Object(Map::new());
+            }
+            place = &mut place[level];
+        }
+        // A whole section as JSON comes before its keys in `KEYS`' order of names, and keeps them.
+        match (place, value) {
+            (Value::Object(there), Value::Object(more)) => there.extend(more.clone()),
+            (place, value) => *place = value.clone(),
+        }
+    }
+    config.to_string().into_bytes()
+}
+
+/// Puts the variable's name in place of each key, as the reader has it.
+#[must_use]
+pub fn name_variables(message: &str) -> String {
+    let is_key =
+        |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit() || matches!(letter, '.' | '_');
+    let mut named = String::with_capacity(message.len());
+    let mut rest = message;
+    while let Some(begin) = rest.find(is_key) {
+        let (before, word) = rest.split_at(begin);
+        let end = word.find(|letter| !is_key(letter)).unwrap_or(word.len());
+        let (word, after) = word.split_at(end);
+        let key = word.trim_end_matches('.');
+        named.push_str(before);
+        match KEYS.iter().find(|known| known.path == key && key.contains('.')) {
+            Some(known) => named.push_str(&known.variable()),
+            None => named.push_str(key),
+        }
+        named.push_str(&word[key.len()..]);
+        rest = after;
+    }
+    named.push_str(rest);
+    named
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,64 @@
+//! The time that an invocation has left, and what of it the library may use.
+
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// Kept for the answer itself: an answer after the deadline is none.
+const ANSWER: Duration = Duration::from_millis(150);
+
+/// A commit that was begun has at least this long to come back, less on functions with a short timeout.
+const COMMIT_MAX: Duration = Duration::from_secs(2);
+
+/// When Lambda ends the invocation.
+#[derive(Debug, Clone, Copy)]
+pub struct Deadline(Instant);
+
+impl Deadline {
+    /// From the invocation's context: milliseconds since the Unix epoch.
+    #[must_use]
+    pub fn from_unix_ms(deadline_ms: u64) -> Self {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self::after(Duration::from_millis(deadline_ms).saturating_sub(now))
+    }
+
+    /// So long from now; Lambda's longest is 15 minutes.
+    #[must_use]
+    pub fn after(time: Duration) -> Self {
+        Self(Instant::now() + time.min(Duration::from_secs(3600)))
+    }
+
+    /// Until when the answer must be ready.
+    #[must_use]
+    pub fn answer_by(self) -> Duration {
+        self.0
+            .saturating_duration_since(Instant::now())
+            .saturating_sub(ANSWER)
+    }
+
+    /// Until when a commit may be begun: what is begun later could not finish.
+    #[must_use]
+    pub fn commit_by(self) -> Duration {
+        let left = self.answer_by();
+        left.saturating_sub(COMMIT_MAX.min(left / 4))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_commit_begins_in_the_last_seconds() {
+        let minute = Deadline::after(Duration::from_secs(60));
+        assert!(minute.answer_by() > Duration::from_secs(59) && minute.answer_by() < Duration::from_secs(60));
+        let kept = minute.answer_by().saturating_sub(minute.commit_by());
+        assert!(
+            kept > Duration::from_millis(1900) && kept < Duration::from_millis(2100),
+            "{kept:?}"
+        );
+        assert_eq!(
+            Deadline::after(Duration::from_millis(100)).commit_by(),
+            Duration::ZERO
+        );
+        assert_eq!(Deadline::from_unix_ms(0).answer_by(), Duration::ZERO);
+    }
+}

@@ -1,0 +1,139 @@
+//! Metrics as log lines in CloudWatch's embedded metric format: no call is made for them.
+//!
+//! Source: <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use otlp2iceberg::{Outcome, Result, Signal};
+use serde_json::{Map, Value, json};
+
+use crate::store::Batch;
+
+/// The namespace in CloudWatch.
+const NAMESPACE: &str = "otlp2iceberg";
+
+/// What one invocation did, per signal.
+#[derive(Debug, Default)]
+pub struct Metrics {
+    signals: [Sums; Signal::ALL.len()],
+}
+
+#[derive(Debug, Default, Clone)]
+struct Sums {
+    batches: u64,
+    payload_bytes: u64,
+    rows: u64,
+    files: u64,
+    file_bytes: u64,
+    store_ms: f64,
+    conflicts: u64,
+    rejected: u64,
+    repeated: u64,
+    failures: u64,
+}
+
+impl Metrics {
+    pub(crate) fn stored(&mut self, batch: &Batch<'_>, result: &Result<Outcome>, time: Duration) {
+        let sums = &mut self.signals[batch.signal as usize];
+        sums.batches += 1;
+        sums.payload_bytes += batch.payload.len() as u64;
+        sums.store_ms += time.as_secs_f64() * 1e3;
+        match result {
+            Ok(outcome) => {
+                sums.rows += outcome.rows;
+                sums.files += outcome.files;
+                sums.file_bytes += outcome.file_bytes;
+                sums.conflicts += outcome.commit_attempts.saturating_sub(outcome.commits);
+                sums.rejected += outcome.rejected;
+                sums.repeated += outcome.already_committed;
+            }
+            Err(_) => sums.failures += 1,
+        }
+    }
+
+    /// One line for each signal that came.
+    pub fn lines(&self, function: &str, request_id: &str) -> impl Iterator<Item = String> {
+        let now_ms = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |since| since.as_millis() as u64);
+        Signal::ALL
+            .iter()
+            .zip(&self.signals)
+            .filter(|(_, sums)| sums.batches > 0)
+            .map(move |(signal, sums)| line(now_ms, function, request_id, *signal, sums))
+    }
+}
+
+fn line(now_ms: u64, function: &str, request_id: &str, signal: Signal, sums: &Sums) -> String {
+    let values = [
+        ("Rows", "Count", json!(sums.rows)),
+        ("PayloadBytes", "Bytes", json!(sums.payload_bytes)),
+        ("Files", "Count", json!(sums.files)),
+        ("FileBytes", "Bytes", json!(sums.file_bytes)),
+        (
+            "StoreTime",
+            "Milliseconds",
+            json!((sums.store_ms * 1e3).round() / 1e3),
+        ),
+        ("CommitConflicts", "Count", json!(sums.conflicts)),
+        ("RejectedRecords", "Count", json!(sums.rejected)),
+        ("RepeatedRequests", "Count", json!(sums.repeated)),
+        ("Failures", "Count", json!(sums.failures)),
+    ];
+    let units: Vec<Value> = values
+        .iter()
+        .map(|(name, unit, _)| json!({"Name": name, "Unit": unit}))
+        .collect();
+    let mut line = Map::new();
+    let metrics =
+        json!([{"Namespace": NAMESPACE, "Dimensions": [["FunctionName", "Signal"]], "Metrics": units}]);
+    line.insert(
+        "_aws".into(),
+        json!({"Timestamp": now_ms, "CloudWatchMetrics": metrics}),
+    );
+    line.insert("FunctionName".into(), function.into());
+    line.insert("Signal".into(), signal.as_str().into());
+    line.insert("requestId".into(), request_id.into());
+    line.extend(values.map(|(name, _, value)| (name.to_owned(), value)));
+    Value::Object(line).to_string()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_declares_each_metric_that_it_holds() {
+        let mut metrics = Metrics::default();
+        let batch = Batch {
+            signal: Signal::Traces,
+            payload: b"12345",
+            parts: &[],
+            received_unix_nano: 0,
+        };
+        let outcome = Outcome {
+            rows: 3,
+            commits: 1,
+            commit_attempts: 3,
+            ..Outcome::default()
+        };
+        metrics.stored(&batch, &Ok(outcome), Duration::from_millis(12));
+        let lines: Vec<String> = metrics.lines("f", "r-1").collect();
+        assert_eq!(lines.len(), 1);
+        let line: Value = serde_json::from_str(&lines[0]).unwrap();
+        assert_eq!(line["Signal"], "traces");
+        assert_eq!(line["requestId"], "r-1");
+        assert_eq!((&line["Rows"], &line["PayloadBytes"]), (&json!(3), &json!(5)));
+        assert_eq!(line["CommitConflicts"], 2);
+        let declared = line["_aws"]["CloudWatchMetrics"][0]["Metrics"]
+            .as_array()
+            .unwrap();
+        assert!(
+            declared
+                .iter()
+                .all(|metric| line[metric["Name"].as_str().unwrap()].is_number())
+        );
+        assert_eq!(declared.len(), 9);
+    }
+}

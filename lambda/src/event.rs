@@ -1,0 +1,201 @@
+//! What Lambda invokes the function with: HTTP in four shapes, messages of a queue, notifications.
+
+use std::collections::HashMap;
+
+use otlp2iceberg::{Error, ErrorKind, RetryClass};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::deadline::Deadline;
+use crate::emf::Metrics;
+use crate::http::{self, Request, Shape};
+use crate::objects::{self, Message};
+use crate::store::Store;
+
+/// An event of any kind. Only what is used is named here; the rest is passed over.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Event {
+    /// Function URL and API Gateway's format 2.0.
+    raw_path: Option<String>,
+    /// API Gateway's format 1.0 and ALB.
+    path: Option<String>,
+    http_method: Option<String>,
+    headers: Option<HashMap<String, Option<String>>>,
+    multi_value_headers: Option<HashMap<String, Option<Vec<String>>>>,
+    request_context: Option<RequestContext>,
+    body: Option<String>,
+    is_base64_encoded: Option<bool>,
+    /// S3, SNS and SQS.
+    #[serde(rename = "Records")]
+    records: Option<Vec<Value>>,
+    /// EventBridge, and S3's test of a new notification.
+    #[serde(flatten)]
+    rest: Rest,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Rest {
+    source: Option<Value>,
+    #[serde(rename = "detail-type")]
+    detail_type: Option<Value>,
+    detail: Option<Value>,
+    time: Option<Value>,
+    #[serde(rename = "Service")]
+    service: Option<Value>,
+    #[serde(rename = "Event")]
+    event: Option<Value>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct RequestContext {
+    http: Option<HttpContext>,
+    elb: Option<Value>,
+    stage: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+struct HttpContext {
+    method: String,
+}
+
+/// Does what the event asks for; gives what Lambda is to return.
+///
+/// # Errors
+/// When the whole invocation failed: Lambda repeats those that nobody waits for.
+pub async fn handle(
+    store: &Store,
+    auth: &http::Auth,
+    event: Event,
+    deadline: Deadline,
+    metrics: &mut Metrics,
+) -> Result<Value, Error> {
+    let event = match event.into_request() {
+        Ok((request, shape)) => {
+            let answer = http::handle(store, auth, request, deadline, metrics).await;
+            return Ok(answer.into_event(shape));
+        }
+        Err(event) => event,
+    };
+    match event.into_messages() {
+        Messages::Queue(messages) => {
+            let failed = objects::load(store, &messages, deadline, metrics).await;
+            let failures: Vec<Value> = messages
+                .iter()
+                .zip(&failed)
+                .filter(|(_, failed)| failed.is_some())
+                .map(|(message, _)| json!({"itemIdentifier": message.id}))
+                .collect();
+            Ok(json!({"batchItemFailures": failures}))
+        }
+        Messages::Notification(message) => {
+            let failed = objects::load(store, &[message], deadline, metrics).await;
+            match failed.into_iter().flatten().next() {
+                Some(error) => Err(error),
+                None => Ok(Value::Null),
+            }
+        }
+    }
+}
+
+enum Messages {
+    /// Each is answered by itself.
+    Queue(Vec<Message>),
+    /// Lambda repeats it as a whole.
+    Notification(Message),
+}
+
+impl Event {
+    /// An HTTP request, if it is one; else the event again.
+    #[expect(clippy::result_large_err, reason = "both ways are the same value going on")]
+    fn into_request(self) -> Result<(Request, Shape), Self> {
+        let Some(context) = self.request_context.as_ref() else {
+            return Err(self);
+        };
+        let shape = match (&context.http, &context.elb) {
+            (Some(_), _) => Shape::V2,
+            (None, Some(_)) if self.multi_value_headers.is_some() => Shape::AlbMultiValue,
+            (None, Some(_)) => Shape::Alb,
+            (None, None) => Shape::V1,
+        };
+        let method = match &context.http {
+            Some(http) => Some(http.method.clone()),
+            None => self.http_method.clone(),
+        };
+        let (Some(method), Some(path)) = (method, self.raw_path.as_ref().or(self.path.as_ref())) else {
+            return Err(self);
+        };
+        let path = without_stage(path, context.stage.as_deref()).to_owned();
+        let headers = lower_case_headers(self.headers, self.multi_value_headers);
+        let request = Request {
+            method,
+            path,
+            headers,
+            body: self.body.unwrap_or_default(),
+            is_base64: self.is_base64_encoded.unwrap_or(false),
+        };
+        Ok((request, shape))
+    }
+
+    fn into_messages(self) -> Messages {
+        let records = self.records.unwrap_or_default();
+        let is_queue = |record: &Value| record["eventSource"] == "aws:sqs";
+        if !records.is_empty() && records.iter().all(is_queue) {
+            return Messages::Queue(records.iter().map(Message::of_queue).collect());
+        }
+        let Rest {
+            source,
+            detail_type,
+            detail,
+            time,
+            service,
+            event,
+        } = self.rest;
+        let notification = if records.is_empty() {
+            json!({"source": source, "detail-type": detail_type, "detail": detail, "time": time,
+                   "Service": service, "Event": event})
+        } else {
+            json!({"Records": records})
+        };
+        Messages::Notification(Message::of_notification(&notification))
+    }
+}
+
+/// API Gateway puts the stage before the path; a Function URL's stage is `$default` and is not there.
+fn without_stage<'a>(path: &'a str, stage: Option<&str>) -> &'a str {
+    let stripped = stage
+        .and_then(|stage| path.strip_prefix('/')?.strip_prefix(stage))
+        .filter(|rest| rest.starts_with('/'));
+    stripped.unwrap_or(path)
+}
+
+fn lower_case_headers(
+    single: Option<HashMap<String, Option<String>>>,
+    multiple: Option<HashMap<String, Option<Vec<String>>>>,
+) -> HashMap<String, String> {
+    let multiple = multiple
+        .into_iter()
+        .flatten()
+        .filter_map(|(name, values)| Some((name, values?.join(","))));
+    let single = single
+        .into_iter()
+        .flatten()
+        .filter_map(|(name, value)| Some((name, value?)));
+    multiple
+        .chain(single)
+        .map(|(name, value)| (name.to_ascii_lowercase(), value))
+        .collect()
+}
+
+/// An error for an event that is nothing of ours.
+#[must_use]
+pub fn unknown_event() -> Error {
+    Error::new(
+        ErrorKind::InvalidArgument,
+        "the event is neither an HTTP request (Function URL, API Gateway, ALB) nor a notification of S3 \
+         (S3, EventBridge, SNS or SQS)",
+    )
+    .class(RetryClass::Permanent)
+}

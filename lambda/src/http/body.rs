@@ -1,0 +1,97 @@
+//! A request's body: out of base64, decompressed, as protobuf.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use otlp2iceberg::{RequestId, Signal};
+
+use super::Request;
+use super::answer::Form;
+use crate::inflate::{self, Compression, inflate};
+use crate::json;
+use crate::store::content_id;
+
+/// A body that can be stored.
+pub(super) struct Body {
+    /// The serialized request.
+    pub payload: Vec<u8>,
+    /// The hash of what the client sent before it was compressed: the same when it sends it again.
+    pub id: RequestId,
+}
+
+/// Why a body cannot be read.
+#[derive(Debug)]
+pub(super) struct Refused {
+    pub status: u16,
+    pub message: String,
+}
+
+impl Refused {
+    fn new(status: u16, message: impl Into<String>) -> Self {
+        let message = message.into();
+        Self { status, message }
+    }
+}
+
+/// Reads the body; takes the request so that only one form of it is in memory at a time.
+pub(super) fn read(request: Request, signal: Signal, form: Form, bytes_max: usize) -> Result<Body, Refused> {
+    let compression = compression(request.header("content-encoding"))?;
+    let bytes = if request.is_base64 {
+        STANDARD
+            .decode(request.body)
+            .map_err(|cause| Refused::new(400, format!("the event's body is not base64: {cause}")))?
+    } else {
+        request.body.into_bytes()
+    };
+    let plain = match compression {
+        None if bytes.len() > bytes_max => {
+            return Err(Refused::new(
+                413,
+                format!("more than {bytes_max} bytes (limits.payload_bytes_max); send smaller batches"),
+            ));
+        }
+        None => bytes,
+        Some(compression) => inflate(compression, &bytes, bytes_max).map_err(|failure| {
+            let status = match failure {
+                inflate::Failure::TooLarge { .. } => 413,
+                inflate::Failure::Malformed(..) => 400,
+            };
+            Refused::new(status, failure.to_string())
+        })?,
+    };
+    let id = content_id(&plain);
+    let payload = match form {
+        Form::Protobuf => plain,
+        Form::Json => from_json(&plain, signal)?,
+    };
+    Ok(Body { payload, id })
+}
+
+fn compression(encoding: Option<&str>) -> Result<Option<Compression>, Refused> {
+    match encoding.unwrap_or("").to_ascii_lowercase().as_str() {
+        "" | "identity" => Ok(None),
+        "gzip" | "x-gzip" => Ok(Some(Compression::Gzip)),
+        "deflate" => Ok(Some(Compression::Zlib)),
+        "zstd" => Ok(Some(Compression::Zstd)),
+        other => Err(Refused::new(
+            415,
+            format!("content-encoding {other:?} is not taken; send gzip, zstd, deflate or identity"),
+        )),
+    }
+}
+
+fn from_json(text: &[u8], signal: Signal) -> Result<Vec<u8>, Refused> {
+    let payloads = json::to_protobuf(text).map_err(|problem| Refused::new(400, problem))?;
+    let mut payload = Vec::new();
+    for (found, bytes) in payloads.into_signals() {
+        if found == signal {
+            payload = bytes;
+        } else if !bytes.is_empty() {
+            // Passing it over would be losing it with a friendly answer.
+            return Err(Refused::new(
+                400,
+                format!("{found} in a request to /v1/{signal}; send them to /v1/{found}"),
+            ));
+        }
+    }
+    Ok(payload)
+}

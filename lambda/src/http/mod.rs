@@ -1,0 +1,148 @@
+//! OTLP over HTTP, from an event to an answer.
+//!
+//! Source: <https://opentelemetry.io/docs/specs/otlp/#otlphttp>
+
+mod answer;
+mod auth;
+mod body;
+
+use std::collections::HashMap;
+
+use otlp2iceberg::{Error, ErrorKind, Part, Signal};
+
+use self::answer::Form;
+pub use self::answer::{Answer, Shape};
+pub use self::auth::Auth;
+use crate::deadline::Deadline;
+use crate::emf::Metrics;
+use crate::store::{Batch, RETRY_AFTER, Store, retry_after};
+
+/// A request, whatever event it came in.
+#[derive(Debug, Default)]
+pub struct Request {
+    /// `POST`.
+    pub method: String,
+    /// Without the stage of an API Gateway.
+    pub path: String,
+    /// By name in lower case; several values joined with commas.
+    pub headers: HashMap<String, String>,
+    /// As the event has it.
+    pub body: String,
+    /// Whether the body is base64.
+    pub is_base64: bool,
+}
+
+/// Answers one request. There is always an answer, and one that a retry may cure says so.
+pub async fn handle(
+    store: &Store,
+    auth: &Auth,
+    request: Request,
+    deadline: Deadline,
+    metrics: &mut Metrics,
+) -> Answer {
+    let form = Form::of_content_type(request.header("content-type"));
+    let answer_form = form.unwrap_or(Form::Json);
+    match request.route() {
+        Route::Health => Answer::health(),
+        Route::Export(signal) => {
+            if !auth.allows(request.header("authorization")) {
+                return Answer::unauthorized(answer_form);
+            }
+            let Some(form) = form else {
+                let said = request.header("content-type").unwrap_or("none");
+                return Answer::error(
+                    answer_form,
+                    415,
+                    &format!(
+                        "content-type {said:?} is not taken; send application/x-protobuf or application/json"
+                    ),
+                );
+            };
+            export(store, signal, form, request, deadline, metrics).await
+        }
+        Route::MethodNotAllowed(allowed) => Answer::method_not_allowed(answer_form, allowed),
+        Route::NotFound => Answer::error(
+            answer_form,
+            404,
+            "there is nothing here; send POST to /v1/logs, /v1/traces or /v1/metrics",
+        ),
+    }
+}
+
+enum Route {
+    Health,
+    Export(Signal),
+    MethodNotAllowed(&'static str),
+    NotFound,
+}
+
+impl Request {
+    fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(|value| value.trim())
+    }
+
+    /// A path may begin with what a custom domain maps to the function.
+    fn route(&self) -> Route {
+        let path = self.path.trim_end_matches('/');
+        let signal = Signal::ALL.into_iter().find(|signal| {
+            path.strip_suffix(signal.as_str())
+                .is_some_and(|before| before.ends_with("/v1/"))
+        });
+        match (signal, self.method.as_str()) {
+            (Some(signal), "POST") => Route::Export(signal),
+            (Some(_), _) => Route::MethodNotAllowed("POST"),
+            (None, "GET" | "HEAD") if path.ends_with("/health") => Route::Health,
+            (None, _) if path.ends_with("/health") => Route::MethodNotAllowed("GET, HEAD"),
+            (None, _) => Route::NotFound,
+        }
+    }
+}
+
+async fn export(
+    store: &Store,
+    signal: Signal,
+    form: Form,
+    request: Request,
+    deadline: Deadline,
+    metrics: &mut Metrics,
+) -> Answer {
+    let body = match body::read(request, signal, form, store.payload_bytes_max()) {
+        Ok(body) => body,
+        Err(refused) => {
+            tracing::warn!(%signal, status = refused.status, error = %refused.message, "a request is refused");
+            return Answer::error(form, refused.status, &refused.message);
+        }
+    };
+    let part = Part {
+        id: body.id,
+        len: body.payload.len() as u64,
+    };
+    let batch = Batch {
+        signal,
+        payload: &body.payload,
+        parts: &[part],
+        received_unix_nano: 0,
+    };
+    match store.export(&batch, deadline, metrics).await {
+        Ok(outcome) => {
+            if outcome.rejected > 0 {
+                tracing::warn!(%signal, rejected = outcome.rejected, reasons = %outcome.rejection, "records are left out");
+            }
+            Answer::stored(form, signal, outcome.rejected, &outcome.rejection)
+        }
+        Err(error) => failed(form, signal, &error),
+    }
+}
+
+fn failed(form: Form, signal: Signal, error: &Error) -> Answer {
+    let message = error.to_string();
+    let kind = error.kind();
+    if let Some(after) = retry_after(error) {
+        tracing::error!(%signal, kind = kind.as_str(), error = %message, "a request is not stored; the client is told to send it again");
+        let status = if kind == ErrorKind::Limit { 429 } else { 503 };
+        return Answer::try_again(form, status, after.max(RETRY_AFTER / 5), &message);
+    }
+    tracing::error!(%signal, kind = kind.as_str(), error = %message, "a request cannot be stored");
+    let status = if kind == ErrorKind::Limit { 413 } else { 400 };
+    Answer::error(form, status, &message)
+}

@@ -1,0 +1,329 @@
+//! Objects and lists: field by field to the wire, in the order that the text has them.
+
+use std::fmt;
+
+use otlp2iceberg::Signal;
+use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+
+use super::Payloads;
+use super::messages::{ANY_VALUE, Field, Kind, Message, RESOURCE_LOGS, RESOURCE_METRICS, RESOURCE_SPANS};
+use super::scalar::{PackedSeed, ScalarSeed};
+use super::write;
+
+/// Values nested deeper are passed over unread. It is above the depth at which the library stores null
+/// and counts, so that both doors give the same rows.
+const VALUE_DEPTH_MAX: u32 = 70;
+
+/// A whole request, of whatever signal.
+pub(super) struct EnvelopeSeed<'p> {
+    pub payloads: &'p mut Payloads,
+    /// Bytes that the requests may take.
+    pub room: usize,
+}
+
+const ENVELOPE: [(&str, &str, Signal, &Message); 3] = [
+    ("resourceLogs", "resource_logs", Signal::Logs, &RESOURCE_LOGS),
+    ("resourceSpans", "resource_spans", Signal::Traces, &RESOURCE_SPANS),
+    (
+        "resourceMetrics",
+        "resource_metrics",
+        Signal::Metrics,
+        &RESOURCE_METRICS,
+    ),
+];
+
+impl<'de> DeserializeSeed<'de> for EnvelopeSeed<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<(), D::Error> {
+        json.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for EnvelopeSeed<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object with resourceLogs, resourceSpans or resourceMetrics")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        while let Some(found) = map.next_key_seed(EnvelopeKey)? {
+            let Some((name, signal, message)) = found else {
+                map.next_value::<IgnoredAny>()?;
+                continue;
+            };
+            map.next_value_seed(ListSeed {
+                field: name,
+                message,
+                number: 1,
+                out: self.payloads.of(signal, self.room),
+                depth: 0,
+            })?;
+        }
+        Ok(())
+    }
+}
+
+struct EnvelopeKey;
+
+impl<'de> DeserializeSeed<'de> for EnvelopeKey {
+    type Value = Option<(&'static str, Signal, &'static Message)>;
+
+    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<Self::Value, D::Error> {
+        json.deserialize_identifier(self)
+    }
+}
+
+impl Visitor<'_> for EnvelopeKey {
+    type Value = Option<(&'static str, Signal, &'static Message)>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a key")
+    }
+
+    fn visit_str<E: Error>(self, key: &str) -> Result<Self::Value, E> {
+        let known = ENVELOPE
+            .iter()
+            .find(|(json, proto, ..)| *json == key || *proto == key);
+        Ok(known.map(|(json, _, signal, message)| (*json, *signal, *message)))
+    }
+}
+
+/// The fields of one message, without its own tag and length. `null` is an empty message.
+struct FieldsSeed<'o> {
+    message: &'static Message,
+    out: &'o mut Vec<u8>,
+    depth: u32,
+}
+
+impl<'de> DeserializeSeed<'de> for FieldsSeed<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<(), D::Error> {
+        if self.depth > VALUE_DEPTH_MAX {
+            // Passing over is done without recursion.
+            return json.deserialize_ignored_any(IgnoredAny).map(|_| ());
+        }
+        json.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for FieldsSeed<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "an object for {}", self.message.name)
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let FieldsSeed { message, out, depth } = self;
+        while let Some(found) = map.next_key_seed(FieldKey(message))? {
+            let Some(field) = found else {
+                map.next_value::<IgnoredAny>()?;
+                continue;
+            };
+            match field.kind {
+                Kind::One(message) => map.next_value_seed(MessageSeed {
+                    message,
+                    number: field.number,
+                    out: &mut *out,
+                    depth,
+                })?,
+                Kind::Many(message) => map.next_value_seed(ListSeed {
+                    field: field.json,
+                    message,
+                    number: field.number,
+                    out: &mut *out,
+                    depth,
+                })?,
+                Kind::Packed(scalar) => map.next_value_seed(PackedListSeed {
+                    field,
+                    scalar,
+                    out: &mut *out,
+                })?,
+                Kind::Scalar(scalar) | Kind::Present(scalar) => map.next_value_seed(ScalarSeed {
+                    field,
+                    scalar,
+                    present: matches!(field.kind, Kind::Present(_)),
+                    out: &mut *out,
+                })?,
+            }
+        }
+        Ok(())
+    }
+}
+
+struct FieldKey(&'static Message);
+
+impl<'de> DeserializeSeed<'de> for FieldKey {
+    type Value = Option<&'static Field>;
+
+    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<Self::Value, D::Error> {
+        json.deserialize_identifier(self)
+    }
+}
+
+impl Visitor<'_> for FieldKey {
+    type Value = Option<&'static Field>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a key")
+    }
+
+    fn visit_str<E: Error>(self, key: &str) -> Result<Self::Value, E> {
+        Ok(self.0.field(key))
+    }
+}
+
+/// One message field. `null` is an absent one.
+struct MessageSeed<'o> {
+    message: &'static Message,
+    number: u32,
+    out: &'o mut Vec<u8>,
+    depth: u32,
+}
+
+impl<'de> DeserializeSeed<'de> for MessageSeed<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<(), D::Error> {
+        json.deserialize_option(self)
+    }
+}
+
+impl<'de> Visitor<'de> for MessageSeed<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "an object for {}", self.message.name)
+    }
+
+    fn visit_none<E: Error>(self) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, json: D) -> Result<(), D::Error> {
+        message_field(json, self.message, self.number, self.out, self.depth)
+    }
+}
+
+/// A list of messages. `null` is an absent list.
+struct ListSeed<'o> {
+    field: &'static str,
+    message: &'static Message,
+    number: u32,
+    out: &'o mut Vec<u8>,
+    depth: u32,
+}
+
+impl<'de> DeserializeSeed<'de> for ListSeed<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<(), D::Error> {
+        json.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for ListSeed<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a list for {}", self.field)
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
+        while list
+            .next_element_seed(ItemSeed(MessageSeed {
+                message: self.message,
+                number: self.number,
+                out: &mut *self.out,
+                depth: self.depth,
+            }))?
+            .is_some()
+        {}
+        Ok(())
+    }
+}
+
+/// One message of a list, where `null` is an empty message.
+struct ItemSeed<'o>(MessageSeed<'o>);
+
+impl<'de> DeserializeSeed<'de> for ItemSeed<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<(), D::Error> {
+        let MessageSeed {
+            message,
+            number,
+            out,
+            depth,
+        } = self.0;
+        message_field(json, message, number, out, depth)
+    }
+}
+
+fn message_field<'de, D: Deserializer<'de>>(
+    json: D,
+    message: &'static Message,
+    number: u32,
+    out: &mut Vec<u8>,
+    depth: u32,
+) -> Result<(), D::Error> {
+    let depth = depth + u32::from(std::ptr::eq(message, &raw const ANY_VALUE));
+    write::delimited(out, number, |out| {
+        FieldsSeed { message, out, depth }.deserialize(json)
+    })
+}
+
+/// A packed list of numbers. `null` is an absent list.
+struct PackedListSeed<'o> {
+    field: &'static Field,
+    scalar: super::messages::Scalar,
+    out: &'o mut Vec<u8>,
+}
+
+impl<'de> DeserializeSeed<'de> for PackedListSeed<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<(), D::Error> {
+        json.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for PackedListSeed<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a list of numbers for {}", self.field.json)
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
+        let PackedListSeed { field, scalar, out } = self;
+        let before = out.len();
+        write::delimited(out, field.number, |out| {
+            while list
+                .next_element_seed(PackedSeed { field, scalar, out })?
+                .is_some()
+            {}
+            Ok(())
+        })?;
+        // An empty list is an absent field.
+        if out.ends_with(&[0]) && out.len() == before + 2 {
+            out.truncate(before);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,272 @@
+//! Numbers, texts and bytes: from any form that JSON has for them to the wire.
+
+use std::fmt;
+
+use base64::Engine;
+use base64::alphabet;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use serde::de::{DeserializeSeed, Deserializer, Error, Unexpected, Visitor};
+
+use super::messages::{Field, Scalar};
+use super::write;
+
+/// Writes one scalar field. With `present`, zero is a value. `null` is an absent field.
+pub(super) struct ScalarSeed<'o> {
+    pub field: &'static Field,
+    pub scalar: Scalar,
+    pub present: bool,
+    pub out: &'o mut Vec<u8>,
+}
+
+/// Writes one number of a packed list, without a tag.
+pub(super) struct PackedSeed<'o> {
+    pub field: &'static Field,
+    pub scalar: Scalar,
+    pub out: &'o mut Vec<u8>,
+}
+
+impl<'de> DeserializeSeed<'de> for ScalarSeed<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<(), D::Error> {
+        let ScalarSeed {
+            field,
+            scalar,
+            present,
+            out,
+        } = self;
+        match scalar {
+            Scalar::Text => json.deserialize_any(TextVisitor {
+                field,
+                write: |text: &str| {
+                    if present || !text.is_empty() {
+                        write::bytes_field(out, field.number, text.as_bytes());
+                    }
+                    Ok(())
+                },
+            }),
+            Scalar::Id => json.deserialize_any(TextVisitor {
+                field,
+                write: |text: &str| {
+                    if !text.is_empty() {
+                        write::bytes_field(out, field.number, &id_bytes(text));
+                    }
+                    Ok(())
+                },
+            }),
+            Scalar::Base64 => json.deserialize_any(TextVisitor {
+                field,
+                write: |text: &str| {
+                    let bytes = base64_bytes(text).ok_or("is not base64")?;
+                    if present || !bytes.is_empty() {
+                        write::bytes_field(out, field.number, &bytes);
+                    }
+                    Ok(())
+                },
+            }),
+            _ => {
+                let number = json.deserialize_any(NumberVisitor { field, scalar })?;
+                if let Some(number) = number
+                    && (present || !number.is_zero())
+                {
+                    number.write_field(out, field.number);
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for PackedSeed<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<(), D::Error> {
+        let PackedSeed { field, scalar, out } = self;
+        let number = json.deserialize_any(NumberVisitor { field, scalar })?;
+        let number = number
+            .ok_or_else(|| D::Error::custom(format_args!("{}: null in a list of numbers", field.json)))?;
+        number.write_bare(out);
+        Ok(())
+    }
+}
+
+/// A number in the form that the wire has.
+#[derive(Debug, Clone, Copy)]
+enum Number {
+    Varint(u64),
+    Fixed32(u32),
+    Fixed64(u64),
+}
+
+impl Number {
+    /// The bits of -0.0 are not zero, so it is kept, as protobuf's encoders do.
+    fn is_zero(self) -> bool {
+        matches!(self, Number::Varint(0) | Number::Fixed32(0) | Number::Fixed64(0))
+    }
+
+    fn write_field(self, out: &mut Vec<u8>, field: u32) {
+        match self {
+            Number::Varint(value) => write::varint_field(out, field, value),
+            Number::Fixed32(value) => write::fixed32_field(out, field, value),
+            Number::Fixed64(value) => write::fixed64_field(out, field, value),
+        }
+    }
+
+    fn write_bare(self, out: &mut Vec<u8>) {
+        match self {
+            Number::Varint(value) => write::varint(out, value),
+            Number::Fixed32(value) => out.extend_from_slice(&value.to_le_bytes()),
+            Number::Fixed64(value) => out.extend_from_slice(&value.to_le_bytes()),
+        }
+    }
+
+    fn of_integer(scalar: Scalar, value: i128) -> Option<Number> {
+        Some(match scalar {
+            Scalar::U32 => Number::Varint(u64::from(u32::try_from(value).ok()?)),
+            Scalar::Fixed32 => Number::Fixed32(u32::try_from(value).ok()?),
+            Scalar::Sint32 => Number::Varint(write::zigzag(i32::try_from(value).ok()?)),
+            Scalar::I64 => Number::Varint(i64::try_from(value).ok()? as u64),
+            Scalar::Enum(_) => Number::Varint(i64::from(i32::try_from(value).ok()?) as u64),
+            Scalar::Sfixed64 => Number::Fixed64(i64::try_from(value).ok()? as u64),
+            Scalar::U64 => Number::Varint(u64::try_from(value).ok()?),
+            Scalar::Fixed64 => Number::Fixed64(u64::try_from(value).ok()?),
+            Scalar::Double => Number::Fixed64((value as f64).to_bits()),
+            Scalar::Text | Scalar::Id | Scalar::Base64 | Scalar::Bool => return None,
+        })
+    }
+
+    fn of_double(scalar: Scalar, value: f64) -> Option<Number> {
+        if matches!(scalar, Scalar::Double) {
+            return Some(Number::Fixed64(value.to_bits()));
+        }
+        // 1.0 and 1e3 are integers in JSON. Beyond 2^63 a cast would change the value silently.
+        let whole = value.fract() == 0.0 && value.abs() < 9.2e18;
+        whole.then(|| Number::of_integer(scalar, value as i128)).flatten()
+    }
+
+    fn of_text(scalar: Scalar, text: &str) -> Option<Number> {
+        match scalar {
+            Scalar::Double => match text {
+                "NaN" => Some(f64::NAN),
+                "Infinity" => Some(f64::INFINITY),
+                "-Infinity" => Some(f64::NEG_INFINITY),
+                // Rust takes more words for these than JSON has; a digit shows that it is a number.
+                _ if text.bytes().any(|byte| byte.is_ascii_digit()) => text.parse().ok(),
+                _ => None,
+            }
+            .map(|value: f64| Number::Fixed64(value.to_bits())),
+            Scalar::Enum(names) => names
+                .number(text)
+                .map(i128::from)
+                .or_else(|| text.parse().ok())
+                .and_then(|value| Number::of_integer(scalar, value)),
+            Scalar::Bool => None,
+            _ => match text.parse::<i128>() {
+                Ok(value) => Number::of_integer(scalar, value),
+                Err(_) if text.bytes().any(|byte| byte.is_ascii_digit()) => text
+                    .parse()
+                    .ok()
+                    .and_then(|value| Number::of_double(scalar, value)),
+                Err(_) => None,
+            },
+        }
+    }
+}
+
+struct NumberVisitor {
+    field: &'static Field,
+    scalar: Scalar,
+}
+
+impl NumberVisitor {
+    fn checked<E: Error>(&self, number: Option<Number>, found: Unexpected<'_>) -> Result<Option<Number>, E> {
+        number.map(Some).ok_or_else(|| E::invalid_value(found, self))
+    }
+}
+
+impl Visitor<'_> for NumberVisitor {
+    type Value = Option<Number>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let what = match self.scalar {
+            Scalar::Bool => "true or false",
+            Scalar::Double => "a number, or \"NaN\", \"Infinity\" or \"-Infinity\"",
+            Scalar::Enum(_) => "the number of an enum value",
+            Scalar::U32 | Scalar::Fixed32 | Scalar::Sint32 => "a 32-bit integer",
+            _ => "a 64-bit integer, as a number or a string",
+        };
+        write!(f, "{what} for {}", self.field.json)
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<Option<Number>, E> {
+        Ok(None)
+    }
+
+    fn visit_bool<E: Error>(self, value: bool) -> Result<Option<Number>, E> {
+        let number = matches!(self.scalar, Scalar::Bool).then_some(Number::Varint(u64::from(value)));
+        self.checked(number, Unexpected::Bool(value))
+    }
+
+    fn visit_u64<E: Error>(self, value: u64) -> Result<Option<Number>, E> {
+        let number = Number::of_integer(self.scalar, i128::from(value));
+        self.checked(number, Unexpected::Unsigned(value))
+    }
+
+    fn visit_i64<E: Error>(self, value: i64) -> Result<Option<Number>, E> {
+        let number = Number::of_integer(self.scalar, i128::from(value));
+        self.checked(number, Unexpected::Signed(value))
+    }
+
+    fn visit_f64<E: Error>(self, value: f64) -> Result<Option<Number>, E> {
+        let number = Number::of_double(self.scalar, value);
+        self.checked(number, Unexpected::Float(value))
+    }
+
+    fn visit_str<E: Error>(self, value: &str) -> Result<Option<Number>, E> {
+        let number = Number::of_text(self.scalar, value);
+        self.checked(number, Unexpected::Str(value))
+    }
+}
+
+struct TextVisitor<F> {
+    field: &'static Field,
+    write: F,
+}
+
+impl<F: FnOnce(&str) -> Result<(), &'static str>> Visitor<'_> for TextVisitor<F> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a string for {}", self.field.json)
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_str<E: Error>(self, value: &str) -> Result<(), E> {
+        let json = self.field.json;
+        (self.write)(value).map_err(|problem| E::custom(format_args!("{json} {problem}")))
+    }
+}
+
+/// The bytes of a hex id. What is no hex gives one byte, an id of a wrong length, which the library
+/// leaves out and counts: one bad id does not cost the request.
+fn id_bytes(hex: &str) -> Vec<u8> {
+    let digit = |byte: u8| char::from(byte).to_digit(16).map(|digit| digit as u8);
+    let pairs = hex.as_bytes().chunks(2).map(|pair| match *pair {
+        [high, low] => Some(digit(high)? << 4 | digit(low)?),
+        _ => None,
+    });
+    pairs.collect::<Option<Vec<u8>>>().unwrap_or_else(|| vec![0])
+}
+
+/// Protobuf's JSON readers take both alphabets, with or without padding.
+fn base64_bytes(text: &str) -> Option<Vec<u8>> {
+    const ANY_PADDING: GeneralPurposeConfig = GeneralPurposeConfig::new()
+        .with_decode_padding_mode(DecodePaddingMode::Indifferent)
+        .with_decode_allow_trailing_bits(true);
+    const STANDARD: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, ANY_PADDING);
+    const URL_SAFE: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, ANY_PADDING);
+    STANDARD.decode(text).or_else(|_| URL_SAFE.decode(text)).ok()
+}

@@ -1,0 +1,256 @@
+//! What is written is read back by prost with opentelemetry-proto's messages. That every field of every message is
+//! mapped is shown by the whole-system tests, which send the fixtures as JSON.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
+use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::common::v1::any_value::Value;
+use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
+use opentelemetry_proto::tonic::logs::v1::LogRecord;
+use opentelemetry_proto::tonic::metrics::v1::{Metric, metric, number_data_point};
+use opentelemetry_proto::tonic::trace::v1::Span;
+use prost::Message;
+
+use super::*;
+
+fn logs(text: &str) -> ExportLogsServiceRequest {
+    ExportLogsServiceRequest::decode(&*to_protobuf(text.as_bytes()).unwrap().logs.unwrap()).unwrap()
+}
+
+fn record(fields: &str) -> LogRecord {
+    let request = logs(&format!(
+        r#"{{"resourceLogs":[{{"scopeLogs":[{{"logRecords":[{{{fields}}}]}}]}}]}}"#
+    ));
+    request.resource_logs[0].scope_logs[0].log_records[0].clone()
+}
+
+fn span(fields: &str) -> Span {
+    let text = format!(r#"{{"resourceSpans":[{{"scopeSpans":[{{"spans":[{{{fields}}}]}}]}}]}}"#);
+    let bytes = to_protobuf(text.as_bytes()).unwrap().traces.unwrap();
+    let request = ExportTraceServiceRequest::decode(&*bytes).unwrap();
+    request.resource_spans[0].scope_spans[0].spans[0].clone()
+}
+
+fn metric(fields: &str) -> Metric {
+    let text = format!(r#"{{"resourceMetrics":[{{"scopeMetrics":[{{"metrics":[{{{fields}}}]}}]}}]}}"#);
+    let bytes = to_protobuf(text.as_bytes()).unwrap().metrics.unwrap();
+    let request = ExportMetricsServiceRequest::decode(&*bytes).unwrap();
+    request.resource_metrics[0].scope_metrics[0].metrics[0].clone()
+}
+
+fn problem(fields: &str) -> String {
+    let text = format!(r#"{{"resourceLogs":[{{"scopeLogs":[{{"logRecords":[{{{fields}}}]}}]}}]}}"#);
+    to_protobuf(text.as_bytes()).unwrap_err()
+}
+
+#[test]
+fn integers_are_numbers_or_strings() {
+    for text in ["1700000000000000001", "\"1700000000000000001\""] {
+        assert_eq!(
+            record(&format!(r#""timeUnixNano":{text}"#)).time_unix_nano,
+            1_700_000_000_000_000_001
+        );
+    }
+    let last = record(r#""timeUnixNano":"18446744073709551615","flags":1e0,"droppedAttributesCount":"7""#);
+    assert_eq!(
+        (last.time_unix_nano, last.flags, last.dropped_attributes_count),
+        (u64::MAX, 1, 7)
+    );
+    let Some(Value::IntValue(least)) = record(r#""body":{"intValue":"-9223372036854775808"}"#)
+        .body
+        .unwrap()
+        .value
+    else {
+        panic!("no integer");
+    };
+    assert_eq!(least, i64::MIN);
+}
+
+#[test]
+fn enums_are_numbers_or_names() {
+    assert_eq!(record(r#""severityNumber":17"#).severity_number, 17);
+    assert_eq!(
+        record(r#""severityNumber":"SEVERITY_NUMBER_ERROR""#).severity_number,
+        17
+    );
+    assert_eq!(record(r#""severityNumber":-3"#).severity_number, -3);
+    assert_eq!(
+        span(r#""kind":"SPAN_KIND_CONSUMER","status":{"code":"STATUS_CODE_ERROR"}"#).kind,
+        5
+    );
+    assert_eq!(span(r#""kind":"2","status":{"code":2}"#).status.unwrap().code, 2);
+}
+
+#[test]
+fn ids_are_hex_in_any_case_and_bad_ones_are_of_a_wrong_length() {
+    let record = record(r#""traceId":"00112233445566778899AABBCCDDEEFF","spanId":"0011223344556677""#);
+    assert_eq!(
+        record.trace_id,
+        [
+            0, 0x11, 0x22, 0x33, 0x44, 0x55, 0x66, 0x77, 0x88, 0x99, 0xaa, 0xbb, 0xcc, 0xdd, 0xee, 0xff
+        ]
+    );
+    assert_eq!(record.span_id.len(), 8);
+    for bad in [
+        "+011223344556677",
+        "001122334455667",
+        "ABEiM0RVZneImaq7zN3u/w==",
+        "é011223344556677",
+    ] {
+        let span = span(&format!(r#""spanId":"{bad}","name":"kept""#));
+        assert!(![0, 8].contains(&span.span_id.len()), "{bad}");
+        assert_eq!(span.name, "kept");
+    }
+    assert_eq!(span(r#""parentSpanId":"""#).parent_span_id, b"");
+}
+
+#[test]
+fn doubles_and_bytes_in_all_their_forms() {
+    for (text, value) in [
+        ("1", 1.0),
+        ("-0.0", -0.0),
+        ("1e300", 1e300),
+        ("\"1.5\"", 1.5),
+        ("\"Infinity\"", f64::INFINITY),
+        ("\"-Infinity\"", f64::NEG_INFINITY),
+        ("\"NaN\"", f64::NAN),
+    ] {
+        let metric = metric(&format!(r#""gauge":{{"dataPoints":[{{"asDouble":{text}}}]}}"#));
+        let Some(metric::Data::Gauge(gauge)) = metric.data else {
+            panic!("no gauge");
+        };
+        let Some(number_data_point::Value::AsDouble(found)) = gauge.data_points[0].value else {
+            panic!("no double");
+        };
+        assert_eq!(found.to_bits(), value.to_bits(), "{text}");
+    }
+    for text in ["+/8=", "-_8=", "-_8"] {
+        let body = record(&format!(r#""body":{{"bytesValue":"{text}"}}"#))
+            .body
+            .unwrap();
+        assert_eq!(body.value, Some(Value::BytesValue(vec![0xfb, 0xff])), "{text}");
+    }
+}
+
+#[test]
+fn zero_is_a_value_only_where_there_is_presence() {
+    let metric = metric(
+        r#""histogram":{"dataPoints":[{"sum":0,"min":null,"count":0,"bucketCounts":[],"explicitBounds":[0,1.5]}]}"#,
+    );
+    let Some(metric::Data::Histogram(histogram)) = metric.data else {
+        panic!("no histogram");
+    };
+    let point = &histogram.data_points[0];
+    assert_eq!((point.sum, point.min, point.count), (Some(0.0), None, 0));
+    assert_eq!(
+        (point.bucket_counts.len(), &*point.explicit_bounds),
+        (0, &[0.0, 1.5][..])
+    );
+    for (text, value) in [
+        (r#"{"stringValue":""}"#, Some(Value::StringValue(String::new()))),
+        (r#"{"boolValue":false}"#, Some(Value::BoolValue(false))),
+        (r#"{"intValue":0}"#, Some(Value::IntValue(0))),
+        (r#"{"stringValue":null}"#, None),
+        ("{}", None),
+    ] {
+        assert_eq!(
+            record(&format!(r#""body":{text}"#)).body,
+            Some(AnyValue { value }),
+            "{text}"
+        );
+    }
+    assert_eq!(record(r#""body":null"#).body, None);
+}
+
+#[test]
+fn unknown_fields_are_passed_over_and_other_names_taken() {
+    let record = record(
+        r#""new":{"a":[1,{"b":null}]},"severity_text":"INFO","attributes":[{"key":"a","value":{"stringValue":"b","new":1}}]"#,
+    );
+    assert_eq!(record.severity_text, "INFO");
+    let expected = KeyValue {
+        key: "a".into(),
+        value: Some(AnyValue {
+            value: Some(Value::StringValue("b".into())),
+        }),
+        ..KeyValue::default()
+    };
+    assert_eq!(record.attributes, [expected]);
+    assert_eq!(to_protobuf(br#"{"other":1}"#).unwrap(), Payloads::default());
+    assert_eq!(to_protobuf(b"").unwrap(), Payloads::default());
+}
+
+#[test]
+fn requests_one_after_the_other_are_merged() {
+    let line = r#"{"resourceLogs":[{"schemaUrl":"a"}]}"#;
+    for text in [
+        format!("{line}\n{line}"),
+        format!("\u{feff}{line}\r\n\r\n{line}\n"),
+        format!("{line}{line}"),
+    ] {
+        assert_eq!(logs(&text).resource_logs.len(), 2, "{text}");
+    }
+    let both = to_protobuf(br#"{"resourceLogs":[],"resourceSpans":[{}]}"#).unwrap();
+    assert_eq!(
+        (both.logs, both.traces, both.metrics),
+        (Some(vec![]), Some(vec![10, 0]), None)
+    );
+}
+
+#[test]
+fn a_long_text_moves_to_make_room_for_its_length() {
+    for length in [1, 120, 127, 128, 16_383, 16_384, 3 << 20] {
+        let text = "x".repeat(length);
+        let record = record(&format!(
+            r#""body":{{"stringValue":"{text}"}},"severityText":"after""#
+        ));
+        assert_eq!(record.body.unwrap().value, Some(Value::StringValue(text)));
+        assert_eq!(record.severity_text, "after");
+    }
+}
+
+#[test]
+fn values_nested_beyond_reason_are_cut_without_recursion() {
+    for depth in [60, 100, 200_000] {
+        let text = format!(
+            r#""body":{}{{}}{},"severityText":"after""#,
+            r#"{"arrayValue":{"values":["#.repeat(depth),
+            "]}}".repeat(depth)
+        );
+        let text = format!(r#"{{"resourceLogs":[{{"scopeLogs":[{{"logRecords":[{{{text}}}]}}]}}]}}"#);
+        let bytes = to_protobuf(text.as_bytes()).unwrap().logs.unwrap();
+        assert!(bytes.windows(5).any(|window| window == b"after"));
+        // Four bytes a level as long as lengths have one byte, then six.
+        assert!(bytes.len() < 1000, "{depth}: {}", bytes.len());
+    }
+    let unknown = format!(r#"{{"new":{}1{}}}"#, "[".repeat(200_000), "]".repeat(200_000));
+    assert_eq!(to_protobuf(unknown.as_bytes()).unwrap(), Payloads::default());
+}
+
+#[test]
+fn what_is_wrong_is_told_with_its_place() {
+    for (fields, words) in [
+        (r#""timeUnixNano":"soon""#, "timeUnixNano"),
+        (r#""timeUnixNano":-1"#, "timeUnixNano"),
+        (r#""timeUnixNano":1.5"#, "timeUnixNano"),
+        (r#""flags":4294967296"#, "flags"),
+        (r#""attributes":{}"#, "a list for attributes"),
+        (r#""attributes":[7]"#, "an object for KeyValue"),
+        (r#""severityText":7"#, "a string for severityText"),
+        (r#""severityNumber":"LOUD""#, "severityNumber"),
+        (r#""body":"text""#, "an object for AnyValue"),
+        (r#""body":{"bytesValue":"*"}"#, "bytesValue is not base64"),
+        (r#""body":{"doubleValue":"inf"}"#, "doubleValue"),
+        (r#""body":"#, "line 1 column"),
+    ] {
+        let problem = problem(fields);
+        assert!(
+            problem.contains(words) && problem.contains("column"),
+            "{fields}: {problem}"
+        );
+    }
+    for text in ["[]", "7", "{", "nothing", r#"{"resourceLogs":7}"#, "{}x"] {
+        assert!(to_protobuf(text.as_bytes()).is_err(), "{text}");
+    }
+}

@@ -1,0 +1,87 @@
+//! The program that Lambda starts: everything is opened once, then one event after the other.
+
+use std::env;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use lambda_runtime::{Diagnostic, LambdaEvent, Runtime, service_fn};
+use otlp2iceberg_lambda::config::{HostConfig, name_variables};
+use otlp2iceberg_lambda::deadline::Deadline;
+use otlp2iceberg_lambda::emf::Metrics;
+use otlp2iceberg_lambda::event::{self, Event};
+use otlp2iceberg_lambda::http::Auth;
+use otlp2iceberg_lambda::log;
+use otlp2iceberg_lambda::store::Store;
+use serde_json::Value;
+
+/// Gives memory back between invocations, and is faster than musl's and glibc's on one thread.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    log::install(env::var("AWS_LAMBDA_LOG_LEVEL").ok().as_deref());
+    // An execution environment has one event at a time, and less than a core at 512 MB.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let ended = match runtime {
+        Ok(runtime) => runtime.block_on(run()),
+        Err(cause) => Err(format!("cannot start: {cause}")),
+    };
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(problem) => {
+            tracing::error!("{problem}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run() -> Result<(), String> {
+    if env::var_os("AWS_LAMBDA_RUNTIME_API").is_none() {
+        return Err("AWS_LAMBDA_RUNTIME_API: is not set; this program is started by AWS Lambda, or by an emulator of it".into());
+    }
+    let variables = env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    let config = HostConfig::from_variables(variables)
+        .map_err(|error| format!("the configuration is wrong: {error}"))?;
+    let host = Arc::new(Host {
+        auth: Auth::new(config.auth_token),
+        store: Store::new(config.library),
+        function: env::var("AWS_LAMBDA_FUNCTION_NAME").unwrap_or_default(),
+    });
+    host.store
+        .warm()
+        .await
+        .map_err(|error| name_variables(&error.to_string()))?;
+    let service = service_fn(move |event: LambdaEvent<Event>| {
+        let host = Arc::clone(&host);
+        async move { host.invoke(event).await }
+    });
+    Runtime::new(service)
+        .run()
+        .await
+        .map_err(|cause| format!("the runtime API failed: {cause}"))
+}
+
+struct Host {
+    store: Store,
+    auth: Auth,
+    /// For metrics.
+    function: String,
+}
+
+impl Host {
+    async fn invoke(&self, event: LambdaEvent<Event>) -> Result<Value, Diagnostic> {
+        let LambdaEvent { payload, context } = event;
+        log::begin_invocation(&context.request_id);
+        let mut metrics = Metrics::default();
+        let deadline = Deadline::from_unix_ms(context.deadline);
+        let result = event::handle(&self.store, &self.auth, payload, deadline, &mut metrics).await;
+        for line in metrics.lines(&self.function, &context.request_id) {
+            println!("{line}");
+        }
+        result.map_err(|error| Diagnostic {
+            error_type: error.kind().as_str().to_owned(),
+            error_message: name_variables(&error.to_string()),
+        })
+    }
+}

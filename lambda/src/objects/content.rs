@@ -1,0 +1,268 @@
+//! What an object holds, told from its bytes: names lie, and have no rule.
+//!
+//! The Collector's S3 exporter writes one request per object (protobuf, or JSON), compressed or not.
+//! Its file exporter writes JSON lines, or messages with their length before each as 4 bytes, big
+//! end first; with compression on, each message is compressed by itself.
+
+use otlp2iceberg::Signal;
+
+use crate::inflate::{self, Compression, inflate};
+use crate::json;
+
+/// Compressed frames inside a compressed file are two; nobody compresses more often.
+const WRAPPINGS_MAX: u32 = 3;
+
+/// What an object gives: serialized requests by signal.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Contents {
+    pub requests: [Vec<u8>; Signal::ALL.len()],
+}
+
+/// Reads an object; at most `bytes_max` bytes are made of it.
+///
+/// # Errors
+/// What is wrong with it.
+pub(super) fn read(key: &str, bytes: &[u8], bytes_max: usize) -> Result<Contents, String> {
+    let mut reading = Reading {
+        signal: signal_of_key(key),
+        bytes_left: bytes_max,
+        contents: Contents::default(),
+    };
+    reading.any(bytes, WRAPPINGS_MAX)?;
+    Ok(reading.contents)
+}
+
+struct Reading {
+    /// What protobuf is taken for; it does not tell.
+    signal: Option<Signal>,
+    bytes_left: usize,
+    contents: Contents,
+}
+
+impl Reading {
+    fn any(&mut self, bytes: &[u8], wrappings: u32) -> Result<(), String> {
+        match bytes {
+            [] => Ok(()),
+            [0x1f, 0x8b, ..] => self.compressed(Compression::Gzip, bytes, wrappings),
+            // A frame, or one to be skipped before it (RFC 8878, 3.1).
+            [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => {
+                self.compressed(Compression::Zstd, bytes, wrappings)
+            }
+            // No protobuf message begins with it: field numbers start at 1.
+            [0, ..] => self.framed(bytes, wrappings),
+            [b'P', b'A', b'R', b'1', ..] => {
+                Err("it is a Parquet file; what is loaded is OTLP, as protobuf or JSON".into())
+            }
+            _ if is_json(bytes) => self.json(bytes),
+            _ => self.protobuf(bytes),
+        }
+    }
+
+    fn compressed(&mut self, compression: Compression, bytes: &[u8], wrappings: u32) -> Result<(), String> {
+        let wrappings = wrappings.checked_sub(1).ok_or("it is compressed too often")?;
+        let plain = inflate(compression, bytes, self.bytes_left).map_err(|failure| match failure {
+            inflate::Failure::TooLarge { .. } => too_large(),
+            malformed @ inflate::Failure::Malformed(..) => malformed.to_string(),
+        })?;
+        self.any(&plain, wrappings)
+    }
+
+    fn framed(&mut self, bytes: &[u8], wrappings: u32) -> Result<(), String> {
+        let wrappings = wrappings.checked_sub(1).ok_or("it has frames inside frames")?;
+        let mut rest = bytes;
+        while let Some((length, tail)) = rest.split_first_chunk::<4>() {
+            let length = u32::from_be_bytes(*length) as usize;
+            let (message, tail) = tail.split_at_checked(length).ok_or_else(|| {
+                format!(
+                    "a message of {length} bytes is announced, but only {} are left",
+                    tail.len()
+                )
+            })?;
+            self.any(message, wrappings)?;
+            rest = tail;
+        }
+        match rest {
+            [] => Ok(()),
+            _ => Err(format!("{} bytes are left after the last message", rest.len())),
+        }
+    }
+
+    fn json(&mut self, text: &[u8]) -> Result<(), String> {
+        self.take(text.len())?;
+        for (signal, request) in json::to_protobuf(text)?.into_signals() {
+            self.contents.requests[signal as usize].extend_from_slice(&request);
+        }
+        Ok(())
+    }
+
+    fn protobuf(&mut self, bytes: &[u8]) -> Result<(), String> {
+        self.take(bytes.len())?;
+        let signal = self.signal.ok_or(
+            "it is protobuf, and its key does not say of which signal; \
+             put logs, traces or metrics into the key, as the Collector's exporters do",
+        )?;
+        self.contents.requests[signal as usize].extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn take(&mut self, bytes: usize) -> Result<(), String> {
+        self.bytes_left = self.bytes_left.checked_sub(bytes).ok_or_else(too_large)?;
+        Ok(())
+    }
+}
+
+fn too_large() -> String {
+    "it is larger than limits.payload_bytes_max when decompressed; write smaller objects".into()
+}
+
+/// White space alone is JSON, too: of no request.
+fn is_json(bytes: &[u8]) -> bool {
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    let first = bytes.iter().find(|byte| !byte.is_ascii_whitespace());
+    matches!(first, None | Some(b'{')) && !is_request(bytes)
+}
+
+/// Whether the bytes are a list of delimited fields 1 that ends with the last byte, as every request
+/// is. The tag is a line end as well, and a length of 123 an opening brace.
+fn is_request(mut bytes: &[u8]) -> bool {
+    if bytes.is_empty() {
+        return false;
+    }
+    while let [0x0a, rest @ ..] = bytes {
+        let Some(digits) = rest.iter().position(|byte| byte & 0x80 == 0) else {
+            return false;
+        };
+        let (length, rest) = rest.split_at(digits + 1);
+        if length.len() > 4 {
+            return false;
+        }
+        let length = length
+            .iter()
+            .rev()
+            .fold(0, |sum, byte| sum << 7 | usize::from(byte & 0x7f));
+        match rest.get(length..) {
+            Some(rest) => bytes = rest,
+            None => return false,
+        }
+    }
+    bytes.is_empty()
+}
+
+/// The last word of the key that names a signal.
+fn signal_of_key(key: &str) -> Option<Signal> {
+    key.rsplit(|letter: char| !letter.is_ascii_alphabetic())
+        .find_map(|word| match word.to_ascii_lowercase().as_str() {
+            "logs" | "log" => Some(Signal::Logs),
+            "traces" | "trace" | "spans" => Some(Signal::Traces),
+            "metrics" | "metric" => Some(Signal::Metrics),
+            _ => None,
+        })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    const LOGS_JSON: &str = r#"{"resourceLogs":[{"schemaUrl":"a"}]}"#;
+    const LOGS: &[u8] = b"\x0a\x03\x1a\x01a";
+    const MAX: usize = 1 << 20;
+
+    fn gzip(plain: &[u8]) -> Vec<u8> {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+        encoder.write_all(plain).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    fn framed(messages: &[&[u8]]) -> Vec<u8> {
+        messages
+            .iter()
+            .flat_map(|message| [&(message.len() as u32).to_be_bytes(), *message].concat())
+            .collect()
+    }
+
+    fn logs(key: &str, bytes: &[u8]) -> Vec<u8> {
+        let contents = read(key, bytes, MAX).unwrap();
+        assert!(contents.requests[1..].iter().all(Vec::is_empty));
+        contents.requests[0].clone()
+    }
+
+    #[test]
+    fn every_form_gives_the_same_request() {
+        let zstd = |plain: &[u8]| zstd::encode_all(plain, 3).unwrap();
+        for bytes in [
+            LOGS.to_vec(),
+            LOGS_JSON.as_bytes().to_vec(),
+            format!("\u{feff}\n {LOGS_JSON}\n").into_bytes(),
+            gzip(LOGS),
+            zstd(LOGS),
+            gzip(LOGS_JSON.as_bytes()),
+            framed(&[LOGS]),
+            framed(&[b"", LOGS]),
+            gzip(&framed(&[&zstd(LOGS)])),
+            framed(&[&zstd(LOGS_JSON.as_bytes())]),
+        ] {
+            assert_eq!(logs("2026/logs_1", &bytes), LOGS, "{bytes:?}");
+        }
+        let twice = [LOGS, LOGS].concat();
+        assert_eq!(logs("logs", &framed(&[LOGS, LOGS])), twice);
+        assert_eq!(
+            logs("logs", format!("{LOGS_JSON}\n{LOGS_JSON}\n").as_bytes()),
+            twice
+        );
+    }
+
+    #[test]
+    fn a_request_that_looks_like_text_is_protobuf() {
+        // Field 1 with a length of 123: a line end and an opening brace.
+        let mut bytes = b"\x0a\x7b\x0a\x22".to_vec();
+        bytes.extend([b' '; 0x79]);
+        assert_eq!(logs("logs", &bytes), bytes);
+    }
+
+    #[test]
+    fn json_lines_may_hold_all_signals_and_nothing_is_nothing() {
+        let lines = format!("{LOGS_JSON}\n{{\"resourceSpans\":[{{}}]}}\n{{\"resourceMetrics\":[{{}}]}}");
+        let contents = read("any", lines.as_bytes(), MAX).unwrap();
+        assert_eq!(contents.requests, [LOGS.to_vec(), vec![0x0a, 0], vec![0x0a, 0]]);
+        for nothing in [&b""[..], b" \n", &gzip(b"")] {
+            assert_eq!(read("any", nothing, MAX).unwrap(), Contents::default());
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_read_says_why() {
+        let bomb = gzip(&vec![b' '; 2 * MAX]);
+        for (bytes, word) in [
+            (LOGS.to_vec(), "key"),
+            (b"{\"resourceLogs\":7}".to_vec(), "list"),
+            (b"PAR1....".to_vec(), "Parquet"),
+            (b"\x1f\x8b....".to_vec(), "gzip"),
+            (b"\0\0\0\x09abc".to_vec(), "announced"),
+            (b"\0\0\0\0a".to_vec(), "left"),
+            (bomb, "larger"),
+            (gzip(&gzip(&gzip(&gzip(b"{}")))), "too often"),
+            (framed(&[&framed(&[&framed(&[&framed(&[])])])]).to_vec(), ""),
+        ] {
+            match read("any", &bytes, MAX) {
+                Err(problem) => assert!(problem.contains(word), "{problem}"),
+                Ok(contents) => assert_eq!((contents, word), (Contents::default(), "")),
+            }
+        }
+    }
+
+    #[test]
+    fn the_last_word_of_a_key_names_the_signal() {
+        for (key, signal) in [
+            ("logs/year=2026/traces_1.binpb.gz", Some(Signal::Traces)),
+            ("a/metrics-7", Some(Signal::Metrics)),
+            ("LOGS", Some(Signal::Logs)),
+            ("catalogs/blogs.bin", None),
+            ("", None),
+        ] {
+            assert_eq!(signal_of_key(key), signal, "{key}");
+        }
+    }
+}

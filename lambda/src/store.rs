@@ -1,0 +1,154 @@
+//! The library, opened once for the life of the execution environment.
+
+use std::time::{Duration, Instant};
+
+use otlp2iceberg::catalog::storage::Objects;
+use otlp2iceberg::config::Config;
+use otlp2iceberg::{
+    Error, ErrorKind, Export, Outcome, Part, Pipeline, RequestId, Result, RetryClass, Signal,
+};
+use sha2::{Digest, Sha256};
+use tokio::sync::OnceCell;
+use tokio_util::sync::CancellationToken;
+
+use crate::deadline::Deadline;
+use crate::emf::Metrics;
+
+/// A catalog that does not answer must not use up the init phase, which Lambda ends after 10 s.
+const WARM_MAX: Duration = Duration::from_secs(3);
+
+/// One request or several merged ones, all of one signal.
+#[derive(Debug)]
+pub struct Batch<'a> {
+    /// Which service's request it is.
+    pub signal: Signal,
+    /// The serialized requests.
+    pub payload: &'a [u8],
+    /// The requests in the payload.
+    pub parts: &'a [Part],
+    /// As [`Export::received_unix_nano`].
+    pub received_unix_nano: u64,
+}
+
+/// Where everything ends up.
+#[derive(Debug)]
+pub struct Store {
+    config: Config,
+    pipeline: OnceCell<Pipeline>,
+    objects: OnceCell<Objects>,
+}
+
+impl Store {
+    /// Nothing is opened yet.
+    #[must_use]
+    pub fn new(config: Config) -> Self {
+        Self {
+            config,
+            pipeline: OnceCell::new(),
+            objects: OnceCell::new(),
+        }
+    }
+
+    /// Opens the catalog and looks at the tables, so that the first request need not.
+    ///
+    /// # Errors
+    /// `Config` when the configuration cannot work. A catalog that is down is no error here: it may be
+    /// back when it is needed.
+    pub async fn warm(&self) -> Result<()> {
+        let pipeline = match self.pipeline().await {
+            Ok(pipeline) => pipeline,
+            Err(error) if error.kind() == ErrorKind::Config => return Err(error),
+            Err(error) => {
+                tracing::warn!(%error, "the catalog cannot be opened now; it is tried again with the first request");
+                return Ok(());
+            }
+        };
+        if tokio::time::timeout(WARM_MAX, pipeline.warm()).await.is_err() {
+            tracing::warn!(
+                "the catalog did not answer in {} s; going on without",
+                WARM_MAX.as_secs()
+            );
+        }
+        Ok(())
+    }
+
+    /// The bytes that one request may have when decompressed.
+    #[must_use]
+    pub fn payload_bytes_max(&self) -> usize {
+        self.config.limits.payload_bytes_max
+    }
+
+    /// Reads objects of S3.
+    ///
+    /// # Errors
+    /// `Config` when `storage.s3` does not fit together.
+    pub async fn objects(&self) -> Result<&Objects> {
+        self.objects
+            .get_or_try_init(|| async { Objects::new(&self.config.storage) })
+            .await
+    }
+
+    /// Stores one batch, within the time that the invocation has left.
+    ///
+    /// # Errors
+    /// As [`Pipeline::export`]; `Cancelled`, to be retried, when there is not time enough. A commit
+    /// that was begun goes on by itself: sending the batch again finds it.
+    pub async fn export(
+        &self,
+        batch: &Batch<'_>,
+        deadline: Deadline,
+        metrics: &mut Metrics,
+    ) -> Result<Outcome> {
+        let begun = Instant::now();
+        let (answer_by, commit_by) = (deadline.answer_by(), deadline.commit_by());
+        let export = async {
+            self.pipeline()
+                .await?
+                .export(Export {
+                    signal: batch.signal,
+                    payload: batch.payload,
+                    parts: batch.parts,
+                    received_unix_nano: batch.received_unix_nano,
+                    cancel: CancellationToken::new(),
+                    timeout: commit_by,
+                })
+                .await
+        };
+        let result = tokio::time::timeout(answer_by, export).await.unwrap_or_else(|_| {
+            Err(Error::new(
+                ErrorKind::Cancelled,
+                "the invocation's time ran out; raise the function's timeout, or its memory if this repeats",
+            ))
+        });
+        metrics.stored(batch, &result, begun.elapsed());
+        result
+    }
+
+    async fn pipeline(&self) -> Result<&Pipeline> {
+        self.pipeline
+            .get_or_try_init(|| Pipeline::open(self.config.clone()))
+            .await
+    }
+}
+
+/// The id of what has this content, or this name: the first half of its SHA-256.
+#[must_use]
+pub fn content_id(bytes: &[u8]) -> RequestId {
+    let hash = Sha256::digest(bytes);
+    let mut writer = [0; 16];
+    writer.copy_from_slice(&hash[..16]);
+    RequestId { writer, sequence: 0 }
+}
+
+/// How long a client should wait, if the error says nothing of it.
+pub const RETRY_AFTER: Duration = Duration::from_secs(5);
+
+/// Whether sending the same again can help, and after how long.
+#[must_use]
+pub fn retry_after(error: &Error) -> Option<Duration> {
+    match error.retry_class() {
+        RetryClass::Retry { after } => Some(after.unwrap_or(RETRY_AFTER)),
+        RetryClass::Shutdown => Some(RETRY_AFTER),
+        RetryClass::Permanent | RetryClass::Partial => None,
+    }
+}

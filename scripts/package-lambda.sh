@@ -1,0 +1,46 @@
+#!/usr/bin/env bash
+# Packs a built Lambda program: dist/lambda/bootstrap and dist/lambda/otlp2iceberg-lambda-<arch>.zip.
+# Usage: package-lambda.sh <program> <arch: arm64 or x86_64>
+#
+# The same program gives the same zip, byte for byte.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+program=$1 arch=$2
+zip_bytes_max=$((6 << 20))
+# What the runtime provided.al2023 has.
+glibc_max=2.34
+
+mkdir -p dist/lambda
+cp "$program" dist/lambda/bootstrap
+
+if command -v objdump >/dev/null; then
+  glibc=$(objdump -T dist/lambda/bootstrap | grep -o 'GLIBC_[0-9.]*' | sed 's/GLIBC_//' | sort -Vu | tail -1)
+  if [ "$(printf '%s\n' "$glibc" "$glibc_max" | sort -V | tail -1)" != "$glibc_max" ]; then
+    echo "dist/lambda/bootstrap needs glibc $glibc, and Lambda's provided.al2023 has $glibc_max: build on an older system," \
+      "or with cargo-zigbuild: make lambda LAMBDA_TARGET=<x86_64 or aarch64>-unknown-linux-gnu.$glibc_max" >&2
+    exit 1
+  fi
+else
+  echo "objdump is missing: it was not checked that the program starts with glibc $glibc_max" >&2
+fi
+
+zip=dist/lambda/otlp2iceberg-lambda-$arch.zip
+python3 - dist/lambda/bootstrap "$zip" <<'PYTHON'
+import sys
+import zipfile
+
+program, target = sys.argv[1:]
+entry = zipfile.ZipInfo("bootstrap", date_time=(2000, 1, 1, 0, 0, 0))
+entry.external_attr = 0o100755 << 16
+entry.create_system = 3
+with zipfile.ZipFile(target, "w") as archive, open(program, "rb") as file:
+    archive.writestr(entry, file.read(), zipfile.ZIP_DEFLATED, compresslevel=9)
+PYTHON
+
+bytes=$(stat -c %s "$zip" 2>/dev/null || stat -f %z "$zip")
+echo "$zip: $bytes bytes"
+if [ "$bytes" -gt "$zip_bytes_max" ]; then
+  echo "$zip is larger than $zip_bytes_max bytes" >&2
+  exit 1
+fi

@@ -1,0 +1,304 @@
+"""The Lambda over HTTP events: the rows it stores, what it answers, and what it does when things go wrong."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import time
+import zlib
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import zstandard
+from google.rpc.status_pb2 import Status
+
+from catalogs.proxy import Answer as ProxyAnswer
+from catalogs.proxy import Proxy
+from catalogs.reading import rows_hash
+from catalogs.reference import ReferenceCatalog
+from lambda_host import events, settings
+from lambda_host.bridge import Bridge
+from lambda_host.emulator import MEGABYTE, Lambda
+from o2i import clients, compare, corpus, otlp, readers
+from o2i.collector import Collector
+from o2i.collector import settings as collector_settings
+from o2i.numbered import request
+from o2i.tables import TABLES, TIME_COLUMN
+
+PROTOBUF = {"content-type": "application/x-protobuf"}
+JSON = {"content-type": "application/json"}
+FIXTURES = [one for one in corpus.fixtures() if one.rows is not None]
+MESSAGES = [one for one in FIXTURES if one.name == one.signal]
+
+
+@pytest.fixture
+def function(tmp_path, warehouse):
+    with Lambda(tmp_path / "lambda", settings.sqlite(warehouse)) as environment:
+        yield environment
+
+
+def post(environment, payload: bytes, headers: dict, signal: str = "logs", **more) -> events.Answer:
+    """Sends one request and returns the answer."""
+    seconds = more.pop("seconds", 60.0)
+    return events.answer(environment.invoke(events.http(f"/v1/{signal}", payload, headers, **more), seconds))
+
+
+def numbers(first: int, count: int = 10) -> bytes:
+    """A request of so many log records, each with its number as body."""
+    return request(range(first, first + count)).SerializeToString()
+
+
+def row_count(warehouse, table: str = "logs") -> int:
+    return readers.row_count(readers.load(warehouse, table))
+
+
+@pytest.mark.parametrize("form", ["protobuf", "json"])
+def test_rows_equal_what_was_sent_value_by_value(form, function, warehouse):
+    fixtures = FIXTURES if form == "protobuf" else MESSAGES
+    begun = time.time_ns() // 1000
+    for one in fixtures:
+        message = otlp.REQUEST[one.signal].FromString(one.payload) if form == "json" else None
+        payload = one.payload if message is None else otlp.encode(message, "http/json")
+        answer = post(function, payload, PROTOBUF if form == "protobuf" else JSON, one.signal)
+        assert answer.status == 200, (one.name, answer)
+    ended = time.time_ns() // 1000
+    for table in TABLES:
+        expected = [row for one in fixtures for row in one.rows.get(table, [])]
+        for name, read in readers.READERS.items():
+            found = read(readers.load(warehouse, table))
+            difference = compare.difference(expected, found, (begun, ended), TIME_COLUMN[table], any_nan=form == "json")
+            assert not difference, f"{table}, read by {name}: {difference}"
+
+
+def test_rows_equal_those_of_the_collector_hash_for_hash(tmp_path):
+    """The same requests through the Collector as protobuf, and through the Lambda as protobuf and as JSON.
+
+    Without the NaNs of the corpus, whose bits JSON does not carry.
+    """
+    hashes = {}
+    for door in ("collector", "lambda/protobuf", "lambda/json"):
+        folder = tmp_path / door.replace("/", "-")
+        warehouse, begun = folder / "warehouse", time.time_ns() // 1000
+        payloads = [(one.signal, otlp.REQUEST[one.signal].FromString(one.payload)) for one in MESSAGES]
+        if door == "collector":
+            with Collector(folder, {"iceberg": collector_settings(warehouse)}) as collector, collector.client() as client:
+                for signal, message in payloads:
+                    client.send(message.SerializeToString(), "http/protobuf", signal)
+        else:
+            with Lambda(folder, settings.sqlite(warehouse)) as environment:
+                for signal, message in payloads:
+                    as_json = door == "lambda/json"
+                    payload = otlp.encode(message, "http/json") if as_json else message.SerializeToString()
+                    assert post(environment, payload, JSON if as_json else PROTOBUF, signal).status == 200
+        span = (begun, time.time_ns() // 1000)
+        for table in TABLES:
+            rows = compare._same_nan(readers.read_duckdb(readers.load(warehouse, table)))
+            hashes.setdefault(table, {})[door] = (len(rows), rows_hash(rows, span, TIME_COLUMN[table]))
+    for table, by_door in hashes.items():
+        assert len(set(by_door.values())) == 1 and by_door["collector"][0] > 0, (table, by_door)
+
+
+@pytest.mark.parametrize("shape", events.SHAPES)
+def test_every_kind_of_http_event(shape, function, warehouse):
+    for number, (encoding, compress) in enumerate(
+        {"gzip": gzip.compress, "zstd": zstandard.compress, "deflate": zlib.compress, "identity": bytes}.items()
+    ):
+        headers = {"Content-Type": "application/x-protobuf", "Content-Encoding": encoding}
+        answer = post(function, compress(numbers(10 * number)), headers, shape=shape)
+        assert (answer.status, answer.body) == (200, b""), (encoding, answer)
+        assert answer.headers["content-type"] == "application/x-protobuf"
+    lines = b"\n".join(otlp.encode(request(range(first, first + 5)), "http/json") for first in (40, 45))
+    answer = post(function, lines, {"Content-Type": "application/x-ndjson"}, shape=shape)
+    assert (answer.status, json.loads(answer.body)) == (200, {})
+    health = events.answer(function.invoke(events.http("/health", method="GET", shape=shape)))
+    assert (health.status, json.loads(health.body)) == (200, {"status": "ok"})
+    bodies = [row["Body"] for row in readers.read_duckdb(readers.load(warehouse, "logs"))]
+    assert sorted(bodies, key=int) == [str(number) for number in range(50)]
+
+
+@pytest.mark.parametrize(
+    ("status", "path", "method", "payload", "headers", "words"),
+    [
+        (404, "/v1/profiles", "POST", b"", PROTOBUF, "/v1/logs"),
+        (404, "/", "GET", b"", {}, "/v1/logs"),
+        (405, "/v1/logs", "GET", b"", {}, "POST"),
+        (405, "/health", "POST", b"", {}, "GET"),
+        (415, "/v1/logs", "POST", b"", {}, "content-type"),
+        (415, "/v1/logs", "POST", b"", {"content-type": "text/plain"}, "text/plain"),
+        (415, "/v1/logs", "POST", b"", {**PROTOBUF, "content-encoding": "br"}, "gzip"),
+        (400, "/v1/logs", "POST", b"\x0a\xff", PROTOBUF, "resource_logs"),
+        (400, "/v1/logs", "POST", b"{", JSON, "line 1"),
+        (400, "/v1/logs", "POST", b'{"resourceSpans":[{}]}', JSON, "/v1/traces"),
+        (400, "/v1/logs", "POST", b"no gzip", {**PROTOBUF, "content-encoding": "gzip"}, "gzip"),
+        (413, "/v1/logs", "POST", gzip.compress(b"\0" * 5_000_000), {**PROTOBUF, "content-encoding": "gzip"}, "4194304"),
+        (413, "/v1/logs", "POST", zstandard.compress(b"\0" * 5_000_000), {**JSON, "content-encoding": "zstd"}, "4194304"),
+        (413, "/v1/logs", "POST", b"\0" * 4_500_000, PROTOBUF, "4194304"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_stored_is_refused_with_a_status(status, path, method, payload, headers, words, refusing):
+    answer = events.answer(refusing.invoke(events.http(path, payload, headers, method=method)))
+    assert answer.status == status, answer
+    if headers.get("content-type") == "application/x-protobuf":
+        assert answer.headers["content-type"] == "application/x-protobuf"
+        message = Status.FromString(answer.body).message
+    else:
+        assert answer.headers["content-type"] == "application/json"
+        message = json.loads(answer.body)["message"]
+    assert words in message
+    assert status != 405 or answer.headers["allow"]
+    assert "retry-after" not in answer.headers
+
+
+@pytest.fixture(scope="module")
+def refusing(tmp_path_factory):
+    """One for all requests that are refused."""
+    folder = tmp_path_factory.mktemp("refusing")
+    limits = settings.variables({"limits": {"payload_bytes_max": 4 << 20}})
+    with Lambda(folder, {**settings.sqlite(folder / "warehouse"), **limits}) as environment:
+        yield environment
+
+
+def test_records_that_are_rejected_are_told_and_the_others_stored(tmp_path, warehouse):
+    """Rows beyond the partitions allowed are rejected: ten days, one allowed."""
+    config = {**settings.sqlite(warehouse), **settings.variables({"limits": {"partitions_max": 1}})}
+    with Lambda(tmp_path / "lambda", config) as environment:
+        message = request(range(10))
+        [scope] = message.resource_logs[0].scope_logs
+        for day, record in enumerate(scope.log_records):
+            record.time_unix_nano = 1_700_000_000_000_000_000 + day * 86_400_000_000_000
+        answer = post(environment, message.SerializeToString(), PROTOBUF)
+        partial = otlp.RESPONSE["logs"].FromString(answer.body).partial_success
+        assert (answer.status, partial.rejected_log_records) == (200, 9)
+        assert "partition" in partial.error_message
+        for record in scope.log_records:
+            record.body.string_value += "0"
+        answer = post(environment, otlp.encode(message, "http/json"), JSON)
+        assert json.loads(answer.body)["partialSuccess"]["rejectedLogRecords"] == "9"
+        assert sum(environment.metrics("RejectedRecords")) == 18
+    assert row_count(warehouse) == 2
+
+
+def test_the_same_body_sent_three_times_is_stored_once(function, warehouse):
+    payload = numbers(0)
+    as_gzip = {**PROTOBUF, "content-encoding": "gzip"}
+    for body, headers in ((payload, PROTOBUF), (gzip.compress(payload), as_gzip), (payload, PROTOBUF)):
+        assert post(function, body, headers).status == 200
+    assert row_count(warehouse) == 10
+    assert (sum(function.metrics("Rows")), sum(function.metrics("RepeatedRequests"))) == (10, 2)
+
+
+def test_a_body_sent_to_two_environments_at_once_is_stored_once(tmp_path, warehouse):
+    config = settings.sqlite(warehouse)
+    with Lambda(tmp_path / "a", config) as one, Lambda(tmp_path / "b", config) as other:
+        for first in range(0, 100, 10):
+            payload = numbers(first)
+            with ThreadPoolExecutor(2) as pool:
+                answers = pool.map(post, (one, other), (payload, payload), (PROTOBUF, PROTOBUF))
+                assert [answer.status for answer in answers] == [200, 200]
+    assert row_count(warehouse) == 100
+
+
+def test_only_the_bearer_token_is_let_in(tmp_path, warehouse):
+    with Lambda(tmp_path / "lambda", {**settings.sqlite(warehouse), "OTLP2ICEBERG_AUTH_TOKEN": "t0ken"}) as environment:
+        for authorization, status in (("Bearer t0ken", 200), ("Bearer other", 401), ("", 401)):
+            answer = post(environment, numbers(0), {**PROTOBUF, "Authorization": authorization})
+            assert answer.status == status
+        assert answer.headers["www-authenticate"] == "Bearer"
+        assert events.answer(environment.invoke(events.http("/health", method="GET"))).status == 200
+        assert "t0ken" not in environment.log()
+    assert row_count(warehouse) == 10
+
+
+def test_settings_that_are_wrong_are_told_with_their_variables(tmp_path):
+    code, log = Lambda(
+        tmp_path,
+        {
+            "OTLP2ICEBERG_CATALOG_TYPE": "rest",
+            "OTLP2ICEBERG_LIMITS_PARTITIONS_MAX": "many",
+            "OTLP2ICEBERG_CATALOG_TYPO": "x",
+        },
+    ).run_to_end()
+    assert code == 1
+    [line] = [json.loads(line) for line in log.splitlines()]
+    assert line["level"] == "ERROR"
+    for variable in ("CATALOG_URI", "LIMITS_PARTITIONS_MAX", "CATALOG_TYPO"):
+        assert f"OTLP2ICEBERG_{variable}" in line["message"]
+
+
+def test_the_sdk_and_the_collector_deliver_through_a_bridge(tmp_path, function, warehouse):
+    with Bridge(function) as bridge:
+        wanted = clients.send_with_sdk(bridge, 30, 20, 5, over="http")
+        for encoding in ("proto", "json"):
+            exporter = {"endpoint": bridge.uri, "encoding": encoding, "compression": "gzip", "sending_queue": {"enabled": False}}
+            with Collector(tmp_path / encoding, {"otlphttp": exporter}) as collector, collector.client() as client:
+                for one in MESSAGES:
+                    client.send(one.payload, "grpc", one.signal)
+                    for table, rows in one.rows.items():
+                        wanted[table] = wanted.get(table, 0) + len(rows)
+        assert {request.method for request, _ in bridge.seen} == {"POST"}
+        assert [answer.status for _, answer in bridge.seen if answer.status != 200] == []
+    found = {table: row_count(warehouse, table) for table in wanted}
+    assert found == wanted
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("reference")
+    with ReferenceCatalog(folder, f"file://{folder}/warehouse") as catalog:
+        yield catalog
+
+
+def test_a_catalog_that_is_down_at_the_start_is_no_reason_not_to_start(tmp_path, reference):
+    with Proxy(reference.uri) as proxy:
+        proxy.instead = lambda request: ProxyAnswer(503, b"")
+        config = settings.variables({"catalog": {**reference.settings(proxy.uri), "namespace": "down"}})
+        with Lambda(tmp_path / "lambda", config) as environment:
+            payload = numbers(0)
+            answer = post(environment, payload, PROTOBUF)
+            assert answer.status == 503 and int(answer.headers["retry-after"]) >= 1
+            assert Status.FromString(answer.body).code == 14
+            proxy.instead = lambda request: None
+            assert post(environment, payload, PROTOBUF).status == 200
+    assert readers.row_count(reference.client().load_table("down.logs")) == 10
+
+
+def test_nothing_is_sent_to_the_catalog_that_cannot_finish(tmp_path, reference):
+    """Storage has used up the time: no commit is begun, and the client is told to come again."""
+    with Proxy(reference.uri) as proxy:
+        config = settings.variables({"catalog": {**reference.settings(proxy.uri), "namespace": "late"}})
+        with Lambda(tmp_path / "lambda", config) as environment:
+            assert post(environment, numbers(0), PROTOBUF).status == 200
+
+            payload = numbers(10)
+
+            def slow(request):
+                time.sleep(2.5)
+
+            proxy.instead = slow
+            proxy.seen.clear()
+            begun = time.monotonic()
+            answer = post(environment, payload, PROTOBUF, seconds=0.3)
+            assert answer.status == 503 and "retry-after" in answer.headers
+            assert time.monotonic() - begun < 1.0
+            assert [request for request, _ in proxy.seen if request.method == "POST"] == []
+            # A commit that hangs does not keep the answer back; it is found when the request comes again.
+            answer = post(environment, payload, PROTOBUF, seconds=2.0)
+            assert answer.status == 503, answer
+            proxy.instead = lambda request: None
+            assert post(environment, payload, PROTOBUF).status == 200
+    assert readers.row_count(reference.client().load_table("late.logs")) == 20
+
+
+def test_a_function_url_without_a_body(function):
+    for headers in (PROTOBUF, JSON):
+        assert post(function, b"", headers).status == 200
+
+
+def test_a_bomb_and_a_body_of_six_megabytes_take_bounded_memory(tmp_path, warehouse):
+    """The optimised program takes far less: `python -m lambda_host.figures`."""
+    with Lambda(tmp_path / "lambda", settings.sqlite(warehouse)) as environment:
+        as_gzip = {**PROTOBUF, "content-encoding": "gzip"}
+        bomb = gzip.compress(b"\0" * 1_000_000_000, 1)
+        assert post(environment, bomb, as_gzip).status == 413
+        assert environment.peak_memory_bytes() < 300 * MEGABYTE
+        assert post(environment, numbers(0), PROTOBUF).status == 200
