@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
-use std::time::Instant;
+
+use tokio::time::Instant;
 
 use super::ids::{Coverage, IdSet, recent_ancestry, to_text};
 use super::patience::Patience;

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use iceberg::spec::{
@@ -18,6 +18,7 @@ use otlp2iceberg::config::{CommitConfig, Config};
 use otlp2iceberg::{Error, ErrorKind, IdRange, Result, Table};
 use tempfile::TempDir;
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 
 /// A warehouse that is removed when dropped.
 pub struct Warehouse {
