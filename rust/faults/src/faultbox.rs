@@ -61,6 +61,8 @@ pub enum Fault {
     Twice,
     /// Nothing goes on from this point until the gate lets it ([`Gate::release`]).
     Stall(Point),
+    /// As [`Fault::Stall`] before the server has heard of it, which it does after a while all the same.
+    StallOnItsWay(Duration),
 }
 
 /// Who says what becomes of requests.
@@ -195,7 +197,7 @@ async fn handle(
     let mut body = Vec::new();
     if fault == Fault::Stall(Point::HalfRequest) {
         body = http::read_exactly(stream, buffer, length / 2).await?;
-        shared.gate.stall(Point::HalfRequest).await;
+        shared.gate.stall().await;
     }
     body.extend(http::read_exactly(stream, buffer, length - body.len()).await?);
     let request = Request { head, body };
@@ -203,11 +205,12 @@ async fn handle(
     let answer = match fault {
         Fault::DropBefore => return Ok(None),
         Fault::Late(wait) => {
-            let shared = Arc::clone(shared);
-            tokio::spawn(async move {
-                tokio::time::sleep(wait).await;
-                let _ = forward(&shared.upstream, &request).await;
-            });
+            forward_later(request, wait, shared);
+            return Ok(None);
+        }
+        Fault::StallOnItsWay(wait) => {
+            forward_later(request, wait, shared);
+            shared.gate.stall().await;
             return Ok(None);
         }
         Fault::AnswerBefore(status) => refusal(status),
@@ -234,15 +237,15 @@ async fn handle(
         }
         Fault::Stall(point) => {
             if point == Point::BeforeForward {
-                shared.gate.stall(point).await;
+                shared.gate.stall().await;
             }
             let answer = forward(&shared.upstream, &request).await?;
             if point == Point::AfterForward {
-                shared.gate.stall(point).await;
+                shared.gate.stall().await;
             }
             if point == Point::HalfAnswer {
                 answer.write_half(stream, with_body).await?;
-                shared.gate.stall(point).await;
+                shared.gate.stall().await;
                 return Ok(None);
             }
             answer
@@ -251,6 +254,15 @@ async fn handle(
     };
     answer.write(stream, with_body).await?;
     Ok(Some(answer.status))
+}
+
+/// Whatever becomes of the client meanwhile.
+fn forward_later(request: Request, wait: Duration, shared: &Arc<Shared>) {
+    let shared = Arc::clone(shared);
+    tokio::spawn(async move {
+        tokio::time::sleep(wait).await;
+        let _ = forward(&shared.upstream, &request).await;
+    });
 }
 
 /// An answer that is none of the server's. Its body is read by both kinds of clients.
@@ -279,4 +291,97 @@ async fn forward(upstream: &Upstream, request: &Request) -> io::Result<Response>
     stream.write_all(text.as_bytes()).await?;
     stream.write_all(&request.body).await?;
     http::read_response(&mut stream, &mut Vec::new(), head.method == "HEAD").await
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use tokio::io::AsyncReadExt;
+
+    use super::*;
+
+    struct Always(Fault);
+
+    impl Decide for Always {
+        fn decide(&self, _: &RequestHead) -> Fault {
+            self.0
+        }
+    }
+
+    /// What a client got, and how often the server had heard of it then.
+    async fn ask(fault: Fault) -> (String, Arc<AtomicUsize>) {
+        let heard = Arc::new(AtomicUsize::new(0));
+        let counting = Arc::clone(&heard);
+        let server = Upstream::Local(Arc::new(move |request: &Request| {
+            assert_eq!(request.body, b"ping");
+            counting.fetch_add(1, Ordering::SeqCst);
+            Response::new(200, "pong")
+        }));
+        let listen = || TcpListener::bind("127.0.0.1:0");
+        let gate = || Arc::new(Gate::open());
+        // Once through a function and once more over the wire.
+        let inner = Faultbox::start(
+            listen().await.expect("a port"),
+            server,
+            Arc::new(Always(Fault::Pass)),
+            gate(),
+        );
+        let inner = inner.expect("starts");
+        let upstream = Upstream::Server(inner.address());
+        let outer = Faultbox::start(
+            listen().await.expect("a port"),
+            upstream,
+            Arc::new(Always(fault)),
+            gate(),
+        );
+        let outer = outer.expect("starts");
+        let mut client = TcpStream::connect(outer.address()).await.expect("connects");
+        let request = b"POST /x HTTP/1.1\r\ncontent-length: 4\r\nconnection: close\r\n\r\nping";
+        client.write_all(request).await.expect("sent");
+        let mut answer = Vec::new();
+        let read = client.read_to_end(&mut answer);
+        // A kept connection does not end; nothing more comes on it.
+        let _ = tokio::time::timeout(Duration::from_millis(200), read).await;
+        std::mem::forget((inner, outer));
+        (String::from_utf8(answer).expect("text"), heard)
+    }
+
+    #[tokio::test]
+    async fn each_fault_is_what_it_says() {
+        let whole = |status: u16, body: &str| format!("HTTP/1.1 {status} Said\r\n~{body}");
+        for (fault, answer, hearings) in [
+            (Fault::Pass, whole(200, "pong"), 1),
+            (Fault::Delay(Duration::from_millis(1)), whole(200, "pong"), 1),
+            (Fault::DropBefore, String::new(), 0),
+            (Fault::DropAfter, String::new(), 1),
+            (Fault::Late(Duration::from_millis(1)), String::new(), 1),
+            (Fault::Late(Duration::from_secs(60)), String::new(), 0),
+            (Fault::AnswerBefore(503), whole(503, "faultbox"), 0),
+            (Fault::AnswerAfter(500), whole(500, "faultbox"), 1),
+            (Fault::Truncate, whole(200, "po"), 1),
+            (Fault::Twice, whole(200, "pong"), 2),
+            (Fault::Stall(Point::HalfRequest), String::new(), 0),
+            (Fault::Stall(Point::BeforeForward), String::new(), 0),
+            (Fault::Stall(Point::AfterForward), String::new(), 1),
+            (Fault::Stall(Point::HalfAnswer), whole(200, "po"), 1),
+            (Fault::StallOnItsWay(Duration::from_millis(1)), String::new(), 1),
+        ] {
+            let (got, heard) = ask(fault).await;
+            let (start, body) = answer.split_once('~').unwrap_or(("", ""));
+            assert!(
+                got.starts_with(start) && got.is_empty() == start.is_empty(),
+                "{fault:?}: {got}"
+            );
+            assert!(got.contains(body), "{fault:?}: {got}");
+            assert_eq!(got.ends_with("pong"), body == "pong", "{fault:?}: {got}");
+            let is_heard = async {
+                while heard.load(Ordering::SeqCst) < hearings {
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                }
+            };
+            let _ = tokio::time::timeout(Duration::from_secs(10), is_heard).await;
+            assert_eq!(heard.load(Ordering::SeqCst), hearings, "{fault:?}");
+        }
+    }
 }

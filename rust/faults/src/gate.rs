@@ -4,8 +4,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::{Notify, watch};
 
-use crate::faultbox::Point;
-
 /// Shared by the faultboxes before the servers that one process talks to. Cutting it is as good as
 /// killing the process: nobody ever hears of it again.
 #[derive(Debug)]
@@ -68,7 +66,7 @@ impl Gate {
     }
 
     /// A request is at its point: it goes on when released.
-    pub(crate) async fn stall(&self, _at: Point) {
+    pub(crate) async fn stall(&self) {
         let mut released = self.released.subscribe();
         self.stalls.fetch_add(1, Ordering::SeqCst);
         if self.cut_by_stall {

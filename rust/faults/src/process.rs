@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::catalog::Catalog;
-use crate::faultbox::{Decide, Faultbox, Point, Upstream};
+use crate::faultbox::{Decide, Fault, Faultbox, Point, Upstream};
 use crate::gate::Gate;
 use crate::random::Random;
 use crate::requests::{self, OtlpRequest};
@@ -136,8 +136,7 @@ impl Exporter {
     async fn generation(self: &Arc<Self>, generation: u64) -> Result<End, String> {
         let mut random = self.random(&format!("life {generation}"));
         let dies = self.schedule.weather.ends_calls() && generation < DEATHS_MAX;
-        let killed_at =
-            (dies && random.permille(500)).then(|| (random.between(1, 40), random.pick(&Point::ALL)));
+        let killed_at = (dies && random.permille(500)).then(|| (random.between(1, 40), death(&mut random)));
         let stops_after = (dies && random.permille(200)).then(|| Duration::from_millis(random.below(3_000)));
         let gate = Arc::new(Gate::cut_by_stall());
         let decide = Arc::new(Process::new(
@@ -169,12 +168,14 @@ impl Exporter {
             biased;
             () = gate.stalled() => {
                 self.note(|| format!("generation {generation} is killed"));
+                self.schedule.count("process killed".to_owned());
                 self.schedule.set_unsure();
                 End::Died
             }
             () = all(&mut consumers) => End::Done,
             () = stopping => {
                 self.note(|| format!("generation {generation} is stopped"));
+                self.schedule.count("process stopped".to_owned());
                 self.schedule.set_unsure();
                 stop.cancel();
                 // As a host that gives a stop so much time and then ends.
@@ -254,9 +255,12 @@ impl Exporter {
             match pipeline.export(export).await {
                 Ok(outcome) => {
                     self.note(|| format!("stored {names:?}: {outcome:?}"));
-                    let rejected = outcome.rejected;
-                    if rejected > 0 {
-                        self.problem(format!("{rejected} records of {names:?} were rejected"));
+                    self.schedule.count("call stored".to_owned());
+                    if outcome.already_committed > 0 {
+                        self.schedule.count("call with requests stored before".to_owned());
+                    }
+                    if outcome.rejected > 0 {
+                        self.problem(format!("{} records of {names:?} were rejected", outcome.rejected));
                     }
                     self.queue()
                         .retain(|queued| !batch.iter().any(|request| request.id == queued.request.id));
@@ -264,6 +268,8 @@ impl Exporter {
                 }
                 Err(error) => {
                     self.note(|| format!("failed {names:?}: {error}"));
+                    self.schedule
+                        .count(format!("call failed {}", error.kind().as_str()));
                     if matches!(
                         error.kind(),
                         ErrorKind::CommitUnknown | ErrorKind::Cancelled | ErrorKind::Internal
@@ -376,6 +382,48 @@ impl Doors {
     }
 }
 
+/// Where on a request's way its process is killed.
+fn death(random: &mut Random) -> Fault {
+    match random.below(6) {
+        0 | 1 => Fault::StallOnItsWay(Duration::from_millis(random.pick(&[3, 10, 20, 40, 100, 1_000]))),
+        _ => Fault::Stall(random.pick(&Point::ALL)),
+    }
+}
+
 async fn all(tasks: &mut JoinSet<()>) {
     while tasks.join_next().await.is_some() {}
+}
+
+/// Stores one request with nothing failing, for tests of what looks at the result.
+#[cfg(test)]
+pub(crate) async fn stored_by_one_call(
+    servers: &Servers,
+    settings: &Settings,
+    request: &OtlpRequest,
+) -> Result<(), String> {
+    struct Calm;
+    impl Decide for Calm {
+        fn decide(&self, _: &crate::http::RequestHead) -> crate::faultbox::Fault {
+            crate::faultbox::Fault::Pass
+        }
+    }
+    let doors = Doors::open(servers, Arc::new(Calm), &Arc::new(Gate::open())).await;
+    let doors = doors.map_err(|cause| cause.to_string())?;
+    let pipeline = Pipeline::open(doors.config(settings)?)
+        .await
+        .map_err(|cause| cause.to_string())?;
+    let export = Export {
+        signal: request.signal,
+        payload: &request.payload,
+        parts: &[Part {
+            id: request.id,
+            len: request.payload.len() as u64,
+        }],
+        received_unix_nano: 1,
+        cancel: CancellationToken::new(),
+        timeout: Duration::from_secs(60),
+    };
+    pipeline.export(export).await.map_err(|cause| cause.to_string())?;
+    pipeline.close().await;
+    Ok(())
 }

@@ -1,6 +1,7 @@
 //! One seed from its beginning to its verdict.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,6 +26,8 @@ pub struct Verdict {
     pub weather: Weather,
     /// Whether an attempt ended so that nobody could know what became of it.
     pub unsure: bool,
+    /// What was done to requests, calls and processes, and how often.
+    pub counts: BTreeMap<String, u64>,
     /// Rows that were to be stored.
     pub rows: usize,
     /// What is left in storage besides the tables.
@@ -112,6 +115,7 @@ async fn play_here(seed: u64, verbose: bool) -> Verdict {
     Verdict {
         weather: schedule.weather,
         unsure,
+        counts: schedule.counts(),
         rows: rows.len(),
         strays,
         problems,

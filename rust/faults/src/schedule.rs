@@ -3,7 +3,7 @@
 //! Each request is named by its process, its kind and its number among those, so that a fault stays
 //! where it was when requests of other processes or kinds come in another order.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -11,7 +11,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use tokio::time::Instant;
 
-use crate::faultbox::{Decide, Fault, Point};
+use crate::faultbox::{Decide, Fault};
 use crate::http::RequestHead;
 use crate::random::Random;
 
@@ -131,6 +131,7 @@ pub struct Schedule {
     on: AtomicBool,
     /// Whether a fault was given after which nobody can know what became of a request.
     unsure: AtomicBool,
+    given: Mutex<BTreeMap<String, u64>>,
     log: Option<Mutex<Vec<String>>>,
 }
 
@@ -159,6 +160,7 @@ impl Schedule {
             begun: Instant::now(),
             on: AtomicBool::new(true),
             unsure: AtomicBool::new(false),
+            given: Mutex::default(),
             log: Some(Mutex::default()),
         }
     }
@@ -176,6 +178,17 @@ impl Schedule {
     /// Says so.
     pub fn set_unsure(&self) {
         self.unsure.store(true, Ordering::SeqCst);
+    }
+
+    /// Counts something that happened.
+    pub fn count(&self, what: String) {
+        let mut given = self.given.lock().unwrap_or_else(PoisonError::into_inner);
+        *given.entry(what).or_default() += 1;
+    }
+
+    /// What happened how often.
+    pub fn counts(&self) -> BTreeMap<String, u64> {
+        self.given.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Notes what happened, if that is wanted.
@@ -258,7 +271,7 @@ pub struct Process {
     schedule: Arc<Schedule>,
     name: String,
     /// The request that the process is killed at, counted over all, and where.
-    killed_at: Option<(u64, Point)>,
+    killed_at: Option<(u64, Fault)>,
     counts: Mutex<Counts>,
 }
 
@@ -271,7 +284,7 @@ struct Counts {
 impl Process {
     /// A process of this name.
     #[must_use]
-    pub fn new(schedule: Arc<Schedule>, name: String, killed_at: Option<(u64, Point)>) -> Self {
+    pub fn new(schedule: Arc<Schedule>, name: String, killed_at: Option<(u64, Fault)>) -> Self {
         Self {
             schedule,
             name,
@@ -293,7 +306,7 @@ impl Decide for Process {
             (all, *of_kind)
         };
         let fault = match self.killed_at {
-            Some((number, point)) if number == all => Fault::Stall(point),
+            Some((number, fault)) if number == all => fault,
             _ => self.schedule.fault(&self.name, kind, of_kind),
         };
         let is_sure = match fault {
@@ -305,6 +318,13 @@ impl Decide for Process {
         if !is_sure {
             self.schedule.set_unsure();
         }
+        let name = format!("{fault:?}");
+        let name = match fault {
+            Fault::Delay(_) if is_sure => "Pass",
+            Fault::Stall(_) => name.as_str(),
+            _ => name.split('(').next().unwrap_or_default(),
+        };
+        self.schedule.count(format!("{kind:?} {name}"));
         self.schedule.note(|| {
             let (name, method, target) = (&self.name, &head.method, &head.target);
             format!("{name}  {kind:?} {of_kind}  {fault:?}  {method} {target}")
@@ -319,6 +339,73 @@ impl Decide for Process {
                 let answer = status.map_or_else(|| "no answer".to_owned(), |status| status.to_string());
                 format!("{}  {kind:?}  {fault:?} gave {answer}", self.name)
             });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn commit() -> RequestHead {
+        RequestHead {
+            method: "POST".into(),
+            target: "/v1/namespaces/otel/tables/logs".into(),
+            headers: Vec::new(),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_seed_has_the_same_faults_each_time_whatever_others_ask_between() {
+        for seed in 0..20 {
+            let draw = |others: bool| {
+                let schedule = Arc::new(Schedule::with(seed, Weather::Commits, Duration::MAX));
+                let process = Process::new(Arc::clone(&schedule), "1.0".into(), None);
+                let other = Process::new(schedule, "2.0".into(), None);
+                let mut faults = Vec::new();
+                for _ in 0..20 {
+                    if others {
+                        other.decide(&commit());
+                    }
+                    faults.push(process.decide(&commit()));
+                }
+                faults
+            };
+            assert_eq!(draw(false), draw(true), "seed {seed}");
+        }
+    }
+
+    #[tokio::test]
+    async fn after_the_end_of_faults_all_passes_and_a_kill_comes_at_its_request() {
+        let schedule = Arc::new(Schedule::with(1, Weather::Heavy, Duration::MAX));
+        let process = Process::new(Arc::clone(&schedule), "1.0".into(), Some((3, Fault::DropAfter)));
+        schedule.end();
+        let faults: Vec<Fault> = (0..5).map(|_| process.decide(&commit())).collect();
+        let (pass, kill) = (Fault::Pass, Fault::DropAfter);
+        assert_eq!(faults, [pass, pass, kill, pass, pass]);
+        assert!(schedule.is_unsure());
+    }
+
+    #[test]
+    fn requests_are_of_their_kind() {
+        for (method, target, kind) in [
+            ("GET", "/v1/config", Kind::Prepare),
+            ("POST", "/v1/namespaces", Kind::Prepare),
+            ("POST", "/v1/namespaces/otel/tables", Kind::Prepare),
+            ("GET", "/v1/namespaces/otel/tables/logs", Kind::Load),
+            ("POST", "/v1/namespaces/otel/tables/logs", Kind::Commit),
+            ("PUT", "/lake/otel/logs/data/a.parquet", Kind::PutData),
+            ("POST", "/lake/otel/logs/data/a.parquet?uploads", Kind::PutData),
+            ("PUT", "/lake/otel/logs/metadata/a.avro", Kind::PutMetadata),
+            ("GET", "/lake/otel/logs/metadata/a.avro", Kind::Read),
+            ("POST", "/lake?delete", Kind::Delete),
+        ] {
+            let head = RequestHead {
+                method: method.into(),
+                target: target.into(),
+                headers: Vec::new(),
+            };
+            assert_eq!(Kind::of(&head), kind, "{method} {target}");
         }
     }
 }

@@ -306,3 +306,117 @@ fn keys_of(table: &str, content: Bytes) -> Result<Vec<String>, Box<dyn std::erro
     }
     Ok(keys)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use otlp2iceberg::RequestId;
+
+    use super::*;
+    use crate::process::{Servers, Settings, stored_by_one_call};
+    use crate::random::Random;
+    use crate::requests::{self, OtlpRequest};
+
+    /// A lake with one request's rows, and what it must hold.
+    async fn lake() -> (Servers, Vec<(&'static str, String)>) {
+        let storage = Arc::new(Storage::default());
+        let catalog = Arc::new(Catalog::new(Arc::clone(&storage)));
+        let servers = Servers { catalog, storage };
+        let request = request();
+        stored_by_one_call(&servers, &Settings::draw(1), &request)
+            .await
+            .expect("stored");
+        (servers, request.rows)
+    }
+
+    fn request() -> OtlpRequest {
+        let id = RequestId {
+            writer: [1; 16],
+            sequence: 1,
+        };
+        requests::draw(id, &mut Random::new(1))
+    }
+
+    fn problems(servers: &Servers, expected: &[(&'static str, String)]) -> String {
+        check(&servers.catalog, &servers.storage, expected)
+            .expect_err("wrong")
+            .join("; ")
+    }
+
+    #[tokio::test]
+    async fn a_lake_that_is_as_it_should_be_has_no_strays() {
+        let (servers, rows) = lake().await;
+        assert_eq!(
+            check(&servers.catalog, &servers.storage, &rows),
+            Ok(Strays::default())
+        );
+    }
+
+    #[tokio::test]
+    async fn lost_doubled_and_strange_rows_are_told() {
+        let (servers, rows) = lake().await;
+        let mut more = rows.clone();
+        more.push((rows[0].0, "never sent".into()));
+        assert!(problems(&servers, &more).contains("row never sent is lost"));
+        assert!(problems(&servers, &rows[1..]).contains("is there 1 times, not 0"));
+        let elsewhere = [("no_table", "x".to_owned())];
+        assert!(
+            problems(&servers, &[&rows[..], &elsewhere].concat()).contains("the table no_table is missing")
+        );
+    }
+
+    #[tokio::test]
+    async fn missing_cut_and_changed_files_are_told() {
+        for (ending, cut) in [
+            (".parquet", false),
+            (".parquet", true),
+            ("-m0.avro", false),
+            ("-m0.avro", true),
+        ] {
+            let (servers, rows) = lake().await;
+            {
+                let mut state = servers.storage.state();
+                let key = state
+                    .files
+                    .keys()
+                    .find(|key| key.ends_with(ending))
+                    .expect("a file")
+                    .clone();
+                let content = state.files.remove(&key).expect("its content");
+                if cut {
+                    state.files.insert(key, content.slice(..content.len() / 2));
+                }
+            }
+            let said = problems(&servers, &rows);
+            let word = if cut { "cannot be read" } else { "is missing" };
+            assert!(said.contains(word), "{ending} {cut}: {said}");
+        }
+        let (servers, rows) = lake().await;
+        let key = servers
+            .storage
+            .state()
+            .files
+            .keys()
+            .next()
+            .expect("a file")
+            .clone();
+        servers.storage.state().put(&key, Bytes::from_static(b"other"));
+        assert!(problems(&servers, &rows).contains("was written again with other bytes"));
+    }
+
+    #[tokio::test]
+    async fn files_that_no_table_has_are_counted() {
+        let (servers, rows) = lake().await;
+        servers
+            .storage
+            .state()
+            .put("otel/logs/data/x.parquet", Bytes::new());
+        servers
+            .storage
+            .state()
+            .put("otel/logs/metadata/x.avro", Bytes::new());
+        let strays = Strays { data: 1, metadata: 1 };
+        assert_eq!(check(&servers.catalog, &servers.storage, &rows), Ok(strays));
+    }
+}

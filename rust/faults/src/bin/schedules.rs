@@ -101,6 +101,7 @@ fn arguments(mut given: impl Iterator<Item = String>) -> Result<Arguments, Strin
 struct Totals {
     by_weather: BTreeMap<String, u64>,
     rows: usize,
+    counts: BTreeMap<String, u64>,
     unsure: u64,
     stray_data: usize,
     stray_metadata: usize,
@@ -115,6 +116,9 @@ impl Totals {
             .entry(format!("{:?}", verdict.weather))
             .or_default() += 1;
         self.rows += verdict.rows;
+        for (what, count) in &verdict.counts {
+            *self.counts.entry(what.clone()).or_default() += count;
+        }
         self.unsure += u64::from(verdict.unsure);
         self.stray_data += verdict.strays.data;
         self.stray_metadata += verdict.strays.metadata;
@@ -152,6 +156,12 @@ impl Totals {
             "left in storage by attempts in doubt or killed: {} data files, {} manifests and manifest lists",
             self.stray_data, self.stray_metadata
         );
+        let counts: Vec<String> = self
+            .counts
+            .iter()
+            .map(|(what, count)| format!("{what} {count}"))
+            .collect();
+        println!("what happened: {}", counts.join(", "));
         if !self.failed.is_empty() {
             println!("FAILED seeds: {:?}", self.failed);
         }
