@@ -321,7 +321,7 @@ impl Decide for Process {
         let name = format!("{fault:?}");
         let name = match fault {
             Fault::Delay(_) if is_sure => "Pass",
-            Fault::Stall(_) => name.as_str(),
+            Fault::Stall(_) | Fault::StallOnItsWay(_) => "killed at",
             _ => name.split('(').next().unwrap_or_default(),
         };
         self.schedule.count(format!("{kind:?} {name}"));

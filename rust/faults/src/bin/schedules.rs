@@ -156,14 +156,21 @@ impl Totals {
             "left in storage by attempts in doubt or killed: {} data files, {} manifests and manifest lists",
             self.stray_data, self.stray_metadata
         );
-        let counts: Vec<String> = self
-            .counts
-            .iter()
-            .map(|(what, count)| format!("{what} {count}"))
-            .collect();
-        println!("what happened: {}", counts.join(", "));
+        self.print_counts();
         if !self.failed.is_empty() {
             println!("FAILED seeds: {:?}", self.failed);
+        }
+    }
+
+    /// A line for each kind of request, and for calls and processes.
+    fn print_counts(&self) {
+        let mut lines: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+        for (what, count) in &self.counts {
+            let (kind, how) = what.split_once(' ').unwrap_or((what, ""));
+            lines.entry(kind).or_default().push(format!("{how} {count}"));
+        }
+        for (kind, hows) in lines {
+            println!("{kind}: {}", hows.join(", "));
         }
     }
 }
