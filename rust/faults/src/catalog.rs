@@ -91,7 +91,7 @@ impl State {
         match (head.method.as_str(), parts.as_slice()) {
             ("POST", []) => self.create_namespace(&body()?),
             ("POST", [namespace, "tables"]) => self.create_table(namespace, &body()?, storage),
-            ("GET", [namespace, "tables", name]) => self.load(&key(namespace, name)),
+            ("GET", [namespace, "tables", name]) => Ok(self.load(&key(namespace, name))),
             ("POST", [namespace, "tables", name]) => self.commit(&key(namespace, name), &body()?, storage),
             _ => Ok(refusal(405, "MethodNotAllowed", "no such method")),
         }
@@ -126,18 +126,18 @@ impl State {
         )?
         .build()?;
         self.store(&key, built.metadata, storage)?;
-        self.load(&key)
+        Ok(self.load(&key))
     }
 
-    fn load(&self, key: &str) -> Answer {
-        Ok(match self.tables.get(key) {
+    fn load(&self, key: &str) -> Response {
+        match self.tables.get(key) {
             None => refusal(404, "NoSuchTableException", "no such table"),
             Some(table) => success(&json!({
                 "metadata-location": table.location,
                 "metadata": table.metadata,
                 "config": {},
             })),
-        })
+        }
     }
 
     fn commit(&mut self, key: &str, body: &Value, storage: &Storage) -> Answer {
@@ -157,7 +157,7 @@ impl State {
             .try_fold(builder, |builder, update| update.apply(builder))?
             .build()?;
         self.store(key, built.metadata, storage)?;
-        self.load(key)
+        Ok(self.load(key))
     }
 
     /// The metadata file first, then the swap.

@@ -3,6 +3,7 @@
 //! Each request is decided upon when its head is there: see [`Fault`]. What it stands before is a
 //! server of its own or a function in this process.
 
+use std::fmt::Write as _;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -284,7 +285,8 @@ async fn forward(upstream: &Upstream, request: &Request) -> io::Result<Response>
     let mut text = format!("{} {} HTTP/1.1\r\n", head.method, head.target);
     for (name, value) in &head.headers {
         if name != "connection" {
-            text.push_str(&format!("{name}: {value}\r\n"));
+            // Writing to a String cannot fail.
+            let _ = write!(text, "{name}: {value}\r\n");
         }
     }
     text.push_str("connection: close\r\n\r\n");

@@ -1,5 +1,6 @@
 //! HTTP/1.1 messages, as much of them as a proxy and two servers of tests need.
 
+use std::fmt::Write as _;
 use std::io::{self, ErrorKind};
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -104,11 +105,12 @@ impl Response {
     fn encoded(&self, with_body: bool) -> (Vec<u8>, usize) {
         let mut text = format!("HTTP/1.1 {} Said\r\n", self.status);
         for (name, value) in &self.headers {
-            text.push_str(&format!("{name}: {value}\r\n"));
+            // Writing to a String cannot fail.
+            let _ = write!(text, "{name}: {value}\r\n");
         }
         if self.status != 204 {
             let length = self.told_length.unwrap_or(self.body.len());
-            text.push_str(&format!("content-length: {length}\r\n"));
+            let _ = write!(text, "content-length: {length}\r\n");
         }
         text.push_str("\r\n");
         let mut bytes = text.into_bytes();
@@ -266,9 +268,10 @@ async fn read_head(
             return Err(invalid("a head without an end"));
         }
         if from.read_buf(buffer).await? == 0 {
-            return match buffer.is_empty() {
-                true => Ok(None),
-                false => Err(ErrorKind::UnexpectedEof.into()),
+            return if buffer.is_empty() {
+                Ok(None)
+            } else {
+                Err(ErrorKind::UnexpectedEof.into())
             };
         }
     };

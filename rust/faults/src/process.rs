@@ -127,9 +127,10 @@ impl Exporter {
             self.note(|| format!("starts again as generation {generation}"));
         }
         let problems = self.problems.lock().unwrap_or_else(PoisonError::into_inner);
-        match problems.is_empty() {
-            true => Ok(()),
-            false => Err(problems.clone()),
+        if problems.is_empty() {
+            Ok(())
+        } else {
+            Err(problems.clone())
         }
     }
 

@@ -96,16 +96,14 @@ impl Weather {
     /// Of a thousand requests of a kind, so many fail.
     fn permille(self, kind: Kind) -> u64 {
         match (self, kind) {
-            (Weather::Calm, _) => 0,
             (Weather::Refusals, Kind::Commit) => 400,
-            (Weather::Refusals, _) => 0,
+            (Weather::Calm | Weather::Refusals, _) => 0,
             (Weather::Light, _) => 40,
             (Weather::Heavy, _) => 200,
             (Weather::Commits, Kind::Commit) => 500,
             (Weather::Commits, Kind::Load) => 150,
-            (Weather::Commits, _) => 20,
             (Weather::Storage, kind) if kind.is_storage() => 250,
-            (Weather::Storage, _) => 20,
+            (Weather::Commits | Weather::Storage, _) => 20,
         }
     }
 }
@@ -232,9 +230,10 @@ impl Schedule {
         }
         let long = Duration::from_millis(random.pick(&[100, 1_000, 10_000, 45_000])).min(self.longest);
         let server_error = random.pick(&[500, 502, 503, 504]);
-        let refusal = match kind.is_storage() {
-            true => random.pick(&[403, 408, 429, 500, 503]),
-            false => random.pick(&[400, 401, 403, 404, 408, 409, 419, 429, 500, 502, 503, 504]),
+        let refusal = if kind.is_storage() {
+            random.pick(&[403, 408, 429, 500, 503])
+        } else {
+            random.pick(&[400, 401, 403, 404, 408, 409, 419, 429, 500, 502, 503, 504])
         };
         match random.below(16) {
             0 | 1 => Fault::Delay(long),

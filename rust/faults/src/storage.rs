@@ -49,8 +49,9 @@ impl Storage {
 impl State {
     /// Stores a file.
     pub fn put(&mut self, key: &str, content: Bytes) {
-        let before = self.files.insert(key.to_owned(), content.clone());
-        if before.is_some_and(|before| before != content) {
+        let is_other = self.files.get(key).is_some_and(|before| *before != content);
+        self.files.insert(key.to_owned(), content);
+        if is_other {
             self.changed.push(key.to_owned());
         }
     }

@@ -78,9 +78,10 @@ pub fn check(
         metadata: 0,
     };
     for key in strays {
-        match key.ends_with(".parquet") {
-            true => found.data += 1,
-            false => found.metadata += 1,
+        if key.ends_with(".parquet") {
+            found.data += 1;
+        } else {
+            found.metadata += 1;
         }
     }
     Ok(found)
