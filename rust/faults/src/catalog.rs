@@ -15,10 +15,15 @@ use serde_json::{Value, json};
 use crate::http::{Request, Response, percent_decoded};
 use crate::storage::{BUCKET, Storage};
 
+/// The columns that a narrow catalog leaves out.
+const LEFT_OUT: [&str; 4] = ["SeverityText", "SpanKind", "MetricUnit", "ScopeVersion"];
+
 /// The server.
 #[derive(Debug)]
 pub struct Catalog {
     storage: Arc<Storage>,
+    /// Tables are made without some of the columns asked for, as if somebody else had made them.
+    narrow: bool,
     state: Mutex<State>,
 }
 
@@ -41,11 +46,13 @@ struct Table {
 type Answer = Result<Response, Box<dyn Error + Send + Sync>>;
 
 impl Catalog {
-    /// A catalog without tables, whose tables' files are in `storage`.
+    /// A catalog without tables, whose tables' files are in `storage`. A `narrow` one makes tables
+    /// without [`LEFT_OUT`], as if an older version had made them.
     #[must_use]
-    pub fn new(storage: Arc<Storage>) -> Self {
+    pub fn new(storage: Arc<Storage>, narrow: bool) -> Self {
         Self {
             storage,
+            narrow,
             state: Mutex::default(),
         }
     }
@@ -67,13 +74,13 @@ impl Catalog {
     pub fn answer(&self, request: &Request) -> Response {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state
-            .answer(request, &self.storage)
+            .answer(request, &self.storage, self.narrow)
             .unwrap_or_else(|cause| refusal(400, "BadRequestException", &cause.to_string()))
     }
 }
 
 impl State {
-    fn answer(&mut self, request: &Request, storage: &Storage) -> Answer {
+    fn answer(&mut self, request: &Request, storage: &Storage, narrow: bool) -> Answer {
         let head = &request.head;
         if head.path() == "/v1/config" {
             return Ok(success(&json!({"defaults": {}, "overrides": {}})));
@@ -90,7 +97,13 @@ impl State {
         let body = || serde_json::from_slice::<Value>(&request.body);
         match (head.method.as_str(), parts.as_slice()) {
             ("POST", []) => self.create_namespace(&body()?),
-            ("POST", [namespace, "tables"]) => self.create_table(namespace, &body()?, storage),
+            ("POST", [namespace, "tables"]) => {
+                let mut body = body()?;
+                if narrow {
+                    leave_out(&mut body);
+                }
+                self.create_table(namespace, &body, storage)
+            }
             ("GET", [namespace, "tables", name]) => Ok(self.load(&key(namespace, name))),
             ("POST", [namespace, "tables", name]) => self.commit(&key(namespace, name), &body()?, storage),
             _ => Ok(refusal(405, "MethodNotAllowed", "no such method")),
@@ -177,6 +190,13 @@ impl State {
         storage.state().put(key_of(&location), content.into());
         self.tables.insert(key.to_owned(), Table { metadata, location });
         Ok(())
+    }
+}
+
+/// Makes less of a request for a table.
+fn leave_out(body: &mut Value) {
+    if let Some(fields) = body["schema"]["fields"].as_array_mut() {
+        fields.retain(|field| !LEFT_OUT.iter().any(|name| field["name"] == *name));
     }
 }
 

@@ -72,9 +72,12 @@ impl Settings {
         let retries = random.pick(&[0, 1, 3, 10]);
         let interval = random.pick(&["0s", "0s", "50ms", "1s"]);
         let merge = random.pick(&["2", "3", "100"]);
+        let partition = random.pick(&["day", "day", "none", "hour"]);
         Self {
             commit: format!(r#"{{"max_retries": {retries}, "interval": "{interval}"}}"#),
-            tables: format!(r#"{{"properties": {{"commit.manifest.min-count-to-merge": "{merge}"}}}}"#),
+            tables: format!(
+                r#"{{"partition_by": "{partition}", "properties": {{"commit.manifest.min-count-to-merge": "{merge}"}}}}"#
+            ),
         }
     }
 }
@@ -232,6 +235,11 @@ impl Exporter {
                 len: request.payload.len() as u64,
             })
             .collect();
+        let received = batch
+            .iter()
+            .map(|request| request.received_unix_nano)
+            .min()
+            .unwrap_or(1);
         let names: Vec<u64> = batch.iter().map(|request| request.id.sequence).collect();
         let hurried = self.schedule.weather.ends_calls() && random.permille(150);
         let seconds = if hurried { random.between(1, 10) } else { 60 };
@@ -249,7 +257,7 @@ impl Exporter {
                 signal: batch[0].signal,
                 payload: &payload,
                 parts: &parts,
-                received_unix_nano: 1,
+                received_unix_nano: received,
                 cancel,
                 timeout: Duration::from_secs(seconds),
             };

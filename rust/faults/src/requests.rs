@@ -26,6 +26,8 @@ pub struct OtlpRequest {
     pub signal: Signal,
     /// The serialized message.
     pub payload: Vec<u8>,
+    /// When its host received it, by a clock that jumps.
+    pub received_unix_nano: u64,
     /// Table and key of each row.
     pub rows: Vec<(&'static str, String)>,
 }
@@ -50,11 +52,23 @@ pub fn draw(id: RequestId, random: &mut Random) -> OtlpRequest {
         .collect();
     let mut time = || BEFORE_MIDNIGHT_UNIX_NANO + random.below(2) * 2_000_000_000;
     let timed: Vec<(String, u64)> = keys.into_iter().map(|key| (key, time())).collect();
-    match random.below(10) {
+    let mut request = match random.below(10) {
         0 => spans(id, timed),
         1 | 2 => points(id, timed),
-        _ => logs(id, timed),
-    }
+        _ => {
+            // Those without a time get that of their arrival.
+            let mut sometimes = |time| if random.permille(100) { 0 } else { time };
+            let timed = timed
+                .into_iter()
+                .map(|(key, time)| (key, sometimes(time)))
+                .collect();
+            logs(id, timed)
+        }
+    };
+    request.received_unix_nano = BEFORE_MIDNIGHT_UNIX_NANO.saturating_add_signed(
+        random.pick(&[0, 0, 0, 3_600, -3_600, 315_360_000, -315_360_000]) * 1_000_000_000,
+    );
+    request
 }
 
 fn logs(id: RequestId, keys: Vec<(String, u64)>) -> OtlpRequest {
@@ -79,6 +93,7 @@ fn logs(id: RequestId, keys: Vec<(String, u64)>) -> OtlpRequest {
         id,
         signal: Signal::Logs,
         payload: payload.encode_to_vec(),
+        received_unix_nano: 0,
         rows,
     }
 }
@@ -106,6 +121,7 @@ fn spans(id: RequestId, keys: Vec<(String, u64)>) -> OtlpRequest {
         id,
         signal: Signal::Traces,
         payload: payload.encode_to_vec(),
+        received_unix_nano: 0,
         rows,
     }
 }
@@ -149,6 +165,7 @@ fn points(id: RequestId, keys: Vec<(String, u64)>) -> OtlpRequest {
         id,
         signal: Signal::Metrics,
         payload: payload.encode_to_vec(),
+        received_unix_nano: 0,
         rows,
     }
 }

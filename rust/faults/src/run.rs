@@ -58,8 +58,9 @@ pub fn play(seed: u64, verbose: bool) -> std::io::Result<Verdict> {
 async fn play_here(seed: u64, verbose: bool) -> Verdict {
     let schedule = Arc::new(Schedule::new(seed, verbose));
     let storage = Arc::new(Storage::default());
+    let narrow = Random::labelled(seed, "tables").permille(200);
     let servers = Servers {
-        catalog: Arc::new(Catalog::new(Arc::clone(&storage))),
+        catalog: Arc::new(Catalog::new(Arc::clone(&storage), narrow)),
         storage,
     };
     let count = u8::try_from(Random::labelled(seed, "exporters").between(1, 3)).unwrap_or(1);

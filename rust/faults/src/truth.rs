@@ -322,7 +322,7 @@ mod tests {
     /// A lake with one request's rows, and what it must hold.
     async fn lake() -> (Servers, Vec<(&'static str, String)>) {
         let storage = Arc::new(Storage::default());
-        let catalog = Arc::new(Catalog::new(Arc::clone(&storage)));
+        let catalog = Arc::new(Catalog::new(Arc::clone(&storage), false));
         let servers = Servers { catalog, storage };
         let request = request();
         stored_by_one_call(&servers, &Settings::draw(1), &request)
