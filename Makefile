@@ -88,6 +88,16 @@ test-lambda: tools ## tests of the Lambda: its shapes and its JSON (the built pr
 test-system: collector ## tests of the built collector with other people's readers
 	@scripts/test.sh system
 
+.PHONY: faults faultbox
+faults: tools-test collector faultbox ## many seeded schedules of failures and kills (SEEDS=10000 SCHEDULES=200 KILLS=20); an hour or so
+	$(call step,"faults: seeded schedules against servers in memory")
+	@scripts/faults.sh schedules $${SEEDS:-10000}
+	$(call step,"faults: seeded schedules against the reference catalog and S3; kill -9 at named points and at each file operation")
+	@O2I_SCHEDULES=$${SCHEDULES:-200} O2I_KILLS=$${KILLS:-20} O2I_FILE_FAULTS=all tests/run.sh \
+		test_fault_schedules.py test_kill_points.py test_file_faults.py
+faultbox: tools
+	@scripts/faults.sh faultbox
+
 .PHONY: lint
 lint: tools ## formatting, clippy, go vet
 	@cargo fmt --all --check

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Runs the test layers: all of them, or those named (rust, ffi, lambda, go, system).
+# Runs the test layers: all of them, or those named (rust, ffi, faults, lambda, go, system).
 # Each layer sets up what it needs; a missing tool is a failure with its name.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 layers=("$@")
-[ ${#layers[@]} -gt 0 ] || layers=(rust ffi lambda go system)
+[ ${#layers[@]} -gt 0 ] || layers=(rust ffi faults lambda go system)
 
 step() { printf '\n==> %s (%s s so far)\n' "$1" "$SECONDS"; }
 
@@ -19,6 +19,11 @@ for layer in "${layers[@]}"; do
     rust)
       step "rust: tests of the library"
       cargo test --locked --package otlp2iceberg
+      ;;
+    faults)
+      step "faults: the faultbox, and seeded schedules of failures"
+      cargo test --locked --package otlp2iceberg-faults
+      scripts/faults.sh schedules 300
       ;;
     ffi)
       step "ffi: tests of the C boundary"
@@ -38,7 +43,7 @@ for layer in "${layers[@]}"; do
       (cd collector-exporter && go vet ./... && GOEXPERIMENT=cgocheck2 go test -race ./...)
       ;;
     system)
-      make --no-print-directory collector
+      make --no-print-directory collector faultbox
       step "lambda: build the program for its tests (not optimised; make lambda builds what ships)"
       # With the tests, so that features, and with them builds, are the same as theirs.
       cargo build --locked --package otlp2iceberg-lambda --bins --tests
@@ -48,7 +53,7 @@ for layer in "${layers[@]}"; do
       tests/run.sh
       ;;
     *)
-      echo "unknown test layer: $layer (known: rust, ffi, lambda, go, system)" >&2
+      echo "unknown test layer: $layer (known: rust, ffi, faults, lambda, go, system)" >&2
       exit 2
       ;;
   esac

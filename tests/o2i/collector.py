@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import http.client
 import os
+import random
 import re
 import signal
 import socket
@@ -44,11 +45,19 @@ def binary() -> Path:
 
 
 def free_ports(count: int) -> list[int]:
-    """Loopback ports that nothing listens on."""
-    sockets = [socket.socket() for _ in range(count)]
+    """Loopback ports that nothing listens on.
+
+    They are below those that the system gives to outgoing connections, so that none is taken while a Collector restarts.
+    """
+    sockets: list[socket.socket] = []
     try:
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
+        while len(sockets) < count:
+            one = socket.socket()
+            try:
+                one.bind(("127.0.0.1", random.randrange(15_000, 32_000)))
+                sockets.append(one)
+            except OSError:
+                one.close()
         return [one.getsockname()[1] for one in sockets]
     finally:
         for one in sockets:

@@ -7,12 +7,13 @@
 use std::collections::HashSet;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::{join_all, try_join_all};
 use iceberg::spec::{ManifestContentType, ManifestFile, ManifestList, ManifestStatus};
 use tokio::sync::Mutex;
+use tokio::time::Instant;
 
 use super::history::History;
 use super::ids::Coverage;

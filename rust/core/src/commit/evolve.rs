@@ -1,12 +1,13 @@
 //! Our missing columns, added to a table that exists.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use iceberg::spec::{
     ListType, MapType, NestedField, NestedFieldRef, Schema, StructType, TableMetadataBuilder, Type,
 };
 use iceberg::{TableRequirement, TableUpdate};
+use tokio::time::Instant;
 
 use super::patience::Patience;
 use super::retry::RetryRules;

@@ -1,7 +1,8 @@
 //! How often a commit is tried again, and how long it waits before that.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::retry::RetryRules;
@@ -74,7 +75,7 @@ impl Patience {
         let wait = shortest + random_part(longest.saturating_sub(shortest));
         match Instant::now().checked_add(wait.max(self.asked)) {
             Some(until) if until < self.deadline && !self.is_over() => {
-                tokio::time::sleep_until(until.into()).await;
+                tokio::time::sleep_until(until).await;
                 true
             }
             _ => false,

@@ -4,7 +4,8 @@ use std::any::Any;
 use std::collections::{BTreeMap, HashSet};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::Instant;
+
+use tokio::time::Instant;
 
 use futures::FutureExt;
 

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::time::Instant;
 
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::history::Base;
@@ -87,11 +87,10 @@ impl Queued {
 impl Waiting {
     /// The outcome; `Internal` if the commit panicked; `Cancelled` if the deadline passes before the commit is begun.
     pub(super) async fn answer(mut self) -> Result<Committed> {
-        let deadline = tokio::time::Instant::from_std(self.deadline);
         let answer = tokio::select! {
             biased;
             answer = &mut self.reply => answer,
-            () = tokio::time::sleep_until(deadline) => {
+            () = tokio::time::sleep_until(self.deadline) => {
                 if self.withdraw() {
                     return Err(out_of_time());
                 }

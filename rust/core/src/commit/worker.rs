@@ -1,9 +1,10 @@
 //! The committer's task: takes what is queued, one commit at a time.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::{Mutex, mpsc};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::protocol::Protocol;
@@ -58,7 +59,7 @@ impl Worker {
         if until > now {
             tokio::select! {
                 () = self.closing.cancelled() => {}
-                () = tokio::time::sleep_until(until.into()) => {}
+                () = tokio::time::sleep_until(until) => {}
             }
         }
     }

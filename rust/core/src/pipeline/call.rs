@@ -1,7 +1,8 @@
 //! What bounds a call in time.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::Export;

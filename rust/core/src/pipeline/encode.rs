@@ -178,7 +178,7 @@ impl Pipeline {
             committer.refresh_if_stale().await?;
             Ok(committer)
         };
-        let looked = tokio::time::timeout_at(call.deadline().into(), looked)
+        let looked = tokio::time::timeout_at(call.deadline(), looked)
             .await
             .unwrap_or_else(|_| Err(no_answer_in_time(self.config.tables.name(table))));
         match looked {

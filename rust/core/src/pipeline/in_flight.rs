@@ -51,7 +51,7 @@ impl InFlight {
                 waited: false,
             });
         }
-        let turn = tokio::time::timeout_at(call.deadline().into(), self.units.acquire_many(wanted));
+        let turn = tokio::time::timeout_at(call.deadline(), self.units.acquire_many(wanted));
         tokio::select! {
             turn = turn => match turn {
                 Ok(Ok(units)) => Ok(Share { _units: Some(units), waited: true }),

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use iceberg::spec::Operation;
 use otlp2iceberg::commit::{Append, COMMIT_IDS, Committed};
 use otlp2iceberg::config::CommitConfig;
 use otlp2iceberg::{ErrorKind, RequestId};
+use tokio::time::Instant;
 
 use crate::commit_support::{
     Faulty, Warehouse, append, data_file, data_file_on_day, entries, ids, logs, manifests, soon, summary,

@@ -1,7 +1,7 @@
 //! Commits that are refused, or whose outcome is not known: nothing twice, nothing lost.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use otlp2iceberg::catalog::LoadedTable;
 use otlp2iceberg::commit::{Append, Committer};
@@ -9,6 +9,7 @@ use otlp2iceberg::config::CommitConfig;
 use otlp2iceberg::{ErrorKind, RequestId, RetryClass};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Executor};
+use tokio::time::Instant;
 
 use crate::commit_support::Fault::{self, Conflict, LostAnswer, LostRequest, Panic, Refusal};
 use crate::commit_support::{Faulty, Warehouse, append, entries, logs, soon};

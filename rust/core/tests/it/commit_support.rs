@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use iceberg::spec::{
@@ -19,6 +19,7 @@ use otlp2iceberg::config::{CommitConfig, Config};
 use otlp2iceberg::{Error, ErrorKind, IdRange, Result, Table};
 use tempfile::TempDir;
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 
 /// A warehouse that is removed when dropped.
 pub struct Warehouse {

@@ -1,12 +1,13 @@
 //! How a request is recognised that was stored before: request by request, as far back as is configured,
 //! and further back after an outcome that was not known.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use iceberg::TableUpdate;
 use otlp2iceberg::catalog::CommitOutcome;
 use otlp2iceberg::config::CommitConfig;
 use otlp2iceberg::{ErrorKind, RequestId, RetryClass};
+use tokio::time::Instant;
 
 use crate::catalog_rest::server::{Server, Turn};
 use crate::catalog_rest::stub::Reply;

@@ -1,0 +1,176 @@
+//! `schedules`: plays seeded schedules of failures and says which seeds failed.
+
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use otlp2iceberg_faults::run::{Verdict, play};
+
+const USAGE: &str = "usage: schedules [--seeds N] [--from FIRST] [--seed SEED [--times N]] [--verbose]
+
+  --seeds N     play N seeds (default 300)
+  --from FIRST  the first of them (default 1)
+  --seed SEED   play this one alone
+  --times N     so many times
+  --verbose     print what happened; with RUST_LOG-like O2I_LOG=debug, what the library logged, too";
+
+struct Arguments {
+    from: u64,
+    seeds: u64,
+    times: u64,
+    verbose: bool,
+}
+
+fn main() -> ExitCode {
+    let arguments = match arguments(std::env::args().skip(1)) {
+        Ok(arguments) => arguments,
+        Err(problem) => {
+            eprintln!("{problem}\n{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    if arguments.verbose {
+        let level = match std::env::var("O2I_LOG").as_deref() {
+            Ok("debug") => tracing::Level::DEBUG,
+            _ => tracing::Level::WARN,
+        };
+        tracing_subscriber::fmt()
+            .with_max_level(level)
+            .with_writer(std::io::stderr)
+            .init();
+    }
+    let mut totals = Totals::default();
+    let begun = Instant::now();
+    let mut told = begun;
+    for seed in arguments.from..arguments.from + arguments.seeds {
+        for _ in 0..arguments.times {
+            let one = Instant::now();
+            match play(seed, arguments.verbose) {
+                Ok(verdict) => totals.add(seed, one.elapsed(), verdict),
+                Err(cause) => {
+                    eprintln!("cannot play: {cause}");
+                    return ExitCode::FAILURE;
+                }
+            }
+        }
+        if told.elapsed() > Duration::from_secs(10) {
+            told = Instant::now();
+            let done = seed - arguments.from + 1;
+            println!(
+                "{done} of {} seeds, {} failed",
+                arguments.seeds,
+                totals.failed.len()
+            );
+        }
+    }
+    totals.print(begun.elapsed());
+    if totals.failed.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+fn arguments(mut given: impl Iterator<Item = String>) -> Result<Arguments, String> {
+    let mut arguments = Arguments {
+        from: 1,
+        seeds: 300,
+        times: 1,
+        verbose: false,
+    };
+    while let Some(name) = given.next() {
+        let mut number = || {
+            let value = given.next().ok_or(format!("{name} needs a number"))?;
+            value
+                .parse::<u64>()
+                .map_err(|_| format!("{name} {value}: is no number"))
+        };
+        match name.as_str() {
+            "--seeds" => arguments.seeds = number()?,
+            "--from" => arguments.from = number()?,
+            "--seed" => (arguments.from, arguments.seeds) = (number()?, 1),
+            "--times" => arguments.times = number()?,
+            "--verbose" => arguments.verbose = true,
+            _ => return Err(format!("{name} is not known")),
+        }
+    }
+    Ok(arguments)
+}
+
+#[derive(Default)]
+struct Totals {
+    by_weather: BTreeMap<String, u64>,
+    rows: usize,
+    counts: BTreeMap<String, u64>,
+    unsure: u64,
+    stray_data: usize,
+    stray_metadata: usize,
+    slowest: (Duration, u64),
+    failed: Vec<u64>,
+}
+
+impl Totals {
+    fn add(&mut self, seed: u64, took: Duration, verdict: Verdict) {
+        *self
+            .by_weather
+            .entry(format!("{:?}", verdict.weather))
+            .or_default() += 1;
+        self.rows += verdict.rows;
+        for (what, count) in &verdict.counts {
+            *self.counts.entry(what.clone()).or_default() += count;
+        }
+        self.unsure += u64::from(verdict.unsure);
+        self.stray_data += verdict.strays.data;
+        self.stray_metadata += verdict.strays.metadata;
+        self.slowest = self.slowest.max((took, seed));
+        for note in verdict.notes {
+            println!("{note}");
+        }
+        if verdict.problems.is_empty() {
+            return;
+        }
+        println!("\nseed {seed} failed ({:?}):", verdict.weather);
+        for problem in verdict.problems {
+            println!("  {problem}");
+        }
+        println!("  replay: cargo run --locked -p otlp2iceberg-faults -- --seed {seed} --verbose\n");
+        if self.failed.last() != Some(&seed) {
+            self.failed.push(seed);
+        }
+    }
+
+    fn print(&self, took: Duration) {
+        let seeds: u64 = self.by_weather.values().sum();
+        println!(
+            "{seeds} schedules in {:.1} s (slowest {:?}, seed {}): {} rows, each acknowledged and in its table once",
+            took.as_secs_f64(),
+            self.slowest.0,
+            self.slowest.1,
+            self.rows
+        );
+        println!(
+            "weather: {:?}; {} with something in doubt",
+            self.by_weather, self.unsure
+        );
+        println!(
+            "left in storage by attempts in doubt or killed: {} data files, {} manifests and manifest lists",
+            self.stray_data, self.stray_metadata
+        );
+        self.print_counts();
+        if !self.failed.is_empty() {
+            println!("FAILED seeds: {:?}", self.failed);
+        }
+    }
+
+    /// A line for each kind of request, and for calls and processes.
+    fn print_counts(&self) {
+        let mut lines: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+        for (what, count) in &self.counts {
+            let (kind, how) = what.split_once(' ').unwrap_or((what, ""));
+            lines.entry(kind).or_default().push(format!("{how} {count}"));
+        }
+        for (kind, hows) in lines {
+            println!("{kind}: {}", hows.join(", "));
+        }
+    }
+}

@@ -1,0 +1,438 @@
+//! One exporter: its queue, the calls of the library, and its death and rebirth.
+//!
+//! It does what the Collector's exporter does with a queue on disk: a request is in the queue until a
+//! call with it has returned well; a failed call is made again with the same merged batch; after a
+//! restart what is left is merged anew.
+
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use otlp2iceberg::config::Config;
+use otlp2iceberg::{ErrorKind, Export, Part, Pipeline, RequestId, RetryClass};
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::catalog::Catalog;
+use crate::faultbox::{Decide, Fault, Faultbox, Point, Upstream};
+use crate::gate::Gate;
+use crate::random::Random;
+use crate::requests::{self, OtlpRequest};
+use crate::schedule::{Process, Schedule};
+use crate::storage::Storage;
+
+/// The servers that all processes share.
+#[derive(Debug, Clone)]
+pub struct Servers {
+    /// The catalog.
+    pub catalog: Arc<Catalog>,
+    /// The storage.
+    pub storage: Arc<Storage>,
+}
+
+/// Generations that may be killed; the next one is not.
+const DEATHS_MAX: u64 = 3;
+
+/// A queued request.
+struct Queued {
+    request: OtlpRequest,
+    /// Not to be sent before.
+    arrives: Instant,
+    in_flight: bool,
+}
+
+/// One exporter over all its generations.
+pub struct Exporter {
+    seed: u64,
+    number: u8,
+    servers: Servers,
+    schedule: Arc<Schedule>,
+    queue: Mutex<Vec<Queued>>,
+    settings: Settings,
+    /// What must not happen.
+    problems: Mutex<Vec<String>>,
+}
+
+/// Drawn once for all exporters of a seed.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// `commit`, as JSON.
+    pub commit: String,
+    /// `tables`, as JSON.
+    pub tables: String,
+}
+
+impl Settings {
+    /// The settings of a seed.
+    #[must_use]
+    pub fn draw(seed: u64) -> Self {
+        let mut random = Random::labelled(seed, "settings");
+        let retries = random.pick(&[0, 1, 3, 10]);
+        let interval = random.pick(&["0s", "0s", "50ms", "1s"]);
+        let merge = random.pick(&["2", "3", "100"]);
+        let partition = random.pick(&["day", "day", "none", "hour"]);
+        Self {
+            commit: format!(r#"{{"max_retries": {retries}, "interval": "{interval}"}}"#),
+            tables: format!(
+                r#"{{"partition_by": "{partition}", "properties": {{"commit.manifest.min-count-to-merge": "{merge}"}}}}"#
+            ),
+        }
+    }
+}
+
+/// How a generation ended.
+enum End {
+    /// All that there was is stored.
+    Done,
+    /// Another generation goes on.
+    Died,
+}
+
+impl Exporter {
+    /// An exporter with some requests to send.
+    #[must_use]
+    pub fn new(seed: u64, number: u8, servers: Servers, schedule: Arc<Schedule>) -> Self {
+        let mut random = Random::labelled(seed, &format!("requests {number}"));
+        let now = Instant::now();
+        let queue = (1..=random.between(2, 6)).map(|sequence| {
+            let mut writer = [0; 16];
+            writer[0] = number;
+            Queued {
+                request: requests::draw(RequestId { writer, sequence }, &mut random),
+                arrives: now + Duration::from_millis(random.pick(&[0, 0, 5, 50, 500, 2_000])),
+                in_flight: false,
+            }
+        });
+        Self {
+            seed,
+            number,
+            servers,
+            schedule,
+            queue: Mutex::new(queue.collect()),
+            settings: Settings::draw(seed),
+            problems: Mutex::default(),
+        }
+    }
+
+    /// Lives until all requests are acknowledged, however often it dies meanwhile.
+    ///
+    /// # Errors
+    /// What must not happen: the library cannot be opened, or gives a request up.
+    pub async fn live(self: Arc<Self>) -> Result<(), Vec<String>> {
+        let mut generation = 0;
+        while let End::Died = self.generation(generation).await.map_err(|cause| vec![cause])? {
+            generation += 1;
+            for queued in self.queue().iter_mut() {
+                queued.in_flight = false;
+            }
+            self.note(|| format!("starts again as generation {generation}"));
+        }
+        let problems = self.problems.lock().unwrap_or_else(PoisonError::into_inner);
+        if problems.is_empty() {
+            Ok(())
+        } else {
+            Err(problems.clone())
+        }
+    }
+
+    async fn generation(self: &Arc<Self>, generation: u64) -> Result<End, String> {
+        let mut random = self.random(&format!("life {generation}"));
+        let dies = self.schedule.weather.ends_calls() && generation < DEATHS_MAX;
+        let killed_at = (dies && random.permille(500)).then(|| (random.between(1, 40), death(&mut random)));
+        let stops_after = (dies && random.permille(200)).then(|| Duration::from_millis(random.below(3_000)));
+        let gate = Arc::new(Gate::cut_by_stall());
+        let decide = Arc::new(Process::new(
+            Arc::clone(&self.schedule),
+            format!("{}.{generation}", self.number),
+            killed_at,
+        ));
+        let doors = Doors::open(&self.servers, decide, &gate)
+            .await
+            .map_err(|cause| format!("a faultbox cannot listen: {cause}"))?;
+        let config = doors.config(&self.settings)?;
+        let pipeline = Pipeline::open(config)
+            .await
+            .map_err(|cause| format!("the library cannot be opened: {cause}"))?;
+        let pipeline = Arc::new(pipeline);
+        let stop = CancellationToken::new();
+        let mut consumers = JoinSet::new();
+        for consumer in 0..random.between(1, 3) {
+            let random = self.random(&format!("consumer {generation} {consumer}"));
+            consumers.spawn_local(Arc::clone(self).consume(Arc::clone(&pipeline), random, stop.clone()));
+        }
+        let stopping = async {
+            match stops_after {
+                Some(after) => tokio::time::sleep(after).await,
+                None => std::future::pending().await,
+            }
+        };
+        let end = tokio::select! {
+            biased;
+            () = gate.stalled() => {
+                self.note(|| format!("generation {generation} is killed"));
+                self.schedule.count("process killed".to_owned());
+                self.schedule.set_unsure();
+                End::Died
+            }
+            () = all(&mut consumers) => End::Done,
+            () = stopping => {
+                self.note(|| format!("generation {generation} is stopped"));
+                self.schedule.count("process stopped".to_owned());
+                self.schedule.set_unsure();
+                stop.cancel();
+                // As a host that gives a stop so much time and then ends.
+                let _ = tokio::time::timeout(Duration::from_secs(20), async {
+                    pipeline.close().await;
+                    all(&mut consumers).await;
+                })
+                .await;
+                End::Died
+            }
+        };
+        if let End::Done = end {
+            pipeline.close().await;
+        }
+        gate.cut();
+        consumers.abort_all();
+        // What the dead one still runs can reach nobody. Its doors are kept as they are: closed ones
+        // would be seen.
+        std::mem::forget(doors);
+        Ok(end)
+    }
+
+    /// Sends what is in the queue until nothing is left.
+    async fn consume(self: Arc<Self>, pipeline: Arc<Pipeline>, mut random: Random, stop: CancellationToken) {
+        while !stop.is_cancelled() {
+            let Some(batch) = self.take(&mut random) else {
+                match self.next_arrival() {
+                    None => return,
+                    Some(at) => {
+                        let soon = Instant::now() + Duration::from_millis(5);
+                        tokio::time::sleep_until(at.max(soon)).await;
+                        continue;
+                    }
+                }
+            };
+            self.deliver(&pipeline, &batch, &mut random, &stop).await;
+        }
+    }
+
+    /// Makes calls with one merged batch until one returns well.
+    async fn deliver(
+        &self,
+        pipeline: &Pipeline,
+        batch: &[OtlpRequest],
+        random: &mut Random,
+        stop: &CancellationToken,
+    ) {
+        let payload: Vec<u8> = batch.iter().flat_map(|request| request.payload.clone()).collect();
+        let parts: Vec<Part> = batch
+            .iter()
+            .map(|request| Part {
+                id: request.id,
+                len: request.payload.len() as u64,
+            })
+            .collect();
+        let received = batch
+            .iter()
+            .map(|request| request.received_unix_nano)
+            .min()
+            .unwrap_or(1);
+        let names: Vec<u64> = batch.iter().map(|request| request.id.sequence).collect();
+        let hurried = self.schedule.weather.ends_calls() && random.permille(150);
+        let seconds = if hurried { random.between(1, 10) } else { 60 };
+        let mut wait = Duration::from_millis(5);
+        while !stop.is_cancelled() {
+            let cancel = stop.child_token();
+            if self.schedule.weather.ends_calls() && random.permille(50) {
+                let (cancel, after) = (cancel.clone(), Duration::from_millis(random.below(500)));
+                tokio::spawn(async move {
+                    tokio::time::sleep(after).await;
+                    cancel.cancel();
+                });
+            }
+            let export = Export {
+                signal: batch[0].signal,
+                payload: &payload,
+                parts: &parts,
+                received_unix_nano: received,
+                cancel,
+                timeout: Duration::from_secs(seconds),
+            };
+            match pipeline.export(export).await {
+                Ok(outcome) => {
+                    self.note(|| format!("stored {names:?}: {outcome:?}"));
+                    self.schedule.count("call stored".to_owned());
+                    if outcome.already_committed > 0 {
+                        self.schedule.count("call with requests stored before".to_owned());
+                    }
+                    if outcome.rejected > 0 {
+                        self.problem(format!("{} records of {names:?} were rejected", outcome.rejected));
+                    }
+                    self.queue()
+                        .retain(|queued| !batch.iter().any(|request| request.id == queued.request.id));
+                    return;
+                }
+                Err(error) => {
+                    self.note(|| format!("failed {names:?}: {error}"));
+                    self.schedule
+                        .count(format!("call failed {}", error.kind().as_str()));
+                    if matches!(
+                        error.kind(),
+                        ErrorKind::CommitUnknown | ErrorKind::Cancelled | ErrorKind::Internal
+                    ) {
+                        self.schedule.set_unsure();
+                    }
+                    match error.retry_class() {
+                        RetryClass::Retry { after } => {
+                            tokio::time::sleep(after.unwrap_or(wait).max(wait)).await;
+                            wait = (wait * 2).min(Duration::from_secs(5));
+                        }
+                        RetryClass::Shutdown if stop.is_cancelled() => return,
+                        class => {
+                            self.problem(format!("{names:?} was given up ({class:?}): {error}"));
+                            self.queue().retain(|queued| {
+                                !batch.iter().any(|request| request.id == queued.request.id)
+                            });
+                            return;
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Some requests of one kind that have arrived.
+    fn take(&self, random: &mut Random) -> Option<Vec<OtlpRequest>> {
+        let now = Instant::now();
+        let mut queue = self.queue();
+        let ready = |queued: &Queued| !queued.in_flight && queued.arrives <= now;
+        let signal = queue.iter().find(|queued| ready(queued))?.request.signal;
+        let most = usize::try_from(random.between(1, 3)).unwrap_or(1);
+        let batch = queue
+            .iter_mut()
+            .filter(|queued| ready(queued) && queued.request.signal == signal)
+            .take(most)
+            .map(|queued| {
+                queued.in_flight = true;
+                queued.request.clone()
+            });
+        Some(batch.collect())
+    }
+
+    fn next_arrival(&self) -> Option<Instant> {
+        let queue = self.queue();
+        queue
+            .iter()
+            .filter(|queued| !queued.in_flight)
+            .map(|queued| queued.arrives)
+            .min()
+    }
+
+    /// The rows of all its requests.
+    pub fn rows(&self) -> Vec<(&'static str, String)> {
+        self.queue()
+            .iter()
+            .flat_map(|queued| queued.request.rows.clone())
+            .collect()
+    }
+
+    fn queue(&self) -> MutexGuard<'_, Vec<Queued>> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn problem(&self, text: String) {
+        self.problems
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(text);
+    }
+
+    fn random(&self, label: &str) -> Random {
+        Random::labelled(self.seed, &format!("exporter {} {label}", self.number))
+    }
+
+    fn note(&self, text: impl FnOnce() -> String) {
+        self.schedule.note(|| format!("{}    {}", self.number, text()));
+    }
+}
+
+/// The faultboxes of one generation.
+struct Doors {
+    catalog: Faultbox,
+    storage: Faultbox,
+}
+
+impl Doors {
+    async fn open(servers: &Servers, decide: Arc<dyn Decide>, gate: &Arc<Gate>) -> io::Result<Self> {
+        let catalog = Arc::clone(&servers.catalog);
+        let storage = Arc::clone(&servers.storage);
+        let catalog = Upstream::Local(Arc::new(move |request| catalog.answer(request)));
+        let storage = Upstream::Local(Arc::new(move |request| storage.answer(request)));
+        let listener = || TcpListener::bind("127.0.0.1:0");
+        Ok(Self {
+            catalog: Faultbox::start(listener().await?, catalog, Arc::clone(&decide), Arc::clone(gate))?,
+            storage: Faultbox::start(listener().await?, storage, decide, Arc::clone(gate))?,
+        })
+    }
+
+    fn config(&self, settings: &Settings) -> Result<Config, String> {
+        let (catalog, storage) = (self.catalog.url(), self.storage.url());
+        let Settings { commit, tables } = settings;
+        let json = format!(
+            r#"{{"catalog": {{"type": "rest", "uri": "{catalog}"}}, "commit": {commit}, "tables": {tables},
+                 "parquet": {{"compression": "none", "bloom_filter_columns": []}},
+                 "storage": {{"s3": {{"endpoint": "{storage}", "region": "eu-west-1",
+                 "access_key_id": "test", "secret_access_key": "testtest"}}}}}}"#
+        );
+        Config::from_json(json.as_bytes()).map_err(|cause| format!("the configuration is wrong: {cause}"))
+    }
+}
+
+/// Where on a request's way its process is killed.
+fn death(random: &mut Random) -> Fault {
+    match random.below(6) {
+        0 | 1 => Fault::StallOnItsWay(Duration::from_millis(random.pick(&[3, 10, 20, 40, 100, 1_000]))),
+        _ => Fault::Stall(random.pick(&Point::ALL)),
+    }
+}
+
+async fn all(tasks: &mut JoinSet<()>) {
+    while tasks.join_next().await.is_some() {}
+}
+
+/// Stores one request with nothing failing, for tests of what looks at the result.
+#[cfg(test)]
+pub(crate) async fn stored_by_one_call(
+    servers: &Servers,
+    settings: &Settings,
+    request: &OtlpRequest,
+) -> Result<(), String> {
+    struct Calm;
+    impl Decide for Calm {
+        fn decide(&self, _: &crate::http::RequestHead) -> crate::faultbox::Fault {
+            crate::faultbox::Fault::Pass
+        }
+    }
+    let doors = Doors::open(servers, Arc::new(Calm), &Arc::new(Gate::open())).await;
+    let doors = doors.map_err(|cause| cause.to_string())?;
+    let pipeline = Pipeline::open(doors.config(settings)?)
+        .await
+        .map_err(|cause| cause.to_string())?;
+    let export = Export {
+        signal: request.signal,
+        payload: &request.payload,
+        parts: &[Part {
+            id: request.id,
+            len: request.payload.len() as u64,
+        }],
+        received_unix_nano: 1,
+        cancel: CancellationToken::new(),
+        timeout: Duration::from_secs(60),
+    };
+    pipeline.export(export).await.map_err(|cause| cause.to_string())?;
+    pipeline.close().await;
+    Ok(())
+}

@@ -1,0 +1,125 @@
+//! One seed from its beginning to its verdict.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+
+use crate::catalog::Catalog;
+use crate::process::{Exporter, Servers};
+use crate::random::Random;
+use crate::schedule::{Schedule, Weather};
+use crate::storage::Storage;
+use crate::truth::{self, Strays};
+
+/// How long faults last, in the schedule's time.
+const FAULTS_LAST: Duration = Duration::from_secs(600);
+/// How long everything may take to be stored after them.
+const SETTLING_TAKES: Duration = Duration::from_secs(600);
+
+/// What came of a seed.
+#[derive(Debug)]
+pub struct Verdict {
+    /// How bad it was.
+    pub weather: Weather,
+    /// Whether an attempt ended so that nobody could know what became of it.
+    pub unsure: bool,
+    /// What was done to requests, calls and processes, and how often.
+    pub counts: BTreeMap<String, u64>,
+    /// Rows that were to be stored.
+    pub rows: usize,
+    /// What is left in storage besides the tables.
+    pub strays: Strays,
+    /// Everything that is wrong; empty if all is well.
+    pub problems: Vec<String>,
+    /// What happened, if that was wanted.
+    pub notes: Vec<String>,
+}
+
+/// Plays a seed.
+///
+/// Time is the runtime's own: it jumps to the next event whenever all wait, so that minutes of
+/// waiting take no time.
+///
+/// # Errors
+/// When the runtime cannot be made.
+pub fn play(seed: u64, verbose: bool) -> std::io::Result<Verdict> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .start_paused(true)
+        .build()?;
+    let verdict = tokio::task::LocalSet::new().block_on(&runtime, play_here(seed, verbose));
+    runtime.shutdown_background();
+    Ok(verdict)
+}
+
+async fn play_here(seed: u64, verbose: bool) -> Verdict {
+    let schedule = Arc::new(Schedule::new(seed, verbose));
+    let storage = Arc::new(Storage::default());
+    let narrow = Random::labelled(seed, "tables").permille(200);
+    let servers = Servers {
+        catalog: Arc::new(Catalog::new(Arc::clone(&storage), narrow)),
+        storage,
+    };
+    let count = u8::try_from(Random::labelled(seed, "exporters").between(1, 3)).unwrap_or(1);
+    let exporters: Vec<_> = (1..=count)
+        .map(|number| {
+            Arc::new(Exporter::new(
+                seed,
+                number,
+                servers.clone(),
+                Arc::clone(&schedule),
+            ))
+        })
+        .collect();
+    let rows: Vec<_> = exporters.iter().flat_map(|exporter| exporter.rows()).collect();
+    let mut lives = JoinSet::new();
+    for exporter in exporters {
+        lives.spawn_local(exporter.live());
+    }
+    let problems = RefCell::new(Vec::new());
+    let settled = async {
+        while let Some(life) = lives.join_next().await {
+            match life {
+                Ok(Ok(())) => {}
+                Ok(Err(found)) => problems.borrow_mut().extend(found),
+                Err(cause) => problems.borrow_mut().push(format!("a panic: {cause}")),
+            }
+        }
+    };
+    tokio::pin!(settled);
+    if tokio::time::timeout(FAULTS_LAST, &mut settled).await.is_err() {
+        schedule.note(|| "faults end".to_owned());
+        schedule.end();
+        if tokio::time::timeout(SETTLING_TAKES, &mut settled).await.is_err() {
+            problems
+                .borrow_mut()
+                .push("not everything was acknowledged after the faults had ended".to_owned());
+        }
+    }
+    let mut problems = problems.take();
+    let strays = match truth::check(&servers.catalog, &servers.storage, &rows) {
+        Ok(strays) => strays,
+        Err(found) => {
+            problems.extend(found);
+            Strays::default()
+        }
+    };
+    let unsure = schedule.is_unsure();
+    if !unsure && strays != Strays::default() {
+        problems.push(format!(
+            "nothing was in doubt, and files are left that no table has: {strays:?}"
+        ));
+    }
+    Verdict {
+        weather: schedule.weather,
+        unsure,
+        counts: schedule.counts(),
+        rows: rows.len(),
+        strays,
+        problems,
+        notes: schedule.notes(),
+    }
+}

@@ -1,0 +1,26 @@
+#!/usr/bin/env bash
+# Builds and runs the programs of rust/faults: `schedules N` plays N seeds, `faultbox` builds dist/faultbox.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+target=${CARGO_TARGET_DIR:-target}
+
+case "$1" in
+  schedules)
+    # Thousands of seeds are worth an optimised build, some hundreds are not.
+    profile=dev folder=debug
+    [ "$2" -lt 2000 ] || profile=release folder=release
+    cargo build --locked --profile "$profile" --package otlp2iceberg-faults
+    # Each exporter that starts reads the system's certificates, which nothing here needs.
+    SSL_CERT_FILE=/dev/null SSL_CERT_DIR=/dev/null "$target/$folder/schedules" --seeds "$2"
+    ;;
+  faultbox)
+    cargo build --locked --package otlp2iceberg-faults --bin faultbox
+    mkdir -p dist
+    cp "$target/debug/faultbox" dist/faultbox
+    ;;
+  *)
+    echo "usage: scripts/faults.sh schedules N | faultbox" >&2
+    exit 2
+    ;;
+esac

@@ -1,0 +1,100 @@
+"""The reference catalog and the S3 server, with faultboxes before them, and what is in the tables at the end."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from catalogs.reading import load, read_duckdb
+from catalogs.reference import ReferenceCatalog
+from catalogs.s3 import S3Server
+from o2i import readers
+
+from .box import Faultbox
+
+
+@dataclass(frozen=True)
+class Lake:
+    """Both servers. Each test has a namespace of its own."""
+
+    catalog: ReferenceCatalog
+    s3: S3Server
+
+    @contextmanager
+    def doors(self, folder: Path, weather: str = "calm", seed: int = 0) -> Iterator[Doors]:
+        """Faultboxes before both."""
+        with (
+            Faultbox(folder, self.catalog.port, weather, seed) as catalog,
+            Faultbox(folder, self.s3.port, weather, seed) as storage,
+        ):
+            yield Doors(self, catalog, storage)
+
+    def bodies(self, namespace: str, table: str = "logs", column: str = "Body") -> Counter[str]:
+        """How often each body is there, by pyiceberg."""
+        found = load(self.catalog.client(), table, namespace)
+        if found is None:
+            return Counter()
+        return Counter(found.scan(selected_fields=(column,)).to_arrow()[column].to_pylist())
+
+
+@dataclass(frozen=True)
+class Doors:
+    """What a Collector is told to talk to."""
+
+    lake: Lake
+    catalog: Faultbox
+    storage: Faultbox
+
+    def settings(self, namespace: str, **more) -> dict:
+        """An exporter's settings: batches that do not wait long, and tries that follow each other quickly."""
+        return {
+            "catalog": {"type": "rest", "uri": self.catalog.url, "namespace": namespace, "timeout": "5s"},
+            "storage": self.lake.s3.settings(self.storage.url),
+            "timeout": "10s",
+            "retry_on_failure": {"initial_interval": "100ms", "max_interval": "500ms"},
+            "sending_queue": {"batch": {"flush_timeout": "200ms"}},
+            **more,
+        }
+
+    def end_faults(self) -> None:
+        """From here on all requests pass."""
+        self.catalog.end_faults()
+        self.storage.end_faults()
+
+    def notes(self) -> str:
+        """What happened at both."""
+        return f"catalog:\n{self.catalog.notes()}\nstorage:\n{self.storage.notes()}"
+
+
+def wait_until_stored(lake: Lake, namespace: str, wanted: Iterable[str], table: str = "logs", column: str = "Body") -> None:
+    """Waits until each is there at least once."""
+    wanted, deadline = set(wanted), time.monotonic() + 60
+    while missing := wanted - set(lake.bodies(namespace, table, column)):
+        assert time.monotonic() < deadline, f"{len(missing)} are not stored, such as {sorted(missing)[:5]}"
+        time.sleep(0.2)
+
+
+def assert_once(
+    lake: Lake, namespace: str, wanted: Iterable[str], maybe: Iterable[str] = (), table: str = "logs", column: str = "Body"
+) -> None:
+    """Each of `wanted` is there once, those of `maybe` at most once, and nothing else, for pyiceberg and DuckDB."""
+    wanted, maybe = set(wanted), set(maybe)
+    loaded = load(lake.catalog.client(), table, namespace)
+    by_duckdb = Counter(row[column] for row in read_duckdb(loaded, lake.s3))
+    for reader, found in {"pyiceberg": lake.bodies(namespace, table, column), "duckdb": by_duckdb}.items():
+        twice = sorted(body for body, count in found.items() if count > 1)
+        lost, surplus = sorted(wanted - set(found)), sorted(set(found) - wanted - maybe)
+        assert not lost, f"{reader}: {len(lost)} of {len(wanted)} are lost, such as {lost[:5]}"
+        assert not twice, f"{reader}: {len(twice)} are there more than once, such as {twice[:5]}"
+        assert not surplus, f"{reader}: {len(surplus)} are there that should not be, such as {surplus[:5]}"
+    # Every snapshot's files are there.
+    for snapshot in loaded.metadata.snapshots:
+        paths = {entry.data_file.file_path for m in snapshot.manifests(loaded.io) for entry in m.fetch_manifest_entry(loaded.io)}
+        gone = [path for path in paths if not loaded.io.new_input(path).exists()]
+        assert not gone, f"a snapshot has files that are gone: {gone[:3]}"
+    total = loaded.current_snapshot().summary["total-records"]
+    assert int(total) == readers.row_count(loaded) == len(by_duckdb)
