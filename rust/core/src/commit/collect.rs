@@ -60,7 +60,7 @@ pub(super) async fn tend(receipts: Arc<Receipts>, protocol: Arc<Mutex<Protocol>>
             () = tokio::time::sleep(wait) => {
                 let asked = pass(&receipts, &protocol).await;
                 wait = if receipts.is_any_open() || receipts.is_catalog_down() {
-                    (2 * wait).clamp(RETRY_FIRST, RETRY_MAX).max(asked)
+                    wait.saturating_mul(2).clamp(RETRY_FIRST, RETRY_MAX).max(asked)
                 } else {
                     receipts.interval
                 };
@@ -104,11 +104,10 @@ async fn pass(receipts: &Receipts, protocol: &Mutex<Protocol>) -> Duration {
 /// # Errors
 /// When they cannot be listed, or the catalog does not take them. They are tried again then.
 pub(super) async fn collect(receipts: &Receipts, protocol: &Mutex<Protocol>, now: bool) -> Result<()> {
-    let mut listed = receipts.listed.lock().await;
+    let mut due = receipts.due.lock().await;
     receipts.delete_done().await;
-    if now || listed.is_none_or(|listed| listed.elapsed() >= receipts.interval) {
-        *listed = Some(Instant::now());
-        receipts.look().await?;
+    if now || *due <= Instant::now() {
+        receipts.look_and_plan(&mut due).await?;
     }
     if !receipts.is_any_open() && !receipts.is_catalog_down() {
         return Ok(());
@@ -122,7 +121,7 @@ pub(super) async fn collect(receipts: &Receipts, protocol: &Mutex<Protocol>, now
         commit(receipts, protocol, ready).await?;
         receipts.delete_done().await;
     }
-    receipts.set_catalog_down(false);
+    receipts.set_catalog_up();
     Ok(())
 }
 

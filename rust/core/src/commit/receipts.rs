@@ -23,6 +23,9 @@ use crate::request::{IdRange, RequestId};
 /// Files looked at or read at once: enough to hide the storage's latency.
 pub(super) const AT_ONCE: usize = 16;
 
+/// Where listing fails and `commit.on_failure` is `retry`, it is tried again after so long.
+const PAUSE_WITHOUT_LISTING: Duration = Duration::from_secs(3_600);
+
 /// A table's receipts.
 #[derive(Debug)]
 pub(super) struct Receipts {
@@ -32,8 +35,8 @@ pub(super) struct Receipts {
     /// How often they are looked for.
     pub(super) interval: Duration,
     known: Mutex<Known>,
-    /// Held while they are committed; when they were looked for last.
-    pub(super) listed: tokio::sync::Mutex<Option<Instant>>,
+    /// Held while they are committed; when it is time to look for them.
+    pub(super) due: tokio::sync::Mutex<Instant>,
     /// Whether the catalog did not commit lately, so that calls do not wait for it.
     catalog_down: AtomicBool,
     /// Wakes the task that commits receipts.
@@ -73,7 +76,7 @@ impl Receipts {
             accept: config.on_failure == OnFailure::Accept,
             interval: config.receipts_interval,
             known: Mutex::default(),
-            listed: tokio::sync::Mutex::default(),
+            due: tokio::sync::Mutex::new(Instant::now()),
             catalog_down: AtomicBool::new(false),
             wake: Notify::new(),
             closing,
@@ -81,11 +84,18 @@ impl Receipts {
         }
     }
 
-    /// Looks for receipts as [`Receipts::look`] does, and notes the time.
-    pub(super) async fn look_first(&self) -> Result<()> {
-        let mut listed = self.listed.lock().await;
-        *listed = Some(Instant::now());
-        self.look().await
+    /// Looks for receipts as [`Receipts::look`] does, and says when to look again. Who may not list, and need
+    /// not, asks seldom.
+    pub(super) async fn look_and_plan(&self, due: &mut Instant) -> Result<()> {
+        let looked = self.look().await;
+        let pause = match &looked {
+            Err(_) if !self.accept => self.interval.max(PAUSE_WITHOUT_LISTING),
+            _ => self.interval,
+        };
+        // Beyond what the clock can tell is as good as never.
+        let year = Duration::from_secs(365 * 86_400);
+        *due = Instant::now() + pause.min(year);
+        looked
     }
 
     /// Looks for receipts of any process, and learns which requests they hold.
@@ -140,9 +150,7 @@ impl Receipts {
             return Err(error);
         }
         self.known().open(name, receipt.ids());
-        if !self.catalog_down.swap(true, Ordering::AcqRel) {
-            self.wake.notify_one();
-        }
+        self.set_catalog_down();
         Ok(Kept::Receipt)
     }
 
@@ -167,8 +175,16 @@ impl Receipts {
         self.accept && self.catalog_down.load(Ordering::Acquire)
     }
 
-    pub(super) fn set_catalog_down(&self, down: bool) {
-        self.catalog_down.store(down, Ordering::Release);
+    /// From here on calls do not wait for the catalog, and the task that commits receipts finds out when it
+    /// is back.
+    pub(super) fn set_catalog_down(&self) {
+        if !self.catalog_down.swap(true, Ordering::AcqRel) {
+            self.wake.notify_one();
+        }
+    }
+
+    pub(super) fn set_catalog_up(&self) {
+        self.catalog_down.store(false, Ordering::Release);
     }
 
     /// Names of the receipts to be committed, oldest first.
