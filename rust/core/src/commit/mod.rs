@@ -7,7 +7,7 @@
 //!
 //! With `commit.on_failure: accept` a call whose files are stored ends well even when the catalog does not
 //! commit them: a receipt is stored beside them, and whoever writes to the table next commits it
-//! (`docs/decisions/0013-receipts.md`).
+//! (`docs/decisions/0012-receipts.md`).
 
 use std::collections::HashSet;
 use std::fmt;
