@@ -265,7 +265,8 @@ def test_a_catalog_that_is_down_at_the_start_is_no_reason_not_to_start(tmp_path,
 def test_nothing_is_sent_to_the_catalog_that_cannot_finish(tmp_path, reference):
     """Storage has used up the time: no commit is begun, and the client is told to come again."""
     with Proxy(reference.uri) as proxy:
-        config = settings.variables({"catalog": {**reference.settings(proxy.uri), "namespace": "late"}})
+        catalog = {**reference.settings(proxy.uri), "namespace": "late"}
+        config = settings.variables({"catalog": catalog, "commit": {"on_failure": "retry"}})
         with Lambda(tmp_path / "lambda", config) as environment:
             assert post(environment, numbers(0), PROTOBUF).status == 200
 
@@ -287,6 +288,24 @@ def test_nothing_is_sent_to_the_catalog_that_cannot_finish(tmp_path, reference):
             proxy.instead = lambda request: None
             assert post(environment, payload, PROTOBUF).status == 200
     assert readers.row_count(reference.client().load_table("late.logs")) == 20
+
+
+def test_a_catalog_that_goes_down_costs_no_request_and_its_rows_come_back(tmp_path, reference):
+    with Proxy(reference.uri) as proxy:
+        config = settings.variables({"catalog": {**reference.settings(proxy.uri), "namespace": "accept"}})
+        with Lambda(tmp_path / "lambda", config) as environment:
+            assert post(environment, numbers(0), PROTOBUF).status == 200
+            proxy.instead = lambda request: ProxyAnswer(503, b"")
+            for first in range(10, 60, 10):
+                assert post(environment, numbers(first), PROTOBUF).status == 200
+            assert readers.row_count(reference.client().load_table("accept.logs")) == 10
+            assert (sum(environment.metrics("ReceiptsWritten")), sum(environment.metrics("ReceiptRows"))) == (5, 50)
+            assert any("receipt" in line.get("message", "") for line in environment.log_lines())
+            proxy.instead = lambda request: None
+            time.sleep(2.1)  # Receipts are not tried with every call.
+            assert post(environment, numbers(60), PROTOBUF).status == 200
+    found = readers.read_duckdb(reference.client().load_table("accept.logs"))
+    assert sorted(int(row["Body"]) for row in found) == list(range(70))
 
 
 def test_a_function_url_without_a_body(function):

@@ -29,6 +29,10 @@ struct Sums {
     conflicts: u64,
     rejected: u64,
     repeated: u64,
+    receipts: u64,
+    receipt_rows: u64,
+    receipts_committed: u64,
+    commit_ms: f64,
     failures: u64,
 }
 
@@ -46,6 +50,10 @@ impl Metrics {
                 sums.conflicts += outcome.commit_attempts.saturating_sub(outcome.commits);
                 sums.rejected += outcome.rejected;
                 sums.repeated += outcome.already_committed;
+                sums.receipts += outcome.receipts_written;
+                sums.receipt_rows += outcome.receipt_rows;
+                sums.receipts_committed += outcome.receipts_committed;
+                sums.commit_ms += outcome.commit_micros as f64 / 1e3;
             }
             Err(_) => sums.failures += 1,
         }
@@ -78,6 +86,9 @@ fn line(now_ms: u64, function: &str, request_id: &str, signal: Signal, sums: &Su
         ("CommitConflicts", "Count", json!(sums.conflicts)),
         ("RejectedRecords", "Count", json!(sums.rejected)),
         ("RepeatedRequests", "Count", json!(sums.repeated)),
+        ("ReceiptsWritten", "Count", json!(sums.receipts)),
+        ("ReceiptRows", "Count", json!(sums.receipt_rows)),
+        ("ReceiptsCommitted", "Count", json!(sums.receipts_committed)),
         ("Failures", "Count", json!(sums.failures)),
     ];
     let units: Vec<Value> = values
@@ -96,6 +107,11 @@ fn line(now_ms: u64, function: &str, request_id: &str, signal: Signal, sums: &Su
     line.insert("requestId".into(), request_id.into());
     line.extend(values.map(|(name, _, value)| (name.to_owned(), value)));
     Value::Object(line).to_string()
+}
+
+/// To the microsecond: more would be noise.
+fn milliseconds(time: f64) -> Value {
+    json!((time * 1e3).round() / 1e3)
 }
 
 #[cfg(test)]
@@ -134,6 +150,6 @@ mod tests {
                 .iter()
                 .all(|metric| line[metric["Name"].as_str().unwrap()].is_number())
         );
-        assert_eq!(declared.len(), 9);
+        assert_eq!(declared.len(), 13);
     }
 }

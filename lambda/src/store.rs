@@ -1,9 +1,10 @@
 //! The library, opened once for the life of the execution environment.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use otlp2iceberg::catalog::storage::Objects;
-use otlp2iceberg::config::Config;
+use otlp2iceberg::config::{Config, OnFailure};
 use otlp2iceberg::{
     Error, ErrorKind, Export, Outcome, Part, Pipeline, RequestId, Result, RetryClass, Signal,
 };
@@ -16,6 +17,15 @@ use crate::emf::Metrics;
 
 /// A catalog that does not answer must not use up the init phase, which Lambda ends after 10 s.
 const WARM_MAX: Duration = Duration::from_secs(3);
+
+/// With `commit.on_failure: accept`, a catalog that does not commit is waited for no longer than this:
+/// then the client gets its answer, and the rows their receipt.
+const ACCEPT_AFTER: Duration = Duration::from_secs(20);
+
+/// Own receipts are tried again with the next call, for at most so long.
+const COLLECT_MAX: Duration = Duration::from_secs(5);
+/// While the catalog is down they are not tried with every call.
+const COLLECT_PAUSE: Duration = Duration::from_secs(2);
 
 /// One request or several merged ones, all of one signal.
 #[derive(Debug)]
@@ -36,6 +46,8 @@ pub struct Store {
     config: Config,
     pipeline: OnceCell<Pipeline>,
     objects: OnceCell<Objects>,
+    /// When receipts of this process were last stored, or tried; none are left when there is no time.
+    receipts: Mutex<Option<Instant>>,
 }
 
 impl Store {
@@ -46,6 +58,7 @@ impl Store {
             config,
             pipeline: OnceCell::new(),
             objects: OnceCell::new(),
+            receipts: Mutex::new(None),
         }
     }
 
@@ -100,7 +113,11 @@ impl Store {
         metrics: &mut Metrics,
     ) -> Result<Outcome> {
         let begun = Instant::now();
-        let (answer_by, commit_by) = (deadline.answer_by(), deadline.commit_by());
+        self.collect_receipts(deadline).await;
+        let (answer_by, mut commit_by) = (deadline.answer_by(), deadline.commit_by());
+        if self.config.commit.on_failure == OnFailure::Accept {
+            commit_by = commit_by.min(ACCEPT_AFTER);
+        }
         let export = async {
             self.pipeline()
                 .await?
@@ -120,8 +137,32 @@ impl Store {
                 "the invocation's time ran out; raise the function's timeout, or its memory if this repeats",
             ))
         });
+        if result.as_ref().is_ok_and(|outcome| outcome.receipts_written > 0) {
+            self.set_receipts(Some(Instant::now()));
+        }
         metrics.stored(batch, &result, begun.elapsed());
         result
+    }
+
+    /// Commits what this process stored while the catalog was down. Between invocations nothing runs, so
+    /// that the library's own task may never get to it.
+    async fn collect_receipts(&self, deadline: Deadline) {
+        let last = *self.receipts.lock().unwrap_or_else(PoisonError::into_inner);
+        let (Some(last), Some(pipeline)) = (last, self.pipeline.get()) else {
+            return;
+        };
+        if last.elapsed() < COLLECT_PAUSE {
+            return;
+        }
+        let time = COLLECT_MAX.min(deadline.commit_by() / 4);
+        let collected = tokio::time::timeout(time, pipeline.collect_receipts()).await;
+        // A failure was told when the receipts were stored, and is not told with every call.
+        let done = matches!(collected, Ok(Ok(())));
+        self.set_receipts((!done).then(Instant::now));
+    }
+
+    fn set_receipts(&self, last: Option<Instant>) {
+        *self.receipts.lock().unwrap_or_else(PoisonError::into_inner) = last;
     }
 
     async fn pipeline(&self) -> Result<&Pipeline> {

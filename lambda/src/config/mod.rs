@@ -5,7 +5,7 @@ mod aliases;
 mod keys;
 mod value;
 
-use otlp2iceberg::config::{Config, Secret};
+use otlp2iceberg::config::{Config, OnFailure, Secret};
 use otlp2iceberg::{Error, ErrorKind, Result};
 use serde_json::{Map, Value, json};
 
@@ -60,7 +60,7 @@ impl HostConfig {
             }
         }
         aliases::apply(&aliases, &mut given, &mut problems);
-        if !given.iter().any(|given| given.key.path == "catalog.type") {
+        if !is_given("catalog.type", &given) {
             problems.push(
                 "OTLP2ICEBERG_CATALOG_TYPE: is needed; accepted are s3tables, glue, rest, and sql for a file system \
                  that lasts"
@@ -68,7 +68,12 @@ impl HostConfig {
             );
         }
         match Config::from_json(&json_of(&given)) {
-            Ok(library) if problems.is_empty() => Ok(Self { library, auth_token }),
+            Ok(mut library) if problems.is_empty() => {
+                if !is_given("commit.on_failure", &given) && !library.catalog.is_in_s3_tables() {
+                    library.commit.on_failure = OnFailure::Accept;
+                }
+                Ok(Self { library, auth_token })
+            }
             Ok(_) => Err(Error::new(ErrorKind::Config, problems.join("; "))),
             Err(error) => {
                 problems.push(name_variables(error.message()));
@@ -76,6 +81,10 @@ impl HostConfig {
             }
         }
     }
+}
+
+fn is_given(path: &str, given: &[Given]) -> bool {
+    given.iter().any(|given| given.key.path == path)
 }
 
 /// One key that a variable gives a value.

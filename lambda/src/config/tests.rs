@@ -1,6 +1,6 @@
 use std::collections::BTreeSet;
 
-use otlp2iceberg::config::CatalogType;
+use otlp2iceberg::config::{CatalogType, OnFailure};
 
 use super::*;
 
@@ -35,7 +35,9 @@ fn documented() -> BTreeSet<String> {
         if let Some(title) = line.strip_prefix("## ") {
             section = match title {
                 "storage" => Some("storage.s3".to_owned()),
-                "catalog" | "tables" | "parquet" | "commit" | "limits" => Some(title.to_owned()),
+                "catalog" | "tables" | "parquet" | "commit" | "limits" | "dead_letter" => {
+                    Some(title.to_owned())
+                }
                 _ => None,
             };
         }
@@ -156,6 +158,24 @@ fn every_problem_names_its_variable() {
     assert!(
         problem.contains("OTLP2ICEBERG_CATALOG_URI") && problem.contains("OTLP2ICEBERG_COMMIT_MAX_RETRIES")
     );
+}
+
+#[test]
+fn a_catalog_that_is_down_is_accepted_where_receipts_can_be_found_again() {
+    let on_failure = |variables: &[(&str, &str)]| read(variables).expect("valid").library.commit.on_failure;
+    assert_eq!(on_failure(&REST), OnFailure::Accept);
+    assert_eq!(
+        on_failure(&with(&[("OTLP2ICEBERG_COMMIT_ON_FAILURE", "retry")])),
+        OnFailure::Retry
+    );
+    let s3tables = ("OTLP2ICEBERG_CATALOG_TYPE", "s3tables");
+    let bucket = (
+        "OTLP2ICEBERG_CATALOG_WAREHOUSE",
+        "arn:aws:s3tables:eu-west-1:111122223333:bucket/lake",
+    );
+    assert_eq!(on_failure(&[s3tables, bucket]), OnFailure::Retry);
+    let problem = problem(&[s3tables, bucket, ("OTLP2ICEBERG_COMMIT_ON_FAILURE", "accept")]);
+    assert!(problem.contains("OTLP2ICEBERG_COMMIT_ON_FAILURE"), "{problem}");
 }
 
 #[test]

@@ -133,6 +133,19 @@ impl CatalogConfig {
         self.warehouse.as_deref().unwrap_or("./warehouse")
     }
 
+    /// Whether the tables are in an S3 table bucket, directly or through Glue.
+    #[must_use]
+    pub fn is_in_s3_tables(&self) -> bool {
+        match self.r#type {
+            CatalogType::S3Tables => true,
+            CatalogType::Glue => self
+                .warehouse
+                .as_deref()
+                .is_some_and(|warehouse| warehouse.contains(":s3tablescatalog/")),
+            CatalogType::Sql | CatalogType::Rest => false,
+        }
+    }
+
     /// `name` of a SQL catalog.
     #[must_use]
     pub fn sql_name(&self) -> &str {

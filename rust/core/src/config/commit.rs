@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::{CatalogType, Config, duration};
+use super::{Config, duration};
 
 /// `commit`.
 #[derive(Debug, Clone, Deserialize)]
@@ -66,24 +66,11 @@ pub(super) fn problems(config: &Config, problems: &mut Vec<String>) {
     if commit.receipts_interval < Duration::from_secs(1) {
         problems.push("commit.receipts_interval: must be at least 1s".into());
     }
-    if commit.on_failure == OnFailure::Accept && in_s3_tables(config) {
+    if commit.on_failure == OnFailure::Accept && config.catalog.is_in_s3_tables() {
         problems.push(
             "commit.on_failure: accept does not go with S3 Tables, whose files cannot be listed, so that receipts \
              would not be found again; give retry"
                 .into(),
         );
-    }
-}
-
-/// Whether the tables are in an S3 table bucket, directly or through Glue.
-fn in_s3_tables(config: &Config) -> bool {
-    let catalog = &config.catalog;
-    match catalog.r#type {
-        CatalogType::S3Tables => true,
-        CatalogType::Glue => catalog
-            .warehouse
-            .as_deref()
-            .is_some_and(|warehouse| warehouse.contains(":s3tablescatalog/")),
-        CatalogType::Sql | CatalogType::Rest => false,
     }
 }
