@@ -6,6 +6,7 @@ test kills the Collector then. `O2I_KILLS` is how often each point is tried (def
 
 from __future__ import annotations
 
+import itertools
 import os
 import random
 import threading
@@ -25,6 +26,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 from opentelemetry.proto.metrics.v1.metrics_pb2 import Gauge, Metric, NumberDataPoint, ResourceMetrics, ScopeMetrics, Sum
 
 TIMES = int(os.environ.get("O2I_KILLS", "1"))
+NAMESPACES = itertools.count()
 
 
 @dataclass(frozen=True)
@@ -65,9 +67,9 @@ def lake(tmp_path_factory):
 
 
 @pytest.fixture
-def namespace(request) -> str:
+def namespace() -> str:
     """A namespace that no other test uses."""
-    return "".join(letter if letter.isalnum() else "_" for letter in request.node.name)[:60].lower()
+    return f"kills_{next(NAMESPACES)}"
 
 
 def collector(folder, doors: Doors, namespace: str) -> Collector:
