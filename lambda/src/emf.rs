@@ -78,11 +78,8 @@ fn line(now_ms: u64, function: &str, request_id: &str, signal: Signal, sums: &Su
         ("PayloadBytes", "Bytes", json!(sums.payload_bytes)),
         ("Files", "Count", json!(sums.files)),
         ("FileBytes", "Bytes", json!(sums.file_bytes)),
-        (
-            "StoreTime",
-            "Milliseconds",
-            json!((sums.store_ms * 1e3).round() / 1e3),
-        ),
+        ("StoreTime", "Milliseconds", milliseconds(sums.store_ms)),
+        ("CommitTime", "Milliseconds", milliseconds(sums.commit_ms)),
         ("CommitConflicts", "Count", json!(sums.conflicts)),
         ("RejectedRecords", "Count", json!(sums.rejected)),
         ("RepeatedRequests", "Count", json!(sums.repeated)),
