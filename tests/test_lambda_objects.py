@@ -213,6 +213,18 @@ def test_bombs_and_objects_that_are_too_large_fail_alone(tmp_path, config, put, 
     assert stored(warehouse) == {2: 1}
 
 
+def test_an_object_with_too_many_records_fails_unless_it_is_kept_as_a_dead_letter(tmp_path, config, put, warehouse):
+    limits = settings.variables({"limits": {"records_per_request_max": 3}})
+    event = events.sqs(events.s3(put("logs_many", logs(*range(10)))), events.s3(put("logs_few", logs(7))))
+    with Lambda(tmp_path / "without", {**config, **limits}) as function:
+        assert events.failed(function.invoke(event)) == ["m0"]
+    kept = settings.variables({"dead_letter": {"path": str(tmp_path / "dead")}})
+    with Lambda(tmp_path / "with", {**config, **limits, **kept}) as function:
+        assert events.failed(function.invoke(event)) == []
+    assert stored(warehouse) == {7: 1}
+    assert list((tmp_path / "dead").rglob("*.pb"))
+
+
 def test_objects_that_the_time_is_not_enough_for_are_given_back(function, put, warehouse):
     records = [put(f"logs_{number}", logs(number)) for number in range(3)]
     returned = function.invoke(events.sqs(*(events.s3(record) for record in records)), seconds=0.1)

@@ -59,7 +59,7 @@ def main() -> int:
         figure("start_ms", median, f"exec to first next: median {median:.0f} ms, {min(starts):.0f} to {max(starts):.0f}")
         _cold_and_warm(Path(folder), catalog)
         with Lambda(Path(folder) / "memory", config) as one:
-            body = _gzip_of(6_000_000)
+            body = _gzip_of(6_600_000)
             seconds = _post(one, body, {"content-encoding": "gzip"})
             peak = one.peak_memory_bytes()
             text = f"peak memory: {peak / MEGABYTE:.0f} MiB for a gzip body of {len(body) / MEGABYTE:.1f} MiB"

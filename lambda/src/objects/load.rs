@@ -5,13 +5,13 @@ use std::mem;
 
 use bytes::Bytes;
 use otlp2iceberg::catalog::storage::{Content, Objects};
-use otlp2iceberg::{Error, ErrorKind, Part, Result, RetryClass, Signal};
+use otlp2iceberg::{Error, ErrorKind, Outcome, Part, Result, RetryClass, Signal};
 
 use super::content::{self, Contents};
 use super::{Message, Notified};
 use crate::deadline::Deadline;
 use crate::emf::Metrics;
-use crate::store::{Batch, Store, content_id};
+use crate::store::{Batch, Store, content_id, retry_after};
 
 /// Objects are stored together up to this many bytes, which bounds memory; what is larger goes alone.
 const GROUP_BYTES_MAX: usize = 32 << 20;
@@ -115,8 +115,8 @@ impl Loading<'_> {
             .map_err(|problem| Error::new(ErrorKind::Decode, problem).class(RetryClass::Permanent))
     }
 
-    /// Stores the group. If that fails for good each object is stored alone, so that a bad one does not
-    /// keep the others out.
+    /// Stores the group. If something of it cannot be stored for good each object is stored alone, so that
+    /// it is known which; what is stored already is left out then.
     async fn flush(&mut self) {
         let group = mem::take(&mut self.group);
         for signal in Signal::ALL {
@@ -125,27 +125,37 @@ impl Loading<'_> {
                 .iter()
                 .filter(|member| !member.contents.requests[signal as usize].is_empty())
                 .collect();
-            let Err(error) = self.store(signal, &members).await else {
-                continue;
-            };
-            let for_good = error.retry_class() == RetryClass::Permanent;
-            if !for_good || members.len() == 1 {
-                for member in members {
-                    self.failed(&member.name, &error);
+            match (self.store(signal, &members).await, members.as_slice()) {
+                (Ok(outcome), [member]) => self.blame(member, &outcome),
+                (Ok(outcome), _) if outcome.refused_requests == 0 => {}
+                (Err(error), members) if members.len() == 1 || retry_after(&error).is_some() => {
+                    for member in members {
+                        self.failed(&member.name, &error);
+                    }
                 }
-                continue;
-            }
-            for member in members {
-                if let Err(error) = self.store(signal, &[member]).await {
-                    self.failed(&member.name, &error);
+                (_, members) => {
+                    for member in members {
+                        match self.store(signal, &[member]).await {
+                            Ok(outcome) => self.blame(member, &outcome),
+                            Err(error) => self.failed(&member.name, &error),
+                        }
+                    }
                 }
             }
         }
     }
 
-    async fn store(&mut self, signal: Signal, members: &[&Member]) -> Result<()> {
+    /// An object that was refused whole has failed, unless it is kept as a dead letter.
+    fn blame(&mut self, member: &Member, outcome: &Outcome) {
+        if outcome.refused_requests > 0 && outcome.dead_letter_objects == 0 {
+            let refused = Error::new(ErrorKind::Decode, outcome.rejection.clone());
+            self.failed(&member.name, &refused);
+        }
+    }
+
+    async fn store(&mut self, signal: Signal, members: &[&Member]) -> Result<Outcome> {
         if members.is_empty() {
-            return Ok(());
+            return Ok(Outcome::default());
         }
         let requests = || {
             members
@@ -182,7 +192,7 @@ impl Loading<'_> {
         if outcome.rejected > 0 {
             tracing::warn!(%signal, rejected = outcome.rejected, reasons = %outcome.rejection, "records are left out");
         }
-        Ok(())
+        Ok(outcome)
     }
 
     fn failed(&mut self, name: &str, error: &Error) {
