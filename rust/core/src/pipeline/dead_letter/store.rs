@@ -77,7 +77,7 @@ impl Store {
             call.proceed()?;
             let some = objects.by_ref().take(WRITES_AT_ONCE);
             let written = try_join_all(some.map(|object| self.write_one(object)));
-            let written = tokio::time::timeout_at(call.deadline().into(), written)
+            let written = tokio::time::timeout_at(call.deadline(), written)
                 .await
                 .map_err(|_| self.failed("out of time"))??;
             kept.objects += written.len() as u64;
