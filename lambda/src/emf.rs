@@ -1,4 +1,4 @@
-//! Metrics as log lines in CloudWatch's embedded metric format: no call is made for them.
+//! Metrics as log lines in `CloudWatch`'s embedded metric format: no call is made for them.
 //!
 //! Source: <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>
 
@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use crate::store::Batch;
 
-/// The namespace in CloudWatch.
+/// The namespace in `CloudWatch`.
 const NAMESPACE: &str = "otlp2iceberg";
 
 /// What one invocation did, per signal.

@@ -29,7 +29,7 @@ pub struct Event {
     /// S3, SNS and SQS.
     #[serde(rename = "Records")]
     records: Option<Vec<Value>>,
-    /// EventBridge, and S3's test of a new notification.
+    /// `EventBridge`, and S3's test of a new notification.
     #[serde(flatten)]
     rest: Rest,
 }

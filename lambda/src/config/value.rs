@@ -11,7 +11,6 @@ use super::keys::Kind;
 pub(super) fn read(kind: Kind, text: &str) -> Result<Value, &'static str> {
     let text = text.trim();
     match kind {
-        Kind::Text => Ok(text.into()),
         Kind::Bool => match text.to_ascii_lowercase().as_str() {
             "true" => Ok(true.into()),
             "false" => Ok(false.into()),
@@ -24,7 +23,7 @@ pub(super) fn read(kind: Kind, text: &str) -> Result<Value, &'static str> {
         Kind::List => list(text),
         Kind::Map => map(text),
         Kind::WordOrList if text.starts_with('[') => list(text),
-        Kind::WordOrList => Ok(text.into()),
+        Kind::Text | Kind::WordOrList => Ok(text.into()),
     }
 }
 

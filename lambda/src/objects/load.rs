@@ -163,12 +163,11 @@ impl Loading<'_> {
                 .map(|member| &member.contents.requests[signal as usize])
         };
         let merged;
-        let payload = match members {
-            [member] => &member.contents.requests[signal as usize],
-            _ => {
-                merged = requests().map(Vec::as_slice).collect::<Vec<_>>().concat();
-                &merged
-            }
+        let payload = if let [member] = members {
+            &member.contents.requests[signal as usize]
+        } else {
+            merged = requests().map(Vec::as_slice).collect::<Vec<_>>().concat();
+            &merged
         };
         let parts: Vec<Part> = members
             .iter()

@@ -38,7 +38,7 @@ impl Message {
         }
     }
 
-    /// An event of S3, SNS or EventBridge.
+    /// An event of S3, SNS or `EventBridge`.
     #[must_use]
     pub fn of_notification(event: &Value) -> Self {
         Self {

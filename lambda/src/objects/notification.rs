@@ -110,27 +110,17 @@ fn text(value: &Value) -> Option<String> {
 }
 
 fn decoded(key: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(key.len());
-    let mut rest = key.as_bytes();
-    while let [byte, tail @ ..] = rest {
-        (rest, _) = match (byte, tail) {
-            (b'%', [high, low, tail @ ..]) => {
-                let digit = |byte: u8| char::from(byte).to_digit(16).map(|digit| digit as u8);
-                bytes.push(digit(*high)? << 4 | digit(*low)?);
-                (tail, ())
-            }
-            (b'%', _) => return None,
-            (b'+', tail) => {
-                bytes.push(b' ');
-                (tail, ())
-            }
-            (byte, tail) => {
-                bytes.push(*byte);
-                (tail, ())
-            }
-        };
+    let digit = |byte: u8| char::from(byte).to_digit(16).map(|digit| digit as u8);
+    let mut decoded = Vec::with_capacity(key.len());
+    let mut bytes = key.bytes();
+    while let Some(byte) = bytes.next() {
+        decoded.push(match byte {
+            b'%' => digit(bytes.next()?)? << 4 | digit(bytes.next()?)?,
+            b'+' => b' ',
+            byte => byte,
+        });
     }
-    String::from_utf8(bytes).ok()
+    String::from_utf8(decoded).ok()
 }
 
 /// `2026-01-02T03:04:05.678Z`, always in UTC here; 0 for anything else.
