@@ -26,7 +26,7 @@ STARTS = 15
 WARM_REQUESTS = 20
 LATENCY_SECONDS = 0.02
 
-LIMITS = {"zip": 6 * MEGABYTE, "start_ms": 60.0, "memory": 200 * MEGABYTE}
+LIMITS = {"zip": 6_000_000, "start_ms": 60.0, "memory": 200 * MEGABYTE}
 
 
 def main() -> int:
@@ -44,7 +44,7 @@ def main() -> int:
 
     if zip_path:
         size = zip_path.stat().st_size
-        figure("zip", size, f"zip: {size / MEGABYTE:.2f} MiB (at most {LIMITS['zip'] / MEGABYTE:.0f})")
+        figure("zip", size, f"zip: {size} bytes (at most {LIMITS['zip']})")
     figure("", 0, f"program: {binary().stat().st_size / MEGABYTE:.2f} MiB")
     with tempfile.TemporaryDirectory() as folder, ReferenceCatalog(Path(folder), f"file://{folder}/warehouse") as catalog:
         config = settings.variables({"catalog": catalog.settings()})
@@ -74,10 +74,10 @@ def _cold_and_warm(folder: Path, catalog: ReferenceCatalog) -> None:
         config = settings.variables({"catalog": catalog.settings(proxy.uri)})
         with Lambda(folder / "cold", config) as one:
             init = one.init_seconds
-            cold = _post(one, _logs(3000))
+            cold = _post(one, _logs(4700))
             print(f"catalog with {LATENCY_SECONDS * 1e3:.0f} ms of latency: start {init * 1e3:.0f} ms, first request {cold * 1e3:.0f} ms")
-            warm = [_post(one, _logs(3000)) for _ in range(WARM_REQUESTS)]
-            size = len(_logs(3000)) / MEGABYTE
+            warm = [_post(one, _logs(4700)) for _ in range(WARM_REQUESTS)]
+            size = len(_logs(4700)) / MEGABYTE
             print(
                 f"warm request of {size:.2f} MiB: median {statistics.median(warm) * 1e3:.0f} ms, "
                 f"{min(warm) * 1e3:.0f} to {max(warm) * 1e3:.0f}"

@@ -111,7 +111,7 @@ impl Given {
 
 /// What a function of 512 MB can hold; a variable goes before it.
 fn defaults() -> Value {
-    json!({"limits": {"payload_bytes_max": 128 << 20, "batch_bytes_max": 16 << 20, "parallel_calls_max": 1}})
+    json!({"limits": {"payload_bytes_max": 128 << 20, "batch_bytes_max": 8 << 20, "parallel_calls_max": 1}})
 }
 
 fn json_of(given: &[Given]) -> Vec<u8> {
