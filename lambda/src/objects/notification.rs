@@ -3,6 +3,7 @@
 //! Source: <https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html>,
 //! <https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-events.html>
 
+use otlp2iceberg::calendar::day_of_date;
 use otlp2iceberg::catalog::storage::ObjectVersion;
 use serde_json::Value;
 
@@ -137,11 +138,7 @@ fn parse_time(time: &str) -> Option<u64> {
     }
     let fraction = time.get(19..time.len() - 1)?.trim_start_matches('.');
     let nanos: u64 = format!("{fraction:0<9}").get(..9)?.parse().ok()?;
-    // Years are counted from March, so that the leap day is the last.
-    let year = year - u64::from(month <= 2);
-    let month = (month + 9) % 12;
-    let days = 365 * year + year / 4 - year / 100 + year / 400 + (153 * month + 2) / 5 + day - 1;
-    let seconds = (days.checked_sub(719_468)?) * 86_400 + hour * 3600 + minute * 60 + second;
+    let seconds = day_of_date(year, month, day)? * 86_400 + hour * 3600 + minute * 60 + second;
     seconds.checked_mul(1_000_000_000)?.checked_add(nanos)
 }
 

@@ -1,5 +1,6 @@
 //! The one error type of the library: what went wrong, where, and what the caller may do about it.
 
+use std::any::Any;
 use std::fmt::{self, Write as _};
 use std::time::Duration;
 
@@ -205,6 +206,18 @@ impl fmt::Debug for Error {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         self.source.as_deref().map(|source| source as _)
+    }
+}
+
+/// What a panic said. `panic!` carries a `&str` or a `String`; anything else has no text.
+#[must_use]
+pub fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    if let Some(text) = panic.downcast_ref::<&str>() {
+        text
+    } else if let Some(text) = panic.downcast_ref::<String>() {
+        text
+    } else {
+        "(without a message)"
     }
 }
 

@@ -13,6 +13,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod calendar;
 pub mod catalog;
 mod cause;
 pub mod commit;
@@ -27,7 +28,7 @@ pub mod schema;
 pub mod signal;
 pub mod write;
 
-pub use error::{Error, ErrorKind, Result, RetryClass};
+pub use error::{Error, ErrorKind, Result, RetryClass, panic_text};
 pub use pipeline::{Export, Outcome, Pipeline};
 pub use reason::{Reason, ReasonCounts};
 pub use request::{IdRange, Part, RequestId};

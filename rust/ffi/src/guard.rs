@@ -4,7 +4,7 @@ use std::any::Any;
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use otlp2iceberg::{Error, ErrorKind};
+use otlp2iceberg::{Error, ErrorKind, panic_text};
 
 use crate::abi::O2I_OK;
 use crate::error::{self, AbiError, Rendered};
@@ -42,22 +42,11 @@ fn caught<T>(body: impl FnOnce() -> T) -> Result<T, Error> {
     catch_unwind(run).map_err(|payload| {
         let error = Error::new(
             ErrorKind::Internal,
-            format!("a bug in otlp2iceberg: it panicked: {}", text(&*payload)),
+            format!("a bug in otlp2iceberg: it panicked: {}", panic_text(&*payload)),
         );
         discard(payload);
         error
     })
-}
-
-/// What a panic said. `panic!` carries a `&str` or a `String`; anything else has no text.
-fn text(payload: &(dyn Any + Send)) -> &str {
-    if let Some(text) = payload.downcast_ref::<&str>() {
-        text
-    } else if let Some(text) = payload.downcast_ref::<String>() {
-        text
-    } else {
-        "(without a message)"
-    }
 }
 
 /// Drops a panic's payload, whose own `drop` could panic again.

@@ -1,6 +1,5 @@
 //! One commit, with all its attempts, until every append in it has an answer.
 
-use std::any::Any;
 use std::collections::{BTreeMap, HashSet};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -20,7 +19,7 @@ use super::retry::RetryRules;
 use super::{Committed, Files, Shared, View};
 use crate::catalog::{Catalog, CommitOutcome, LoadedTable, TableSpec};
 use crate::config::CommitConfig;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, panic_text};
 
 /// What commits, one batch at a time, and what is known of the attempts so far.
 #[derive(Debug)]
@@ -339,12 +338,4 @@ impl Run {
             }));
         }
     }
-}
-
-fn panic_text(panic: &(dyn Any + Send)) -> &str {
-    panic
-        .downcast_ref::<&str>()
-        .copied()
-        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("without a text")
 }

@@ -7,6 +7,7 @@ use reqwest::StatusCode;
 use reqwest::header::{HeaderMap, LOCATION, RETRY_AFTER};
 use serde::Deserialize;
 
+use crate::calendar::day_of_date;
 use crate::config::Secret;
 
 /// Waits longer than this are not taken from a server.
@@ -108,15 +109,7 @@ pub(super) fn http_date(text: &str) -> Option<SystemTime> {
     {
         return None;
     }
-    // Howard Hinnant's days_from_civil, for years from 1970 on.
-    let (shifted_year, shifted_month) = if month > 2 {
-        (year, month - 3)
-    } else {
-        (year - 1, month + 9)
-    };
-    let day_of_year = (153 * shifted_month + 2) / 5 + day - 1;
-    let days = 365 * shifted_year + shifted_year / 4 - shifted_year / 100 + shifted_year / 400 + day_of_year;
-    let days = days.checked_sub(719_468)?;
+    let days = day_of_date(year, month, day)?;
     SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(
         days * 86_400 + hour * 3_600 + minute * 60 + second,
     ))

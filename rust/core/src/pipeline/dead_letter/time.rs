@@ -1,4 +1,6 @@
-//! Times of the proleptic Gregorian calendar in UTC.
+//! Times in UTC, as dead letters write them.
+
+use crate::calendar::date_of_day;
 
 /// A time in parts, for names and for people.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -12,24 +14,12 @@ pub(super) struct Utc {
 impl Utc {
     /// A time in nanoseconds since the Unix epoch.
     pub(super) fn new(unix_nano: u64) -> Self {
-        // Days are counted from March 1 of the year 0, so that a leap day ends its year; 400 years
-        // are 146,097 days. After <https://howardhinnant.github.io/date_algorithms.html>.
-        let days = unix_nano / 86_400_000_000_000 + 719_468;
-        let (era, day_of_era) = (days / 146_097, days % 146_097);
-        let year_of_era =
-            (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-        let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-        let month_from_march = (5 * day_of_year + 2) / 153;
-        let month = if month_from_march < 10 {
-            month_from_march + 3
-        } else {
-            month_from_march - 9
-        };
+        let (year, month, day) = date_of_day(unix_nano / 86_400_000_000_000);
         Self {
             unix_nano,
-            year: 400 * era + year_of_era + u64::from(month <= 2),
+            year,
             month,
-            day: day_of_year - (153 * month_from_march + 2) / 5 + 1,
+            day,
         }
     }
 
