@@ -13,6 +13,7 @@ mod guard;
 mod in_flight;
 mod left_out;
 mod letters;
+mod outcome;
 #[cfg(test)]
 mod tests;
 
@@ -25,27 +26,25 @@ use iceberg::{NamespaceIdent, TableIdent};
 use tokio::sync::{OnceCell, RwLock, Semaphore};
 use tokio_util::sync::CancellationToken;
 
-use self::admission::{Admission, Refusal, Refused};
+use self::admission::Admission;
 use self::call::Call;
-use self::dead_letter::{Kept, Store};
+use self::dead_letter::Store;
 use self::encode::Encoded;
 use self::encoding::{State, TableEncoding};
 use self::in_flight::InFlight;
 use self::left_out::Warned;
 use self::letters::Letters;
-use crate::catalog::{self, Catalog};
+use self::outcome::Added;
+pub use self::outcome::Outcome;
+use crate::catalog::{self, Catalog, LoadedTable};
 use crate::commit::{Append, Committer, Stored};
 use crate::config::{Config, OnFailure};
-use crate::convert::Summary;
 use crate::error::{Error, ErrorKind, Result, RetryClass};
-use crate::reason::{Reason, ReasonCounts};
+use crate::reason::Reason;
 use crate::request::Part;
 use crate::schema;
 use crate::signal::{Signal, Table};
 use crate::write;
-
-/// Of how many refused requests is told what is wrong with them; all are counted.
-const REFUSED_TOLD_MAX: u64 = 16;
 
 /// One call: a payload and who it is.
 #[derive(Debug)]
@@ -63,60 +62,6 @@ pub struct Export<'a> {
     pub cancel: CancellationToken,
     /// How long the call may take.
     pub timeout: Duration,
-}
-
-/// What became of a call that did not fail.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Outcome {
-    /// Rows that this call added to tables.
-    pub rows: u64,
-    /// Records and points left out, with `rejection` saying why. A request that is refused whole and
-    /// whose records cannot be counted is one.
-    pub rejected: u64,
-    /// The same by reason.
-    pub rejected_by: ReasonCounts,
-    /// Requests that were refused whole.
-    pub refused_requests: u64,
-    /// Those that are kept as dead letters.
-    pub dead_letter_records: u64,
-    /// Dead letters written.
-    pub dead_letter_objects: u64,
-    /// Data files written.
-    pub files: u64,
-    /// Their bytes.
-    pub file_bytes: u64,
-    /// Commits that hold them, one per table.
-    pub commits: u64,
-    /// Commit attempts made.
-    pub commit_attempts: u64,
-    /// Microseconds from handing the files to the committers to the last one's answer; 0 without commits.
-    pub commit_micros: u64,
-    /// 1 when the call had to wait for `limits.in_flight_bytes_max`.
-    pub in_flight_waits: u64,
-    /// Requests that a table, or a receipt, held already and that were left out, counted once per table.
-    pub already_committed: u64,
-    /// Receipts written because the catalog did not commit, one per table.
-    pub receipts_written: u64,
-    /// Rows that are in them, and in no table yet.
-    pub receipt_rows: u64,
-    /// Receipts, of any process, that this one committed since the last call of the same signal.
-    pub receipts_committed: u64,
-    /// Strings stored with U+FFFD for invalid UTF-8.
-    pub repaired_utf8: u64,
-    /// Values nested too deeply, stored as null.
-    pub repaired_nesting: u64,
-    /// Invalid ids, stored as null.
-    pub repaired_ids: u64,
-    /// Times out of range, stored as null.
-    pub repaired_times: u64,
-    /// Values left out because their table has no such column.
-    pub values_left_out: u64,
-    /// Texts cut at `limits.value_bytes_max`.
-    pub cut_texts: u64,
-    /// Attributes dropped beyond `limits.attributes_max`.
-    pub dropped_attributes: u64,
-    /// The first reasons why records were left out; empty if none was.
-    pub rejection: String,
 }
 
 /// The library, opened: a catalog and a committer per table.
@@ -180,14 +125,9 @@ impl Pipeline {
     /// What cannot be reached is left to the first call that needs it.
     pub async fn warm(&self) {
         let warm = Table::ALL.into_iter().map(|table| async move {
-            let name = self.config.tables.name(table).to_owned();
-            let there = self
-                .catalog
-                .load(&TableIdent::new(self.namespace.clone(), name))
-                .await;
-            if there.is_ok() {
+            if let Ok(there) = self.catalog.load(&self.ident(table)).await {
                 // A failure is told to the call that meets it again.
-                let _ = self.committer(table).await;
+                let _ = self.committer_on(table, Some(there)).await;
             }
         });
         join_all(warm).await;
@@ -215,7 +155,7 @@ impl Pipeline {
             tables,
             remainders,
         } = self.encode(&mut admission, &call).await?;
-        let mut outcome = outcome_of(&summary);
+        let mut outcome = Outcome::of(&summary);
         outcome.in_flight_waits = u64::from(share.waited);
         admission.refused().for_each(|refused| outcome.refuse(&refused));
         for encoding in &tables {
@@ -409,7 +349,11 @@ impl Pipeline {
 
     /// The table's committer, opened on first use.
     async fn committer(&self, table: Table) -> Result<&Committer> {
-        let ident = TableIdent::new(self.namespace.clone(), self.config.tables.name(table).to_owned());
+        self.committer_on(table, None).await
+    }
+
+    /// The same, on the table as it was just `loaded`, if it was.
+    async fn committer_on(&self, table: Table, loaded: Option<LoadedTable>) -> Result<&Committer> {
         let open = || async {
             let tables = &self.config.tables;
             let spec = tables
@@ -421,102 +365,18 @@ impl Pipeline {
                 .then(|| schema::iceberg_schema(table))
                 .transpose()?;
             let catalog = Arc::clone(&self.catalog);
-            Committer::open(catalog, ident, spec, wanted.as_ref(), self.config.commit.clone()).await
+            let (wanted, config) = (wanted.as_ref(), self.config.commit.clone());
+            match loaded {
+                Some(loaded) => Committer::on(catalog, loaded, spec, wanted, config).await,
+                None => Committer::open(catalog, self.ident(table), spec, wanted, config).await,
+            }
         };
         // `committers` has one cell per variant of `Table`.
         self.committers[table as usize].get_or_try_init(open).await
     }
-}
 
-/// What one append added.
-struct Added {
-    rows: u64,
-    files: u64,
-    file_bytes: u64,
-    stored: Stored,
-}
-
-impl Outcome {
-    fn add(&mut self, added: &Added) {
-        self.files += added.files;
-        self.file_bytes += added.file_bytes;
-        match added.stored {
-            Stored::Committed(committed) => {
-                self.commits += 1;
-                self.commit_attempts += u64::from(committed.attempts);
-                if !committed.already_there {
-                    self.rows += added.rows;
-                }
-            }
-            Stored::Receipt { written: true } => {
-                self.receipts_written += 1;
-                self.receipt_rows += added.rows;
-            }
-            Stored::Receipt { written: false } => {}
-        }
-    }
-
-    fn reject(&mut self, reason: Reason, count: u64, message: &str) {
-        if count == 0 {
-            return;
-        }
-        self.rejected += count;
-        self.rejected_by.add(reason, count);
-        self.say(message);
-    }
-
-    /// Tells of a request that is refused whole; of the first few what is wrong with them.
-    fn refuse(&mut self, refused: &Refused<'_>) {
-        let Refusal {
-            reason,
-            message,
-            records,
-        } = refused.why;
-        self.rejected += records;
-        self.rejected_by.add(*reason, *records);
-        if self.refused_requests < REFUSED_TOLD_MAX {
-            self.say(message);
-        }
-        self.refused_requests += 1;
-    }
-
-    /// Tells where dead letters are.
-    fn keep(&mut self, store: &Store, kept: Kept) {
-        if kept.objects == 0 {
-            return;
-        }
-        if self.dead_letter_objects == 0 {
-            self.say(&format!("what was left out is kept in {}", store.location()));
-        }
-        self.dead_letter_objects += kept.objects;
-        self.dead_letter_records += kept.records;
-    }
-
-    fn say(&mut self, message: &str) {
-        if !self.rejection.is_empty() {
-            self.rejection.push_str("; ");
-        }
-        self.rejection.push_str(message);
-    }
-}
-
-fn outcome_of(summary: &Summary) -> Outcome {
-    let reasons: Vec<String> = summary
-        .rejections
-        .iter()
-        .map(|rejection| format!("{}: {}", rejection.path, rejection.reason))
-        .collect();
-    Outcome {
-        rejected: summary.rejected,
-        rejected_by: summary.rejected_by,
-        rejection: reasons.join("; "),
-        repaired_utf8: summary.repairs.invalid_utf8,
-        repaired_nesting: summary.repairs.nesting,
-        repaired_ids: summary.repairs.invalid_ids,
-        repaired_times: summary.repairs.invalid_times,
-        cut_texts: summary.repairs.cut_texts,
-        dropped_attributes: summary.repairs.dropped_attributes,
-        ..Outcome::default()
+    fn ident(&self, table: Table) -> TableIdent {
+        TableIdent::new(self.namespace.clone(), self.config.tables.name(table).to_owned())
     }
 }
 

@@ -109,7 +109,21 @@ impl Committer {
         evolve: Option<&Schema>,
         config: CommitConfig,
     ) -> Result<Self> {
-        let mut table = catalog.ensure(&ident, spec.clone()).await?;
+        let table = catalog.ensure(&ident, spec.clone()).await?;
+        Self::on(catalog, table, spec, evolve, config).await
+    }
+
+    /// As [`Committer::open`], on a table as it was just loaded.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn on(
+        catalog: Arc<dyn Catalog>,
+        mut table: LoadedTable,
+        spec: Option<TableSpec>,
+        evolve: Option<&Schema>,
+        config: CommitConfig,
+    ) -> Result<Self> {
         if let Some(schema) = evolve {
             table = evolve::add_missing_columns(catalog.as_ref(), table, schema, &config).await?;
         }

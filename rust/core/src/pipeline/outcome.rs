@@ -1,0 +1,157 @@
+//! What became of a call, added up while it runs.
+
+use super::admission::{Refusal, Refused};
+use super::dead_letter::{Kept, Store};
+use crate::commit::Stored;
+use crate::convert::Summary;
+use crate::reason::{Reason, ReasonCounts};
+
+/// Of how many refused requests is told what is wrong with them; all are counted.
+const REFUSED_TOLD_MAX: u64 = 16;
+
+/// What became of a call that did not fail.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// Rows that this call added to tables.
+    pub rows: u64,
+    /// Records and points left out, with `rejection` saying why. A request that is refused whole and
+    /// whose records cannot be counted is one.
+    pub rejected: u64,
+    /// The same by reason.
+    pub rejected_by: ReasonCounts,
+    /// Requests that were refused whole.
+    pub refused_requests: u64,
+    /// Those that are kept as dead letters.
+    pub dead_letter_records: u64,
+    /// Dead letters written.
+    pub dead_letter_objects: u64,
+    /// Data files written.
+    pub files: u64,
+    /// Their bytes.
+    pub file_bytes: u64,
+    /// Commits that hold them, one per table.
+    pub commits: u64,
+    /// Commit attempts made.
+    pub commit_attempts: u64,
+    /// Microseconds from handing the files to the committers to the last one's answer; 0 without commits.
+    pub commit_micros: u64,
+    /// 1 when the call had to wait for `limits.in_flight_bytes_max`.
+    pub in_flight_waits: u64,
+    /// Requests that a table, or a receipt, held already and that were left out, counted once per table.
+    pub already_committed: u64,
+    /// Receipts written because the catalog did not commit, one per table.
+    pub receipts_written: u64,
+    /// Rows that are in them, and in no table yet.
+    pub receipt_rows: u64,
+    /// Receipts, of any process, that this one committed since the last call of the same signal.
+    pub receipts_committed: u64,
+    /// Strings stored with U+FFFD for invalid UTF-8.
+    pub repaired_utf8: u64,
+    /// Values nested too deeply, stored as null.
+    pub repaired_nesting: u64,
+    /// Invalid ids, stored as null.
+    pub repaired_ids: u64,
+    /// Times out of range, stored as null.
+    pub repaired_times: u64,
+    /// Values left out because their table has no such column.
+    pub values_left_out: u64,
+    /// Texts cut at `limits.value_bytes_max`.
+    pub cut_texts: u64,
+    /// Attributes dropped beyond `limits.attributes_max`.
+    pub dropped_attributes: u64,
+    /// The first reasons why records were left out; empty if none was.
+    pub rejection: String,
+}
+
+/// What one append added.
+pub(super) struct Added {
+    pub(super) rows: u64,
+    pub(super) files: u64,
+    pub(super) file_bytes: u64,
+    pub(super) stored: Stored,
+}
+
+impl Outcome {
+    /// What conversion has to tell.
+    pub(super) fn of(summary: &Summary) -> Self {
+        let reasons: Vec<String> = summary
+            .rejections
+            .iter()
+            .map(|rejection| format!("{}: {}", rejection.path, rejection.reason))
+            .collect();
+        Outcome {
+            rejected: summary.rejected,
+            rejected_by: summary.rejected_by,
+            rejection: reasons.join("; "),
+            repaired_utf8: summary.repairs.invalid_utf8,
+            repaired_nesting: summary.repairs.nesting,
+            repaired_ids: summary.repairs.invalid_ids,
+            repaired_times: summary.repairs.invalid_times,
+            cut_texts: summary.repairs.cut_texts,
+            dropped_attributes: summary.repairs.dropped_attributes,
+            ..Outcome::default()
+        }
+    }
+
+    pub(super) fn add(&mut self, added: &Added) {
+        self.files += added.files;
+        self.file_bytes += added.file_bytes;
+        match added.stored {
+            Stored::Committed(committed) => {
+                self.commits += 1;
+                self.commit_attempts += u64::from(committed.attempts);
+                if !committed.already_there {
+                    self.rows += added.rows;
+                }
+            }
+            Stored::Receipt { written: true } => {
+                self.receipts_written += 1;
+                self.receipt_rows += added.rows;
+            }
+            Stored::Receipt { written: false } => {}
+        }
+    }
+
+    pub(super) fn reject(&mut self, reason: Reason, count: u64, message: &str) {
+        if count == 0 {
+            return;
+        }
+        self.rejected += count;
+        self.rejected_by.add(reason, count);
+        self.say(message);
+    }
+
+    /// Tells of a request that is refused whole; of the first few what is wrong with them.
+    pub(super) fn refuse(&mut self, refused: &Refused<'_>) {
+        let Refusal {
+            reason,
+            message,
+            records,
+        } = refused.why;
+        self.rejected += records;
+        self.rejected_by.add(*reason, *records);
+        if self.refused_requests < REFUSED_TOLD_MAX {
+            self.say(message);
+        }
+        self.refused_requests += 1;
+    }
+
+    /// Tells where dead letters are.
+    pub(super) fn keep(&mut self, store: &Store, kept: Kept) {
+        if kept.objects == 0 {
+            return;
+        }
+        if self.dead_letter_objects == 0 {
+            self.say(&format!("what was left out is kept in {}", store.location()));
+        }
+        self.dead_letter_objects += kept.objects;
+        self.dead_letter_records += kept.records;
+    }
+
+    fn say(&mut self, message: &str) {
+        if !self.rejection.is_empty() {
+            self.rejection.push_str("; ");
+        }
+        self.rejection.push_str(message);
+    }
+}
