@@ -1,6 +1,8 @@
-//! What every fuzz target checks: decode and convert are total, and what they say agrees with itself.
+//! What the fuzz targets check: decode and convert are total, what they say agrees with itself, and a configuration is
+//! taken or refused with a reason.
 
 use otlp2iceberg::convert::{ConvertOptions, ValueLimits, convert};
+use otlp2iceberg::config::Config;
 use otlp2iceberg::{ErrorKind, RetryClass, Signal};
 
 /// Small, so that batches are split.
@@ -29,5 +31,16 @@ pub fn check_convert(signal: Signal, payload: &[u8]) {
             assert_eq!(error.kind(), ErrorKind::Decode, "{error}");
             assert_eq!(error.retry_class(), RetryClass::Permanent, "{error}");
         }
+    }
+}
+
+/// Reads a configuration.
+///
+/// # Panics
+/// When the outcome breaks a promise of [`Config::from_json`].
+pub fn check_config(json: &[u8]) {
+    if let Err(error) = Config::from_json(json) {
+        assert_eq!(error.kind(), ErrorKind::Config, "{error}");
+        assert!(!error.to_string().is_empty());
     }
 }
