@@ -167,7 +167,7 @@ impl Tables {
                 continue;
             };
             let written =
-                otlp2iceberg::write::write(metadata, &self.file_io, batch, &ids, 0, &self.config.parquet)
+                otlp2iceberg::write::write(metadata, &self.file_io, batch, &ids, &self.config.parquet)
                     .await?;
             bytes += written.bytes;
         }

@@ -292,9 +292,10 @@ impl Pipeline {
     }
 
     /// Uploads a table's files. `None` when there is nothing to add.
-    async fn upload(&self, encoding: TableEncoding, call: &Call) -> Result<Option<(Table, Append)>> {
-        let (loaded, files) = match encoding.state {
-            State::Writing { loaded, files, .. } => (loaded, files),
+    async fn upload(&self, mut encoding: TableEncoding, call: &Call) -> Result<Option<(Table, Append)>> {
+        let files = encoding.finish(&self.config, call)?;
+        let loaded = match encoding.state {
+            State::Writing { loaded, .. } => loaded,
             State::Done => return Ok(None),
             State::Failed(error) => {
                 if error.kind() == ErrorKind::TableMismatch

@@ -49,6 +49,11 @@ impl Entries {
         self.values.is_valid(index).then(|| self.values.value(index))
     }
 
+    /// Whether there is none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     #[inline]
     fn len(&self) -> usize {
         self.keys.len()
@@ -160,6 +165,50 @@ impl MapColumn {
         self.end_map();
     }
 
+    /// How many lists there are.
+    pub(super) fn len(&self) -> usize {
+        self.offsets.len()
+    }
+
+    /// Whether the last list is the same as these.
+    pub(super) fn ends_with(&self, entries: &Entries) -> bool {
+        let Some(last) = self.len().checked_sub(1) else {
+            return false;
+        };
+        let start = self.offsets.start(last);
+        let own = &self.entries;
+        own.len() - start == entries.len()
+            && (0..entries.len()).all(|index| {
+                own.keys.value(start + index) == entries.keys.value(index)
+                    && own.value(start + index) == entries.value(index)
+            })
+    }
+
+    /// The array, of this type.
+    ///
+    /// # Errors
+    /// When it is no type of maps, or a text is not UTF-8.
+    pub(super) fn into_array(self, map_type: &DataType) -> Result<MapArray, ArrowError> {
+        let DataType::Map(entry, ordered) = map_type else {
+            return Err(ArrowError::SchemaError(format!("{map_type} is no map")));
+        };
+        let DataType::Struct(fields) = entry.data_type() else {
+            return Err(ArrowError::SchemaError(format!(
+                "{map_type} has no key and value"
+            )));
+        };
+        let keys = Arc::new(self.entries.keys.into_array()?);
+        let values = Arc::new(self.entries.values.into_array()?);
+        let entries = StructArray::try_new(fields.clone(), vec![keys, values], None)?;
+        MapArray::try_new(
+            Arc::clone(entry),
+            self.offsets.finish(),
+            entries,
+            self.validity.finish(),
+            *ordered,
+        )
+    }
+
     #[inline]
     fn end_map(&mut self) {
         self.validity.append(self.entries.len() > self.offsets.end());
@@ -188,24 +237,7 @@ impl Columns for MapColumn {
 
     fn finish(self, arrays: &mut Arrays<'_>) -> Result<(), ArrowError> {
         let map_type = arrays.next_type()?;
-        let DataType::Map(entry, ordered) = map_type else {
-            return Err(ArrowError::SchemaError(format!("{map_type} is no map")));
-        };
-        let DataType::Struct(fields) = entry.data_type() else {
-            return Err(ArrowError::SchemaError(format!(
-                "{map_type} has no key and value"
-            )));
-        };
-        let keys = Arc::new(self.entries.keys.into_array()?);
-        let values = Arc::new(self.entries.values.into_array()?);
-        let entries = StructArray::try_new(fields.clone(), vec![keys, values], None)?;
-        arrays.push(Arc::new(MapArray::try_new(
-            Arc::clone(entry),
-            self.offsets.finish(),
-            entries,
-            self.validity.finish(),
-            *ordered,
-        )?));
+        arrays.push(Arc::new(self.into_array(map_type)?));
         Ok(())
     }
 }

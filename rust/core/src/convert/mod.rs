@@ -1,11 +1,11 @@
 //! Views to Arrow: batches for each table that the request fills. Pure: no I/O, no clock.
 //!
 //! One pass goes from views to column builders. What is the same for all rows of a resource, a scope or
-//! a metric is rendered once and copied in bulk. Text is copied unchecked first and validated once per
+//! a metric is rendered once and referred to. Text is copied unchecked first and validated once per
 //! column, when a batch is closed; only if that finds invalid UTF-8 is the request converted
 //! again, with each text checked and mended on its way.
 //!
-//! What all rows of a resource share is copied to each of them, so rows can be much larger than their
+//! What all rows of a resource share is in a batch once, and the rows refer to it. Still rows can be larger than their
 //! request. Hence batches are given away as they close, and what is open at a time is bounded.
 //!
 //! The mapping rules are those of `docs/schema.md`; "rule n" in comments is its list.
@@ -25,6 +25,7 @@ mod metrics;
 mod numbers;
 mod points;
 mod shared;
+mod shared_map;
 mod subject;
 mod summaries;
 mod table;

@@ -7,6 +7,7 @@ use super::columns::{BooleanColumn, DoubleColumn, IntColumn, LongColumn, TextCol
 use super::context::Context;
 use super::ids::{append_span_id, append_trace_id};
 use super::labels::{Key, LabelColumn, WordColumn};
+use super::shared_map::SharedMapColumn;
 use super::lists::ListColumn;
 use super::numbers::append_value;
 use super::shared::{Group, SharedColumns};
@@ -94,7 +95,7 @@ columns! {
         metric_name: LabelColumn,
         metric_description: LabelColumn,
         metric_unit: LabelColumn,
-        metric_metadata: MapColumn,
+        metric_metadata: SharedMapColumn,
         attributes: MapColumn,
         flags: IntColumn,
     }
@@ -104,12 +105,13 @@ columns! {
     }
 }
 
-/// The keys of a metric's labels in the open batch.
+/// The keys of a metric's labels and metadata in the open batch.
 #[derive(Default)]
 struct MetricKeys {
     name: Option<Key>,
     description: Option<Key>,
     unit: Option<Key>,
+    metadata: Option<Key>,
 }
 
 impl PointColumns {
@@ -134,7 +136,7 @@ impl PointColumns {
         self.metric_name.append_key(self.keys.name);
         self.metric_description.append_key(self.keys.description);
         self.metric_unit.append_key(self.keys.unit);
-        self.metric_metadata.append_rendered(&metric.metadata);
+        self.metric_metadata.append_key(self.keys.metadata);
         self.attributes.append(&point.attributes, "attributes", context)?;
         self.flags.append(point.flags.cast_signed());
         Ok(())
@@ -146,6 +148,7 @@ impl PointColumns {
             name: self.metric_name.intern_field(&metric.name),
             description: self.metric_description.intern_field(&metric.description),
             unit: self.metric_unit.intern_field(&metric.unit),
+            metadata: self.metric_metadata.intern(&metric.metadata),
         };
     }
 }

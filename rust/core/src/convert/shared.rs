@@ -2,10 +2,11 @@
 
 use std::borrow::Cow;
 
-use super::attributes::{Entries, MapColumn, dropped_attributes};
+use super::attributes::{Entries, dropped_attributes};
 use super::columns::{IntColumn, columns};
 use super::context::Context;
 use super::labels::{Key, LabelColumn};
+use super::shared_map::SharedMapColumn;
 use crate::decode::{DecodeError, Resource, Scope, Text};
 
 /// The resource attribute that `ServiceName` is the text of (rule 10).
@@ -80,12 +81,12 @@ columns! {
     /// The resource and scope columns of a table.
     SharedColumns {
         service_name: LabelColumn,
-        resource_attributes: MapColumn,
+        resource_attributes: SharedMapColumn,
         resource_schema_url: LabelColumn,
         resource_dropped_attributes_count: IntColumn,
         scope_name: LabelColumn,
         scope_version: LabelColumn,
-        scope_attributes: MapColumn,
+        scope_attributes: SharedMapColumn,
         scope_schema_url: LabelColumn,
         scope_dropped_attributes_count: IntColumn,
     }
@@ -95,13 +96,15 @@ columns! {
     }
 }
 
-/// The keys of a group's labels in the open batch.
+/// The keys of a group's labels and attributes in the open batch.
 #[derive(Default)]
 struct GroupKeys {
     service_name: Option<Key>,
+    resource_attributes: Option<Key>,
     resource_schema_url: Option<Key>,
     scope_name: Option<Key>,
     scope_version: Option<Key>,
+    scope_attributes: Option<Key>,
     scope_schema_url: Option<Key>,
 }
 
@@ -113,14 +116,13 @@ impl SharedColumns {
             self.look_up_keys(group);
         }
         self.service_name.append_key(self.keys.service_name);
-        self.resource_attributes
-            .append_rendered(&group.resource_attributes);
+        self.resource_attributes.append_key(self.keys.resource_attributes);
         self.resource_schema_url.append_key(self.keys.resource_schema_url);
         self.resource_dropped_attributes_count
             .append(group.resource_dropped);
         self.scope_name.append_key(self.keys.scope_name);
         self.scope_version.append_key(self.keys.scope_version);
-        self.scope_attributes.append_rendered(&group.scope_attributes);
+        self.scope_attributes.append_key(self.keys.scope_attributes);
         self.scope_schema_url.append_key(self.keys.scope_schema_url);
         self.scope_dropped_attributes_count.append(group.scope_dropped);
     }
@@ -129,9 +131,11 @@ impl SharedColumns {
         self.generation = group.generation;
         self.keys = GroupKeys {
             service_name: group.service_name().map(|name| self.service_name.intern(name)),
+            resource_attributes: self.resource_attributes.intern(&group.resource_attributes),
             resource_schema_url: self.resource_schema_url.intern_field(&group.resource_schema_url),
             scope_name: self.scope_name.intern_field(&group.scope_name),
             scope_version: self.scope_version.intern_field(&group.scope_version),
+            scope_attributes: self.scope_attributes.intern(&group.scope_attributes),
             scope_schema_url: self.scope_schema_url.intern_field(&group.scope_schema_url),
         };
     }

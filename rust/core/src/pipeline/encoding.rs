@@ -13,7 +13,7 @@ use crate::convert::{BatchSink, RejectedRun, TableBatch};
 use crate::error::{Error, ErrorKind, Result};
 use crate::request::{IdRange, Part, RequestId};
 use crate::signal::Table;
-use crate::write::{self, EncodeOptions, LeftOut, NewFile};
+use crate::write::{EncodeOptions, Files, LeftOut, NewFile};
 
 /// Takes the batches of one call.
 #[derive(Debug)]
@@ -42,8 +42,6 @@ pub(super) struct TableEncoding {
     pub left_out: LeftOut,
     /// Which of the call's parts the table holds already.
     there: Vec<bool>,
-    /// The batch's number within the call.
-    ordinal: usize,
     /// Where it stands.
     pub state: State,
 }
@@ -56,7 +54,7 @@ pub(super) enum State {
         /// The table as it was when the call began: all files of the call share its schema and spec.
         loaded: Arc<LoadedTable>,
         /// Files so far.
-        files: Vec<NewFile>,
+        files: Files,
         /// Whether batches of the whole payload are passed over, because some of its requests are there.
         waiting: bool,
     },
@@ -183,7 +181,7 @@ impl TableEncoding {
         } else {
             State::Writing {
                 loaded: committer.table(),
-                files: Vec::new(),
+                files: Files::default(),
                 waiting: there.contains(&true),
             }
         };
@@ -194,7 +192,6 @@ impl TableEncoding {
             rows: 0,
             left_out: LeftOut::default(),
             there,
-            ordinal: 0,
             state,
         }
     }
@@ -209,7 +206,6 @@ impl TableEncoding {
             rows: 0,
             left_out: LeftOut::default(),
             there: Vec::new(),
-            ordinal: 0,
             state,
         }
     }
@@ -253,19 +249,15 @@ impl TableEncoding {
         };
         let options = EncodeOptions {
             ids: &self.ids,
-            ordinal: self.ordinal,
             parquet: &config.parquet,
             partitions_max: config.limits.partitions_max,
-            earlier: files,
             proceed: &|| call.proceed(),
         };
-        match write::encode(&loaded.metadata, batch, &options) {
-            Ok(encoded) => {
-                files.extend(encoded.files);
-                let rejected = encoded.rejected.into_iter();
+        match files.append(&loaded.metadata, batch, &options) {
+            Ok(appended) => {
+                let rejected = appended.rejected.into_iter();
                 add_rows(&mut self.rejected, rejected.map(|row| first_row + u64::from(row)));
-                self.left_out.merge(encoded.left_out);
-                self.ordinal += 1;
+                self.left_out.merge(appended.left_out);
                 Ok(())
             }
             Err(error) if error.kind() == ErrorKind::Cancelled => Err(error),
@@ -277,14 +269,30 @@ impl TableEncoding {
         }
     }
 
+    /// Ends the files. None when there is nothing to add.
+    ///
+    /// # Errors
+    /// When the table cannot take its rows.
+    pub(super) fn finish(&mut self, config: &Config, call: &Call) -> Result<Vec<NewFile>> {
+        let State::Writing { loaded, files, .. } = &mut self.state else {
+            return Ok(Vec::new());
+        };
+        let options = EncodeOptions {
+            ids: &self.ids,
+            parquet: &config.parquet,
+            partitions_max: config.limits.partitions_max,
+            proceed: &|| call.proceed(),
+        };
+        files.finish(&loaded.metadata, &options)
+    }
+
     /// Drops what was encoded.
     fn forget(&mut self) {
         self.rejected.clear();
         self.rows = 0;
         self.left_out = LeftOut::default();
-        self.ordinal = 0;
         if let State::Writing { files, .. } = &mut self.state {
-            files.clear();
+            *files = Files::default();
         }
     }
 }

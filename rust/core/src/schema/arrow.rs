@@ -48,6 +48,10 @@ fn data_type(column_type: ColumnType) -> DataType {
             let entries = Field::new(MAP_ENTRIES, DataType::Struct(entries), false);
             DataType::Map(Arc::new(entries), false)
         }
+        ColumnType::SharedAttributes => DataType::Dictionary(
+            Box::new(DataType::Int32),
+            Box::new(data_type(ColumnType::Attributes)),
+        ),
         ColumnType::List(element) => {
             DataType::List(Arc::new(Field::new(LIST_ELEMENT, data_type(*element), false)))
         }

@@ -55,7 +55,7 @@ fn iceberg_type(column_type: ColumnType, ids: &mut Ids) -> Type {
         ColumnType::Long => Type::Primitive(PrimitiveType::Long),
         ColumnType::Double => Type::Primitive(PrimitiveType::Double),
         ColumnType::Boolean => Type::Primitive(PrimitiveType::Boolean),
-        ColumnType::Attributes => {
+        ColumnType::Attributes | ColumnType::SharedAttributes => {
             let string = || Type::Primitive(PrimitiveType::String);
             let key = NestedField::map_key_element(ids.next(), string());
             let value = NestedField::map_value_element(ids.next(), string(), false);

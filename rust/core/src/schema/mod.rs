@@ -32,6 +32,8 @@ pub enum ColumnType {
     Boolean,
     /// `map<string, string>`; keys required, values optional.
     Attributes,
+    /// The same, where neighbouring rows share them.
+    SharedAttributes,
     /// `list<T>`; elements required.
     List(&'static ColumnType),
     /// A struct; its fields are optional.

@@ -1,6 +1,8 @@
 //! The columns of each table, in order.
 
-use super::ColumnType::{Attributes, Boolean, Double, Int, Label, List, Long, Struct, Text, Timestamp};
+use super::ColumnType::{
+    Attributes, Boolean, Double, Int, Label, List, Long, SharedAttributes, Struct, Text, Timestamp,
+};
 use super::{Column, ColumnType};
 use crate::signal::Table;
 
@@ -23,12 +25,12 @@ const fn required(name: &'static str, column_type: ColumnType) -> Column {
 /// Columns of every table: the resource (resource/v1/resource.proto) and the scope (common/v1/common.proto).
 const SHARED: &[Column] = &[
     optional("ServiceName", Label),
-    optional("ResourceAttributes", Attributes),
+    optional("ResourceAttributes", SharedAttributes),
     optional("ResourceSchemaUrl", Label),
     optional("ResourceDroppedAttributesCount", Int),
     optional("ScopeName", Label),
     optional("ScopeVersion", Label),
-    optional("ScopeAttributes", Attributes),
+    optional("ScopeAttributes", SharedAttributes),
     optional("ScopeSchemaUrl", Label),
     optional("ScopeDroppedAttributesCount", Int),
 ];
@@ -94,7 +96,7 @@ const POINT: &[Column] = &[
     optional("MetricName", Label),
     optional("MetricDescription", Label),
     optional("MetricUnit", Label),
-    optional("MetricMetadata", Attributes),
+    optional("MetricMetadata", SharedAttributes),
     optional("Attributes", Attributes),
     optional("Flags", Int),
 ];

@@ -7,7 +7,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
-use arrow_array::{Array, ArrayRef, ListArray, MapArray, RecordBatch, StructArray};
+use arrow_array::types::Int32Type;
+use arrow_array::{Array, ArrayRef, DictionaryArray, ListArray, MapArray, RecordBatch, StructArray};
 use arrow_cast::cast;
 use arrow_schema::{DataType, Field, FieldRef, Fields, Schema};
 use iceberg::spec::{
@@ -150,8 +151,26 @@ impl Aligner<'_> {
             (Type::Struct(fields), DataType::Struct(_)) => self.structure(path, fields, array.as_struct()),
             (Type::List(list), DataType::List(_)) => self.list(path, list, array.as_list()),
             (Type::Map(map), DataType::Map(_, _)) => self.map(path, map, array.as_map()),
+            (Type::Map(_), DataType::Dictionary(_, shared)) if shared.is_nested() => {
+                self.shared(path, to, array.as_dictionary())
+            }
             (table_type, ours) => Err(self.clash(path, table_type, ours)),
         }
+    }
+
+    /// Values that rows refer to; the rows go on to refer to them.
+    fn shared(
+        &mut self,
+        path: &str,
+        to: &Type,
+        array: &DictionaryArray<Int32Type>,
+    ) -> Result<Option<ArrayRef>> {
+        let Some(values) = self.array(path, to, array.values())? else {
+            return Ok(None);
+        };
+        let array = DictionaryArray::try_new(array.keys().clone(), values)
+            .map_err(|cause| internal("shared values cannot be relabelled", cause))?;
+        Ok(Some(Arc::new(array)))
     }
 
     /// What goes into a field of the table that nothing of ours goes into: its default value, or nothing.

@@ -12,6 +12,8 @@ use arrow_array::{Array, ArrayRef, BooleanArray, PrimitiveArray};
 use arrow_schema::{DataType, TimeUnit};
 use iceberg::spec::Datum;
 
+use super::chunk::Range;
+
 /// A lower and an upper bound. The upper one may be missing: a string that cannot be cut and still
 /// be above all others.
 #[derive(Debug, Clone, PartialEq)]
@@ -68,6 +70,31 @@ pub(super) fn bounds(array: &ArrayRef, code_points_max: Option<usize>) -> Option
     }
 }
 
+/// The same of a column whose least and greatest value are known.
+pub(super) fn bounds_of(range: &Range, data_type: &DataType, code_points_max: Option<usize>) -> Option<Bounds> {
+    Some(match (range, data_type) {
+        (Range::Text(least, greatest), _) => {
+            let ends = [least, greatest].map(|text| std::str::from_utf8(text).ok());
+            text_bounds(ends.into_iter().flatten(), code_points_max)?
+        }
+        (Range::Int(least, greatest), _) => exact(Datum::int(*least), Datum::int(*greatest)),
+        (Range::Long(least, greatest), DataType::Int64) => exact(Datum::long(*least), Datum::long(*greatest)),
+        (Range::Long(least, greatest), DataType::Timestamp(TimeUnit::Microsecond, Some(_))) => exact(
+            Datum::timestamptz_micros(*least),
+            Datum::timestamptz_micros(*greatest),
+        ),
+        (Range::Long(least, greatest), DataType::Timestamp(TimeUnit::Nanosecond, Some(_))) => {
+            exact(Datum::timestamptz_nanos(*least), Datum::timestamptz_nanos(*greatest))
+        }
+        (Range::Double(least, greatest), _) => {
+            let (least, greatest) = with_zeros(*least, *greatest);
+            exact(Datum::double(least), Datum::double(greatest))
+        }
+        (Range::Bool(least, greatest), _) => exact(Datum::bool(*least), Datum::bool(*greatest)),
+        (Range::Long(..), _) => return None,
+    })
+}
+
 fn exact(lower: Datum, upper: Datum) -> Bounds {
     Bounds {
         lower,
@@ -96,10 +123,15 @@ fn double_range(array: &PrimitiveArray<Float64Type>) -> Option<(f64, f64)> {
     let numbers = || array.iter().flatten().filter(|value| !value.is_nan());
     let lower = numbers().min_by(f64::total_cmp)?;
     let upper = numbers().max_by(f64::total_cmp)?;
-    Some((
-        if lower == 0.0 { -0.0 } else { lower },
-        if upper == 0.0 { 0.0 } else { upper },
-    ))
+    Some(with_zeros(lower, upper))
+}
+
+/// A range with the signs of its zeros such that it holds both.
+pub(super) fn with_zeros(least: f64, greatest: f64) -> (f64, f64) {
+    (
+        if least == 0.0 { -0.0 } else { least },
+        if greatest == 0.0 { 0.0 } else { greatest },
+    )
 }
 
 /// The dictionary's values that a row uses: a dictionary may be shared with rows of other files.
@@ -151,13 +183,18 @@ fn truncate(text: &str, length: usize) -> &str {
 }
 
 /// The least text of at most `length` code points that is not below `text`: the text itself if it is
-/// short enough, else its beginning with the last code point that can be raised raised by one.
-/// `None` if there is none. UTF-8 bytes compare as code points do.
+/// short enough, else its beginning [`raised`]. `None` if there is none. UTF-8 bytes compare as code points do.
 fn truncate_upwards(text: &str, length: usize) -> Option<String> {
     let beginning = truncate(text, length);
     if beginning.len() == text.len() {
         return Some(text.to_owned());
     }
+    raised(beginning)
+}
+
+/// The least text that is above all texts with this beginning, and not longer: its last code point that can be
+/// raised raised by one.
+pub(super) fn raised(beginning: &str) -> Option<String> {
     let mut raised = beginning.to_owned();
     while let Some(last) = raised.pop() {
         if let Some(next) = next_code_point(last) {

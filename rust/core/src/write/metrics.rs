@@ -8,12 +8,13 @@ use std::collections::{HashMap, HashSet};
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::Float64Type;
-use arrow_array::{Array, ArrayRef, RecordBatch};
-use arrow_schema::DataType;
+use arrow_array::{Array, ArrayRef};
+use arrow_schema::{DataType, Schema};
 use iceberg::spec::{Datum, NestedFieldRef};
 use parquet::file::metadata::{ParquetMetaData, RowGroupMetaData};
 
-use super::bounds::{Bounds, bounds};
+use super::bounds::{Bounds, bounds, bounds_of};
+use super::chunk::Summary;
 use super::internal;
 use super::metrics_config::{MetricsConfig, Mode};
 use crate::error::Result;
@@ -37,12 +38,34 @@ pub(super) struct Metrics {
     unbounded: HashSet<i32>,
 }
 
+/// The columns of a file as the table has them.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Measured<'a> {
+    /// The table's fields.
+    pub fields: &'a [NestedFieldRef],
+    /// Their Arrow types.
+    pub schema: &'a Schema,
+    /// Which metrics the table wants.
+    pub config: &'a MetricsConfig,
+}
+
 impl Metrics {
-    /// Adds some of the file's rows: counts add up, bounds widen.
-    pub fn add_rows(&mut self, fields: &[NestedFieldRef], rows: &RecordBatch, config: &MetricsConfig) {
-        for (field, array) in fields.iter().zip(rows.columns()) {
-            if field.field_type.is_primitive() {
-                self.add_column(field.id, array, config.mode(field.id));
+    /// Adds some of the file's rows of a column whose chunk tells no summary: counts add up, bounds widen.
+    pub fn add_array(&mut self, column: usize, array: &ArrayRef, of: Measured<'_>) {
+        if let Some(field) = of.fields.get(column)
+            && field.field_type.is_primitive()
+        {
+            self.add_column(field.id, array, of.config.mode(field.id));
+        }
+    }
+
+    /// Adds what the chunks of a row group tell, by column of the batch.
+    pub fn add_summaries(&mut self, summaries: Vec<Option<Summary>>, of: Measured<'_>) {
+        let columns = of.fields.iter().zip(of.schema.fields());
+        for ((field, arrow_field), summary) in columns.zip(summaries) {
+            if let Some(summary) = summary {
+                let mode = of.config.mode(field.id);
+                self.add_summary(field.id, &summary, arrow_field.data_type(), mode);
             }
         }
     }
@@ -79,6 +102,24 @@ impl Metrics {
             return;
         };
         if let Some(bounds) = bounds(array, code_points_max) {
+            self.widen(field_id, bounds);
+        }
+    }
+
+    fn add_summary(&mut self, field_id: i32, summary: &Summary, data_type: &DataType, mode: Mode) {
+        if mode == Mode::None {
+            return;
+        }
+        *self.value_counts.entry(field_id).or_default() += summary.entries;
+        *self.null_value_counts.entry(field_id).or_default() += summary.nulls;
+        if *data_type == DataType::Float64 {
+            *self.nan_value_counts.entry(field_id).or_default() += summary.nans;
+        }
+        let Mode::Bounds { code_points_max } = mode else {
+            return;
+        };
+        let range = summary.range.as_ref();
+        if let Some(bounds) = range.and_then(|range| bounds_of(range, data_type, code_points_max)) {
             self.widen(field_id, bounds);
         }
     }

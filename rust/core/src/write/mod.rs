@@ -1,13 +1,15 @@
 //! Arrow to Parquet data files with Iceberg metrics, one or more per partition value.
 //!
-//! The way of a batch: [`align`] relabels it to the table's columns and field ids, [`partition`] finds
-//! which rows belong to which partition value, [`sort`] orders them, [`parquet`] encodes files of at
-//! most the target size, [`metrics`] measures what went into each, [`paths`] names it. [`settings`] says how
+//! The way of a batch into [`files`]: [`align`] relabels it to the table's columns and field ids, [`partition`] finds
+//! which rows belong to which partition value, [`sort`] orders them, [`parquet`] makes files of at most the
+//! target size of [`chunk`]s, [`metrics`] measures what went into each, [`paths`] names it. [`settings`] says how
 //! the table wants its files.
 
 mod align;
 mod bounds;
+mod chunk;
 mod data_location;
+mod files;
 mod metrics;
 mod metrics_config;
 mod parquet;
@@ -23,15 +25,10 @@ use arrow_array::{Array, ArrayRef};
 use bytes::Bytes;
 use futures::future::try_join_all;
 use iceberg::io::FileIO;
-use iceberg::spec::{DataContentType, DataFile, DataFileBuilder, DataFileFormat, Struct, TableMetadata};
+use iceberg::spec::{DataFile, TableMetadata};
 
 use self::align::Aligned;
-use self::metrics::Metrics;
-use self::metrics_config::MetricsConfig;
-use self::parquet::{EncodedFile, Encoder};
-use self::paths::Paths;
-use self::settings::Settings;
-use self::sort::Sorter;
+pub use self::files::Files;
 use crate::cause::IcebergCause;
 use crate::config::ParquetConfig;
 use crate::convert::TableBatch;
@@ -44,18 +41,14 @@ const UPLOADS_AT_ONCE: usize = 8;
 /// What encoding needs from its caller.
 #[derive(Clone, Copy)]
 pub struct EncodeOptions<'a> {
-    /// The requests whose rows the batch holds. They and `ordinal` make the files' paths, so the same
-    /// request writes the same files.
+    /// The requests whose rows the batches hold. They make the files' paths, so the same request writes
+    /// the same files.
     pub ids: &'a [IdRange],
-    /// The batch's number within its request and table.
-    pub ordinal: usize,
     /// How Parquet files are made.
     pub parquet: &'a ParquetConfig,
-    /// Partition values that the batch and `earlier` together may have files for.
+    /// Partition values that all batches together may have files for.
     pub partitions_max: usize,
-    /// The files that earlier batches of the same call became.
-    pub earlier: &'a [NewFile],
-    /// Asked before each file; an error ends the work with it.
+    /// Asked before each row group; an error ends the work with it.
     pub proceed: &'a dyn Fn() -> Result<()>,
 }
 
@@ -68,15 +61,24 @@ pub struct NewFile {
     pub data_file: DataFile,
 }
 
+/// What there is to tell of a batch besides its files.
+#[derive(Debug, Clone, Default)]
+pub struct Appended {
+    /// Rows left out because they would have opened more than `partitions_max` partitions: their numbers
+    /// in the batch, in order.
+    pub rejected: Vec<u32>,
+    /// What the table has no column for.
+    pub left_out: LeftOut,
+}
+
 /// What one batch became.
 #[derive(Debug, Clone, Default)]
 pub struct Encoded {
     /// The files.
     pub files: Vec<NewFile>,
-    /// Rows left out because they would have opened more than `partitions_max` partitions: their numbers
-    /// in the batch, in order.
+    /// As in [`Appended`].
     pub rejected: Vec<u32>,
-    /// What the table has no column for.
+    /// As in [`Appended`].
     pub left_out: LeftOut,
 }
 
@@ -103,56 +105,18 @@ impl LeftOut {
     }
 }
 
-/// Encodes a batch for a table as it was loaded: columns matched by name, ids from the table, split by
-/// the table's default partition spec, each file sorted by its default sort order. Pure computation.
-///
-/// When the rows have more than `partitions_max` partition values, those that have files already and
-/// then those with most rows are kept, and the others' rows are left out: a client whose clock is
-/// broken must not open thousands of files.
+/// Encodes a single batch: [`Files::append`], then [`Files::finish`].
 ///
 /// # Errors
-/// `TableMismatch` (permanent) when the table cannot hold our rows; what `proceed` gives.
+/// As both.
 pub fn encode(metadata: &TableMetadata, batch: TableBatch, options: &EncodeOptions<'_>) -> Result<Encoded> {
-    let mut encoded = Encoded::default();
-    if batch.batch.num_rows() == 0 {
-        return Ok(encoded);
-    }
-    let mut aligned = align::align(batch.table, metadata, &batch.batch)?;
-    drop(batch);
-    encoded.left_out = std::mem::take(&mut aligned.left_out);
-    let sorter = Sorter::new(&aligned, metadata.default_sort_order())?;
-    let settings = Settings::of(options.parquet, metadata)?;
-    let encoder = Encoder::new(&aligned, sorter.sorting_columns(), &settings)?;
-    let paths = Paths::new(metadata, options.ids, options.ordinal, &settings);
-    let metrics_config = MetricsConfig::new(metadata);
-
-    let groups = partition::split(&aligned, metadata)?;
-    let (groups, rejected) = partition::most_rows(groups, &aligned.batch, options);
-    encoded.rejected = rejected;
-    for group in groups {
-        let partition = Paths::partition(metadata, &group.partition)?;
-        let order = sorter.sort(group.rows);
-        let row_count = order.len(&aligned.batch);
-        let mut from = 0;
-        while from < row_count {
-            (options.proceed)()?;
-            let mut metrics = Metrics::default();
-            let file = encoder.encode(from..row_count, |range| {
-                let rows = order.pick(&aligned.batch, range)?;
-                metrics.add_rows(&aligned.fields, &rows, &metrics_config);
-                Ok(rows)
-            })?;
-            from += file.rows;
-            metrics.add_sizes(&file.metadata, &metrics_config)?;
-            let path = paths.file(&partition, encoded.files.len(), &file.bytes)?;
-            let data_file = describe(&path, &file, metrics, &group.partition, metadata, &sorter)?;
-            encoded.files.push(NewFile {
-                bytes: file.bytes.into(),
-                data_file,
-            });
-        }
-    }
-    Ok(encoded)
+    let mut files = Files::default();
+    let Appended { rejected, left_out } = files.append(metadata, batch, options)?;
+    Ok(Encoded {
+        files: files.finish(metadata, options)?,
+        rejected,
+        left_out,
+    })
 }
 
 /// Puts files into storage, some at a time. They exist then, and no table knows them yet.
@@ -192,15 +156,12 @@ pub async fn write(
     file_io: &FileIO,
     batch: TableBatch,
     ids: &[IdRange],
-    ordinal: usize,
     parquet: &ParquetConfig,
 ) -> Result<Written> {
     let options = EncodeOptions {
         ids,
-        ordinal,
         parquet,
         partitions_max: usize::MAX,
-        earlier: &[],
         proceed: &|| Ok(()),
     };
     let encoded = encode(metadata, batch, &options)?;
@@ -224,39 +185,6 @@ pub struct Written {
     pub bytes: u64,
     /// The partition spec that the files were written with; a `DataFile` does not tell.
     pub partition_spec_id: i32,
-}
-
-/// The manifest's entry for one file.
-fn describe(
-    path: &str,
-    file: &EncodedFile,
-    metrics: Metrics,
-    partition: &Struct,
-    metadata: &TableMetadata,
-    sorter: &Sorter,
-) -> Result<DataFile> {
-    let mut builder = DataFileBuilder::default();
-    builder
-        .content(DataContentType::Data)
-        .file_path(path.to_owned())
-        .file_format(DataFileFormat::Parquet)
-        .partition(partition.clone())
-        .partition_spec_id(metadata.default_partition_spec_id())
-        .record_count(file.rows as u64)
-        .file_size_in_bytes(file.bytes.len() as u64)
-        .split_offsets(Some(file.split_offsets()))
-        .column_sizes(metrics.column_sizes)
-        .value_counts(metrics.value_counts)
-        .null_value_counts(metrics.null_value_counts)
-        .nan_value_counts(metrics.nan_value_counts)
-        .lower_bounds(metrics.lower_bounds)
-        .upper_bounds(metrics.upper_bounds);
-    if let Some(sort_order_id) = sorter.sort_order_id() {
-        builder.sort_order_id(sort_order_id);
-    }
-    builder
-        .build()
-        .map_err(|cause| internal("a data file's description is incomplete", cause))
 }
 
 /// The one place that puts a file into storage.

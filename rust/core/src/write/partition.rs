@@ -5,13 +5,13 @@ use std::ops::Range;
 
 use arrow_array::{ArrayRef, RecordBatch, UInt32Array};
 use arrow_ord::partition::partition;
-use arrow_select::take::{take, take_record_batch};
+use arrow_select::take::take;
 use iceberg::arrow::arrow_primitive_to_literal;
 use iceberg::spec::{Literal, Struct, TableMetadata, Transform, Type};
 
 use super::align::Aligned;
 use super::transform::transformed;
-use super::{EncodeOptions, internal};
+use super::internal;
 use crate::error::{Error, ErrorKind, Result};
 
 /// Rows of a batch.
@@ -33,22 +33,10 @@ impl Rows {
     }
 
     /// Their numbers in the batch.
-    fn numbers(&self, batch: &RecordBatch) -> Vec<u32> {
+    pub fn numbers(&self, batch: &RecordBatch) -> Vec<u32> {
         match self {
             Rows::All => (0..u32::try_from(batch.num_rows()).unwrap_or(u32::MAX)).collect(),
             Rows::Some(rows) => rows.values().to_vec(),
-        }
-    }
-
-    /// Some of them, by their place in this order.
-    ///
-    /// # Errors
-    /// `Internal` when they cannot be copied.
-    pub fn pick(&self, batch: &RecordBatch, places: Range<usize>) -> Result<RecordBatch> {
-        match self {
-            Rows::All => Ok(batch.slice(places.start, places.len())),
-            Rows::Some(rows) => take_record_batch(batch, &rows.slice(places.start, places.len()))
-                .map_err(|cause| internal("rows cannot be reordered", cause)),
         }
     }
 }
@@ -62,22 +50,18 @@ pub(super) struct Group {
     pub rows: Rows,
 }
 
-/// Keeps as many groups as `options` allow, in their order: first those whose partitions have files
-/// already, then those with most rows. Gives the rows of the others too, in the batch's order.
+/// Keeps as many groups as there may be partitions, in their order: first those that are among the `open` ones,
+/// then those with most rows. Gives the rows of the others too, in the batch's order.
 pub(super) fn most_rows(
     groups: Vec<Group>,
     batch: &RecordBatch,
-    options: &EncodeOptions<'_>,
+    open: &[Struct],
+    partitions_max: usize,
 ) -> (Vec<Group>, Vec<u32>) {
-    // A partition has at least one file.
-    if groups.len().saturating_add(options.earlier.len()) <= options.partitions_max {
+    if groups.len().saturating_add(open.len()) <= partitions_max {
         return (groups, Vec::new());
     }
-    let open: HashSet<&Struct> = options
-        .earlier
-        .iter()
-        .map(|file| file.data_file.partition())
-        .collect();
+    let open: HashSet<&Struct> = open.iter().collect();
     let mut new: Vec<(usize, usize)> = groups
         .iter()
         .enumerate()
@@ -86,7 +70,7 @@ pub(super) fn most_rows(
         .collect();
     // Stable, so that among equals the first stay.
     new.sort_by_key(|(_, rows)| std::cmp::Reverse(*rows));
-    let left = options.partitions_max.saturating_sub(open.len());
+    let left = partitions_max.saturating_sub(open.len());
     let left_out: HashSet<usize> = new.into_iter().skip(left).map(|(at, _)| at).collect();
     let (left_out, kept): (Vec<_>, Vec<_>) = groups
         .into_iter()

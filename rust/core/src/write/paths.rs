@@ -16,7 +16,7 @@ const DIGEST_BYTES: usize = 16;
 /// Bytes of one directory's name at most: local file systems take 255, S3 1,024 for a whole key.
 const DIRECTORY_BYTES_MAX: usize = 128;
 
-/// Paths of one batch's files.
+/// Paths of one call's files.
 #[derive(Debug)]
 pub(super) struct Paths {
     location: DataLocation,
@@ -29,7 +29,7 @@ impl Paths {
     /// All that shapes a file's bytes goes in: the table with its schema, spec and order, the ids, and
     /// our version and settings. A request repeated after one of them changed writes other
     /// files, and never over one that a table may hold already.
-    pub fn new(metadata: &TableMetadata, ids: &[IdRange], ordinal: usize, settings: &Settings) -> Self {
+    pub fn new(metadata: &TableMetadata, ids: &[IdRange], settings: &Settings) -> Self {
         let mut digest = Sha256::new();
         digest.update(metadata.uuid().as_bytes());
         digest.update(metadata.current_schema_id().to_le_bytes());
@@ -41,7 +41,6 @@ impl Paths {
             digest.update(range.from.to_le_bytes());
             digest.update(range.to.to_le_bytes());
         }
-        digest.update((ordinal as u64).to_le_bytes());
         digest.update(format!("{} {settings:?}", env!("CARGO_PKG_VERSION")));
         let mut name = String::with_capacity(2 * DIGEST_BYTES);
         for byte in digest.finalize().iter().take(DIGEST_BYTES) {
@@ -79,7 +78,7 @@ impl Paths {
         Ok(names.join("/"))
     }
 
-    /// The path of the batch's file with this number and these bytes. Their checksum is in the name, so that
+    /// The path of the call's file with this number and these bytes. Their checksum is in the name, so that
     /// a request sent again under other conditions (limits, a merge with other requests) never overwrites
     /// a file that a snapshot may hold.
     ///

@@ -1,6 +1,7 @@
 //! `write`: batches to data files, read back with the parquet crate.
 
 mod align;
+mod chunks;
 mod files;
 mod layout;
 mod metrics;

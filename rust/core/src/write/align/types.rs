@@ -33,6 +33,7 @@ pub(super) fn our_type_name(data_type: &DataType) -> String {
         DataType::Struct(_) => "a struct".into(),
         DataType::List(element) => format!("list<{}>", our_type_name(element.data_type())),
         DataType::Map(_, _) => "map<string, string>".into(),
+        DataType::Dictionary(_, shared) if shared.is_nested() => our_type_name(shared),
         other => our_primitive(other).map_or_else(|| other.to_string(), |primitive| primitive.to_string()),
     }
 }

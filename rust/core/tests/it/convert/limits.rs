@@ -41,11 +41,20 @@ fn no_text_column_in_lists_of_spans_and_points_passes_the_limit() {
 }
 
 #[test]
-fn attributes_shared_by_a_group_count_for_each_row() {
+fn attributes_shared_by_a_group_count_once_in_a_batch() {
     let records = delimited(2, []).repeat(200);
     let resource = nested(&[1, 1, 2, 1], "r".repeat(5000));
     let scope_logs = delimited(2, [nested(&[1, 3, 2, 1], "s".repeat(3000)), records].concat());
-    check_split(Signal::Logs, &delimited(1, [resource, scope_logs].concat()), 16);
+    let payload = delimited(1, [resource, scope_logs].concat());
+    check_split(Signal::Logs, &payload, 1);
+    // Each group has others, and twenty of them fill a batch.
+    let groups: Vec<u8> = (0..100)
+        .flat_map(|group| {
+            let resource = nested(&[1, 1, 2, 1], format!("{group:05000}"));
+            delimited(1, [resource, delimited(2, delimited(2, []))].concat())
+        })
+        .collect();
+    check_split(Signal::Logs, &groups, 5);
 }
 
 #[test]

@@ -63,13 +63,10 @@ fn bytes(batch: &RecordBatch) -> usize {
     sizes.sum::<std::result::Result<_, _>>().unwrap()
 }
 
-/// Records that share a resource attribute of 100 kB.
-fn amplifying(records: usize) -> Vec<u8> {
-    let resource = nested(&[1, 1, 2, 1], "r".repeat(100_000));
-    delimited(
-        1,
-        [resource, delimited(2, delimited(2, []).repeat(records))].concat(),
-    )
+/// Records with a body of 100 kB.
+fn large(records: usize) -> Vec<u8> {
+    let record = nested(&[2, 5, 1], "b".repeat(100_000));
+    nested(&[1, 2], record.repeat(records))
 }
 
 /// Measures batches and lets them go.
@@ -96,12 +93,12 @@ impl BatchSink for Scale {
 }
 
 #[test]
-fn a_small_request_of_a_gigabyte_of_rows_gives_batches_of_bounded_size() {
+fn a_large_request_gives_batches_of_bounded_size() {
     const MAX: usize = 4 << 20;
     let mut scale = Scale::default();
-    convert_into(Signal::Logs, &amplifying(10_000), &options(MAX), &mut scale).unwrap();
-    assert_eq!(scale.rows, 10_000);
-    assert!(scale.batches > 200, "{} batches", scale.batches);
+    convert_into(Signal::Logs, &large(400), &options(MAX), &mut scale).unwrap();
+    assert_eq!(scale.rows, 400);
+    assert!(scale.batches >= 9, "{} batches", scale.batches);
     // One row is 100 kB and a little.
     assert!(scale.largest >= MAX - 1024, "{} bytes", scale.largest);
     assert!(scale.largest <= MAX + 101_000, "{} bytes", scale.largest);
@@ -114,8 +111,17 @@ fn a_small_request_of_a_gigabyte_of_rows_gives_batches_of_bounded_size() {
 }
 
 #[test]
+fn what_rows_share_is_in_a_batch_once() {
+    let resource = nested(&[1, 1, 2, 1], "r".repeat(100_000));
+    let records = delimited(2, delimited(2, []).repeat(10_000));
+    let (keeper, _) = keep(Signal::Logs, &delimited(1, [resource, records].concat()), 4 << 20);
+    assert_eq!(keeper.batches.len(), 1);
+    assert_eq!(keeper.batches[0].batch.num_rows(), 10_000);
+}
+
+#[test]
 fn a_row_above_the_limit_is_stored() {
-    let (keeper, summary) = keep(Signal::Logs, &amplifying(3), 1000);
+    let (keeper, summary) = keep(Signal::Logs, &large(3), 1000);
     let row_counts: Vec<_> = keeper
         .batches
         .iter()
@@ -155,7 +161,7 @@ fn an_error_of_the_sink_ends_the_conversion() {
         refuses_from: Some(2),
         ..Default::default()
     };
-    let error = convert_into(Signal::Logs, &amplifying(9), &options(1000), &mut keeper).unwrap_err();
+    let error = convert_into(Signal::Logs, &large(9), &options(1000), &mut keeper).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Storage);
     assert_eq!((keeper.batches.len(), keeper.restarts), (2, 0));
 }

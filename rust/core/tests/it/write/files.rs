@@ -34,12 +34,12 @@ fn trace_id(row: i64) -> String {
     format!("{mixed:032x}")
 }
 
-async fn path(metadata: &TableMetadata, ids: &[IdRange], ordinal: usize, config: &ParquetConfig) -> String {
+async fn path(metadata: &TableMetadata, ids: &[IdRange], config: &ParquetConfig) -> String {
     let batch = TableBatch {
         table: Table::Logs,
         batch: rows(1),
     };
-    let written = write(metadata, &FileIO::new_with_memory(), batch, ids, ordinal, config)
+    let written = write(metadata, &FileIO::new_with_memory(), batch, ids, config)
         .await
         .unwrap();
     written.files[0].file_path().to_owned()
@@ -49,8 +49,8 @@ async fn path(metadata: &TableMetadata, ids: &[IdRange], ordinal: usize, config:
 async fn the_same_request_writes_the_same_file_and_another_one_does_not() {
     let metadata = TestTable::default(Table::Logs).build();
     let config = ParquetConfig::default();
-    let first = path(&metadata, &ids(), 0, &config).await;
-    assert_eq!(path(&metadata, &ids(), 0, &config).await, first);
+    let first = path(&metadata, &ids(), &config).await;
+    assert_eq!(path(&metadata, &ids(), &config).await, first);
 
     let (_, name) = first.rsplit_once('/').unwrap();
     let (digest, rest) = name.split_once('-').unwrap();
@@ -75,13 +75,12 @@ async fn the_same_request_writes_the_same_file_and_another_one_does_not() {
         ..ParquetConfig::default()
     };
     let others = [
-        path(&metadata, &other_ids, 0, &config).await,
-        path(&metadata, &ids(), 1, &config).await,
-        path(&other_table, &ids(), 0, &config).await,
-        path(&metadata, &ids(), 0, &other_config).await,
+        path(&metadata, &other_ids, &config).await,
+        path(&other_table, &ids(), &config).await,
+        path(&metadata, &ids(), &other_config).await,
     ];
     let distinct: HashSet<&String> = others.iter().chain([&first]).collect();
-    assert_eq!(distinct.len(), 5);
+    assert_eq!(distinct.len(), 4);
 }
 
 #[tokio::test]
@@ -117,7 +116,7 @@ async fn files_are_written_to_a_local_directory() {
         table: Table::Logs,
         batch: rows(10),
     };
-    let written = write(&metadata, &file_io, batch, &ids(), 0, &ParquetConfig::default())
+    let written = write(&metadata, &file_io, batch, &ids(), &ParquetConfig::default())
         .await
         .unwrap();
     assert_eq!(read(&file_io, &written.files[0]).await.0.num_rows(), 10);
@@ -140,7 +139,6 @@ async fn storage_that_fails_is_an_error_to_retry_that_names_the_file() {
         &FileIO::new_with_fs(),
         batch,
         &ids(),
-        0,
         &ParquetConfig::default(),
     )
     .await

@@ -171,7 +171,7 @@ pub async fn write_with(
 ) -> Result<(Written, FileIO)> {
     let file_io = FileIO::new_with_memory();
     let batch = TableBatch { table, batch };
-    let written = write(metadata, &file_io, batch, &ids(), 0, config).await?;
+    let written = write(metadata, &file_io, batch, &ids(), config).await?;
     Ok((written, file_io))
 }
 
@@ -184,10 +184,8 @@ pub fn encode_with(
 ) -> Result<Encoded> {
     let options = EncodeOptions {
         ids: &ids(),
-        ordinal: 0,
         parquet: config,
         partitions_max: usize::MAX,
-        earlier: &[],
         proceed: &|| Ok(()),
     };
     encode(metadata, TableBatch { table, batch }, &options)

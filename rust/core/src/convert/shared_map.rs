@@ -1,0 +1,76 @@
+//! Attributes that neighbouring rows share: each list is there once, and rows refer to it.
+
+use std::sync::Arc;
+
+use arrow_array::types::Int32Type;
+use arrow_array::{DictionaryArray, PrimitiveArray};
+use arrow_schema::{ArrowError, DataType};
+
+use super::attributes::{Entries, MapColumn};
+use super::columns::{Arrays, Columns, Validity};
+use super::labels::Key;
+
+/// A column of attributes as a dictionary. No attributes are null (rule 1).
+#[derive(Default)]
+pub(super) struct SharedMapColumn {
+    keys: Vec<Key>,
+    validity: Validity,
+    maps: MapColumn,
+}
+
+impl SharedMapColumn {
+    /// The key of attributes, which rows may have until the batch is closed; none if they are empty.
+    pub(super) fn intern(&mut self, entries: &Entries) -> Option<Key> {
+        if entries.is_empty() {
+            return None;
+        }
+        // Requests of one client that were merged have the same resource one after the other.
+        if !self.maps.ends_with(entries) {
+            self.maps.append_rendered(entries);
+        }
+        // There are no more lists than groups, and those have 32-bit offsets elsewhere.
+        Some(Key::try_from(self.maps.len() - 1).unwrap_or(Key::MAX))
+    }
+
+    /// Appends attributes by their key.
+    #[inline]
+    pub(super) fn append_key(&mut self, key: Option<Key>) {
+        self.keys.push(key.unwrap_or_default());
+        self.validity.append(key.is_some());
+    }
+}
+
+/// Truncation leaves the lists as they are, for keys that are held elsewhere; [`Columns::finish`] cuts those off the
+/// end that no row has.
+impl Columns for SharedMapColumn {
+    fn truncate(&mut self, len: usize) {
+        self.keys.truncate(len);
+        self.validity.truncate(len);
+    }
+
+    #[inline]
+    fn extent(&self) -> usize {
+        self.maps.extent()
+    }
+
+    #[inline]
+    fn bytes(&self) -> usize {
+        size_of_val(self.keys.as_slice()) + self.validity.bytes() + self.maps.bytes()
+    }
+
+    fn finish(mut self, arrays: &mut Arrays<'_>) -> Result<(), ArrowError> {
+        let dictionary_type = arrays.next_type()?;
+        let DataType::Dictionary(_, map_type) = dictionary_type else {
+            return Err(ArrowError::SchemaError(format!(
+                "{dictionary_type} is no dictionary"
+            )));
+        };
+        let greatest = self.keys.iter().max();
+        let used = greatest.map_or(0, |&key| key.unsigned_abs() as usize + 1);
+        self.maps.truncate(used);
+        let keys = PrimitiveArray::<Int32Type>::try_new(self.keys.into(), self.validity.finish())?;
+        let maps = Arc::new(self.maps.into_array(map_type)?);
+        arrays.push(Arc::new(DictionaryArray::try_new(keys, maps)?));
+        Ok(())
+    }
+}

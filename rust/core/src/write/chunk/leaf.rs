@@ -1,0 +1,290 @@
+//! One column chunk while it grows: levels and values of the open page, and the pages that are done.
+
+use parquet::errors::Result;
+use parquet::file::properties::WriterProperties;
+use parquet::schema::types::ColumnDescPtr;
+
+use super::compress::Compressor;
+use super::hybrid::Levels;
+use super::pages::{Chunk, DataPage, Pages};
+use super::range::Range;
+use super::values::Values;
+use super::view;
+
+/// A column chunk of a primitive type.
+pub(super) struct Leaf {
+    column: ColumnDescPtr,
+    definition_max: u8,
+    repetition_max: u8,
+    page_rows_max: usize,
+    page_bytes_max: usize,
+    values: Values,
+    definitions: Levels,
+    repetitions: Levels,
+    rows: usize,
+    nulls: u64,
+    pages: Pages,
+    summary: Summary,
+    /// Shared values by key, once they were pushed.
+    known: Vec<Option<Repeat>>,
+}
+
+/// Values in a list that come again as a whole.
+#[derive(Debug, Clone)]
+pub(super) struct Repeat {
+    /// Indices of the chunk's dictionary.
+    pub indices: Box<[u32]>,
+    /// Bytes of the values, were they plain.
+    pub plain_bytes: usize,
+}
+
+/// What Iceberg tells of a column in a data file.
+#[derive(Debug, Default)]
+pub(in crate::write) struct Summary {
+    /// Values and nulls.
+    pub entries: u64,
+    /// Nulls.
+    pub nulls: u64,
+    /// NaNs.
+    pub nans: u64,
+    /// The least and the greatest value, whole.
+    pub range: Option<Range>,
+}
+
+impl Leaf {
+    /// An empty chunk. `None` when its levels are not a byte's: more than the format's readers take.
+    pub fn new(column: ColumnDescPtr, values: Values, properties: &WriterProperties) -> Option<Self> {
+        Some(Self {
+            definition_max: u8::try_from(column.max_def_level()).ok()?,
+            repetition_max: u8::try_from(column.max_rep_level()).ok()?,
+            page_rows_max: properties.data_page_row_count_limit().max(1),
+            page_bytes_max: properties.column_data_page_size_limit(column.path()),
+            column,
+            values,
+            definitions: Levels::default(),
+            repetitions: Levels::default(),
+            rows: 0,
+            nulls: 0,
+            pages: Pages::default(),
+            summary: Summary::default(),
+            known: Vec::new(),
+        })
+    }
+
+    /// The definition level of a value.
+    pub fn definition_max(&self) -> u8 {
+        self.definition_max
+    }
+
+    /// Appends rows of a column that is in no list.
+    ///
+    /// # Errors
+    /// When a page cannot be compressed.
+    pub fn append_rows(
+        &mut self,
+        view: &view::Leaf<'_>,
+        rows: &[u32],
+        compressor: &mut Compressor,
+    ) -> Result<()> {
+        let Some(nulls) = view.nulls else {
+            return self.append_values(view, rows, compressor);
+        };
+        let mut rest = rows;
+        while let Some(first) = rest.first() {
+            let is_null = nulls.is_null(*first as usize);
+            let same = |row: &&u32| nulls.is_null(**row as usize) == is_null;
+            let run = rest.iter().take_while(same).count();
+            let (these, later) = rest.split_at(run);
+            if is_null {
+                self.append_nulls(run, compressor)?;
+            } else {
+                self.append_values(view, these, compressor)?;
+            }
+            rest = later;
+        }
+        Ok(())
+    }
+
+    fn append_values(
+        &mut self,
+        view: &view::Leaf<'_>,
+        rows: &[u32],
+        compressor: &mut Compressor,
+    ) -> Result<()> {
+        let mut rest = rows;
+        while !rest.is_empty() {
+            let room = rest.len().min(self.page_rows_max - self.rows);
+            let these = rest.get(..room).unwrap_or(rest);
+            let taken = self.values.extend(&view.values, these, self.page_bytes_max);
+            self.definitions.push(self.definition_max, taken);
+            self.rows += taken;
+            self.end_page_if_full(compressor)?;
+            rest = rest.get(taken..).unwrap_or_default();
+        }
+        Ok(())
+    }
+
+    fn append_nulls(&mut self, count: usize, compressor: &mut Compressor) -> Result<()> {
+        let mut rest = count;
+        while rest > 0 {
+            let taken = rest.min(self.page_rows_max - self.rows);
+            self.definitions.push(self.definition_max.saturating_sub(1), taken);
+            self.nulls += taken as u64;
+            self.rows += taken;
+            self.end_page_if_full(compressor)?;
+            rest -= taken;
+        }
+        Ok(())
+    }
+
+    /// Appends neighbouring elements of a list: the first at one repetition level, the others at that of the list.
+    pub fn push_elements(
+        &mut self,
+        view: &view::Leaf<'_>,
+        elements: std::ops::Range<usize>,
+        first: u8,
+        others: u8,
+    ) {
+        self.repetitions.push(first, 1);
+        self.repetitions.push(others, elements.len() - 1);
+        match view.nulls {
+            None => {
+                self.definitions.push(self.definition_max, elements.len());
+                for (place, index) in elements.enumerate() {
+                    self.values.push(&view.values, index, place);
+                }
+            }
+            Some(nulls) => {
+                for (place, index) in elements.enumerate() {
+                    if nulls.is_valid(index) {
+                        self.definitions.push(self.definition_max, 1);
+                        self.values.push(&view.values, index, place);
+                    } else {
+                        self.definitions.push(self.definition_max.saturating_sub(1), 1);
+                        self.nulls += 1;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Appends the same elements again, if they are known by this key and the dictionary still takes values.
+    #[inline]
+    pub fn repeat(&mut self, key: usize, repetition: u8) -> bool {
+        let Some(Some(repeat)) = self.known.get(key) else {
+            return false;
+        };
+        if !self.values.repeat(repeat) {
+            return false;
+        }
+        self.repetitions.push(0, 1);
+        self.repetitions.push(repetition, repeat.indices.len() - 1);
+        self.definitions.push(self.definition_max, repeat.indices.len());
+        true
+    }
+
+    /// Appends the elements of a row's list and remembers them by a key.
+    pub fn push_to_repeat(
+        &mut self,
+        key: usize,
+        view: &view::Leaf<'_>,
+        elements: std::ops::Range<usize>,
+        repetition: u8,
+    ) {
+        let count = elements.len();
+        let nulls = self.nulls;
+        self.push_elements(view, elements, 0, repetition);
+        // Nulls have levels of their own.
+        if self.nulls == nulls {
+            if self.known.len() <= key {
+                self.known.resize(key + 1, None);
+            }
+            if let Some(known) = self.known.get_mut(key) {
+                *known = self.values.last(count);
+            }
+        }
+    }
+
+    /// Appends an entry without a value: what holds it is null or empty.
+    pub fn push_missing(&mut self, definition: u8, repetition: u8) {
+        self.repetitions.push(repetition, 1);
+        self.definitions.push(definition, 1);
+        self.nulls += 1;
+    }
+
+    /// Ends a row whose elements were pushed.
+    ///
+    /// # Errors
+    /// When a page cannot be compressed.
+    #[inline]
+    pub fn end_row(&mut self, compressor: &mut Compressor) -> Result<()> {
+        self.rows += 1;
+        self.end_page_if_full(compressor)
+    }
+
+    #[inline]
+    fn end_page_if_full(&mut self, compressor: &mut Compressor) -> Result<()> {
+        if self.rows >= self.page_rows_max || self.values.page_is_full(self.page_bytes_max) {
+            return self.end_page(compressor);
+        }
+        Ok(())
+    }
+
+    fn end_page(&mut self, compressor: &mut Compressor) -> Result<()> {
+        // Columns of required values have no levels.
+        let entries = self.definitions.len();
+        let values = self.values.take_page();
+        let mut bytes = Vec::with_capacity(values.bytes.len() + entries / 2 + 64);
+        if self.repetition_max > 0 {
+            self.repetitions.take_encoded(self.repetition_max, &mut bytes);
+        }
+        if self.definition_max > 0 {
+            self.definitions.take_encoded(self.definition_max, &mut bytes);
+        } else {
+            self.definitions = Levels::default();
+        }
+        bytes.extend_from_slice(&values.bytes);
+        self.summary.entries += entries as u64;
+        self.summary.nulls += self.nulls;
+        if let Some(range) = &values.range {
+            match &mut self.summary.range {
+                Some(widest) => widest.widen(range),
+                none => *none = Some(range.clone()),
+            }
+        }
+        let page = DataPage {
+            bytes,
+            encoding: values.encoding,
+            rows: std::mem::take(&mut self.rows),
+            entries,
+            nulls: std::mem::take(&mut self.nulls),
+            range: values.range,
+        };
+        self.pages.push(page, compressor)
+    }
+
+    /// Bytes so far, the open page uncompressed.
+    pub fn bytes(&self) -> usize {
+        self.pages.stored_bytes() + self.values.page_bytes() + self.values.dictionary_bytes()
+    }
+
+    /// Ends the chunk.
+    ///
+    /// # Errors
+    /// When a page is larger than the format allows.
+    pub fn finish(
+        mut self,
+        properties: &WriterProperties,
+        compressor: &mut Compressor,
+    ) -> Result<(Chunk, Summary)> {
+        if self.rows > 0 || self.pages.is_empty() {
+            self.end_page(compressor)?;
+        }
+        self.summary.nans = self.values.nans();
+        let (dictionary, bloom_filter) = self.values.finish();
+        let chunk = self
+            .pages
+            .finish(&self.column, properties, dictionary, bloom_filter, compressor)?;
+        Ok((chunk, self.summary))
+    }
+}

@@ -1,0 +1,329 @@
+//! A row group's column chunks, encoded from Arrow arrays in any order of their rows.
+//!
+//! Why not the parquet crate's Arrow writer for all: it wants rows in order already, so that sorting costs a copy
+//! of each value; it hashes each value of a dictionary that is one already; and it makes a compression context
+//! per column. Here rows are read where they are, labels keep their dictionary, and one context serves a file. The
+//! crate still writes the file around the chunks, and columns of types that are not ours.
+//!
+//! The way down: [`Column`] → [`nested`] (lists, maps, structs; [`shared`] for maps that rows refer to) → [`leaf`] (one chunk) → [`values`] (its pages' values:
+//! [`text`], [`number`], [`boolean`]) → [`pages`] (what is stored and told). [`view`] is the arrays' side.
+
+mod boolean;
+mod compress;
+mod hybrid;
+mod leaf;
+mod nested;
+mod number;
+mod pages;
+mod range;
+mod shared;
+mod text;
+mod values;
+mod view;
+
+use arrow_array::cast::AsArray;
+use arrow_array::{Array, ArrayRef, UInt32Array};
+use arrow_schema::{DataType, Field, SchemaRef, TimeUnit};
+use arrow_select::take::take;
+use parquet::arrow::arrow_writer::{ArrowColumnWriter, compute_leaves};
+use parquet::basic::Type;
+use parquet::bloom_filter::Sbbf;
+use parquet::errors::{ParquetError, Result};
+use parquet::file::properties::WriterProperties;
+use parquet::file::writer::SerializedRowGroupWriter;
+use parquet::schema::types::{ColumnDescPtr, SchemaDescriptor};
+
+pub(super) use self::compress::Compressor;
+use self::leaf::Leaf;
+pub(super) use self::leaf::Summary;
+use self::nested::Node;
+use self::number::Numbers;
+pub(super) use self::range::Range;
+use self::shared::SharedMaps;
+use self::text::{Bloom, TextOptions, Texts};
+use self::values::Values;
+use self::view::View;
+
+/// Encodes row groups of one file.
+pub(super) struct ChunkEncoder<'a> {
+    schema: SchemaRef,
+    columns: &'a [ColumnDescPtr],
+    properties: &'a WriterProperties,
+    /// `None` when the codec is the parquet crate's own.
+    compressor: Option<&'a mut Compressor>,
+}
+
+/// The column chunks of a row group while they grow, one entry per column of the batch.
+pub(super) struct RowGroup(Vec<Column>);
+
+enum Column {
+    /// Values in no list.
+    Flat(Box<Leaf>),
+    /// Lists, maps and structs.
+    Nested(Node),
+    /// Maps that rows refer to.
+    Shared(Box<SharedMaps>),
+    /// What only the parquet crate encodes.
+    Other(Vec<ArrowColumnWriter>),
+}
+
+impl<'a> ChunkEncoder<'a> {
+    /// Prepares for the columns of a schema.
+    pub fn new(
+        schema: SchemaRef,
+        parquet_schema: &'a SchemaDescriptor,
+        properties: &'a WriterProperties,
+        compressor: Option<&'a mut Compressor>,
+    ) -> Self {
+        Self {
+            schema,
+            columns: parquet_schema.columns(),
+            properties,
+            compressor,
+        }
+    }
+
+    /// Begins a row group of at most so many rows. `others` gives the parquet crate's writers of all leaves; it is asked only if there are
+    /// columns that are not ours, since each writer comes with a compression context.
+    ///
+    /// # Errors
+    /// When a bloom filter cannot be made; what `others` gives.
+    pub fn begin(
+        &self,
+        rows_max: usize,
+        others: impl FnOnce() -> Result<Vec<ArrowColumnWriter>>,
+    ) -> Result<RowGroup> {
+        let mut columns = self.columns.iter();
+        let mut row_group = Vec::with_capacity(self.schema.fields().len());
+        for field in self.schema.fields() {
+            let own: Vec<&ColumnDescPtr> = columns.by_ref().take(leaves(field.data_type())).collect();
+            row_group.push(self.own_column(field, &own, rows_max)?);
+        }
+        if row_group.iter().all(Option::is_some) {
+            return Ok(RowGroup(row_group.into_iter().flatten().collect()));
+        }
+        let mut others = others()?.into_iter();
+        let fields = self.schema.fields().iter();
+        let row_group = fields.zip(row_group).map(|(field, column)| {
+            let writers: Vec<ArrowColumnWriter> = others.by_ref().take(leaves(field.data_type())).collect();
+            column.unwrap_or(Column::Other(writers))
+        });
+        Ok(RowGroup(row_group.collect()))
+    }
+
+    fn own_column(
+        &self,
+        field: &Field,
+        columns: &[&ColumnDescPtr],
+        rows_max: usize,
+    ) -> Result<Option<Column>> {
+        if self.compressor.is_none() {
+            return Ok(None);
+        }
+        let mut columns = columns.iter();
+        let mut failed = None;
+        let mut leaf = |data_type: &DataType| {
+            let column = columns.next()?;
+            match self.leaf(data_type, column, rows_max) {
+                Ok(leaf) => leaf,
+                Err(cause) => {
+                    failed = Some(cause);
+                    None
+                }
+            }
+        };
+        let column = match field.data_type() {
+            DataType::Dictionary(_, shared) if shared.is_nested() => {
+                let field = field.clone().with_data_type(shared.as_ref().clone());
+                let node = Node::build(&field, 0, 0, &mut leaf);
+                node.and_then(SharedMaps::new)
+                    .map(|maps| Column::Shared(Box::new(maps)))
+            }
+            _ => Node::build(field, 0, 0, &mut leaf).map(|node| match node {
+                Node::Leaf { leaf, .. } => Column::Flat(leaf),
+                node => Column::Nested(node),
+            }),
+        };
+        match failed {
+            Some(cause) => Err(cause),
+            None => Ok(column),
+        }
+    }
+
+    /// An empty chunk; `None` for a type that is not ours.
+    fn leaf(&self, data_type: &DataType, column: &ColumnDescPtr, rows_max: usize) -> Result<Option<Leaf>> {
+        let path = column.path();
+        let with_dictionary = self.properties.dictionary_enabled(path);
+        let dictionary_bytes_max = self.properties.column_dictionary_page_size_limit(path);
+        let values = match (data_type, column.physical_type()) {
+            (DataType::Utf8, Type::BYTE_ARRAY) => self.texts(column, rows_max)?,
+            (DataType::Dictionary(key, value), Type::BYTE_ARRAY)
+                if **key == DataType::Int32 && **value == DataType::Utf8 =>
+            {
+                self.texts(column, rows_max)?
+            }
+            (DataType::Int32, Type::INT32) => {
+                Values::Int(Numbers::new(with_dictionary, dictionary_bytes_max))
+            }
+            (
+                DataType::Int64 | DataType::Timestamp(TimeUnit::Microsecond | TimeUnit::Nanosecond, _),
+                Type::INT64,
+            ) => Values::Long(Numbers::new(with_dictionary, dictionary_bytes_max)),
+            (DataType::Float64, Type::DOUBLE) => {
+                Values::Double(Numbers::new(with_dictionary, dictionary_bytes_max))
+            }
+            (DataType::Boolean, Type::BOOLEAN) => Values::Bool(boolean::Booleans::default()),
+            _ => return Ok(None),
+        };
+        Ok(Leaf::new(column.clone(), values, self.properties))
+    }
+
+    fn texts(&self, column: &ColumnDescPtr, rows_max: usize) -> Result<Values> {
+        let path = column.path();
+        let options = TextOptions {
+            with_dictionary: self.properties.dictionary_enabled(path),
+            dictionary_bytes_max: self.properties.column_dictionary_page_size_limit(path),
+            with_range: column.max_rep_level() == 0,
+        };
+        let bloom = match self.properties.bloom_filter_properties(path) {
+            Some(properties) => Some(Bloom {
+                filter: Sbbf::new_with_ndv_fpp(properties.ndv.min(rows_max as u64).max(1), properties.fpp)?,
+                false_positives: properties.fpp,
+            }),
+            None => None,
+        };
+        Ok(Values::Text(Texts::new(options, bloom)))
+    }
+
+    /// Appends rows of a batch, in this order. All rows of a row group come from one batch, whose dictionaries
+    /// its chunks take over. Gives the rows of those columns that the parquet crate encodes, by position.
+    ///
+    /// # Errors
+    /// When a page cannot be encoded.
+    pub fn append(
+        &mut self,
+        row_group: &mut RowGroup,
+        arrays: &[ArrayRef],
+        rows: &[u32],
+    ) -> Result<Vec<(usize, ArrayRef)>> {
+        let mut others = Vec::new();
+        let fields = self.schema.fields().iter();
+        for (position, ((column, array), field)) in row_group.0.iter_mut().zip(arrays).zip(fields).enumerate() {
+            match (column, self.compressor.as_deref_mut()) {
+                (Column::Other(writers), _) => {
+                    others.push((position, append_other(writers, field, array, rows)?));
+                }
+                (Column::Flat(leaf), Some(compressor)) => match View::of(array) {
+                    Some(View::Leaf(view)) => leaf.append_rows(&view, rows, compressor)?,
+                    _ => return Err(unexpected(field)),
+                },
+                (Column::Nested(node), Some(compressor)) => match View::of(array) {
+                    Some(view) => node.append_rows(&view, rows, compressor)?,
+                    None => return Err(unexpected(field)),
+                },
+                (Column::Shared(maps), Some(compressor)) => match View::of(array) {
+                    Some(View::Shared { keys, nulls, maps: view }) => {
+                        maps.append_rows(keys, nulls, &view, rows, compressor)?;
+                    }
+                    _ => return Err(unexpected(field)),
+                },
+                (Column::Flat(_) | Column::Nested(_) | Column::Shared(_), None) => return Err(unexpected(field)),
+            }
+        }
+        Ok(others)
+    }
+
+    /// Ends a row group and puts its chunks into the file. Gives a summary for each column that is in no list
+    /// and encoded here, `None` for others.
+    ///
+    /// # Errors
+    /// When the file refuses them.
+    pub fn finish<W: std::io::Write + Send>(
+        &mut self,
+        row_group: RowGroup,
+        writer: &mut SerializedRowGroupWriter<'_, W>,
+    ) -> Result<Vec<Option<Summary>>> {
+        let mut summaries = Vec::with_capacity(row_group.0.len());
+        for column in row_group.0 {
+            let (leaves, flat) = match column {
+                Column::Other(writers) => {
+                    for other in writers {
+                        other.close()?.append_to_row_group(writer)?;
+                    }
+                    summaries.push(None);
+                    continue;
+                }
+                Column::Flat(leaf) => (vec![*leaf], true),
+                Column::Nested(node) => (node.into_leaves(), false),
+                Column::Shared(maps) => (maps.into_leaves(), false),
+            };
+            let Some(compressor) = self.compressor.as_deref_mut() else {
+                return Err(ParquetError::General("no codec of ours".to_owned()));
+            };
+            let mut last = None;
+            for leaf in leaves {
+                let ((bytes, close), summary) = leaf.finish(self.properties, compressor)?;
+                writer.append_column(&bytes, close)?;
+                last = Some(summary);
+            }
+            summaries.push(last.filter(|_| flat));
+        }
+        Ok(summaries)
+    }
+}
+
+impl RowGroup {
+    /// Bytes so far, open pages uncompressed.
+    pub fn bytes(&self) -> usize {
+        let mut bytes = 0;
+        for column in &self.0 {
+            match column {
+                Column::Flat(leaf) => bytes += leaf.bytes(),
+                Column::Nested(node) => bytes += node.bytes(),
+                Column::Shared(maps) => bytes += maps.bytes(),
+                Column::Other(writers) => {
+                    bytes += writers
+                        .iter()
+                        .map(ArrowColumnWriter::get_estimated_total_bytes)
+                        .sum::<usize>();
+                }
+            }
+        }
+        bytes
+    }
+}
+
+fn append_other(
+    writers: &mut [ArrowColumnWriter],
+    field: &Field,
+    array: &ArrayRef,
+    rows: &[u32],
+) -> Result<ArrayRef> {
+    let rows = UInt32Array::from(rows.to_vec());
+    let mut array = take(array, &rows, None)?;
+    if let DataType::Dictionary(_, shared) = array.data_type()
+        && shared.is_nested()
+    {
+        let dictionary = array.as_any_dictionary();
+        array = take(dictionary.values(), dictionary.keys(), None)?;
+    }
+    let field = field.clone().with_data_type(array.data_type().clone());
+    for (writer, leaf) in writers.iter_mut().zip(compute_leaves(&field, &array)?) {
+        writer.write(&leaf)?;
+    }
+    Ok(array)
+}
+
+/// How many chunks a type has.
+fn leaves(data_type: &DataType) -> usize {
+    match data_type {
+        DataType::List(field) | DataType::Map(field, _) => leaves(field.data_type()),
+        DataType::Dictionary(_, shared) => leaves(shared),
+        DataType::Struct(fields) => fields.iter().map(|field| leaves(field.data_type())).sum(),
+        _ => 1,
+    }
+}
+
+fn unexpected(field: &Field) -> ParquetError {
+    ParquetError::General(format!("column {} is not of the file's type", field.name()))
+}

@@ -1,0 +1,214 @@
+//! Lists, maps and structs taken apart into the column chunks of their values.
+//!
+//! Parquet's levels: a definition level says how much of a value's path is there, a repetition level which list
+//! on it goes on (Dremel's record shredding; parquet-format README, "Nested Encoding").
+
+use std::ops::Range;
+
+use arrow_schema::{DataType, Field, Fields};
+use parquet::errors::Result;
+
+use super::compress::Compressor;
+use super::leaf::Leaf;
+use super::view::View;
+
+/// A node of a column's type.
+pub(super) enum Node {
+    /// Values.
+    Leaf { leaf: Box<Leaf>, repetition: u8 },
+    /// A list or a map.
+    List {
+        /// Definition level of an empty one; a null one is one below.
+        empty: u8,
+        repetition: u8,
+        element: Box<Node>,
+    },
+    /// A struct.
+    Struct {
+        /// Definition level of one that is there; a null one is one below.
+        present: u8,
+        repetition: u8,
+        fields: Vec<Node>,
+    },
+}
+
+impl Node {
+    /// Builds the nodes below a field that is at these levels; `leaf` gives the chunk of each leaf, in order.
+    /// `None` for a type that is not taken apart here.
+    pub fn build(
+        field: &Field,
+        definition: u8,
+        repetition: u8,
+        leaf: &mut dyn FnMut(&DataType) -> Option<Leaf>,
+    ) -> Option<Node> {
+        let definition = definition + u8::from(field.is_nullable());
+        let mut all = |fields: &Fields, definition: u8, repetition: u8| -> Option<Vec<Node>> {
+            fields
+                .iter()
+                .map(|field| Node::build(field, definition, repetition, leaf))
+                .collect()
+        };
+        Some(match field.data_type() {
+            DataType::List(element) => Node::List {
+                empty: definition,
+                repetition,
+                element: Box::new(Node::build(element, definition + 1, repetition + 1, leaf)?),
+            },
+            DataType::Map(entries, _) => {
+                let DataType::Struct(fields) = entries.data_type() else {
+                    return None;
+                };
+                Node::List {
+                    empty: definition,
+                    repetition,
+                    element: Box::new(Node::Struct {
+                        present: definition + 1,
+                        repetition: repetition + 1,
+                        fields: all(fields, definition + 1, repetition + 1)?,
+                    }),
+                }
+            }
+            DataType::Struct(fields) => Node::Struct {
+                present: definition,
+                repetition,
+                fields: all(fields, definition, repetition)?,
+            },
+            data_type => {
+                let leaf = leaf(data_type)?;
+                if leaf.definition_max() != definition {
+                    return None;
+                }
+                Node::Leaf {
+                    leaf: Box::new(leaf),
+                    repetition,
+                }
+            }
+        })
+    }
+
+    /// Appends rows.
+    ///
+    /// # Errors
+    /// When a page cannot be compressed.
+    pub fn append_rows(&mut self, view: &View<'_>, rows: &[u32], compressor: &mut Compressor) -> Result<()> {
+        for row in rows {
+            let row = *row as usize;
+            self.push(view, row..row + 1, 0);
+            self.each_leaf(&mut |leaf| leaf.end_row(compressor))?;
+        }
+        Ok(())
+    }
+
+    /// Appends neighbouring values, at least one. The first goes on the list that `first` says, the others the
+    /// list around this node.
+    fn push(&mut self, view: &View<'_>, values: Range<usize>, first: u8) {
+        match (self, view) {
+            (Node::Leaf { leaf, repetition }, View::Leaf(view)) => {
+                leaf.push_elements(view, values, first, *repetition);
+            }
+            (
+                Node::List {
+                    empty,
+                    repetition,
+                    element,
+                },
+                View::List {
+                    offsets,
+                    nulls,
+                    element: elements,
+                },
+            ) => {
+                let mut level = first;
+                for index in values {
+                    if nulls.is_some_and(|nulls| nulls.is_null(index)) {
+                        element.push_missing(empty.saturating_sub(1), level);
+                    } else {
+                        match span(offsets, index) {
+                            span if span.is_empty() => element.push_missing(*empty, level),
+                            span => element.push(elements, span, level),
+                        }
+                    }
+                    level = *repetition;
+                }
+            }
+            (
+                Node::Struct {
+                    present,
+                    repetition,
+                    fields,
+                },
+                View::Struct { nulls, fields: views },
+            ) => match nulls {
+                None => {
+                    for (field, view) in fields.iter_mut().zip(views) {
+                        field.push(view, values.clone(), first);
+                    }
+                }
+                Some(nulls) => {
+                    let mut level = first;
+                    for index in values {
+                        for (field, view) in fields.iter_mut().zip(views) {
+                            if nulls.is_null(index) {
+                                field.push_missing(present.saturating_sub(1), level);
+                            } else {
+                                field.push(view, index..index + 1, level);
+                            }
+                        }
+                        level = *repetition;
+                    }
+                }
+            },
+            // Views have the shape of their array, and nodes that of its type.
+            _ => {}
+        }
+    }
+
+    /// Appends an entry without a value to each leaf: what holds them is null or empty.
+    fn push_missing(&mut self, definition: u8, repetition: u8) {
+        match self {
+            Node::Leaf { leaf, .. } => leaf.push_missing(definition, repetition),
+            Node::List { element, .. } => element.push_missing(definition, repetition),
+            Node::Struct { fields, .. } => {
+                for field in fields {
+                    field.push_missing(definition, repetition);
+                }
+            }
+        }
+    }
+
+    /// Visits the leaves in order.
+    ///
+    /// # Errors
+    /// The visit's.
+    pub fn each_leaf(&mut self, visit: &mut dyn FnMut(&mut Leaf) -> Result<()>) -> Result<()> {
+        match self {
+            Node::Leaf { leaf, .. } => visit(leaf),
+            Node::List { element, .. } => element.each_leaf(visit),
+            Node::Struct { fields, .. } => fields.iter_mut().try_for_each(|field| field.each_leaf(visit)),
+        }
+    }
+
+    /// Bytes of all chunks so far, open pages uncompressed.
+    pub fn bytes(&self) -> usize {
+        match self {
+            Node::Leaf { leaf, .. } => leaf.bytes(),
+            Node::List { element, .. } => element.bytes(),
+            Node::Struct { fields, .. } => fields.iter().map(Node::bytes).sum(),
+        }
+    }
+
+    /// Takes the leaves out, in order.
+    pub fn into_leaves(self) -> Vec<Leaf> {
+        match self {
+            Node::Leaf { leaf, .. } => vec![*leaf],
+            Node::List { element, .. } => element.into_leaves(),
+            Node::Struct { fields, .. } => fields.into_iter().flat_map(Node::into_leaves).collect(),
+        }
+    }
+}
+
+/// The elements of a list or the entries of a map.
+pub(super) fn span(offsets: &[i32], index: usize) -> Range<usize> {
+    let at = |index: usize| offsets.get(index).map_or(0, |offset| offset.unsigned_abs() as usize);
+    at(index)..at(index + 1)
+}

@@ -1,0 +1,310 @@
+//! Integers, times and doubles: a dictionary where they repeat, else plain.
+
+use std::hash::{BuildHasher, Hash};
+
+use hashbrown::{DefaultHashBuilder, HashTable};
+use parquet::basic::Encoding;
+
+use super::hybrid;
+use super::pages::DictionaryPage;
+use super::range::Range;
+use super::values::{PageValues, TRIAL_VALUES};
+use super::view::Numbers as Column;
+
+/// A number as Parquet stores it.
+pub(super) trait Number: Copy + Default {
+    /// What tells one number from another; NaNs by their bits.
+    type Bits: Copy + Eq + Hash;
+    /// The number's bits.
+    fn bits(self) -> Self::Bits;
+    /// Whether it is NaN.
+    fn is_nan(self) -> bool;
+    /// Appends it plain.
+    fn write(self, out: &mut Vec<u8>);
+    /// Takes it into a range; `None` is the range of nothing.
+    fn widen(self, range: &mut Option<(Self, Self)>);
+    /// The range for readers.
+    fn range(range: (Self, Self)) -> Range;
+}
+
+macro_rules! integer {
+    ($integer:ty, $range:path) => {
+        impl Number for $integer {
+            type Bits = Self;
+
+            #[inline]
+            fn bits(self) -> Self {
+                self
+            }
+
+            #[inline]
+            fn is_nan(self) -> bool {
+                false
+            }
+
+            #[inline]
+            fn write(self, out: &mut Vec<u8>) {
+                out.extend_from_slice(&self.to_le_bytes());
+            }
+
+            #[inline]
+            fn widen(self, range: &mut Option<(Self, Self)>) {
+                match range {
+                    Some((least, greatest)) => {
+                        *least = self.min(*least);
+                        *greatest = self.max(*greatest);
+                    }
+                    None => *range = Some((self, self)),
+                }
+            }
+
+            fn range((least, greatest): (Self, Self)) -> Range {
+                $range(least, greatest)
+            }
+        }
+    };
+}
+
+integer!(i32, Range::Int);
+integer!(i64, Range::Long);
+
+impl Number for f64 {
+    type Bits = u64;
+
+    #[inline]
+    fn bits(self) -> u64 {
+        self.to_bits()
+    }
+
+    #[inline]
+    fn is_nan(self) -> bool {
+        self.is_nan()
+    }
+
+    #[inline]
+    fn write(self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.to_le_bytes());
+    }
+
+    #[inline]
+    fn widen(self, range: &mut Option<(Self, Self)>) {
+        if self.is_nan() {
+            return;
+        }
+        match range {
+            Some((least, greatest)) => {
+                if self.total_cmp(least).is_lt() {
+                    *least = self;
+                }
+                if self.total_cmp(greatest).is_gt() {
+                    *greatest = self;
+                }
+            }
+            None => *range = Some((self, self)),
+        }
+    }
+
+    fn range((least, greatest): (Self, Self)) -> Range {
+        Range::Double(least, greatest)
+    }
+}
+
+/// Numbers of a chunk.
+pub(super) struct Numbers<T: Number> {
+    /// While there is one; later pages are plain.
+    dictionary: Option<Dictionary<T>>,
+    dictionary_bytes_max: usize,
+    /// The dictionary that earlier pages use.
+    closed: Option<Vec<T>>,
+    /// The open page, plain.
+    plain: Vec<u8>,
+    range: Option<(T, T)>,
+    /// NaNs among the chunk's values.
+    nans: u64,
+}
+
+/// Values that were met, and the open page as indices into them.
+struct Dictionary<T: Number> {
+    values: Vec<T>,
+    table: HashTable<u32>,
+    hasher: DefaultHashBuilder,
+    last: u32,
+    indices: Vec<u32>,
+    /// Whether a page that is done uses it.
+    used: bool,
+}
+
+impl<T: Number> Numbers<T> {
+    /// With a dictionary, unless values are known not to repeat.
+    pub fn new(with_dictionary: bool, dictionary_bytes_max: usize) -> Self {
+        Self {
+            dictionary: with_dictionary.then(Dictionary::new),
+            dictionary_bytes_max,
+            closed: None,
+            plain: Vec::new(),
+            range: None,
+            nans: 0,
+        }
+    }
+
+    /// NaNs among the chunk's values.
+    pub fn nans(&self) -> u64 {
+        self.nans
+    }
+
+    /// Appends a value.
+    #[inline]
+    pub fn push(&mut self, value: T) {
+        self.nans += u64::from(value.is_nan());
+        let Some(dictionary) = &mut self.dictionary else {
+            value.widen(&mut self.range);
+            value.write(&mut self.plain);
+            return;
+        };
+        // A repeated value is in the range already.
+        if !dictionary.push(value) {
+            value.widen(&mut self.range);
+            if !dictionary.used && dictionary.values.len() >= TRIAL_VALUES / 2 {
+                self.try_dictionary();
+            }
+        }
+    }
+
+    /// Appends the values of rows.
+    pub fn extend(&mut self, rows: &[u32], values: &Column<'_, T>) {
+        if self.dictionary.is_some() {
+            rows.iter().for_each(|row| self.push(values.get(*row as usize)));
+            return;
+        }
+        let mut range = self.range.take();
+        self.plain.reserve(size_of_val(rows) * size_of::<T>() / size_of::<u32>());
+        for row in rows {
+            let value = values.get(*row as usize);
+            value.widen(&mut range);
+            value.write(&mut self.plain);
+            self.nans += u64::from(value.is_nan());
+        }
+        self.range = range;
+    }
+
+    /// Gives the dictionary up when most values are new, which shows before a page is done.
+    #[cold]
+    fn try_dictionary(&mut self) {
+        let Some(dictionary) = &self.dictionary else {
+            return;
+        };
+        let in_page = dictionary.indices.len();
+        if in_page >= TRIAL_VALUES && dictionary.values.len() * 2 > in_page {
+            self.dictionary.take().into_iter().for_each(|dictionary| {
+                for value in dictionary.page() {
+                    value.write(&mut self.plain);
+                }
+            });
+        }
+    }
+
+    /// Bytes of the open page, about.
+    #[inline]
+    pub fn page_bytes(&self) -> usize {
+        let indices = self.dictionary.as_ref().map_or(0, |dictionary| dictionary.indices.len());
+        self.plain.len() + 2 * indices
+    }
+
+    /// Bytes of the dictionary so far.
+    pub fn dictionary_bytes(&self) -> usize {
+        let open = self.dictionary.as_ref().map_or(0, |dictionary| dictionary.values.len());
+        (open + self.closed.as_ref().map_or(0, Vec::len)) * size_of::<T>()
+    }
+
+    /// Ends the page.
+    pub fn take_page(&mut self) -> PageValues {
+        let range = self.range.take().map(T::range);
+        let Some(dictionary) = &mut self.dictionary else {
+            return PageValues {
+                bytes: std::mem::take(&mut self.plain),
+                encoding: Encoding::PLAIN,
+                range,
+            };
+        };
+        let width = hybrid::bits((dictionary.values.len() as u32).saturating_sub(1));
+        let mut bytes = vec![width];
+        hybrid::encode_each(&dictionary.indices, width, &mut bytes);
+        dictionary.indices.clear();
+        dictionary.used = true;
+        if dictionary.values.len() * size_of::<T>() >= self.dictionary_bytes_max {
+            self.closed = self.dictionary.take().map(|dictionary| dictionary.values);
+        }
+        PageValues {
+            bytes,
+            encoding: Encoding::RLE_DICTIONARY,
+            range,
+        }
+    }
+
+    /// The dictionary, if a page uses it.
+    pub fn finish(self) -> Option<DictionaryPage> {
+        let open = self.dictionary.filter(|dictionary| dictionary.used);
+        let values = self.closed.or(open.map(|dictionary| dictionary.values))?;
+        let mut bytes = Vec::with_capacity(values.len() * size_of::<T>());
+        values.iter().for_each(|value| value.write(&mut bytes));
+        Some(DictionaryPage {
+            bytes,
+            values: values.len(),
+        })
+    }
+}
+
+impl<T: Number> Dictionary<T> {
+    fn new() -> Self {
+        Self {
+            values: Vec::new(),
+            table: HashTable::new(),
+            hasher: DefaultHashBuilder::default(),
+            last: 0,
+            indices: Vec::new(),
+            used: false,
+        }
+    }
+
+    /// Appends a value to the page; says whether it is in the page's range for sure, as its neighbour was.
+    #[inline]
+    fn push(&mut self, value: T) -> bool {
+        let bits = value.bits();
+        let at_last = self.values.get(self.last as usize);
+        if at_last.is_some_and(|last| last.bits() == bits) && !self.indices.is_empty() {
+            self.indices.push(self.last);
+            return true;
+        }
+        self.last = self.find_or_add(value);
+        self.indices.push(self.last);
+        false
+    }
+
+    fn find_or_add(&mut self, value: T) -> u32 {
+        let Self {
+            values,
+            table,
+            hasher,
+            ..
+        } = self;
+        let bits = value.bits();
+        let hash = hasher.hash_one(bits);
+        let is_same = |&index: &u32| values.get(index as usize).is_some_and(|known| known.bits() == bits);
+        if let Some(&index) = table.find(hash, is_same) {
+            return index;
+        }
+        // Its bytes are bounded, so it has far less than 2^32 values.
+        let index = values.len() as u32;
+        values.push(value);
+        table.insert_unique(hash, index, |&index| {
+            hasher.hash_one(values.get(index as usize).copied().unwrap_or_default().bits())
+        });
+        index
+    }
+
+    /// The open page's values.
+    fn page(&self) -> impl Iterator<Item = T> {
+        let value = |index: &u32| self.values.get(*index as usize).copied().unwrap_or_default();
+        self.indices.iter().map(value)
+    }
+}

@@ -1,0 +1,292 @@
+//! The pages of one column chunk, and all that the footer and the page index tell of them.
+
+use bytes::Bytes;
+use parquet::basic::{BoundaryOrder, Encoding, EncodingMask, PageType};
+use parquet::bloom_filter::Sbbf;
+use parquet::column::page::{CompressedPage, Page, PageWriter};
+use parquet::column::writer::ColumnCloseResult;
+use parquet::errors::Result;
+use parquet::file::metadata::{
+    ColumnChunkMetaData, ColumnIndexBuilder, OffsetIndexBuilder, PageEncodingStats,
+};
+use parquet::file::properties::WriterProperties;
+use parquet::file::writer::{SerializedPageWriter, TrackedWrite};
+use parquet::schema::types::ColumnDescPtr;
+
+use super::compress::Compressor;
+use super::range::Range;
+
+/// A column chunk: its bytes, dictionary page first, and what is to be told of them.
+pub(super) type Chunk = (Bytes, ColumnCloseResult);
+
+/// A data page before compression.
+pub(super) struct DataPage {
+    /// Levels and values.
+    pub bytes: Vec<u8>,
+    /// How the values are encoded.
+    pub encoding: Encoding,
+    /// Rows that begin in it.
+    pub rows: usize,
+    /// Levels: values and nulls.
+    pub entries: usize,
+    /// Entries that have no value.
+    pub nulls: u64,
+    /// The least and the greatest value, for columns that are pruned by them.
+    pub range: Option<Range>,
+}
+
+/// A dictionary page before compression: plain values.
+pub(super) struct DictionaryPage {
+    /// The values.
+    pub bytes: Vec<u8>,
+    /// How many there are.
+    pub values: usize,
+}
+
+/// Gathers pages, compressed, until the dictionary is known, which goes before them.
+#[derive(Default)]
+pub(super) struct Pages {
+    pages: Vec<Stored>,
+    stored_bytes: usize,
+}
+
+struct Stored {
+    bytes: Vec<u8>,
+    size: usize,
+    page: DataPage,
+}
+
+impl Pages {
+    /// Adds the chunk's next page.
+    ///
+    /// # Errors
+    /// When it cannot be compressed.
+    pub fn push(&mut self, mut page: DataPage, compressor: &mut Compressor) -> Result<()> {
+        let bytes = std::mem::take(&mut page.bytes);
+        let size = bytes.len();
+        let bytes = compressor.page(bytes)?;
+        self.stored_bytes += bytes.len();
+        self.pages.push(Stored { bytes, size, page });
+        Ok(())
+    }
+
+    /// Whether there is none yet.
+    pub fn is_empty(&self) -> bool {
+        self.pages.is_empty()
+    }
+
+    /// Bytes of all pages so far.
+    pub fn stored_bytes(&self) -> usize {
+        self.stored_bytes
+    }
+
+    /// Puts the chunk together.
+    ///
+    /// # Errors
+    /// When a page is larger than the format allows.
+    pub fn finish(
+        self,
+        column: &ColumnDescPtr,
+        properties: &WriterProperties,
+        dictionary: Option<DictionaryPage>,
+        bloom_filter: Option<Sbbf>,
+        compressor: &mut Compressor,
+    ) -> Result<Chunk> {
+        let mut sink = TrackedWrite::new(Vec::with_capacity(self.stored_bytes + 64 * self.pages.len()));
+        let mut writer = SerializedPageWriter::new(&mut sink);
+        let mut told = Told::new(column);
+        if let Some(DictionaryPage { bytes, values }) = dictionary {
+            let size = bytes.len();
+            let page = Page::DictionaryPage {
+                buf: compressor.page(bytes)?.into(),
+                num_values: values as u32,
+                encoding: Encoding::PLAIN,
+                is_sorted: false,
+            };
+            told.add_dictionary(&writer.write_page(CompressedPage::new(page, size))?);
+        }
+        for Stored { bytes, size, page } in self.pages {
+            let compressed = Page::DataPage {
+                buf: bytes.into(),
+                num_values: page.entries as u32,
+                encoding: page.encoding,
+                def_level_encoding: Encoding::RLE,
+                rep_level_encoding: Encoding::RLE,
+                statistics: None,
+            };
+            let spec = writer.write_page(CompressedPage::new(compressed, size))?;
+            told.add_data(&page, spec.offset, spec.bytes_written, spec.uncompressed_size);
+        }
+        let close = told.finish(column, properties, bloom_filter)?;
+        Ok((sink.into_inner()?.into(), close))
+    }
+}
+
+/// What is told of the chunk.
+struct Told {
+    column_index: ColumnIndexBuilder,
+    offset_index: OffsetIndexBuilder,
+    encoding_stats: Vec<PageEncodingStats>,
+    dictionary_offset: Option<i64>,
+    data_offset: Option<i64>,
+    bytes: u64,
+    size: u64,
+    rows: u64,
+    entries: u64,
+    nulls: u64,
+    range: Option<Range>,
+    order: Order,
+}
+
+impl Told {
+    fn new(column: &ColumnDescPtr) -> Self {
+        Self {
+            column_index: ColumnIndexBuilder::new(column.physical_type()),
+            offset_index: OffsetIndexBuilder::new(),
+            encoding_stats: Vec::new(),
+            dictionary_offset: None,
+            data_offset: None,
+            bytes: 0,
+            size: 0,
+            rows: 0,
+            entries: 0,
+            nulls: 0,
+            range: None,
+            order: Order::default(),
+        }
+    }
+
+    fn add_dictionary(&mut self, spec: &parquet::column::page::PageWriteSpec) {
+        self.dictionary_offset = Some(spec.offset as i64);
+        self.add_page(PageType::DICTIONARY_PAGE, Encoding::PLAIN);
+        self.add_bytes(spec.bytes_written, spec.uncompressed_size);
+    }
+
+    fn add_data(&mut self, page: &DataPage, offset: u64, bytes: u64, uncompressed_size: usize) {
+        self.data_offset.get_or_insert(offset as i64);
+        self.add_page(PageType::DATA_PAGE, page.encoding);
+        self.add_bytes(bytes, uncompressed_size);
+        self.offset_index.append_row_count(page.rows as i64);
+        self.offset_index
+            .append_offset_and_size(offset as i64, i32::try_from(bytes).unwrap_or(i32::MAX));
+        self.rows += page.rows as u64;
+        self.entries += page.entries as u64;
+        self.nulls += page.nulls;
+        let nulls = page.nulls as i64;
+        match &page.range {
+            _ if !self.column_index.valid() => {}
+            _ if page.nulls == page.entries as u64 => {
+                self.column_index.append(true, Vec::new(), Vec::new(), nulls);
+            }
+            Some(range) => {
+                self.order.add(range);
+                match range.cut() {
+                    Some((least, greatest)) => self.column_index.append(false, least, greatest, nulls),
+                    None => self.column_index.to_invalid(),
+                }
+            }
+            None => self.column_index.to_invalid(),
+        }
+        if let Some(range) = &page.range {
+            match &mut self.range {
+                Some(widest) => widest.widen(range),
+                none => *none = Some(range.clone()),
+            }
+        }
+    }
+
+    fn add_page(&mut self, page_type: PageType, encoding: Encoding) {
+        let same = |stats: &&mut PageEncodingStats| stats.page_type == page_type && stats.encoding == encoding;
+        match self.encoding_stats.iter_mut().find(same) {
+            Some(stats) => stats.count += 1,
+            None => self.encoding_stats.push(PageEncodingStats {
+                page_type,
+                encoding,
+                count: 1,
+            }),
+        }
+    }
+
+    /// The format counts a page's header into both sizes.
+    fn add_bytes(&mut self, bytes: u64, uncompressed_size: usize) {
+        self.bytes += bytes;
+        self.size += uncompressed_size as u64;
+    }
+
+    fn finish(
+        mut self,
+        column: &ColumnDescPtr,
+        properties: &WriterProperties,
+        bloom_filter: Option<Sbbf>,
+    ) -> Result<ColumnCloseResult> {
+        let encodings = self.encoding_stats.iter().map(|stats| stats.encoding);
+        let encodings: Vec<Encoding> = encodings.chain([Encoding::RLE]).collect();
+        let mut metadata = ColumnChunkMetaData::builder(column.clone())
+            .set_compression(properties.compression(column.path()))
+            .set_encodings_mask(EncodingMask::new_from_encodings(encodings.iter()))
+            .set_page_encoding_stats(self.encoding_stats)
+            .set_total_compressed_size(self.bytes as i64)
+            .set_total_uncompressed_size(self.size as i64)
+            .set_num_values(self.entries as i64)
+            .set_data_page_offset(self.data_offset.unwrap_or(0))
+            .set_dictionary_page_offset(self.dictionary_offset);
+        // Nothing is pruned by what is inside a list or a map.
+        if column.max_rep_level() == 0 {
+            metadata = metadata.set_statistics(Range::statistics(
+                self.range.as_ref(),
+                column.physical_type(),
+                self.nulls,
+            ));
+        } else {
+            self.column_index.to_invalid();
+        }
+        self.column_index.set_boundary_order(self.order.boundary_order());
+        let column_index = match self.column_index.valid() {
+            true => Some(self.column_index.build()?),
+            false => None,
+        };
+        Ok(ColumnCloseResult {
+            bytes_written: self.bytes,
+            rows_written: self.rows,
+            metadata: metadata.build()?,
+            bloom_filter,
+            column_index,
+            offset_index: Some(self.offset_index.build()),
+        })
+    }
+}
+
+/// Whether pages' ranges go one way.
+struct Order {
+    last: Option<Range>,
+    ascending: bool,
+    descending: bool,
+}
+
+impl Default for Order {
+    fn default() -> Self {
+        Self {
+            last: None,
+            ascending: true,
+            descending: true,
+        }
+    }
+}
+
+impl Order {
+    fn add(&mut self, range: &Range) {
+        if let Some(last) = &self.last {
+            self.ascending &= last.is_at_most(range);
+            self.descending &= range.is_at_most(last);
+        }
+        self.last = Some(range.clone());
+    }
+
+    fn boundary_order(&self) -> BoundaryOrder {
+        match (self.ascending, self.descending) {
+            (true, _) => BoundaryOrder::ASCENDING,
+            (false, true) => BoundaryOrder::DESCENDING,
+            (false, false) => BoundaryOrder::UNORDERED,
+        }
+    }
+}

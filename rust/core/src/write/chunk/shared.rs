@@ -1,0 +1,92 @@
+//! Maps that rows refer to: what a map is in its chunks is found out once and repeated for each row.
+
+use arrow_buffer::NullBuffer;
+use parquet::errors::Result;
+
+use super::compress::Compressor;
+use super::leaf::Leaf;
+use super::nested::{Node, span};
+use super::view::View;
+
+/// A column of such maps.
+pub(super) struct SharedMaps {
+    /// Definition level of an empty map; a null one is one below.
+    empty: u8,
+    /// Keys and values, each with its repetition level.
+    leaves: Vec<(Leaf, u8)>,
+}
+
+impl SharedMaps {
+    /// Of maps whose type's node this is. `None` when they hold more than values.
+    pub fn new(node: Node) -> Option<Self> {
+        let Node::List { empty, element, .. } = node else {
+            return None;
+        };
+        let Node::Struct { fields, .. } = *element else {
+            return None;
+        };
+        let leaves = fields.into_iter().map(|field| match field {
+            Node::Leaf { leaf, repetition } => Some((*leaf, repetition)),
+            _ => None,
+        });
+        Some(Self {
+            empty,
+            leaves: leaves.collect::<Option<_>>()?,
+        })
+    }
+
+    /// Appends rows; each has the map at its key, of one array of maps for all rows of a chunk.
+    ///
+    /// # Errors
+    /// When a page cannot be compressed.
+    pub fn append_rows(
+        &mut self,
+        keys: &[i32],
+        nulls: Option<&NullBuffer>,
+        maps: &View<'_>,
+        rows: &[u32],
+        compressor: &mut Compressor,
+    ) -> Result<()> {
+        let View::List {
+            offsets,
+            nulls: null_maps,
+            element,
+        } = maps
+        else {
+            return Ok(());
+        };
+        let View::Struct { fields, .. } = element.as_ref() else {
+            return Ok(());
+        };
+        for ((leaf, repetition), view) in self.leaves.iter_mut().zip(fields) {
+            let View::Leaf(view) = view else {
+                return Ok(());
+            };
+            for row in rows {
+                let row = *row as usize;
+                let key = keys.get(row).map_or(0, |key| key.unsigned_abs() as usize);
+                let is_null = nulls.is_some_and(|nulls| nulls.is_null(row));
+                if is_null || null_maps.is_some_and(|nulls| nulls.is_null(key)) {
+                    leaf.push_missing(self.empty.saturating_sub(1), 0);
+                } else if !leaf.repeat(key, *repetition) {
+                    match span(offsets, key) {
+                        span if span.is_empty() => leaf.push_missing(self.empty, 0),
+                        span => leaf.push_to_repeat(key, view, span, *repetition),
+                    }
+                }
+                leaf.end_row(compressor)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Bytes of the chunks so far, open pages uncompressed.
+    pub fn bytes(&self) -> usize {
+        self.leaves.iter().map(|(leaf, _)| leaf.bytes()).sum()
+    }
+
+    /// Takes the leaves out, in order.
+    pub fn into_leaves(self) -> Vec<Leaf> {
+        self.leaves.into_iter().map(|(leaf, _)| leaf).collect()
+    }
+}

@@ -1,0 +1,232 @@
+//! The files that the batches of one call become.
+//!
+//! Each batch adds a row group to the file of each partition value that it has rows for, so that files are as
+//! large as the call and memory holds one batch at a time. Rows are sorted within a row group; a file of
+//! a single one is sorted as a whole and says so.
+
+use std::sync::Arc;
+
+use iceberg::spec::{DataContentType, DataFile, DataFileBuilder, DataFileFormat, Struct, TableMetadata};
+
+use super::align::{self, Aligned};
+use super::metrics::Measured;
+use super::metrics_config::MetricsConfig;
+use super::parquet::{EncodedFile, FileWriter, Layout};
+use super::partition::{self, Rows};
+use super::paths::Paths;
+use super::settings::Settings;
+use super::sort::Sorter;
+use super::{Appended, EncodeOptions, NewFile, internal};
+use crate::convert::TableBatch;
+use crate::error::Result;
+
+/// Files of one table, open or done.
+#[derive(Debug, Default)]
+pub struct Files {
+    layout: Option<Arc<Layout>>,
+    open: Vec<OpenFile>,
+    done: Vec<NewFile>,
+    /// Every partition value that has a file.
+    partitions: Vec<Struct>,
+}
+
+/// A file that may still grow.
+#[derive(Debug)]
+struct OpenFile {
+    partition: Struct,
+    writer: FileWriter,
+    /// How often sorted rows were added.
+    runs: usize,
+    sort_order_id: Option<i32>,
+}
+
+impl Files {
+    /// Appends a batch for a table as it was loaded: columns matched by name, ids from the table, split by the
+    /// table's default partition spec, each row group sorted by its default sort order. Pure computation. All
+    /// calls are given the same metadata and options.
+    ///
+    /// When the rows have more than `partitions_max` partition values, those that have files already and
+    /// then those with most rows are kept, and the others' rows are left out: a client whose clock is
+    /// broken must not open thousands of files.
+    ///
+    /// # Errors
+    /// `TableMismatch` (permanent) when the table cannot hold our rows; what `proceed` gives. After an error
+    /// the files are of no use.
+    pub fn append(
+        &mut self,
+        metadata: &TableMetadata,
+        batch: TableBatch,
+        options: &EncodeOptions<'_>,
+    ) -> Result<Appended> {
+        let mut appended = Appended::default();
+        if batch.batch.num_rows() == 0 {
+            return Ok(appended);
+        }
+        let mut aligned = align::align(batch.table, metadata, &batch.batch)?;
+        drop(batch);
+        appended.left_out = std::mem::take(&mut aligned.left_out);
+        let sorter = Sorter::new(&aligned, metadata.default_sort_order())?;
+        let layout = self.layout(metadata, &aligned, &sorter, options)?;
+        let config = MetricsConfig::new(metadata);
+        let groups = partition::split(&aligned, metadata)?;
+        let (groups, rejected) =
+            partition::most_rows(groups, &aligned.batch, &self.partitions, options.partitions_max);
+        appended.rejected = rejected;
+        for group in groups {
+            let rows = sorter.sort(group.rows);
+            let file = Group {
+                partition: group.partition,
+                rows,
+                aligned: &aligned,
+                sort_order_id: sorter.sort_order_id(),
+            };
+            self.append_group(metadata, &file, &layout, &config, options)?;
+        }
+        Ok(appended)
+    }
+
+    /// Ends all files.
+    ///
+    /// # Errors
+    /// `Internal` when a footer cannot be written.
+    pub fn finish(&mut self, metadata: &TableMetadata, options: &EncodeOptions<'_>) -> Result<Vec<NewFile>> {
+        let config = MetricsConfig::new(metadata);
+        for file in std::mem::take(&mut self.open) {
+            self.close(metadata, file, &config, options)?;
+        }
+        self.layout = None;
+        Ok(std::mem::take(&mut self.done))
+    }
+
+    fn layout(
+        &mut self,
+        metadata: &TableMetadata,
+        aligned: &Aligned,
+        sorter: &Sorter,
+        options: &EncodeOptions<'_>,
+    ) -> Result<Arc<Layout>> {
+        if let Some(layout) = self.layout.as_ref().filter(|layout| layout.takes(aligned)) {
+            return Ok(Arc::clone(layout));
+        }
+        // Batches of a call have one schema; were it not so, files of both would be right.
+        let config = MetricsConfig::new(metadata);
+        for file in std::mem::take(&mut self.open) {
+            self.close(metadata, file, &config, options)?;
+        }
+        let settings = Settings::of(options.parquet, metadata)?;
+        let layout = Arc::new(Layout::new(aligned, sorter.sorting_columns(), settings)?);
+        Ok(Arc::clone(self.layout.insert(layout)))
+    }
+
+    fn append_group(
+        &mut self,
+        metadata: &TableMetadata,
+        group: &Group<'_>,
+        layout: &Arc<Layout>,
+        config: &MetricsConfig,
+        options: &EncodeOptions<'_>,
+    ) -> Result<()> {
+        let schema = group.aligned.batch.schema();
+        let measured = Measured {
+            fields: &group.aligned.fields,
+            schema: &schema,
+            config,
+        };
+        let numbers = group.rows.numbers(&group.aligned.batch);
+        let mut rest = numbers.as_slice();
+        while !rest.is_empty() {
+            (options.proceed)()?;
+            let mut file = self.take(group, layout)?;
+            let taken = file.writer.append(&group.aligned.batch, rest, measured)?;
+            file.runs += 1;
+            rest = rest.get(taken..).unwrap_or_default();
+            if file.writer.is_full() {
+                self.close(metadata, file, config, options)?;
+            } else {
+                self.open.push(file);
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes out the open file of a partition value, or begins one.
+    fn take(&mut self, group: &Group<'_>, layout: &Arc<Layout>) -> Result<OpenFile> {
+        let of_group = |file: &OpenFile| file.partition == group.partition;
+        if let Some(at) = self.open.iter().position(of_group) {
+            return Ok(self.open.swap_remove(at));
+        }
+        if !self.partitions.contains(&group.partition) {
+            self.partitions.push(group.partition.clone());
+        }
+        Ok(OpenFile {
+            partition: group.partition.clone(),
+            writer: FileWriter::new(Arc::clone(layout))?,
+            runs: 0,
+            sort_order_id: group.sort_order_id,
+        })
+    }
+
+    fn close(
+        &mut self,
+        metadata: &TableMetadata,
+        file: OpenFile,
+        config: &MetricsConfig,
+        options: &EncodeOptions<'_>,
+    ) -> Result<()> {
+        let encoded = file.writer.finish(config)?;
+        let settings = Settings::of(options.parquet, metadata)?;
+        let directory = Paths::partition(metadata, &file.partition)?;
+        let path = Paths::new(metadata, options.ids, &settings).file(
+            &directory,
+            self.done.len(),
+            &encoded.bytes,
+        )?;
+        let sort_order_id = file.sort_order_id.filter(|_| file.runs == 1);
+        let (bytes, data_file) = describe(path, encoded, file.partition, metadata, sort_order_id)?;
+        self.done.push(NewFile { bytes, data_file });
+        Ok(())
+    }
+}
+
+/// Rows of a batch for one partition value, in the order in which they are stored.
+struct Group<'a> {
+    partition: Struct,
+    rows: Rows,
+    aligned: &'a Aligned,
+    sort_order_id: Option<i32>,
+}
+
+/// The file's bytes and the manifest's entry for it.
+fn describe(
+    path: String,
+    file: EncodedFile,
+    partition: Struct,
+    metadata: &TableMetadata,
+    sort_order_id: Option<i32>,
+) -> Result<(bytes::Bytes, DataFile)> {
+    let mut builder = DataFileBuilder::default();
+    let split_offsets = file.split_offsets();
+    let metrics = file.metrics;
+    builder
+        .content(DataContentType::Data)
+        .file_path(path)
+        .file_format(DataFileFormat::Parquet)
+        .partition(partition)
+        .partition_spec_id(metadata.default_partition_spec_id())
+        .record_count(file.rows as u64)
+        .file_size_in_bytes(file.bytes.len() as u64)
+        .split_offsets(Some(split_offsets))
+        .column_sizes(metrics.column_sizes)
+        .value_counts(metrics.value_counts)
+        .null_value_counts(metrics.null_value_counts)
+        .nan_value_counts(metrics.nan_value_counts)
+        .lower_bounds(metrics.lower_bounds)
+        .upper_bounds(metrics.upper_bounds);
+    if let Some(sort_order_id) = sort_order_id {
+        builder.sort_order_id(sort_order_id);
+    }
+    let data_file = builder
+        .build()
+        .map_err(|cause| internal("a data file's description is incomplete", cause))?;
+    Ok((file.bytes.into(), data_file))
+}

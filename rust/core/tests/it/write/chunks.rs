@@ -1,0 +1,194 @@
+//! Column chunks: what our encoder writes is what the parquet crate's would, and batches of a call share files.
+
+use std::sync::Arc;
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::TimestampMicrosecondType;
+use arrow_array::{Array, RecordBatch};
+use arrow_select::concat::concat_batches;
+use bytes::Bytes;
+use otlp2iceberg::config::ParquetConfig;
+use otlp2iceberg::convert::{ConvertOptions, TableBatch, ValueLimits, convert};
+use otlp2iceberg::write::{EncodeOptions, Files, NewFile};
+use otlp2iceberg::{Signal, Table};
+use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder, RowSelection};
+use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData};
+use proptest::prelude::*;
+use prost::Message;
+
+use super::support::{DAY, TestTable, batch, encode_with, ids, labels, texts, times};
+use crate::strategies;
+
+/// Our encoder does not write snappy, so such a file is the parquet crate's.
+const OTHER_CODEC: (&str, &str) = ("write.parquet.compression-codec", "snappy");
+
+fn read(bytes: &Bytes) -> RecordBatch {
+    let reader = ParquetRecordBatchReaderBuilder::try_new(bytes.clone()).unwrap();
+    let schema = Arc::clone(reader.schema());
+    let batches: Vec<_> = reader.build().unwrap().map(Result::unwrap).collect();
+    concat_batches(&schema, &batches).unwrap()
+}
+
+/// Small pages and dictionaries, so that few rows make many.
+fn table(table: Table, properties: &[(&str, &str)]) -> TestTable {
+    let small = [
+        ("write.parquet.page-row-limit", "5"),
+        ("write.parquet.page-size-bytes", "300"),
+        ("write.parquet.dict-size-bytes", "200"),
+    ];
+    let tables = small.iter().chain(properties);
+    tables.fold(TestTable::ours(table), |table, (key, value)| table.property(key, value))
+}
+
+fn check_same(signal: Signal, payload: &[u8]) {
+    let options = ConvertOptions {
+        arrival_time_unix_nano: 1_700_000_000_000_000_000,
+        column_bytes_max: 1 << 20,
+        batch_bytes_max: 1 << 20,
+        values: ValueLimits::default(),
+    };
+    let converted = convert(signal, payload, &options).unwrap();
+    for TableBatch { table: of, batch } in converted.batches {
+        let config = ParquetConfig::default();
+        let file = |properties: &[(&str, &str)]| {
+            let metadata = table(of, properties).build();
+            let encoded = encode_with(&metadata, of, batch.clone(), &config).unwrap();
+            assert_eq!(encoded.files.len(), 1);
+            encoded.files.into_iter().next().unwrap()
+        };
+        let (ours, theirs) = (file(&[]), file(&[OTHER_CODEC]));
+        assert_eq!(read(&ours.bytes), read(&theirs.bytes), "{of}");
+        assert_same_metrics(&ours, &theirs);
+    }
+}
+
+fn assert_same_metrics(ours: &NewFile, theirs: &NewFile) {
+    let (ours, theirs) = (&ours.data_file, &theirs.data_file);
+    assert_eq!(ours.record_count(), theirs.record_count());
+    assert_eq!(ours.value_counts(), theirs.value_counts());
+    assert_eq!(ours.null_value_counts(), theirs.null_value_counts());
+    assert_eq!(ours.nan_value_counts(), theirs.nan_value_counts());
+    assert_eq!(ours.lower_bounds(), theirs.lower_bounds());
+    assert_eq!(ours.upper_bounds(), theirs.upper_bounds());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn logs_are_as_the_parquet_crate_writes_them(request in strategies::logs_request(), times in 1_usize..9) {
+        check_same(Signal::Logs, &request.encode_to_vec().repeat(times));
+    }
+
+    #[test]
+    fn spans_are_as_the_parquet_crate_writes_them(request in strategies::traces_request(), times in 1_usize..9) {
+        check_same(Signal::Traces, &request.encode_to_vec().repeat(times));
+    }
+
+    #[test]
+    fn points_are_as_the_parquet_crate_writes_them(request in strategies::metrics_request(), times in 1_usize..9) {
+        check_same(Signal::Metrics, &request.encode_to_vec().repeat(times));
+    }
+}
+
+/// Two services, a time and a body per row.
+fn rows(start: i64, count: i64) -> RecordBatch {
+    let numbers = || start..start + count;
+    let bodies: Vec<String> = numbers().map(|row| format!("body {row}")).collect();
+    let ids: Vec<String> = numbers().map(|row| format!("{row:032x}")).collect();
+    batch(&[
+        ("Timestamp", times(numbers().map(|row| DAY + row))),
+        ("TraceId", texts(ids.iter().map(|id| Some(id.as_str())))),
+        ("ServiceName", labels(numbers().map(|row| Some(["b", "a"][row as usize % 2])))),
+        ("Body", texts(bodies.iter().map(|body| Some(body.as_str())))),
+    ])
+}
+
+fn files_of(properties: &[(&str, &str)], batches: Vec<RecordBatch>) -> Vec<NewFile> {
+    let table = properties.iter().fold(TestTable::default(Table::Logs), |table, (key, value)| {
+        table.property(key, value)
+    });
+    let metadata = table.build();
+    let options = EncodeOptions {
+        ids: &ids(),
+        parquet: &ParquetConfig::default(),
+        partitions_max: usize::MAX,
+        proceed: &|| Ok(()),
+    };
+    let mut files = Files::default();
+    for batch in batches {
+        let batch = TableBatch {
+            table: Table::Logs,
+            batch,
+        };
+        let appended = files.append(&metadata, batch, &options).unwrap();
+        assert_eq!(appended.rejected, Vec::<u32>::new());
+    }
+    files.finish(&metadata, &options).unwrap()
+}
+
+fn footer(bytes: &Bytes) -> Arc<ParquetMetaData> {
+    let options = ArrowReaderOptions::new().with_page_index_policy(PageIndexPolicy::Required);
+    let reader = ParquetRecordBatchReaderBuilder::try_new_with_options(bytes.clone(), options).unwrap();
+    Arc::clone(reader.metadata())
+}
+
+#[test]
+fn batches_of_a_call_are_row_groups_of_one_file_each_sorted() {
+    let files = files_of(&[], vec![rows(0, 1000), rows(1000, 500)]);
+    assert_eq!(files.len(), 1);
+    let file = &files[0];
+    assert_eq!(file.data_file.record_count(), 1500);
+    assert_eq!(file.data_file.sort_order_id(), None, "the file as a whole is not sorted");
+    let footer = footer(&file.bytes);
+    let group_rows: Vec<i64> = footer.row_groups().iter().map(|group| group.num_rows()).collect();
+    assert_eq!(group_rows, [1000, 500]);
+    assert!(footer.row_groups().iter().all(|group| group.sorting_columns().is_some()));
+    assert_eq!(file.data_file.split_offsets().map(<[i64]>::len), Some(2));
+
+    let read = read(&file.bytes);
+    let services = arrow_cast::cast(read.column_by_name("ServiceName").unwrap(), &arrow_schema::DataType::Utf8);
+    let services = services.unwrap();
+    let services = services.as_string::<i32>();
+    let times = read.column_by_name("Timestamp").unwrap().as_primitive::<TimestampMicrosecondType>().clone();
+    for group in [0..1000, 1000..1500] {
+        let keys: Vec<_> = group.map(|row| (services.value(row), times.value(row))).collect();
+        assert!(keys.is_sorted());
+    }
+    let mut all: Vec<i64> = times.values().to_vec();
+    all.sort_unstable();
+    assert_eq!(all, (DAY..DAY + 1500).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_file_of_one_batch_says_that_it_is_sorted_and_a_full_one_is_closed() {
+    let files = files_of(&[], vec![rows(0, 1000)]);
+    assert_eq!(files.len(), 1);
+    assert_eq!(files[0].data_file.sort_order_id(), Some(1));
+
+    let files = files_of(
+        &[("write.target-file-size-bytes", "20000"), ("write.parquet.compression-codec", "uncompressed")],
+        vec![rows(0, 1000), rows(1000, 1000), rows(2000, 10)],
+    );
+    let counts: Vec<u64> = files.iter().map(|file| file.data_file.record_count()).collect();
+    assert_eq!(counts, [1000, 1000, 10]);
+}
+
+#[test]
+fn a_page_is_found_by_the_index() {
+    let files = files_of(&[("write.parquet.page-row-limit", "100")], vec![rows(0, 2000)]);
+    let footer = footer(&files[0].bytes);
+    let columns = footer.row_group(0).columns();
+    let column = columns.iter().position(|chunk| chunk.column_path().string() == "Timestamp").unwrap();
+    let locations = footer.offset_index().unwrap()[0][column].page_locations().to_vec();
+    assert_eq!(locations.len(), 20);
+    // The rows of one page alone, by its place in the offset index.
+    let first = locations[7].first_row_index as usize;
+    let selection = RowSelection::from_consecutive_ranges(std::iter::once(first..first + 100), 2000);
+    let options = ArrowReaderOptions::new().with_page_index_policy(PageIndexPolicy::Required);
+    let reader = ParquetRecordBatchReaderBuilder::try_new_with_options(files[0].bytes.clone(), options).unwrap();
+    let page = reader.with_row_selection(selection).build().unwrap().next().unwrap().unwrap();
+    let whole = read(&files[0].bytes);
+    assert_eq!(page, whole.slice(first, 100));
+    assert_eq!(whole.column(column).null_count(), 0);
+}
