@@ -101,21 +101,29 @@ faultbox: tools
 .PHONY: lint
 lint: tools ## formatting, clippy, go vet
 	@cargo fmt --all --check
+	@cargo fmt --check --manifest-path bench/Cargo.toml
 	@cargo clippy --locked --workspace --all-targets -- -D warnings
 	@cd collector-exporter && test -z "$$(gofmt -l .)" && go vet ./...
 
 .PHONY: fmt
 fmt: ## format Rust and Go
 	@cargo fmt --all
+	@cargo fmt --manifest-path bench/Cargo.toml
 	@gofmt -w collector-exporter
 
 .PHONY: soak
 soak: collector ## eight collectors write one table of the reference REST catalog for a minute; prints what it cost
 	@PYTHONPATH=tests "$$(tests/setup-venv.sh)" -m catalogs.soak --writers 8 --seconds 60
 
-.PHONY: bench
-bench: tools ## first benchmarks; writes bench/RESULTS.md
+.PHONY: bench bench-check bench-report bench-lint
+bench: tools ## the library and its readers beside others' (an hour or so); writes bench/RESULTS.md and bench/chart.svg
 	@bench/run.sh
+bench-check: tools ## fails when a ratio of bench/thresholds.json to the peers is lost
+	@bench/run.sh check
+bench-report: ## bench/RESULTS.md and bench/chart.svg again, from what was measured last
+	@bench/run.sh report
+bench-lint: tools ## clippy over the benchmarks, which are a workspace of their own
+	@cargo clippy --locked --manifest-path bench/Cargo.toml --all-targets -- -D warnings
 
 .PHONY: clean
 clean: ## remove what was built in the clone (the cache outside it stays; its place is $O2I_CACHE)

@@ -1,17 +1,56 @@
 #!/usr/bin/env bash
-# Runs the library benchmarks pinned to one core and writes bench/RESULTS.md.
+# The library's benchmarks, peers side by side, pinned to one core; writes bench/RESULTS.md and bench/chart.svg.
+#   bench/run.sh [all|library|instructions|queries|report|check]
+# library: times. instructions: counts with valgrind, where it is. queries: DuckDB over everybody's files. report: renders
+# what was measured before (bench/results). check: fails when a ratio of bench/thresholds.json is lost.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-echo "building the benchmarks (release)"
-cargo build --locked --release --package otlp2iceberg-bench
+what=${1:-all}
+case "$what" in
+  all | library | instructions | queries | report | check) ;;
+  *)
+    echo "usage: bench/run.sh [all|library|instructions|queries|report|check]" >&2
+    exit 2
+    ;;
+esac
+wants() { [ "$what" = all ] || [ "$what" = "$1" ]; }
+
+target=${CARGO_TARGET_DIR:-$PWD/bench/target}
+program=$target/release/otlp2iceberg-bench
+python=$(tests/setup-venv.sh)
+export PYTHONPATH=bench
 pin=()
-command -v taskset >/dev/null 2>&1 && pin=(taskset -c 0)
-{
-  echo "# Benchmark results"
-  echo
-  echo "Made by \`make bench\`. Machine: $(nproc) cores, $(grep -m1 'model name' /proc/cpuinfo | cut -d: -f2- | sed 's/^ *//'), $(rustc --version), system allocator."
-  echo "Ratios are worth more than times: all rows of one run were measured interleaved on one core."
-  echo
-  "${pin[@]}" "$CARGO_TARGET_DIR/release/otlp2iceberg-bench"
-} | tee bench/RESULTS.md
+if command -v taskset >/dev/null 2>&1; then pin=(taskset -c "${O2I_BENCH_CORE:-0}"); fi
+mkdir -p bench/results
+
+if [ "$what" != report ]; then
+  echo "==> building the benchmarks and the peers (release; long from nothing: otel-arrow links DataFusion)"
+  allocator=()
+  if [ "${O2I_BENCH_ALLOCATOR:-}" = system ]; then allocator=(--no-default-features); fi
+  cargo build --locked --release --manifest-path bench/Cargo.toml "${allocator[@]}"
+fi
+if [ "$what" = check ]; then
+  exec "${pin[@]}" "$python" -m report.gate "$program"
+fi
+if wants queries; then
+  echo "==> everybody's files of the same rows, their checksums, ten queries"
+  files=$(mktemp -d)
+  trap 'rm -rf "$files"' EXIT
+  "$program" files "$files"
+  "${pin[@]}" "$python" -m queries "$files" "$program" >"$files/queries.jsonl"
+  mv "$files/queries.jsonl" bench/results/queries.jsonl
+fi
+if wants library; then
+  echo "==> times of the library"
+  "${pin[@]}" "$program" measure >bench/results/library.new
+  mv bench/results/library.new bench/results/library.jsonl
+fi
+if wants instructions; then
+  echo "==> instructions"
+  "$python" -m report.count "$program" >bench/results/instructions.new
+  mv bench/results/instructions.new bench/results/instructions.jsonl
+fi
+measured=1
+if [ "$what" = report ]; then measured=; fi
+O2I_BENCH_MEASURED=$measured "$python" -m report

@@ -35,7 +35,7 @@ impl Default for LimitsConfig {
     fn default() -> Self {
         Self {
             column_bytes_max: 1 << 30,
-            batch_bytes_max: 256 << 20,
+            batch_bytes_max: 16 << 20,
             payload_bytes_max: 1 << 30,
             in_flight_bytes_max: 512 << 20,
             records_per_request_max: 1_000_000,

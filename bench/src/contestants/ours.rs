@@ -1,0 +1,179 @@
+//! Ours: decode, convert, write, through the entry points that the pipeline uses.
+
+use std::collections::HashMap;
+use std::hint::black_box;
+use std::path::Path;
+
+use iceberg::TableCreation;
+use iceberg::io::FileIO;
+use iceberg::spec::{SortOrder, TableMetadata, TableMetadataBuilder};
+use otlp2iceberg::config::{Config, LimitsConfig, ParquetConfig};
+use otlp2iceberg::convert::{self, BatchSink, ConvertOptions, Converted, TableBatch, ValueLimits};
+use otlp2iceberg::write::{self, EncodeOptions, Files};
+use otlp2iceberg::{IdRange, Table, catalog};
+use tokio::runtime::{Builder, Runtime};
+
+use super::Made;
+use crate::payloads::Payload;
+use crate::{Failure, walk};
+
+/// Reads every field of every record and keeps nothing.
+pub fn decode(payload: &Payload) -> Result<Made, Failure> {
+    let (records, sum) = walk::walk(payload.signal, &payload.bytes)?;
+    black_box(sum);
+    Ok(Made::records(records))
+}
+
+/// Converts and drops the batches.
+pub fn to_arrow(payload: &Payload) -> Result<Made, Failure> {
+    Ok(Made::records(rows(&black_box(converted(payload)?))))
+}
+
+fn converted(payload: &Payload) -> Result<Converted, Failure> {
+    let options = convert_options(usize::MAX);
+    Ok(convert::convert(payload.signal, &payload.bytes, &options)?)
+}
+
+fn convert_options(batch_bytes_max: usize) -> ConvertOptions {
+    ConvertOptions {
+        arrival_time_unix_nano: 0,
+        column_bytes_max: 1 << 30,
+        batch_bytes_max,
+        values: ValueLimits::default(),
+    }
+}
+
+fn rows(converted: &Converted) -> usize {
+    converted.batches.iter().map(|batch| batch.batch.num_rows()).sum()
+}
+
+/// How the files are made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Layout {
+    /// As a default configuration makes them: sorted, with bloom filters.
+    Default,
+    /// The same rows in the order they came, without bloom filters.
+    Plain,
+}
+
+/// The tables' metadata as the catalog would have made them, and storage.
+pub struct Ours {
+    metadata: HashMap<Table, TableMetadata>,
+    file_io: FileIO,
+    parquet: ParquetConfig,
+    runtime: Runtime,
+}
+
+impl Ours {
+    /// Tables as a default configuration makes them, in memory.
+    pub fn in_memory() -> Result<Self, Failure> {
+        Self::new("memory:///otel", FileIO::new_with_memory(), Layout::Default)
+    }
+
+    /// Tables in a folder.
+    pub fn in_folder(folder: &Path, layout: Layout) -> Result<Self, Failure> {
+        let folder = folder.canonicalize()?;
+        Self::new(
+            &format!("file://{}", folder.display()),
+            FileIO::new_with_fs(),
+            layout,
+        )
+    }
+
+    fn new(place: &str, file_io: FileIO, layout: Layout) -> Result<Self, Failure> {
+        let config = Config::from_json(b"{}")?;
+        let mut parquet = config.parquet.clone();
+        if layout == Layout::Plain {
+            parquet.bloom_filter_columns = Some(Vec::new());
+        }
+        let mut metadata = HashMap::new();
+        for table in Table::ALL {
+            let spec = catalog::table_spec(&config, table)?;
+            let sort_order = match layout {
+                Layout::Default => spec.sort_order,
+                Layout::Plain => SortOrder::unsorted_order(),
+            };
+            let creation = TableCreation::builder()
+                .name(table.default_name().to_owned())
+                .location(format!("{place}/{}", table.default_name()))
+                .schema(spec.schema)
+                .partition_spec(spec.partition_spec)
+                .sort_order(sort_order)
+                .build();
+            let built = TableMetadataBuilder::from_table_creation(creation)?.build()?;
+            metadata.insert(table, built.metadata);
+        }
+        Ok(Self {
+            metadata,
+            file_io,
+            parquet,
+            runtime: Builder::new_current_thread().build()?,
+        })
+    }
+
+    /// The whole way but the commit.
+    pub fn to_parquet(&self, payload: &Payload) -> Result<Made, Failure> {
+        self.write(payload, 1)
+    }
+
+    /// The whole way but the commit, as the request of this number: each has files of its own.
+    pub fn write(&self, payload: &Payload, number: u64) -> Result<Made, Failure> {
+        let ids = [IdRange {
+            writer: [7; 16],
+            from: number,
+            to: number,
+        }];
+        let options = EncodeOptions {
+            ids: &ids,
+            parquet: &self.parquet,
+            partitions_max: usize::MAX,
+            proceed: &|| Ok(()),
+        };
+        let mut encoding = Encoding {
+            ours: self,
+            options,
+            files: HashMap::new(),
+        };
+        let batch_bytes_max = LimitsConfig::default().batch_bytes_max;
+        convert::convert_into(
+            payload.signal,
+            &payload.bytes,
+            &convert_options(batch_bytes_max),
+            &mut encoding,
+        )?;
+        let mut made = Made::default();
+        for (table, mut files) in encoding.files {
+            let metadata = self.metadata.get(&table).ok_or("a table of no signal")?;
+            let files = files.finish(metadata, &options)?;
+            let uploaded = self
+                .runtime
+                .block_on(write::upload(&self.file_io, files, &|| Ok(())))?;
+            for file in uploaded {
+                made.records += file.record_count() as usize;
+                made.file_bytes += file.file_size_in_bytes() as usize;
+            }
+        }
+        Ok(made)
+    }
+}
+
+/// Takes batches into files as the pipeline does.
+struct Encoding<'a> {
+    ours: &'a Ours,
+    options: EncodeOptions<'a>,
+    files: HashMap<Table, Files>,
+}
+
+impl BatchSink for Encoding<'_> {
+    fn batch(&mut self, batch: TableBatch) -> otlp2iceberg::Result<()> {
+        if let Some(metadata) = self.ours.metadata.get(&batch.table) {
+            let files = self.files.entry(batch.table).or_default();
+            files.append(metadata, batch, &self.options)?;
+        }
+        Ok(())
+    }
+
+    fn restart(&mut self) {
+        self.files.clear();
+    }
+}

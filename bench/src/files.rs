@@ -1,0 +1,58 @@
+//! Everybody's Parquet files of the same rows, for readers to compare.
+
+use std::fs;
+use std::path::Path;
+
+use crate::Failure;
+use crate::contestants::ours::{Layout, Ours};
+use crate::contestants::{otel_arrow, otlp2records};
+use crate::payloads::{Kind, Payload, payload};
+
+/// Rows of a file.
+const FILE_ROWS: usize = 131_072;
+/// Rows that otel-arrow takes in one request, whose ids are of 16 bits.
+const PART_ROWS: usize = 32_768;
+
+/// Writes `<folder>/<who>/<set>/...`, where a set is the tables of one kind of payload.
+pub fn all(folder: &Path) -> Result<(), Failure> {
+    for kind in Kind::ALL {
+        let (set, files) = match kind {
+            // Tables of a million rows.
+            Kind::Logs300 => ("logs", 8),
+            Kind::Spans => ("spans", 8),
+            Kind::Metrics => ("metrics", 8),
+            // These are only compared.
+            _ => (kind.name(), 1),
+        };
+        for file in 0..files {
+            eprintln!("files of {set}: {} of {files}", file + 1);
+            write(folder, set, kind, file)?;
+        }
+    }
+    Ok(())
+}
+
+fn write(folder: &Path, set: &str, kind: Kind, file: usize) -> Result<(), Failure> {
+    let (rows, part) = match kind {
+        Kind::LogsManyResources | Kind::LogsOneResource => (kind.batches()[0], kind.batches()[0]),
+        Kind::Logs1k => (PART_ROWS, PART_ROWS),
+        _ => (FILE_ROWS, PART_ROWS),
+    };
+    let first = file * rows;
+    let whole = payload(kind, first, rows)?;
+    for (who, layout) in [("ours", Layout::Default), ("plain", Layout::Plain)] {
+        let folder = folder.join(who).join(set);
+        fs::create_dir_all(&folder)?;
+        Ours::in_folder(&folder, layout)?.write(&whole, file as u64 + 1)?;
+    }
+    let name = format!("{file:04}");
+    otlp2records::to_files(&whole, &folder.join("otlp2records").join(set), &name)?;
+
+    let parts = (first..first + rows)
+        .step_by(part)
+        .map(|first| payload(kind, first, part));
+    let parts = parts.collect::<Result<Vec<Payload>, Failure>>()?;
+    // As many ids as the files before can have used.
+    let mut next_id = u32::try_from(file * rows * 4)?;
+    otel_arrow::to_files(&parts, &folder.join("otel-arrow").join(set), &name, &mut next_id)
+}
