@@ -1,16 +1,18 @@
 """The catalog goes away for minutes under a load and comes back: how much memory that takes, and whether every record arrives.
 
-The catalog is the reference REST catalog in a process that is ended and started again, so connections are refused
-meanwhile. A client's request may wait for long: what is accepted is then told from what is not without doubt.
+The catalog is the reference REST catalog behind a proxy. While it is away new connections are refused, and one that was kept
+open is answered 503. A client's request may wait for long: what is accepted is then told from what is not without doubt.
 """
 
 from __future__ import annotations
 
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+from catalogs.proxy import Answer, Proxy
 from catalogs.reading import load as load_table
 from catalogs.reference import ReferenceCatalog
 
@@ -68,25 +70,29 @@ def main(folder: Path, outage_seconds: float, records_per_second: int) -> int:
 
 def _one(folder: Path, queue: Queue, outage_seconds: float, records_per_second: int) -> str:
     load = Load("logs-300", records_per_second=records_per_second)
-    with on_core(OTHER_CORE):
-        sender = Sender(load.payload, in_flight=IN_FLIGHT)
-        catalog = ReferenceCatalog(folder / "catalog", f"file://{folder}/warehouse").start()
-    exporter = {"catalog": catalog.settings(), "sending_queue": {**queue.settings}}
-    with on_core(MEASURED_CORE):
-        collector = MeasuredCollector(
-            folder, {"iceberg": exporter}, queue_on_disk=queue.on_disk, own_metrics=True, change=as_by_default
-        ).start()
-    with sender, catalog, collector, ThreadPoolExecutor(1) as pool:
+    with ExitStack() as stack:
+        with on_core(OTHER_CORE):
+            sender = stack.enter_context(Sender(load.payload, in_flight=IN_FLIGHT))
+            catalog = stack.enter_context(ReferenceCatalog(folder / "catalog", f"file://{folder}/warehouse"))
+            proxy = stack.enter_context(Proxy(catalog.uri))
+            pool = stack.enter_context(ThreadPoolExecutor(1))
+        exporter = {"catalog": catalog.settings(proxy.uri), "sending_queue": {**queue.settings}}
+        with on_core(MEASURED_CORE):
+            collector = MeasuredCollector(
+                folder, {"iceberg": exporter}, queue_on_disk=queue.on_disk, own_metrics=True, change=as_by_default
+            )
+            stack.enter_context(collector)
         sampler = Sampler(collector.pid)
         seconds = SECONDS_BEFORE + outage_seconds + SECONDS_AFTER
         sending = pool.submit(sender.send, load.transport, collector.grpc_port, records_per_second, seconds)
         time.sleep(SECONDS_BEFORE)
-        catalog.stop()
+        proxy.instead = lambda request: Answer(503, b"")
+        proxy.stop()
         say(f"{queue.name}: the catalog is away for {outage_seconds:.0f} s")
         time.sleep(outage_seconds)
         peak_away = sampler.peak_mib
-        with on_core(OTHER_CORE):
-            catalog.start()
+        proxy.instead = lambda request: None
+        proxy.start()
         say(f"{queue.name}: the catalog is back, RSS peak so far {peak_away:.0f} MiB")
         back = time.monotonic()
         sent = sending.result()

@@ -6,6 +6,7 @@ import re
 import shutil
 import statistics
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,7 +66,10 @@ def measure(folder: Path, subject: Subject, load: Load, sender: Sender, seconds:
             collector = MeasuredCollector(folder, subject.exporters(folder, 0), own_metrics=True, change=as_by_default)
             collector.start()
         result = _under_load(collector, load, sender, seconds, drained=lambda accepted: None)
-        check_rows(folder, subject, load, sender, result.sent.accepted_records)
+        try:
+            check_rows(folder, subject, load, sender, result.sent.accepted_records)
+        except RowsLost as lost:
+            raise RowsLost(f"{lost}; the Collector said\n{collector.log_tail()}") from None
         return result
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -77,10 +81,10 @@ def as_by_default(config: dict) -> None:
 
 
 def _measure_forward(folder: Path, subject: Subject, load: Load, sender: Sender, seconds: float) -> Result:
-    with on_core(OTHER_CORE):
-        sink = Collector(folder / "sink", {"nop": None}, own_metrics=True, change=as_by_default)
-        sink.start()
-    with sink:
+    with ExitStack() as stack:
+        with on_core(OTHER_CORE):
+            sink = Collector(folder / "sink", {"nop": None}, own_metrics=True, change=as_by_default)
+            stack.enter_context(sink)
         with on_core(MEASURED_CORE):
             exporters = subject.exporters(folder, sink.grpc_port)
             collector = MeasuredCollector(folder / "forward", exporters, own_metrics=True, change=as_by_default)

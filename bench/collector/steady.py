@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 from .compare import say
@@ -19,18 +20,23 @@ PRINT_SECONDS = 60
 def main(folder: Path, seconds: float, records_per_second: int) -> int:
     """Prints a line each minute, and at the end the first and the last quarter beside each other."""
     load = Load("logs-300", records_per_second=records_per_second)
-    with on_core(OTHER_CORE):
-        sender = Sender(load.payload)
-    with on_core(MEASURED_CORE):
-        collector = MeasuredCollector(folder, OURS.exporters(folder, 0), own_metrics=True, change=as_by_default).start()
-    with sender, collector, ThreadPoolExecutor(1) as pool:
+    with ExitStack() as stack:
+        with on_core(OTHER_CORE):
+            sender = stack.enter_context(Sender(load.payload))
+            pool = stack.enter_context(ThreadPoolExecutor(1))
+        with on_core(MEASURED_CORE):
+            exporters = OURS.exporters(folder, 0)
+            collector = MeasuredCollector(folder, exporters, own_metrics=True, change=as_by_default)
+            stack.enter_context(collector)
         sampler = Sampler(collector.pid)
         begun = time.monotonic()
         sending = pool.submit(sender.send, load.transport, collector.grpc_port, records_per_second, seconds)
         for minute in range(1, int(seconds // PRINT_SECONDS) + 1):
             time.sleep(max(0.0, begun + minute * PRINT_SECONDS - time.monotonic()))
-            now, peak = memory_mib(collector.pid)
-            say(f"{minute:3d} min  RSS {now:4.0f} MiB, peak {peak:4.0f} MiB, CPU {cpu_seconds(collector.pid):6.1f} s")
+            if (memory := memory_mib(collector.pid)) is None:
+                raise RuntimeError(f"the Collector ended\n{collector.log_tail()}")
+            cpu = cpu_seconds(collector.pid)
+            say(f"{minute:3d} min  RSS {memory[0]:4.0f} MiB, peak {memory[1]:4.0f} MiB, CPU {cpu:6.1f} s")
         sent = sending.result()
         samples = sampler.stop()
     check_rows(folder, OURS, load, sender, sent.accepted_records)
