@@ -150,5 +150,6 @@ def count_table(table) -> tuple[int, int]:
         return 0, 0
     time_column = "Timestamp" if "Timestamp" in table.schema().column_names else "TimeUnix"
     with readers.connect_duckdb() as connection:
+        connection.execute("SET enable_progress_bar = false")
         query = f'SELECT count(*), count(DISTINCT "{time_column}") FROM iceberg_scan(?)'
         return connection.execute(query, [table.metadata_location]).fetchone()
