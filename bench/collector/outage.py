@@ -99,8 +99,9 @@ def _one(folder: Path, queue: Queue, outage_seconds: float, records_per_second: 
         stored, different = _wait_for_rows(catalog, sent.accepted_records)
         caught_up = time.monotonic() - back
         sampler.stop()
-    if (stored, different) != (sent.accepted_records, sent.accepted_records):
-        raise RowsLost(f"{queue.name}: {sent.accepted_records:,} accepted, {stored:,} stored, {different:,} different")
+        if (stored, different) != (sent.accepted_records, sent.accepted_records):
+            counts = f"{sent.accepted_records:,} accepted, {stored:,} stored, {different:,} different"
+            raise RowsLost(f"{queue.name}: {counts}; the Collector said\n{collector.log_tail()}")
     bound = queue.bound_mib(sender.bytes_per_record * sender.records_per_request)
     return (
         f"queue {queue.name}: {sent.accepted_records:,} records accepted at {records_per_second:,}/s with the catalog away for "
