@@ -125,6 +125,11 @@ bench-report: ## bench/RESULTS.md and bench/chart.svg again, from what was measu
 bench-lint: tools ## clippy over the benchmarks, which are a workspace of their own
 	@cargo clippy --locked --manifest-path bench/Cargo.toml --all-targets -- -D warnings
 
+# BENCH_COLLECTOR=--quick takes 3 minutes; see bench/collector/README.md.
+.PHONY: bench-collector
+bench-collector: tools lib ## the exporter in a Collector beside others: CPU, memory (12 minutes; BENCH_COLLECTOR=--quick)
+	@BUILDER_VERSION=$(BUILDER_VERSION) bench/collector/run.sh $(BENCH_COLLECTOR)
+
 .PHONY: clean
 clean: ## remove what was built in the clone (the cache outside it stays; its place is $O2I_CACHE)
 	@rm -rf dist warehouse collector-exporter/internal/native/lib collector-exporter/internal/native/stamp_*.go collector-exporter/testdata/lifecycle-warehouse

@@ -41,6 +41,8 @@ for layer in "${layers[@]}"; do
       native_lib
       step "go: vet and tests with the race detector and checked cgo pointers"
       (cd collector-exporter && go vet ./... && GOEXPERIMENT=cgocheck2 go test -race ./...)
+      step "go: the benchmark's load generator"
+      (cd bench/collector/loadgen && go vet ./... && go test -race ./...)
       ;;
     system)
       make --no-print-directory collector faultbox

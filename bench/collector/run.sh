@@ -1,0 +1,28 @@
+#!/usr/bin/env bash
+# Measures the exporter in a Collector beside others and writes bench/results/collector.md. Options go to
+# `python -m collector` (--help); with --steady or --outage nothing is written.
+#
+# Needs the Rust library where the exporter's Go package looks for it: `make lib`, or `make bench-collector` for both.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+builder=go.opentelemetry.io/collector/cmd/builder@${BUILDER_VERSION:-v0.161.0}
+bin=$PWD/dist/bench
+mkdir -p "$bin"
+
+echo "building the Collector that is measured and the load generator" >&2
+CGO_ENABLED=1 go run "$builder" --config bench/collector/builder-config.yaml >"$bin/build.log" 2>&1 ||
+    { cat "$bin/build.log" >&2; exit 1; }
+(cd bench/collector/loadgen && go build -o "$bin/loadgen" .)
+
+out=(--out "$PWD/bench/results/collector.md")
+for option in "$@"; do
+    case $option in
+        --outage) tests/catalogs/setup-reference-catalog.sh >/dev/null; out=() ;;
+        --steady*) out=() ;;
+    esac
+done
+
+python=$(tests/setup-venv.sh)
+O2I_COLLECTOR=$bin/otelcol-bench O2I_LOADGEN=$bin/loadgen PYTHONPATH=$PWD/tests:$PWD/bench \
+    exec "$python" -m collector "${out[@]}" "$@"
