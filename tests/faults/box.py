@@ -60,6 +60,14 @@ class Faultbox:
         """Lets what is stalled go on."""
         self._ask("POST", "release")
 
+    def down(self) -> None:
+        """Requests are answered 503, except one that is to stall."""
+        self._ask("POST", "down")
+
+    def up(self) -> None:
+        """The server answers again."""
+        self._ask("POST", "up")
+
     def end_faults(self) -> None:
         """From here on all requests pass."""
         self._ask("POST", "end")

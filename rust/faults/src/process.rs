@@ -441,6 +441,17 @@ pub(crate) async fn stored_by_one_call(
     let doors = Doors::open(servers, Arc::new(Calm), &Arc::new(Gate::open())).await;
     let doors = doors.map_err(|cause| cause.to_string())?;
     let pipeline = doors.pipeline(settings, false).await?;
+    one_call(&pipeline, request).await.map_err(|cause| cause.to_string())?;
+    pipeline.close().await;
+    Ok(())
+}
+
+/// One call with one request.
+#[cfg(test)]
+pub(crate) async fn one_call(
+    pipeline: &Pipeline,
+    request: &OtlpRequest,
+) -> Result<otlp2iceberg::Outcome, otlp2iceberg::Error> {
     let export = Export {
         signal: request.signal,
         payload: &request.payload,
@@ -452,7 +463,5 @@ pub(crate) async fn stored_by_one_call(
         cancel: CancellationToken::new(),
         timeout: Duration::from_secs(60),
     };
-    pipeline.export(export).await.map_err(|cause| cause.to_string())?;
-    pipeline.close().await;
-    Ok(())
+    pipeline.export(export).await
 }

@@ -64,3 +64,77 @@ async fn live(process: Process, servers: &Servers, settings: &Settings, accept: 
     pipeline.close().await;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use otlp2iceberg::{RequestId, Signal};
+
+    use super::*;
+    use crate::catalog::Catalog;
+    use crate::faultbox::{Decide, Fault};
+    use crate::http::RequestHead;
+    use crate::process::one_call;
+    use crate::requests;
+    use crate::schedule::Kind;
+    use crate::storage::Storage;
+
+    /// A catalog that is down, and a storage where writing a receipt seems to fail and deletions come late.
+    struct Doubtful {
+        down: AtomicBool,
+    }
+
+    impl Decide for Doubtful {
+        fn decide(&self, head: &RequestHead) -> Fault {
+            match Kind::of(head) {
+                _ if !self.down.load(Ordering::SeqCst) => Fault::Pass,
+                Kind::Load | Kind::Commit => Fault::AnswerBefore(503),
+                Kind::PutReceipt => Fault::AnswerAfter(403),
+                Kind::Delete => Fault::Late(Duration::from_secs(45)),
+                _ => Fault::Pass,
+            }
+        }
+    }
+
+    /// Seed 355 lost rows when a receipt whose writing had failed was deleted after it had been found.
+    #[tokio::test(start_paused = true)]
+    async fn a_receipt_whose_writing_seemed_to_fail_is_as_good_as_any_once_it_is_found() {
+        let storage = Arc::new(Storage::default());
+        let catalog = Arc::new(Catalog::new(Arc::clone(&storage), false));
+        let servers = Servers { catalog, storage };
+        let settings = Settings::draw(1);
+        let request = |sequence| {
+            let id = RequestId {
+                writer: [1; 16],
+                sequence,
+            };
+            let draws = (1..100).map(|seed| requests::draw(id, &mut Random::new(seed)));
+            let mut of_one_table = draws.filter(|request| request.signal == Signal::Logs);
+            of_one_table.next().expect("most are")
+        };
+        let doubtful = Arc::new(Doubtful {
+            down: AtomicBool::new(false),
+        });
+        let decide = Arc::clone(&doubtful);
+        let doors = Doors::open(&servers, decide, &Arc::new(Gate::open())).await.expect("listens");
+        let pipeline = doors.pipeline(&settings, true).await.expect("opened");
+        one_call(&pipeline, &request(1)).await.expect("stored");
+
+        doubtful.down.store(true, Ordering::SeqCst);
+        one_call(&pipeline, &request(2)).await.expect_err("no receipt");
+        assert!(!truth::receipts(&servers.storage).is_empty());
+        pipeline.collect_receipts().await.expect_err("the catalog is down");
+        let outcome = one_call(&pipeline, &request(2)).await.expect("the receipt was found");
+        assert_eq!((outcome.receipts_written, outcome.rows), (0, 0));
+        sleep(UNDER_WAY).await;
+
+        doubtful.down.store(false, Ordering::SeqCst);
+        pipeline.collect_receipts().await.expect("committed");
+        pipeline.close().await;
+        let rows = [request(1).rows, request(2).rows].concat();
+        let left = truth::check(&servers.catalog, &servers.storage, &rows);
+        assert_eq!(left.map(|strays| strays.data), Ok(0));
+        assert_eq!(truth::receipts(&servers.storage), Vec::<String>::new());
+    }
+}

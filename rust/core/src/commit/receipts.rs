@@ -142,13 +142,9 @@ impl Receipts {
         let receipt =
             Receipt::new(append, table).map_err(|error| error.class(RetryClass::Retry { after: None }))?;
         let name = format!("{}{}", Uuid::now_v7().simple(), shelf::ENDING);
-        if let Err(error) = shelf::write(table, &name, receipt.to_json()?).await {
-            // It may be there all the same, and the request is sent again now.
-            if let Err(cause) = shelf::delete(table, &name).await {
-                tracing::debug!(table = %table.ident, %cause, "cannot delete a receipt that was not written well");
-            }
-            return Err(error);
-        }
+        // One whose writing failed may be there all the same. It is left: once any process has found it, calls with
+        // its requests end well because of it, and its requests are in the table once in any case.
+        shelf::write(table, &name, receipt.to_json()?).await?;
         self.known().open(name, receipt.ids());
         self.set_catalog_down();
         Ok(Kept::Receipt)
