@@ -83,7 +83,14 @@ impl Settings {
                 r#"{{"partition_by": "{partition}", "properties": {{"commit.manifest.min-count-to-merge": "{merge}"}}}}"#
             ),
             receipts: Random::labelled(seed, "receipts").permille(300),
-            part_bytes: Random::labelled(seed, "parts").pick(&[Some(1_000), Some(3_000), None, None, None, None]),
+            part_bytes: Random::labelled(seed, "parts").pick(&[
+                Some(1_000),
+                Some(3_000),
+                None,
+                None,
+                None,
+                None,
+            ]),
         }
     }
 }
@@ -372,7 +379,11 @@ pub(crate) struct Doors {
 }
 
 impl Doors {
-    pub(crate) async fn open(servers: &Servers, decide: Arc<dyn Decide>, gate: &Arc<Gate>) -> io::Result<Self> {
+    pub(crate) async fn open(
+        servers: &Servers,
+        decide: Arc<dyn Decide>,
+        gate: &Arc<Gate>,
+    ) -> io::Result<Self> {
         let catalog = Arc::clone(&servers.catalog);
         let storage = Arc::clone(&servers.storage);
         let catalog = Upstream::Local(Arc::new(move |request| catalog.answer(request)));
@@ -441,7 +452,9 @@ pub(crate) async fn stored_by_one_call(
     let doors = Doors::open(servers, Arc::new(Calm), &Arc::new(Gate::open())).await;
     let doors = doors.map_err(|cause| cause.to_string())?;
     let pipeline = doors.pipeline(settings, false).await?;
-    one_call(&pipeline, request).await.map_err(|cause| cause.to_string())?;
+    one_call(&pipeline, request)
+        .await
+        .map_err(|cause| cause.to_string())?;
     pipeline.close().await;
     Ok(())
 }

@@ -409,12 +409,20 @@ mod tests {
             ("GET", "/v1/namespaces/otel/tables/logs", Kind::Load),
             ("POST", "/v1/namespaces/otel/tables/logs", Kind::Commit),
             ("PUT", "/lake/otel/logs/data/a.parquet", Kind::PutData),
-            ("POST", "/lake/otel/logs/data/a.parquet?uploads", Kind::BeginUpload),
+            (
+                "POST",
+                "/lake/otel/logs/data/a.parquet?uploads",
+                Kind::BeginUpload,
+            ),
             ("PUT", "/lake/a.parquet?partNumber=1&uploadId=u", Kind::PutPart),
             ("POST", "/lake/a.parquet?uploadId=u", Kind::CompleteUpload),
             ("DELETE", "/lake/a.parquet?uploadId=u", Kind::AbortUpload),
             ("PUT", "/lake/otel/logs/metadata/a.avro", Kind::PutMetadata),
-            ("PUT", "/lake/otel/logs/_otlp2iceberg/receipts/a.json", Kind::PutReceipt),
+            (
+                "PUT",
+                "/lake/otel/logs/_otlp2iceberg/receipts/a.json",
+                Kind::PutReceipt,
+            ),
             ("GET", "/lake/otel/logs/metadata/a.avro", Kind::Read),
             ("POST", "/lake?delete", Kind::Delete),
         ] {

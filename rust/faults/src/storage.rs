@@ -266,7 +266,10 @@ mod tests {
         ask(&storage, "POST", "?uploads", "");
         ask(&storage, "PUT", "?partNumber=1&uploadId=upload1", "one");
         assert_eq!(ask(&storage, "DELETE", "?uploadId=upload1", "").0, 204);
-        assert_eq!(ask(&storage, "PUT", "?partNumber=1&uploadId=upload1", "late").0, 404);
+        assert_eq!(
+            ask(&storage, "PUT", "?partNumber=1&uploadId=upload1", "late").0,
+            404
+        );
         assert!(storage.state().uploads.is_empty() && storage.state().files.is_empty());
     }
 }

@@ -117,15 +117,22 @@ mod tests {
             down: AtomicBool::new(false),
         });
         let decide = Arc::clone(&doubtful);
-        let doors = Doors::open(&servers, decide, &Arc::new(Gate::open())).await.expect("listens");
+        let doors = Doors::open(&servers, decide, &Arc::new(Gate::open()))
+            .await
+            .expect("listens");
         let pipeline = doors.pipeline(&settings, true).await.expect("opened");
         one_call(&pipeline, &request(1)).await.expect("stored");
 
         doubtful.down.store(true, Ordering::SeqCst);
         one_call(&pipeline, &request(2)).await.expect_err("no receipt");
         assert!(!truth::receipts(&servers.storage).is_empty());
-        pipeline.collect_receipts().await.expect_err("the catalog is down");
-        let outcome = one_call(&pipeline, &request(2)).await.expect("the receipt was found");
+        pipeline
+            .collect_receipts()
+            .await
+            .expect_err("the catalog is down");
+        let outcome = one_call(&pipeline, &request(2))
+            .await
+            .expect("the receipt was found");
         assert_eq!((outcome.receipts_written, outcome.rows), (0, 0));
         sleep(UNDER_WAY).await;
 

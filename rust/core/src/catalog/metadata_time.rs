@@ -102,10 +102,17 @@ mod tests {
         let schema = schema::iceberg_schema(Table::Logs).expect("a schema");
         let spec = UnboundPartitionSpec::default();
         let order = SortOrder::unsorted_order();
-        TableMetadataBuilder::new(schema, spec, order, "/w/logs".into(), FormatVersion::V2, HashMap::new())
-            .and_then(TableMetadataBuilder::build)
-            .expect("a table")
-            .metadata
+        TableMetadataBuilder::new(
+            schema,
+            spec,
+            order,
+            "/w/logs".into(),
+            FormatVersion::V2,
+            HashMap::new(),
+        )
+        .and_then(TableMetadataBuilder::build)
+        .expect("a table")
+        .metadata
     }
 
     fn append(metadata: &TableMetadata, id: i64, timestamp_ms: i64) -> Vec<TableUpdate> {
@@ -151,7 +158,10 @@ mod tests {
                 Some(ahead)
             );
             let json = serde_json::to_vec(&after).expect("written");
-            assert_eq!(serde_json::from_slice::<TableMetadata>(&json).expect("read again"), after);
+            assert_eq!(
+                serde_json::from_slice::<TableMetadata>(&json).expect("read again"),
+                after
+            );
         }
     }
 

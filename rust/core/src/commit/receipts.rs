@@ -12,8 +12,8 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::ids::{Coverage, IdSet};
-use super::receipt::Receipt;
-use super::recognise::PARTLY_STORED;
+use super::receipt::{Receipt, unusable};
+use super::recognise::{PARTLY_STORED, PARTLY_THERE};
 use super::{Append, Shared, shelf};
 use crate::catalog::LoadedTable;
 use crate::config::{CommitConfig, OnFailure};
@@ -112,6 +112,11 @@ impl Receipts {
             for (name, content) in some.iter().zip(contents) {
                 let Some(content) = content? else { continue };
                 match Receipt::parse(&content) {
+                    // It can never be committed, so those of its requests that come again must be stored. When all
+                    // of them are in the table, the next process deletes it.
+                    Ok(receipt) if self.is_partly_stored(&receipt) => {
+                        self.set_aside(name, &unusable(PARTLY_THERE));
+                    }
                     Ok(receipt) => self.known().open((*name).clone(), receipt.ids()),
                     Err(error) => self.set_aside(name, &error),
                 }
@@ -122,6 +127,10 @@ impl Receipts {
             self.shared.set_stale(true);
         }
         Ok(())
+    }
+
+    fn is_partly_stored(&self, receipt: &Receipt) -> bool {
+        self.shared.view().ids.coverage(&receipt.ids()) == Coverage::Partial
     }
 
     /// Stores a receipt for files that the catalog did not take.

@@ -168,7 +168,12 @@ async fn a_malformed_request_is_found_by_conversion_alone() {
         .expect("two are left");
     assert_eq!(admission.left_indices(), [0, 2]);
     // Encoding them would have opened their table.
-    assert!(pipeline.committers.iter().all(|committer| committer.get().is_none()));
+    assert!(
+        pipeline
+            .committers
+            .iter()
+            .all(|committer| committer.get().is_none())
+    );
 }
 
 #[tokio::test]
