@@ -15,7 +15,7 @@ import pytest
 
 from catalogs.reference import ReferenceCatalog
 from catalogs.s3 import S3Server
-from faults.lake import Doors, Lake, assert_once, wait_until_stored
+from faults.lake import STORED_SECONDS_MAX, Doors, Lake, assert_once, wait_until_stored
 from o2i import numbered
 from o2i.collector import Collector
 
@@ -85,7 +85,7 @@ def receipts(lake: Lake, namespace: str) -> list[str]:
 
 def wait_for_receipts(lake: Lake, namespace: str, are_there: bool) -> None:
     """Returns when there is one, or none."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + STORED_SECONDS_MAX
     while bool(found := receipts(lake, namespace)) != are_there:
         assert time.monotonic() < deadline, f"receipts: {found}"
         time.sleep(0.1)

@@ -12,7 +12,8 @@ from pathlib import Path
 from catalogs.child import Child
 from o2i.collector import REPOSITORY
 
-STALL_SECONDS_MAX = 30
+# Long enough for a machine that has much else to do.
+STALL_SECONDS_MAX = 120
 _numbers = itertools.count()
 
 
