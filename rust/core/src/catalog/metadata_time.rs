@@ -8,13 +8,14 @@ use std::collections::HashMap;
 
 use iceberg::spec::{TableMetadata, TableMetadataBuildResult};
 use iceberg::{Error, ErrorKind, Result, TableUpdate};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::clock::now_ms;
 
 const LAST_UPDATED: &str = "last-updated-ms";
-const SNAPSHOT_LOG: &str = "snapshot-log";
 const TIMESTAMP: &str = "timestamp-ms";
+/// The logs of metadata that have times, and what names their entries.
+const LOGS: [(&str, &str); 2] = [("snapshot-log", "snapshot-id"), ("metadata-log", "metadata-file")];
 
 /// Applies the updates to the metadata that is at `location`.
 ///
@@ -33,26 +34,23 @@ pub(super) fn updated(
         return applied(metadata.clone(), location, updates);
     }
     // What the builder compares with its own time is made to fit, and put right in what it built.
-    let early = edited(metadata, |json| {
-        for entry in entries(json) {
-            let time = entry[TIMESTAMP].as_i64().unwrap_or(now_ms);
-            entry[TIMESTAMP] = time.min(now_ms).into();
+    let mut times = HashMap::new();
+    let early = edited(metadata, |fields| {
+        for (name, entry) in entries(fields) {
+            let time = entry.get(TIMESTAMP).and_then(Value::as_i64).unwrap_or(now_ms);
+            entry.insert(TIMESTAMP.to_owned(), time.min(now_ms).into());
+            times.insert(name, time);
         }
     })?;
     let built = applied(early, location, updates)?;
-    let times: HashMap<i64, i64> = metadata
-        .history()
-        .iter()
-        .map(|entry| (entry.snapshot_id, entry.timestamp_ms))
-        .collect();
-    let metadata = edited(&built.metadata, |json| {
-        for entry in entries(json) {
-            let time = entry["snapshot-id"].as_i64().and_then(|id| times.get(&id));
-            if let Some(time) = time {
-                entry[TIMESTAMP] = (*time).into();
+    let last_updated_ms = metadata.last_updated_ms().saturating_add(1);
+    let metadata = edited(&built.metadata, |fields| {
+        for (name, entry) in entries(fields) {
+            if let Some(time) = times.get(&name) {
+                entry.insert(TIMESTAMP.to_owned(), (*time).into());
             }
         }
-        json[LAST_UPDATED] = metadata.last_updated_ms().saturating_add(1).into();
+        fields.insert(LAST_UPDATED.to_owned(), last_updated_ms.into());
     })?;
     Ok(TableMetadataBuildResult { metadata, ..built })
 }
@@ -72,17 +70,31 @@ fn applied(
 }
 
 /// The metadata with some of its JSON changed.
-fn edited(metadata: &TableMetadata, edit: impl FnOnce(&mut Value)) -> Result<TableMetadata> {
+fn edited(metadata: &TableMetadata, edit: impl FnOnce(&mut Map<String, Value>)) -> Result<TableMetadata> {
     let invalid = |cause| {
         Error::new(ErrorKind::DataInvalid, "the table's times cannot be put right").with_source(cause)
     };
     let mut json = serde_json::to_value(metadata).map_err(invalid)?;
-    edit(&mut json);
+    if let Some(fields) = json.as_object_mut() {
+        edit(fields);
+    }
     serde_json::from_value(json).map_err(invalid)
 }
 
-fn entries(json: &mut Value) -> impl Iterator<Item = &mut Value> {
-    json[SNAPSHOT_LOG].as_array_mut().into_iter().flatten()
+/// The entries of both logs, each with a name that no other has.
+fn entries(fields: &mut Map<String, Value>) -> Vec<(String, &mut Map<String, Value>)> {
+    let mut found = Vec::new();
+    for (key, value) in fields.iter_mut() {
+        let Some((log, name)) = LOGS.iter().find(|(log, _)| log == key) else {
+            continue;
+        };
+        let entries = value.as_array_mut().into_iter().flatten();
+        for entry in entries.filter_map(Value::as_object_mut) {
+            let name = entry.get(*name).map(Value::to_string).unwrap_or_default();
+            found.push((format!("{log} {name}"), entry));
+        }
+    }
+    found
 }
 
 #[cfg(test)]
@@ -146,7 +158,10 @@ mod tests {
     #[test]
     fn a_table_that_is_ahead_of_the_clock_can_be_changed_and_read_again() {
         let ahead = now_ms() + 20 * 60_000;
-        let empty = edited(&table(), |json| json[LAST_UPDATED] = ahead.into()).expect("edited");
+        let empty = edited(&table(), |json| {
+            json.insert(LAST_UPDATED.to_owned(), ahead.into());
+        })
+        .expect("edited");
         let appended = updated(&table(), LOCATION, append(&table(), 7, ahead)).expect("appended");
         for before in [empty, appended.metadata] {
             let after = updated(&before, LOCATION, property()).expect("changed").metadata;
@@ -158,6 +173,9 @@ mod tests {
                 Some(ahead)
             );
             let json = serde_json::to_vec(&after).expect("written");
+            let again =
+                updated(&after, "/w/logs/metadata/2.metadata.json", property()).expect("changed again");
+            assert_eq!(again.metadata.last_updated_ms(), ahead + 2);
             assert_eq!(
                 serde_json::from_slice::<TableMetadata>(&json).expect("read again"),
                 after
