@@ -94,7 +94,7 @@ faults: tools-test collector faultbox ## many seeded schedules of failures and k
 	@scripts/faults.sh schedules $${SEEDS:-10000}
 	$(call step,"faults: seeded schedules against the reference catalog and S3; kill -9 at named points and at each file operation")
 	@O2I_SCHEDULES=$${SCHEDULES:-200} O2I_KILLS=$${KILLS:-20} O2I_FILE_FAULTS=all tests/run.sh \
-		test_fault_schedules.py test_kill_points.py test_file_faults.py
+		test_fault_schedules.py test_kill_points.py test_kill_receipts.py test_file_faults.py
 faultbox: tools
 	@scripts/faults.sh faultbox
 

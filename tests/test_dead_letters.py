@@ -11,6 +11,7 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from pyiceberg.schema import Schema
 from pyiceberg.types import LongType, NestedField, TimestamptzType
 
+from catalogs.s3 import S3Server
 from o2i import numbered, readers
 from o2i.collector import Collector, settings
 
@@ -47,6 +48,58 @@ def test_a_dead_letter_is_stored_when_curl_sends_it_again(tmp_path, warehouse):
         )  # fmt: skip
         numbered.wait_until_stored(warehouse, range(10))
     numbered.once(warehouse, range(10))
+
+
+def test_a_dead_letter_on_s3_is_stored_when_it_is_sent_again(tmp_path, warehouse, s3):
+    """Two kinds: rows of a table that does not fit, and a request that is refused whole."""
+    make_clashing_logs(warehouse)
+    s3.make_bucket("dead-letters")
+    exporter = settings(
+        warehouse,
+        dead_letter={"path": "s3://dead-letters/o2i"},
+        storage=s3.settings(),
+        limits={"records_per_request_max": 20},
+    )
+    collector = Collector(tmp_path / "collector", {"iceberg": exporter})
+    with collector:
+        with collector.client() as client:
+            client.send(numbered.request(range(10)), "grpc")
+            client.send(numbered.request(range(10, 40)), "http/protobuf")
+        kept = wait_for_letters(s3, 2)
+    by_records = {why["records"]: (why, payload) for why, payload in kept}
+    assert set(by_records) == {10, 30}
+    for why, payload in kept:
+        found = ExportLogsServiceRequest.FromString(payload)
+        assert len(found.resource_logs[0].scope_logs[0].log_records) == why["records"]
+
+    # Mended: the exporter makes its own table, and the limit is gone.
+    catalog = readers.catalog(warehouse)
+    catalog.drop_table("otel.logs")
+    catalog.engine.dispose()
+    del exporter["limits"]
+    collector.config["exporters"]["iceberg"] = exporter
+    with collector:
+        with collector.client() as client:
+            for _, payload in kept:
+                client.send(payload, "http/protobuf", "logs")
+        numbered.wait_until_stored(warehouse, range(40))
+    numbered.once(warehouse, range(40))
+
+
+def wait_for_letters(s3: S3Server, count: int, seconds_max: float = 60.0) -> list[tuple[dict, bytes]]:
+    """What is said of each dead letter, and its bytes, once there are so many."""
+    deadline = time.monotonic() + seconds_max
+    while len(whys := [key for key in s3.keys("dead-letters") if key.endswith(".json")]) < count:
+        assert time.monotonic() < deadline, f"no dead letters were written: {s3.keys('dead-letters')}"
+        time.sleep(0.1)
+    client = s3.client()
+
+    def read(key: str) -> bytes:
+        return client.get_object(Bucket="dead-letters", Key=key)["Body"].read()
+
+    letters = [(json.loads(read(key)), read(key.removesuffix(".json") + ".otlp.pb")) for key in whys]
+    client.close()
+    return letters
 
 
 def make_clashing_logs(warehouse: Path) -> None:

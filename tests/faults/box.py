@@ -12,7 +12,8 @@ from pathlib import Path
 from catalogs.child import Child
 from o2i.collector import REPOSITORY
 
-STALL_SECONDS_MAX = 30
+# Long enough for a machine that has much else to do.
+STALL_SECONDS_MAX = 120
 _numbers = itertools.count()
 
 
@@ -59,6 +60,14 @@ class Faultbox:
     def release(self) -> None:
         """Lets what is stalled go on."""
         self._ask("POST", "release")
+
+    def down(self) -> None:
+        """Requests are answered 503, except one that is to stall."""
+        self._ask("POST", "down")
+
+    def up(self) -> None:
+        """The server answers again."""
+        self._ask("POST", "up")
 
     def end_faults(self) -> None:
         """From here on all requests pass."""

@@ -16,6 +16,9 @@ from o2i import readers
 
 from .box import Faultbox
 
+# Long enough for a machine that has much else to do.
+STORED_SECONDS_MAX = 240
+
 
 @dataclass(frozen=True)
 class Lake:
@@ -72,7 +75,7 @@ class Doors:
 
 def wait_until_stored(lake: Lake, namespace: str, wanted: Iterable[str], table: str = "logs", column: str = "Body") -> None:
     """Waits until each is there at least once."""
-    wanted, deadline = set(wanted), time.monotonic() + 60
+    wanted, deadline = set(wanted), time.monotonic() + STORED_SECONDS_MAX
     while missing := wanted - set(lake.bodies(namespace, table, column)):
         assert time.monotonic() < deadline, f"{len(missing)} are not stored, such as {sorted(missing)[:5]}"
         time.sleep(0.2)

@@ -16,6 +16,7 @@
 pub mod calendar;
 pub mod catalog;
 mod cause;
+mod clock;
 pub mod commit;
 pub mod config;
 pub mod convert;

@@ -5,9 +5,11 @@
 //! | `POST /_faultbox/stall`, `{"kind": "Commit", "point": "AfterForward", "in": "/logs", "nth": 1}` | stalls the nth request of this kind from now on whose path has this in it |
 //! | `GET /_faultbox/stalls` | how many requests have stalled |
 //! | `POST /_faultbox/release` | lets what is stalled go on |
+//! | `POST /_faultbox/down`, `POST /_faultbox/up` | answers 503 to all but what stalls, and the server hears of nothing; until it is up |
 //! | `POST /_faultbox/end` | ends the schedule's faults |
 //! | `GET /_faultbox/notes` | what happened, a line each |
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::Deserialize;
@@ -23,6 +25,7 @@ pub struct Control {
     schedule: Arc<Schedule>,
     gate: Arc<Gate>,
     stall: Mutex<Option<Stall>>,
+    down: AtomicBool,
 }
 
 /// A request that is to stall.
@@ -51,6 +54,7 @@ impl Control {
             schedule,
             gate,
             stall: Mutex::default(),
+            down: AtomicBool::new(false),
         }
     }
 
@@ -77,6 +81,7 @@ impl Decide for Control {
                     .note(|| format!("stalls at {point:?}: {} {}", head.method, head.target));
                 Fault::Stall(point)
             }
+            None if self.down.load(Ordering::SeqCst) => Fault::AnswerBefore(503),
             None => self.process.decide(head),
         }
     }
@@ -99,6 +104,10 @@ impl Decide for Control {
             ("GET", "stalls") => Response::new(200, self.gate.stalls().to_string()),
             ("POST", "release") => {
                 self.gate.release();
+                Response::new(200, "")
+            }
+            ("POST", "down" | "up") => {
+                self.down.store(path == "down", Ordering::SeqCst);
                 Response::new(200, "")
             }
             ("POST", "end") => {

@@ -16,4 +16,5 @@ pub mod requests;
 pub mod run;
 pub mod schedule;
 pub mod storage;
+pub mod successor;
 pub mod truth;

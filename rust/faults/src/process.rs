@@ -8,7 +8,7 @@ use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use otlp2iceberg::config::Config;
+use otlp2iceberg::config::{Config, UploadSizes};
 use otlp2iceberg::{ErrorKind, Export, Part, Pipeline, RequestId, RetryClass};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -58,10 +58,14 @@ pub struct Exporter {
 /// Drawn once for all exporters of a seed.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// `commit`, as JSON.
+    /// The keys of `commit`, as JSON without its braces.
     pub commit: String,
     /// `tables`, as JSON.
     pub tables: String,
+    /// Some of the processes take receipts (`commit.on_failure: accept`).
+    pub receipts: bool,
+    /// Files are uploaded in parts of so many bytes.
+    pub part_bytes: Option<usize>,
 }
 
 impl Settings {
@@ -74,10 +78,19 @@ impl Settings {
         let merge = random.pick(&["2", "3", "100"]);
         let partition = random.pick(&["day", "day", "none", "hour"]);
         Self {
-            commit: format!(r#"{{"max_retries": {retries}, "interval": "{interval}"}}"#),
+            commit: format!(r#""max_retries": {retries}, "interval": "{interval}""#),
             tables: format!(
                 r#"{{"partition_by": "{partition}", "properties": {{"commit.manifest.min-count-to-merge": "{merge}"}}}}"#
             ),
+            receipts: Random::labelled(seed, "receipts").permille(300),
+            part_bytes: Random::labelled(seed, "parts").pick(&[
+                Some(1_000),
+                Some(3_000),
+                None,
+                None,
+                None,
+                None,
+            ]),
         }
     }
 }
@@ -151,11 +164,8 @@ impl Exporter {
         let doors = Doors::open(&self.servers, decide, &gate)
             .await
             .map_err(|cause| format!("a faultbox cannot listen: {cause}"))?;
-        let config = doors.config(&self.settings)?;
-        let pipeline = Pipeline::open(config)
-            .await
-            .map_err(|cause| format!("the library cannot be opened: {cause}"))?;
-        let pipeline = Arc::new(pipeline);
+        let receipts = self.settings.receipts && self.random(&format!("receipts {generation}")).permille(600);
+        let pipeline = Arc::new(doors.pipeline(&self.settings, receipts).await?);
         let stop = CancellationToken::new();
         let mut consumers = JoinSet::new();
         for consumer in 0..random.between(1, 3) {
@@ -265,6 +275,9 @@ impl Exporter {
                 Ok(outcome) => {
                     self.note(|| format!("stored {names:?}: {outcome:?}"));
                     self.schedule.count("call stored".to_owned());
+                    if outcome.receipts_written > 0 {
+                        self.schedule.count("call stored with a receipt".to_owned());
+                    }
                     if outcome.already_committed > 0 {
                         self.schedule.count("call with requests stored before".to_owned());
                     }
@@ -360,13 +373,17 @@ impl Exporter {
 }
 
 /// The faultboxes of one generation.
-struct Doors {
+pub(crate) struct Doors {
     catalog: Faultbox,
     storage: Faultbox,
 }
 
 impl Doors {
-    async fn open(servers: &Servers, decide: Arc<dyn Decide>, gate: &Arc<Gate>) -> io::Result<Self> {
+    pub(crate) async fn open(
+        servers: &Servers,
+        decide: Arc<dyn Decide>,
+        gate: &Arc<Gate>,
+    ) -> io::Result<Self> {
         let catalog = Arc::clone(&servers.catalog);
         let storage = Arc::clone(&servers.storage);
         let catalog = Upstream::Local(Arc::new(move |request| catalog.answer(request)));
@@ -378,16 +395,32 @@ impl Doors {
         })
     }
 
-    fn config(&self, settings: &Settings) -> Result<Config, String> {
+    /// The library, opened on them.
+    pub(crate) async fn pipeline(&self, settings: &Settings, receipts: bool) -> Result<Pipeline, String> {
+        Pipeline::open(self.config(settings, receipts)?)
+            .await
+            .map_err(|cause| format!("the library cannot be opened: {cause}"))
+    }
+
+    fn config(&self, settings: &Settings, receipts: bool) -> Result<Config, String> {
         let (catalog, storage) = (self.catalog.url(), self.storage.url());
-        let Settings { commit, tables } = settings;
+        let Settings { commit, tables, .. } = settings;
+        let on_failure = if receipts { "accept" } else { "retry" };
         let json = format!(
-            r#"{{"catalog": {{"type": "rest", "uri": "{catalog}"}}, "commit": {commit}, "tables": {tables},
+            r#"{{"catalog": {{"type": "rest", "uri": "{catalog}"}}, "commit": {{"on_failure": "{on_failure}", {commit}}}, "tables": {tables},
                  "parquet": {{"compression": "none", "bloom_filter_columns": []}},
                  "storage": {{"s3": {{"endpoint": "{storage}", "region": "eu-west-1",
                  "access_key_id": "test", "secret_access_key": "testtest"}}}}}}"#
         );
-        Config::from_json(json.as_bytes()).map_err(|cause| format!("the configuration is wrong: {cause}"))
+        let mut config = Config::from_json(json.as_bytes())
+            .map_err(|cause| format!("the configuration is wrong: {cause}"))?;
+        if let Some(part_bytes) = settings.part_bytes {
+            config.storage.s3.uploads = UploadSizes {
+                single_put_bytes_max: part_bytes,
+                part_bytes,
+            };
+        }
+        Ok(config)
     }
 }
 
@@ -418,9 +451,20 @@ pub(crate) async fn stored_by_one_call(
     }
     let doors = Doors::open(servers, Arc::new(Calm), &Arc::new(Gate::open())).await;
     let doors = doors.map_err(|cause| cause.to_string())?;
-    let pipeline = Pipeline::open(doors.config(settings)?)
+    let pipeline = doors.pipeline(settings, false).await?;
+    one_call(&pipeline, request)
         .await
         .map_err(|cause| cause.to_string())?;
+    pipeline.close().await;
+    Ok(())
+}
+
+/// One call with one request.
+#[cfg(test)]
+pub(crate) async fn one_call(
+    pipeline: &Pipeline,
+    request: &OtlpRequest,
+) -> Result<otlp2iceberg::Outcome, otlp2iceberg::Error> {
     let export = Export {
         signal: request.signal,
         payload: &request.payload,
@@ -432,7 +476,5 @@ pub(crate) async fn stored_by_one_call(
         cancel: CancellationToken::new(),
         timeout: Duration::from_secs(60),
     };
-    pipeline.export(export).await.map_err(|cause| cause.to_string())?;
-    pipeline.close().await;
-    Ok(())
+    pipeline.export(export).await
 }

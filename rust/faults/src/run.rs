@@ -8,10 +8,11 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 
 use crate::catalog::Catalog;
-use crate::process::{Exporter, Servers};
+use crate::process::{Exporter, Servers, Settings};
 use crate::random::Random;
 use crate::schedule::{Schedule, Weather};
 use crate::storage::Storage;
+use crate::successor;
 use crate::truth::{self, Strays};
 
 /// How long faults last, in the schedule's time.
@@ -100,6 +101,12 @@ async fn play_here(seed: u64, verbose: bool) -> Verdict {
         }
     }
     let mut problems = problems.take();
+    let settings = Settings::draw(seed);
+    if settings.receipts
+        && let Err(problem) = successor::commit_receipts(seed, &servers, &settings, &schedule).await
+    {
+        problems.push(problem);
+    }
     let strays = match truth::check(&servers.catalog, &servers.storage, &rows) {
         Ok(strays) => strays,
         Err(found) => {

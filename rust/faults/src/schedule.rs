@@ -28,6 +28,16 @@ pub enum Kind {
     PutData,
     /// A manifest or manifest list is written.
     PutMetadata,
+    /// An upload in parts is begun.
+    BeginUpload,
+    /// A part of one is written.
+    PutPart,
+    /// The parts become a file.
+    CompleteUpload,
+    /// The parts are given up.
+    AbortUpload,
+    /// A receipt is written.
+    PutReceipt,
     /// A file is read or looked for.
     Read,
     /// A file is deleted.
@@ -44,9 +54,14 @@ impl Kind {
             "GET" if is_table => Kind::Load,
             "POST" if is_table => Kind::Commit,
             _ if path.starts_with("/v1/") => Kind::Prepare,
+            "POST" if head.parameter("uploads").is_some() => Kind::BeginUpload,
+            "PUT" if head.parameter("uploadId").is_some() => Kind::PutPart,
+            "POST" if head.parameter("uploadId").is_some() => Kind::CompleteUpload,
+            "DELETE" if head.parameter("uploadId").is_some() => Kind::AbortUpload,
             "DELETE" => Kind::Delete,
             "POST" if head.parameter("delete").is_some() => Kind::Delete,
             "PUT" | "POST" if path.contains("/data/") => Kind::PutData,
+            "PUT" | "POST" if path.contains("/_otlp2iceberg/receipts/") => Kind::PutReceipt,
             "PUT" | "POST" => Kind::PutMetadata,
             _ => Kind::Read,
         }
@@ -394,8 +409,20 @@ mod tests {
             ("GET", "/v1/namespaces/otel/tables/logs", Kind::Load),
             ("POST", "/v1/namespaces/otel/tables/logs", Kind::Commit),
             ("PUT", "/lake/otel/logs/data/a.parquet", Kind::PutData),
-            ("POST", "/lake/otel/logs/data/a.parquet?uploads", Kind::PutData),
+            (
+                "POST",
+                "/lake/otel/logs/data/a.parquet?uploads",
+                Kind::BeginUpload,
+            ),
+            ("PUT", "/lake/a.parquet?partNumber=1&uploadId=u", Kind::PutPart),
+            ("POST", "/lake/a.parquet?uploadId=u", Kind::CompleteUpload),
+            ("DELETE", "/lake/a.parquet?uploadId=u", Kind::AbortUpload),
             ("PUT", "/lake/otel/logs/metadata/a.avro", Kind::PutMetadata),
+            (
+                "PUT",
+                "/lake/otel/logs/_otlp2iceberg/receipts/a.json",
+                Kind::PutReceipt,
+            ),
             ("GET", "/lake/otel/logs/metadata/a.avro", Kind::Read),
             ("POST", "/lake?delete", Kind::Delete),
         ] {

@@ -14,13 +14,24 @@ use crate::catalog::{Catalog, key_of};
 use crate::requests::key_column;
 use crate::storage::Storage;
 
-/// What no table refers to.
+/// In the key of a receipt.
+const RECEIPTS: &str = "/_otlp2iceberg/receipts/";
+
+/// What neither a table nor a receipt refers to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Strays {
     /// Data files.
     pub data: usize,
     /// Manifests and manifest lists.
     pub metadata: usize,
+}
+
+/// The keys of all receipts.
+#[must_use]
+pub fn receipts(storage: &Storage) -> Vec<String> {
+    let state = storage.state();
+    let keys = state.files.keys().filter(|key| key.contains(RECEIPTS));
+    keys.cloned().collect()
 }
 
 /// Checks that each of `expected` (table, key) is in its table once and nothing else is, and that every
@@ -70,6 +81,12 @@ pub fn check(
     if !reading.problems.is_empty() {
         return Err(reading.problems);
     }
+    for key in receipts(storage) {
+        reading.receipt(&key);
+    }
+    if !reading.problems.is_empty() {
+        return Err(reading.problems);
+    }
     let strays = files
         .keys()
         .filter(|key| !key.ends_with(".metadata.json") && !reading.used.contains(key.as_str()));
@@ -102,6 +119,17 @@ fn compare(
     for key in wanted.keys() {
         problems.push(format!("{table}: row {key} is lost"));
     }
+}
+
+/// Of a receipt, what it refers to.
+#[derive(serde::Deserialize)]
+struct Receipt {
+    files: Vec<DescribedFile>,
+}
+
+#[derive(serde::Deserialize)]
+struct DescribedFile {
+    file_path: String,
 }
 
 struct Reading<'a> {
@@ -281,6 +309,21 @@ impl Reading<'_> {
         });
         self.rows.insert(path.to_owned(), keys.clone());
         keys
+    }
+
+    /// A receipt, whose files are not stray.
+    fn receipt(&mut self, key: &str) {
+        let receipt: Option<Receipt> = self
+            .file(key)
+            .and_then(|content| serde_json::from_slice(&content).ok());
+        match receipt {
+            Some(receipt) => {
+                for file in receipt.files {
+                    self.file(&file.file_path);
+                }
+            }
+            None => self.problems.push(format!("{key} is not a receipt")),
+        }
     }
 
     fn file(&mut self, location: &str) -> Option<Bytes> {

@@ -10,6 +10,7 @@ use iceberg::{TableIdent, TableRequirement, TableUpdate};
 
 use super::cause::IcebergCause;
 use super::location::config_error;
+use super::metadata_time::updated;
 use super::{CommitOutcome, LoadedTable, TableSpec};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -138,19 +139,14 @@ pub(super) fn next_metadata(
             .check(Some(&base.metadata))
             .map_err(|cause| refused(true, "the table has changed", ident, IcebergCause(cause)))?;
     }
-    let builder = TableMetadata::clone(&base.metadata).into_builder(Some(base.metadata_location.clone()));
-    let built = updates
-        .into_iter()
-        .try_fold(builder, |builder, update| update.apply(builder))
-        .and_then(TableMetadataBuilder::build)
-        .map_err(|cause| {
-            refused(
-                false,
-                "the change does not fit the table",
-                ident,
-                IcebergCause(cause),
-            )
-        })?;
+    let built = updated(&base.metadata, &base.metadata_location, updates).map_err(|cause| {
+        refused(
+            false,
+            "the change does not fit the table",
+            ident,
+            IcebergCause(cause),
+        )
+    })?;
     Ok(NextMetadata {
         metadata: Arc::new(built.metadata),
         expired: built.expired_metadata_logs,

@@ -19,6 +19,7 @@ mod local_storage;
 mod location;
 mod metadata;
 mod metadata_file;
+mod metadata_time;
 mod rest;
 mod s3tables;
 mod spec;

@@ -16,7 +16,8 @@ pub const COMMIT_IDS: &str = "otlp2iceberg.commit-ids";
 pub(super) struct Window {
     /// At least so many of the newest snapshots.
     snapshots: usize,
-    /// All snapshots at most so much older than the newest.
+    /// All snapshots at most so much older than the newest, or than now if the clock of whoever made that
+    /// is ahead.
     age_ms: i64,
 }
 
@@ -79,10 +80,15 @@ pub(super) struct IdSet {
 impl IdSet {
     /// The ids in the recent ancestry of the table's current snapshot, and in all of it that came after
     /// `floor`.
-    pub(super) fn of_table(metadata: &TableMetadata, window: Window, floor: Option<&Base>) -> Self {
+    pub(super) fn of_table(
+        metadata: &TableMetadata,
+        window: Window,
+        floor: Option<&Base>,
+        now_ms: i64,
+    ) -> Self {
         let newest_ms = metadata
             .current_snapshot()
-            .map_or(0, |snapshot| snapshot.timestamp_ms());
+            .map_or(0, |snapshot| snapshot.timestamp_ms().min(now_ms));
         let recent = ancestry(metadata)
             .enumerate()
             .take_while(|(i, snapshot)| {

@@ -28,6 +28,7 @@ use self::queue::{Origin, Queued};
 use self::receipts::Receipts;
 use self::worker::Worker;
 use crate::catalog::{Catalog, LoadedTable, TableSpec};
+use crate::clock::now_ms;
 use crate::config::CommitConfig;
 use crate::error::{Error, ErrorKind, Result, RetryClass};
 use crate::request::{IdRange, RequestId};
@@ -335,7 +336,7 @@ impl Shared {
 
 impl View {
     fn new(table: LoadedTable, window: Window, floor: Option<Base>) -> Self {
-        let ids = IdSet::of_table(&table.metadata, window, floor.as_ref());
+        let ids = IdSet::of_table(&table.metadata, window, floor.as_ref(), now_ms());
         Self {
             table: Arc::new(table),
             ids,

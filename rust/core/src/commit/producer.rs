@@ -7,7 +7,6 @@
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use iceberg::spec::{
     DataFile, FormatVersion, MAIN_BRANCH, ManifestContentType, ManifestFile, ManifestList,
@@ -21,6 +20,7 @@ use super::Files;
 use super::merge::{Merged, merge};
 use super::summary::{ManifestCounts, append_summary};
 use crate::catalog::{IcebergCause, LoadedTable, metadata_folder};
+use crate::clock::now_ms;
 use crate::error::{Error, ErrorKind, Result};
 
 /// One attempt, ready to be committed.
@@ -359,11 +359,6 @@ fn new_snapshot_id(metadata: &TableMetadata) -> i64 {
             return id;
         }
     }
-}
-
-fn now_ms() -> i64 {
-    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// Now, or just after what the table has seen if the clock went back.

@@ -12,8 +12,8 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::ids::{Coverage, IdSet};
-use super::receipt::Receipt;
-use super::recognise::PARTLY_STORED;
+use super::receipt::{Receipt, unusable};
+use super::recognise::{PARTLY_STORED, PARTLY_THERE};
 use super::{Append, Shared, shelf};
 use crate::catalog::LoadedTable;
 use crate::config::{CommitConfig, OnFailure};
@@ -112,6 +112,11 @@ impl Receipts {
             for (name, content) in some.iter().zip(contents) {
                 let Some(content) = content? else { continue };
                 match Receipt::parse(&content) {
+                    // It can never be committed, so those of its requests that come again must be stored. When all
+                    // of them are in the table, the next process deletes it.
+                    Ok(receipt) if self.is_partly_stored(&receipt) => {
+                        self.set_aside(name, &unusable(PARTLY_THERE));
+                    }
                     Ok(receipt) => self.known().open((*name).clone(), receipt.ids()),
                     Err(error) => self.set_aside(name, &error),
                 }
@@ -122,6 +127,10 @@ impl Receipts {
             self.shared.set_stale(true);
         }
         Ok(())
+    }
+
+    fn is_partly_stored(&self, receipt: &Receipt) -> bool {
+        self.shared.view().ids.coverage(&receipt.ids()) == Coverage::Partial
     }
 
     /// Stores a receipt for files that the catalog did not take.
@@ -142,13 +151,9 @@ impl Receipts {
         let receipt =
             Receipt::new(append, table).map_err(|error| error.class(RetryClass::Retry { after: None }))?;
         let name = format!("{}{}", Uuid::now_v7().simple(), shelf::ENDING);
-        if let Err(error) = shelf::write(table, &name, receipt.to_json()?).await {
-            // It may be there all the same, and the request is sent again now.
-            if let Err(cause) = shelf::delete(table, &name).await {
-                tracing::debug!(table = %table.ident, %cause, "cannot delete a receipt that was not written well");
-            }
-            return Err(error);
-        }
+        // One whose writing failed may be there all the same. It is left: once any process has found it, calls with
+        // its requests end well because of it, and its requests are in the table once in any case.
+        shelf::write(table, &name, receipt.to_json()?).await?;
         self.known().open(name, receipt.ids());
         self.set_catalog_down();
         Ok(Kept::Receipt)

@@ -11,7 +11,8 @@ use crate::request::IdRange;
 /// What a call is told that shares some of its requests with others.
 pub(super) const PARTLY_STORED: &str =
     "another writer stored some of these requests meanwhile; send them again, and only the others are added";
-const PARTLY_THERE: &str = "some of its requests are in the table and some are not, and its files hold both; compare the \
+/// What is told of a receipt that does so.
+pub(super) const PARTLY_THERE: &str = "some of its requests are in the table and some are not, and its files hold both; compare the \
      files with the table, add what is missing with an engine, and delete the receipt";
 const FORGOTTEN: &str = "snapshots since it was made were expired, so it cannot be told whether its rows are in the table; \
      look for them there: if they are, delete the receipt, if not, rename it from .json to .approved.json";

@@ -29,7 +29,7 @@ pub use limits::LimitsConfig;
 pub use parquet::{Compression, ParquetConfig};
 pub use partition::{PartitionBy, PartitionField};
 pub use secret::Secret;
-pub use storage::{S3Config, StorageConfig};
+pub use storage::{S3Config, StorageConfig, UploadSizes};
 
 pub(crate) use catalog::rules::TableBucketArn;
 

@@ -30,6 +30,27 @@ pub struct S3Config {
     pub secret_access_key: Option<Secret>,
     /// The token of temporary credentials.
     pub session_token: Option<Secret>,
+    /// No key: S3 itself sets the bounds. For tests, whose files are small.
+    #[serde(skip)]
+    pub uploads: UploadSizes,
+}
+
+/// When files are uploaded in parts.
+#[derive(Debug, Clone, Copy)]
+pub struct UploadSizes {
+    /// A file up to so many bytes is put in one request. 16 MiB.
+    pub single_put_bytes_max: usize,
+    /// Bytes of each of the first 1,000 parts. 8 MiB; S3 takes parts from 5 MiB on, and 10,000 of them.
+    pub part_bytes: usize,
+}
+
+impl Default for UploadSizes {
+    fn default() -> Self {
+        Self {
+            single_put_bytes_max: 16 << 20,
+            part_bytes: 8 << 20,
+        }
+    }
 }
 
 /// Adds what is wrong with `storage`, each with its key.

@@ -4,7 +4,7 @@ use super::admission::{Admission, Refusal};
 use super::call::Call;
 use super::encoding::{Encoding, Remainder, TableEncoding};
 use super::{Export, Pipeline, arrival, guard};
-use crate::convert::{self, BatchSink, ConvertOptions, Summary, ValueLimits};
+use crate::convert::{self, BatchSink, ConvertOptions, Summary, TableBatch, ValueLimits};
 use crate::error::{Error, ErrorKind, Result};
 use crate::reason::Reason;
 use crate::signal::Table;
@@ -34,6 +34,17 @@ impl From<Error> for Failure {
             _ => Failure::Other(error),
         }
     }
+}
+
+/// Takes rows that nobody wants.
+struct Discarded;
+
+impl BatchSink for Discarded {
+    fn batch(&mut self, _: TableBatch) -> Result<()> {
+        Ok(())
+    }
+
+    fn restart(&mut self) {}
 }
 
 impl Pipeline {
@@ -114,7 +125,7 @@ impl Pipeline {
     /// # Errors
     /// The failure itself when no request is left and refused ones are not kept: the host then answers
     /// for them.
-    async fn refuse_bad(
+    pub(super) async fn refuse_bad(
         &self,
         admission: &mut Admission<'_>,
         reason: Reason,
@@ -128,8 +139,16 @@ impl Pipeline {
             let Some(only) = admission.only(index) else {
                 continue;
             };
-            match self.encode_once(&only, call).await {
-                Ok(_) => {}
+            let tried = if reason == Reason::Malformed {
+                // The bytes alone decide that: nothing need be encoded.
+                let options = self.convert_options(&only);
+                self.convert(&only, only.payload, &options, &mut Discarded)
+                    .map(drop)
+            } else {
+                self.encode_once(&only, call).await.map(drop)
+            };
+            match tried {
+                Ok(()) => {}
                 Err(Failure::Payload(reason, error)) => bad.push((index, refusal(reason, &error))),
                 Err(Failure::Other(error)) => return Err(error),
             }

@@ -139,6 +139,44 @@ async fn a_request_that_makes_the_library_panic_is_kept_and_the_others_are_store
 }
 
 #[tokio::test]
+async fn a_malformed_request_is_found_by_conversion_alone() {
+    let home = tempfile::tempdir().expect("temporary folder");
+    let json = format!(r#"{{"catalog": {{"warehouse": {:?}}}}}"#, home.path());
+    let config = Config::from_json(json.as_bytes()).expect("valid");
+    let pipeline = Pipeline::open(config).await.expect("opens");
+    // A length that goes beyond the end, between two requests as they should be.
+    let requests = [logs("one"), vec![0x0a, 0x7f], logs("three")];
+    let parts: Vec<Part> = (1..)
+        .zip(&requests)
+        .map(|(sequence, request)| Part {
+            len: request.len() as u64,
+            ..part(sequence)
+        })
+        .collect();
+    let payload = requests.concat();
+    let export = Export {
+        signal: Signal::Logs,
+        payload: &payload,
+        ..export(&parts)
+    };
+    let call = Call::new(&export).expect("consistent");
+    let mut admission = Admission::new(&export);
+    let error = Error::new(ErrorKind::Decode, "malformed");
+    pipeline
+        .refuse_bad(&mut admission, Reason::Malformed, error, &call)
+        .await
+        .expect("two are left");
+    assert_eq!(admission.left_indices(), [0, 2]);
+    // Encoding them would have opened their table.
+    assert!(
+        pipeline
+            .committers
+            .iter()
+            .all(|committer| committer.get().is_none())
+    );
+}
+
+#[tokio::test]
 async fn without_a_place_for_dead_letters_a_panic_is_the_hosts() {
     let home = tempfile::tempdir().expect("temporary folder");
     let json = format!(r#"{{"catalog": {{"warehouse": {:?}}}}}"#, home.path());

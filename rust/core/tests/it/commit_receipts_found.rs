@@ -218,6 +218,16 @@ async fn a_request_that_was_committed_otherwise_keeps_its_receipt_from_doubling_
         1,
         "the one for 2 and 3 is kept and told of"
     );
+    other.pipeline.close().await;
+
+    // Nobody relies on it, so request 3 is stored when it comes again, and then all of it is there.
+    let next = Process::unopened(&warehouse).await;
+    let outcome = next.send(&[2, 3]).await.expect("stored");
+    assert_eq!((outcome.already_committed, outcome.rows), (1, 1));
+    next.pipeline.close().await;
+    collected(&warehouse, 0).await.pipeline.close().await;
+    assert_eq!(stored(&warehouse).await, [0, 1, 2, 3]);
+    assert_eq!(receipts(&warehouse), Vec::<String>::new());
 }
 
 #[tokio::test]

@@ -1,9 +1,11 @@
 //! How a request is recognised that was stored before: request by request, as far back as is configured,
 //! and further back after an outcome that was not known.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use iceberg::TableUpdate;
+use iceberg::spec::{MAIN_BRANCH, Operation, Snapshot, SnapshotReference, SnapshotRetention, Summary};
 use otlp2iceberg::catalog::CommitOutcome;
 use otlp2iceberg::config::CommitConfig;
 use otlp2iceberg::{ErrorKind, RequestId, RetryClass};
@@ -180,4 +182,58 @@ async fn the_wait_that_a_catalog_asks_for_is_kept_and_passed_on() {
             .expect("committed when sent again");
         assert_eq!(entries(&committer.table()).await.len(), 1);
     }
+}
+
+/// A writer whose clock is 20 minutes ahead was the last one.
+#[tokio::test]
+async fn a_table_that_is_ahead_of_the_clock_remembers_as_long_as_ever_and_stays_in_order() {
+    let warehouse = Warehouse::new();
+    let catalog = warehouse.catalog().await;
+    let committer = warehouse.committer(catalog.clone()).await;
+    committer.append(append(1, 1), soon()).await.expect("committed");
+    let table = catalog.load(&logs()).await.expect("loaded");
+    let parent = table.metadata.current_snapshot().expect("a snapshot").clone();
+    let ahead = parent.timestamp_ms() + 20 * 60_000;
+    let snapshot = Snapshot::builder()
+        .with_snapshot_id(7)
+        .with_parent_snapshot_id(Some(parent.snapshot_id()))
+        .with_sequence_number(table.metadata.last_sequence_number() + 1)
+        .with_timestamp_ms(ahead)
+        .with_manifest_list(parent.manifest_list())
+        .with_schema_id(table.metadata.current_schema_id())
+        .with_summary(Summary {
+            operation: Operation::Append,
+            additional_properties: HashMap::new(),
+        })
+        .build();
+    let reference = SnapshotReference::new(7, SnapshotRetention::branch(None, None, None));
+    let updates = vec![
+        TableUpdate::AddSnapshot { snapshot },
+        TableUpdate::SetSnapshotRef {
+            ref_name: MAIN_BRANCH.into(),
+            reference,
+        },
+    ];
+    let outcome = catalog.commit(&table, Vec::new(), updates).await;
+    assert!(matches!(outcome, CommitOutcome::Committed(_)), "{outcome:?}");
+
+    let config = CommitConfig {
+        dedup_snapshots: 1,
+        dedup_window: Duration::from_secs(600),
+        ..CommitConfig::default()
+    };
+    let committer = warehouse.committer_with(catalog.clone(), config).await;
+    let request = |sequence| RequestId {
+        writer: [1; 16],
+        sequence,
+    };
+    assert_eq!(
+        committer.already_committed(&[request(1), request(2)]),
+        [true, false]
+    );
+    committer.append(append(1, 2), soon()).await.expect("committed");
+    let metadata = catalog.load(&logs()).await.expect("loaded").metadata;
+    let newest = metadata.current_snapshot().expect("a snapshot");
+    assert_eq!(newest.timestamp_ms(), ahead + 1);
+    assert_eq!(metadata.last_updated_ms(), ahead + 1);
 }

@@ -4,20 +4,23 @@ use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use otlp2iceberg_faults::process::Settings;
 use otlp2iceberg_faults::run::{Verdict, play};
 
-const USAGE: &str = "usage: schedules [--seeds N] [--from FIRST] [--seed SEED [--times N]] [--verbose]
+const USAGE: &str = "usage: schedules [--seeds N] [--from FIRST] [--seed SEED [--times N]] [--with receipts|parts] [--verbose]
 
   --seeds N     play N seeds (default 300)
   --from FIRST  the first of them (default 1)
   --seed SEED   play this one alone
   --times N     so many times
+  --with WHAT   leave out the seeds in which no process takes receipts, or no file is uploaded in parts
   --verbose     print what happened; with RUST_LOG-like O2I_LOG=debug, what the library logged, too";
 
 struct Arguments {
     from: u64,
     seeds: u64,
     times: u64,
+    with: Option<fn(&Settings) -> bool>,
     verbose: bool,
 }
 
@@ -43,6 +46,9 @@ fn main() -> ExitCode {
     let begun = Instant::now();
     let mut told = begun;
     for seed in arguments.from..arguments.from + arguments.seeds {
+        if arguments.with.is_some_and(|has| !has(&Settings::draw(seed))) {
+            continue;
+        }
         for _ in 0..arguments.times {
             let one = Instant::now();
             match play(seed, arguments.verbose) {
@@ -76,6 +82,7 @@ fn arguments(mut given: impl Iterator<Item = String>) -> Result<Arguments, Strin
         from: 1,
         seeds: 300,
         times: 1,
+        with: None,
         verbose: false,
     };
     while let Some(name) = given.next() {
@@ -90,6 +97,13 @@ fn arguments(mut given: impl Iterator<Item = String>) -> Result<Arguments, Strin
             "--from" => arguments.from = number()?,
             "--seed" => (arguments.from, arguments.seeds) = (number()?, 1),
             "--times" => arguments.times = number()?,
+            "--with" => {
+                arguments.with = Some(match given.next().as_deref() {
+                    Some("receipts") => |settings| settings.receipts,
+                    Some("parts") => |settings| settings.part_bytes.is_some(),
+                    _ => return Err("--with needs receipts or parts".to_owned()),
+                });
+            }
             "--verbose" => arguments.verbose = true,
             _ => return Err(format!("{name} is not known")),
         }

@@ -25,7 +25,7 @@ use self::settings::{Origin, Settings, process_environment};
 use self::storage::S3StorageFactory;
 use self::upload::WrongLength;
 use super::super::aws::Aws;
-use crate::config::S3Config;
+use crate::config::{S3Config, UploadSizes};
 
 mod credentials;
 mod failure;
@@ -74,6 +74,7 @@ fn connection(
         settings,
         credentials,
         aws: Arc::clone(aws),
+        sizes: config.uploads,
         buckets: Mutex::default(),
     })
 }
@@ -83,6 +84,7 @@ struct Connection {
     settings: Settings,
     credentials: AwsCredentialProvider,
     aws: Arc<Aws>,
+    sizes: UploadSizes,
     buckets: Mutex<HashMap<String, Arc<AmazonS3>>>,
 }
 
@@ -103,6 +105,7 @@ struct Operation {
     bucket: Arc<AmazonS3>,
     key: Path,
     answers: Arc<Answers>,
+    sizes: UploadSizes,
     /// Says what failed.
     context: Context,
 }
@@ -135,6 +138,7 @@ impl Connection {
             bucket: self.bucket(bucket, region)?,
             key,
             answers: Arc::default(),
+            sizes: self.sizes,
             context,
         })
     }
@@ -199,6 +203,7 @@ impl Operation {
             key,
             answers,
             context,
+            ..
         } = self;
         let work = work(bucket, key, Arc::clone(&answers));
         answers

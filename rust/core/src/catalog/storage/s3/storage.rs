@@ -96,11 +96,12 @@ impl Storage for S3Storage {
     }
 
     async fn write(&self, path: &str, content: Bytes) -> Result<()> {
+        let sizes = self.0.sizes;
         self.0
             .operation(path)
             .await?
             .run("write", |bucket, key, answers| {
-                upload::put(bucket, key, answers, content)
+                upload::put(bucket, key, answers, sizes, content)
             })
             .await
     }

@@ -9,12 +9,7 @@ use object_store::{MultipartUpload, ObjectStore, ObjectStoreExt, PutOptions, Put
 use tokio::task::JoinSet;
 
 use super::failure::Answers;
-
-/// A file up to this size is put in one request.
-pub(super) const SINGLE_PUT_BYTES_MAX: usize = 16 << 20;
-
-/// Bytes of a part. S3 takes parts from 5 MiB on, and 10,000 of them.
-const PART_BYTES: usize = 8 << 20;
+use crate::config::UploadSizes;
 
 /// After each so many parts, parts are twice as large, so that 10,000 hold S3's largest file. Not
 /// sooner: some services want parts of one size.
@@ -31,12 +26,19 @@ pub(super) struct Upload {
     /// None once finished.
     multipart: Option<Box<dyn MultipartUpload>>,
     running: JoinSet<Result<()>>,
+    /// Of the first parts.
+    first_part_bytes: usize,
     parts: usize,
     bytes: u64,
 }
 
 impl Upload {
-    pub(super) async fn start(store: Arc<AmazonS3>, key: Path, answers: Arc<Answers>) -> Result<Self> {
+    pub(super) async fn start(
+        store: Arc<AmazonS3>,
+        key: Path,
+        answers: Arc<Answers>,
+        sizes: UploadSizes,
+    ) -> Result<Self> {
         let multipart = answers.watch(store.put_multipart(&key)).await?;
         Ok(Self {
             store,
@@ -44,6 +46,7 @@ impl Upload {
             answers,
             multipart: Some(multipart),
             running: JoinSet::new(),
+            first_part_bytes: sizes.part_bytes.max(1),
             parts: 0,
             bytes: 0,
         })
@@ -51,7 +54,7 @@ impl Upload {
 
     /// How large the next part is to be, unless it is the last.
     pub(super) fn part_bytes(&self) -> usize {
-        PART_BYTES << (self.parts / PARTS_OF_ONE_SIZE)
+        self.first_part_bytes << (self.parts / PARTS_OF_ONE_SIZE)
     }
 
     /// Sends a part; waits until there is room for it.
@@ -146,13 +149,14 @@ pub(super) async fn put(
     store: Arc<AmazonS3>,
     key: Path,
     answers: Arc<Answers>,
+    sizes: UploadSizes,
     mut content: Bytes,
 ) -> Result<()> {
-    if content.len() <= SINGLE_PUT_BYTES_MAX {
+    if content.len() <= sizes.single_put_bytes_max {
         let request = store.put_opts(&key, content.into(), PutOptions::default());
         return answers.watch(request).await.map(drop);
     }
-    let mut upload = Upload::start(store, key, answers).await?;
+    let mut upload = Upload::start(store, key, answers, sizes).await?;
     while !content.is_empty() {
         let part = content.split_to(upload.part_bytes().min(content.len()));
         if let Err(error) = upload.send(part.into()).await {

@@ -8,7 +8,7 @@ use object_store::{ObjectStore, PutOptions, PutPayload, PutPayloadMut};
 
 use super::Operation;
 use super::storage::closed;
-use super::upload::{SINGLE_PUT_BYTES_MAX, Upload};
+use super::upload::Upload;
 
 /// Holds a file until it is too large for one request, then sends parts of it.
 pub(super) struct S3FileWrite {
@@ -62,7 +62,7 @@ impl State {
         while !content.is_empty() {
             let full = match &self.upload {
                 Some(upload) => upload.part_bytes(),
-                None => SINGLE_PUT_BYTES_MAX,
+                None => self.operation.sizes.single_put_bytes_max,
             };
             let room = full.saturating_sub(self.pending.content_length());
             self.pending.push(content.split_to(room.min(content.len())));
@@ -83,6 +83,7 @@ impl State {
                     self.operation.bucket.clone(),
                     self.operation.key.clone(),
                     self.operation.answers.clone(),
+                    self.operation.sizes,
                 )
                 .await?,
             ),
