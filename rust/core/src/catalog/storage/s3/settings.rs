@@ -179,7 +179,7 @@ mod tests {
             path_style: Some(false),
             access_key_id: Some("config".into()),
             secret_access_key: Some(Secret::new("config-secret")),
-            session_token: None,
+            ..S3Config::default()
         }
     }
 
