@@ -27,6 +27,25 @@ impl Window {
             age_ms: i64::try_from(config.dedup_window.as_millis()).unwrap_or(i64::MAX),
         }
     }
+
+    /// The newest snapshots of the main branch: those within the window, and those that came after `floor`.
+    pub(super) fn recent<'a>(
+        self,
+        metadata: &'a TableMetadata,
+        floor: Option<&'a Base>,
+    ) -> impl Iterator<Item = &'a SnapshotRef> {
+        let newest_ms = metadata
+            .current_snapshot()
+            .map_or(0, |snapshot| snapshot.timestamp_ms());
+        ancestry(metadata)
+            .enumerate()
+            .take_while(move |(i, snapshot)| {
+                *i < self.snapshots
+                    || newest_ms.saturating_sub(snapshot.timestamp_ms()) <= self.age_ms
+                    || floor.is_some_and(|floor| floor.is_before(snapshot))
+            })
+            .map(|(_, snapshot)| snapshot)
+    }
 }
 
 /// The ids as the summary's property has them: in order, and in as few ranges as can be.
@@ -80,18 +99,7 @@ impl IdSet {
     /// The ids in the recent ancestry of the table's current snapshot, and in all of it that came after
     /// `floor`.
     pub(super) fn of_table(metadata: &TableMetadata, window: Window, floor: Option<&Base>) -> Self {
-        let newest_ms = metadata
-            .current_snapshot()
-            .map_or(0, |snapshot| snapshot.timestamp_ms());
-        let recent = ancestry(metadata)
-            .enumerate()
-            .take_while(|(i, snapshot)| {
-                *i < window.snapshots
-                    || newest_ms.saturating_sub(snapshot.timestamp_ms()) <= window.age_ms
-                    || floor.is_some_and(|floor| floor.is_before(snapshot))
-            })
-            .map(|(_, snapshot)| snapshot);
-        Self::from_ranges(recent.flat_map(ids_of))
+        Self::from_ranges(window.recent(metadata, floor).flat_map(ids_of))
     }
 
     pub(super) fn from_ranges(ranges: impl IntoIterator<Item = IdRange>) -> Self {
