@@ -167,7 +167,7 @@ fn request(number: u64) -> Vec<u8> {
         severity_number: 9,
         body: text(format!("request {record} of commit {number} was answered")),
         attributes: vec![attribute("http.route", format!("/api/v1/items/{}", record % 7))],
-        trace_id: (u128::from(number + 1) << 64 | u128::from(record))
+        trace_id: ((u128::from(number + 1) << 64) | u128::from(record))
             .to_be_bytes()
             .to_vec(),
         span_id: record.to_be_bytes().to_vec(),
