@@ -56,11 +56,7 @@ pub(super) fn expirable(metadata: &TableMetadata, window: Window, now_ms: i64) -
         return None;
     }
     let line: Vec<&SnapshotRef> = ancestry(metadata).collect();
-    if oldest_ones(&line, in_window, rules, current, now_ms)
-        .next()
-        .is_none()
-        || !is_whole(metadata, &line)
-    {
+    if !oldest_ones(&line, in_window, rules, current, now_ms).any(|_| true) || !is_whole(metadata, &line) {
         return None;
     }
     let rules = rules.on_main(&references(metadata)?)?;
