@@ -157,6 +157,8 @@ type CommitConfig struct {
 	OnFailure *string `mapstructure:"on_failure" json:"on_failure,omitempty"`
 	// ReceiptsInterval is how often receipts are looked for, as Go writes it: 60s.
 	ReceiptsInterval *string `mapstructure:"receipts_interval" json:"receipts_interval,omitempty"`
+	// ExpireSnapshots lets commits expire a table's old snapshots where its properties ask for that.
+	ExpireSnapshots *bool `mapstructure:"expire_snapshots" json:"expire_snapshots,omitempty"`
 }
 
 // LimitsConfig is the section limits.

@@ -100,7 +100,7 @@ func TestEveryKeyIsRead(t *testing.T) {
 			"target_file_size_bytes": 134217728,
 			"bloom_filter_columns": []
 		},
-		"commit": {"interval": "90s", "max_retries": 0, "dedup_snapshots": 1000, "dedup_window": "1h", "on_failure": "accept", "receipts_interval": "5m"},
+		"commit": {"interval": "90s", "max_retries": 0, "dedup_snapshots": 1000, "dedup_window": "1h", "on_failure": "accept", "receipts_interval": "5m", "expire_snapshots": false},
 		"limits": {"column_bytes_max": 1048576, "batch_bytes_max": 134217728, "payload_bytes_max": 268435456,
 			"in_flight_bytes_max": 536870912, "records_per_request_max": 100000, "attributes_max": 128, "value_bytes_max": 0, "nesting_max": 16,
 			"partitions_max": 100, "parallel_calls_max": 1},

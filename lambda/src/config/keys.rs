@@ -85,6 +85,7 @@ pub(super) static KEYS: &[Key] = &[
     key("commit.dedup_window", Text),
     key("commit.on_failure", Text),
     key("commit.receipts_interval", Text),
+    key("commit.expire_snapshots", Bool),
     key("limits.column_bytes_max", Integer),
     key("limits.batch_bytes_max", Integer),
     key("limits.payload_bytes_max", Integer),

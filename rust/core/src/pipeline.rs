@@ -366,7 +366,9 @@ impl Pipeline {
                 .then(|| schema::iceberg_schema(table))
                 .transpose()?;
             let catalog = Arc::clone(&self.catalog);
-            let (wanted, config) = (wanted.as_ref(), self.config.commit.clone());
+            let (wanted, mut config) = (wanted.as_ref(), self.config.commit.clone());
+            // The service expires snapshots and deletes files itself.
+            config.expire_snapshots &= !self.config.catalog.is_in_s3_tables();
             match loaded {
                 Some(loaded) => Committer::on(catalog, loaded, spec, wanted, config).await,
                 None => Committer::open(catalog, self.ident(table), spec, wanted, config).await,

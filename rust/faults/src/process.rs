@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use otlp2iceberg::config::{Config, UploadSizes};
-use otlp2iceberg::{ErrorKind, Export, Part, Pipeline, RequestId, RetryClass};
+use otlp2iceberg::{ErrorKind, Export, Part, Pipeline, RequestId, RetryClass, Signal};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -66,7 +66,16 @@ pub struct Settings {
     pub receipts: bool,
     /// Files are uploaded in parts of so many bytes.
     pub part_bytes: Option<usize>,
+    /// Whether commits expire old snapshots; then a table has some before the first exporter comes.
+    pub expires: bool,
 }
+
+/// Snapshots that are made before anything fails, where snapshots are expired: those are the ones that are.
+/// More than [`WINDOW`], so that any commit may expire some.
+const HISTORY: usize = 24;
+/// Snapshots that are never expired then: more than all exporters together make of one table, since each
+/// request may come again as long as it is not acknowledged.
+const WINDOW: usize = 20;
 
 impl Settings {
     /// The settings of a seed.
@@ -77,10 +86,21 @@ impl Settings {
         let interval = random.pick(&["0s", "0s", "50ms", "1s"]);
         let merge = random.pick(&["2", "3", "100"]);
         let partition = random.pick(&["day", "day", "none", "hour"]);
+        let expires = random.permille(300);
+        let (window, expiry) = if expires {
+            let age =
+                r#", "history.expire.max-snapshot-age-ms": "0", "history.expire.min-snapshots-to-keep": "1""#;
+            (
+                format!(r#", "dedup_snapshots": {WINDOW}, "dedup_window": "0s""#),
+                age,
+            )
+        } else {
+            (String::new(), "")
+        };
         Self {
-            commit: format!(r#""max_retries": {retries}, "interval": "{interval}""#),
+            commit: format!(r#""max_retries": {retries}, "interval": "{interval}"{window}"#),
             tables: format!(
-                r#"{{"partition_by": "{partition}", "properties": {{"commit.manifest.min-count-to-merge": "{merge}"}}}}"#
+                r#"{{"partition_by": "{partition}", "properties": {{"commit.manifest.min-count-to-merge": "{merge}"{expiry}}}}}"#
             ),
             receipts: Random::labelled(seed, "receipts").permille(300),
             part_bytes: Random::labelled(seed, "parts").pick(&[
@@ -91,6 +111,7 @@ impl Settings {
                 None,
                 None,
             ]),
+            expires,
         }
     }
 }
@@ -424,6 +445,18 @@ impl Doors {
     }
 }
 
+/// What is in the `logs` table before the first exporter comes.
+#[must_use]
+pub fn history(seed: u64) -> Vec<OtlpRequest> {
+    let mut random = Random::labelled(seed, "history");
+    let requests = (1..).map(|sequence| {
+        let writer = [0; 16];
+        requests::draw(RequestId { writer, sequence }, &mut random)
+    });
+    let logs = requests.filter(|request| request.signal == Signal::Logs);
+    logs.take(HISTORY).collect()
+}
+
 /// Where on a request's way its process is killed.
 fn death(random: &mut Random) -> Fault {
     match random.below(6) {
@@ -436,12 +469,14 @@ async fn all(tasks: &mut JoinSet<()>) {
     while tasks.join_next().await.is_some() {}
 }
 
-/// Stores one request with nothing failing, for tests of what looks at the result.
-#[cfg(test)]
-pub(crate) async fn stored_by_one_call(
+/// Stores requests with nothing failing, in a call each.
+///
+/// # Errors
+/// When it fails all the same.
+pub async fn store_calmly(
     servers: &Servers,
     settings: &Settings,
-    request: &OtlpRequest,
+    requests: &[OtlpRequest],
 ) -> Result<(), String> {
     struct Calm;
     impl Decide for Calm {
@@ -452,15 +487,16 @@ pub(crate) async fn stored_by_one_call(
     let doors = Doors::open(servers, Arc::new(Calm), &Arc::new(Gate::open())).await;
     let doors = doors.map_err(|cause| cause.to_string())?;
     let pipeline = doors.pipeline(settings, false).await?;
-    one_call(&pipeline, request)
-        .await
-        .map_err(|cause| cause.to_string())?;
+    for request in requests {
+        one_call(&pipeline, request)
+            .await
+            .map_err(|cause| cause.to_string())?;
+    }
     pipeline.close().await;
     Ok(())
 }
 
 /// One call with one request.
-#[cfg(test)]
 pub(crate) async fn one_call(
     pipeline: &Pipeline,
     request: &OtlpRequest,

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 
 use crate::catalog::Catalog;
-use crate::process::{Exporter, Servers, Settings};
+use crate::process::{Exporter, Servers, Settings, history, store_calmly};
 use crate::random::Random;
 use crate::schedule::{Schedule, Weather};
 use crate::storage::Storage;
@@ -57,13 +57,25 @@ pub fn play(seed: u64, verbose: bool) -> std::io::Result<Verdict> {
 }
 
 async fn play_here(seed: u64, verbose: bool) -> Verdict {
-    let schedule = Arc::new(Schedule::new(seed, verbose));
     let storage = Arc::new(Storage::default());
     let narrow = Random::labelled(seed, "tables").permille(200);
     let servers = Servers {
         catalog: Arc::new(Catalog::new(Arc::clone(&storage), narrow)),
         storage,
     };
+    let problems = RefCell::new(Vec::new());
+    let settings = Settings::draw(seed);
+    let mut rows = Vec::new();
+    if settings.expires {
+        let before = history(seed);
+        rows.extend(before.iter().flat_map(|request| request.rows.clone()));
+        if let Err(cause) = store_calmly(&servers, &settings, &before).await {
+            problems
+                .borrow_mut()
+                .push(format!("the history cannot be made: {cause}"));
+        }
+    }
+    let schedule = Arc::new(Schedule::new(seed, verbose));
     let count = u8::try_from(Random::labelled(seed, "exporters").between(1, 3)).unwrap_or(1);
     let exporters: Vec<_> = (1..=count)
         .map(|number| {
@@ -75,12 +87,11 @@ async fn play_here(seed: u64, verbose: bool) -> Verdict {
             ))
         })
         .collect();
-    let rows: Vec<_> = exporters.iter().flat_map(|exporter| exporter.rows()).collect();
+    rows.extend(exporters.iter().flat_map(|exporter| exporter.rows()));
     let mut lives = JoinSet::new();
     for exporter in exporters {
         lives.spawn_local(exporter.live());
     }
-    let problems = RefCell::new(Vec::new());
     let settled = async {
         while let Some(life) = lives.join_next().await {
             match life {
@@ -101,11 +112,17 @@ async fn play_here(seed: u64, verbose: bool) -> Verdict {
         }
     }
     let mut problems = problems.take();
-    let settings = Settings::draw(seed);
     if settings.receipts
         && let Err(problem) = successor::commit_receipts(seed, &servers, &settings, &schedule).await
     {
         problems.push(problem);
+    }
+    let forgotten = truth::forgotten(&servers.catalog);
+    if settings.expires && forgotten == 0 {
+        problems.push("no snapshot was expired".to_owned());
+    }
+    if forgotten > 0 {
+        schedule.count("history with snapshots expired".to_owned());
     }
     let strays = match truth::check(&servers.catalog, &servers.storage, &rows) {
         Ok(strays) => strays,

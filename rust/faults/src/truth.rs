@@ -104,6 +104,17 @@ pub fn check(
     Ok(found)
 }
 
+/// How many snapshots the tables no longer know: each commit of one takes the next sequence number.
+#[must_use]
+pub fn forgotten(catalog: &Catalog) -> i64 {
+    let tables = catalog.tables();
+    let forgotten = tables.iter().map(|(_, metadata, _)| {
+        let known = i64::try_from(metadata.snapshots().len()).unwrap_or(i64::MAX);
+        metadata.last_sequence_number() - known
+    });
+    forgotten.sum()
+}
+
 fn compare(
     table: &str,
     found: &BTreeMap<String, i64>,
@@ -358,7 +369,7 @@ mod tests {
     use otlp2iceberg::RequestId;
 
     use super::*;
-    use crate::process::{Servers, Settings, stored_by_one_call};
+    use crate::process::{Servers, Settings, store_calmly};
     use crate::random::Random;
     use crate::requests::{self, OtlpRequest};
 
@@ -368,7 +379,7 @@ mod tests {
         let catalog = Arc::new(Catalog::new(Arc::clone(&storage), false));
         let servers = Servers { catalog, storage };
         let request = request();
-        stored_by_one_call(&servers, &Settings::draw(1), &request)
+        store_calmly(&servers, &Settings::draw(1), std::slice::from_ref(&request))
             .await
             .expect("stored");
         (servers, request.rows)

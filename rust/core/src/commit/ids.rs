@@ -28,6 +28,26 @@ impl Window {
             age_ms: i64::try_from(config.dedup_window.as_millis()).unwrap_or(i64::MAX),
         }
     }
+
+    /// The newest snapshots of the main branch: those within the window, and those that came after `floor`.
+    pub(super) fn recent<'a>(
+        self,
+        metadata: &'a TableMetadata,
+        floor: Option<&'a Base>,
+        now_ms: i64,
+    ) -> impl Iterator<Item = &'a SnapshotRef> {
+        let newest_ms = metadata
+            .current_snapshot()
+            .map_or(0, |snapshot| snapshot.timestamp_ms().min(now_ms));
+        ancestry(metadata)
+            .enumerate()
+            .take_while(move |(i, snapshot)| {
+                *i < self.snapshots
+                    || newest_ms.saturating_sub(snapshot.timestamp_ms()) <= self.age_ms
+                    || floor.is_some_and(|floor| floor.is_before(snapshot))
+            })
+            .map(|(_, snapshot)| snapshot)
+    }
 }
 
 /// The ids as the summary's property has them: in order, and in as few ranges as can be.
@@ -86,18 +106,7 @@ impl IdSet {
         floor: Option<&Base>,
         now_ms: i64,
     ) -> Self {
-        let newest_ms = metadata
-            .current_snapshot()
-            .map_or(0, |snapshot| snapshot.timestamp_ms().min(now_ms));
-        let recent = ancestry(metadata)
-            .enumerate()
-            .take_while(|(i, snapshot)| {
-                *i < window.snapshots
-                    || newest_ms.saturating_sub(snapshot.timestamp_ms()) <= window.age_ms
-                    || floor.is_some_and(|floor| floor.is_before(snapshot))
-            })
-            .map(|(_, snapshot)| snapshot);
-        Self::from_ranges(recent.flat_map(ids_of))
+        Self::from_ranges(window.recent(metadata, floor, now_ms).flat_map(ids_of))
     }
 
     pub(super) fn from_ranges(ranges: impl IntoIterator<Item = IdRange>) -> Self {

@@ -13,6 +13,7 @@ use std::collections::HashSet;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
 
 use iceberg::TableIdent;
 use iceberg::spec::{DataFile, Schema};
@@ -21,6 +22,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use self::expiry::Expiry;
 use self::history::Base;
 use self::ids::{IdSet, Window};
 use self::protocol::Protocol;
@@ -36,6 +38,8 @@ use crate::request::{IdRange, RequestId};
 mod accept;
 mod collect;
 mod evolve;
+mod expire;
+mod expiry;
 mod failure;
 mod history;
 mod ids;
@@ -50,10 +54,14 @@ mod recognise;
 mod retry;
 mod shelf;
 mod summary;
+mod sweep;
 mod worker;
 
 pub use accept::Stored;
 pub use ids::COMMIT_IDS;
+
+/// How long closing waits for files of expired snapshots to be deleted.
+const SWEEPING_ENDS_IN: Duration = Duration::from_secs(5);
 
 /// Files to add, and the requests whose rows they hold.
 #[derive(Debug, Clone)]
@@ -92,6 +100,8 @@ pub struct Committer {
     closing: CancellationToken,
     /// The one that commits what is queued, and the one that commits receipts.
     tasks: tokio::sync::Mutex<Vec<JoinHandle<()>>>,
+    /// The one that deletes files of expired snapshots.
+    sweeping: tokio::sync::Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Committer {
@@ -141,6 +151,8 @@ impl Committer {
         }
         let (sender, receiver) = mpsc::unbounded_channel();
         let interval = config.interval;
+        let (leftovers, to_sweep) = mpsc::channel(1);
+        let expiry = Expiry::new(&config, Arc::clone(&receipts), leftovers);
         let protocol = Arc::new(tokio::sync::Mutex::new(Protocol {
             catalog,
             spec,
@@ -148,6 +160,7 @@ impl Committer {
             shared: Arc::clone(&shared),
             in_doubt: HashSet::new(),
             floor: None,
+            expiry,
         }));
         let worker = Worker::new(Arc::clone(&protocol), interval, receiver, closing.clone());
         let tend = collect::tend(Arc::clone(&receipts), Arc::clone(&protocol));
@@ -159,6 +172,7 @@ impl Committer {
             queue: Mutex::new(Some(sender)),
             closing,
             tasks: tokio::sync::Mutex::new(tasks),
+            sweeping: tokio::sync::Mutex::new(Some(tokio::spawn(sweep::sweep(to_sweep)))),
         })
     }
 
@@ -260,7 +274,8 @@ impl Committer {
         waiting.answer().await
     }
 
-    /// Refuses new appends, commits what is queued without further waiting, and stops the task.
+    /// Refuses new appends, commits what is queued without further waiting, and stops the tasks. Waits for
+    /// files that are still to be deleted, but not long.
     pub async fn close(&self) {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner).take();
         self.closing.cancel();
@@ -270,6 +285,16 @@ impl Committer {
             if let Err(cause) = task.await {
                 tracing::error!(%cause, "a table's committer ended badly");
             }
+        }
+        drop(tasks);
+        self.protocol.lock().await.expiry.stop();
+        if let Some(mut sweeping) = self.sweeping.lock().await.take()
+            && tokio::time::timeout(SWEEPING_ENDS_IN, &mut sweeping)
+                .await
+                .is_err()
+        {
+            // What is left costs space only.
+            sweeping.abort();
         }
     }
 }

@@ -17,6 +17,7 @@ use iceberg::{TableRequirement, TableUpdate};
 use uuid::Uuid;
 
 use super::Files;
+use super::expire::Expired;
 use super::merge::{Merged, merge};
 use super::summary::{ManifestCounts, append_summary};
 use crate::catalog::{IcebergCause, LoadedTable, metadata_folder};
@@ -37,9 +38,11 @@ pub(super) struct AttemptFiles {
     /// The manifest list: names the attempt, too.
     pub(super) manifest_list: String,
     /// All manifests that the list has.
-    listed: HashSet<String>,
+    pub(super) listed: HashSet<String>,
     /// Manifests written for this attempt alone.
     merged: Vec<String>,
+    /// The snapshots that it expires.
+    pub(super) expired: Option<Expired>,
 }
 
 /// Makes the attempts of one append.
@@ -74,8 +77,9 @@ impl AppendProducer {
         self.snapshot_id
     }
 
-    /// Writes all metadata files of an attempt on top of the table as loaded.
-    pub(super) async fn attempt(&mut self, table: &LoadedTable) -> Result<Attempt> {
+    /// Writes all metadata files of an attempt on top of the table as loaded, which expires some of its
+    /// snapshots in the same commit.
+    pub(super) async fn attempt(&mut self, table: &LoadedTable, expired: Option<Expired>) -> Result<Attempt> {
         self.attempts += 1;
         let metadata = &table.metadata;
         self.write_added(table).await?;
@@ -113,6 +117,7 @@ impl AppendProducer {
                 .map(|manifest| manifest.manifest_path.clone())
                 .collect(),
             merged,
+            expired,
         };
         let row_range = self
             .write_manifest_list(table, &files.manifest_list, listed)
@@ -120,7 +125,7 @@ impl AppendProducer {
         let snapshot = self.snapshot(metadata, &files.manifest_list, counts, row_range);
         Ok(Attempt {
             requirements: requirements(metadata),
-            updates: updates(table, snapshot)?,
+            updates: updates(table, snapshot, files.expired.as_ref())?,
             files,
         })
     }
@@ -302,12 +307,14 @@ fn check_partitions(table: &LoadedTable, group: &Files) -> Result<()> {
     }
 }
 
-/// Adds the snapshot and moves the main branch to it. Made by the builder, which keeps the branch's
-/// retention settings.
-fn updates(table: &LoadedTable, snapshot: Snapshot) -> Result<Vec<TableUpdate>> {
+/// Adds the snapshot, moves the main branch to it, and removes what is expired. Made by the builder, which
+/// keeps the branch's retention settings.
+fn updates(table: &LoadedTable, snapshot: Snapshot, expired: Option<&Expired>) -> Result<Vec<TableUpdate>> {
+    let removed = expired.map(Expired::ids).unwrap_or_default();
     TableMetadata::clone(&table.metadata)
         .into_builder(None)
         .set_branch_snapshot(snapshot, MAIN_BRANCH)
+        .map(|builder| builder.remove_snapshots(&removed))
         .and_then(TableMetadataBuilder::build)
         .map(|built| built.changes)
         .map_err(|cause| {

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use futures::FutureExt;
 
+use super::expiry::Expiry;
 use super::failure::{Failure, shared_error};
 use super::history::Base;
 use super::ids::{ancestry, to_text};
@@ -16,6 +17,7 @@ use super::producer::{AppendProducer, AttemptFiles};
 use super::queue::Queued;
 use super::recognise::{history_for, not_settled, part_repeated, settled};
 use super::retry::RetryRules;
+use super::sweep::Leftover;
 use super::{Committed, Files, Shared, View};
 use crate::catalog::{Catalog, CommitOutcome, LoadedTable, TableSpec};
 use crate::config::CommitConfig;
@@ -34,6 +36,7 @@ pub(super) struct Protocol {
     pub(super) in_doubt: HashSet<Option<i64>>,
     /// Where the table stood before the first of the attempts that were in doubt lately.
     pub(super) floor: Option<Floor>,
+    pub(super) expiry: Expiry,
 }
 
 /// An attempt may have added ids after `base`, however long ago that is when the catalog answers again.
@@ -111,7 +114,11 @@ impl Protocol {
                 return;
             }
             let base = Arc::clone(&self.shared.view().table);
-            let attempt = match run.producer_for(&base).attempt(&base).await {
+            // Nothing is forgotten while an outcome hangs on what the table remembers.
+            let sure = self.in_doubt.is_empty() && self.floor.is_none();
+            let expired = sure.then(|| self.expiry.plan(&base)).flatten();
+            let expires = expired.is_some();
+            let attempt = match run.producer_for(&base).attempt(&base, expired).await {
                 Ok(attempt) => attempt,
                 Err(error) => {
                     // What it read of the table may be gone, because the table is, or because another
@@ -139,6 +146,9 @@ impl Protocol {
                     self.shared.set_stale(true);
                     failure = Some(error);
                     if !conflict {
+                        if expires {
+                            self.expiry.refused(&base);
+                        }
                         break;
                     }
                     patience.lost_race(begun.elapsed());
@@ -221,7 +231,7 @@ impl Protocol {
         let view = self.shared.view();
         if let Some(manifest_list) = run.landed(&view) {
             run.answer_committed();
-            self.clean(&view.table, run, Some(&manifest_list)).await;
+            self.finish(run, &manifest_list).await;
             return true;
         }
         let before = run.batch.len();
@@ -250,8 +260,29 @@ impl Protocol {
             .map(|snapshot| snapshot.manifest_list().to_owned());
         self.see(table);
         run.answer_committed();
-        self.clean(&self.shared.view().table, &run, manifest_list.as_deref())
-            .await;
+        if let Some(manifest_list) = manifest_list {
+            self.finish(&mut run, &manifest_list).await;
+        }
+    }
+
+    /// Cleans up after the attempt that is in the table.
+    async fn finish(&self, run: &mut Run, manifest_list: &str) {
+        let table = Arc::clone(&self.shared.view().table);
+        self.clean(&table, run, Some(manifest_list)).await;
+        let won = run
+            .attempts
+            .iter_mut()
+            .find(|attempt| attempt.manifest_list == manifest_list);
+        if let Some(won) = won
+            && let Some(expired) = won.expired.take()
+        {
+            let listed = std::mem::take(&mut won.listed);
+            self.expiry.clean(Leftover {
+                table,
+                expired,
+                listed,
+            });
+        }
     }
 
     /// No more attempts: finds out what is known, and says so.

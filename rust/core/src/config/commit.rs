@@ -26,11 +26,16 @@ pub struct CommitConfig {
     /// How often a table's receipts are looked for. Default 60 s.
     #[serde(deserialize_with = "duration::deserialize")]
     pub receipts_interval: Duration,
+    /// Whether commits expire the table's old snapshots where its property
+    /// `history.expire.max-snapshot-age-ms` asks for that. Never in S3 Tables. Default true.
+    pub expire_snapshots: bool,
 }
 
 impl CommitConfig {
     /// The default of `max_retries`.
     pub const MAX_RETRIES: u32 = 100;
+    /// `history.expire.max-snapshot-age-ms` of tables that are made. One hour; or twice `dedup_window`.
+    pub const MAX_SNAPSHOT_AGE: Duration = Duration::from_secs(3_600);
 }
 
 impl Default for CommitConfig {
@@ -42,6 +47,7 @@ impl Default for CommitConfig {
             dedup_window: Duration::from_secs(30 * 60),
             on_failure: OnFailure::default(),
             receipts_interval: Duration::from_secs(60),
+            expire_snapshots: true,
         }
     }
 }

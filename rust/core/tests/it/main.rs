@@ -21,6 +21,7 @@ mod catalog_rest;
 mod catalog_sqlite;
 mod catalog_sqlite_database;
 mod commit_append;
+mod commit_expire;
 mod commit_faults;
 mod commit_foreign;
 mod commit_merge;

@@ -1,0 +1,182 @@
+"""Commit latency, metadata and planning time of a table as it grows; prints a section of Markdown.
+
+The Rust example `growth` makes the commits and times them, always beside a young table that has ten, in the same
+seconds. At each number it stops, and planning is timed here with pyiceberg and DuckDB, old and young in turn.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import duckdb
+from o2i import readers
+from pyiceberg import manifest
+from pyiceberg.expressions import And, GreaterThanOrEqual, LessThan
+
+ROUNDS = 5
+FIRST = datetime(2026, 1, 1, tzinfo=UTC)
+SECONDS_PER_COMMIT = 10
+COMMITS_PER_HOUR = 3600 // SECONDS_PER_COMMIT
+RECORDS_PER_COMMIT = 100
+
+
+def tables(snapshots: int, partition: str = "day") -> str:
+    properties = {"history.expire.max-snapshot-age-ms": "10000", "history.expire.min-snapshots-to-keep": str(snapshots)}
+    return json.dumps({"properties": properties, "partition_by": partition})
+
+
+def commit(snapshots: int) -> str:
+    return json.dumps({"dedup_snapshots": snapshots, "dedup_window": "10s"})
+
+
+CASES = {
+    "500 kept": (
+        "500 snapshots stay, as with the defaults and a flush in 10 s (window and age are 10 s here, since these commits"
+        " are milliseconds apart; with the defaults' 30 minutes none would be old enough to be expired)",
+        commit(500),
+        tables(500),
+    ),
+    "50 kept, by hour": (
+        "`dedup_snapshots: 50`, `dedup_window: 10s`, `partition_by: hour`, for who commits as fast as this",
+        commit(50),
+        tables(50, "hour"),
+    ),
+    "none expired": (
+        "`expire_snapshots: false`, which is also what the defaults come to for 10,000 commits within 30 minutes",
+        json.dumps({"expire_snapshots": False}),
+        "{}",
+    ),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("program", type=Path)
+    parser.add_argument("--numbers", default="10,100,1000,10000")
+    parser.add_argument("--without-numbers", default="10,100,1000", help="numbers for the case that expires nothing")
+    parser.add_argument("--case", action="append", choices=list(CASES))
+    arguments = parser.parse_args()
+    print("## Growth: the next commit to a table, and planning a read of it\n")
+    print(
+        "Each commit adds one file of 100 log records, 10 s of them, to a local SQLite catalog. `young` is a table with ten "
+        "commits, measured in turn with the old one, so that the ratio does not hang on what else the machine does. Commit: "
+        f"median of 20, files written before. Planning: median of {ROUNDS}, the table loaded anew each time, no caches.\n"
+    )
+    for name in arguments.case or CASES:
+        numbers = arguments.without_numbers if name == "none expired" else arguments.numbers
+        run(arguments.program, name, numbers)
+
+
+def run(program: Path, name: str, numbers: str) -> None:
+    about, commit_section, tables_section = CASES[name]
+    print(f"### {name}\n\n{about[0].upper() + about[1:]}.\n")
+    print(
+        "| commits | snapshots | metadata.json KB | commit ms | young ms | ratio | slowest before ms |"
+        " plan all ms | young | ratio | plan 1 h ms | young | ratio | DuckDB 1 h ms | young | ratio |"
+    )
+    print("|" + "--:|" * 16, flush=True)
+    folder = Path(tempfile.mkdtemp(prefix="growth-"))
+    command = [program, folder, numbers, commit_section, tables_section]
+    try:
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as growing:
+            for line in growing.stdout:
+                print(row(folder, json.loads(line)), flush=True)
+                growing.stdin.write("\n")
+                growing.stdin.flush()
+        if growing.returncode != 0:
+            sys.exit(f"{program} ended with {growing.returncode}")
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    print()
+
+
+def row(folder: Path, figures: dict) -> str:
+    old, young = folder / "old", folder / f"young-{figures['commits']}"
+    commits = figures["commits"] + 20
+    check(old, commits)
+    hour = last_hour(commits)
+    young_hour = last_hour(30)
+    connection = readers.connect_duckdb()
+    connection.execute("SET enable_external_file_cache = false")
+    timed = [
+        in_turn(lambda: plan(old, None, commits), lambda: plan(young, None, 30)),
+        in_turn(lambda: plan(old, hour, min(commits, COMMITS_PER_HOUR)), lambda: plan(young, young_hour, 30)),
+        in_turn(
+            lambda: query(connection, old, hour, min(commits, COMMITS_PER_HOUR)),
+            lambda: query(connection, young, young_hour, 30),
+        ),
+    ]
+    connection.close()
+    cells = [
+        figures["commits"],
+        figures["snapshots"],
+        f"{figures['metadata_bytes'] / 1000:.0f}",
+        *pair(figures["commit_ms"], figures["young_ms"]),
+        f"{figures['slowest_ms']:.0f}",
+        *(cell for times in timed for cell in pair(*times)),
+    ]
+    return "| " + " | ".join(str(cell) for cell in cells) + " |"
+
+
+def pair(old: float, young: float) -> tuple[str, str, str]:
+    return f"{old:.1f}", f"{young:.1f}", f"{old / young:.2f}"
+
+
+def in_turn(old, young) -> tuple[float, float]:
+    times: tuple[list[float], list[float]] = ([], [])
+    for _ in range(ROUNDS):
+        for step, spent in zip((old, young), times, strict=True):
+            begun = time.perf_counter()
+            step()
+            spent.append((time.perf_counter() - begun) * 1e3)
+    return statistics.median(times[0]), statistics.median(times[1])
+
+
+def last_hour(commits: int) -> tuple[datetime, datetime]:
+    end = FIRST + timedelta(seconds=commits * SECONDS_PER_COMMIT)
+    return end - timedelta(hours=1), end
+
+
+def plan(warehouse: Path, hour: tuple[datetime, datetime] | None, files: int) -> None:
+    with manifest._manifest_cache_lock:
+        manifest._manifest_cache.clear()
+    scan = readers.load(warehouse, "logs").scan()
+    if hour:
+        begin, end = (time.isoformat() for time in hour)
+        scan = scan.filter(And(GreaterThanOrEqual("Timestamp", begin), LessThan("Timestamp", end)))
+    found = len(list(scan.plan_files()))
+    assert found == files, f"{found} files are planned, not {files}"
+
+
+def query(connection: duckdb.DuckDBPyConnection, warehouse: Path, hour: tuple[datetime, datetime], files: int) -> None:
+    location = readers.load(warehouse, "logs").metadata_location
+    sql = 'SELECT count(*) FROM iceberg_scan(?) WHERE "Timestamp" >= ? AND "Timestamp" < ?'
+    (count,) = connection.execute(sql, [location, *hour]).fetchone()
+    assert count == files * RECORDS_PER_COMMIT, f"{count} rows in the hour, not {files * RECORDS_PER_COMMIT}"
+
+
+def check(warehouse: Path, commits: int) -> None:
+    """Every row is there once, and each snapshot that stays can be planned."""
+    table = readers.load(warehouse, "logs")
+    rows = commits * RECORDS_PER_COMMIT
+    assert readers.row_count(table) == rows
+    with readers.connect_duckdb() as connection:
+        sql = 'SELECT count(*), count(DISTINCT "TraceId") FROM iceberg_scan(?)'
+        counts = connection.execute(sql, [table.metadata_location]).fetchone()
+    assert counts == (rows, rows), f"{counts} rows, not {rows}"
+    oldest = min(table.metadata.snapshots, key=lambda snapshot: snapshot.sequence_number)
+    files = len(list(table.scan(snapshot_id=oldest.snapshot_id).plan_files()))
+    assert files == int(oldest.summary["total-data-files"]), "the oldest snapshot that stays"
+
+
+if __name__ == "__main__":
+    main()

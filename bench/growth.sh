@@ -1,0 +1,11 @@
+#!/usr/bin/env bash
+# Measures how the cost of a commit and of planning a read grows with a table; writes bench/results/growth.md.
+# Arguments go to growth.py, such as `--numbers 10,100,1000 --case "500 kept"`. Some 20 minutes.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+echo "building the growth benchmark (release)" >&2
+cargo build --locked --release --package otlp2iceberg --example growth
+python=$(tests/setup-venv.sh)
+mkdir -p bench/results
+PYTHONPATH=tests "$python" bench/growth.py "$CARGO_TARGET_DIR/release/examples/growth" "$@" | tee bench/results/growth.md

@@ -1,0 +1,200 @@
+//! What the next commit costs as a table grows; `bench/growth.sh` drives it and measures readers in between.
+//!
+//! `growth <warehouse> <commits,commits,...> <commit section as JSON> <tables section as JSON>`
+//!
+//! Commits files of 100 log records, 10 s of them each, to `otel.logs`. At each of the numbers, ascending, it
+//! makes 20 more commits, each beside one to a table that has 10, so that both meet the machine in the same
+//! state; prints a line of JSON and waits for a line on stdin. The files are encoded and stored before the
+//! clock is started: what is measured is the commit.
+
+use std::collections::BTreeSet;
+use std::error::Error;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
+use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value::Value};
+use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
+use opentelemetry_proto::tonic::resource::v1::Resource;
+use otlp2iceberg::catalog::{self, LoadedTable, table_spec};
+use otlp2iceberg::commit::{Append, Committer};
+use otlp2iceberg::config::Config;
+use otlp2iceberg::convert::{self, ConvertOptions, ValueLimits};
+use otlp2iceberg::{IdRange, Signal, Table, write};
+use prost::Message;
+
+/// Commits that are timed at a number; the median of them is printed.
+const TIMED: usize = 20;
+/// Commits of the table that the other is compared with.
+const YOUNG: u64 = 10;
+const RECORDS: u64 = 100;
+const SECONDS_PER_COMMIT: u64 = 10;
+/// Midnight of a day, so that rows begin with a partition.
+const FIRST_NANO: u64 = 1_767_225_600_000_000_000;
+
+type Failure = Box<dyn Error>;
+
+fn main() -> Result<(), Failure> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [warehouse, numbers, commit, tables] = arguments.as_slice() else {
+        return Err("usage: growth <warehouse> <commits,...> <commit JSON> <tables JSON>".into());
+    };
+    let numbers: BTreeSet<u64> = numbers.split(',').map(str::parse).collect::<Result<_, _>>()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(grow(Path::new(warehouse), &numbers, commit, tables))
+}
+
+async fn grow(folder: &Path, numbers: &BTreeSet<u64>, commit: &str, tables: &str) -> Result<(), Failure> {
+    let mut old = Growing::open(&folder.join("old"), commit, tables).await?;
+    for number in numbers {
+        let begun = Instant::now();
+        let before = old.commits;
+        let mut slowest = Duration::ZERO;
+        while old.commits < *number {
+            slowest = slowest.max(old.commit().await?);
+        }
+        let all = begun.elapsed();
+        let mut young = Growing::open(&folder.join(format!("young-{number}")), commit, tables).await?;
+        while young.commits < YOUNG {
+            young.commit().await?;
+        }
+        let (mut of_old, mut of_young) = (Vec::new(), Vec::new());
+        for _ in 0..TIMED {
+            of_young.push(young.commit().await?);
+            of_old.push(old.commit().await?);
+        }
+        young.committer.close().await;
+        let table = old.committer.table();
+        println!(
+            "{}",
+            serde_json::json!({
+                "commits": number,
+                "commit_ms": milliseconds(median(of_old)),
+                "young_ms": milliseconds(median(of_young)),
+                "slowest_ms": milliseconds(slowest),
+                "mean_with_writing_ms": milliseconds(all) / (number - before).max(1) as f64,
+                "snapshots": table.metadata.snapshots().len(),
+                "metadata_bytes": table.file_io.new_input(&table.metadata_location)?.metadata().await?.size,
+                "metadata_location": table.metadata_location,
+            })
+        );
+        std::io::stdin().read_line(&mut String::new())?;
+    }
+    old.committer.close().await;
+    Ok(())
+}
+
+/// A table and what was committed to it.
+struct Growing {
+    config: Config,
+    committer: Committer,
+    commits: u64,
+}
+
+impl Growing {
+    async fn open(warehouse: &Path, commit: &str, tables: &str) -> Result<Self, Failure> {
+        let warehouse = serde_json::to_string(warehouse)?;
+        let json =
+            format!(r#"{{"catalog": {{"warehouse": {warehouse}}}, "commit": {commit}, "tables": {tables}}}"#);
+        let config = Config::from_json(json.as_bytes())?;
+        let ident = iceberg::TableIdent::from_strs(["otel", "logs"])?;
+        let spec = table_spec(&config, Table::Logs)?;
+        let opened = catalog::open(&config).await?;
+        let committer = Committer::open(opened, ident, Some(spec), None, config.commit.clone()).await?;
+        Ok(Self {
+            config,
+            committer,
+            commits: 0,
+        })
+    }
+
+    /// How long the commit of one more file took.
+    async fn commit(&mut self) -> Result<Duration, Failure> {
+        let append = self.stored(&self.committer.table()).await?;
+        let begun = Instant::now();
+        self.committer
+            .append(append, tokio::time::Instant::now() + Duration::from_secs(60))
+            .await?;
+        let took = begun.elapsed();
+        self.commits += 1;
+        Ok(took)
+    }
+
+    async fn stored(&self, table: &LoadedTable) -> Result<Append, Failure> {
+        let ids = vec![IdRange {
+            writer: [7; 16],
+            from: self.commits,
+            to: self.commits,
+        }];
+        let options = ConvertOptions {
+            arrival_time_unix_nano: 0,
+            column_bytes_max: 1 << 30,
+            batch_bytes_max: usize::MAX,
+            values: ValueLimits::default(),
+        };
+        let mut files = Vec::new();
+        for batch in convert::convert(Signal::Logs, &request(self.commits), &options)?.batches {
+            let (metadata, parquet) = (&table.metadata, &self.config.parquet);
+            files.extend(
+                write::write(metadata, &table.file_io, batch, &ids, 0, parquet)
+                    .await?
+                    .files,
+            );
+        }
+        Ok(Append {
+            files,
+            partition_spec_id: table.metadata.default_partition_spec_id(),
+            ids,
+        })
+    }
+}
+
+fn request(number: u64) -> Vec<u8> {
+    let text = |text: String| {
+        Some(AnyValue {
+            value: Some(Value::StringValue(text)),
+        })
+    };
+    let attribute = |key: &str, value: String| KeyValue {
+        key: key.to_owned(),
+        value: text(value),
+        ..KeyValue::default()
+    };
+    let first = FIRST_NANO + number * SECONDS_PER_COMMIT * 1_000_000_000;
+    let records = (0..RECORDS).map(|record| LogRecord {
+        time_unix_nano: first + record * SECONDS_PER_COMMIT * 1_000_000_000 / RECORDS,
+        severity_text: "INFO".to_owned(),
+        severity_number: 9,
+        body: text(format!("request {record} of commit {number} was answered")),
+        attributes: vec![attribute("http.route", format!("/api/v1/items/{}", record % 7))],
+        trace_id: ((u128::from(number + 1) << 64) | u128::from(record))
+            .to_be_bytes()
+            .to_vec(),
+        span_id: record.to_be_bytes().to_vec(),
+        ..LogRecord::default()
+    });
+    let resource = Resource {
+        attributes: vec![attribute("service.name", "checkout".to_owned())],
+        ..Resource::default()
+    };
+    ExportLogsServiceRequest {
+        resource_logs: vec![ResourceLogs {
+            resource: Some(resource),
+            scope_logs: vec![ScopeLogs {
+                log_records: records.collect(),
+                ..ScopeLogs::default()
+            }],
+            ..ResourceLogs::default()
+        }],
+    }
+    .encode_to_vec()
+}
+
+fn median(mut times: Vec<Duration>) -> Duration {
+    times.sort();
+    times.get(times.len() / 2).copied().unwrap_or_default()
+}
+
+fn milliseconds(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e3
+}

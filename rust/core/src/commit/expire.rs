@@ -1,0 +1,194 @@
+//! Which snapshots the next commit expires: the oldest ones of a plain history, where the table asks for it.
+//!
+//! Each snapshot is about 840 bytes of metadata that every commit writes and every reader parses, so a table
+//! that is written to every few seconds must forget. What is not plain is left to those who made it so:
+//! nothing is expired that another branch or tag could need, and no data file is ever made unreachable
+//! (`docs/decisions/0018-snapshot-expiry.md`).
+
+use std::collections::{HashMap, HashSet};
+
+use iceberg::spec::{
+    MAIN_BRANCH, Operation, SnapshotRef, SnapshotReference, SnapshotRetention, TableMetadata,
+};
+use serde::Deserialize;
+
+use super::ids::{Window, ancestry};
+
+/// Iceberg's table properties. Without the first one a table is left alone.
+const MAX_AGE: &str = "history.expire.max-snapshot-age-ms";
+const MIN_TO_KEEP: &str = "history.expire.min-snapshots-to-keep";
+/// False in tables whose files belong to another table, too.
+const GC_ENABLED: &str = "gc.enabled";
+
+/// Snapshots that one commit expires at most: each costs the reading of its manifest list afterwards.
+const AT_ONCE_MAX: usize = 200;
+/// A commit expires snapshots when they are at least one to so many that stay, so that most commits have
+/// nothing to do, and the metadata is larger than it must be by a tenth at most.
+const KEPT_PER_EXPIRED: usize = 10;
+/// Summary keys of snapshots that took files out of the table, whatever operation they name.
+const TAKEN_OUT: [&str; 2] = ["deleted-data-files", "removed-delete-files"];
+
+/// Snapshots to be expired, and what is left of the history.
+#[derive(Debug, Clone)]
+pub(super) struct Expired {
+    /// Oldest first; never empty.
+    pub(super) snapshots: Vec<SnapshotRef>,
+    /// The oldest one that stays: the child of the last of those.
+    pub(super) oldest_kept: SnapshotRef,
+}
+
+impl Expired {
+    pub(super) fn ids(&self) -> Vec<i64> {
+        self.snapshots
+            .iter()
+            .map(|snapshot| snapshot.snapshot_id())
+            .collect()
+    }
+}
+
+/// The snapshots that a commit on this metadata may expire; `None` if there are none, or too few to be worth
+/// it. None of them is within `window`.
+pub(super) fn expirable(metadata: &TableMetadata, window: Window, now_ms: i64) -> Option<Expired> {
+    let rules = Rules::of(metadata.properties())?;
+    let current = metadata.current_snapshot()?;
+    let in_window = window.recent(metadata, None, now_ms).count();
+    if metadata.snapshots().len() <= in_window {
+        return None;
+    }
+    let line: Vec<&SnapshotRef> = ancestry(metadata).collect();
+    if !oldest_ones(&line, in_window, rules, current, now_ms).any(|_| true) || !is_whole(metadata, &line) {
+        return None;
+    }
+    let rules = rules.on_main(&references(metadata)?)?;
+    let snapshots: Vec<SnapshotRef> = oldest_ones(&line, in_window, rules, current, now_ms)
+        .take_while(|(snapshot, child)| {
+            adds_only(child) && !has_statistics(metadata, snapshot) && !snapshot.manifest_list().is_empty()
+        })
+        .map(|(snapshot, _)| snapshot.clone())
+        .take(AT_ONCE_MAX)
+        .collect();
+    let kept = line.len() - snapshots.len();
+    if snapshots.is_empty() || (snapshots.len() < AT_ONCE_MAX && snapshots.len() * KEPT_PER_EXPIRED < kept) {
+        return None;
+    }
+    let oldest_kept = (*line.get(kept.checked_sub(1)?)?).clone();
+    Some(Expired {
+        snapshots,
+        oldest_kept,
+    })
+}
+
+/// Snapshots older than what is kept, oldest first, each with the one that came after it. `line` is the main
+/// branch, newest first.
+fn oldest_ones<'a>(
+    line: &'a [&'a SnapshotRef],
+    in_window: usize,
+    rules: Rules,
+    current: &SnapshotRef,
+    now_ms: i64,
+) -> impl Iterator<Item = (&'a SnapshotRef, &'a SnapshotRef)> {
+    // At least the current one stays; it is the parent of what is committed now. Ages are from its time, too,
+    // if our clock is ahead of it: a clock that is wrong must not forget everything.
+    let kept = in_window.max(rules.min_to_keep).max(1);
+    let before_ms = now_ms
+        .min(current.timestamp_ms())
+        .saturating_sub(rules.max_age_ms);
+    let children = line.iter().skip(kept - 1);
+    let pairs: Vec<_> = line.iter().skip(kept).zip(children).collect();
+    pairs
+        .into_iter()
+        .rev()
+        .map(|(snapshot, child)| (*snapshot, *child))
+        .take_while(move |(snapshot, _)| snapshot.timestamp_ms() < before_ms)
+}
+
+/// What the table says of its snapshots' lives.
+#[derive(Debug, Clone, Copy)]
+struct Rules {
+    max_age_ms: i64,
+    min_to_keep: usize,
+}
+
+impl Rules {
+    fn of(properties: &HashMap<String, String>) -> Option<Self> {
+        let text = |key: &str| properties.get(key).map(|value| value.trim());
+        if text(GC_ENABLED).is_some_and(|value| value.eq_ignore_ascii_case("false")) {
+            return None;
+        }
+        let max_age_ms = text(MAX_AGE)?.parse().ok().filter(|age: &i64| *age >= 0)?;
+        let min_to_keep = match text(MIN_TO_KEEP) {
+            None => 1,
+            // What cannot be read may have meant many.
+            Some(text) => text.parse().ok()?,
+        };
+        Some(Self {
+            max_age_ms,
+            min_to_keep,
+        })
+    }
+
+    /// The same with what the main branch says itself; `None` where there is a tag or another branch.
+    fn on_main(self, references: &HashMap<String, SnapshotReference>) -> Option<Self> {
+        if references.keys().any(|name| name != MAIN_BRANCH) {
+            return None;
+        }
+        let Some(main) = references.get(MAIN_BRANCH) else {
+            return Some(self);
+        };
+        match main.retention {
+            SnapshotRetention::Tag { .. } => None,
+            SnapshotRetention::Branch {
+                min_snapshots_to_keep,
+                max_snapshot_age_ms,
+                ..
+            } => Some(Self {
+                max_age_ms: max_snapshot_age_ms.unwrap_or(self.max_age_ms).max(0),
+                min_to_keep: min_snapshots_to_keep
+                    .map_or(self.min_to_keep, |count| usize::try_from(count).unwrap_or(0)),
+            }),
+        }
+    }
+}
+
+/// Whether every snapshot that the table knows is in the main branch. One that is not was rolled back, or
+/// waits to be published.
+fn is_whole(metadata: &TableMetadata, line: &[&SnapshotRef]) -> bool {
+    // Parents in a circle would make the line as long as it should be.
+    let distinct: HashSet<i64> = line.iter().map(|snapshot| snapshot.snapshot_id()).collect();
+    distinct.len() == metadata.snapshots().len()
+}
+
+/// Whether all files of the snapshot before it are in this one, too.
+fn adds_only(snapshot: &SnapshotRef) -> bool {
+    let summary = snapshot.summary();
+    let took_out = |key: &&str| {
+        summary
+            .additional_properties
+            .get(*key)
+            .is_some_and(|count| count.trim() != "0")
+    };
+    summary.operation == Operation::Append && !TAKEN_OUT.iter().any(took_out)
+}
+
+/// Whether somebody made statistics of this snapshot.
+fn has_statistics(metadata: &TableMetadata, snapshot: &SnapshotRef) -> bool {
+    let id = snapshot.snapshot_id();
+    metadata.statistics_for_snapshot(id).is_some() || metadata.partition_statistics_for_snapshot(id).is_some()
+}
+
+/// The table's branches and tags. iceberg-rust gives them out by name only, so they are read from the
+/// metadata's JSON; once for many commits.
+fn references(metadata: &TableMetadata) -> Option<HashMap<String, SnapshotReference>> {
+    #[derive(Deserialize)]
+    struct OnlyReferences {
+        #[serde(default)]
+        refs: HashMap<String, SnapshotReference>,
+    }
+    let json = serde_json::to_vec(metadata).ok()?;
+    let only: OnlyReferences = serde_json::from_slice(&json).ok()?;
+    Some(only.refs)
+}
+
+#[cfg(test)]
+#[path = "expire_tests.rs"]
+mod tests;

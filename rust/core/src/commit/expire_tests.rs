@@ -1,0 +1,289 @@
+//! What is expired of which history.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::config::CommitConfig;
+
+/// A history of snapshots 1, 2, … on the main branch, one a second, each an append.
+struct History {
+    json: Value,
+    newest: i64,
+}
+
+impl History {
+    fn of(newest: i64) -> Self {
+        let snapshots: Vec<Value> = (1..=newest).map(|id| snapshot(id, id - 1)).collect();
+        let json = json!({
+            "format-version": 2,
+            "table-uuid": "9c12d441-03fe-4693-9a96-a0705ddf69c1",
+            "location": "file:///t",
+            "last-sequence-number": newest,
+            "last-updated-ms": newest * 1_000,
+            "last-column-id": 1,
+            "current-schema-id": 0,
+            "schemas": [{"type": "struct", "schema-id": 0,
+                "fields": [{"id": 1, "name": "a", "required": false, "type": "int"}]}],
+            "default-spec-id": 0,
+            "partition-specs": [{"spec-id": 0, "fields": []}],
+            "last-partition-id": 999,
+            "default-sort-order-id": 0,
+            "sort-orders": [{"order-id": 0, "fields": []}],
+            "properties": {MAX_AGE: "0"},
+            "current-snapshot-id": newest,
+            "snapshots": snapshots,
+            "refs": {"main": {"snapshot-id": newest, "type": "branch"}},
+        });
+        Self { json, newest }
+    }
+
+    fn property(mut self, key: &str, value: &str) -> Self {
+        self.json["properties"][key] = value.into();
+        self
+    }
+
+    fn without(mut self, property: &str) -> Self {
+        if let Some(properties) = self.json["properties"].as_object_mut() {
+            properties.remove(property);
+        }
+        self
+    }
+
+    fn reference(mut self, name: &str, kind: &str, id: i64) -> Self {
+        self.json["refs"][name] = json!({"snapshot-id": id, "type": kind});
+        self
+    }
+
+    fn main(mut self, retention: &Value) -> Self {
+        for (key, value) in retention.as_object().into_iter().flatten() {
+            self.json["refs"]["main"][key] = value.clone();
+        }
+        self
+    }
+
+    fn summary(mut self, id: i64, key: &str, value: &str) -> Self {
+        self.snapshot(id)["summary"][key] = value.into();
+        self
+    }
+
+    fn timestamp(mut self, id: i64, ms: i64) -> Self {
+        self.snapshot(id)["timestamp-ms"] = ms.into();
+        self
+    }
+
+    fn snapshot(&mut self, id: i64) -> &mut Value {
+        let index = usize::try_from(id - 1).expect("an index");
+        &mut self.json["snapshots"][index]
+    }
+
+    /// The main branch goes back to a snapshot and on from there.
+    fn rolled_back_to(mut self, id: i64) -> Self {
+        let newest = self.newest + 1;
+        let snapshots = self.json["snapshots"].as_array_mut().expect("snapshots");
+        snapshots.push(snapshot_after(newest, id));
+        self.json["current-snapshot-id"] = newest.into();
+        self.json["refs"]["main"]["snapshot-id"] = newest.into();
+        self.json["last-sequence-number"] = newest.into();
+        self.json["last-updated-ms"] = (newest * 1_000).into();
+        self.newest = newest;
+        self
+    }
+
+    /// Somebody expired all before this one.
+    fn begins_at(mut self, id: i64) -> Self {
+        let snapshots = self.json["snapshots"].as_array_mut().expect("snapshots");
+        snapshots.retain(|snapshot| snapshot["snapshot-id"].as_i64() >= Some(id));
+        self
+    }
+
+    fn statistics(mut self, id: i64) -> Self {
+        self.json["statistics"] = json!([{
+            "snapshot-id": id, "statistics-path": "file:///t/metadata/s.puffin", "file-size-in-bytes": 1,
+            "file-footer-size-in-bytes": 1, "blob-metadata": [],
+        }]);
+        self
+    }
+
+    fn metadata(self) -> TableMetadata {
+        serde_json::from_value(self.json).expect("metadata")
+    }
+
+    /// What is expired when the window is so many snapshots, and the oldest that stays.
+    fn expired(self, window: usize) -> (Vec<i64>, Option<i64>) {
+        let now_ms = self.newest * 1_000;
+        self.expired_at(window, Duration::ZERO, now_ms)
+    }
+
+    fn expired_at(self, snapshots: usize, age: Duration, now_ms: i64) -> (Vec<i64>, Option<i64>) {
+        let window = Window::new(&CommitConfig {
+            dedup_snapshots: snapshots,
+            dedup_window: age,
+            ..CommitConfig::default()
+        });
+        match expirable(&self.metadata(), window, now_ms) {
+            None => (Vec::new(), None),
+            Some(expired) => (expired.ids(), Some(expired.oldest_kept.snapshot_id())),
+        }
+    }
+}
+
+fn snapshot(id: i64, parent: i64) -> Value {
+    let mut snapshot = snapshot_after(id, parent);
+    if parent == 0
+        && let Some(snapshot) = snapshot.as_object_mut()
+    {
+        snapshot.remove("parent-snapshot-id");
+    }
+    snapshot
+}
+
+fn snapshot_after(id: i64, parent: i64) -> Value {
+    json!({
+        "snapshot-id": id, "parent-snapshot-id": parent, "sequence-number": id, "timestamp-ms": id * 1_000,
+        "manifest-list": format!("file:///t/metadata/snap-{id}.avro"),
+        "summary": {"operation": "append"}, "schema-id": 0,
+    })
+}
+
+fn up_to(newest: i64) -> Vec<i64> {
+    (1..=newest).collect()
+}
+
+#[test]
+fn the_oldest_of_a_plain_history_are_expired() {
+    for (history, expired) in [
+        (History::of(9), 6),
+        (History::of(9).property(MIN_TO_KEEP, "5"), 4),
+        (History::of(9).property(MIN_TO_KEEP, "1"), 6),
+        (History::of(9).property(MAX_AGE, " 2500 "), 6),
+        (History::of(9).property(MAX_AGE, "4500"), 4),
+        (History::of(9).property(GC_ENABLED, "true"), 6),
+        (History::of(9).main(&json!({"min-snapshots-to-keep": 7})), 2),
+        (History::of(9).main(&json!({"max-snapshot-age-ms": 5_500})), 3),
+        // The table says more than its branch does, and the branch is what counts.
+        (
+            History::of(9)
+                .property(MIN_TO_KEEP, "8")
+                .main(&json!({"min-snapshots-to-keep": 4})),
+            5,
+        ),
+    ] {
+        let text = history.json.to_string();
+        assert_eq!(history.expired(3), (up_to(expired), Some(expired + 1)), "{text}");
+    }
+    // Neither the current one nor what is in the window is ever expired.
+    assert_eq!(History::of(2).expired(1), (up_to(1), Some(2)));
+    assert_eq!(History::of(1).expired(1), (vec![], None));
+    assert_eq!(History::of(9).expired(9), (vec![], None));
+    let age = Duration::from_millis(4_500);
+    assert_eq!(History::of(9).expired_at(1, age, 9_000), (up_to(4), Some(5)));
+}
+
+#[test]
+fn a_table_that_does_not_ask_is_left_alone() {
+    for history in [
+        History::of(9).without(MAX_AGE),
+        History::of(9).property(MAX_AGE, "a day"),
+        History::of(9).property(MAX_AGE, "-1"),
+        History::of(9).property(MIN_TO_KEEP, "many"),
+        History::of(9).property(GC_ENABLED, "False"),
+        History::of(9).property(MAX_AGE, "9000"),
+        History::of(9).property(MIN_TO_KEEP, "9"),
+    ] {
+        let text = history.json["properties"].to_string();
+        assert_eq!(history.expired(1), (vec![], None), "{text}");
+    }
+}
+
+#[test]
+fn what_another_reference_may_need_is_left_alone() {
+    for history in [
+        History::of(9).reference("audit", "branch", 1),
+        History::of(9).reference("audit", "branch", 9),
+        History::of(9).reference("end-of-year", "tag", 1),
+        History::of(9).reference("end-of-year", "tag", 5),
+        History::of(9).reference("now", "tag", 9),
+        History::of(9).rolled_back_to(7),
+        History::of(9).rolled_back_to(1),
+    ] {
+        let text = history.json["refs"].to_string();
+        assert_eq!(history.expired(1), (vec![], None), "{text}");
+    }
+}
+
+#[test]
+fn what_is_no_append_ends_it() {
+    for operation in ["overwrite", "replace", "delete"] {
+        // Snapshot 4 took files out that 3 has.
+        let history = || History::of(9).summary(4, "operation", operation);
+        assert_eq!(history().expired(1), (up_to(2), Some(3)), "{operation}");
+        // With those of 3 gone, what is left only grows.
+        assert_eq!(
+            history().begins_at(4).expired(1),
+            ((4..=8).collect(), Some(9)),
+            "{operation}"
+        );
+        assert_eq!(
+            History::of(9).summary(1, "operation", operation).expired(1).0,
+            up_to(8)
+        );
+    }
+    for key in TAKEN_OUT {
+        assert_eq!(
+            History::of(9).summary(4, key, "1").expired(1),
+            (up_to(2), Some(3)),
+            "{key}"
+        );
+        assert_eq!(
+            History::of(9).summary(4, key, "0").expired(1),
+            (up_to(8), Some(9)),
+            "{key}"
+        );
+    }
+}
+
+#[test]
+fn statistics_and_lists_that_are_missing_end_it() {
+    assert_eq!(History::of(9).statistics(3).expired(1), (up_to(2), Some(3)));
+    assert_eq!(History::of(9).statistics(1).expired(1), (vec![], None));
+    let mut history = History::of(9);
+    history.snapshot(3)["manifest-list"] = "".into();
+    assert_eq!(history.expired(1), (up_to(2), Some(3)));
+}
+
+#[test]
+fn one_that_is_not_old_enough_ends_it() {
+    // Its clock was ahead.
+    let history = History::of(9).timestamp(3, 9_000);
+    assert_eq!(history.expired(1), (up_to(2), Some(3)));
+}
+
+#[test]
+fn a_clock_that_is_ahead_forgets_no_more() {
+    let history = || History::of(9).property(MAX_AGE, "4500");
+    let far = 9_000 + 86_400_000;
+    assert_eq!(history().expired_at(1, Duration::ZERO, far), (up_to(4), Some(5)));
+    // One that is behind keeps more.
+    assert_eq!(
+        history().expired_at(1, Duration::ZERO, 7_000),
+        (up_to(2), Some(3))
+    );
+}
+
+#[test]
+fn few_wait_until_they_are_worth_it_and_many_go_in_parts() {
+    // 20 stay: one is too few.
+    assert_eq!(History::of(21).expired(20), (vec![], None));
+    assert_eq!(History::of(22).expired(20), (up_to(2), Some(3)));
+    let most = i64::try_from(AT_ONCE_MAX).expect("a number");
+    assert_eq!(History::of(5_000).expired(1), (up_to(most), Some(most + 1)));
+}
+
+#[test]
+fn parents_in_a_circle_are_no_history() {
+    let mut history = History::of(4);
+    history.snapshot(3)["parent-snapshot-id"] = 4.into();
+    assert_eq!(history.expired(1), (vec![], None));
+}

@@ -1,0 +1,80 @@
+//! When a table's committer expires snapshots, and when it rather does not.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use super::expire::{Expired, expirable};
+use super::ids::Window;
+use super::receipts::Receipts;
+use super::sweep::Leftover;
+use crate::catalog::LoadedTable;
+use crate::clock::now_ms;
+use crate::config::CommitConfig;
+
+/// After a refusal commits go without expiry for so long: a catalog may not let us expire snapshots.
+const PAUSE: Duration = Duration::from_secs(600);
+
+/// A committer's part in it.
+#[derive(Debug)]
+pub(super) struct Expiry {
+    window: Window,
+    receipts: Arc<Receipts>,
+    /// Where files to be deleted go; none where nothing is expired.
+    leftovers: Option<mpsc::Sender<Leftover>>,
+    not_before: Option<Instant>,
+}
+
+impl Expiry {
+    pub(super) fn new(
+        config: &CommitConfig,
+        receipts: Arc<Receipts>,
+        leftovers: mpsc::Sender<Leftover>,
+    ) -> Self {
+        Self {
+            window: Window::new(config),
+            receipts,
+            leftovers: config.expire_snapshots.then_some(leftovers),
+            not_before: None,
+        }
+    }
+
+    /// What the next commit on this table expires.
+    pub(super) fn plan(&self, table: &LoadedTable) -> Option<Expired> {
+        let leftovers = self.leftovers.as_ref()?;
+        // One at a time: who deletes slowly, expires slowly. Receipts are recognised by the snapshots since
+        // they were made, however old these are.
+        if leftovers.capacity() == 0
+            || self.not_before.is_some_and(|until| Instant::now() < until)
+            || self.receipts.is_any_open()
+        {
+            return None;
+        }
+        expirable(&table.metadata, self.window, now_ms())
+    }
+
+    /// A commit that was to expire snapshots was refused for good.
+    pub(super) fn refused(&mut self, table: &LoadedTable) {
+        tracing::info!(
+            table = %table.ident,
+            "a commit that expires old snapshots was refused; the next ones for {PAUSE:?} go without"
+        );
+        self.not_before = Instant::now().checked_add(PAUSE);
+    }
+
+    /// Has the files deleted that a commit made unreachable. It is known to have succeeded.
+    pub(super) fn clean(&self, leftover: Leftover) {
+        if let Some(leftovers) = &self.leftovers
+            && leftovers.try_send(leftover).is_err()
+        {
+            tracing::debug!("files of expired snapshots are left behind");
+        }
+    }
+
+    /// Expires nothing any more; the task that deletes files ends when it has done what it was sent.
+    pub(super) fn stop(&mut self) {
+        self.leftovers = None;
+    }
+}

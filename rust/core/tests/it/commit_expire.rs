@@ -1,0 +1,261 @@
+//! Old snapshots are expired with new commits, and their files deleted, and nothing else.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use iceberg::TableUpdate;
+use iceberg::spec::{ManifestList, SnapshotReference, SnapshotRetention};
+use otlp2iceberg::catalog::{Catalog, CommitOutcome, LoadedTable};
+use otlp2iceberg::commit::Committer;
+use otlp2iceberg::config::CommitConfig;
+use serde_json::json;
+
+use crate::catalog_rest::server::{Server, Turn};
+use crate::catalog_rest::stub::Reply;
+use crate::commit_support::Fault::{Conflict, LostAnswer};
+use crate::commit_support::{Faulty, Warehouse, append, entries, file_names, logs, soon};
+
+/// Snapshots that stay at least.
+const KEPT: usize = 20;
+/// A tenth more than that, and the next commit expires those.
+const KEPT_MAX: usize = KEPT + KEPT / 10;
+
+const TABLES: &str = r#"{"properties": {
+    "history.expire.max-snapshot-age-ms": "0", "history.expire.min-snapshots-to-keep": "1",
+    "commit.manifest.min-count-to-merge": "7", "write.metadata.previous-versions-max": "5"}}"#;
+
+fn window() -> CommitConfig {
+    CommitConfig {
+        dedup_snapshots: KEPT,
+        dedup_window: Duration::ZERO,
+        ..CommitConfig::default()
+    }
+}
+
+async fn commit(committer: &Committer, sequences: impl Iterator<Item = u64>) {
+    for sequence in sequences {
+        committer
+            .append(append(1, sequence), soon())
+            .await
+            .expect("committed");
+    }
+}
+
+/// Manifest lists and manifests of all snapshots, by name. Each is read.
+async fn listed(table: &LoadedTable) -> BTreeSet<String> {
+    let mut paths = BTreeSet::new();
+    for snapshot in table.metadata.snapshots() {
+        let list = table.file_io.new_input(snapshot.manifest_list()).expect("input");
+        let content = list.read().await.expect("the list of a snapshot that stays");
+        let list =
+            ManifestList::parse_with_version(&content, table.metadata.format_version()).expect("parses");
+        let mut files = 0;
+        for manifest in list.entries() {
+            let loaded = manifest.load_manifest(&table.file_io).await;
+            files += loaded
+                .expect("a manifest of a snapshot that stays")
+                .entries()
+                .len();
+            paths.insert(manifest.manifest_path.clone());
+        }
+        let total = &snapshot.summary().additional_properties["total-data-files"];
+        assert_eq!(*total, files.to_string());
+        paths.insert(snapshot.manifest_list().to_owned());
+    }
+    let name = |path: &String| path.rsplit('/').next().expect("a name").to_owned();
+    paths.iter().map(name).collect()
+}
+
+/// The table's manifest lists and manifests in storage.
+fn stored(warehouse: &Warehouse) -> BTreeSet<String> {
+    warehouse.metadata_files(".avro").into_iter().collect()
+}
+
+#[tokio::test]
+async fn many_commits_leave_a_small_table_that_is_whole() {
+    let warehouse = Warehouse::with(TABLES);
+    let committer = warehouse
+        .committer_with(warehouse.catalog().await, window())
+        .await;
+    let mut largest = 0;
+    for sequence in 1..=200 {
+        commit(&committer, sequence..=sequence).await;
+        largest = largest.max(committer.table().metadata.snapshots().len());
+    }
+    committer.close().await;
+    assert_eq!(largest, KEPT_MAX);
+    let table = warehouse.catalog().await.load(&logs()).await.expect("loads");
+    assert_eq!(entries(&table).await.len(), 200, "every file is in the table");
+    assert_eq!(
+        stored(&warehouse),
+        listed(&table).await,
+        "and no other metadata file is there"
+    );
+    assert_eq!(warehouse.metadata_files(".json").len(), 6);
+    let history: BTreeSet<i64> = table
+        .metadata
+        .history()
+        .iter()
+        .map(|entry| entry.snapshot_id)
+        .collect();
+    let known: BTreeSet<i64> = table
+        .metadata
+        .snapshots()
+        .map(|known| known.snapshot_id())
+        .collect();
+    assert_eq!(history, known);
+    // Requests of the window are still recognised.
+    let committer = warehouse
+        .committer_with(warehouse.catalog().await, window())
+        .await;
+    for (sequence, there) in [(200, true), (181, true), (200 - KEPT_MAX as u64, false)] {
+        let request = append(1, sequence).ids[0];
+        let id = otlp2iceberg::RequestId {
+            writer: request.writer,
+            sequence,
+        };
+        assert_eq!(committer.already_committed(&[id]), [there], "{sequence}");
+    }
+}
+
+#[tokio::test]
+async fn a_rest_catalog_takes_it_in_the_same_commit() {
+    let server = Server::new();
+    let catalog = server.catalog("").await;
+    let spec = Warehouse::with(TABLES).spec();
+    let committer = Committer::open(Arc::clone(&catalog), logs(), Some(spec), None, window())
+        .await
+        .expect("opens");
+    commit(&committer, 1..=100).await;
+    committer.close().await;
+    let table = catalog.load(&logs()).await.expect("loads");
+    assert!(table.metadata.snapshots().len() <= KEPT_MAX);
+    assert_eq!(entries(&table).await.len(), 100);
+    let folder = server.folder.path().join("otel/logs/metadata");
+    let stored: BTreeSet<String> = file_names(&folder, ".avro").into_iter().collect();
+    assert_eq!(stored, listed(&table).await);
+    let expiring = server
+        .stub
+        .asked()
+        .into_iter()
+        .filter(|asked| asked.method == "POST" && asked.target.ends_with("/logs"))
+        .map(|asked| asked.json())
+        .find(|body| body["updates"].to_string().contains("remove-snapshots"))
+        .expect("a commit that expires snapshots");
+    let actions: Vec<&str> = expiring["updates"]
+        .as_array()
+        .expect("updates")
+        .iter()
+        .filter_map(|update| update["action"].as_str())
+        .collect();
+    assert_eq!(actions, ["add-snapshot", "set-snapshot-ref", "remove-snapshots"]);
+    let requirement = &expiring["requirements"][1];
+    assert_eq!(
+        (&requirement["type"], &requirement["ref"]),
+        (&json!("assert-ref-snapshot-id"), &json!("main"))
+    );
+}
+
+#[tokio::test]
+async fn a_catalog_that_refuses_it_gets_commits_without() {
+    let server = Server::new();
+    let catalog = server.catalog("").await;
+    let spec = Warehouse::with(TABLES).spec();
+    let committer = Committer::open(Arc::clone(&catalog), logs(), Some(spec), None, window())
+        .await
+        .expect("opens");
+    // The next one expires snapshots.
+    commit(&committer, 1..=KEPT_MAX as u64 + 1).await;
+    while committer.table().metadata.snapshots().len() < KEPT_MAX {
+        let next = committer.table().metadata.last_sequence_number().unsigned_abs() + 1;
+        commit(&committer, next..=next).await;
+    }
+    let next = committer.table().metadata.last_sequence_number().unsigned_abs() + 1;
+    let forbidden = Reply::error(403, "ForbiddenException", "no snapshot may be removed");
+    server.state().turns.push_back(Turn::Instead(forbidden));
+    committer
+        .append(append(1, next), soon())
+        .await
+        .expect_err("forbidden");
+    commit(&committer, next..next + 5).await;
+    assert_eq!(committer.table().metadata.snapshots().len(), KEPT_MAX + 5);
+    committer.close().await;
+}
+
+#[tokio::test]
+async fn it_is_off_where_it_is_switched_off() {
+    let warehouse = Warehouse::with(TABLES);
+    let config = CommitConfig {
+        expire_snapshots: false,
+        ..window()
+    };
+    let committer = warehouse.committer_with(warehouse.catalog().await, config).await;
+    commit(&committer, 1..=30).await;
+    assert_eq!(committer.table().metadata.snapshots().len(), 30);
+}
+
+#[tokio::test]
+async fn what_a_tag_holds_stays() {
+    let warehouse = Warehouse::with(TABLES);
+    let catalog = warehouse.catalog().await;
+    let committer = warehouse.committer_with(Arc::clone(&catalog), window()).await;
+    commit(&committer, 1..=10).await;
+    let table = committer.table();
+    let tagged = table.metadata.current_snapshot_id().expect("a snapshot");
+    let tag = TableUpdate::SetSnapshotRef {
+        ref_name: "release".to_owned(),
+        reference: SnapshotReference::new(tagged, SnapshotRetention::Tag { max_ref_age_ms: None }),
+    };
+    let outcome = catalog.commit(&table, vec![], vec![tag]).await;
+    assert!(matches!(outcome, CommitOutcome::Committed(_)), "{outcome:?}");
+    commit(&committer, 11..=60).await;
+    committer.close().await;
+    let table = catalog.load(&logs()).await.expect("loads");
+    assert_eq!(table.metadata.snapshots().len(), 60);
+    assert_eq!(
+        table
+            .metadata
+            .snapshot_for_ref("release")
+            .map(|tagged| tagged.snapshot_id()),
+        Some(tagged)
+    );
+    assert_eq!(listed(&table).await, stored(&warehouse));
+}
+
+#[tokio::test]
+async fn lost_races_and_lost_answers_delete_nothing_that_is_needed() {
+    let warehouse = Warehouse::with(TABLES);
+    let catalog = Faulty::new(warehouse.catalog().await, []);
+    let shared: Arc<dyn Catalog> = Arc::<Faulty>::clone(&catalog);
+    let committer = warehouse.committer_with(shared, window()).await;
+    commit(&committer, 1..=KEPT_MAX as u64).await;
+    let other = warehouse
+        .committer_with(warehouse.catalog().await, window())
+        .await;
+    let mut files = KEPT_MAX;
+    for round in 0..40 {
+        let is_lost = round % 5 == 4;
+        let fault = if is_lost { LostAnswer } else { Conflict };
+        catalog.faults.lock().expect("lock").push_back(fault);
+        // An answer can only be lost by who would win.
+        if !is_lost {
+            other.append(append(2, round), soon()).await.expect("committed");
+            files += 1;
+        }
+        committer
+            .append(append(3, round), soon())
+            .await
+            .expect("committed");
+        files += 1;
+        assert_eq!(entries(&committer.table()).await.len(), files, "{round}");
+    }
+    committer.close().await;
+    other.close().await;
+    let table = warehouse.catalog().await.load(&logs()).await.expect("loads");
+    assert!(listed(&table).await.is_subset(&stored(&warehouse)));
+    assert!(
+        table.metadata.snapshots().len() <= KEPT_MAX + 5,
+        "most were expired"
+    );
+}
