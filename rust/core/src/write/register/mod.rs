@@ -14,7 +14,7 @@ mod thrift;
 use std::collections::HashMap;
 
 use iceberg::spec::{
-    DataContentType, DataFile, DataFileBuilder, DataFileFormat, Datum, PrimitiveType, TableMetadata, Type,
+    DataContentType, DataFile, DataFileBuilder, DataFileFormat, PrimitiveType, TableMetadata, Type,
 };
 
 use self::columns::{Columns, Resolution, mismatch};
