@@ -47,7 +47,7 @@ type Config struct {
 
 // CatalogConfig is the section catalog. Which keys a type takes is the library's to say.
 type CatalogConfig struct {
-	// Type is the kind of catalog: sql, rest, glue or s3tables.
+	// Type is the kind of catalog: sql, rest, glue, s3tables or none.
 	Type *string `mapstructure:"type" json:"type,omitempty"`
 	// URI of the catalog, such as sqlite://./warehouse/catalog.db or https://host/api/catalog.
 	URI *string `mapstructure:"uri" json:"uri,omitempty"`

@@ -4,7 +4,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use otlp2iceberg::{Outcome, Result, Signal};
+use otlp2iceberg::{Outcome, Registration, Result, Signal};
 use serde_json::{Map, Value, json};
 
 use crate::store::Batch;
@@ -34,6 +34,8 @@ struct Sums {
     receipts_committed: u64,
     commit_ms: f64,
     failures: u64,
+    registered_files: u64,
+    registered_rows: u64,
 }
 
 impl Metrics {
@@ -59,6 +61,15 @@ impl Metrics {
         }
     }
 
+    /// Parquet files of the signal's tables that were registered where they are.
+    pub(crate) fn registered(&mut self, signal: Signal, files: &Registration) {
+        let sums = &mut self.signals[signal as usize];
+        for file in files.of(signal.tables()).filter(|file| !file.already_there) {
+            sums.registered_files += 1;
+            sums.registered_rows += file.rows;
+        }
+    }
+
     /// One line for each signal that came.
     pub fn lines(&self, function: &str, request_id: &str) -> impl Iterator<Item = String> {
         let now_ms = SystemTime::now()
@@ -67,7 +78,7 @@ impl Metrics {
         Signal::ALL
             .iter()
             .zip(&self.signals)
-            .filter(|(_, sums)| sums.batches > 0)
+            .filter(|(_, sums)| sums.batches + sums.registered_files > 0)
             .map(move |(signal, sums)| line(now_ms, function, request_id, *signal, sums))
     }
 }
@@ -87,6 +98,8 @@ fn line(now_ms: u64, function: &str, request_id: &str, signal: Signal, sums: &Su
         ("ReceiptRows", "Count", json!(sums.receipt_rows)),
         ("ReceiptsCommitted", "Count", json!(sums.receipts_committed)),
         ("Failures", "Count", json!(sums.failures)),
+        ("RegisteredFiles", "Count", json!(sums.registered_files)),
+        ("RegisteredRows", "Count", json!(sums.registered_rows)),
     ];
     let units: Vec<Value> = values
         .iter()
@@ -147,6 +160,6 @@ mod tests {
                 .iter()
                 .all(|metric| line[metric["Name"].as_str().unwrap()].is_number())
         );
-        assert_eq!(declared.len(), 13);
+        assert_eq!(declared.len(), 15);
     }
 }

@@ -29,6 +29,8 @@ pub struct Event {
     /// S3, SNS and SQS.
     #[serde(rename = "Records")]
     records: Option<Vec<Value>>,
+    /// Objects that are to be loaded, listed by whoever invokes the function.
+    objects: Option<Value>,
     /// `EventBridge`, and S3's test of a new notification.
     #[serde(flatten)]
     rest: Rest,
@@ -140,6 +142,9 @@ impl Event {
     }
 
     fn into_messages(self) -> Messages {
+        if let (Some(objects), None) = (&self.objects, &self.records) {
+            return Messages::Notification(Message::of_list(objects));
+        }
         let records = self.records.unwrap_or_default();
         let is_queue = |record: &Value| record["eventSource"] == "aws:sqs";
         if !records.is_empty() && records.iter().all(is_queue) {
@@ -195,7 +200,7 @@ pub fn unknown_event() -> Error {
     Error::new(
         ErrorKind::InvalidArgument,
         "the event is neither an HTTP request (Function URL, API Gateway, ALB) nor a notification of S3 \
-         (S3, EventBridge, SNS or SQS)",
+         (S3, EventBridge, SNS or SQS) nor a list of objects",
     )
     .class(RetryClass::Permanent)
 }

@@ -4,9 +4,10 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use otlp2iceberg::catalog::storage::Objects;
-use otlp2iceberg::config::{Config, OnFailure};
+use otlp2iceberg::config::{CatalogType, Config, OnFailure};
 use otlp2iceberg::{
-    Error, ErrorKind, Export, Outcome, Part, Pipeline, RequestId, Result, RetryClass, Signal,
+    Error, ErrorKind, Export, Outcome, ParquetFile, Part, Pipeline, Registration, RequestId, Result,
+    RetryClass, Signal,
 };
 use sha2::{Digest, Sha256};
 use tokio::sync::OnceCell;
@@ -91,6 +92,13 @@ impl Store {
         self.config.limits.payload_bytes_max
     }
 
+    /// Whether what is stored together is in files of its own and nobody keeps track of them: then what is
+    /// stored again must be stored with the same neighbours.
+    #[must_use]
+    pub fn is_without_catalog(&self) -> bool {
+        self.config.catalog.r#type == CatalogType::None
+    }
+
     /// Reads objects of S3.
     ///
     /// # Errors
@@ -112,23 +120,38 @@ impl Store {
         deadline: Deadline,
         metrics: &mut Metrics,
     ) -> Result<Outcome> {
+        self.export_with(batch, &mut Registration::default(), deadline, metrics)
+            .await
+    }
+
+    /// The same, with Parquet files in the same snapshots.
+    ///
+    /// # Errors
+    /// As [`Store::export`], of the batch alone.
+    pub async fn export_with(
+        &self,
+        batch: &Batch<'_>,
+        files: &mut Registration,
+        deadline: Deadline,
+        metrics: &mut Metrics,
+    ) -> Result<Outcome> {
         let begun = Instant::now();
         self.collect_receipts(deadline).await;
-        let (answer_by, mut commit_by) = (deadline.answer_by(), deadline.commit_by());
-        if self.config.commit.on_failure == OnFailure::Accept {
-            commit_by = commit_by.min(ACCEPT_AFTER);
-        }
+        let (answer_by, commit_by) = (deadline.answer_by(), self.commit_by(deadline));
         let export = async {
             self.pipeline()
                 .await?
-                .export(Export {
-                    signal: batch.signal,
-                    payload: batch.payload,
-                    parts: batch.parts,
-                    received_unix_nano: batch.received_unix_nano,
-                    cancel: CancellationToken::new(),
-                    timeout: commit_by,
-                })
+                .export_with(
+                    Export {
+                        signal: batch.signal,
+                        payload: batch.payload,
+                        parts: batch.parts,
+                        received_unix_nano: batch.received_unix_nano,
+                        cancel: CancellationToken::new(),
+                        timeout: commit_by,
+                    },
+                    files,
+                )
                 .await
         };
         let result = tokio::time::timeout(answer_by, export).await.unwrap_or_else(|_| {
@@ -142,6 +165,40 @@ impl Store {
         }
         metrics.stored(batch, &result, begun.elapsed());
         result
+    }
+
+    /// Holds Parquet files against their tables.
+    ///
+    /// # Errors
+    /// When the catalog cannot be opened.
+    pub async fn prepare_files(&self, files: &[ParquetFile], deadline: Deadline) -> Result<Registration> {
+        if files.is_empty() {
+            return Ok(Registration::default());
+        }
+        Ok(self
+            .pipeline()
+            .await?
+            .prepare_files(files, deadline.commit_by())
+            .await)
+    }
+
+    /// Commits the files of a signal's tables that are ready.
+    pub async fn commit_files(&self, files: &mut Registration, signal: Signal, deadline: Deadline) {
+        let (false, Ok(pipeline)) = (files.is_empty(), self.pipeline().await) else {
+            return;
+        };
+        self.collect_receipts(deadline).await;
+        let commit = pipeline.commit_files(files, signal.tables(), self.commit_by(deadline));
+        // What is not answered by then stays as it is, and is tried again.
+        let _ = tokio::time::timeout(deadline.answer_by(), commit).await;
+    }
+
+    /// How long a commit may be waited for.
+    fn commit_by(&self, deadline: Deadline) -> Duration {
+        match self.config.commit.on_failure {
+            OnFailure::Accept => deadline.commit_by().min(ACCEPT_AFTER),
+            OnFailure::Retry => deadline.commit_by(),
+        }
     }
 
     /// Commits what this process stored while the catalog was down. Between invocations nothing runs, so

@@ -1,4 +1,4 @@
-"""What the tests of the deployment start: moto for AWS's services, and a stand-in for the Function URL."""
+"""What the tests of the deployment start: moto for AWS's services, a stand-in for the Function URL, and the real program."""
 
 from __future__ import annotations
 
@@ -6,14 +6,18 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import boto3
 import yaml
 
 from catalogs.child import Child
-from catalogs.proxy import Answer, Request
+from catalogs.proxy import Answer, Proxy, Request
 from catalogs.sigproxy import Key, SignatureProxy
+from lambda_host.bridge import Bridge
+from lambda_host.emulator import Lambda
 from o2i.collector import REPOSITORY
 
 DEPLOY = REPOSITORY / "lambda" / "deploy"
@@ -39,12 +43,13 @@ CONSTRUCT = {
 
 
 class FunctionUrl(SignatureProxy):
-    """A Function URL in front of a function that takes everything: it lets in what is signed for the service `lambda`, or,
+    """A Function URL in front of a function that takes everything, or of the one `behind` it: it lets in what is signed for the service `lambda`, or,
     with `signed=False`, what has the bearer token."""
 
     def __init__(self, *, signed: bool = True, token: str = ""):
         super().__init__("", "lambda", REGION, {ACCESS_KEY_ID: Key(SECRET_ACCESS_KEY)})
         self.signed, self.token = signed, token
+        self.behind: Bridge | None = None
 
     def check(self, request: Request) -> Answer:
         if self.signed:
@@ -53,8 +58,21 @@ class FunctionUrl(SignatureProxy):
                 return refused
         elif self.token and request.headers.get("authorization") != f"Bearer {self.token}":
             return Answer(401, b"")
+        if self.behind is not None:
+            return self.behind.check(request)
         known = request.method == "POST" and request.path in ("/v1/logs", "/v1/traces", "/v1/metrics")
         return Answer(200 if known else 404, b"", {"Content-Type": "application/x-protobuf"})
+
+
+class Invocations(Proxy):
+    """Takes events over HTTP and gives what the function returns."""
+
+    def __init__(self, function: Lambda):
+        super().__init__("")
+        self._function = function
+
+    def check(self, request: Request) -> Answer:
+        return Answer(200, json.dumps(self._function.invoke(json.loads(request.body))).encode())
 
 
 class Aws:
@@ -115,6 +133,19 @@ class Aws:
             "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
             "AWS_EC2_METADATA_DISABLED": "true",
         }
+
+    @contextmanager
+    def served_by(self, function: Lambda, url: FunctionUrl) -> Iterator[None]:
+        """While it lasts, `lambda invoke` and the Function URL reach this program."""
+        at = self.calls_path.with_name("function-url")
+        with Invocations(function) as invocations:
+            at.write_text(invocations.uri)
+            url.behind = Bridge(function)
+            try:
+                yield
+            finally:
+                url.behind = None
+                at.unlink()
 
     def invocations(self) -> list[dict]:
         """The events that the function was called with, oldest first."""

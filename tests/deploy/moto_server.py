@@ -2,8 +2,8 @@
 
 Added: the resource types of CloudFormation that moto leaves out (on its own models where it has them, a record where it
 has none), Glue's federated catalogs, what change sets leave behind, and a function behind
-`lambda invoke` and the Function URL that answers as an OTLP endpoint and writes down, one JSON object per line, what it
-was called with. None of it is AWS: it shows that the scripts and the template hold together.
+`lambda invoke` that answers as an OTLP endpoint, unless the tests say where the real program runs, and writes down, one
+JSON object per line, what it was called with. None of it is AWS: it shows that the scripts and the template hold together.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import base64
 import json
 import os
 import sys
+import urllib.request
 from pathlib import Path
 from typing import Any
 from unittest.mock import MagicMock
@@ -216,13 +217,18 @@ def add_catalogs() -> None:
 
 
 def add_function(calls: Path) -> None:
-    """What `lambda invoke` runs: it answers 200 to POST /v1/<signal>, 404 to others."""
+    """What `lambda invoke` runs: the program behind the URL in the file `function-url` beside the calls; without one it answers
+    200 to POST /v1/<signal>, 404 to others."""
+    served_by = calls.with_name("function-url")
     default_user_config["lambda"]["use_docker"] = False
 
     def invoke(self, function_name, qualifier, body, headers, response_headers):
         event = json.loads(body)
         with calls.open("a") as file:
             file.write(json.dumps({"function": function_name, "event": event}) + "\n")
+        if served_by.exists():
+            with urllib.request.urlopen(urllib.request.Request(served_by.read_text(), data=json.dumps(event).encode())) as answer:
+                return answer.read()
         known = event["requestContext"]["http"] == {**event["requestContext"]["http"], "method": "POST"}
         known = known and event["rawPath"] in ("/v1/logs", "/v1/traces", "/v1/metrics")
         base64.b64decode(event["body"], validate=True)

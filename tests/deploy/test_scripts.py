@@ -7,15 +7,20 @@ import hashlib
 import http.server
 import re
 import threading
+import time
 import zipfile
 from functools import partial
 from pathlib import Path
 
 import pytest
+from pyiceberg.table import StaticTable
 
+from lambda_host.emulator import Lambda
+from o2i import compare, corpus, readers
 from o2i.collector import REPOSITORY
+from o2i.tables import NAMESPACE, TABLES, TIME_COLUMN
 
-from .aws import ACCOUNT, REGION, Aws, FunctionUrl
+from .aws import ACCESS_KEY_ID, ACCOUNT, REGION, SECRET_ACCESS_KEY, Aws, FunctionUrl
 
 CODE_BUCKET = f"otlp2iceberg-code-{ACCOUNT}-{REGION}"
 SIGNALS = ("logs", "traces", "metrics")
@@ -166,6 +171,42 @@ def test_variables_reach_the_function_and_leave_it_again(aws, code):
 
 def function_environment(aws: Aws, name: str) -> dict[str, str]:
     return aws.client("lambda").get_function_configuration(FunctionName=name)["Environment"]["Variables"]
+
+
+def test_the_real_program_with_the_deployed_variables_stores_what_test_sh_sends(aws, code, function_url, tmp_path):
+    """The template's variables, to the letter; only where AWS is reached is added."""
+    begun = time.time_ns() // 1000
+    native = ("OTLP2ICEBERG_CATALOG_S3TABLES_API=native", f"OTLP2ICEBERG_CATALOG_URI={aws.endpoint}")
+    aws.run("deploy.sh", "--stack", "real", "--bucket", "real-tables", "--zip", str(code), "--env", native[0], "--env", native[1])
+    variables = aws.client("lambda").get_function_configuration(FunctionName="real")["Environment"]["Variables"]
+    assert variables["OTLP2ICEBERG_CATALOG_TYPE"] == "s3tables"
+    of_the_runtime = {
+        "AWS_REGION": REGION,
+        "AWS_ACCESS_KEY_ID": ACCESS_KEY_ID,
+        "AWS_SECRET_ACCESS_KEY": SECRET_ACCESS_KEY,
+        "AWS_ENDPOINT_URL_S3": aws.endpoint,
+    }
+    with Lambda(tmp_path / "function", {**variables, **of_the_runtime}) as function, aws.served_by(function, function_url):
+        printed = [aws.run("test.sh", "--stack", "real", "--log-wait", "0", *how) for how in ((), ("--direct",))]
+    for once in printed:
+        assert once.count(": accepted (") == len(SIGNALS), once
+        assert all(f"    {table}\n" in once for table in TABLES), once
+    # Sent twice, once through the URL and once directly, each request is stored once.
+    s3tables = aws.client("s3tables")
+    properties = {
+        "s3.endpoint": aws.endpoint,
+        "s3.region": REGION,
+        "s3.path-style-access": "true",
+        "s3.access-key-id": ACCESS_KEY_ID,
+        "s3.secret-access-key": SECRET_ACCESS_KEY,
+    }
+    for table in TABLES:
+        arn = aws.stack("real")[0]["TableBucketArn"]
+        at = s3tables.get_table_metadata_location(tableBucketARN=arn, namespace=NAMESPACE, name=table)["metadataLocation"]
+        found = readers.read_pyiceberg(StaticTable.from_metadata(at, properties))
+        expected = [row for signal in SIGNALS for row in corpus.fixture(signal).rows.get(table, [])]
+        span = (begun, time.time_ns() // 1000)
+        assert compare.difference(expected, found, span, TIME_COLUMN[table]) == "", table
 
 
 def test_data_outlive_the_stack(aws, code):

@@ -7,10 +7,11 @@ const BUCKET_ARN: &str = "OTLP2PARQUET_ICEBERG_BUCKET_ARN";
 const REST_URI: &str = "OTLP2PARQUET_ICEBERG_REST_URI";
 const WAREHOUSE: &str = "OTLP2PARQUET_ICEBERG_WAREHOUSE";
 const NAMESPACE: &str = "OTLP2PARQUET_ICEBERG_NAMESPACE";
-const ENABLED: &str = "ICEBERG_ENABLED";
+/// The second is what one would expect beside the others' names.
+const ENABLED: [&str; 2] = ["ICEBERG_ENABLED", "OTLP2PARQUET_ICEBERG_ENABLED"];
 
 pub(super) fn is_alias(name: &str) -> bool {
-    matches!(name, BUCKET_ARN | REST_URI | WAREHOUSE | NAMESPACE | ENABLED)
+    matches!(name, BUCKET_ARN | REST_URI | WAREHOUSE | NAMESPACE) || ENABLED.contains(&name)
 }
 
 /// Adds what the aliases say. Where a variable of our own says something else, that is a problem.
@@ -21,13 +22,13 @@ pub(super) fn apply(aliases: &[(String, String)], given: &mut Vec<Given>, proble
             .find(|(known, _)| known == name)
             .map(|(_, value)| value.trim())
     };
-    match value(ENABLED).map(str::to_ascii_lowercase).as_deref() {
-        None | Some("true") => {}
-        Some("false") => problems.push(format!(
-            "{ENABLED}: false (Parquet files without a catalog) is not built; a catalog in a file is the nearest: \
-             OTLP2ICEBERG_CATALOG_TYPE=sql with OTLP2ICEBERG_CATALOG_URI on a file system that lasts"
-        )),
-        Some(_) => problems.push(format!("{ENABLED}: must be true or false")),
+    let mut without_catalog = None;
+    for name in ENABLED {
+        match value(name).map(str::to_ascii_lowercase).as_deref() {
+            None | Some("true") => {}
+            Some("false") => without_catalog = Some(name),
+            Some(_) => problems.push(format!("{name}: must be true or false")),
+        }
     }
     let mut set = |path: &str, alias: &str, text: &str| {
         let there = given.iter().find(|given| given.key.path == path);
@@ -40,6 +41,9 @@ pub(super) fn apply(aliases: &[(String, String)], given: &mut Vec<Given>, proble
             _ => {}
         }
     };
+    if let Some(enabled) = without_catalog {
+        set("catalog.type", enabled, "none");
+    }
     if let Some(arn) = value(BUCKET_ARN) {
         set("catalog.warehouse", BUCKET_ARN, arn);
     }

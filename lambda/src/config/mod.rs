@@ -5,7 +5,7 @@ mod aliases;
 mod keys;
 mod value;
 
-use otlp2iceberg::config::{Config, OnFailure, Secret};
+use otlp2iceberg::config::{CatalogType, Config, OnFailure, Secret};
 use otlp2iceberg::{Error, ErrorKind, Result};
 use serde_json::{Map, Value, json};
 
@@ -62,14 +62,16 @@ impl HostConfig {
         aliases::apply(&aliases, &mut given, &mut problems);
         if !is_given("catalog.type", &given) {
             problems.push(
-                "OTLP2ICEBERG_CATALOG_TYPE: is needed; accepted are s3tables, glue, rest, and sql for a file system \
-                 that lasts"
+                "OTLP2ICEBERG_CATALOG_TYPE: is needed; accepted are s3tables, glue, rest, sql for a file system \
+                 that lasts, and none for Parquet files without a catalog"
                     .into(),
             );
         }
         match Config::from_json(&json_of(&given)) {
             Ok(mut library) if problems.is_empty() => {
-                if !is_given("commit.on_failure", &given) && !library.catalog.is_in_s3_tables() {
+                let no_receipts =
+                    library.catalog.is_in_s3_tables() || library.catalog.r#type == CatalogType::None;
+                if !is_given("commit.on_failure", &given) && !no_receipts {
                     library.commit.on_failure = OnFailure::Accept;
                 }
                 Ok(Self { library, auth_token })

@@ -4,6 +4,8 @@ use otlp2iceberg::config::{CatalogType, OnFailure};
 
 use super::*;
 
+const ARN: &str = "arn:aws:s3tables:eu-west-1:111122223333:bucket/lake";
+
 const DOCS: &str = include_str!("../../../docs/configuration.md");
 
 fn read(variables: &[(&str, &str)]) -> Result<HostConfig> {
@@ -145,7 +147,8 @@ fn every_problem_names_its_variable() {
             "OTLP2ICEBERG_STORAGE_S3_ACCESS_KEY_ID",
         ),
         ("OTLP2ICEBERG_CATALOG_TYPO", "a", "no such variable"),
-        ("ICEBERG_ENABLED", "false", "not built"),
+        ("ICEBERG_ENABLED", "false", "says something else"),
+        ("OTLP2PARQUET_ICEBERG_ENABLED", "no", "true or false"),
     ] {
         let problem = problem(&with(&[(name, value)]));
         assert!(problem.contains(name) && problem.contains(words), "{problem}");
@@ -185,7 +188,6 @@ fn without_a_catalog_nothing_is_written_to_the_functions_own_disk() {
 
 #[test]
 fn aliases_say_which_catalog_is_meant() {
-    const ARN: &str = "arn:aws:s3tables:eu-west-1:111122223333:bucket/lake";
     let config = read(&[
         ("OTLP2PARQUET_ICEBERG_BUCKET_ARN", ARN),
         ("OTLP2PARQUET_ICEBERG_NAMESPACE", "prod"),
@@ -227,5 +229,28 @@ fn keys_in_messages_become_variables() {
     assert_eq!(
         name_variables("storage.s3.region: set it, or catalog.uri. See catalog."),
         "OTLP2ICEBERG_STORAGE_S3_REGION: set it, or OTLP2ICEBERG_CATALOG_URI. See catalog."
+    );
+}
+
+#[test]
+fn without_a_catalog_files_are_all_there_is() {
+    for name in ["ICEBERG_ENABLED", "OTLP2PARQUET_ICEBERG_ENABLED"] {
+        let config = read(&[
+            (name, "False"),
+            ("OTLP2PARQUET_ICEBERG_WAREHOUSE", "s3://bucket/otel"),
+        ])
+        .expect("valid");
+        let library = &config.library;
+        assert_eq!(library.catalog.r#type, CatalogType::None);
+        assert_eq!(library.catalog.warehouse.as_deref(), Some("s3://bucket/otel"));
+        assert_eq!(library.commit.on_failure, OnFailure::Retry);
+    }
+    let contradiction = problem(&[
+        ("ICEBERG_ENABLED", "false"),
+        ("OTLP2PARQUET_ICEBERG_BUCKET_ARN", ARN),
+    ]);
+    assert!(
+        contradiction.contains("OTLP2ICEBERG_CATALOG_WAREHOUSE"),
+        "{contradiction}"
     );
 }

@@ -51,7 +51,7 @@ impl Reading {
             // No protobuf message begins with it: field numbers start at 1.
             [0, ..] => self.framed(bytes, wrappings),
             [b'P', b'A', b'R', b'1', ..] => {
-                Err("it is a Parquet file; what is loaded is OTLP, as protobuf or JSON".into())
+                Err("it is a Parquet file whose key does not end with .parquet; give it a name that does, and it is registered".into())
             }
             _ if is_json(bytes) => self.json(bytes),
             _ => self.protobuf(bytes),

@@ -5,10 +5,10 @@ use std::mem;
 
 use bytes::Bytes;
 use otlp2iceberg::catalog::storage::{Content, Objects};
-use otlp2iceberg::{Error, ErrorKind, Outcome, Part, Result, RetryClass, Signal};
+use otlp2iceberg::{Error, ErrorKind, Outcome, ParquetFile, Part, Registration, Result, RetryClass, Signal};
 
 use super::content::{self, Contents};
-use super::{Message, Notified};
+use super::{Message, Notified, parquet};
 use crate::deadline::Deadline;
 use crate::emf::Metrics;
 use crate::store::{Batch, Store, content_id, retry_after};
@@ -75,11 +75,16 @@ struct Failure {
 #[derive(Debug, Default)]
 struct Group {
     objects: Vec<Member>,
+    /// Parquet files that are registered, with what each is known by here.
+    files: Vec<(String, ParquetFile)>,
     bytes: usize,
 }
 
 #[derive(Debug)]
 struct Member {
+    /// What it is known by here.
+    known_as: String,
+    /// What its id is made of.
     name: String,
     created_unix_nano: u64,
     contents: Contents,
@@ -87,60 +92,130 @@ struct Member {
 
 impl Loading<'_> {
     async fn add(&mut self, notified: &Notified) {
-        let name = notified.name();
-        if self.results.contains_key(&name) {
+        let known_as = notified.name();
+        if self.results.contains_key(&known_as) {
             return;
         }
-        let contents = match self.read(notified).await {
-            Ok(contents) => contents,
-            Err(error) => return self.failed(&name, &error),
+        let read = match self.version(notified).await {
+            Ok(version) => self.read(version, known_as.clone()).await,
+            Err(error) => Err(error),
         };
-        let bytes: usize = contents.requests.iter().map(Vec::len).sum();
-        if self.group.bytes + bytes > GROUP_BYTES_MAX {
-            self.flush().await;
+        match read {
+            Ok(read) => self.take(known_as, read).await,
+            Err(error) => self.failed(&known_as, &error),
         }
-        self.results.insert(name.clone(), None);
-        self.group.bytes += bytes;
-        self.group.objects.push(Member {
-            name,
-            created_unix_nano: notified.created_unix_nano,
-            contents,
-        });
     }
 
-    async fn read(&self, notified: &Notified) -> Result<Contents> {
+    async fn take(&mut self, known_as: String, read: Read) {
+        if self.group.bytes + read.bytes() > GROUP_BYTES_MAX {
+            self.flush().await;
+        }
+        self.results.insert(known_as.clone(), None);
+        self.group.bytes += read.bytes();
+        match read {
+            Read::Otlp(member) => self.group.objects.push(member),
+            Read::Parquet(file) => self.group.files.push((known_as, *file)),
+            Read::Nothing => {}
+        }
+        if self.store.is_without_catalog() {
+            self.flush().await;
+        }
+    }
+
+    /// Which content is meant: of an object that is only named, the one that it has now.
+    async fn version(&self, notified: &Notified) -> Result<Notified> {
+        let object = &notified.object;
+        if object.etag.is_some() || object.version.is_some() {
+            return Ok(notified.clone());
+        }
+        let objects = self.store.objects().await?;
+        let look = objects.current(&object.bucket, &object.key);
+        Ok(Notified {
+            object: in_time(self.deadline, look).await?,
+            created_unix_nano: notified.created_unix_nano,
+        })
+    }
+
+    async fn read(&self, notified: Notified, known_as: String) -> Result<Read> {
+        let objects = self.store.objects().await?;
+        if parquet::is_parquet(&notified.object.key) {
+            let read = in_time(self.deadline, parquet::read(objects, &notified)).await?;
+            return Ok(read.map_or_else(
+                || {
+                    replaced(&notified);
+                    Read::Nothing
+                },
+                |file| Read::Parquet(Box::new(file)),
+            ));
+        }
         let bytes_max = self.store.payload_bytes_max();
-        let bytes = fetch(self.store.objects().await?, notified, bytes_max, self.deadline).await?;
-        content::read(&notified.object.key, &bytes, bytes_max)
-            .map_err(|problem| Error::new(ErrorKind::Decode, problem).class(RetryClass::Permanent))
+        let bytes = fetch(objects, &notified, bytes_max, self.deadline).await?;
+        let contents = content::read(&notified.object.key, &bytes, bytes_max)
+            .map_err(|problem| Error::new(ErrorKind::Decode, problem).class(RetryClass::Permanent))?;
+        Ok(Read::Otlp(Member {
+            known_as,
+            name: notified.name(),
+            created_unix_nano: notified.created_unix_nano,
+            contents,
+        }))
     }
 
     /// Stores the group. If something of it cannot be stored for good each object is stored alone, so that
     /// it is known which; what is stored already is left out then.
     async fn flush(&mut self) {
         let group = mem::take(&mut self.group);
+        let mut files = self.prepare(&group).await;
         for signal in Signal::ALL {
             let members: Vec<&Member> = group
                 .objects
                 .iter()
                 .filter(|member| !member.contents.requests[signal as usize].is_empty())
                 .collect();
-            match (self.store(signal, &members).await, members.as_slice()) {
+            let stored = self.store(signal, &members, &mut files).await;
+            self.metrics.registered(signal, &files);
+            match (stored, members.as_slice()) {
+                (Ok(_), []) => {}
                 (Ok(outcome), [member]) => self.blame(member, &outcome),
                 (Ok(outcome), _) if outcome.refused_requests == 0 => {}
                 (Err(error), members) if members.len() == 1 || retry_after(&error).is_some() => {
                     for member in members {
-                        self.failed(&member.name, &error);
+                        self.failed(&member.known_as, &error);
                     }
                 }
                 (_, members) => {
                     for member in members {
-                        match self.store(signal, &[member]).await {
+                        match self.store(signal, &[member], &mut Registration::default()).await {
                             Ok(outcome) => self.blame(member, &outcome),
-                            Err(error) => self.failed(&member.name, &error),
+                            Err(error) => self.failed(&member.known_as, &error),
                         }
                     }
                 }
+            }
+        }
+        for ((known_as, file), result) in group.files.iter().zip(files.into_results()) {
+            match result {
+                Ok(registered) => tracing::info!(
+                    object = file.location,
+                    table = %registered.table,
+                    rows = registered.rows,
+                    already_there = registered.already_there,
+                    "a Parquet file is registered"
+                ),
+                Err(error) => self.failed(known_as, &error),
+            }
+        }
+    }
+
+    /// Holds the group's files against their tables.
+    async fn prepare(&mut self, group: &Group) -> Registration {
+        let files: Vec<ParquetFile> = group.files.iter().map(|(_, file)| file.clone()).collect();
+        match self.store.prepare_files(&files, self.deadline).await {
+            Ok(files) => files,
+            Err(error) => {
+                for (known_as, _) in &group.files {
+                    self.failed(known_as, &error);
+                }
+                Registration::default()
             }
         }
     }
@@ -149,12 +224,18 @@ impl Loading<'_> {
     fn blame(&mut self, member: &Member, outcome: &Outcome) {
         if outcome.refused_requests > 0 && outcome.dead_letter_objects == 0 {
             let refused = Error::new(ErrorKind::Decode, outcome.rejection.clone());
-            self.failed(&member.name, &refused);
+            self.failed(&member.known_as, &refused);
         }
     }
 
-    async fn store(&mut self, signal: Signal, members: &[&Member]) -> Result<Outcome> {
+    async fn store(
+        &mut self,
+        signal: Signal,
+        members: &[&Member],
+        files: &mut Registration,
+    ) -> Result<Outcome> {
         if members.is_empty() {
+            self.store.commit_files(files, signal, self.deadline).await;
             return Ok(Outcome::default());
         }
         let requests = || {
@@ -187,7 +268,10 @@ impl Loading<'_> {
             parts: &parts,
             received_unix_nano: created.min().unwrap_or(0),
         };
-        let outcome = self.store.export(&batch, self.deadline, self.metrics).await?;
+        let outcome = self
+            .store
+            .export_with(&batch, files, self.deadline, self.metrics)
+            .await?;
         if outcome.rejected > 0 {
             tracing::warn!(%signal, rejected = outcome.rejected, reasons = %outcome.rejection, "records are left out");
         }
@@ -219,6 +303,24 @@ impl Failure {
     }
 }
 
+/// What an object is.
+enum Read {
+    Otlp(Member),
+    Parquet(Box<ParquetFile>),
+    /// Overwritten since.
+    Nothing,
+}
+
+impl Read {
+    fn bytes(&self) -> usize {
+        match self {
+            Read::Otlp(member) => member.contents.requests.iter().map(Vec::len).sum(),
+            Read::Parquet(file) => file.footer.memory_bytes(),
+            Read::Nothing => 0,
+        }
+    }
+}
+
 async fn fetch(
     objects: &Objects,
     notified: &Notified,
@@ -226,18 +328,25 @@ async fn fetch(
     deadline: Deadline,
 ) -> Result<Bytes> {
     let read = objects.read(&notified.object, bytes_max as u64);
-    let Ok(read) = tokio::time::timeout(deadline.commit_by(), read).await else {
-        return Err(Error::new(
-            ErrorKind::Cancelled,
-            "the invocation's time ran out before the object was read; raise the function's timeout, or lower the batch size",
-        ));
-    };
-    match read? {
+    match in_time(deadline, read).await? {
         Content::Whole(bytes) => Ok(bytes),
         Content::Replaced => {
-            // What is there now has a notification of its own.
-            tracing::warn!(object = %notified.name(), "the object was overwritten before it was read; nothing of it is loaded");
+            replaced(notified);
             Ok(Bytes::new())
         }
     }
+}
+
+async fn in_time<T>(deadline: Deadline, read: impl Future<Output = Result<T>>) -> Result<T> {
+    tokio::time::timeout(deadline.commit_by(), read).await.unwrap_or_else(|_| {
+        Err(Error::new(
+            ErrorKind::Cancelled,
+            "the invocation's time ran out before the object was read; raise the function's timeout, or lower the batch size",
+        ))
+    })
+}
+
+/// What is there now has a notification of its own.
+fn replaced(notified: &Notified) {
+    tracing::warn!(object = %notified.name(), "the object was overwritten before it was read; nothing of it is loaded");
 }

@@ -3,6 +3,7 @@
 mod content;
 mod load;
 mod notification;
+mod parquet;
 
 use otlp2iceberg::catalog::storage::ObjectVersion;
 use serde_json::Value;
@@ -35,6 +36,15 @@ impl Message {
         Self {
             id: record["messageId"].as_str().unwrap_or("").to_owned(),
             objects: notification::parse_text(text),
+        }
+    }
+
+    /// Objects that somebody lists: `s3://bucket/key` each.
+    #[must_use]
+    pub fn of_list(objects: &Value) -> Self {
+        Self {
+            id: String::new(),
+            objects: notification::parse_list(objects),
         }
     }
 

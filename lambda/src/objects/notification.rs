@@ -32,6 +32,31 @@ pub(super) fn parse_text(text: &str) -> Result<Vec<Notified>, String> {
     Ok(objects)
 }
 
+/// The objects of a list, as they are now.
+///
+/// # Errors
+/// What is wrong with it.
+pub(super) fn parse_list(objects: &Value) -> Result<Vec<Notified>, String> {
+    const ACCEPTED: &str = "objects must be a list of texts, each s3://bucket/key";
+    let listed = objects.as_array().ok_or(ACCEPTED)?.iter().map(|location| {
+        let path = location.as_str().and_then(|text| text.strip_prefix("s3://"));
+        let (bucket, key) = path.and_then(|path| path.split_once('/')).ok_or(ACCEPTED)?;
+        if bucket.is_empty() || key.is_empty() {
+            return Err(ACCEPTED.to_owned());
+        }
+        Ok(Notified {
+            object: ObjectVersion {
+                bucket: bucket.to_owned(),
+                key: key.to_owned(),
+                etag: None,
+                version: None,
+            },
+            created_unix_nano: 0,
+        })
+    });
+    listed.collect()
+}
+
 fn unwrap_text(text: &str, wrappings: u32, objects: &mut Vec<Notified>) -> Result<(), String> {
     let value =
         serde_json::from_str(text).map_err(|cause| format!("the message is no notification: {cause}"))?;
@@ -183,6 +208,25 @@ mod tests {
             assert_eq!(
                 parse_text(&event.to_string()).unwrap(),
                 [notified("a/logs_1.binpb")]
+            );
+        }
+    }
+
+    #[test]
+    fn a_list_names_objects_as_they_are() {
+        let listed = parse_list(&json!(["s3://raw/a+b/é%20.parquet"])).unwrap();
+        assert_eq!(listed[0].object.key, "a+b/é%20.parquet");
+        assert_eq!((listed[0].object.etag.as_ref(), listed.len()), (None, 1));
+        for list in [
+            json!("s3://b/k"),
+            json!(["b/k"]),
+            json!([7]),
+            json!(["s3://b"]),
+            json!(["s3:///k"]),
+        ] {
+            assert!(
+                parse_list(&list).unwrap_err().contains("s3://bucket/key"),
+                "{list}"
             );
         }
     }

@@ -7,6 +7,7 @@
 mod admission;
 mod call;
 mod dead_letter;
+mod destination;
 mod encode;
 mod encoding;
 mod guard;
@@ -14,13 +15,14 @@ mod in_flight;
 mod left_out;
 mod letters;
 mod outcome;
+mod register;
 #[cfg(test)]
 mod tests;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use futures::future::join_all;
+use futures::future::{join, join_all};
 use iceberg::spec::DataFile;
 use iceberg::{NamespaceIdent, TableIdent};
 use tokio::sync::{OnceCell, RwLock, Semaphore};
@@ -29,6 +31,7 @@ use tokio_util::sync::CancellationToken;
 use self::admission::Admission;
 use self::call::Call;
 use self::dead_letter::Store;
+use self::destination::Destination;
 use self::encode::Encoded;
 use self::encoding::{State, TableEncoding};
 use self::in_flight::InFlight;
@@ -36,8 +39,9 @@ use self::left_out::Warned;
 use self::letters::Letters;
 use self::outcome::Added;
 pub use self::outcome::Outcome;
+pub use self::register::{ParquetFile, Registered, Registration};
 use crate::catalog::{self, Catalog, LoadedTable};
-use crate::commit::{Append, Committer, Stored};
+use crate::commit::{Append, Committer};
 use crate::config::{Config, OnFailure};
 use crate::error::{Error, ErrorKind, Result, RetryClass};
 use crate::reason::Reason;
@@ -70,8 +74,8 @@ pub struct Pipeline {
     config: Config,
     namespace: NamespaceIdent,
     catalog: Arc<dyn Catalog>,
-    /// One committer per [`Table`], opened on the table's first write.
-    committers: [OnceCell<Committer>; Table::ALL.len()],
+    /// One per [`Table`], opened on the table's first write.
+    committers: [OnceCell<Destination>; Table::ALL.len()],
     /// Bounds the calls that hold rows in memory.
     encoders: Semaphore,
     /// Columns left out that were warned of.
@@ -141,6 +145,24 @@ impl Pipeline {
     /// tables may be in some of them when it fails; the request ids keep it from being added twice
     /// when it is sent again.
     pub async fn export(&self, export: Export<'_>) -> Result<Outcome> {
+        self.export_with(export, &mut Registration::default()).await
+    }
+
+    /// The same, with files of the same signal's tables in the same snapshots. They are committed also when the
+    /// payload fails, except when the time is over.
+    ///
+    /// # Errors
+    /// As [`Pipeline::export`], of the payload alone.
+    pub async fn export_with(&self, export: Export<'_>, files: &mut Registration) -> Result<Outcome> {
+        let (tables, timeout, begun) = (export.signal.tables(), export.timeout, Instant::now());
+        let result = self.export_beside(export, files).await;
+        // What the payload's end left behind; nothing usually.
+        self.commit_files(files, tables, timeout.saturating_sub(begun.elapsed()))
+            .await;
+        result
+    }
+
+    async fn export_beside(&self, export: Export<'_>, files: &mut Registration) -> Result<Outcome> {
         let open = self.open.read().await;
         if !*open {
             return Err(Error::new(ErrorKind::Shutdown, "the exporter is shutting down"));
@@ -192,7 +214,9 @@ impl Pipeline {
             let call = &call;
             async move { (table, self.commit(table, append, call).await) }
         });
-        for (table, committed) in join_all(commits).await {
+        let files = self.commit_ready(files, export.signal.tables(), call.deadline());
+        let (commits, ()) = join(join_all(commits), files).await;
+        for (table, committed) in commits {
             match committed {
                 Ok(stored) => outcome.add(&stored),
                 Err(error) => failures.push((table, error)),
@@ -207,7 +231,7 @@ impl Pipeline {
             .tables()
             .iter()
             .filter_map(|table| self.committers[*table as usize].get());
-        outcome.receipts_committed = committers.map(Committer::take_receipts_committed).sum();
+        outcome.receipts_committed = committers.map(Destination::take_receipts_committed).sum();
         Ok(outcome)
     }
 
@@ -333,7 +357,7 @@ impl Pipeline {
             rows: append.files.iter().map(DataFile::record_count).sum(),
             files: append.files.len() as u64,
             file_bytes: append.files.iter().map(DataFile::file_size_in_bytes).sum(),
-            stored: Stored::Receipt { written: false },
+            stored: None,
         };
         added.stored = match committer.store(append, call.deadline()).await {
             Ok(stored) => stored,
@@ -349,14 +373,19 @@ impl Pipeline {
     }
 
     /// The table's committer, opened on first use.
-    async fn committer(&self, table: Table) -> Result<&Committer> {
+    async fn committer(&self, table: Table) -> Result<&Destination> {
         self.committer_on(table, None).await
     }
 
     /// The same, on the table as it was just `loaded`, if it was.
-    async fn committer_on(&self, table: Table, loaded: Option<LoadedTable>) -> Result<&Committer> {
+    async fn committer_on(&self, table: Table, loaded: Option<LoadedTable>) -> Result<&Destination> {
         let open = || async {
             let tables = &self.config.tables;
+            if !self.catalog.keeps_tables() {
+                let spec = catalog::table_spec(&self.config, table)?;
+                let defined = self.catalog.ensure(&self.ident(table), Some(spec)).await?;
+                return Ok(Destination::Files(Arc::new(defined)));
+            }
             let spec = tables
                 .auto_create
                 .then(|| catalog::table_spec(&self.config, table))
@@ -369,10 +398,11 @@ impl Pipeline {
             let (wanted, mut config) = (wanted.as_ref(), self.config.commit.clone());
             // The service expires snapshots and deletes files itself.
             config.expire_snapshots &= !self.config.catalog.is_in_s3_tables();
-            match loaded {
+            let committer = match loaded {
                 Some(loaded) => Committer::on(catalog, loaded, spec, wanted, config).await,
                 None => Committer::open(catalog, self.ident(table), spec, wanted, config).await,
-            }
+            };
+            committer.map(Destination::Table)
         };
         // `committers` has one cell per variant of `Table`.
         self.committers[table as usize].get_or_try_init(open).await

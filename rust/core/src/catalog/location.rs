@@ -1,9 +1,11 @@
 //! Where things are: the warehouse, the database, a table.
 
-use std::path::{PathBuf, absolute};
+use std::path::{Path, PathBuf, absolute};
 
 use iceberg::TableIdent;
+use uuid::Uuid;
 
+use super::local_storage::{Advice, create_folders};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Where new tables are put.
@@ -34,6 +36,31 @@ impl Warehouse {
             Self::S3(url) => url.clone(),
         }
     }
+}
+
+/// Makes a local warehouse's folder if it is missing, and tries to write in it.
+///
+/// # Errors
+/// `Config` naming the key when that fails.
+pub(super) fn prepare_warehouse(warehouse: &Warehouse) -> Result<()> {
+    let Warehouse::Local(folder) = warehouse else {
+        return Ok(());
+    };
+    prepare_folder(folder).map_err(|cause| {
+        config_error(format!(
+            "catalog.warehouse: cannot write to {}{}",
+            folder.display(),
+            Advice(cause.kind())
+        ))
+        .because(cause)
+    })
+}
+
+fn prepare_folder(folder: &Path) -> std::io::Result<()> {
+    create_folders(folder)?;
+    let probe = folder.join(format!(".probe-{}.tmp", Uuid::new_v4().simple()));
+    std::fs::write(&probe, b"")?;
+    std::fs::remove_file(&probe)
 }
 
 fn warehouse_path(warehouse: &str) -> Result<PathBuf> {

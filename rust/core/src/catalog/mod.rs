@@ -20,6 +20,7 @@ mod location;
 mod metadata;
 mod metadata_file;
 mod metadata_time;
+mod none;
 mod rest;
 mod s3tables;
 mod spec;
@@ -93,6 +94,11 @@ pub trait Catalog: Send + Sync + std::fmt::Debug {
         updates: Vec<TableUpdate>,
     ) -> CommitOutcome;
 
+    /// Whether there is a catalog at all: without one, files that are written are all there is.
+    fn keeps_tables(&self) -> bool {
+        true
+    }
+
     /// Lets go of what the catalog holds open, once nobody uses it any more.
     async fn close(&self) {}
 }
@@ -112,6 +118,7 @@ pub async fn open(config: &Config) -> Result<Arc<dyn Catalog>> {
     let region = http::region(catalog).or_else(|| config.storage.s3.region.clone());
     let stores = Stores::new(config.storage.clone(), Arc::new(Aws::new(region)));
     match (catalog.r#type, catalog.s3tables_api) {
+        (CatalogType::None, _) => Ok(Arc::new(none::NoCatalog::open(catalog, &stores)?)),
         (CatalogType::Sql, _) => Ok(Arc::new(sqlite::SqliteCatalog::open(catalog, &stores).await?)),
         (CatalogType::S3Tables, Some(S3TablesApi::Native)) => {
             Ok(Arc::new(s3tables::S3TablesCatalog::open(catalog, &stores).await?))

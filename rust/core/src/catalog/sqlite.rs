@@ -4,19 +4,17 @@
 //! database beside us: all of them swap `metadata_location` by comparing it first.
 
 use std::collections::HashMap;
-use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use iceberg::io::FileIO;
 use iceberg::spec::TableMetadata;
 use iceberg::{TableIdent, TableRequirement, TableUpdate};
-use uuid::Uuid;
 
 use self::database::{Database, Key};
 use self::failure::Failure;
 use super::local_storage::{Advice, create_folders};
-use super::location::{Warehouse, config_error, database_path, table_location};
+use super::location::{Warehouse, config_error, database_path, prepare_warehouse, table_location};
 use super::metadata::{self, MetadataCache, NextMetadata, refused};
 use super::metadata_file::write_metadata_file;
 use super::storage::Stores;
@@ -46,19 +44,10 @@ impl SqliteCatalog {
     /// # Errors
     /// `Config` naming `catalog.warehouse` or `catalog.uri` when one cannot be used.
     pub(super) async fn open(config: &CatalogConfig, stores: &Stores) -> Result<Self> {
-        let warehouse = Warehouse::new(config.sql_warehouse())?;
+        let warehouse = Warehouse::new(config.local_warehouse())?;
         let database_path = database_path(config.uri.as_deref(), &warehouse)?;
-        let file_io = stores.file_io(config.sql_warehouse(), &HashMap::new())?;
-        if let Warehouse::Local(folder) = &warehouse {
-            prepare_folder(folder).map_err(|cause| {
-                config_error(format!(
-                    "catalog.warehouse: cannot write to {}{}",
-                    folder.display(),
-                    Advice(cause.kind())
-                ))
-                .because(cause)
-            })?;
-        }
+        let file_io = stores.file_io(config.local_warehouse(), &HashMap::new())?;
+        prepare_warehouse(&warehouse)?;
         let unusable = |advice: Advice| {
             config_error(format!(
                 "catalog.uri: cannot open the database {}{advice}",
@@ -235,14 +224,6 @@ impl Catalog for SqliteCatalog {
     async fn close(&self) {
         self.database.close().await;
     }
-}
-
-/// Makes a folder and tries to write a file in it.
-fn prepare_folder(folder: &Path) -> std::io::Result<()> {
-    create_folders(folder)?;
-    let probe = folder.join(format!(".probe-{}.tmp", Uuid::new_v4().simple()));
-    std::fs::write(&probe, b"")?;
-    std::fs::remove_file(&probe)
 }
 
 fn key(ident: &TableIdent) -> Key {

@@ -46,6 +46,7 @@ mod ids;
 mod merge;
 mod patience;
 mod producer;
+mod property;
 mod protocol;
 mod queue;
 mod receipt;

@@ -19,7 +19,7 @@ pub struct CatalogConfig {
     /// `sql`: `sqlite://<path>`, by default `catalog.db` inside a local warehouse. `rest`: the base
     /// URI. `glue`, `s3tables`: another endpoint than the region's.
     pub uri: Option<String>,
-    /// `sql`: a directory or a URL, by default `./warehouse`. `rest`: the catalog's name for it, if it
+    /// `sql`, `none`: a directory or a URL, by default `./warehouse`. `rest`: the catalog's name for it, if it
     /// has several. `glue`: an account id or `<account>:s3tablescatalog/<bucket>`. `s3tables`: the
     /// table bucket's ARN.
     pub warehouse: Option<String>,
@@ -69,6 +69,8 @@ impl Default for CatalogConfig {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum CatalogType {
+    /// No catalog: Parquet files in folders.
+    None,
     /// `SQLite`, in the table layout of Iceberg's JDBC catalog.
     Sql,
     /// Any catalog that speaks Iceberg's REST protocol.
@@ -84,6 +86,7 @@ impl CatalogType {
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
+            CatalogType::None => "none",
             CatalogType::Sql => "sql",
             CatalogType::Rest => "rest",
             CatalogType::Glue => "glue",
@@ -127,9 +130,9 @@ pub enum S3TablesApi {
 }
 
 impl CatalogConfig {
-    /// `warehouse` of a SQL catalog.
+    /// `warehouse` of a SQL catalog, or of none.
     #[must_use]
-    pub fn sql_warehouse(&self) -> &str {
+    pub fn local_warehouse(&self) -> &str {
         self.warehouse.as_deref().unwrap_or("./warehouse")
     }
 
@@ -142,7 +145,7 @@ impl CatalogConfig {
                 .warehouse
                 .as_deref()
                 .is_some_and(|warehouse| warehouse.contains(":s3tablescatalog/")),
-            CatalogType::Sql | CatalogType::Rest => false,
+            CatalogType::None | CatalogType::Sql | CatalogType::Rest => false,
         }
     }
 

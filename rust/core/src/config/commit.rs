@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::{Config, duration};
+use super::{CatalogType, Config, duration};
 
 /// `commit`.
 #[derive(Debug, Clone, Deserialize)]
@@ -71,6 +71,11 @@ pub(super) fn problems(config: &Config, problems: &mut Vec<String>) {
     }
     if commit.receipts_interval < Duration::from_secs(1) {
         problems.push("commit.receipts_interval: must be at least 1s".into());
+    }
+    if commit.on_failure == OnFailure::Accept && config.catalog.r#type == CatalogType::None {
+        problems.push(
+            "commit.on_failure: accept has no meaning here: type none has no catalog that could fail".into(),
+        );
     }
     if commit.on_failure == OnFailure::Accept && config.catalog.is_in_s3_tables() {
         problems.push(

@@ -3,10 +3,34 @@ use super::*;
 #[test]
 fn empty_object_is_a_whole_configuration() {
     let config = Config::from_json(b"{}").expect("valid");
-    assert_eq!(config.catalog.sql_warehouse(), "./warehouse");
+    assert_eq!(config.catalog.local_warehouse(), "./warehouse");
     assert_eq!(config.tables.name(Table::Sum), "metrics_sum");
     assert_eq!(config.parquet.bloom_filter_columns, None);
     assert_eq!(config.commit.max_retries, None);
+}
+
+#[test]
+fn without_a_catalog_there_is_nothing_to_say_of_one() {
+    let json = br#"{
+        "catalog": {"type": "none", "warehouse": "s3://bucket/otel", "uri": "https://x", "name": "n", "token": "t",
+                    "s3tables_api": "rest"},
+        "commit": {"on_failure": "accept"}
+    }"#;
+    let message = Config::from_json(json).expect_err("invalid").to_string();
+    for key in [
+        "catalog.uri:",
+        "catalog.name:",
+        "catalog.token:",
+        "catalog.s3tables_api:",
+        "commit.on_failure:",
+    ] {
+        assert!(message.contains(key), "{key} in {message}");
+    }
+    let alone = br#"{"catalog": {"type": "none", "warehouse": "s3://bucket/otel"}}"#;
+    assert_eq!(
+        Config::from_json(alone).expect("valid").catalog.r#type,
+        CatalogType::None
+    );
 }
 
 #[test]

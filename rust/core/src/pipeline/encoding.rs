@@ -6,8 +6,8 @@ use std::sync::Arc;
 use super::Export;
 use super::admission::requests;
 use super::call::Call;
+use super::destination::Destination;
 use crate::catalog::LoadedTable;
-use crate::commit::Committer;
 use crate::config::Config;
 use crate::convert::{BatchSink, RejectedRun, TableBatch};
 use crate::error::{Error, ErrorKind, Result};
@@ -167,7 +167,7 @@ impl BatchSink for Encoding<'_> {
 
 impl TableEncoding {
     /// A table as its committer knows it.
-    pub(super) fn new(table: Table, committer: &Committer, parts: &[Part]) -> Self {
+    pub(super) fn new(table: Table, committer: &Destination, parts: &[Part]) -> Self {
         let ids: Vec<RequestId> = parts.iter().map(|part| part.id).collect();
         let there = committer.already_committed(&ids);
         let pending = ids

@@ -68,7 +68,8 @@ pub(super) struct Added {
     pub(super) rows: u64,
     pub(super) files: u64,
     pub(super) file_bytes: u64,
-    pub(super) stored: Stored,
+    /// None when there is no catalog: the files are all there is.
+    pub(super) stored: Option<Stored>,
 }
 
 impl Outcome {
@@ -97,18 +98,19 @@ impl Outcome {
         self.files += added.files;
         self.file_bytes += added.file_bytes;
         match added.stored {
-            Stored::Committed(committed) => {
+            None => self.rows += added.rows,
+            Some(Stored::Committed(committed)) => {
                 self.commits += 1;
                 self.commit_attempts += u64::from(committed.attempts);
                 if !committed.already_there {
                     self.rows += added.rows;
                 }
             }
-            Stored::Receipt { written: true } => {
+            Some(Stored::Receipt { written: true }) => {
                 self.receipts_written += 1;
                 self.receipt_rows += added.rows;
             }
-            Stored::Receipt { written: false } => {}
+            Some(Stored::Receipt { written: false }) => {}
         }
     }
 

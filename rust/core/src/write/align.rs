@@ -82,7 +82,7 @@ pub(super) fn align(table: Table, metadata: &TableMetadata, batch: &RecordBatch)
 }
 
 /// The property of a table whose files are to be encrypted (format v3).
-const ENCRYPTION_KEY: &str = "encryption.key-id";
+pub(super) const ENCRYPTION_KEY: &str = "encryption.key-id";
 
 const ADD: &str = "add our columns to it";
 const RENAME: &str = "rename or drop one of the table's";

@@ -10,7 +10,7 @@ use arrow_array::types::{
 };
 use arrow_array::{Array, ArrayRef, BooleanArray, PrimitiveArray};
 use arrow_schema::{DataType, TimeUnit};
-use iceberg::spec::Datum;
+use iceberg::spec::{Datum, PrimitiveLiteral};
 
 use super::chunk::Range;
 
@@ -174,6 +174,31 @@ fn text_bounds<'a>(
         lower: Datum::string(lower),
         upper: upper.map(Datum::string),
     })
+}
+
+/// A least value as a lower bound: texts cut, zeros as in [`bounds`].
+pub(super) fn lower_bound(least: &Datum, code_points_max: Option<usize>) -> Datum {
+    match (least.literal(), code_points_max) {
+        (PrimitiveLiteral::String(text), Some(length)) => Datum::string(truncate(text, length)),
+        _ => with_zero(least, -0.0),
+    }
+}
+
+/// A greatest value as an upper bound, if it has one: texts cut upwards, zeros as in [`bounds`].
+pub(super) fn upper_bound(greatest: &Datum, code_points_max: Option<usize>) -> Option<Datum> {
+    match (greatest.literal(), code_points_max) {
+        (PrimitiveLiteral::String(text), Some(length)) => truncate_upwards(text, length).map(Datum::string),
+        _ => Some(with_zero(greatest, 0.0)),
+    }
+}
+
+/// A value as it is, or with the sign of `zero` if it is a zero.
+fn with_zero(value: &Datum, zero: f64) -> Datum {
+    match value.literal() {
+        PrimitiveLiteral::Double(number) if number.0 == 0.0 => Datum::double(zero),
+        PrimitiveLiteral::Float(number) if number.0 == 0.0 => Datum::float(zero as f32),
+        _ => value.clone(),
+    }
 }
 
 /// The first `length` code points.

@@ -15,6 +15,7 @@ mod metrics_config;
 mod parquet;
 mod partition;
 mod paths;
+pub mod register;
 mod settings;
 mod sort;
 mod transform;

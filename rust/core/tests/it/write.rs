@@ -6,5 +6,6 @@ mod files;
 mod layout;
 mod metrics;
 mod properties;
+mod register;
 mod support;
 mod tables;

@@ -73,7 +73,7 @@ fn uri(config: &CatalogConfig, region: &str) -> Result<String> {
             };
             Ok(format!("https://{service}.{region}.{}{path}", domain(region)))
         }
-        CatalogType::Sql | CatalogType::Rest => Err(Error::new(
+        CatalogType::None | CatalogType::Sql | CatalogType::Rest => Err(Error::new(
             ErrorKind::Config,
             "catalog.uri: type rest needs the catalog's base URI",
         )),
@@ -104,7 +104,7 @@ fn service(config: &CatalogConfig) -> Result<String> {
     let configured = config.sigv4.as_ref().and_then(|sigv4| sigv4.service.clone());
     let implied = || match config.r#type {
         CatalogType::Glue | CatalogType::S3Tables => Some(config.r#type.as_str().to_owned()),
-        CatalogType::Sql | CatalogType::Rest => None,
+        CatalogType::None | CatalogType::Sql | CatalogType::Rest => None,
     };
     configured.or_else(implied).ok_or_else(|| {
         Error::new(

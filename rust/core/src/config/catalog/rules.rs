@@ -13,6 +13,7 @@ const S3TABLES_NAME_CHARS_MAX: usize = 255;
 /// Every problem of the section.
 pub(in crate::config) fn problems(catalog: &CatalogConfig) -> Vec<String> {
     let mut problems = match catalog.r#type {
+        CatalogType::None => none(catalog),
         CatalogType::Sql => sql(catalog),
         CatalogType::Rest => rest(catalog),
         CatalogType::Glue => glue(catalog),
@@ -30,6 +31,48 @@ pub(in crate::config) fn problems(catalog: &CatalogConfig) -> Vec<String> {
     problems
 }
 
+fn none(catalog: &CatalogConfig) -> Vec<String> {
+    let mut problems = Vec::new();
+    file_warehouse(&mut problems, catalog);
+    let no_catalog = "type none has no catalog";
+    refuse(&mut problems, "uri", catalog.uri.is_some(), no_catalog);
+    refuse(&mut problems, "name", catalog.name.is_some(), no_catalog);
+    not_a_server(&mut problems, catalog, no_catalog);
+    s3tables_api(&mut problems, catalog);
+    problems
+}
+
+/// A place for files that a catalog does not choose.
+fn file_warehouse(problems: &mut Vec<String>, catalog: &CatalogConfig) {
+    let warehouse = catalog.local_warehouse();
+    if warehouse.is_empty() {
+        problems.push("catalog.warehouse: must not be empty; give a directory such as ./warehouse".into());
+    } else if warehouse.starts_with("arn:") {
+        problems.push(format!(
+            "catalog.warehouse: {warehouse:?} is no place for files of ours; give a directory, a file:// URL or s3://<bucket>/<prefix>"
+        ));
+    } else if let Some((scheme, _)) = warehouse.split_once("://")
+        && !matches!(scheme, "file" | "s3" | "s3a")
+    {
+        problems.push(format!(
+            "catalog.warehouse: scheme {scheme:?} is not supported; give a directory, a file:// URL or s3://<bucket>/<prefix>"
+        ));
+    }
+}
+
+fn not_a_server(problems: &mut Vec<String>, catalog: &CatalogConfig, why: &str) {
+    refuse(problems, "token", catalog.token.is_some(), why);
+    refuse(problems, "oauth2", catalog.oauth2.is_some(), why);
+    refuse(problems, "sigv4", catalog.sigv4.is_some(), why);
+    refuse(problems, "headers", !catalog.headers.is_empty(), why);
+    refuse(
+        problems,
+        "vended_credentials",
+        catalog.vended_credentials.is_some(),
+        why,
+    );
+}
+
 fn sql(catalog: &CatalogConfig) -> Vec<String> {
     let mut problems = Vec::new();
     if let Some(uri) = &catalog.uri
@@ -39,35 +82,23 @@ fn sql(catalog: &CatalogConfig) -> Vec<String> {
             "catalog.uri: {uri:?} is no SQLite URI; type sql takes sqlite://<path>, such as sqlite://./warehouse/catalog.db"
         ));
     }
-    let warehouse = catalog.sql_warehouse();
-    if warehouse.is_empty() {
-        problems.push("catalog.warehouse: must not be empty; give a directory such as ./warehouse".into());
-    } else if let Some((scheme, _)) = warehouse.split_once("://") {
-        if !matches!(scheme, "file" | "s3" | "s3a") {
-            problems.push(format!(
-                "catalog.warehouse: scheme {scheme:?} is not supported; give a directory, a file:// URL or s3://<bucket>/<prefix>"
-            ));
-        }
-        if matches!(scheme, "s3" | "s3a") && catalog.uri.is_none() {
-            problems.push(
-                "catalog.uri: is needed when the warehouse is on S3; say where the database file is, such as sqlite:///var/lib/otel/catalog.db"
-                    .into(),
-            );
-        }
+    file_warehouse(&mut problems, catalog);
+    let on_s3 = ["s3://", "s3a://"]
+        .iter()
+        .any(|scheme| catalog.local_warehouse().starts_with(scheme));
+    if on_s3 && catalog.uri.is_none() {
+        problems.push(
+            "catalog.uri: is needed when the warehouse is on S3; say where the database file is, such as sqlite:///var/lib/otel/catalog.db"
+                .into(),
+        );
     }
     if catalog.sql_name().is_empty() {
         problems.push("catalog.name: must not be empty".into());
     }
-    let no_server = "there is no server to talk to in type sql";
-    refuse(&mut problems, "token", catalog.token.is_some(), no_server);
-    refuse(&mut problems, "oauth2", catalog.oauth2.is_some(), no_server);
-    refuse(&mut problems, "sigv4", catalog.sigv4.is_some(), no_server);
-    refuse(&mut problems, "headers", !catalog.headers.is_empty(), no_server);
-    refuse(
+    not_a_server(
         &mut problems,
-        "vended_credentials",
-        catalog.vended_credentials.is_some(),
-        no_server,
+        catalog,
+        "there is no server to talk to in type sql",
     );
     s3tables_api(&mut problems, catalog);
     problems

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use futures::TryStreamExt;
-use object_store::{GetOptions, ObjectStore};
+use object_store::{GetOptions, GetRange, ObjectStore};
 
-use super::{Connection, connection};
+use super::{Connection, connection, length, whole};
 use crate::catalog::IcebergCause;
 use crate::catalog::aws::Aws;
 use crate::config::StorageConfig;
@@ -35,6 +35,20 @@ pub enum Content {
     Replaced,
 }
 
+/// The end of an object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum End {
+    /// Its last bytes, as many as were asked for or all.
+    Last {
+        /// They.
+        bytes: Bytes,
+        /// The whole object's size in bytes.
+        size: u64,
+    },
+    /// The object has been overwritten since.
+    Replaced,
+}
+
 /// Reads objects of any bucket, with the settings and credentials of `storage.s3`.
 #[derive(Debug)]
 pub struct Objects(Arc<Connection>);
@@ -55,11 +69,10 @@ impl Objects {
     /// `Limit`, permanent, when it has more than `bytes_max` bytes; else `Storage`.
     pub async fn read(&self, object: &ObjectVersion, bytes_max: u64) -> Result<Content> {
         // By its ETag, which needs no right but s3:GetObject; by its version if it was overwritten.
-        let current = GetOptions {
-            if_match: object.etag.as_ref().map(|etag| format!("\"{etag}\"")),
-            ..GetOptions::default()
-        };
-        match (self.get(object, current, bytes_max).await?, &object.version) {
+        match (
+            self.get(object, newest(object), bytes_max).await?,
+            &object.version,
+        ) {
             (Content::Replaced, Some(version)) => {
                 let kept = GetOptions {
                     version: Some(version.clone()),
@@ -71,10 +84,65 @@ impl Objects {
         }
     }
 
+    /// The version that an object has now, by its `ETag`.
+    ///
+    /// # Errors
+    /// `Storage` when it cannot be looked at.
+    pub async fn current(&self, bucket: &str, key: &str) -> Result<ObjectVersion> {
+        let location = format!("s3://{bucket}/{key}");
+        let look = self.0.operation(&location).await.map_err(failed)?;
+        let head = GetOptions {
+            head: true,
+            ..GetOptions::default()
+        };
+        let found = look
+            .run("look at", |bucket, key, _| async move {
+                bucket.get_opts(&key, head).await
+            })
+            .await
+            .map_err(failed)?;
+        Ok(ObjectVersion {
+            bucket: bucket.to_owned(),
+            key: key.to_owned(),
+            etag: found.meta.e_tag.map(|etag| etag.trim_matches('"').to_owned()),
+            version: found.meta.version,
+        })
+    }
+
+    /// Reads the last bytes of an object that is to be used where it is, so that only its newest content counts.
+    ///
+    /// # Errors
+    /// `Storage` when it cannot be read.
+    pub async fn read_end(&self, object: &ObjectVersion, bytes_max: u64) -> Result<End> {
+        let options = GetOptions {
+            range: Some(GetRange::Suffix(bytes_max)),
+            ..newest(object)
+        };
+        let version = object.version.clone();
+        self.0
+            .operation(&format!("s3://{}/{}", object.bucket, object.key))
+            .await
+            .map_err(failed)?
+            .run("read", |bucket, key, _| async move {
+                let found = match bucket.get_opts(&key, options).await {
+                    Ok(found) => found,
+                    Err(object_store::Error::Precondition { .. }) => return Ok(End::Replaced),
+                    Err(error) => return Err(error),
+                };
+                let other = |now: &String| version.is_some_and(|version| version != *now);
+                if found.meta.version.as_ref().is_some_and(other) {
+                    return Ok(End::Replaced);
+                }
+                let (size, expected) = (found.meta.size, length(&found.range));
+                let bytes = whole(found.bytes().await?, expected)?;
+                Ok(End::Last { bytes, size })
+            })
+            .await
+            .map_err(failed)
+    }
+
     async fn get(&self, object: &ObjectVersion, options: GetOptions, bytes_max: u64) -> Result<Content> {
         let location = format!("s3://{}/{}", object.bucket, object.key);
-        let failed =
-            |cause| Error::new(ErrorKind::Storage, "cannot read the object").because(IcebergCause(cause));
         let read = self
             .0
             .operation(&location)
@@ -109,6 +177,18 @@ impl Objects {
             .class(crate::error::RetryClass::Permanent)),
         }
     }
+}
+
+/// The newest content, if it is the version's.
+fn newest(object: &ObjectVersion) -> GetOptions {
+    GetOptions {
+        if_match: object.etag.as_ref().map(|etag| format!("\"{etag}\"")),
+        ..GetOptions::default()
+    }
+}
+
+fn failed(cause: iceberg::Error) -> Error {
+    Error::new(ErrorKind::Storage, "cannot read the object").because(IcebergCause(cause))
 }
 
 /// What one request found.

@@ -1,0 +1,68 @@
+//! Objects that are Parquet files: told by their names, registered where they are.
+
+use otlp2iceberg::catalog::storage::{End, Objects};
+use otlp2iceberg::write::register::{FOOTER_GUESS_BYTES, Footer, Tail};
+use otlp2iceberg::{Error, ErrorKind, ParquetFile, Result};
+
+use super::Notified;
+use crate::store::content_id;
+
+/// Whether an object is registered and not read.
+pub(super) fn is_parquet(key: &str) -> bool {
+    key.len() > EXTENSION.len()
+        && key
+            .get(key.len() - EXTENSION.len()..)
+            .is_some_and(|end| end.eq_ignore_ascii_case(EXTENSION))
+}
+
+const EXTENSION: &str = ".parquet";
+
+/// Reads an object's footer; none if it was overwritten since.
+///
+/// # Errors
+/// `Decode` when it is no whole Parquet file; `Storage`.
+pub(super) async fn read(objects: &Objects, notified: &Notified) -> Result<Option<ParquetFile>> {
+    let object = &notified.object;
+    let mut wanted = FOOTER_GUESS_BYTES;
+    // A guess, then the footer as long as it says that it is.
+    for _ in 0..2 {
+        let End::Last { bytes, size } = objects.read_end(object, wanted).await? else {
+            return Ok(None);
+        };
+        match Footer::read(&bytes, size)? {
+            Tail::Whole(footer) => {
+                let place = format!("{}/{}", object.bucket, object.key);
+                return Ok(Some(ParquetFile {
+                    location: format!("s3://{place}"),
+                    footer: *footer,
+                    content: content_id(notified.name().as_bytes()),
+                    place: content_id(place.as_bytes()),
+                }));
+            }
+            Tail::Needs(bytes) => wanted = bytes,
+        }
+    }
+    Err(Error::new(
+        ErrorKind::Storage,
+        "the object changed while its footer was read",
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_tells() {
+        for (key, expected) in [
+            ("a/b.parquet", true),
+            ("b.PARQUET", true),
+            (".parquet", false),
+            ("a.parquet.gz", false),
+            ("é日parquet", false),
+            ("", false),
+        ] {
+            assert_eq!(is_parquet(key), expected, "{key}");
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! A table property that is set once, before files that need it are added.
+
+use iceberg::{TableRequirement, TableUpdate};
+use tokio::time::{Duration, Instant};
+
+use super::Committer;
+use super::patience::Patience;
+use super::retry::RetryRules;
+use crate::catalog::CommitOutcome;
+use crate::error::{Error, ErrorKind, Result};
+
+/// After this no further attempt is begun.
+const TIME_MAX: Duration = Duration::from_secs(30);
+
+impl Committer {
+    /// Gives the table a property that it does not have. One that somebody else set meanwhile is left as it is;
+    /// [`Committer::table`] tells.
+    ///
+    /// # Errors
+    /// As [`crate::catalog::Catalog::load`] and [`crate::catalog::Catalog::commit`].
+    pub async fn set_property(&self, key: &str, value: &str) -> Result<()> {
+        let mut protocol = self.protocol.lock().await;
+        let rules = RetryRules::of(&protocol.config, &self.table().metadata);
+        let mut patience = Patience::new(rules, Instant::now() + TIME_MAX);
+        let mut failure = None;
+        while patience.allows_another().await {
+            let begun = Instant::now();
+            protocol.look_again().await?;
+            let base = self.table();
+            if base.metadata.properties().contains_key(key) {
+                return Ok(());
+            }
+            let requirements = vec![TableRequirement::UuidMatch {
+                uuid: base.metadata.uuid(),
+            }];
+            let updates = vec![TableUpdate::SetProperties {
+                updates: [(key.to_owned(), value.to_owned())].into(),
+            }];
+            match protocol.catalog.commit(&base, requirements, updates).await {
+                CommitOutcome::Committed(_) => {
+                    tracing::info!(table = %base.ident, property = key, "a property of the table is set");
+                    return protocol.look_again().await;
+                }
+                CommitOutcome::Refused {
+                    conflict: false,
+                    error,
+                } => return Err(error),
+                CommitOutcome::Refused { error, .. } => {
+                    patience.lost_race(begun.elapsed());
+                    failure = Some(error);
+                }
+                // Setting it twice sets it once, so what is not known is found out by looking.
+                CommitOutcome::Unknown(error) => {
+                    patience.failed(error.retry_after());
+                    failure = Some(error);
+                }
+            }
+        }
+        Err(failure
+            .unwrap_or_else(|| Error::new(ErrorKind::Catalog, "a property of the table could not be set")))
+    }
+}

@@ -1,0 +1,103 @@
+//! Where a table's files end: in the table's snapshots, or, without a catalog, in storage.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use crate::catalog::LoadedTable;
+use crate::commit::{Append, Committer, Stored};
+use crate::error::{Error, ErrorKind, Result};
+use crate::request::RequestId;
+
+/// One table's.
+#[derive(Debug)]
+pub(super) enum Destination {
+    /// Files are committed.
+    Table(Committer),
+    /// Files are all there is; the same request writes the same files.
+    Files(Arc<LoadedTable>),
+}
+
+impl Destination {
+    /// The table as last seen.
+    pub(super) fn table(&self) -> Arc<LoadedTable> {
+        match self {
+            Destination::Table(committer) => committer.table(),
+            Destination::Files(table) => Arc::clone(table),
+        }
+    }
+
+    /// As [`Committer::is_stale`].
+    pub(super) fn is_stale(&self) -> bool {
+        self.committer().is_some_and(Committer::is_stale)
+    }
+
+    /// As [`Committer::refresh_if_stale`].
+    pub(super) async fn refresh_if_stale(&self) -> Result<()> {
+        match self.committer() {
+            Some(committer) => committer.refresh_if_stale().await,
+            None => Ok(()),
+        }
+    }
+
+    /// As [`Committer::look_again`].
+    pub(super) fn look_again(&self) {
+        if let Some(committer) = self.committer() {
+            committer.look_again();
+        }
+    }
+
+    /// As [`Committer::already_committed`]; nobody knows without a catalog.
+    pub(super) fn already_committed(&self, ids: &[RequestId]) -> Vec<bool> {
+        match self.committer() {
+            Some(committer) => committer.already_committed(ids),
+            None => vec![false; ids.len()],
+        }
+    }
+
+    /// As [`Committer::store`]; none when the files are all there is.
+    pub(super) async fn store(&self, append: Append, deadline: Instant) -> Result<Option<Stored>> {
+        match self.committer() {
+            Some(committer) => committer.store(append, deadline).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// As [`Committer::set_property`].
+    pub(super) async fn set_property(&self, key: &str, value: &str) -> Result<()> {
+        match self.committer() {
+            Some(committer) => committer.set_property(key, value).await,
+            None => Err(Error::new(
+                ErrorKind::Internal,
+                "there is no table to give a property",
+            )),
+        }
+    }
+
+    /// As [`Committer::collect_receipts`].
+    pub(super) async fn collect_receipts(&self) -> Result<()> {
+        match self.committer() {
+            Some(committer) => committer.collect_receipts().await,
+            None => Ok(()),
+        }
+    }
+
+    /// As [`Committer::take_receipts_committed`].
+    pub(super) fn take_receipts_committed(&self) -> u64 {
+        self.committer().map_or(0, Committer::take_receipts_committed)
+    }
+
+    /// As [`Committer::close`].
+    pub(super) async fn close(&self) {
+        if let Some(committer) = self.committer() {
+            committer.close().await;
+        }
+    }
+
+    fn committer(&self) -> Option<&Committer> {
+        match self {
+            Destination::Table(committer) => Some(committer),
+            Destination::Files(_) => None,
+        }
+    }
+}

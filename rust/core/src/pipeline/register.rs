@@ -1,0 +1,237 @@
+//! Parquet files that are in storage already, added to the tables as they are.
+//!
+//! Each is an append of its own, so that one that is refused holds up no other; those that are ready at the same
+//! time, and the files of a payload beside them, go out in one snapshot of each table.
+
+use futures::future::join_all;
+use tokio::time::{Duration, Instant};
+
+use super::{Destination, Pipeline};
+use crate::commit::{Append, Stored};
+use crate::error::{Error, ErrorKind, Result, RetryClass};
+use crate::request::{IdRange, RequestId};
+use crate::signal::Table;
+use crate::write::register::{self, Footer, NAME_MAPPING};
+
+/// A Parquet file in storage.
+#[derive(Debug, Clone)]
+pub struct ParquetFile {
+    /// Where readers of the table find it, such as `s3://bucket/key`.
+    pub location: String,
+    /// Its footer.
+    pub footer: Footer,
+    /// Stands for this content at this place: what is registered already is left out.
+    pub content: RequestId,
+    /// Stands for the place alone: other content there is refused once the place is registered.
+    pub place: RequestId,
+}
+
+/// What became of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Registered {
+    /// The table.
+    pub table: Table,
+    /// The file's rows.
+    pub rows: u64,
+    /// The file's bytes.
+    pub bytes: u64,
+    /// Whether a table, or a receipt, held it already.
+    pub already_there: bool,
+}
+
+/// Files on their way into tables.
+#[derive(Debug, Default)]
+pub struct Registration(Vec<State>);
+
+#[derive(Debug)]
+enum State {
+    Ready(Box<Ready>),
+    Done(Result<Registered>),
+}
+
+#[derive(Debug)]
+struct Ready {
+    append: Append,
+    registered: Registered,
+}
+
+impl Registration {
+    /// What became of each file, in their order. One that was not committed is to be tried again.
+    pub fn into_results(self) -> impl Iterator<Item = Result<Registered>> {
+        self.0.into_iter().map(|state| match state {
+            State::Done(result) => result,
+            State::Ready(_) => Err(Error::new(
+                ErrorKind::Cancelled,
+                "the file was not committed in time",
+            )),
+        })
+    }
+
+    /// Whether there are no files.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// What became so far of the files of some tables.
+    pub fn of<'a>(&'a self, tables: &'a [Table]) -> impl Iterator<Item = &'a Registered> {
+        self.0.iter().filter_map(|state| match state {
+            State::Done(Ok(registered)) if tables.contains(&registered.table) => Some(registered),
+            _ => None,
+        })
+    }
+}
+
+impl Pipeline {
+    /// Holds files against their tables, which are made if they are missing. Nothing is committed yet.
+    pub async fn prepare_files(&self, files: &[ParquetFile], timeout: Duration) -> Registration {
+        let mut states = Vec::with_capacity(files.len());
+        let deadline = deadline(timeout);
+        for file in files {
+            let prepared = tokio::time::timeout_at(deadline, self.prepare_file(file)).await;
+            let state = prepared.unwrap_or_else(|_| {
+                Err(Error::new(
+                    ErrorKind::Cancelled,
+                    "the time allowed ran out before the file was held against its table",
+                ))
+            });
+            states.push(state.unwrap_or_else(|error| State::Done(Err(error.with("file", &file.location)))));
+        }
+        Registration(states)
+    }
+
+    /// Commits the files of some tables that are ready.
+    pub async fn commit_files(&self, registration: &mut Registration, tables: &[Table], timeout: Duration) {
+        let open = self.open.read().await;
+        // When it is closing they stay as they are, and are told as not committed.
+        if *open {
+            self.commit_ready(registration, tables, deadline(timeout)).await;
+        }
+    }
+
+    /// The same for a caller that holds the pipeline open.
+    pub(super) async fn commit_ready(
+        &self,
+        registration: &mut Registration,
+        tables: &[Table],
+        deadline: Instant,
+    ) {
+        let ready = registration.0.iter_mut().filter(|state| match state {
+            State::Ready(ready) => tables.contains(&ready.registered.table),
+            State::Done(_) => false,
+        });
+        let commits = ready.map(|state| async move {
+            if let State::Ready(ready) = state {
+                *state = State::Done(self.commit_file(ready, deadline).await);
+            }
+        });
+        join_all(commits).await;
+    }
+
+    async fn prepare_file(&self, file: &ParquetFile) -> Result<State> {
+        if !self.catalog.keeps_tables() {
+            return Err(refused(
+                "there is no catalog to register files in (catalog.type: none)",
+            ));
+        }
+        if self.config.catalog.is_in_s3_tables() {
+            return Err(refused(
+                "a table in S3 Tables holds no files of other buckets, so that none can be registered; \
+                 use another catalog, or send OTLP",
+            ));
+        }
+        let table = register::table_of(key(&file.location), &file.footer, &self.config.tables)?;
+        let destination = self.committer(table).await?;
+        destination.refresh_if_stale().await?;
+        let described = self.describe_file(destination, file).await;
+        let described =
+            described.map_err(|error| error.with("table", destination.table().ident.to_string()))?;
+        let registered = Registered {
+            table,
+            rows: described.record_count(),
+            bytes: described.file_size_in_bytes(),
+            already_there: false,
+        };
+        match destination
+            .already_committed(&[file.content, file.place])
+            .as_slice()
+        {
+            [true, ..] => {
+                return Ok(State::Done(Ok(Registered {
+                    already_there: true,
+                    ..registered
+                })));
+            }
+            [_, true] => {
+                return Err(refused(
+                    "the table holds an earlier content of this place already; \
+                     files of a table must never be overwritten: write new ones under new names",
+                ));
+            }
+            // A file without rows adds nothing.
+            _ if registered.rows == 0 => return Ok(State::Done(Ok(registered))),
+            _ => {}
+        }
+        let append = Append {
+            partition_spec_id: destination.table().metadata.default_partition_spec_id(),
+            files: vec![described],
+            ids: IdRange::from_ids([file.content, file.place]),
+        };
+        Ok(State::Ready(Box::new(Ready { append, registered })))
+    }
+
+    /// Describes a file to its table; the table gets a name mapping first where readers need it for the file.
+    async fn describe_file(
+        &self,
+        destination: &Destination,
+        file: &ParquetFile,
+    ) -> Result<iceberg::spec::DataFile> {
+        let describe = || register::describe(&destination.table().metadata, &file.location, &file.footer);
+        let described = describe()?;
+        let Some(mapping) = described.name_mapping else {
+            return Ok(described.data_file);
+        };
+        if !self.config.tables.auto_evolve {
+            return Err(refused(format!(
+                "the file has no field ids, and the table has no property {NAME_MAPPING}, by which readers would find \
+                 its columns; set it, or allow it with tables.auto_evolve"
+            )));
+        }
+        destination.set_property(NAME_MAPPING, &mapping).await?;
+        let described = describe()?;
+        match described.name_mapping {
+            None => Ok(described.data_file),
+            Some(_) => Err(Error::new(
+                ErrorKind::Catalog,
+                format!("the catalog does not keep the table's property {NAME_MAPPING}"),
+            )),
+        }
+    }
+
+    async fn commit_file(&self, ready: &Ready, deadline: Instant) -> Result<Registered> {
+        let destination = self.committer(ready.registered.table).await?;
+        // The file is its writer's: nothing here ever deletes it.
+        let stored = destination.store(ready.append.clone(), deadline).await?;
+        let already_there = matches!(stored, Some(Stored::Committed(committed)) if committed.already_there);
+        Ok(Registered {
+            already_there,
+            ..ready.registered
+        })
+    }
+}
+
+/// The key in `s3://bucket/key`.
+fn key(location: &str) -> &str {
+    let path = location.split_once("://").map_or(location, |(_, path)| path);
+    path.split_once('/').map_or("", |(_, key)| key)
+}
+
+fn deadline(timeout: Duration) -> Instant {
+    let now = Instant::now();
+    now.checked_add(timeout)
+        .unwrap_or(now + Duration::from_secs(365 * 86_400))
+}
+
+fn refused(why: impl Into<String>) -> Error {
+    Error::new(ErrorKind::TableMismatch, why).class(RetryClass::Permanent)
+}

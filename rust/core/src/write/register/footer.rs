@@ -1,0 +1,98 @@
+//! A Parquet file's footer, out of the file's last bytes.
+//!
+//! Source: <https://parquet.apache.org/docs/file-format/>
+
+use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
+
+use super::thrift;
+use crate::error::{Error, ErrorKind, Result};
+
+/// The footer's length and the magic number after it.
+const TAIL_BYTES: usize = 8;
+/// What a file ends with, and what it ends with when its footer is encrypted.
+const MAGIC: &[u8] = b"PAR1";
+const MAGIC_ENCRYPTED: &[u8] = b"PARE";
+
+/// What of a file is read first: the footers of most files are shorter.
+pub const FOOTER_GUESS_BYTES: u64 = 64 << 10;
+/// A footer that is longer is refused. Ours have about 10 KB for each row group.
+pub const FOOTER_BYTES_MAX: u64 = 8 << 20;
+
+/// What a Parquet file tells of itself.
+#[derive(Debug, Clone)]
+pub struct Footer {
+    pub(super) metadata: ParquetMetaData,
+    pub(super) file_bytes: u64,
+}
+
+/// What came of a file's last bytes.
+#[derive(Debug)]
+pub enum Tail {
+    /// The whole footer was in them.
+    Whole(Box<Footer>),
+    /// So many of the file's last bytes are needed.
+    Needs(u64),
+}
+
+impl Footer {
+    /// Reads the footer from the last bytes of a file of `file_bytes` bytes.
+    ///
+    /// # Errors
+    /// `Decode` when it is not a whole Parquet file, or its footer cannot be read.
+    pub fn read(tail: &[u8], file_bytes: u64) -> Result<Tail> {
+        let Some((before, end)) = tail.split_last_chunk::<TAIL_BYTES>() else {
+            return Err(refused("it is no Parquet file: it is too short"));
+        };
+        let (length, magic) = end.split_at(4);
+        if magic == MAGIC_ENCRYPTED {
+            return Err(refused("its footer is encrypted"));
+        }
+        if magic != MAGIC {
+            return Err(refused("it is no whole Parquet file: it does not end with PAR1"));
+        }
+        let length = length
+            .iter()
+            .rev()
+            .fold(0, |sum: u64, byte| sum << 8 | u64::from(*byte));
+        let needed = length + TAIL_BYTES as u64;
+        // There is a magic number at the beginning, too.
+        if needed + MAGIC.len() as u64 > file_bytes {
+            return Err(refused(
+                "it is no whole Parquet file: its footer would be larger than the file",
+            ));
+        }
+        if length > FOOTER_BYTES_MAX {
+            return Err(refused(format!(
+                "its footer has {length} bytes, and {FOOTER_BYTES_MAX} are read at most"
+            )));
+        }
+        let Some(begin) = usize::try_from(length)
+            .ok()
+            .and_then(|length| before.len().checked_sub(length))
+        else {
+            return Ok(Tail::Needs(needed));
+        };
+        let footer = before.get(begin..).unwrap_or_default();
+        thrift::check(footer)
+            .map_err(|problem| refused(format!("its Parquet footer cannot be read: {problem}")))?;
+        let metadata = ParquetMetaDataReader::decode_metadata(footer)
+            .map_err(|cause| refused("its Parquet footer cannot be read").because(cause))?;
+        Ok(Tail::Whole(Box::new(Self { metadata, file_bytes })))
+    }
+
+    /// The memory that it takes, about.
+    #[must_use]
+    pub fn memory_bytes(&self) -> usize {
+        self.metadata.memory_size()
+    }
+
+    /// The names of the file's columns.
+    pub(super) fn column_names(&self) -> impl Iterator<Item = &str> {
+        let root = self.metadata.file_metadata().schema_descr().root_schema();
+        root.get_fields().iter().map(|column| column.name())
+    }
+}
+
+fn refused(why: impl Into<String>) -> Error {
+    Error::new(ErrorKind::Decode, why)
+}
