@@ -92,7 +92,7 @@ def _instructions() -> str:
     names = ["scan", "decode, ours", "prost", "Arrow, ours", *PEERS, "Parquet, ours", *PEERS]
     table = [f"{_HEADS} " + " | ".join(names) + " |", "|---|--:|" + "--:|" * len(names)]
     for (kind, records), by_stage in counted.items():
-        cells = " | ".join(f"{by_stage[stage]:,.0f}" for stage in STAGES)
+        cells = " | ".join(f"{by_stage[stage]:,.0f}" if stage in by_stage else "" for stage in STAGES)
         table.append(f"| {KINDS[kind]} | {records:,} | {cells} |")
     return (
         "### Instructions per record\n\nCounted by valgrind (callgrind), second of two runs. They hold still on a busy machine, "
