@@ -116,7 +116,7 @@ soak: collector ## eight collectors write one table of the reference REST catalo
 	@PYTHONPATH=tests "$$(tests/setup-venv.sh)" -m catalogs.soak --writers 8 --seconds 60
 
 .PHONY: bench bench-check bench-report bench-lint
-bench: tools ## the library and its readers beside others' (an hour or so); writes bench/RESULTS.md and bench/chart.svg
+bench: tools ## the library and its readers beside others' (15 minutes, and a long first build); writes bench/RESULTS.md
 	@bench/run.sh
 bench-check: tools ## fails when a ratio of bench/thresholds.json to the peers is lost
 	@bench/run.sh check

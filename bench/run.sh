@@ -16,8 +16,9 @@ case "$what" in
 esac
 wants() { [ "$what" = all ] || [ "$what" = "$1" ]; }
 
-target=${CARGO_TARGET_DIR:-$PWD/bench/target}
-program=$target/release/otlp2iceberg-bench
+# Where `make` builds, too.
+export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-${O2I_CACHE:-$HOME/.cache/otlp2iceberg}/target}
+program=$CARGO_TARGET_DIR/release/otlp2iceberg-bench
 python=$(tests/setup-venv.sh)
 export PYTHONPATH=bench
 pin=()
@@ -25,7 +26,7 @@ if command -v taskset >/dev/null 2>&1; then pin=(taskset -c "${O2I_BENCH_CORE:-0
 mkdir -p bench/results
 
 if [ "$what" != report ]; then
-  echo "==> building the benchmarks and the peers (release; long from nothing: otel-arrow links DataFusion)"
+  echo "==> building the benchmarks and the peers (release; 10 minutes and more from nothing on 2 cores)"
   allocator=()
   if [ "${O2I_BENCH_ALLOCATOR:-}" = system ]; then allocator=(--no-default-features); fi
   cargo build --locked --release --manifest-path bench/Cargo.toml "${allocator[@]}"

@@ -7,42 +7,42 @@ from . import tables
 LOGS = {
     "ours": """
         SELECT count(*), sum(epoch_us(Timestamp))::HUGEINT, sum(strlen(Body))::BIGINT, sum(SeverityNumber)::BIGINT,
-               bit_xor(hash(TraceId)), bit_xor(hash(ServiceName || SpanId)), sum(cardinality(LogAttributes))::BIGINT,
+               sum(hash(TraceId) >> 8)::HUGEINT, sum(hash(ServiceName || SpanId) >> 8)::HUGEINT, sum(cardinality(LogAttributes))::BIGINT,
                sum(LogAttributes['http.response.status_code']::BIGINT)::BIGINT
         FROM logs""",
     "otlp2records": """
         SELECT count(*), sum(epoch_us(time_unix_nano))::HUGEINT, sum(strlen(body))::BIGINT, sum(severity_number)::BIGINT,
-               bit_xor(hash(lower(hex(trace_id)))), bit_xor(hash(service_name || lower(hex(span_id)))),
+               sum(hash(lower(hex(trace_id))) >> 8)::HUGEINT, sum(hash(service_name || lower(hex(span_id))) >> 8)::HUGEINT,
                sum(len(json_keys(log_attributes)))::BIGINT,
                sum((log_attributes ->> '$."http.response.status_code"')::BIGINT)::BIGINT
         FROM logs""",
     "otel-arrow": """
         SELECT count(*), sum(epoch_us(l.time_unix_nano))::HUGEINT, sum(strlen(l.body.str))::BIGINT,
-               sum(l.severity_number)::BIGINT, bit_xor(hash(lower(hex(l.trace_id)))),
-               bit_xor(hash(service.str || lower(hex(l.span_id)))), (SELECT count(*) FROM log_attrs),
+               sum(l.severity_number)::BIGINT, sum(hash(lower(hex(l.trace_id))) >> 8)::HUGEINT,
+               sum(hash(service.str || lower(hex(l.span_id))) >> 8)::HUGEINT, (SELECT count(*) FROM log_attrs),
                (SELECT sum(int)::BIGINT FROM log_attrs WHERE key = 'http.response.status_code')
         FROM logs l JOIN resource_attrs service ON service.parent_id = l.resource.id AND service.key = 'service.name'""",
 }
 
 TRACES = {
     "ours": """
-        SELECT count(*), sum(epoch_us(Timestamp))::HUGEINT, sum(Duration)::HUGEINT, bit_xor(hash(TraceId)),
-               bit_xor(hash(ServiceName || SpanId)), bit_xor(hash(coalesce(ParentSpanId, ''))),
+        SELECT count(*), sum(epoch_us(Timestamp))::HUGEINT, sum(Duration)::HUGEINT, sum(hash(TraceId) >> 8)::HUGEINT,
+               sum(hash(ServiceName || SpanId) >> 8)::HUGEINT, sum(hash(coalesce(ParentSpanId, '')) >> 8)::HUGEINT,
                sum(coalesce(len(Events), 0))::BIGINT, sum(coalesce(len(Links), 0))::BIGINT,
                count(*) FILTER (StatusCode = 'Error'), sum(cardinality(SpanAttributes))::BIGINT
         FROM traces""",
     "otlp2records": """
         SELECT count(*), sum(epoch_us(start_time_unix_nano))::HUGEINT, sum(duration_time_unix_nano)::HUGEINT,
-               bit_xor(hash(lower(hex(trace_id)))), bit_xor(hash(service_name || lower(hex(span_id)))),
-               bit_xor(hash(coalesce(lower(hex(parent_span_id)), ''))),
+               sum(hash(lower(hex(trace_id))) >> 8)::HUGEINT, sum(hash(service_name || lower(hex(span_id))) >> 8)::HUGEINT,
+               sum(hash(coalesce(lower(hex(parent_span_id)), '')) >> 8)::HUGEINT,
                sum(coalesce(json_array_length(events_json), 0))::BIGINT,
                sum(coalesce(json_array_length(links_json), 0))::BIGINT,
                count(*) FILTER (status_code = 2), sum(len(json_keys(span_attributes)))::BIGINT
         FROM traces""",
     "otel-arrow": """
         SELECT count(*), sum(epoch_us(s.start_time_unix_nano))::HUGEINT, sum(s.duration_time_unix_nano)::HUGEINT,
-               bit_xor(hash(lower(hex(s.trace_id)))), bit_xor(hash(service.str || lower(hex(s.span_id)))),
-               bit_xor(hash(coalesce(lower(hex(s.parent_span_id)), ''))),
+               sum(hash(lower(hex(s.trace_id))) >> 8)::HUGEINT, sum(hash(service.str || lower(hex(s.span_id))) >> 8)::HUGEINT,
+               sum(hash(coalesce(lower(hex(s.parent_span_id)), '')) >> 8)::HUGEINT,
                (SELECT count(*) FROM span_events), (SELECT count(*) FROM span_links),
                count(*) FILTER (s.status.code = 2), (SELECT count(*) FROM span_attrs)
         FROM spans s JOIN resource_attrs service ON service.parent_id = s.resource.id AND service.key = 'service.name'""",

@@ -29,6 +29,11 @@ class Held:
     def kept(self) -> bool:
         return self.found <= self.wanted if self.at_most else self.found >= self.wanted
 
+    def row(self) -> str:
+        """In a table of Markdown."""
+        bound = "≤" if self.at_most else "≥"
+        return f"| {self.what} | {bound} {self.wanted} | {self.found:.2f} | {'kept' if self.kept else '**not reached**'} |"
+
     def __str__(self) -> str:
         bound = "at most" if self.at_most else "at least"
         return f"{'ok  ' if self.kept else 'LOST'} {self.what}: {self.found:.2f}, wanted {bound} {self.wanted}"

@@ -3,6 +3,7 @@
 import statistics
 
 from .data import PEERS, lines, spread
+from .gate import Held, thresholds
 
 _WHO = ("ours", *PEERS)
 
@@ -27,6 +28,8 @@ def section() -> str:
             "By what the files tell a reader that uses all of it: statistics and bloom filters of row groups, then the page index. "
             "*plain* are our rows as they came, without bloom filters.",
             _pages(looked_up),
+            "### Promised",
+            _promises(queries, looked_up),
             "### Bytes of the files",
             _sizes(sizes),
         ]
@@ -77,4 +80,26 @@ def _sizes(sizes: dict) -> str:
         ratio = by_who["ours"] / min(by_who[peer] for peer in PEERS)
         cells = [f"{by_who[who] / 1e6:.2f} MB" for who in (*_WHO, "plain")]
         table.append(f"| {kind} | " + " | ".join(cells) + f" | {f'**{ratio:.2f}**' if ratio > 1 else f'{ratio:.2f}'} |")
+    return "\n".join(table)
+
+
+def promises(queries: list[dict], looked_up: list[dict]) -> list[Held]:
+    """What bench/thresholds.json wants of readers."""
+    wanted = thresholds()["queries"]
+    found = []
+    for query in queries:
+        medians = {who: statistics.median(query["milliseconds"][who]) for who in _WHO}
+        slower = medians["ours"] / min(medians[peer] for peer in PEERS)
+        found.append(Held(f"{query['query']}, time of the faster peer's", wanted["slower_at_most"], slower, True))
+    for line in looked_up:
+        pages = {who: cost["id_bytes"] + cost["other_bytes"] for who, cost in line["found"].items()}
+        times = pages["plain"] / pages["ours"]
+        what = f"{line['pages']} by trace id, times fewer data-page bytes than plain"
+        found.append(Held(what, wanted["fewer_page_bytes_by_trace_id"], times))
+    return found
+
+
+def _promises(queries: list[dict], looked_up: list[dict]) -> str:
+    table = ["| promised (bench/thresholds.json) | wanted | found | |", "|---|--:|--:|---|"]
+    table += [promise.row() for promise in promises(queries, looked_up)]
     return "\n".join(table)

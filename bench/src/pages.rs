@@ -122,8 +122,9 @@ fn within(statistics: Option<&Statistics>, id: &[u8]) -> bool {
 
 fn may_hold(index: &ColumnIndexMetaData, page: usize, id: &[u8]) -> bool {
     let bounds = match index {
-        ColumnIndexMetaData::BYTE_ARRAY(index) => index.min_value(page).zip(index.max_value(page)),
-        ColumnIndexMetaData::FIXED_LEN_BYTE_ARRAY(index) => index.min_value(page).zip(index.max_value(page)),
+        ColumnIndexMetaData::BYTE_ARRAY(index) | ColumnIndexMetaData::FIXED_LEN_BYTE_ARRAY(index) => {
+            index.min_value(page).zip(index.max_value(page))
+        }
         _ => None,
     };
     bounds.is_none_or(|(min, max)| min <= id && id <= max)

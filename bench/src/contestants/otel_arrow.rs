@@ -4,9 +4,12 @@ use std::fs::File;
 use std::hint::black_box;
 use std::io::Write;
 use std::path::Path;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use otel_arrow_dfe_pdata::arrow::array::RecordBatch;
+use otel_arrow_dfe_pdata::arrow::compute::cast;
+use otel_arrow_dfe_pdata::arrow::datatypes::{DataType, Schema};
 use otel_arrow_dfe_pdata::{OtapArrowRecords, OtlpProtoBytes, TryIntoWithOptions};
 use otel_arrow_parquet::arrow::ArrowWriter;
 use otel_arrow_parquet::basic::{Compression, ZstdLevel};
@@ -35,8 +38,9 @@ pub fn to_parquet(payload: &Payload) -> Result<Made, Failure> {
         made.records += records.num_items();
         for (_, batch) in batches(&records) {
             let mut bytes = Vec::new();
-            let mut writer = writer(batch, &mut bytes)?;
-            writer.write(batch)?;
+            let batch = plain_ids(batch)?;
+            let mut writer = writer(&batch, &mut bytes)?;
+            writer.write(&batch)?;
             writer.close()?;
             made.file_bytes += black_box(bytes).len();
         }
@@ -53,7 +57,7 @@ pub fn to_files(payloads: &[Payload], folder: &Path, name: &str, next_id: &mut u
             let records = records(payload.signal, bytes)?;
             let first_id = *next_id;
             for (table, batch) in batches(&records) {
-                let batch = otap_ids::shifted(batch, first_id, next_id)?;
+                let batch = otap_ids::shifted(&plain_ids(batch)?, first_id, next_id)?;
                 let position = writers.iter().position(|(of, _)| *of == table);
                 let position = if let Some(position) = position {
                     position
@@ -87,6 +91,28 @@ fn records(signal: Signal, bytes: &Bytes) -> Result<OtapArrowRecords, Failure> {
 fn batches(records: &OtapArrowRecords) -> impl Iterator<Item = (&'static str, &RecordBatch)> {
     let types = records.allowed_payload_types().iter();
     types.filter_map(|payload_type| Some((payload_type.as_str_name(), records.get(*payload_type)?)))
+}
+
+/// Ids out of their dictionaries. The Parquet writer (59.3) takes a dictionary of fixed-size binaries for one of byte arrays and
+/// puts a length before each value (apache/arrow-rs#7446), and `DuckDB` then reads other values.
+fn plain_ids(batch: &RecordBatch) -> Result<RecordBatch, Failure> {
+    let mut fields = Vec::new();
+    let mut columns = Vec::new();
+    for (field, column) in batch.schema().fields().iter().zip(batch.columns()) {
+        match field.data_type() {
+            DataType::Dictionary(_, values) if matches!(**values, DataType::FixedSizeBinary(_)) => {
+                columns.push(cast(column, values)?);
+                fields.push(Arc::new(
+                    field.as_ref().clone().with_data_type(values.as_ref().clone()),
+                ));
+            }
+            _ => {
+                columns.push(column.clone());
+                fields.push(field.clone());
+            }
+        }
+    }
+    Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?)
 }
 
 fn writer<W: Write + Send>(batch: &RecordBatch, sink: W) -> Result<ArrowWriter<W>, Failure> {

@@ -136,7 +136,7 @@ impl Growing {
         for batch in convert::convert(Signal::Logs, &request(self.commits), &options)?.batches {
             let (metadata, parquet) = (&table.metadata, &self.config.parquet);
             files.extend(
-                write::write(metadata, &table.file_io, batch, &ids, 0, parquet)
+                write::write(metadata, &table.file_io, batch, &ids, parquet)
                     .await?
                     .files,
             );

@@ -4,7 +4,7 @@
 //! the table's last change it refuses that, or, for a table without snapshots, makes metadata that neither
 //! it nor Java reads again. Such a change is stamped just after the last one instead, as our snapshots are.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 
 use iceberg::spec::{TableMetadata, TableMetadataBuildResult};
 use iceberg::{Error, ErrorKind, Result, TableUpdate};
@@ -34,20 +34,23 @@ pub(super) fn updated(
         return applied(metadata.clone(), location, updates);
     }
     // What the builder compares with its own time is made to fit, and put right in what it built.
-    let mut times = HashMap::new();
+    let mut times: HashMap<String, VecDeque<i64>> = HashMap::new();
     let early = edited(metadata, |fields| {
         for (name, entry) in entries(fields) {
             let time = entry.get(TIMESTAMP).and_then(Value::as_i64).unwrap_or(now_ms);
             entry.insert(TIMESTAMP.to_owned(), time.min(now_ms).into());
-            times.insert(name, time);
+            times.entry(name).or_default().push_back(time);
         }
     })?;
     let built = applied(early, location, updates)?;
+    // The file that is left behind was the table's last change, which the builder was not told of.
+    let left = entry_name("metadata-log", &Value::from(location));
+    times.entry(left).or_default().push_back(metadata.last_updated_ms());
     let last_updated_ms = metadata.last_updated_ms().saturating_add(1);
     let metadata = edited(&built.metadata, |fields| {
         for (name, entry) in entries(fields) {
-            if let Some(time) = times.get(&name) {
-                entry.insert(TIMESTAMP.to_owned(), (*time).into());
+            if let Some(time) = times.get_mut(&name).and_then(VecDeque::pop_front) {
+                entry.insert(TIMESTAMP.to_owned(), time.into());
             }
         }
         fields.insert(LAST_UPDATED.to_owned(), last_updated_ms.into());
@@ -81,7 +84,7 @@ fn edited(metadata: &TableMetadata, edit: impl FnOnce(&mut Map<String, Value>)) 
     serde_json::from_value(json).map_err(invalid)
 }
 
-/// The entries of both logs, each with a name that no other has.
+/// The entries of both logs in order, by what names them; a snapshot that was rolled back to comes again.
 fn entries(fields: &mut Map<String, Value>) -> Vec<(String, &mut Map<String, Value>)> {
     let mut found = Vec::new();
     for (key, value) in fields.iter_mut() {
@@ -90,11 +93,15 @@ fn entries(fields: &mut Map<String, Value>) -> Vec<(String, &mut Map<String, Val
         };
         let entries = value.as_array_mut().into_iter().flatten();
         for entry in entries.filter_map(Value::as_object_mut) {
-            let name = entry.get(*name).map(Value::to_string).unwrap_or_default();
-            found.push((format!("{log} {name}"), entry));
+            let name = entry.get(*name).map(|name| entry_name(log, name));
+            found.push((name.unwrap_or_default(), entry));
         }
     }
     found
+}
+
+fn entry_name(log: &str, name: &Value) -> String {
+    format!("{log} {name}")
 }
 
 #[cfg(test)]
