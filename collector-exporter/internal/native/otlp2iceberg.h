@@ -16,7 +16,7 @@
 
 // The version of this interface. It changes whenever a caller compiled against the old header could
 // misread the new library; compare it with `o2i_abi_version()` before any other call.
-#define O2I_ABI_VERSION 3
+#define O2I_ABI_VERSION 4
 
 // The call did what it says.
 #define O2I_OK 0
@@ -112,6 +112,7 @@
 #define O2I_REASON_PLACES 16
 
 // A cancel token. Opaque; made by `o2i_cancel_new`, freed by `o2i_cancel_free`.
+typedef struct o2i_batch o2i_batch;
 typedef struct o2i_cancel o2i_cancel;
 
 // The library, opened. Opaque; made by `o2i_open`, consumed by `o2i_close`.
@@ -351,6 +352,14 @@ int32_t o2i_export(const struct o2i_handle *handle,
                    uint64_t timeout_ms,
                    struct o2i_outcome *outcome,
                    struct o2i_error *error);
+
+int32_t o2i_batch_new(uint32_t signal, struct o2i_batch **batch, struct o2i_error *error);
+int32_t o2i_batch_append(const struct o2i_batch *batch, const uint8_t *payload, size_t payload_len, const struct o2i_part *parts, size_t parts_len, struct o2i_error *error);
+void o2i_batch_set_redelivered(const struct o2i_batch *batch);
+int32_t o2i_batch_merge(const struct o2i_batch *batch, const struct o2i_batch *other, struct o2i_error *error);
+int32_t o2i_batch_copy(const struct o2i_batch *batch, uint8_t *payload, size_t payload_len, struct o2i_error *error);
+void o2i_batch_free(struct o2i_batch *batch);
+int32_t o2i_batch_export(const struct o2i_handle *handle, const struct o2i_batch *batch, uint64_t received_unix_nano, const struct o2i_cancel *cancel, uint64_t timeout_ms, struct o2i_outcome *outcome, struct o2i_error *error);
 
 #ifdef __cplusplus
 }  // extern "C"

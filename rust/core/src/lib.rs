@@ -29,7 +29,7 @@ pub mod signal;
 pub mod write;
 
 pub use error::{Error, ErrorKind, Result, RetryClass, panic_text};
-pub use pipeline::{Export, Outcome, Pipeline};
+pub use pipeline::{Batch, Delivery, Export, Outcome, Pipeline};
 pub use reason::{Reason, ReasonCounts};
 pub use request::{IdRange, Part, RequestId};
 pub use signal::{Signal, Table};

@@ -1,5 +1,7 @@
 //! `limits`: bounds on what requests may cost.
 
+use std::thread::available_parallelism;
+
 use serde::Deserialize;
 
 /// The deepest nesting that conversion keeps.
@@ -27,7 +29,8 @@ pub struct LimitsConfig {
     pub nesting_max: u32,
     /// Partition values of a table that one call may open files for. Default 100.
     pub partitions_max: usize,
-    /// Calls that convert and encode at the same time. Default 2.
+    /// Calls that convert and encode at the same time. Default: as many as there are CPUs for the process,
+    /// at most 2.
     pub parallel_calls_max: usize,
 }
 
@@ -43,7 +46,7 @@ impl Default for LimitsConfig {
             value_bytes_max: 16 << 20,
             nesting_max: NESTING_MAX,
             partitions_max: 100,
-            parallel_calls_max: 2,
+            parallel_calls_max: available_parallelism().map_or(2, |cpus| cpus.get().min(2)),
         }
     }
 }
