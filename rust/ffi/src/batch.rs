@@ -15,6 +15,12 @@ use crate::guard::{guard, guard_or};
 #[derive(Debug)]
 pub struct Batch(Mutex<otlp2iceberg::Batch>);
 
+// Any thread of the host may use or free it.
+const _: fn() = || {
+    fn goes_anywhere<T: Send + Sync>() {}
+    goes_anywhere::<Batch>();
+};
+
 /// Makes a batch without requests. It belongs to no handle until it is exported.
 ///
 /// # Arguments

@@ -13,11 +13,11 @@ const NESTING_MAX: u32 = 64;
 pub struct LimitsConfig {
     /// A batch is closed before a string column passes this many bytes. Default 1 GiB, at most 2 GiB - 1.
     pub column_bytes_max: usize,
-    /// Rows are encoded when they take this many bytes in memory, in all tables together. Default 256 MiB.
+    /// Rows are encoded when they take this many bytes in memory, in all tables together. Default 64 MiB.
     pub batch_bytes_max: usize,
     /// Payload bytes of one call at most, after merging. Default 1 GiB.
     pub payload_bytes_max: usize,
-    /// Payload bytes of all calls under way; further calls wait. Default 512 MiB, 0 is no limit.
+    /// Payload bytes that all calls under way hold; further calls wait. Default 512 MiB, 0 is no limit.
     pub in_flight_bytes_max: usize,
     /// Records of one request, not merged, at most. Default 1,000,000, 0 is no limit.
     pub records_per_request_max: u64,
@@ -38,7 +38,7 @@ impl Default for LimitsConfig {
     fn default() -> Self {
         Self {
             column_bytes_max: 1 << 30,
-            batch_bytes_max: 256 << 20,
+            batch_bytes_max: 64 << 20,
             payload_bytes_max: 1 << 30,
             in_flight_bytes_max: 512 << 20,
             records_per_request_max: 1_000_000,

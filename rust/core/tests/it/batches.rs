@@ -191,6 +191,10 @@ async fn a_table_that_evolved_meanwhile_takes_the_files() {
         .changes;
     let outcome = catalog.commit(&table, Vec::new(), changes).await;
     assert!(matches!(outcome, CommitOutcome::Committed(_)), "{outcome:?}");
+    let error = export(&process.pipeline, &mut batch)
+        .await
+        .expect_err("not the last");
+    assert!(matches!(error.retry_class(), RetryClass::Retry { .. }), "{error}");
     let outcome = export(&process.pipeline, &mut batch).await.expect("stored");
     assert_eq!(outcome.rows, 2);
     assert_eq!(stored(&warehouse).await, [0, 1, 2]);
