@@ -16,6 +16,7 @@
 //! | [`cancel`] | `o2i_cancel_new`, `o2i_cancel_trigger`, `o2i_cancel_free` |
 //! | [`error`] | `o2i_error`, its making and `o2i_error_free` |
 //! | `instance` | what stands behind a handle: pipeline, runtime, calls in flight |
+//! | `allocator` | mimalloc, with the feature of its name |
 //! | `logging` | warnings of the process's `tracing`, on stderr |
 //! | `guard` | the one way into every call: panics become errors |
 //! | `borrow` | pointer and length pairs become slices, or an error |
@@ -57,11 +58,9 @@ compile_error!(
     "otlp2iceberg-ffi needs panic = \"unwind\": a panic must become an error in the host, not its end"
 );
 
-#[cfg(feature = "mimalloc")]
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 pub mod abi;
+#[cfg(feature = "mimalloc")]
+mod allocator;
 pub mod batch;
 mod borrow;
 pub mod cancel;
