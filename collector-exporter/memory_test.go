@@ -37,7 +37,6 @@ func TestEveryBatchIsFreedWhenItsEndIsKnown(t *testing.T) {
 			library := &fakeLibrary{answer: answer}
 			disk := newMemoryStorage()
 			cfg := quick(t, func(cfg *Config) {
-				cfg.QueueConfig.Get().Batch.Get().FlushTimeout = time.Hour
 				if onDisk {
 					cfg.QueueConfig.Get().StorageID = &storageID
 				}
@@ -46,8 +45,14 @@ func TestEveryBatchIsFreedWhenItsEndIsKnown(t *testing.T) {
 			for range 10 {
 				require.NoError(t, logs.ConsumeLogs(t.Context(), logsOf("one")))
 			}
+			require.Eventually(t, func() bool {
+				parts := 0
+				for _, call := range library.exports() {
+					parts += len(call.parts)
+				}
+				return parts == 10
+			}, time.Minute, time.Millisecond)
 			require.NoError(t, logs.Shutdown(t.Context()))
-			require.NotEmpty(t, library.exports())
 			assert.Zero(t, native.LiveBatches(), "%s, on disk: %v", name, onDisk)
 		}
 	}
