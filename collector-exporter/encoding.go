@@ -49,8 +49,9 @@ var _ exporterhelper.QueueBatchEncoding[xexporterhelper.Request] = (*queueEncodi
 
 // queueEncoding writes and reads requests of one signal for the persistent queue.
 type queueEncoding struct {
-	signal native.Signal
-	logger *zap.Logger
+	signal  native.Signal
+	numbers *numberer
+	logger  *zap.Logger
 }
 
 // Marshal lays a request out for the queue.
@@ -59,20 +60,22 @@ func (*queueEncoding) Marshal(_ context.Context, req xexporterhelper.Request) ([
 	if !ok {
 		return nil, fmt.Errorf("cannot store a %T in the queue of an iceberg exporter", req)
 	}
-	length := encodingHeaderLen + encodingPartLen*len(r.parts) + r.bytes + encodingTrailerLen
+	parts := r.parts()
+	length := encodingHeaderLen + encodingPartLen*len(parts) + r.bytes + encodingTrailerLen
 	data := make([]byte, 0, length)
 	data = append(data, encodingMagic...)
 	data = append(data, encodingVersion, byte(r.signal), 0, 0)
 	data = binary.LittleEndian.AppendUint64(data, uint64(r.items))
 	data = binary.LittleEndian.AppendUint64(data, uint64(r.received.UnixNano()))
-	data = binary.LittleEndian.AppendUint64(data, uint64(len(r.parts)))
-	for _, part := range r.parts {
+	data = binary.LittleEndian.AppendUint64(data, uint64(len(parts)))
+	for _, part := range parts {
 		data = append(data, part.Writer[:]...)
 		data = binary.LittleEndian.AppendUint64(data, part.Sequence)
 		data = binary.LittleEndian.AppendUint64(data, part.Len)
 	}
-	for _, segment := range r.segments {
-		data = append(data, segment...)
+	data, err := r.appendPayload(data)
+	if err != nil {
+		return nil, fmt.Errorf("cannot store a request in the queue: %w", err)
 	}
 	return binary.LittleEndian.AppendUint32(data, crc32.Checksum(data, castagnoli)), nil
 }
@@ -82,12 +85,16 @@ func (*queueEncoding) Marshal(_ context.Context, req xexporterhelper.Request) ([
 func (e *queueEncoding) Unmarshal(data []byte) (context.Context, xexporterhelper.Request, error) {
 	r, err := decodeRequest(data)
 	if err == nil && r.signal != e.signal {
+		r.free()
 		err = fmt.Errorf("it holds %s, and this is the queue for %s", r.signal, e.signal)
 	}
 	if err != nil {
 		e.logger.Error("A request in the persistent queue cannot be read. It is lost.",
 			zap.Error(err), zap.Int("bytes", len(data)))
 		return context.Background(), nil, fmt.Errorf("a queued request cannot be read: %w", err)
+	}
+	if !e.numbers.hasNumbered(r.batch.Parts()) {
+		r.batch.SetRedelivered()
 	}
 	return context.Background(), r, nil
 }
@@ -116,13 +123,14 @@ func decodeRequest(data []byte) (*request, error) {
 	if items > math.MaxInt || count > uint64(len(rest)/encodingPartLen) {
 		return nil, fmt.Errorf("it claims %d items in %d parts in %d bytes", items, count, len(data))
 	}
-	r.items = int(items)
-	r.parts, rest = decodeParts(rest, int(count))
-	r.segments, r.bytes = [][]byte{rest}, len(rest)
-	if total, fits := totalLen(r.parts); !fits || total != uint64(len(rest)) {
+	parts, rest := decodeParts(rest, int(count))
+	if total, fits := totalLen(parts); !fits || total != uint64(len(rest)) {
 		return nil, fmt.Errorf("its parts do not add up to its %d bytes of payload", len(rest))
 	}
-	return r, nil
+	r.items, r.bytes = int(items), len(rest)
+	var err error
+	r.batch, err = native.NewBatch(r.signal, rest, parts)
+	return r, err
 }
 
 func decodeParts(data []byte, count int) (parts []native.Part, rest []byte) {

@@ -20,16 +20,24 @@ import (
 	"github.com/otlp2iceberg/otlp2iceberg/collector-exporter/internal/native"
 )
 
+// storedWriter numbered it.
+var storedWriter = [16]byte{0: 0xA0, 15: 0xAF}
+
+// encodingFor gives the encoding of a process with a writer of its own.
+func encodingFor(signal native.Signal) *queueEncoding {
+	return &queueEncoding{signal: signal, numbers: newNumberer(), logger: zap.NewNop()}
+}
+
 // storedRequest is the request that testdata/queue_v1.hex holds.
-func storedRequest() *request {
-	writer := [16]byte{0: 0xA0, 15: 0xAF}
+func storedRequest(t testing.TB) *request {
+	batch, err := native.NewBatch(native.SignalTraces, []byte("firstsecond!"), []native.Part{
+		{Writer: storedWriter, Sequence: 7, Len: 5},
+		{Writer: storedWriter, Sequence: 0x0102030405060708, Len: 7},
+	})
+	require.NoError(t, err)
 	return &request{
 		signal:   native.SignalTraces,
-		segments: [][]byte{[]byte("first"), []byte("second!")},
-		parts: []native.Part{
-			{Writer: writer, Sequence: 7, Len: 5},
-			{Writer: writer, Sequence: 0x0102030405060708, Len: 7},
-		},
+		batch:    batch,
 		items:    300,
 		bytes:    12,
 		received: time.Unix(1_700_000_000, 123_456_789),
@@ -52,32 +60,32 @@ func goldenLayout(t *testing.T) []byte {
 }
 
 func TestQueueLayoutIsTheGoldenOne(t *testing.T) {
-	encoding := &queueEncoding{signal: native.SignalTraces, logger: zap.NewNop()}
-	data, err := encoding.Marshal(t.Context(), storedRequest())
+	encoding := encodingFor(native.SignalTraces)
+	data, err := encoding.Marshal(t.Context(), storedRequest(t))
 	require.NoError(t, err)
 	assert.Equal(t, hex.Dump(goldenLayout(t)), hex.Dump(data))
 }
 
 func TestQueuedRequestIsReadBack(t *testing.T) {
-	encoding := &queueEncoding{signal: native.SignalTraces, logger: zap.NewNop()}
+	encoding := encodingFor(native.SignalTraces)
 	_, req, err := encoding.Unmarshal(goldenLayout(t))
 	require.NoError(t, err)
-	read, want := req.(*request), storedRequest()
-	assert.Equal(t, want.parts, read.parts)
+	read, want := req.(*request), storedRequest(t)
+	assert.Equal(t, want.parts(), read.parts())
 	assert.Equal(t, want.items, read.ItemsCount())
 	assert.Equal(t, want.bytes, read.BytesSize())
-	assert.Equal(t, "firstsecond!", string(read.payload()))
+	assert.Equal(t, "firstsecond!", payloadOf(t, read))
 	assert.True(t, want.received.Equal(read.received))
 }
 
 func TestAnEmptyRequestIsReadBack(t *testing.T) {
-	encoding := &queueEncoding{signal: native.SignalLogs, logger: zap.NewNop()}
+	encoding := encodingFor(native.SignalLogs)
 	data, err := encoding.Marshal(t.Context(), newNumberer().number(native.SignalLogs, nil, 0))
 	require.NoError(t, err)
 	_, req, err := encoding.Unmarshal(data)
 	require.NoError(t, err)
 	assert.Zero(t, req.BytesSize())
-	assert.Len(t, req.(*request).parts, 1)
+	assert.Len(t, req.(*request).parts(), 1)
 }
 
 func TestWhatCannotBeReadIsAnErrorThatSaysWhy(t *testing.T) {
@@ -118,7 +126,7 @@ func TestWhatCannotBeReadIsAnErrorThatSaysWhy(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			core, logs := observer.New(zap.ErrorLevel)
-			encoding := &queueEncoding{signal: native.SignalTraces, logger: zap.New(core)}
+			encoding := &queueEncoding{signal: native.SignalTraces, numbers: newNumberer(), logger: zap.New(core)}
 			_, req, err := encoding.Unmarshal(test.damage(goldenLayout(t)))
 			require.ErrorContains(t, err, test.reason)
 			assert.Nil(t, req)
@@ -137,8 +145,8 @@ func TestEveryTruncationIsAnError(t *testing.T) {
 }
 
 func FuzzDecodeRequest(f *testing.F) {
-	encoding := &queueEncoding{signal: native.SignalTraces, logger: zap.NewNop()}
-	seed, err := encoding.Marshal(f.Context(), storedRequest())
+	encoding := encodingFor(native.SignalTraces)
+	seed, err := encoding.Marshal(f.Context(), storedRequest(f))
 	require.NoError(f, err)
 	f.Add(seed[:len(seed)-encodingTrailerLen])
 	f.Add([]byte(encodingMagic))
@@ -149,9 +157,10 @@ func FuzzDecodeRequest(f *testing.F) {
 		if err != nil {
 			return
 		}
-		total, fits := totalLen(r.parts)
+		total, fits := totalLen(r.parts())
 		require.True(t, fits)
-		require.Equal(t, total, uint64(len(r.payload())))
-		require.Equal(t, r.bytes, len(r.payload()))
+		require.Equal(t, total, uint64(len(payloadOf(t, r))))
+		require.Equal(t, r.bytes, len(payloadOf(t, r)))
+		r.free()
 	})
 }

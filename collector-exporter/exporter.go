@@ -64,7 +64,7 @@ func (e *signalExporter) options() []exporterhelper.Option {
 		exporterhelper.WithTimeout(e.cfg.TimeoutConfig),
 		exporterhelper.WithRetry(e.cfg.RetryConfig),
 		xexporterhelper.WithQueueBatch(e.cfg.QueueConfig, xexporterhelper.QueueBatchSettings{
-			Encoding: &queueEncoding{signal: e.signal, logger: e.logger},
+			Encoding: &queueEncoding{signal: e.signal, numbers: e.numbers, logger: e.logger},
 		}),
 	}
 }
@@ -143,7 +143,7 @@ func (e *signalExporter) fromLogs(_ context.Context, logs plog.Logs) (xexporterh
 	if err != nil {
 		return nil, err
 	}
-	return e.numbers.number(e.signal, message, logs.LogRecordCount()), nil
+	return e.newRequest(message, logs.LogRecordCount())
 }
 
 func (e *signalExporter) fromTraces(_ context.Context, traces ptrace.Traces) (xexporterhelper.Request, error) {
@@ -151,7 +151,7 @@ func (e *signalExporter) fromTraces(_ context.Context, traces ptrace.Traces) (xe
 	if err != nil {
 		return nil, err
 	}
-	return e.numbers.number(e.signal, message, traces.SpanCount()), nil
+	return e.newRequest(message, traces.SpanCount())
 }
 
 func (e *signalExporter) fromMetrics(_ context.Context, metrics pmetric.Metrics) (xexporterhelper.Request, error) {
@@ -159,7 +159,20 @@ func (e *signalExporter) fromMetrics(_ context.Context, metrics pmetric.Metrics)
 	if err != nil {
 		return nil, err
 	}
-	return e.numbers.number(e.signal, message, metrics.DataPointCount()), nil
+	return e.newRequest(message, metrics.DataPointCount())
+}
+
+// newRequest makes a request of a message. The library takes the bytes at once, unless they are to be written
+// to a queue on disk first, which gives them back when it is their turn.
+func (e *signalExporter) newRequest(message []byte, items int) (xexporterhelper.Request, error) {
+	r := e.numbers.number(e.signal, message, items)
+	if e.cfg.QueueConfig.HasValue() && e.cfg.QueueConfig.Get().StorageID != nil {
+		return r, nil
+	}
+	if err := r.hold(); err != nil {
+		return nil, err
+	}
+	return r, nil
 }
 
 // export stores one batch: nil means that its rows are in committed snapshots.
@@ -169,11 +182,15 @@ func (e *signalExporter) export(ctx context.Context, req xexporterhelper.Request
 		return consumererror.NewPermanent(fmt.Errorf("cannot export a %T", req))
 	}
 	if r.bytes == 0 {
+		r.free()
 		return nil
+	}
+	if err := r.hold(); err != nil {
+		return err
 	}
 	e.telemetry.begin(r)
 	started := time.Now()
-	outcome, err := e.handle.Export(ctx, e.signal, r.payload(), r.parts, r.received)
+	outcome, err := e.handle.Export(ctx, r.batch, r.received)
 	took := time.Since(started)
 	e.telemetry.record(ctx, outcome, took)
 
@@ -189,12 +206,13 @@ func (e *signalExporter) export(ctx context.Context, req xexporterhelper.Request
 			zap.Uint64("files", outcome.Files),
 			zap.Uint64("file_bytes", outcome.FileBytes),
 			zap.Uint64("snapshots", outcome.Commits),
-			zap.Int("requests", len(r.parts)),
+			zap.Int("requests", len(r.batch.Parts())),
 			zap.Int("payload_bytes", r.bytes),
 			zap.Duration("took", took))
 	}
 	if err == nil || consumererror.IsPermanent(err) {
 		e.telemetry.end(r)
+		r.free()
 	}
 	return err
 }

@@ -41,15 +41,15 @@ type factory struct {
 const (
 	defaultTimeout      = 60 * time.Second
 	defaultQueueBytes   = 512 << 20
-	defaultBatchBytes   = 64 << 20
+	defaultBatchBytes   = 32 << 20
 	defaultFlushTimeout = 10 * time.Second
-	// A worker holds a batch in memory and a thread in the library; a few are enough to write one
-	// batch while another waits for its commit.
-	defaultConsumers = 4
+	// A worker is a thread in the library. Few of them write files at once (limits.parallel_calls_max), and those
+	// that wait for their commit hold no bytes: enough for what fills up during a commit.interval of 10 s.
+	defaultConsumers = 16
 )
 
 // createDefaultConfig gives defaults that make files of a sane size and lose nothing: batches of
-// 64 MiB or 10 s, a queue counted in bytes that pushes back when it is full, retries without an end.
+// 32 MiB or 10 s, a queue counted in bytes that pushes back when it is full, retries without an end.
 func createDefaultConfig() component.Config {
 	retry := configretry.NewDefaultBackOffConfig()
 	retry.MaxElapsedTime = 0

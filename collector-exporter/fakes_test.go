@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/component/componenttest"
 	"go.opentelemetry.io/collector/extension/xextension/storage"
@@ -56,9 +57,13 @@ func (f *fakeLibrary) Close(time.Duration) error {
 	return nil
 }
 
-func (f *fakeLibrary) Export(ctx context.Context, signal native.Signal, payload []byte, parts []native.Part, _ time.Time) (native.Outcome, error) {
+func (f *fakeLibrary) Export(ctx context.Context, batch *native.Batch, _ time.Time) (native.Outcome, error) {
 	_, bounded := ctx.Deadline()
-	call := exported{signal: signal, payload: string(payload), parts: slices.Clone(parts), bounded: bounded}
+	payload, err := batch.AppendPayload(nil)
+	if err != nil {
+		return native.Outcome{}, err
+	}
+	call := exported{signal: batch.Signal(), payload: string(payload), parts: slices.Clone(batch.Parts()), bounded: bounded}
 	f.mu.Lock()
 	f.calls = append(f.calls, call)
 	f.mu.Unlock()
@@ -158,6 +163,14 @@ func (c *memoryClient) Batch(_ context.Context, ops ...*storage.Operation) error
 }
 
 func (*memoryClient) Close(context.Context) error { return nil }
+
+// payloadOf gives a request's bytes.
+func payloadOf(t *testing.T, r *request) string {
+	t.Helper()
+	payload, err := r.appendPayload(nil)
+	require.NoError(t, err)
+	return string(payload)
+}
 
 // quick gives a configuration whose retries and flushes do not make a test wait.
 func quick(t *testing.T, change func(*Config)) *Config {

@@ -5,7 +5,9 @@ package icebergexporter // import "github.com/otlp2iceberg/otlp2iceberg/collecto
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -22,15 +24,20 @@ var _ xexporterhelper.Request = (*request)(nil)
 // Concatenating two serialized Export*ServiceRequest messages is merging them, so a batch is never
 // decoded on this side. Each part keeps its id through merging, the persistent queue and retries:
 // that is how the library tells a repeated request from a new one.
+//
+// The library holds the bytes: a garbage collector would keep as much again beside them. exporterhelper
+// does not say when it drops a request; its batch is then freed when it is collected as garbage.
 type request struct {
 	signal native.Signal
-	// segments are the serialized messages, one or more parts in each.
-	segments [][]byte
-	// parts say who the bytes are, in the order of the segments' bytes.
-	parts []native.Part
+	// batch holds the bytes. It is nil as long as message has them, and once they are stored or given up.
+	batch *native.Batch
+	// message is a serialized message on its way to a queue on disk.
+	message []byte
+	// part says who message is.
+	part native.Part
 	// items counts log records, spans or data points.
 	items int
-	// bytes is the length of all segments.
+	// bytes is the length of all messages.
 	bytes int
 	// received is when the oldest part was handed over by the pipeline.
 	received time.Time
@@ -59,8 +66,13 @@ func (r *request) MergeSplit(_ context.Context, _ int, _ exporterhelper.RequestS
 	if next.signal != r.signal {
 		return nil, fmt.Errorf("cannot merge %s into %s", next.signal, r.signal)
 	}
-	r.segments = append(r.segments, next.segments...)
-	r.parts = append(r.parts, next.parts...)
+	if err := errors.Join(r.hold(), next.hold()); err != nil {
+		return nil, err
+	}
+	if err := r.batch.Merge(next.batch); err != nil {
+		return nil, err
+	}
+	next.batch = nil
 	r.items += next.items
 	r.bytes += next.bytes
 	if next.received.Before(r.received) {
@@ -69,22 +81,36 @@ func (r *request) MergeSplit(_ context.Context, _ int, _ exporterhelper.RequestS
 	return []xexporterhelper.Request{r}, nil
 }
 
-// payload gives the bytes in one piece. The segments are joined on the first call and let go, so
-// that merging many requests copies each byte once and a retry copies none.
-func (r *request) payload() []byte {
-	switch len(r.segments) {
-	case 0:
-		return nil
-	case 1:
-		return r.segments[0]
+// hold has the library hold the bytes, if it does not yet.
+func (r *request) hold() (err error) {
+	if r.batch == nil {
+		r.batch, err = native.NewBatch(r.signal, r.message, []native.Part{r.part})
 	}
-	joined := make([]byte, 0, r.bytes)
-	for i, segment := range r.segments {
-		joined = append(joined, segment...)
-		r.segments[i] = nil
+	if err == nil {
+		r.message = nil
 	}
-	r.segments = [][]byte{joined}
-	return joined
+	return err
+}
+
+// free lets the bytes go: they are stored, or given up.
+func (r *request) free() {
+	r.batch.Free()
+}
+
+// parts says who the bytes are, in order.
+func (r *request) parts() []native.Part {
+	if r.batch == nil {
+		return []native.Part{r.part}
+	}
+	return r.batch.Parts()
+}
+
+// appendPayload appends the bytes to data.
+func (r *request) appendPayload(data []byte) ([]byte, error) {
+	if r.batch == nil {
+		return append(data, r.message...), nil
+	}
+	return r.batch.AppendPayload(data)
 }
 
 // numberer gives requests their ids: a random writer per start of an exporter, and a counter. Each
@@ -104,15 +130,20 @@ func newNumberer() *numberer {
 // number makes a request of one serialized message.
 func (n *numberer) number(signal native.Signal, message []byte, items int) *request {
 	return &request{
-		signal:   signal,
-		segments: [][]byte{message},
-		parts: []native.Part{{
+		signal:  signal,
+		message: message,
+		part: native.Part{
 			Writer:   n.writer,
 			Sequence: n.last.Add(1),
 			Len:      uint64(len(message)),
-		}},
+		},
 		items:    items,
 		bytes:    len(message),
 		received: time.Now(),
 	}
+}
+
+// hasNumbered says whether all of these ids are its own, so that no other process had them before.
+func (n *numberer) hasNumbered(parts []native.Part) bool {
+	return !slices.ContainsFunc(parts, func(part native.Part) bool { return part.Writer != n.writer })
 }

@@ -39,8 +39,8 @@ func TestMergingConcatenatesBytesAndKeepsIDs(t *testing.T) {
 
 	merged := merge(t, merge(t, merge(t, first, nil), second), third)
 
-	assert.Equal(t, "onethree2", string(merged.payload()))
-	assert.Equal(t, "onethree2", string(merged.payload()), "a retry sends the same bytes")
+	assert.Equal(t, "onethree2", payloadOf(t, merged))
+	assert.Nil(t, second.batch, "its bytes are the merged request's now")
 	assert.Equal(t, 6, merged.ItemsCount())
 	assert.Equal(t, 9, merged.BytesSize())
 	assert.Equal(t, oldest, merged.received)
@@ -48,7 +48,7 @@ func TestMergingConcatenatesBytesAndKeepsIDs(t *testing.T) {
 		{Writer: numbers.writer, Sequence: 1, Len: 3},
 		{Writer: numbers.writer, Sequence: 2, Len: 5},
 		{Writer: numbers.writer, Sequence: 3, Len: 1},
-	}, merged.parts)
+	}, merged.parts())
 }
 
 func TestMergedMessagesAreOneMessage(t *testing.T) {
@@ -61,7 +61,7 @@ func TestMergedMessagesAreOneMessage(t *testing.T) {
 
 	merged := merge(t, number("first"), number("second"))
 
-	logs, err := (&plog.ProtoUnmarshaler{}).UnmarshalLogs(merged.payload())
+	logs, err := (&plog.ProtoUnmarshaler{}).UnmarshalLogs([]byte(payloadOf(t, merged)))
 	require.NoError(t, err)
 	require.Equal(t, 2, logs.ResourceLogs().Len())
 	for i, body := range []string{"first", "second"} {

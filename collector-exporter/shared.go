@@ -16,7 +16,7 @@ const closeTimeout = 10 * time.Second
 
 // handle is the opened library; *native.Handle outside tests.
 type handle interface {
-	Export(ctx context.Context, signal native.Signal, payload []byte, parts []native.Part, received time.Time) (native.Outcome, error)
+	Export(ctx context.Context, batch *native.Batch, received time.Time) (native.Outcome, error)
 	Close(timeout time.Duration) error
 }
 

@@ -14,6 +14,8 @@ import threading
 import time
 from pathlib import Path
 
+import yaml
+
 from . import readers
 from .collector import REPOSITORY, Collector
 from .workload import LOGS_PER_REQUEST, Shop
@@ -29,26 +31,42 @@ def main() -> int:
     parser.add_argument("--collector", default=REPOSITORY / "dist" / "otelcol-iceberg", help="the Collector's binary")
     parser.add_argument("--logs-per-second", type=int, default=20_000)
     parser.add_argument("--seconds", type=int, default=60)
+    parser.add_argument("--records-per-request", type=int, default=LOGS_PER_REQUEST, help="in steps of a thousand, rounded up")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of the exporter, such as commit.interval=10s")
+    parser.add_argument("--cores", help="the Collector's CPUs, such as 0 or 0,1; all if not given")
+    parser.add_argument("--queue-on-disk", action="store_true", help="the sending queue in file_storage")
     options = parser.parse_args()
     os.environ["O2I_COLLECTOR"] = str(Path(options.collector).resolve())
     folder = Path(tempfile.mkdtemp(prefix="o2i-load-"))
     try:
-        return run(folder, options.logs_per_second, options.seconds)
+        return run(folder, options)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def run(folder: Path, logs_per_second: int, seconds: int) -> int:
+def run(folder: Path, options: argparse.Namespace) -> int:
     """The load itself; 1 when rows are missing or the rate was not held."""
-    requests = logs_per_second * seconds // LOGS_PER_REQUEST
-    payloads = make_payloads(min(requests, REQUESTS_MADE_MAX))
-    sent = requests * LOGS_PER_REQUEST
+    merged = -(-options.records_per_request // LOGS_PER_REQUEST)
+    of_request = merged * LOGS_PER_REQUEST
+    requests = options.logs_per_second * options.seconds // of_request
+    payloads = make_payloads(min(requests, -(-REQUESTS_MADE_MAX // merged)), merged)
+    sent = requests * of_request
     warehouse = folder / "warehouse"
-    with Collector(folder, {"iceberg": {"catalog": {"warehouse": str(warehouse)}}}) as collector:
+    exporter = {"catalog": {"warehouse": str(warehouse)}}
+    for setting in options.set:
+        place, _, value = setting.partition("=")
+        *sections, key = place.split(".")
+        section = exporter
+        for name in sections:
+            section = section.setdefault(name, {})
+        section[key] = yaml.safe_load(value)
+    with Collector(folder, {"iceberg": exporter}, queue_on_disk=options.queue_on_disk) as collector:
+        if options.cores:
+            pin(collector.pid, {int(core) for core in options.cores.split(",")})
         idle = Sample.of(collector.pid)
         begun = time.monotonic()
         with collector.client() as client, Watch(collector.pid) as watch:
-            late = send_steadily(client, payloads, requests, logs_per_second / LOGS_PER_REQUEST)
+            late = send_steadily(client, payloads, requests, options.logs_per_second / of_request)
             took = time.monotonic() - begun
             # What is in the last flush costs CPU too.
             readers.wait_for_rows(warehouse, {"logs": sent}, still_alive=collector.healthy)
@@ -56,33 +74,41 @@ def run(folder: Path, logs_per_second: int, seconds: int) -> int:
         assert collector.stop() == 0, collector.log_tail()
     table = readers.load(warehouse, "logs")
     rows = readers.row_count(table)
-    cpu = (end.cpu_seconds - idle.cpu_seconds) / took
-    size = sum(table.inspect.files()["file_size_in_bytes"].to_pylist())
+    cpu = end.cpu_seconds - idle.cpu_seconds
+    sizes = table.inspect.files()["file_size_in_bytes"].to_pylist()
     print(
-        f"{sent:,} logs in {took:.1f} s ({sent / took:,.0f}/s, at most {late:.2f} s late), {rows:,} rows, "
-        f"{size / max(rows, 1):.1f} bytes/row, {len(table.metadata.snapshots)} snapshots; "
-        f"Collector: CPU {100 * cpu:.0f} % of one core, RSS {idle.rss_mib:.0f} MiB idle, "
+        f"{sent:,} logs of {sum(map(len, payloads)) / len(payloads) / of_request:.0f} bytes in {took:.1f} s "
+        f"({sent / took:,.0f}/s, at most {late:.2f} s late), {rows:,} rows, "
+        f"{sum(sizes) / max(rows, 1):.1f} bytes/row in {len(sizes)} files, {len(table.metadata.snapshots)} snapshots; "
+        f"Collector: CPU {100 * cpu / took:.0f} % of one core ({1e6 * cpu / sent:.2f} us per log), RSS {idle.rss_mib:.0f} MiB idle, "
         f"{watch.mean_rss_mib:.0f} mean, {watch.max_rss_mib:.0f} max, {end.rss_mib:.0f} at the end"
     )
     if rows != sent:
         print(f"load: FAILED: {sent} logs sent, {rows} rows read", file=sys.stderr)
         return 1
-    if sent / took < 0.98 * logs_per_second:
-        print(f"load: FAILED: the rate of {logs_per_second} logs/s was not held", file=sys.stderr)
+    if sent / took < 0.98 * options.logs_per_second:
+        print(f"load: FAILED: the rate of {options.logs_per_second} logs/s was not held", file=sys.stderr)
         return 1
     return 0
 
 
-def make_payloads(count: int) -> list[bytes]:
-    """Serialized log requests, each full."""
+def pin(pid: int, cores: set[int]) -> None:
+    """Keeps all threads of a process, and those they start, on these CPUs."""
+    for thread in Path(f"/proc/{pid}/task").iterdir():
+        os.sched_setaffinity(int(thread.name), cores)
+
+
+def make_payloads(count: int, merged: int) -> list[bytes]:
+    """Serialized log requests, each of so many full ones: one after the other they are a request, too."""
     shop = Shop(time.time_ns())
-    for _ in shop.traces(count * LOGS_PER_REQUEST // 4):
+    wanted = count * merged
+    for _ in shop.traces(wanted * LOGS_PER_REQUEST // 4):
         pass
     payloads = []
-    for request in shop.logs((count + 20) * LOGS_PER_REQUEST):
-        if len(payloads) < count and len(request.resource_logs[0].scope_logs[0].log_records) == LOGS_PER_REQUEST:
+    for request in shop.logs((wanted + 20) * LOGS_PER_REQUEST):
+        if len(payloads) < wanted and len(request.resource_logs[0].scope_logs[0].log_records) == LOGS_PER_REQUEST:
             payloads.append(request.SerializeToString())
-    return payloads
+    return [b"".join(payloads[at : at + merged]) for at in range(0, wanted, merged)]
 
 
 def send_steadily(client, payloads: list[bytes], count: int, requests_per_second: float) -> float:

@@ -14,6 +14,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"runtime"
 	"sync/atomic"
 	"time"
 	"unsafe"
@@ -90,16 +91,16 @@ func (h *Handle) Close(timeout time.Duration) error {
 	return takeError(code, &failure)
 }
 
-// Export stores a payload: serialized Export*ServiceRequest messages of one signal, one after the
-// other, that parts describe. It returns nil when every row is in a committed snapshot. An *Error of
-// class RetryClassPartial comes with an outcome: the rest is stored.
+// Export stores a batch. It returns nil when every row is in a committed snapshot. An *Error of class
+// RetryClassPartial comes with an outcome: the rest is stored. After an error of class RetryClassRetry the
+// same batch is exported again, on the same handle.
 //
 // received is when the oldest part came; records without a time of their own get it, so it must be the
 // same each time a request is exported. Zero means now.
 //
-// The payload is borrowed, not copied. When ctx ends the library is told, and Export waits until it
-// has come to a safe place: a commit in flight is never abandoned, and may still succeed.
-func (h *Handle) Export(ctx context.Context, signal Signal, payload []byte, parts []Part, received time.Time) (Outcome, error) {
+// The library lets the requests' bytes go once nothing can need them any more. When ctx ends it is told, and
+// Export waits until it has come to a safe place: a commit in flight is never abandoned, and may still succeed.
+func (h *Handle) Export(ctx context.Context, batch *Batch, received time.Time) (Outcome, error) {
 	open := h.open.Load()
 	if open == nil {
 		return Outcome{}, &Error{Code: CodeShutdown, RetryClass: RetryClassShutdown, Message: "the exporter is closed"}
@@ -114,16 +115,9 @@ func (h *Handle) Export(ctx context.Context, signal Signal, payload []byte, part
 	var (
 		outcome C.o2i_outcome
 		failure C.o2i_error
-		first   *C.o2i_part
 	)
-	if list := cParts(parts); len(list) > 0 {
-		first = &list[0]
-	}
-	// Go keeps both slices where they are until the call returns; neither holds a Go pointer.
-	code := C.o2i_export(open.raw, C.uint32_t(signal),
-		bytesPointer(payload), C.size_t(len(payload)),
-		first, C.size_t(len(parts)), receivedUnixNano(received),
-		cancel, timeout, &outcome, &failure)
+	code := C.o2i_batch_export(open.raw, batch.raw, receivedUnixNano(received), cancel, timeout, &outcome, &failure)
+	runtime.KeepAlive(batch)
 	return goOutcome(&outcome), takeError(code, &failure)
 }
 

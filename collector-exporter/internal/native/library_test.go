@@ -56,7 +56,7 @@ func TestExportStoresRowsAndKnowsARepeat(t *testing.T) {
 	payload := logsPayload(t, "one", "two")
 	parts := []Part{{Writer: [16]byte{1}, Sequence: 1, Len: uint64(len(payload))}}
 
-	outcome, err := handle.Export(t.Context(), SignalLogs, payload, parts, time.Time{})
+	outcome, err := handle.Export(t.Context(), batchOf(t, payload, parts...), time.Time{})
 	require.NoError(t, err)
 	assert.Equal(t, uint64(2), outcome.Rows)
 	assert.Equal(t, uint64(1), outcome.Files)
@@ -64,7 +64,7 @@ func TestExportStoresRowsAndKnowsARepeat(t *testing.T) {
 	assert.NotZero(t, outcome.FileBytes)
 	assert.Zero(t, outcome.Rejected)
 
-	outcome, err = handle.Export(t.Context(), SignalLogs, payload, parts, time.Time{})
+	outcome, err = handle.Export(t.Context(), batchOf(t, payload, parts...), time.Time{})
 	require.NoError(t, err)
 	assert.Equal(t, uint64(1), outcome.AlreadyCommitted)
 	assert.Zero(t, outcome.Files)
@@ -77,23 +77,23 @@ func TestExportErrorsAreClassified(t *testing.T) {
 
 	t.Run("not OTLP", func(t *testing.T) {
 		garbage := []byte{0xFF, 0xFF, 0xFF}
-		_, err := handle.Export(t.Context(), SignalLogs, garbage, []Part{{Len: 3}}, time.Time{})
+		_, err := handle.Export(t.Context(), batchOf(t, garbage, Part{Len: 3}), time.Time{})
 		assert.Equal(t, RetryClassPermanent, requireError(t, err).RetryClass)
 	})
 	t.Run("parts that do not add up", func(t *testing.T) {
-		_, err := handle.Export(t.Context(), SignalLogs, payload, nil, time.Time{})
+		_, err := NewBatch(SignalLogs, payload, nil)
 		failure := requireError(t, err)
 		assert.Equal(t, RetryClassPermanent, failure.RetryClass)
 		assert.Contains(t, failure.Message, "add up to 0")
 	})
 	t.Run("no such signal", func(t *testing.T) {
-		_, err := handle.Export(t.Context(), Signal(9), payload, []Part{part}, time.Time{})
+		_, err := NewBatch(Signal(9), payload, []Part{part})
 		assert.Contains(t, requireError(t, err).Message, "signal is 9")
 	})
 	t.Run("cancelled before", func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		_, err := handle.Export(ctx, SignalLogs, payload, []Part{part}, time.Time{})
+		_, err := handle.Export(ctx, batchOf(t, payload, part), time.Time{})
 		failure := requireError(t, err)
 		assert.Equal(t, CodeCancelled, failure.Code)
 		assert.Equal(t, RetryClassRetry, failure.RetryClass)
@@ -109,7 +109,7 @@ func TestExportsRaceWithCloseAndCancel(t *testing.T) {
 		running.Go(func() {
 			for sequence := range uint64(20) {
 				part := Part{Writer: [16]byte{3, byte(worker)}, Sequence: sequence, Len: uint64(len(payload))}
-				if _, err := handle.Export(ctx, SignalLogs, payload, []Part{part}, time.Time{}); err != nil {
+				if _, err := handle.Export(ctx, batchOf(t, payload, part), time.Time{}); err != nil {
 					var failure *Error
 					if assert.ErrorAs(t, err, &failure) {
 						assert.Contains(t, []Code{CodeCancelled, CodeShutdown}, failure.Code, failure.Message)
@@ -123,7 +123,7 @@ func TestExportsRaceWithCloseAndCancel(t *testing.T) {
 	require.NoError(t, handle.Close(0), "closing again does nothing")
 	running.Wait()
 
-	_, err := handle.Export(t.Context(), SignalLogs, payload, []Part{{Len: uint64(len(payload))}}, time.Time{})
+	_, err := handle.Export(t.Context(), batchOf(t, payload, Part{Len: uint64(len(payload))}), time.Time{})
 	assert.Equal(t, RetryClassShutdown, requireError(t, err).RetryClass)
 }
 
@@ -141,6 +141,15 @@ func requireError(t *testing.T, err error) *Error {
 	require.True(t, errors.As(err, &failure), "%v is no *Error", err)
 	require.NotEmpty(t, failure.Message)
 	return failure
+}
+
+// batchOf makes a batch that the test's end frees.
+func batchOf(t *testing.T, payload []byte, parts ...Part) *Batch {
+	t.Helper()
+	batch, err := NewBatch(SignalLogs, payload, parts)
+	require.NoError(t, err)
+	t.Cleanup(batch.Free)
+	return batch
 }
 
 // openTemporary opens the library on an empty warehouse; the test's end closes it.

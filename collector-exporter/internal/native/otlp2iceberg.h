@@ -16,7 +16,7 @@
 
 // The version of this interface. It changes whenever a caller compiled against the old header could
 // misread the new library; compare it with `o2i_abi_version()` before any other call.
-#define O2I_ABI_VERSION 3
+#define O2I_ABI_VERSION 4
 
 // The call did what it says.
 #define O2I_OK 0
@@ -110,6 +110,11 @@
 
 // Places in `rejected_by`: the reasons above, and room for more.
 #define O2I_REASON_PLACES 16
+
+// Requests of one signal. Opaque; made by `o2i_batch_new`, freed by `o2i_batch_free`.
+//
+// The lock is never waited for: one call at a time uses a batch, and another gets an error.
+typedef struct o2i_batch o2i_batch;
 
 // A cancel token. Opaque; made by `o2i_cancel_new`, freed by `o2i_cancel_free`.
 typedef struct o2i_cancel o2i_cancel;
@@ -310,6 +315,101 @@ void o2i_cancel_trigger(const struct o2i_cancel *cancel);
 // `cancel` is null or came from `o2i_cancel_new`, is not freed yet, and no other call has it.
 void o2i_cancel_free(struct o2i_cancel *cancel);
 
+// Makes a batch without requests. It belongs to no handle until it is exported.
+//
+// # Arguments
+// - `signal`: one of `O2I_SIGNAL_*`.
+// - `batch` (owned by the caller, filled): where the batch goes. Not null; null is written to it on
+//   failure.
+// - `error` (owned by the caller, filled): why not; null to drop it. Free with `o2i_error_free`.
+//
+// # Returns
+// `O2I_OK` with an owned batch, to be given to `o2i_batch_free`; or the code with `error` filled.
+//
+// # Safety
+// `batch` and `error` are null or writable and aligned.
+int32_t o2i_batch_new(uint32_t signal,
+                      struct o2i_batch **batch,
+                      struct o2i_error *error);
+
+// Copies requests into a batch, behind those that are there. When it fails nothing is added.
+//
+// # Arguments
+// - `batch` (borrowed): a batch that was not exported yet, or whose export failed with its bytes still held.
+// - `payload` (borrowed), `payload_len`: the requests' serialized messages, one after the other.
+// - `parts` (borrowed), `parts_len`: the requests in it, in order. Their lengths add up to `payload_len`.
+// - `error` (owned by the caller, filled): why not; null to drop it. Free with `o2i_error_free`.
+//
+// # Returns
+// `O2I_OK`, or the code with `error` filled.
+//
+// # Safety
+// `batch` is null or came from `o2i_batch_new` and is not freed during the call; `payload` and `parts` are
+// null or readable for their lengths and nobody writes to them during the call; `error` is null or
+// writable and aligned.
+int32_t o2i_batch_append(const struct o2i_batch *batch,
+                         const uint8_t *payload,
+                         size_t payload_len,
+                         const struct o2i_part *parts,
+                         size_t parts_len,
+                         struct o2i_error *error);
+
+// Says that some of a batch's requests may have been exported in another batch before, as those are that
+// come again from a queue on disk after a restart. Their bytes are then held until the batch is stored.
+//
+// # Arguments
+// - `batch` (borrowed): a batch; null does nothing.
+//
+// # Safety
+// `batch` is null or came from `o2i_batch_new` and is not freed during the call.
+void o2i_batch_set_redelivered(const struct o2i_batch *batch);
+
+// Moves all requests of a batch behind those of another of the same signal. Both are as they were when it
+// fails.
+//
+// # Arguments
+// - `batch` (borrowed): the batch that gets them.
+// - `other` (borrowed): the one that gives them; it is empty then and must still be freed.
+// - `error` (owned by the caller, filled): why not; null to drop it. Free with `o2i_error_free`.
+//
+// # Returns
+// `O2I_OK`, or the code with `error` filled.
+//
+// # Safety
+// `batch` and `other` are null or came from `o2i_batch_new` and are not freed during the call; `error` is
+// null or writable and aligned.
+int32_t o2i_batch_merge(const struct o2i_batch *batch,
+                        const struct o2i_batch *other,
+                        struct o2i_error *error);
+
+// Copies the serialized messages of a batch's requests out, one after the other.
+//
+// # Arguments
+// - `batch` (borrowed): a batch whose bytes are still held.
+// - `payload` (owned by the caller, filled), `payload_len`: where they go, and how many they are: the sum of
+//   the lengths that were appended and merged.
+// - `error` (owned by the caller, filled): why not; null to drop it. Free with `o2i_error_free`.
+//
+// # Returns
+// `O2I_OK`, or the code with `error` filled and `payload` as it was.
+//
+// # Safety
+// `batch` is null or came from `o2i_batch_new` and is not freed during the call; `payload` is null or
+// writable for `payload_len` bytes; `error` is null or writable and aligned.
+int32_t o2i_batch_copy(const struct o2i_batch *batch,
+                       uint8_t *payload,
+                       size_t payload_len,
+                       struct o2i_error *error);
+
+// Frees a batch, with whatever it holds.
+//
+// # Arguments
+// - `batch` (consumed): a batch that no call is using any more, or null.
+//
+// # Safety
+// `batch` is null or came from `o2i_batch_new`, is not freed yet, and no other call has it.
+void o2i_batch_free(struct o2i_batch *batch);
+
 // Stores one payload. `O2I_OK` means that every row is in a committed snapshot, or, with
 // `commit.on_failure: accept`, in a stored file whose receipt will be committed.
 //
@@ -351,6 +451,33 @@ int32_t o2i_export(const struct o2i_handle *handle,
                    uint64_t timeout_ms,
                    struct o2i_outcome *outcome,
                    struct o2i_error *error);
+
+// Stores a batch, as `o2i_export` stores a payload. A batch of which this failed with class
+// `O2I_RETRY_CLASS_RETRY` is exported again on the same handle.
+//
+// The library lets the requests' bytes go as soon as nothing can need them any more, which may be before
+// this returns, and before it succeeds; what is left to do is in the batch. It can then no longer be
+// appended to, merged or copied.
+//
+// # Arguments
+// - `handle` (borrowed): an open handle; the same one each time.
+// - `batch` (borrowed): the requests. No other call may use it at the same time. It stays the caller's to
+//   free, whatever the call returns.
+// - `received_unix_nano`, `cancel`, `timeout_ms`, `outcome`, `error`: as of `o2i_export`.
+//
+// # Returns
+// As `o2i_export`.
+//
+// # Safety
+// `batch` is null or came from `o2i_batch_new` and is not freed during the call; `cancel` is null or a
+// token that is not freed during the call; `outcome` and `error` are null or writable and aligned.
+int32_t o2i_batch_export(const struct o2i_handle *handle,
+                         const struct o2i_batch *batch,
+                         uint64_t received_unix_nano,
+                         const struct o2i_cancel *cancel,
+                         uint64_t timeout_ms,
+                         struct o2i_outcome *outcome,
+                         struct o2i_error *error);
 
 #ifdef __cplusplus
 }  // extern "C"

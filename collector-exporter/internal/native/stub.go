@@ -41,7 +41,7 @@ func (*Handle) Close(time.Duration) error {
 }
 
 // Export says why nothing works.
-func (*Handle) Export(context.Context, Signal, []byte, []Part, time.Time) (Outcome, error) {
+func (*Handle) Export(context.Context, *Batch, time.Time) (Outcome, error) {
 	return Outcome{}, errNotLinked()
 }
 
@@ -51,4 +51,43 @@ func errNotLinked() error {
 			runtime.GOOS, runtime.GOARCH)
 	}
 	return errors.New("the iceberg exporter was built without cgo: set dist.cgo_enabled: true in the builder's configuration and build again with a C compiler present")
+}
+
+// Batch cannot be had.
+type Batch struct{}
+
+// LiveBatches gives 0.
+func LiveBatches() int64 {
+	return 0
+}
+
+// NewBatch says why nothing works.
+func NewBatch(Signal, []byte, []Part) (*Batch, error) {
+	return nil, errNotLinked()
+}
+
+// Free does nothing.
+func (*Batch) Free() {}
+
+// SetRedelivered does nothing.
+func (*Batch) SetRedelivered() {}
+
+// Merge says why nothing works.
+func (*Batch) Merge(*Batch) error {
+	return errNotLinked()
+}
+
+// Signal gives none.
+func (*Batch) Signal() Signal {
+	return 0
+}
+
+// Parts gives none.
+func (*Batch) Parts() []Part {
+	return nil
+}
+
+// AppendPayload says why nothing works.
+func (*Batch) AppendPayload(data []byte) ([]byte, error) {
+	return data, errNotLinked()
 }

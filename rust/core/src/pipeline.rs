@@ -2,9 +2,11 @@
 //!
 //! Batches are encoded as conversion gives them away, so that at no time more than
 //! `limits.batch_bytes_max` of rows is in memory; only the encoded files are kept. They are uploaded
-//! when the whole payload has proved well-formed, then committed, one append per table.
+//! when the whole payload has proved well-formed, then committed, one append per table. What waits for
+//! a commit needs the files alone: a [`Batch`] lets its bytes go then.
 
 mod admission;
+mod batch;
 mod call;
 mod dead_letter;
 mod destination;
@@ -12,43 +14,51 @@ mod encode;
 mod encoding;
 mod guard;
 mod in_flight;
+mod layout;
 mod left_out;
 mod letters;
 mod outcome;
+mod prepared;
 mod register;
 #[cfg(test)]
 mod tests;
+mod work;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use futures::future::{join, join_all};
-use iceberg::spec::DataFile;
 use iceberg::{NamespaceIdent, TableIdent};
-use tokio::sync::{OnceCell, RwLock, Semaphore};
+use tokio::sync::{OnceCell, RwLock, RwLockReadGuard, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use self::admission::Admission;
+pub use self::batch::Batch;
 use self::call::Call;
 use self::dead_letter::Store;
 use self::destination::Destination;
 use self::encode::Encoded;
-use self::encoding::{State, TableEncoding};
-use self::in_flight::InFlight;
+use self::encoding::{Remainder, State, TableEncoding};
+use self::in_flight::{InFlight, Share};
 use self::left_out::Warned;
 use self::letters::Letters;
-use self::outcome::Added;
 pub use self::outcome::Outcome;
+use self::prepared::{Prepared, PreparedTable};
 pub use self::register::{ParquetFile, Registered, Registration};
+use self::work::Work;
 use crate::catalog::{self, Catalog, LoadedTable};
-use crate::commit::{Append, Committer};
+use crate::commit::Committer;
 use crate::config::{Config, OnFailure};
+use crate::convert::Summary;
 use crate::error::{Error, ErrorKind, Result, RetryClass};
 use crate::reason::Reason;
 use crate::request::Part;
 use crate::schema;
 use crate::signal::{Signal, Table};
 use crate::write;
+
+static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
 /// One call: a payload and who it is.
 #[derive(Debug)]
@@ -68,9 +78,22 @@ pub struct Export<'a> {
     pub timeout: Duration,
 }
 
+/// How a [`Batch`] is to be stored. The fields are as in [`Export`].
+#[derive(Debug)]
+pub struct Delivery {
+    /// When the oldest request was received.
+    pub received_unix_nano: u64,
+    /// Stops the call.
+    pub cancel: CancellationToken,
+    /// Bounds the call.
+    pub timeout: Duration,
+}
+
 /// The library, opened: a catalog and a committer per table.
 #[derive(Debug)]
 pub struct Pipeline {
+    /// No other pipeline of the process has it.
+    id: u64,
     config: Config,
     namespace: NamespaceIdent,
     catalog: Arc<dyn Catalog>,
@@ -86,6 +109,27 @@ pub struct Pipeline {
     dead_letters: Option<Store>,
     /// True until [`Pipeline::close`]. Calls hold it for reading, so that closing waits for them.
     open: RwLock<bool>,
+}
+
+/// What a call's files came from, for those who still need it.
+struct Origin<'w, 'p> {
+    /// The requests that were not refused.
+    work: Work<'w>,
+    summary: Summary,
+    remainders: Vec<Remainder<'w>>,
+    /// The tables for which there are no files.
+    failures: Vec<(Table, Error)>,
+    _share: Share<'p>,
+}
+
+impl Origin<'_, '_> {
+    fn letters(&self) -> Letters<'_> {
+        Letters {
+            work: &self.work,
+            summary: &self.summary,
+            remainders: &self.remainders,
+        }
+    }
 }
 
 impl Pipeline {
@@ -113,6 +157,7 @@ impl Pipeline {
         let in_flight = InFlight::new(config.limits.in_flight_bytes_max);
         let dead_letters = dead_letter::open(&config)?;
         Ok(Self {
+            id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             config,
             namespace,
             catalog,
@@ -163,20 +208,51 @@ impl Pipeline {
     }
 
     async fn export_beside(&self, export: Export<'_>, files: &mut Registration) -> Result<Outcome> {
-        let open = self.open.read().await;
-        if !*open {
-            return Err(Error::new(ErrorKind::Shutdown, "the exporter is shutting down"));
+        let _open = self.enter().await?;
+        let work = Work::of(&export)?;
+        let call = Call::new(&export.cancel, export.timeout)?;
+        let (prepared, origin) = self.prepare(&work, &call).await?;
+        self.finish(prepared, origin, files, &call).await
+    }
+
+    /// Stores a batch, as [`Pipeline::export`] stores a payload. After an error that may pass, export it again
+    /// on the same pipeline.
+    ///
+    /// Once its rows are in durable files, the batch lets the requests' bytes go, unless something may need
+    /// them: dead letters, a table whose files could not be written, or requests that were in another batch
+    /// before. Exported again, it has its files committed.
+    ///
+    /// # Errors
+    /// As [`Pipeline::export`]; `TableMismatch` (permanent), naming the files, when the bytes were let go and
+    /// the table is not the one any more that they were written for, or they were deleted.
+    pub async fn export_batch(&self, batch: &mut Batch, delivery: Delivery) -> Result<Outcome> {
+        let _open = self.enter().await?;
+        let call = Call::new(&delivery.cancel, delivery.timeout)?;
+        if let Some(prepared) = batch.prepared() {
+            return self.go_on(prepared, true, &call).await;
         }
-        let call = Call::new(&export)?;
-        let mut admission = Admission::new(&export);
+        let work = batch.work(delivery.received_unix_nano)?;
+        let (prepared, origin) = self.prepare(&work, &call).await?;
+        if self.dead_letters.is_some() || !batch.is_first() || !origin.failures.is_empty() {
+            let files = &mut Registration::default();
+            return self.finish(prepared, origin, files, &call).await;
+        }
+        drop(origin);
+        drop(work);
+        self.go_on(batch.let_go(prepared), false, &call).await
+    }
+
+    /// Everything up to files in storage.
+    async fn prepare<'w>(&self, work: &'w Work<'_>, call: &Call) -> Result<(Prepared, Origin<'w, '_>)> {
+        let mut admission = Admission::new(work);
         admission.refuse_too_large(&self.config.limits, self.dead_letters.is_some())?;
-        let share = self.in_flight.enter(export.payload.len(), &call).await?;
+        let share = self.in_flight.enter(work.bytes(), call).await?;
         admission.refuse_long(&self.config.limits);
         let Encoded {
             summary,
             tables,
             remainders,
-        } = self.encode(&mut admission, &call).await?;
+        } = self.encode(&mut admission, call).await?;
         let mut outcome = Outcome::of(&summary);
         outcome.in_flight_waits = u64::from(share.waited);
         admission.refused().for_each(|refused| outcome.refuse(&refused));
@@ -187,52 +263,87 @@ impl Pipeline {
             outcome.values_left_out += encoding.left_out.values;
             self.warn_of_left_out(encoding);
         }
-        let left = admission.left();
-        let letters = Letters {
-            export: &left,
-            received: arrival(&export),
-            summary: &summary,
-            remainders: &remainders,
+        let mut origin = Origin {
+            work: admission.left(),
+            summary,
+            remainders,
+            failures: Vec::new(),
+            _share: share,
         };
         // Before any commit: a request that a table holds has its dead letters kept.
         if let Some(store) = &self.dead_letters {
-            let collected = letters.of_rejected(store, &tables, admission.refused())?;
-            outcome.keep(store, store.write(collected, &call).await?);
+            let collected = origin
+                .letters()
+                .of_rejected(store, &tables, admission.refused())?;
+            outcome.keep(store, store.write(collected, call).await?);
         }
-        let (mut failures, mut appends) = (Vec::new(), Vec::new());
+        let mut prepared = Prepared {
+            pipeline: self.id,
+            signal: work.signal,
+            outcome,
+            tables: Vec::with_capacity(tables.len()),
+        };
         for encoding in tables {
             let table = encoding.table;
-            match self.upload(encoding, &call).await {
-                Ok(Some(append)) => appends.push(append),
+            match self.upload(encoding, call).await {
+                Ok(Some(files)) => prepared.tables.push(files),
                 Ok(None) => {}
-                Err(error) => failures.push((table, error)),
+                Err(error) => origin.failures.push((table, error)),
             }
+        }
+        Ok((prepared, origin))
+    }
+
+    /// Commits what was prepared, and files beside it, while the requests are still at hand.
+    async fn finish(
+        &self,
+        mut prepared: Prepared,
+        mut origin: Origin<'_, '_>,
+        files: &mut Registration,
+        call: &Call,
+    ) -> Result<Outcome> {
+        call.proceed()?;
+        let mut failures = std::mem::take(&mut origin.failures);
+        let files = self.commit_ready(files, prepared.signal.tables(), call.deadline());
+        let (failed, ()) = join(self.commit(&mut prepared, false, call), files).await;
+        failures.extend(failed);
+        self.keep_lost(&origin.letters(), failures, &mut prepared.outcome, call)
+            .await?;
+        Ok(self.told(prepared.signal, prepared.outcome))
+    }
+
+    /// Commits what was prepared, of requests that are gone; `again` after a call that did not get to the end.
+    async fn go_on(&self, prepared: &mut Prepared, again: bool, call: &Call) -> Result<Outcome> {
+        if prepared.pipeline != self.id {
+            let message = "the batch was exported on another handle before";
+            return Err(Error::new(ErrorKind::InvalidArgument, message));
         }
         call.proceed()?;
-        let begun = Instant::now();
-        let commits = appends.into_iter().map(|(table, append)| {
-            let call = &call;
-            async move { (table, self.commit(table, append, call).await) }
-        });
-        let files = self.commit_ready(files, export.signal.tables(), call.deadline());
-        let (commits, ()) = join(join_all(commits), files).await;
-        for (table, committed) in commits {
-            match committed {
-                Ok(stored) => outcome.add(&stored),
-                Err(error) => failures.push((table, error)),
-            }
+        let failures = self.commit(prepared, again, call).await;
+        match most_hopeful(failures.into_iter().map(|(_, error)| error)) {
+            Some(error) => Err(error),
+            None => Ok(self.told(prepared.signal, prepared.outcome.clone())),
         }
-        if outcome.commits > 0 {
-            outcome.commit_micros = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
-        }
-        self.keep_lost(&letters, failures, &mut outcome, &call).await?;
-        let committers = export
-            .signal
+    }
+
+    /// The outcome of a call that did not fail.
+    fn told(&self, signal: Signal, mut outcome: Outcome) -> Outcome {
+        let committers = signal
             .tables()
             .iter()
             .filter_map(|table| self.committers[*table as usize].get());
         outcome.receipts_committed = committers.map(Destination::take_receipts_committed).sum();
-        Ok(outcome)
+        outcome
+    }
+
+    /// # Errors
+    /// `Shutdown` once it is closed.
+    async fn enter(&self) -> Result<RwLockReadGuard<'_, bool>> {
+        let open = self.open.read().await;
+        if *open {
+            return Ok(open);
+        }
+        Err(Error::new(ErrorKind::Shutdown, "the exporter is shutting down"))
     }
 
     /// Keeps the rows of tables that can never take them, once nothing else stands in the way of the
@@ -316,7 +427,7 @@ impl Pipeline {
     }
 
     /// Uploads a table's files. `None` when there is nothing to add.
-    async fn upload(&self, mut encoding: TableEncoding, call: &Call) -> Result<Option<(Table, Append)>> {
+    async fn upload(&self, mut encoding: TableEncoding, call: &Call) -> Result<Option<PreparedTable>> {
         let files = encoding.finish(&self.config, call)?;
         let loaded = match encoding.state {
             State::Writing { loaded, .. } => loaded,
@@ -336,40 +447,12 @@ impl Pipeline {
         let files = write::upload(&loaded.file_io, files, &|| call.proceed())
             .await
             .map_err(|error| error.with("table", loaded.ident.to_string()))?;
-        let partition_spec_id = loaded.metadata.default_partition_spec_id();
-        let append = Append {
+        Ok(Some(PreparedTable::new(
+            encoding.table,
+            &loaded.metadata,
             files,
-            partition_spec_id,
-            ids: encoding.ids,
-        };
-        Ok(Some((encoding.table, append)))
-    }
-
-    async fn commit(&self, table: Table, append: Append, call: &Call) -> Result<Added> {
-        let committer = self.committer(table).await?;
-        let loaded = committer.table();
-        let paths: Vec<String> = append
-            .files
-            .iter()
-            .map(|file| file.file_path().to_owned())
-            .collect();
-        let mut added = Added {
-            rows: append.files.iter().map(DataFile::record_count).sum(),
-            files: append.files.len() as u64,
-            file_bytes: append.files.iter().map(DataFile::file_size_in_bytes).sum(),
-            stored: None,
-        };
-        added.stored = match committer.store(append, call.deadline()).await {
-            Ok(stored) => stored,
-            // No attempt can land any more, and the request is given up. A retry would write the same
-            // files again, so until then they stay.
-            Err(error) if error.retry_class() == RetryClass::Permanent => {
-                write::discard(&loaded.file_io, &paths).await;
-                return Err(error);
-            }
-            Err(error) => return Err(error),
-        };
-        Ok(added)
+            encoding.ids,
+        )))
     }
 
     /// The table's committer, opened on first use.
@@ -432,12 +515,11 @@ fn namespace(config: &Config) -> Result<NamespaceIdent> {
         .map_err(|cause| Error::new(ErrorKind::Config, "catalog.namespace").because(cause))
 }
 
-/// When a call's requests arrived, nanoseconds since the Unix epoch.
-fn arrival(export: &Export<'_>) -> u64 {
-    match export.received_unix_nano {
-        0 => now_unix_nano(),
-        received => received,
-    }
+/// The catalog is still asked, at the end of the time.
+fn no_answer_in_time(table: &str) -> Error {
+    let message =
+        "the catalog did not answer in the time allowed; raise the exporter's timeout if this repeats";
+    Error::new(ErrorKind::Catalog, message).with("table", table)
 }
 
 fn now_unix_nano() -> u64 {

@@ -131,6 +131,41 @@ static void check_storing(const o2i_handle *handle) {
     CHECK(outcome.already_committed == 1);
 }
 
+/* A batch from two, each from a block of just its size that is freed before the export. */
+static void check_batch(const o2i_handle *handle) {
+    o2i_batch *batches[2];
+    o2i_outcome outcome;
+    o2i_error error;
+    for (uint64_t i = 0; i < 2; i++) {
+        uint8_t *payload = malloc(LOGS_LEN);
+        CHECK(payload != NULL);
+        memcpy(payload, LOGS, LOGS_LEN);
+        o2i_part whole = part(10 + i, LOGS_LEN);
+        CHECK_OK(o2i_batch_new(O2I_SIGNAL_LOGS, &batches[i], &error), &error);
+        CHECK_OK(o2i_batch_append(batches[i], payload, LOGS_LEN, &whole, 1, &error), &error);
+        free(payload);
+    }
+    CHECK_OK(o2i_batch_merge(batches[0], batches[1], &error), &error);
+    o2i_batch_free(batches[1]);
+    uint8_t *copied = malloc(2 * LOGS_LEN);
+    CHECK(copied != NULL);
+    CHECK_OK(o2i_batch_copy(batches[0], copied, 2 * LOGS_LEN, &error), &error);
+    CHECK(memcmp(copied, LOGS, LOGS_LEN) == 0 && memcmp(copied + LOGS_LEN, LOGS, LOGS_LEN) == 0);
+
+    CHECK_OK(o2i_batch_export(handle, batches[0], 0, NULL, FOR_EVER, &outcome, &error), &error);
+    CHECK(outcome.rows == 4 && outcome.commits == 1);
+    CHECK(o2i_batch_copy(batches[0], copied, 2 * LOGS_LEN, &error) == O2I_ERROR_INVALID_ARGUMENT);
+    o2i_error_free(&error);
+    free(copied);
+    o2i_batch_free(batches[0]);
+
+    /* One that is never exported, and none at all. */
+    CHECK_OK(o2i_batch_new(O2I_SIGNAL_TRACES, &batches[0], &error), &error);
+    o2i_batch_set_redelivered(batches[0]);
+    o2i_batch_free(batches[0]);
+    o2i_batch_free(NULL);
+}
+
 static void check_failing(const o2i_handle *handle) {
     const uint8_t *payload = (const uint8_t *)LOGS;
     o2i_part whole = part(2, LOGS_LEN);
@@ -251,6 +286,7 @@ int main(int argc, char **argv) {
     check_config();
     o2i_handle *handle = open_at(argv[1]);
     check_storing(handle);
+    check_batch(handle);
     check_failing(handle);
     check_closing(handle, argv[1]);
     printf("otlp2iceberg %s: %d checks passed\n", o2i_version(), atomic_load(&checks));

@@ -5,12 +5,13 @@ use std::mem::size_of;
 
 use otlp2iceberg::{Error, ErrorKind, Outcome, Part, Reason, RequestId, Signal};
 
+use crate::borrow;
 use crate::error::AbiError;
 use crate::guard::guard_or;
 
 /// The version of this interface. It changes whenever a caller compiled against the old header could
 /// misread the new library; compare it with `o2i_abi_version()` before any other call.
-pub const O2I_ABI_VERSION: u32 = 3;
+pub const O2I_ABI_VERSION: u32 = 4;
 
 /// The call did what it says.
 pub const O2I_OK: i32 = 0;
@@ -221,6 +222,21 @@ pub(crate) fn signal(number: u32) -> Result<Signal, Error> {
             format!("signal is {other}; it must be 1 (logs), 2 (traces) or 3 (metrics)"),
         )),
     }
+}
+
+/// The library's own form of the parts, once they are known to cover the payload.
+pub(crate) fn parts_of(parts: &[AbiPart], payload: &[u8]) -> Result<Vec<Part>, Error> {
+    let total = parts
+        .iter()
+        .try_fold(0_u64, |total, part| total.checked_add(part.len));
+    if total != u64::try_from(payload.len()).ok() {
+        return Err(borrow::invalid(format!(
+            "the lengths of the parts add up to {}, but the payload has {} bytes",
+            total.map_or("more than 64 bits hold".into(), |total| total.to_string()),
+            payload.len(),
+        )));
+    }
+    Ok(parts.iter().copied().map(Part::from).collect())
 }
 
 /// Gives the version of the interface that the library was built with.

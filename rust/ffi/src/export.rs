@@ -1,10 +1,11 @@
-//! Storing one payload.
+//! Storing one payload, or one batch.
 
 use std::time::Duration;
 
-use otlp2iceberg::{Error, ErrorKind, Export, Part, Result};
+use otlp2iceberg::{Delivery, Error, ErrorKind, Export, Outcome, Result};
 
 use crate::abi::{self, AbiOutcome, AbiPart};
+use crate::batch::{self, Batch};
 use crate::borrow;
 use crate::cancel::{self, Cancel};
 use crate::error::AbiError;
@@ -63,7 +64,7 @@ pub unsafe extern "C" fn o2i_export(
         // SAFETY: by this function's contract.
         let payload = unsafe { borrow::slice("payload", payload, payload_len) }?;
         // SAFETY: by this function's contract.
-        let parts = parts_of(unsafe { borrow::slice("parts", parts, parts_len) }?, payload)?;
+        let parts = abi::parts_of(unsafe { borrow::slice("parts", parts, parts_len) }?, payload)?;
         // SAFETY: by this function's contract.
         let cancel = unsafe { cancel::token(cancel) };
 
@@ -76,27 +77,74 @@ pub unsafe extern "C" fn o2i_export(
             timeout: Duration::from_millis(timeout_ms),
         })?;
         // SAFETY: as above.
-        unsafe { outcome.write(AbiOutcome::from(&stored)) };
-        if stored.rejected == 0 {
-            return Ok(());
-        }
-        Err(Error::new(ErrorKind::Rejected, stored.rejection))
+        unsafe { tell(&stored, outcome) }
     };
     // SAFETY: by this function's contract.
     unsafe { guard(error, body) }
 }
 
-/// The library's own form of the parts, once they are known to cover the payload.
-fn parts_of(parts: &[AbiPart], payload: &[u8]) -> Result<Vec<Part>> {
-    let total = parts
-        .iter()
-        .try_fold(0_u64, |total, part| total.checked_add(part.len));
-    if total != u64::try_from(payload.len()).ok() {
-        return Err(borrow::invalid(format!(
-            "the lengths of the parts add up to {}, but the payload has {} bytes",
-            total.map_or("more than 64 bits hold".into(), |total| total.to_string()),
-            payload.len(),
-        )));
+/// Stores a batch, as `o2i_export` stores a payload. A batch of which this failed with class
+/// `O2I_RETRY_CLASS_RETRY` is exported again on the same handle.
+///
+/// The library lets the requests' bytes go as soon as nothing can need them any more, which may be before
+/// this returns, and before it succeeds; what is left to do is in the batch. It can then no longer be
+/// appended to, merged or copied.
+///
+/// # Arguments
+/// - `handle` (borrowed): an open handle; the same one each time.
+/// - `batch` (borrowed): the requests. No other call may use it at the same time. It stays the caller's to
+///   free, whatever the call returns.
+/// - `received_unix_nano`, `cancel`, `timeout_ms`, `outcome`, `error`: as of `o2i_export`.
+///
+/// # Returns
+/// As `o2i_export`.
+///
+/// # Safety
+/// `batch` is null or came from `o2i_batch_new` and is not freed during the call; `cancel` is null or a
+/// token that is not freed during the call; `outcome` and `error` are null or writable and aligned.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn o2i_batch_export(
+    handle: *const Handle,
+    batch: *const Batch,
+    received_unix_nano: u64,
+    cancel: *const Cancel,
+    timeout_ms: u64,
+    outcome: *mut AbiOutcome,
+    error: *mut AbiError,
+) -> i32 {
+    let body = || {
+        borrow::place("outcome", outcome)?;
+        // SAFETY: not null and aligned, and writable by this function's contract.
+        unsafe { outcome.write(AbiOutcome::default()) };
+        // SAFETY: by this function's contract.
+        let mut batch = unsafe { batch::locked("batch", batch) }?;
+        // SAFETY: by this function's contract.
+        let cancel = unsafe { cancel::token(cancel) };
+        let delivery = Delivery {
+            received_unix_nano,
+            cancel,
+            timeout: Duration::from_millis(timeout_ms),
+        };
+        let stored = handle::enter(handle)?.export_batch(&mut batch, delivery)?;
+        // SAFETY: as above.
+        unsafe { tell(&stored, outcome) }
+    };
+    // SAFETY: by this function's contract.
+    unsafe { guard(error, body) }
+}
+
+/// Fills the caller's outcome.
+///
+/// # Errors
+/// `Rejected` (partial) when records were left out.
+///
+/// # Safety
+/// `outcome` is writable and aligned.
+unsafe fn tell(stored: &Outcome, outcome: *mut AbiOutcome) -> Result<()> {
+    // SAFETY: by this function's contract.
+    unsafe { outcome.write(AbiOutcome::from(stored)) };
+    if stored.rejected == 0 {
+        return Ok(());
     }
-    Ok(parts.iter().copied().map(Part::from).collect())
+    Err(Error::new(ErrorKind::Rejected, stored.rejection.clone()))
 }

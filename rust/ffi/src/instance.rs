@@ -6,7 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use otlp2iceberg::config::Config;
-use otlp2iceberg::{Error, ErrorKind, Export, Outcome, Pipeline, Result, RetryClass};
+use otlp2iceberg::{Batch, Delivery, Error, ErrorKind, Export, Outcome, Pipeline, Result, RetryClass};
 use tokio::runtime::{Builder, Runtime};
 use tokio::time;
 
@@ -110,13 +110,22 @@ impl Call {
 
     /// Stores one payload, on the calling thread and the instance's runtime.
     pub(crate) fn export(&self, export: Export<'_>) -> Result<Outcome> {
-        test_hooks::reach(Point::Handle);
-        let engine = self
-            .instance
-            .as_ref()
-            .ok_or_else(|| Error::new(ErrorKind::Internal, "the call is over"))?
-            .engine()?;
+        let engine = self.engine()?;
         engine.runtime.block_on(engine.pipeline.export(export))
+    }
+
+    /// Stores a batch in the same way.
+    pub(crate) fn export_batch(&self, batch: &mut Batch, delivery: Delivery) -> Result<Outcome> {
+        let engine = self.engine()?;
+        engine
+            .runtime
+            .block_on(engine.pipeline.export_batch(batch, delivery))
+    }
+
+    fn engine(&self) -> Result<&Engine> {
+        test_hooks::reach(Point::Handle);
+        let over = || Error::new(ErrorKind::Internal, "the call is over");
+        self.instance.as_ref().ok_or_else(over)?.engine()
     }
 }
 

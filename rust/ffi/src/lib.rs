@@ -11,10 +11,12 @@
 //! | [`abi`] | the structs and numbers that both sides share, and the calls that compare them |
 //! | [`config`] | `o2i_config_check` |
 //! | [`handle`] | `o2i_open`, `o2i_close`, and the register of open handles |
-//! | [`export`] | `o2i_export` |
+//! | [`batch`] | `o2i_batch_*`: requests that the library holds for the host |
+//! | [`export`] | `o2i_export`, `o2i_batch_export` |
 //! | [`cancel`] | `o2i_cancel_new`, `o2i_cancel_trigger`, `o2i_cancel_free` |
 //! | [`error`] | `o2i_error`, its making and `o2i_error_free` |
 //! | `instance` | what stands behind a handle: pipeline, runtime, calls in flight |
+//! | `allocator` | mimalloc, with the feature of its name |
 //! | `logging` | warnings of the process's `tracing`, on stderr |
 //! | `guard` | the one way into every call: panics become errors |
 //! | `borrow` | pointer and length pairs become slices, or an error |
@@ -34,6 +36,8 @@
 //!   it is written, never read.
 //! * **A handle is never dereferenced.** It is the key of a register inside the library, so a call
 //!   that races with `o2i_close` on another thread gets an error, not freed memory.
+//! * **A batch is used by one call at a time**, and not after it was freed. The first is checked: each call
+//!   takes the batch's lock or gets an error. The second cannot be.
 //! * **No panic crosses.** Each export runs inside `guard`; a handle in whose call a panic happened is
 //!   poisoned and refuses further work. This needs unwinding, so `panic = "abort"` does not compile.
 //! * **One allocator on each side.** What this library allocates, it frees: the caller never passes
@@ -54,11 +58,10 @@ compile_error!(
     "otlp2iceberg-ffi needs panic = \"unwind\": a panic must become an error in the host, not its end"
 );
 
-#[cfg(feature = "mimalloc")]
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 pub mod abi;
+#[cfg(feature = "mimalloc")]
+mod allocator;
+pub mod batch;
 mod borrow;
 pub mod cancel;
 pub mod config;

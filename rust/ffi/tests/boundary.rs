@@ -13,13 +13,15 @@ mod support;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc;
-use std::{fs, thread};
+use std::{fs, ptr, thread};
 
 use otlp2iceberg_ffi::abi::*;
 use otlp2iceberg_ffi::cancel::{o2i_cancel_free, o2i_cancel_new, o2i_cancel_trigger};
 use otlp2iceberg_ffi::test_hooks::{Point, at};
 use serde_json::json;
-use support::{FOR_EVER, Opened, Request, close, export, open, part};
+use support::{
+    FOR_EVER, Opened, Request, append, batch, close, copy, export, export_batch, free, merge, open, part,
+};
 use tempfile::TempDir;
 
 /// Opens the library on a new warehouse.
@@ -93,6 +95,73 @@ fn requests_may_be_merged_by_concatenation() {
     let (outcome, result) = export(handle, Request::new(O2I_SIGNAL_LOGS, &payload, &parts));
     assert_eq!(result, Ok(()));
     assert_eq!((outcome.rows, outcome.commits), (7, 1));
+    assert_eq!(close(handle, FOR_EVER), Ok(()));
+}
+
+#[test]
+fn a_batch_is_stored_once_and_its_bytes_are_let_go() {
+    let (_directory, handle) = opened();
+    let (first, second) = (otlp::logs(2), otlp::logs(5));
+    let held = batch(O2I_SIGNAL_LOGS, &first, &[part(1, first.len())]);
+    let other = batch(O2I_SIGNAL_LOGS, &second, &[part(2, second.len())]);
+    merge(held, other).unwrap();
+    free(other);
+    let cancel = o2i_cancel_new();
+    // SAFETY: made above.
+    unsafe { o2i_cancel_trigger(cancel) };
+    let failure = export_batch(handle, held, cancel).1.unwrap_err();
+    assert_eq!(failure.code, O2I_ERROR_CANCELLED);
+    // SAFETY: made above, and no call uses it any more.
+    unsafe { o2i_cancel_free(cancel) };
+    let payload = [first, second].concat();
+    assert_eq!(
+        copy(held, payload.len()).unwrap(),
+        payload,
+        "nothing is stored yet"
+    );
+
+    let (outcome, result) = export_batch(handle, held, ptr::null());
+    assert_eq!(result, Ok(()));
+    assert_eq!((outcome.rows, outcome.files, outcome.commits), (7, 1, 1));
+    let gone = copy(held, payload.len()).unwrap_err();
+    assert_eq!(gone.code, O2I_ERROR_INVALID_ARGUMENT);
+    assert_eq!(append(held, &[], &[]).unwrap_err().message, gone.message);
+    assert_eq!(
+        export_batch(handle, held, ptr::null()),
+        (outcome, Ok(())),
+        "stored is stored"
+    );
+
+    let parts = [part(1, payload.len())];
+    let (again, _) = export(handle, Request::new(O2I_SIGNAL_LOGS, &payload, &parts));
+    assert_eq!((again.rows, again.already_committed), (0, 1));
+    assert_eq!(close(handle, FOR_EVER), Ok(()));
+    assert_eq!(
+        export_batch(handle, held, ptr::null()).1.unwrap_err().code,
+        O2I_ERROR_SHUTDOWN
+    );
+    free(held);
+}
+
+#[test]
+fn a_batch_in_use_is_an_error_for_others() {
+    let (_directory, handle) = opened();
+    let payload = otlp::logs(1);
+    let held = batch(O2I_SIGNAL_LOGS, &payload, &[part(1, payload.len())]);
+    let (entered, go_on, arm) = hold();
+    thread::scope(|scope| {
+        let exporting = scope.spawn(move || {
+            arm();
+            let held = held;
+            export_batch(handle, held, std::ptr::null())
+        });
+        entered.recv().unwrap();
+        let failure = export_batch(handle, held, ptr::null()).1.unwrap_err();
+        assert_eq!(failure.message, "batch is in use by another call");
+        drop(go_on);
+        assert_eq!(exporting.join().unwrap().0.rows, 1);
+    });
+    free(held);
     assert_eq!(close(handle, FOR_EVER), Ok(()));
 }
 

@@ -12,12 +12,15 @@ mod otlp;
 mod support;
 
 use std::alloc::{GlobalAlloc, Layout, System};
+use std::ptr;
 use std::sync::atomic::{AtomicIsize, Ordering};
 
 use otlp2iceberg_ffi::abi::*;
 use otlp2iceberg_ffi::cancel::{o2i_cancel_free, o2i_cancel_new, o2i_cancel_trigger};
 use serde_json::json;
-use support::{FOR_EVER, Opened, Request, close, config_check, export, open, part};
+use support::{
+    FOR_EVER, Opened, Request, batch, close, config_check, export, export_batch, free, open, part,
+};
 use tempfile::TempDir;
 
 /// The system's allocator, counting.
@@ -79,12 +82,12 @@ fn live_bytes_return_to_the_baseline() {
 }
 
 /// So many calls, of every kind in turn: an export that finds its rows there, exports that fail in
-/// each of their stages, a wrong configuration, a cancel token.
+/// each of their stages, a batch, a wrong configuration, a cancel token.
 fn round(handle: Opened, request: Request<'_>, calls: usize) {
     let not_otlp = [0x0a, 0x7f];
     let not_otlp_parts = [part(2, not_otlp.len())];
     for call in 0..calls {
-        match call % 5 {
+        match call % 6 {
             0 => {
                 let (outcome, result) = export(handle, request);
                 assert_eq!(result, Ok(()));
@@ -102,6 +105,13 @@ fn round(handle: Opened, request: Request<'_>, calls: usize) {
                 assert_fails_with(O2I_ERROR_INVALID_ARGUMENT, export(handle, request).1);
             }
             3 => assert_fails_with(O2I_ERROR_CONFIG, config_check(r#"{"unknown": 1}"#)),
+            4 => {
+                let held = batch(request.signal, request.payload, request.parts);
+                let (outcome, result) = export_batch(handle, held, ptr::null());
+                assert_eq!(result, Ok(()));
+                assert_eq!((outcome.rows, outcome.already_committed), (0, 1));
+                free(held);
+            }
             _ => {
                 let cancel = o2i_cancel_new();
                 // SAFETY: made above.

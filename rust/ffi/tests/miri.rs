@@ -22,13 +22,17 @@ use std::panic::panic_any;
 use std::ptr;
 
 use otlp2iceberg_ffi::abi::*;
+use otlp2iceberg_ffi::batch::{o2i_batch_copy, o2i_batch_new, o2i_batch_set_redelivered};
 use otlp2iceberg_ffi::cancel::{o2i_cancel_free, o2i_cancel_new, o2i_cancel_trigger};
 use otlp2iceberg_ffi::config::o2i_config_check;
 use otlp2iceberg_ffi::error::{AbiError, o2i_error_free};
 use otlp2iceberg_ffi::export::o2i_export;
 use otlp2iceberg_ffi::handle::{Handle, o2i_close, o2i_open};
 use otlp2iceberg_ffi::test_hooks::{Point, at};
-use support::{Failure, Opened, Request, call, config_check, export, open, part};
+use support::{
+    Failure, Held, Opened, Request, append, batch, call, config_check, copy, export, export_batch, free,
+    merge, open, part,
+};
 
 /// An address that no handle has: handles are looked up, so a stray one is an error.
 fn stray() -> Opened {
@@ -173,6 +177,103 @@ fn a_cancel_token_is_made_triggered_twice_and_freed() {
 }
 
 #[test]
+fn a_batch_gives_back_what_it_was_given() {
+    let first = batch(O2I_SIGNAL_LOGS, b"onetwo", &[part(1, 3), part(2, 3)]);
+    let second = batch(O2I_SIGNAL_LOGS, b"", &[]);
+    append(second, b"three", &[part(3, 5)]).unwrap();
+    assert_eq!(merge(first, second), Ok(()));
+    assert_eq!(copy(first, 11).unwrap(), b"onetwothree");
+    assert_eq!(copy(second, 0).unwrap(), b"");
+    // SAFETY: a live batch, and null.
+    unsafe {
+        o2i_batch_set_redelivered(first.0);
+        o2i_batch_set_redelivered(ptr::null());
+    }
+    free(second);
+    assert_eq!(copy(first, 11).unwrap(), b"onetwothree");
+    free(first);
+    free(Held(ptr::null_mut()));
+}
+
+#[test]
+fn batches_check_what_they_are_told() {
+    let null = Held(ptr::null_mut());
+    let held = batch(O2I_SIGNAL_LOGS, b"abc", &[part(1, 3)]);
+    let wrong = append(held, b"de", &[part(2, 1)]);
+    assert_invalid(
+        wrong,
+        "the lengths of the parts add up to 1, but the payload has 2 bytes",
+    );
+    assert_invalid(
+        copy(held, 4).map(drop),
+        "payload_len is 4, but the batch holds 3 bytes",
+    );
+    // SAFETY: null is checked for.
+    let nowhere = call(|error| unsafe { o2i_batch_copy(held.0, ptr::null_mut(), 3, error) });
+    assert_invalid(nowhere, "payload is null");
+    for (result, message) in [
+        (append(null, b"", &[]), "batch is null"),
+        (merge(null, held), "batch is null"),
+        (merge(held, null), "other is null"),
+        (merge(held, held), "other is in use by another call"),
+        (copy(null, 0).map(drop), "batch is null"),
+        (export_batch(stray(), null, ptr::null()).1, "batch is null"),
+    ] {
+        assert_invalid(result, message);
+    }
+    let traces = batch(O2I_SIGNAL_TRACES, b"x", &[part(1, 1)]);
+    assert_invalid(
+        merge(held, traces),
+        "batches of different signals cannot be merged",
+    );
+    assert_eq!(copy(held, 3).unwrap(), b"abc", "as it was");
+
+    let mut made = ptr::dangling_mut();
+    // SAFETY: live places, and null, which is checked for.
+    let (signal, place) = unsafe {
+        (
+            call(|error| o2i_batch_new(4, &raw mut made, error)),
+            call(|error| o2i_batch_new(1, ptr::null_mut(), error)),
+        )
+    };
+    assert_invalid(
+        signal,
+        "signal is 4; it must be 1 (logs), 2 (traces) or 3 (metrics)",
+    );
+    assert!(made.is_null());
+    assert_invalid(place, "batch is null");
+
+    let failure = export_batch(stray(), held, ptr::null()).1.unwrap_err();
+    assert_eq!(failure.code, O2I_ERROR_SHUTDOWN);
+    assert_eq!(copy(held, 3).unwrap(), b"abc", "it can be exported elsewhere");
+    free(held);
+    free(traces);
+}
+
+#[test]
+fn a_batch_is_used_by_one_call_at_a_time_from_any_thread() {
+    let held = batch(O2I_SIGNAL_LOGS, b"", &[]);
+    let threads: Vec<_> = (0..4_u8)
+        .map(|number| {
+            std::thread::spawn(move || {
+                let held = held;
+                let mut appended = 0;
+                for sequence in 0..50 {
+                    match append(held, &[number], &[part(sequence, 1)]) {
+                        Ok(()) => appended += 1,
+                        busy => assert_invalid(busy, "batch is in use by another call"),
+                    }
+                }
+                appended
+            })
+        })
+        .collect();
+    let appended: usize = threads.into_iter().map(|thread| thread.join().unwrap()).sum();
+    assert_eq!(copy(held, appended).unwrap().len(), appended);
+    free(held);
+}
+
+#[test]
 fn export_checks_what_it_is_told_before_it_looks_for_the_handle() {
     let parts = [part(1, 2), part(2, 1)];
     let request = Request::new(O2I_SIGNAL_LOGS, b"abc", &parts);
@@ -305,6 +406,17 @@ fn a_panic_in_any_call_that_can_fail_becomes_an_error() {
     panic_next();
     // SAFETY: the place that `call` gives.
     assert_panicked(call(|error| unsafe { o2i_close(stray().0, 0, error) }));
+
+    let held = batch(O2I_SIGNAL_LOGS, b"abc", &[part(1, 3)]);
+    panic_next();
+    assert_panicked(append(held, b"", &[]));
+    panic_next();
+    assert_panicked(export_batch(stray(), held, ptr::null()).1);
+    panic_next();
+    // The panic comes before anything is done, so the batch is still there.
+    free(held);
+    assert_eq!(copy(held, 3).unwrap(), b"abc");
+    free(held);
 
     let mut outcome = AbiOutcome::default();
     panic_next();

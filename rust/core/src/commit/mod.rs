@@ -21,10 +21,11 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use self::expiry::Expiry;
 use self::history::Base;
-use self::ids::{IdSet, Window};
+use self::ids::{Coverage, IdSet, Window};
 use self::protocol::Protocol;
 use self::queue::{Origin, Queued};
 use self::receipts::Receipts;
@@ -74,6 +75,9 @@ pub struct Append {
     pub partition_spec_id: i32,
     /// The requests, folded.
     pub ids: Vec<IdRange>,
+    /// The table that the files were written for, by its UUID: one that is made anew under its name may
+    /// have other columns. `None` is the table as last seen.
+    pub table_id: Option<Uuid>,
 }
 
 /// What became of an append.
@@ -244,6 +248,12 @@ impl Committer {
             .collect()
     }
 
+    /// Whether the table's recent ancestry holds all of these requests, as last seen.
+    #[must_use]
+    pub fn is_committed(&self, ids: &[IdRange]) -> bool {
+        self.shared.view().ids.coverage(ids) == Coverage::Full
+    }
+
     /// Adds files. Appends that arrive while a commit is in flight go out together in the next one.
     /// Dropping the future does not stop a commit that was begun; one that was not is withdrawn.
     /// Once begun, the answer comes when the outcome is known or no more attempts fit before
@@ -262,7 +272,8 @@ impl Committer {
         let table = self.table();
         let stopped =
             |kind, message: &str| Err(Error::new(kind, message).with("table", table.ident.to_string()));
-        let (queued, waiting) = Queued::new(append, table.metadata.uuid(), deadline, Origin::Call);
+        let table_id = append.table_id.unwrap_or_else(|| table.metadata.uuid());
+        let (queued, waiting) = Queued::new(append, table_id, deadline, Origin::Call);
         let sender = self.queue.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let Some(sender) = sender else {
             return stopped(ErrorKind::Shutdown, "the committer is closed");

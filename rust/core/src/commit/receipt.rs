@@ -146,6 +146,7 @@ impl Receipt {
             files: files.collect::<Result<_>>()?,
             partition_spec_id: self.partition_spec_id,
             ids: self.ids(),
+            table_id: Some(metadata.uuid()),
         })
     }
 }

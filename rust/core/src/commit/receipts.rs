@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::ids::{Coverage, IdSet};
 use super::receipt::{Receipt, unusable};
-use super::recognise::{PARTLY_STORED, PARTLY_THERE};
+use super::recognise::{MADE_ANEW, PARTLY_STORED, PARTLY_THERE};
 use super::{Append, Shared, shelf};
 use crate::catalog::LoadedTable;
 use crate::config::{CommitConfig, OnFailure};
@@ -147,6 +147,9 @@ impl Receipts {
             Coverage::None => {}
         }
         let table = &view.table;
+        if append.table_id.is_some_and(|id| id != table.metadata.uuid()) {
+            return Err(Error::new(ErrorKind::Catalog, MADE_ANEW));
+        }
         // An attempt may be in doubt, so nothing is given up here.
         let receipt =
             Receipt::new(append, table).map_err(|error| error.class(RetryClass::Retry { after: None }))?;

@@ -11,6 +11,8 @@ use crate::request::IdRange;
 /// What a call is told that shares some of its requests with others.
 pub(super) const PARTLY_STORED: &str =
     "another writer stored some of these requests meanwhile; send them again, and only the others are added";
+/// What a call is told whose files are for a table that is gone.
+pub(super) const MADE_ANEW: &str = "the table was dropped and made anew meanwhile; send the data again";
 /// What is told of a receipt that does so.
 pub(super) const PARTLY_THERE: &str = "some of its requests are in the table and some are not, and its files hold both; compare the \
      files with the table, add what is missing with an engine, and delete the receipt";
@@ -69,9 +71,7 @@ pub(super) fn settled(queued: &Queued, view: &View, history: Option<&History>) -
         Coverage::Partial if is_call => again(PARTLY_STORED),
         Coverage::Partial => never(PARTLY_THERE),
         // Its columns may have other ids, and its partitions other meanings.
-        Coverage::None if queued.table_id != table.metadata.uuid() => {
-            again("the table was dropped and made anew meanwhile; send the data again")
-        }
+        Coverage::None if queued.table_id != table.metadata.uuid() => again(MADE_ANEW),
         Coverage::None if forgotten(queued, history) => never(FORGOTTEN),
         Coverage::None if append.files.is_empty() => {
             Some(Ok(there(table.metadata.current_snapshot_id().unwrap_or(0))))

@@ -1,5 +1,7 @@
 //! `limits`: bounds on what requests may cost.
 
+use std::thread::available_parallelism;
+
 use serde::Deserialize;
 
 /// The deepest nesting that conversion keeps.
@@ -11,11 +13,11 @@ const NESTING_MAX: u32 = 64;
 pub struct LimitsConfig {
     /// A batch is closed before a string column passes this many bytes. Default 1 GiB, at most 2 GiB - 1.
     pub column_bytes_max: usize,
-    /// Rows are encoded when they take this many bytes in memory, in all tables together. Default 256 MiB.
+    /// Rows are encoded when they take this many bytes in memory, in all tables together. Default 16 MiB.
     pub batch_bytes_max: usize,
     /// Payload bytes of one call at most, after merging. Default 1 GiB.
     pub payload_bytes_max: usize,
-    /// Payload bytes of all calls under way; further calls wait. Default 512 MiB, 0 is no limit.
+    /// Payload bytes that all calls under way hold; further calls wait. Default 512 MiB, 0 is no limit.
     pub in_flight_bytes_max: usize,
     /// Records of one request, not merged, at most. Default 1,000,000, 0 is no limit.
     pub records_per_request_max: u64,
@@ -27,7 +29,8 @@ pub struct LimitsConfig {
     pub nesting_max: u32,
     /// Partition values of a table that one call may open files for. Default 100.
     pub partitions_max: usize,
-    /// Calls that convert and encode at the same time. Default 2.
+    /// Calls that convert and encode at the same time. Default: as many as there are CPUs for the process,
+    /// at most 2.
     pub parallel_calls_max: usize,
 }
 
@@ -43,7 +46,7 @@ impl Default for LimitsConfig {
             value_bytes_max: 16 << 20,
             nesting_max: NESTING_MAX,
             partitions_max: 100,
-            parallel_calls_max: 2,
+            parallel_calls_max: available_parallelism().map_or(2, |cpus| cpus.get().min(2)),
         }
     }
 }

@@ -32,17 +32,22 @@ columns! {
     }
 }
 
-/// Converts an `ExportLogsServiceRequest`.
+/// Converts serialized `ExportLogsServiceRequest`s, one after the other.
 ///
 /// # Errors
 /// When the bytes are malformed, or a batch cannot be built.
-pub(super) fn convert(payload: &[u8], context: &mut Context) -> Result<(), Stop> {
-    let request = LogsRequest::parse(payload)?;
+pub(super) fn convert<'a>(
+    requests: impl Iterator<Item = &'a [u8]>,
+    context: &mut Context,
+) -> Result<(), Stop> {
     let mut rows = TableBuilder::new(Table::Logs);
     let mut group = Group::default();
-    for (index, resource_logs) in request.resource_logs.iter().enumerate() {
-        convert_resource(resource_logs?, index, &mut group, &mut rows, context)
-            .map_err(|stop| stop.in_element("resource_logs", index))?;
+    for request in requests {
+        let request = LogsRequest::parse(request)?;
+        for (index, resource_logs) in request.resource_logs.iter().enumerate() {
+            convert_resource(resource_logs?, index, &mut group, &mut rows, context)
+                .map_err(|stop| stop.in_element("resource_logs", index))?;
+        }
     }
     rows.close(context)
 }

@@ -65,12 +65,14 @@ impl fmt::Display for Place {
     }
 }
 
-/// Converts an `ExportMetricsServiceRequest`.
+/// Converts serialized `ExportMetricsServiceRequest`s, one after the other.
 ///
 /// # Errors
 /// When the bytes are malformed, or a batch cannot be built.
-pub(super) fn convert(payload: &[u8], context: &mut Context) -> Result<(), Stop> {
-    let request = MetricsRequest::parse(payload)?;
+pub(super) fn convert<'a>(
+    requests: impl Iterator<Item = &'a [u8]>,
+    context: &mut Context,
+) -> Result<(), Stop> {
     let mut tables = Tables {
         gauge: TableBuilder::new(Table::Gauge),
         sum: TableBuilder::new(Table::Sum),
@@ -79,9 +81,12 @@ pub(super) fn convert(payload: &[u8], context: &mut Context) -> Result<(), Stop>
         summary: TableBuilder::new(Table::Summary),
     };
     let mut metric_group = MetricGroup::default();
-    for (index, resource_metrics) in request.resource_metrics.iter().enumerate() {
-        convert_resource(resource_metrics?, index, &mut metric_group, &mut tables, context)
-            .map_err(|stop| stop.in_element("resource_metrics", index))?;
+    for request in requests {
+        let request = MetricsRequest::parse(request)?;
+        for (index, resource_metrics) in request.resource_metrics.iter().enumerate() {
+            convert_resource(resource_metrics?, index, &mut metric_group, &mut tables, context)
+                .map_err(|stop| stop.in_element("resource_metrics", index))?;
+        }
     }
     tables.gauge.close(context)?;
     tables.sum.close(context)?;

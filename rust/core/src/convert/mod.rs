@@ -173,11 +173,25 @@ pub fn convert_into(
     options: &ConvertOptions,
     sink: &mut dyn BatchSink,
 ) -> Result<Summary> {
-    let summary = match convert_with(signal, payload, Context::new(options, false, sink)) {
+    convert_all_into(signal, std::iter::once(payload), options, sink)
+}
+
+/// Converts serialized requests of one signal, one after the other, as [`convert_into`] would convert what
+/// they are when they are concatenated. Only paths differ: they begin anew in each request.
+///
+/// # Errors
+/// As [`convert_into`].
+pub fn convert_all_into<'a>(
+    signal: Signal,
+    requests: impl Iterator<Item = &'a [u8]> + Clone,
+    options: &ConvertOptions,
+    sink: &mut dyn BatchSink,
+) -> Result<Summary> {
+    let summary = match convert_with(signal, requests.clone(), Context::new(options, false, sink)) {
         // The text was not UTF-8 after all.
         Err(Stop::Arrow(_)) => {
             sink.restart();
-            convert_with(signal, payload, Context::new(options, true, sink))
+            convert_with(signal, requests, Context::new(options, true, sink))
         }
         summary => summary,
     };
@@ -234,11 +248,15 @@ impl BatchSink for Collected {
     }
 }
 
-fn convert_with(signal: Signal, payload: &[u8], mut context: Context) -> Result<Summary, Stop> {
+fn convert_with<'a>(
+    signal: Signal,
+    requests: impl Iterator<Item = &'a [u8]>,
+    mut context: Context,
+) -> Result<Summary, Stop> {
     match signal {
-        Signal::Logs => logs::convert(payload, &mut context)?,
-        Signal::Traces => traces::convert(payload, &mut context)?,
-        Signal::Metrics => metrics::convert(payload, &mut context)?,
+        Signal::Logs => logs::convert(requests, &mut context)?,
+        Signal::Traces => traces::convert(requests, &mut context)?,
+        Signal::Metrics => metrics::convert(requests, &mut context)?,
     }
     Ok(context.into_summary())
 }

@@ -73,17 +73,22 @@ columns! {
     }
 }
 
-/// Converts an `ExportTraceServiceRequest`.
+/// Converts serialized `ExportTraceServiceRequest`s, one after the other.
 ///
 /// # Errors
 /// When the bytes are malformed, or a batch cannot be built.
-pub(super) fn convert(payload: &[u8], context: &mut Context) -> Result<(), Stop> {
-    let request = TracesRequest::parse(payload)?;
+pub(super) fn convert<'a>(
+    requests: impl Iterator<Item = &'a [u8]>,
+    context: &mut Context,
+) -> Result<(), Stop> {
     let mut rows = TableBuilder::new(Table::Traces);
     let mut group = Group::default();
-    for (index, resource_spans) in request.resource_spans.iter().enumerate() {
-        convert_resource(resource_spans?, index, &mut group, &mut rows, context)
-            .map_err(|stop| stop.in_element("resource_spans", index))?;
+    for request in requests {
+        let request = TracesRequest::parse(request)?;
+        for (index, resource_spans) in request.resource_spans.iter().enumerate() {
+            convert_resource(resource_spans?, index, &mut group, &mut rows, context)
+                .map_err(|stop| stop.in_element("resource_spans", index))?;
+        }
     }
     rows.close(context)
 }

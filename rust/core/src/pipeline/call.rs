@@ -5,7 +5,6 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::Export;
 use crate::error::{Error, ErrorKind, Result};
 
 /// One call's cancel token and deadline.
@@ -16,30 +15,17 @@ pub(super) struct Call {
 }
 
 impl Call {
-    /// Checks that the parts make up the payload, and starts the clock.
+    /// Starts the clock.
     ///
     /// # Errors
-    /// `InvalidArgument` when they do not; as [`Call::proceed`].
-    pub(super) fn new(export: &Export<'_>) -> Result<Self> {
-        let total: u64 = export
-            .parts
-            .iter()
-            .fold(0, |sum: u64, part| sum.saturating_add(part.len));
-        if total != export.payload.len() as u64 {
-            return Err(Error::new(
-                ErrorKind::InvalidArgument,
-                format!(
-                    "the lengths of the request's parts add up to {total} bytes, the payload has {}",
-                    export.payload.len()
-                ),
-            ));
-        }
+    /// As [`Call::proceed`].
+    pub(super) fn new(cancel: &CancellationToken, timeout: Duration) -> Result<Self> {
         let now = Instant::now();
         let call = Self {
-            cancel: export.cancel.clone(),
+            cancel: cancel.clone(),
             // A timeout too large for the clock is as good as a year.
             deadline: now
-                .checked_add(export.timeout)
+                .checked_add(timeout)
                 .unwrap_or(now + Duration::from_secs(365 * 86_400)),
         };
         call.proceed()?;

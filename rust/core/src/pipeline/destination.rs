@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use crate::catalog::LoadedTable;
 use crate::commit::{Append, Committer, Stored};
 use crate::error::{Error, ErrorKind, Result};
-use crate::request::RequestId;
+use crate::request::{IdRange, RequestId};
 
 /// One table's.
 #[derive(Debug)]
@@ -53,6 +53,12 @@ impl Destination {
             Some(committer) => committer.already_committed(ids),
             None => vec![false; ids.len()],
         }
+    }
+
+    /// As [`Committer::is_committed`]; nobody knows without a catalog.
+    pub(super) fn is_committed(&self, ids: &[IdRange]) -> bool {
+        self.committer()
+            .is_some_and(|committer| committer.is_committed(ids))
     }
 
     /// As [`Committer::store`]; none when the files are all there is.

@@ -3,7 +3,8 @@
 use super::admission::{Admission, Refusal};
 use super::call::Call;
 use super::encoding::{Encoding, Remainder, TableEncoding};
-use super::{Export, Pipeline, arrival, guard};
+use super::work::Work;
+use super::{Pipeline, guard, no_answer_in_time};
 use crate::convert::{self, BatchSink, ConvertOptions, Summary, TableBatch, ValueLimits};
 use crate::error::{Error, ErrorKind, Result};
 use crate::reason::Reason;
@@ -11,11 +12,11 @@ use crate::signal::Table;
 
 /// What a payload became.
 #[derive(Debug, Default)]
-pub(super) struct Encoded {
+pub(super) struct Encoded<'a> {
     pub(super) summary: Summary,
     pub(super) tables: Vec<TableEncoding>,
     /// What was converted again for tables that hold some of the requests.
-    pub(super) remainders: Vec<Remainder>,
+    pub(super) remainders: Vec<Remainder<'a>>,
 }
 
 /// Why a payload was not encoded.
@@ -50,7 +51,7 @@ impl BatchSink for Discarded {
 impl Pipeline {
     /// Converts and encodes a payload for every table that it fills. Requests that are malformed, or
     /// that make the library panic, are refused; the others are not held up by them.
-    pub(super) async fn encode(&self, admission: &mut Admission<'_>, call: &Call) -> Result<Encoded> {
+    pub(super) async fn encode<'a>(&self, admission: &mut Admission<'a>, call: &Call) -> Result<Encoded<'a>> {
         let _permit = self.encoders.acquire().await.map_err(|cause| {
             Error::new(ErrorKind::Shutdown, "the exporter is shutting down").because(cause)
         })?;
@@ -66,16 +67,16 @@ impl Pipeline {
         }
     }
 
-    async fn encode_once(&self, export: &Export<'_>, call: &Call) -> Result<Encoded, Failure> {
-        let options = self.convert_options(export);
+    async fn encode_once<'a>(&self, work: &Work<'a>, call: &Call) -> Result<Encoded<'a>, Failure> {
+        let options = self.convert_options(work);
         let mut encoding = Encoding::new(&self.config, call);
-        self.add_known(&mut encoding, export);
+        self.add_known(&mut encoding, work);
         let summary = loop {
-            let converted = self.convert(export, export.payload, &options, &mut encoding);
+            let converted = self.convert(work, &options, &mut encoding);
             match (converted, encoding.take_missing()) {
                 // Rows of a table that this process did not open yet, or has to look at anew: then begin again.
                 (Err(Failure::Other(_)), Some(table)) => {
-                    encoding.add(self.look_at(table, export, call).await);
+                    encoding.add(self.look_at(table, work, call).await);
                 }
                 (Err(failure), _) => return Err(failure),
                 (Ok(summary), _) => break summary,
@@ -83,10 +84,10 @@ impl Pipeline {
         };
         // A batch merged anew after a restart can hold requests that went in before it: those tables
         // get the others alone.
-        let mut remainders = encoding.begin_remainders(export);
+        let mut remainders = encoding.begin_remainders(work);
         for remainder in &mut remainders {
             encoding.only(remainder.table);
-            let summary = self.convert(export, &remainder.payload, &options, &mut encoding)?;
+            let summary = self.convert(&remainder.work, &options, &mut encoding)?;
             remainder.rejected_runs = summary.rejected_runs;
         }
         Ok(Encoded {
@@ -100,15 +101,14 @@ impl Pipeline {
     /// queue on disk keeps the payload.
     fn convert(
         &self,
-        export: &Export<'_>,
-        payload: &[u8],
+        work: &Work<'_>,
         options: &ConvertOptions,
         sink: &mut dyn BatchSink,
     ) -> Result<Summary, Failure> {
         let mut convert = || {
             #[cfg(test)]
-            super::tests::panic_at(payload);
-            convert::convert_into(export.signal, payload, options, sink)
+            work.messages().for_each(super::tests::panic_at);
+            convert::convert_all_into(work.signal, work.messages(), options, sink)
         };
         if self.dead_letters.is_none() {
             return Ok(convert()?);
@@ -136,14 +136,11 @@ impl Pipeline {
         let mut bad = Vec::new();
         for &index in left.iter().filter(|_| left.len() > 1) {
             call.proceed()?;
-            let Some(only) = admission.only(index) else {
-                continue;
-            };
+            let only = admission.only(index);
             let tried = if reason == Reason::Malformed {
                 // The bytes alone decide that: nothing need be encoded.
                 let options = self.convert_options(&only);
-                self.convert(&only, only.payload, &options, &mut Discarded)
-                    .map(drop)
+                self.convert(&only, &options, &mut Discarded).map(drop)
             } else {
                 self.encode_once(&only, call).await.map(drop)
             };
@@ -163,11 +160,11 @@ impl Pipeline {
         Ok(())
     }
 
-    fn convert_options(&self, export: &Export<'_>) -> ConvertOptions {
+    fn convert_options(&self, work: &Work<'_>) -> ConvertOptions {
         let limits = &self.config.limits;
         let or_none = |limit| if limit == 0 { usize::MAX } else { limit };
         ConvertOptions {
-            arrival_time_unix_nano: arrival(export),
+            arrival_time_unix_nano: work.received,
             column_bytes_max: limits.column_bytes_max,
             batch_bytes_max: limits.batch_bytes_max,
             values: ValueLimits {
@@ -179,19 +176,19 @@ impl Pipeline {
     }
 
     /// Makes known what needs no question to the catalog, so that the payload is converted only once.
-    pub(super) fn add_known(&self, encoding: &mut Encoding<'_>, export: &Export<'_>) {
-        for table in export.signal.tables() {
+    pub(super) fn add_known(&self, encoding: &mut Encoding<'_>, work: &Work<'_>) {
+        for table in work.signal.tables() {
             if let Some(committer) = self.committers[*table as usize].get()
                 && !committer.is_stale()
             {
-                encoding.add(TableEncoding::new(*table, committer, export.parts));
+                encoding.add(TableEncoding::new(*table, committer, &work.requests));
             }
         }
     }
 
     /// The table as it is, and which of the requests it holds already. A table that cannot be written
     /// does not stop the others: its rows are passed over and its error is told at the end.
-    pub(super) async fn look_at(&self, table: Table, export: &Export<'_>, call: &Call) -> TableEncoding {
+    pub(super) async fn look_at(&self, table: Table, work: &Work<'_>, call: &Call) -> TableEncoding {
         let looked = async {
             let committer = self.committer(table).await?;
             committer.refresh_if_stale().await?;
@@ -201,7 +198,7 @@ impl Pipeline {
             .await
             .unwrap_or_else(|_| Err(no_answer_in_time(self.config.tables.name(table))));
         match looked {
-            Ok(committer) => TableEncoding::new(table, committer, export.parts),
+            Ok(committer) => TableEncoding::new(table, committer, &work.requests),
             Err(error) => TableEncoding::failed(table, self.without_receipt(table, error)),
         }
     }
@@ -213,10 +210,4 @@ fn refusal(reason: Reason, error: &Error) -> Refusal {
         message: error.to_string(),
         records: 1,
     }
-}
-
-fn no_answer_in_time(table: &str) -> Error {
-    let message =
-        "the catalog did not answer in the time allowed; raise the exporter's timeout if this repeats";
-    Error::new(ErrorKind::Catalog, message).with("table", table)
 }

@@ -3,15 +3,14 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::Export;
-use super::admission::requests;
 use super::call::Call;
 use super::destination::Destination;
+use super::work::{Request, Work};
 use crate::catalog::LoadedTable;
 use crate::config::Config;
 use crate::convert::{BatchSink, RejectedRun, TableBatch};
 use crate::error::{Error, ErrorKind, Result};
-use crate::request::{IdRange, Part, RequestId};
+use crate::request::{IdRange, RequestId};
 use crate::signal::Table;
 use crate::write::{EncodeOptions, Files, LeftOut, NewFile};
 
@@ -40,7 +39,7 @@ pub(super) struct TableEncoding {
     rows: u64,
     /// What the table has no column for.
     pub left_out: LeftOut,
-    /// Which of the call's parts the table holds already.
+    /// Which of the call's requests the table holds already.
     there: Vec<bool>,
     /// Where it stands.
     pub state: State,
@@ -66,30 +65,21 @@ pub(super) enum State {
 
 /// The requests that one table does not hold yet, while it holds others of the call.
 #[derive(Debug)]
-pub(super) struct Remainder {
+pub(super) struct Remainder<'a> {
     /// The table.
     pub table: Table,
-    /// Their bytes.
-    pub payload: Vec<u8>,
-    /// Who they are.
-    pub parts: Vec<Part>,
+    /// The requests.
+    pub work: Work<'a>,
     /// The records in them that conversion left out.
     pub rejected_runs: Vec<RejectedRun>,
 }
 
-impl Remainder {
-    fn new(table: Table, export: &Export<'_>, there: &[bool]) -> Self {
-        let (mut payload, mut parts) = (Vec::new(), Vec::new());
-        for ((part, bytes), there) in requests(export).zip(there) {
-            if !there {
-                payload.extend_from_slice(bytes);
-                parts.push(part);
-            }
-        }
+impl<'a> Remainder<'a> {
+    fn new(table: Table, work: &Work<'a>, there: &[bool]) -> Self {
+        let others = work.requests.iter().zip(there).filter(|(_, there)| !**there);
         Self {
             table,
-            payload,
-            parts,
+            work: work.with(others.map(|(request, _)| *request)),
             rejected_runs: Vec::new(),
         }
     }
@@ -118,14 +108,14 @@ impl<'a> Encoding<'a> {
     }
 
     /// The tables that hold some of the requests, each with the others.
-    pub(super) fn begin_remainders(&mut self, export: &Export<'_>) -> Vec<Remainder> {
+    pub(super) fn begin_remainders<'w>(&mut self, work: &Work<'w>) -> Vec<Remainder<'w>> {
         let mut remainders = Vec::new();
         for table in &mut self.tables {
             if let State::Writing { waiting, .. } = &mut table.state
                 && std::mem::take(waiting)
             {
                 table.rows = 0;
-                remainders.push(Remainder::new(table.table, export, &table.there));
+                remainders.push(Remainder::new(table.table, work, &table.there));
             }
         }
         remainders
@@ -167,8 +157,8 @@ impl BatchSink for Encoding<'_> {
 
 impl TableEncoding {
     /// A table as its committer knows it.
-    pub(super) fn new(table: Table, committer: &Destination, parts: &[Part]) -> Self {
-        let ids: Vec<RequestId> = parts.iter().map(|part| part.id).collect();
+    pub(super) fn new(table: Table, committer: &Destination, requests: &[Request<'_>]) -> Self {
+        let ids: Vec<RequestId> = requests.iter().map(|request| request.id).collect();
         let there = committer.already_committed(&ids);
         let pending = ids
             .iter()
@@ -215,9 +205,9 @@ impl TableEncoding {
         self.there.iter().filter(|there| **there).count() as u64
     }
 
-    /// Whether the table holds this one of the call's parts already.
-    pub(super) fn holds(&self, part: usize) -> bool {
-        self.there.get(part).copied().unwrap_or_default()
+    /// Whether the table holds this one of the call's requests already.
+    pub(super) fn holds(&self, request: usize) -> bool {
+        self.there.get(request).copied().unwrap_or_default()
     }
 
     /// How many rows were left out for want of partitions.

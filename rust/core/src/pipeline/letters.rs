@@ -1,9 +1,9 @@
 //! What of a call becomes dead letters.
 
-use super::Export;
 use super::admission::Refused;
 use super::dead_letter::{Collector, Selection, Store};
 use super::encoding::{Remainder, TableEncoding};
+use super::work::Work;
 use crate::convert::Summary;
 use crate::error::{Error, Result};
 use crate::request::RequestId;
@@ -12,12 +12,10 @@ use crate::signal::Table;
 /// A call whose payload was converted.
 #[derive(Debug)]
 pub(super) struct Letters<'a> {
-    /// The call with the requests that were not refused.
-    pub export: &'a Export<'a>,
-    /// When it was received, nanoseconds since the Unix epoch.
-    pub received: u64,
+    /// The requests that were not refused.
+    pub work: &'a Work<'a>,
     pub summary: &'a Summary,
-    pub remainders: &'a [Remainder],
+    pub remainders: &'a [Remainder<'a>],
 }
 
 impl<'a> Letters<'a> {
@@ -51,7 +49,7 @@ impl<'a> Letters<'a> {
                     .collect(),
                 tables: Vec::new(),
             };
-            collector.add_records(self.export, &selection, &|id| committed.contains(&id))?;
+            collector.add_records(self.work, &selection, &|id| committed.contains(&id))?;
         }
         for encoding in of_remainders {
             let selection = |runs| Selection {
@@ -86,7 +84,7 @@ impl<'a> Letters<'a> {
         };
         if !self.add_remainder(&mut collector, table, &selection)? {
             let selection = selection(&self.summary.rejected_runs);
-            collector.add_records(self.export, &selection, &|_| false)?;
+            collector.add_records(self.work, &selection, &|_| false)?;
         }
         Ok(collector)
     }
@@ -101,30 +99,23 @@ impl<'a> Letters<'a> {
         let Some(remainder) = self.remainders.iter().find(|remainder| remainder.table == table) else {
             return Ok(false);
         };
-        let export = Export {
-            signal: self.export.signal,
-            payload: &remainder.payload,
-            parts: &remainder.parts,
-            received_unix_nano: self.export.received_unix_nano,
-            cancel: self.export.cancel.clone(),
-            timeout: self.export.timeout,
-        };
-        collector.add_records(&export, &selection(&remainder.rejected_runs), &|_| false)?;
+        let selection = selection(&remainder.rejected_runs);
+        collector.add_records(&remainder.work, &selection, &|_| false)?;
         Ok(true)
     }
 
     fn collector(&self, store: &Store, suffix: &str) -> Collector<'a> {
-        let mut collector = Collector::new(self.export, self.received, store.object_bytes_max, suffix);
+        let mut collector = Collector::new(self.work, store.object_bytes_max, suffix);
         collector.rejections = &self.summary.rejections;
         collector
     }
 
     /// The requests that some table holds.
     fn committed(&self, tables: &[TableEncoding]) -> std::collections::HashSet<RequestId> {
-        let parts = self.export.parts.iter().enumerate();
-        parts
+        let requests = self.work.requests.iter().enumerate();
+        requests
             .filter(|(index, _)| tables.iter().any(|table| table.holds(*index)))
-            .map(|(_, part)| part.id)
+            .map(|(_, request)| request.id)
             .collect()
     }
 }

@@ -176,6 +176,7 @@ impl Pipeline {
             partition_spec_id: destination.table().metadata.default_partition_spec_id(),
             files: vec![described],
             ids: IdRange::from_ids([file.content, file.place]),
+            table_id: Some(destination.table().metadata.uuid()),
         };
         Ok(State::Ready(Box::new(Ready { append, registered })))
     }

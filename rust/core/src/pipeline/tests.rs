@@ -39,9 +39,10 @@ async fn tables_that_are_open_do_not_restart_the_conversion() {
         let pipeline = &pipeline;
         async move {
             let export = export(&parts);
-            let call = Call::new(&export).expect("consistent");
+            let work = Work::of(&export).expect("consistent");
+            let call = Call::new(&export.cancel, export.timeout).expect("time left");
             let mut encoding = Encoding::new(&pipeline.config, &call);
-            pipeline.add_known(&mut encoding, &export);
+            pipeline.add_known(&mut encoding, &work);
             let options = ConvertOptions {
                 arrival_time_unix_nano: export.received_unix_nano,
                 column_bytes_max: 1 << 20,
@@ -51,7 +52,7 @@ async fn tables_that_are_open_do_not_restart_the_conversion() {
             let mut restarts = 0;
             while convert::convert_into(export.signal, export.payload, &options, &mut encoding).is_err() {
                 let table = encoding.take_missing().expect("nothing else is wrong");
-                encoding.add(pipeline.look_at(table, &export, &call).await);
+                encoding.add(pipeline.look_at(table, &work, &call).await);
                 restarts += 1;
             }
             restarts
@@ -159,8 +160,9 @@ async fn a_malformed_request_is_found_by_conversion_alone() {
         payload: &payload,
         ..export(&parts)
     };
-    let call = Call::new(&export).expect("consistent");
-    let mut admission = Admission::new(&export);
+    let call = Call::new(&export.cancel, export.timeout).expect("time left");
+    let work = Work::of(&export).expect("consistent");
+    let mut admission = Admission::new(&work);
     let error = Error::new(ErrorKind::Decode, "malformed");
     pipeline
         .refuse_bad(&mut admission, Reason::Malformed, error, &call)
@@ -189,8 +191,7 @@ async fn without_a_place_for_dead_letters_a_panic_is_the_hosts() {
 #[tokio::test]
 async fn calls_wait_while_others_hold_the_bytes_in_flight() {
     let in_flight = InFlight::new(4 << 20);
-    let parts = [part(1)];
-    let call = Call::new(&export(&parts)).expect("consistent");
+    let call = Call::new(&CancellationToken::new(), Duration::from_secs(60)).expect("time left");
     let first = in_flight.enter(3 << 20, &call).await.expect("free");
     assert!(!first.waited);
     let second = in_flight.enter(1 << 20, &call).await.expect("free");
@@ -204,11 +205,7 @@ async fn calls_wait_while_others_hold_the_bytes_in_flight() {
     // What is larger than the limit goes alone.
     let large = in_flight.enter(1 << 30, &call).await.expect("free");
     let cancel = CancellationToken::new();
-    let stopped = Export {
-        cancel: cancel.clone(),
-        ..export(&parts)
-    };
-    let stopped = Call::new(&stopped).expect("consistent");
+    let stopped = Call::new(&cancel, Duration::from_secs(60)).expect("time left");
     let mut waiting = std::pin::pin!(in_flight.enter(1, &stopped));
     assert!(futures::poll!(waiting.as_mut()).is_pending());
     cancel.cancel();

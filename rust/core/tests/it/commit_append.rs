@@ -19,6 +19,7 @@ async fn appends_make_snapshots_with_the_totals_that_java_writes() {
     let warehouse = Warehouse::new();
     let committer = warehouse.committer(warehouse.catalog().await).await;
     let first = Append {
+        table_id: None,
         files: vec![data_file("a", 10), data_file_on_day("b", 5, 20_001)],
         partition_spec_id: 0,
         ids: vec![ids(1, 1, 3), ids(2, 7, 7)],
@@ -117,6 +118,7 @@ async fn append_that_is_there_in_part_is_turned_away() {
     let committer = warehouse.committer(warehouse.catalog().await).await;
     committer.append(append(1, 1), soon()).await.expect("committed");
     let both = Append {
+        table_id: None,
         ids: vec![ids(1, 1, 2)],
         ..append(1, 2)
     };

@@ -224,7 +224,7 @@ async fn table_dropped_meanwhile_is_made_anew_and_its_old_files_are_turned_away(
     assert_eq!(entries(&committer.table()).await.len(), 1);
 }
 
-async fn drop_table(warehouse: &Warehouse) {
+pub async fn drop_table(warehouse: &Warehouse) {
     let options = SqliteConnectOptions::new().filename(warehouse.folder.path().join("catalog.db"));
     let mut connection = options.connect().await.expect("connects");
     connection
@@ -271,6 +271,7 @@ async fn file_whose_partition_does_not_fit_is_an_error_and_not_a_panic() {
     assert_eq!(error.kind(), ErrorKind::Internal);
     assert!(error.to_string().contains("/1-1.parquet"), "{error}");
     let unknown_spec = Append {
+        table_id: None,
         partition_spec_id: 9,
         ..append(1, 2)
     };

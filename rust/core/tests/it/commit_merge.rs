@@ -109,6 +109,7 @@ async fn rows_of_a_format_v3_table_are_numbered_on() {
             data_file(&format!("b{sequence}"), 7),
         ];
         let append = Append {
+            table_id: None,
             files,
             partition_spec_id: 0,
             ids: vec![ids(1, sequence, sequence)],

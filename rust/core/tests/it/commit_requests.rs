@@ -72,7 +72,8 @@ impl Process {
     }
 }
 
-fn request(number: u64) -> Vec<u8> {
+/// A request of one record, whose body is its number.
+pub fn request(number: u64) -> Vec<u8> {
     let record = LogRecord {
         time_unix_nano: 1_767_323_045_000_000_000,
         body: Some(AnyValue {

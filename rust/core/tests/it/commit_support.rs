@@ -115,6 +115,7 @@ pub fn data_file_on_day(name: &str, rows: u64, day: i32) -> DataFile {
 /// One file of ten rows, for one request.
 pub fn append(writer: u8, sequence: u64) -> Append {
     Append {
+        table_id: None,
         files: vec![data_file(&format!("{writer}-{sequence}"), 10)],
         partition_spec_id: 0,
         ids: vec![ids(writer, sequence, sequence)],

@@ -17,6 +17,7 @@
 )]
 
 mod arrival;
+mod batches;
 mod catalog_rest;
 mod catalog_sqlite;
 mod catalog_sqlite_database;

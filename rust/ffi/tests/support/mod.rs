@@ -12,10 +12,13 @@ use std::mem::MaybeUninit;
 use std::{ptr, slice};
 
 use otlp2iceberg_ffi::abi::{AbiOutcome, AbiPart, O2I_OK, O2I_RETRY_CLASS_NONE};
+use otlp2iceberg_ffi::batch::{
+    Batch, o2i_batch_append, o2i_batch_copy, o2i_batch_free, o2i_batch_merge, o2i_batch_new,
+};
 use otlp2iceberg_ffi::cancel::Cancel;
 use otlp2iceberg_ffi::config::o2i_config_check;
 use otlp2iceberg_ffi::error::{AbiError, o2i_error_free};
-use otlp2iceberg_ffi::export::o2i_export;
+use otlp2iceberg_ffi::export::{o2i_batch_export, o2i_export};
 use otlp2iceberg_ffi::handle::{Handle, o2i_close, o2i_open};
 
 pub const FOR_EVER: u64 = u64::MAX;
@@ -150,6 +153,78 @@ pub fn export(handle: Opened, request: Request<'_>) -> (AbiOutcome, Result<(), F
             request.received_unix_nano,
             request.cancel,
             request.timeout_ms,
+            outcome.as_mut_ptr(),
+            error,
+        )
+    });
+    // SAFETY: initialised above.
+    (unsafe { outcome.assume_init() }, result)
+}
+
+/// A batch that a test may share between threads. The test frees it.
+#[derive(Debug, Clone, Copy)]
+pub struct Held(pub *mut Batch);
+
+// SAFETY: the boundary lets any thread use a batch.
+unsafe impl Send for Held {}
+// SAFETY: as above.
+unsafe impl Sync for Held {}
+
+/// A new batch of these requests.
+pub fn batch(signal: u32, payload: &[u8], parts: &[AbiPart]) -> Held {
+    let mut made = ptr::dangling_mut();
+    // SAFETY: live places.
+    call(|error| unsafe { o2i_batch_new(signal, &raw mut made, error) }).unwrap();
+    append(Held(made), payload, parts).unwrap();
+    Held(made)
+}
+
+pub fn append(batch: Held, payload: &[u8], parts: &[AbiPart]) -> Result<(), Failure> {
+    // SAFETY: live slices and the place that `call` gives.
+    call(|error| unsafe {
+        o2i_batch_append(
+            batch.0,
+            payload.as_ptr(),
+            payload.len(),
+            parts.as_ptr(),
+            parts.len(),
+            error,
+        )
+    })
+}
+
+pub fn merge(batch: Held, other: Held) -> Result<(), Failure> {
+    // SAFETY: live batches or null, and the place that `call` gives.
+    call(|error| unsafe { o2i_batch_merge(batch.0, other.0, error) })
+}
+
+/// The bytes of a batch that should have so many.
+pub fn copy(batch: Held, len: usize) -> Result<Vec<u8>, Failure> {
+    let mut payload = vec![0; len];
+    // SAFETY: a live batch or null, a live slice, and the place that `call` gives.
+    call(|error| unsafe { o2i_batch_copy(batch.0, payload.as_mut_ptr(), len, error) })?;
+    Ok(payload)
+}
+
+pub fn free(batch: Held) {
+    // SAFETY: made by `batch`, freed once.
+    unsafe { o2i_batch_free(batch.0) }
+}
+
+/// Exports a batch; gives what `export` gives.
+pub fn export_batch(handle: Opened, batch: Held, cancel: *const Cancel) -> (AbiOutcome, Result<(), Failure>) {
+    let mut outcome = MaybeUninit::new(AbiOutcome {
+        rows: u64::MAX,
+        ..AbiOutcome::default()
+    });
+    // SAFETY: a live batch or null, a live token or null, live places.
+    let result = call(|error| unsafe {
+        o2i_batch_export(
+            handle.0,
+            batch.0,
+            0,
+            cancel,
+            FOR_EVER,
             outcome.as_mut_ptr(),
             error,
         )

@@ -10,8 +10,8 @@ use super::time::Utc;
 use crate::convert::Rejection;
 use crate::decode::{self, Place};
 use crate::error::{Error, Result};
-use crate::pipeline::Export;
-use crate::pipeline::admission::{Refused, requests};
+use crate::pipeline::admission::Refused;
+use crate::pipeline::work::Work;
 use crate::reason::Reason;
 use crate::request::RequestId;
 use crate::signal::{Signal, Table};
@@ -49,21 +49,21 @@ struct Letter<'a> {
 
 impl Collector<'_> {
     /// Nothing yet. `suffix` tells objects of one call apart that are written at different times.
-    pub(crate) fn new(export: &Export<'_>, received: u64, object_bytes_max: usize, suffix: &str) -> Self {
-        let received = Utc::new(received);
+    pub(crate) fn new(work: &Work<'_>, object_bytes_max: usize, suffix: &str) -> Self {
+        let received = Utc::new(work.received);
         let mut digest = Sha256::new();
-        for part in export.parts {
-            digest.update(part.id.writer);
-            digest.update(part.id.sequence.to_le_bytes());
+        for request in &work.requests {
+            digest.update(request.id.writer);
+            digest.update(request.id.sequence.to_le_bytes());
         }
-        let mut name = folder(export.signal, received);
+        let mut name = folder(work.signal, received);
         for byte in digest.finalize().iter().take(DIGEST_BYTES) {
             // Writing to a String cannot fail.
             let _ = write!(name, "{byte:02x}");
         }
         name.push_str(suffix);
         Self {
-            signal: export.signal,
+            signal: work.signal,
             received,
             object_bytes_max,
             name,
@@ -76,7 +76,7 @@ impl Collector<'_> {
 
     /// Keeps a request as it came, in an object of its own that has the request's id for a name.
     pub(crate) fn add_request(&mut self, refused: &Refused<'_>) {
-        let id = refused.part.id;
+        let id = refused.request.id;
         let mut name = folder(self.signal, self.received);
         for byte in id.writer {
             // Writing to a String cannot fail.
@@ -84,7 +84,7 @@ impl Collector<'_> {
         }
         let _ = write!(name, "-{}.request", id.sequence);
         let mut object = Object::new(name, self.signal, self.received, true);
-        object.bytes.extend_from_slice(refused.bytes);
+        object.bytes.extend_from_slice(refused.request.bytes);
         object.why.tell(Told {
             request: id,
             place: None,
@@ -96,24 +96,24 @@ impl Collector<'_> {
         self.requests.push(object);
     }
 
-    /// Keeps records of a payload. Those that conversion left out are passed over in a request for
+    /// Keeps records of requests. Those that conversion left out are passed over in a request for
     /// which `is_kept` says that they are kept already.
     ///
     /// # Errors
-    /// `Decode` when the payload is malformed, which conversion would have found.
+    /// `Decode` when one of them is malformed, which conversion would have found.
     pub(crate) fn add_records(
         &mut self,
-        export: &Export<'_>,
+        work: &Work<'_>,
         selection: &Selection<'_>,
         is_kept: &dyn Fn(RequestId) -> bool,
     ) -> Result<()> {
         let mut selector = Selector::new(selection);
         let mut rejections = self.rejections.iter();
         let tables = std::mem::take(&mut self.tables);
-        for (part, bytes) in requests(export) {
-            let kept = is_kept(part.id);
+        for request in &work.requests {
+            let kept = is_kept(request.id);
             let mut letters = Vec::new();
-            let bytes = decode::subset(self.signal, bytes, &mut |place| {
+            let bytes = decode::subset(self.signal, request.bytes, &mut |place| {
                 let Some(reason) = selector.next(&place) else {
                     return false;
                 };
@@ -132,7 +132,7 @@ impl Collector<'_> {
                 }
                 is_new
             })?;
-            self.add(part.id, bytes, &letters, &tables)?;
+            self.add(request.id, bytes, &letters, &tables)?;
         }
         self.tables = tables;
         Ok(())

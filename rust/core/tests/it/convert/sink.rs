@@ -3,7 +3,8 @@
 use arrow_array::RecordBatch;
 use otlp2iceberg::Result;
 use otlp2iceberg::convert::{
-    BatchSink, ConvertOptions, Converted, Repairs, Summary, TableBatch, ValueLimits, convert_into,
+    BatchSink, ConvertOptions, Converted, Rejection, Repairs, Summary, TableBatch, ValueLimits,
+    convert_all_into, convert_into,
 };
 use otlp2iceberg::error::{Error, ErrorKind};
 use otlp2iceberg::signal::{Signal, Table};
@@ -213,6 +214,40 @@ proptest! {
         let payloads = [logs.encode_to_vec(), traces.encode_to_vec(), metrics.encode_to_vec()];
         for (signal, payload) in Signal::ALL.into_iter().zip(payloads) {
             let (keeper, summary) = keep(signal, &payload, batch_bytes_max);
+            assert_same(&payload, signal, keeper, &summary);
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    /// Messages may lie in as many pieces as there are.
+    #[test]
+    fn messages_in_pieces_give_the_rows_that_they_give_in_one(
+        logs in prop::collection::vec(strategies::logs_request(), 0..5),
+        traces in prop::collection::vec(strategies::traces_request(), 0..5),
+        metrics in prop::collection::vec(strategies::metrics_request(), 0..5),
+        together in 1usize..4,
+        batch_bytes_max in 0usize..20_000,
+    ) {
+        let messages = [
+            logs.iter().map(Message::encode_to_vec).collect::<Vec<_>>(),
+            traces.iter().map(Message::encode_to_vec).collect(),
+            metrics.iter().map(Message::encode_to_vec).collect(),
+        ];
+        for (signal, messages) in Signal::ALL.into_iter().zip(messages) {
+            let pieces: Vec<Vec<u8>> = messages.chunks(together).map(<[Vec<u8>]>::concat).collect();
+            let pieces = pieces.iter().map(Vec::as_slice);
+            let mut keeper = Keeper::default();
+            let summary = convert_all_into(signal, pieces, &options(batch_bytes_max), &mut keeper).unwrap();
+            let paths_apart = |rejections: &[Rejection]| -> Vec<_> {
+                rejections.iter().map(|rejection| (rejection.code, rejection.reason.clone())).collect()
+            };
+            let payload = messages.concat();
+            let whole = converted(signal, &payload);
+            prop_assert_eq!(paths_apart(&summary.rejections), paths_apart(&whole.rejections));
+            let summary = Summary { rejections: whole.rejections, ..summary };
             assert_same(&payload, signal, keeper, &summary);
         }
     }

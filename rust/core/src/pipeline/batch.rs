@@ -1,0 +1,280 @@
+//! Requests that the library holds for a host, from their arrival until they are stored.
+
+use super::prepared::Prepared;
+use super::work::{Request, Work};
+use crate::error::{Error, ErrorKind, Result};
+use crate::request::RequestId;
+use crate::signal::Signal;
+
+/// A message of fewer bytes is copied behind others when batches are merged; a larger one stays where it
+/// is.
+const SMALL_BYTES: usize = 64 << 10;
+/// Small messages lie together in chunks of so many bytes.
+const CHUNK_BYTES: usize = 512 << 10;
+
+/// Requests of one signal. Their bytes are held until their rows are in durable files, then let go, and
+/// what is left to do needs the files alone: see [`super::Pipeline::export_batch`].
+#[derive(Debug)]
+pub struct Batch {
+    signal: Signal,
+    /// Whether another batch, of this process or an earlier one, may have had some of the requests.
+    redelivered: bool,
+    /// Empty once their bytes were let go.
+    requests: Requests,
+    /// What is left to do then.
+    prepared: Option<Prepared>,
+}
+
+/// Requests in the order in which they came.
+#[derive(Debug, Default)]
+struct Requests {
+    /// Who they are, and how many bytes are their own.
+    parts: Vec<(RequestId, usize)>,
+    /// Their bytes without gaps; each request's are in one chunk.
+    chunks: Vec<Vec<u8>>,
+    bytes: usize,
+}
+
+impl Batch {
+    /// A batch without requests.
+    #[must_use]
+    pub fn new(signal: Signal) -> Self {
+        Self {
+            signal,
+            redelivered: false,
+            requests: Requests::default(),
+            prepared: None,
+        }
+    }
+
+    /// Makes room for so many requests more.
+    ///
+    /// # Errors
+    /// `InvalidArgument` when the bytes of the batch were let go already.
+    pub fn reserve(&mut self, requests: usize) -> Result<()> {
+        self.requests_mut()?.parts.reserve(requests);
+        Ok(())
+    }
+
+    /// Copies a request in: a serialized `Export*ServiceRequest`, behind those that are there.
+    ///
+    /// # Errors
+    /// `InvalidArgument` when the bytes of the batch were let go already.
+    pub fn append(&mut self, id: RequestId, message: &[u8]) -> Result<()> {
+        self.requests_mut()?.append(id, message);
+        Ok(())
+    }
+
+    /// Says that some of the requests were in another batch before, as they are when a queue on disk is read
+    /// again after a restart. Another attempt may then have stored some and not others, so their bytes are
+    /// held to the end.
+    pub fn set_redelivered(&mut self) {
+        self.redelivered = true;
+    }
+
+    /// Takes all requests of another batch of the same signal, which is empty then.
+    ///
+    /// # Errors
+    /// `InvalidArgument` when the signals differ, or the bytes of one of them were let go already; both are
+    /// as they were then.
+    pub fn merge(&mut self, other: &mut Batch) -> Result<()> {
+        if self.signal != other.signal {
+            return Err(invalid("batches of different signals cannot be merged"));
+        }
+        let others = other.requests_mut()?;
+        self.requests_mut()?.merge(others);
+        self.redelivered |= other.redelivered;
+        Ok(())
+    }
+
+    /// Which service's requests it holds.
+    #[must_use]
+    pub fn signal(&self) -> Signal {
+        self.signal
+    }
+
+    /// The bytes held; 0 once they were let go.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.requests.bytes
+    }
+
+    /// The requests' messages, one after the other, in pieces.
+    ///
+    /// # Errors
+    /// `InvalidArgument` when they were let go already.
+    pub fn pieces(&self) -> Result<impl Iterator<Item = &[u8]>> {
+        Ok(self.requests()?.chunks.iter().map(Vec::as_slice))
+    }
+
+    /// The requests as a call's work.
+    ///
+    /// # Errors
+    /// `InvalidArgument` when their bytes were let go already.
+    pub(super) fn work(&self, received_unix_nano: u64) -> Result<Work<'_>> {
+        let requests = self.requests()?.views();
+        Ok(Work::new(self.signal, requests, received_unix_nano))
+    }
+
+    /// Whether the requests were in no other batch before, so that a table holds all of them or none.
+    pub(super) fn is_first(&self) -> bool {
+        !self.redelivered
+    }
+
+    /// What is left to do, once the bytes were let go.
+    pub(super) fn prepared(&mut self) -> Option<&mut Prepared> {
+        self.prepared.as_mut()
+    }
+
+    /// Lets the bytes go; gives what is left to do.
+    pub(super) fn let_go(&mut self, prepared: Prepared) -> &mut Prepared {
+        self.requests = Requests::default();
+        self.prepared.insert(prepared)
+    }
+
+    fn requests(&self) -> Result<&Requests> {
+        self.prepared.is_none().then_some(&self.requests).ok_or_else(gone)
+    }
+
+    fn requests_mut(&mut self) -> Result<&mut Requests> {
+        self.prepared
+            .is_none()
+            .then_some(&mut self.requests)
+            .ok_or_else(gone)
+    }
+}
+
+impl Requests {
+    fn append(&mut self, id: RequestId, message: &[u8]) {
+        self.parts.push((id, message.len()));
+        self.bytes += message.len();
+        self.add(message);
+    }
+
+    /// Puts bytes behind those that are there, into the last chunk if there is room.
+    fn add(&mut self, bytes: &[u8]) {
+        match self.chunks.last_mut() {
+            Some(last) if last.capacity() - last.len() >= bytes.len() => last.extend_from_slice(bytes),
+            _ if bytes.is_empty() => {}
+            _ => self.chunks.push(bytes.to_vec()),
+        }
+    }
+
+    /// Most requests come alone: neither many small pieces are kept, nor large ones copied.
+    fn merge(&mut self, other: &mut Self) {
+        self.parts.append(&mut other.parts);
+        self.bytes += std::mem::take(&mut other.bytes);
+        for chunk in other.chunks.drain(..) {
+            if chunk.len() >= SMALL_BYTES {
+                self.chunks.push(chunk);
+                continue;
+            }
+            let has_room = |last: &Vec<u8>| last.capacity() - last.len() >= chunk.len();
+            if !self.chunks.last().is_some_and(has_room) {
+                self.chunks.push(Vec::with_capacity(CHUNK_BYTES));
+            }
+            self.add(&chunk);
+        }
+    }
+
+    fn views(&self) -> Vec<Request<'_>> {
+        let mut chunks = self.chunks.iter();
+        let mut rest: &[u8] = &[];
+        let view = |(id, len): &(RequestId, usize)| {
+            if rest.is_empty() && *len > 0 {
+                rest = chunks.next().map_or(&[], Vec::as_slice);
+            }
+            let (bytes, tail) = rest.split_at(rest.len().min(*len));
+            rest = tail;
+            Request { id: *id, bytes }
+        };
+        self.parts.iter().map(view).collect()
+    }
+}
+
+fn gone() -> Error {
+    invalid("the batch was exported before, and its bytes were let go")
+}
+
+fn invalid(message: &str) -> Error {
+    Error::new(ErrorKind::InvalidArgument, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(sequence: u64) -> RequestId {
+        RequestId {
+            writer: [1; 16],
+            sequence,
+        }
+    }
+
+    #[test]
+    fn requests_stay_whole_and_in_order_however_they_are_merged() {
+        let message = |number: usize, len: usize| vec![u8::try_from(number % 251).expect("small"); len];
+        let lens = [
+            0,
+            3,
+            SMALL_BYTES,
+            1,
+            CHUNK_BYTES,
+            0,
+            SMALL_BYTES - 1,
+            7,
+            2 * CHUNK_BYTES,
+            5,
+        ];
+        let mut batch = Batch::new(Signal::Logs);
+        let mut expected = Vec::new();
+        for (number, len) in lens.iter().cycle().take(40).copied().enumerate() {
+            let mut next = Batch::new(Signal::Logs);
+            next.append(id(number as u64), &message(number, len))
+                .expect("new");
+            next.append(id(1000 + number as u64), &message(number + 1, 2))
+                .expect("new");
+            batch.merge(&mut next).expect("of one signal");
+            assert_eq!(next.bytes(), 0, "everything was taken");
+            assert!(next.work(1).expect("held").requests.is_empty());
+            expected.push((id(number as u64), message(number, len)));
+            expected.push((id(1000 + number as u64), message(number + 1, 2)));
+        }
+        let work = batch.work(1).expect("held");
+        let found: Vec<_> = work
+            .requests
+            .iter()
+            .map(|request| (request.id, request.bytes.to_vec()))
+            .collect();
+        assert!(found == expected, "ids and bytes as they came");
+        let pieces: Vec<u8> = batch.pieces().expect("held").flatten().copied().collect();
+        let whole: Vec<u8> = expected.into_iter().flat_map(|(_, bytes)| bytes).collect();
+        assert!(pieces == whole && batch.bytes() == whole.len());
+    }
+
+    #[test]
+    fn small_messages_share_chunks_and_large_ones_are_not_copied() {
+        let mut batch = Batch::new(Signal::Traces);
+        for sequence in 0..5_000 {
+            let mut next = Batch::new(Signal::Traces);
+            next.append(id(sequence), &[0; 300]).expect("new");
+            batch.merge(&mut next).expect("of one signal");
+        }
+        let mut large = Batch::new(Signal::Traces);
+        large.append(id(9_999), &vec![1; SMALL_BYTES]).expect("new");
+        let place = large.requests().expect("held").chunks[0].as_ptr();
+        batch.merge(&mut large).expect("of one signal");
+        let chunks = &batch.requests().expect("held").chunks;
+        assert_eq!(chunks.len(), 1 + 5_000_usize.div_ceil(CHUNK_BYTES / 300) + 1 - 1);
+        assert_eq!(chunks.last().expect("some").as_ptr(), place);
+    }
+
+    #[test]
+    fn batches_of_different_signals_are_not_merged() {
+        let (mut logs, mut traces) = (Batch::new(Signal::Logs), Batch::new(Signal::Traces));
+        traces.append(id(1), b"x").expect("new");
+        let error = logs.merge(&mut traces).expect_err("not the same");
+        assert_eq!(error.kind(), ErrorKind::InvalidArgument);
+        assert_eq!((logs.bytes(), traces.bytes()), (0, 1));
+    }
+}

@@ -1,0 +1,60 @@
+//! What a table was like when files were written for it.
+
+use iceberg::spec::{NestedFieldRef, PartitionSpecRef, SchemaRef, SortOrderRef, TableMetadata};
+use uuid::Uuid;
+
+use crate::schema;
+use crate::signal::Table;
+
+/// What a table must still be like for files to be added to it.
+#[derive(Debug)]
+pub(super) struct Layout {
+    table: Table,
+    table_id: Uuid,
+    schema: SchemaRef,
+    partition_spec: PartitionSpecRef,
+    sort_order: SortOrderRef,
+}
+
+impl Layout {
+    pub(super) fn of(table: Table, metadata: &TableMetadata) -> Self {
+        Self {
+            table,
+            table_id: metadata.uuid(),
+            schema: metadata.current_schema().clone(),
+            partition_spec: metadata.default_partition_spec().clone(),
+            sort_order: metadata.default_sort_order().clone(),
+        }
+    }
+
+    /// Whether files fit a table as it is now: the same one, whatever became of its schema, or one that was
+    /// made anew with the same ids for our columns.
+    pub(super) fn fits(&self, metadata: &TableMetadata) -> bool {
+        let spec = metadata.partition_spec_by_id(self.partition_spec.spec_id());
+        if spec.is_none_or(|spec| spec.fields() != self.partition_spec.fields()) {
+            return false;
+        }
+        if metadata.uuid() == self.table_id {
+            return true;
+        }
+        let order = metadata.sort_order_by_id(self.sort_order.order_id);
+        order.is_some_and(|order| order.fields == self.sort_order.fields) && self.has_our_columns(metadata)
+    }
+
+    /// Whether the columns that the files can have mean the same, and nothing else is required.
+    fn has_our_columns(&self, metadata: &TableMetadata) -> bool {
+        let (then, now) = (self.schema.as_struct(), metadata.current_schema().as_struct());
+        let ours = schema::arrow_schema(self.table);
+        let is_ours = |field: &&NestedFieldRef| {
+            let mut names = ours.fields().iter().map(|field| field.name());
+            names.any(|name| name.eq_ignore_ascii_case(&field.name))
+        };
+        let is_same = |field: &NestedFieldRef| {
+            now.field_by_id(field.id)
+                .is_some_and(|now| now.name == field.name && now.field_type == field.field_type)
+        };
+        let was_there = |field: &NestedFieldRef| then.field_by_id(field.id).is_some();
+        then.fields().iter().filter(is_ours).all(is_same)
+            && now.fields().iter().filter(|field| field.required).all(was_there)
+    }
+}

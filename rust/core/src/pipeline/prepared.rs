@@ -1,0 +1,222 @@
+//! Files in storage on their way into tables. Nothing but them and their ids is needed for it: neither
+//! the requests' bytes nor their rows.
+
+use std::time::Instant;
+
+use futures::future::join_all;
+use iceberg::spec::{DataFile, TableMetadata};
+
+use super::call::Call;
+use super::destination::Destination;
+use super::layout::Layout;
+use super::outcome::{Added, Outcome};
+use super::{Pipeline, no_answer_in_time};
+use crate::catalog::{IcebergCause, LoadedTable};
+use crate::commit::Append;
+use crate::error::{Error, ErrorKind, Result, RetryClass};
+use crate::request::IdRange;
+use crate::signal::{Signal, Table};
+use crate::write;
+
+/// What is left to do for requests whose rows are in files.
+#[derive(Debug)]
+pub(super) struct Prepared {
+    /// The pipeline that wrote the files.
+    pub(super) pipeline: u64,
+    pub(super) signal: Signal,
+    /// What is known of the outcome so far.
+    pub(super) outcome: Outcome,
+    pub(super) tables: Vec<PreparedTable>,
+}
+
+/// One table's files.
+#[derive(Debug)]
+pub(super) struct PreparedTable {
+    table: Table,
+    append: Append,
+    layout: Layout,
+    state: State,
+}
+
+/// Where a table's files stand.
+#[derive(Debug)]
+enum State {
+    Pending,
+    Stored,
+    /// They never will be in it. The class of the error is permanent.
+    Lost(Error),
+}
+
+/// What became of a table's files.
+enum Done {
+    Added(Added),
+    /// The table had the requests already.
+    There,
+}
+
+impl Pipeline {
+    /// Commits the files that are not committed yet; gives the tables that failed. A call that comes
+    /// `again` first looks at what became of the one before, and of the tables meanwhile.
+    pub(super) async fn commit(
+        &self,
+        prepared: &mut Prepared,
+        again: bool,
+        call: &Call,
+    ) -> Vec<(Table, Error)> {
+        let begun = Instant::now();
+        let Prepared { outcome, tables, .. } = prepared;
+        let pending = tables
+            .iter_mut()
+            .filter(|table| matches!(table.state, State::Pending));
+        let commits = pending.map(|table| async move {
+            let done = self.commit_one(table, again, call).await;
+            (table, done)
+        });
+        let (mut failures, commits_before) = (Vec::new(), outcome.commits);
+        for (table, done) in join_all(commits).await {
+            match done {
+                Ok(done) => {
+                    table.state = State::Stored;
+                    match done {
+                        Done::Added(added) => outcome.add(&added),
+                        Done::There => outcome.already_committed += count(&table.append.ids),
+                    }
+                }
+                Err(error) if error.retry_class() == RetryClass::Permanent => {
+                    table.state = State::Lost(error);
+                }
+                Err(error) => failures.push((table.table, error)),
+            }
+        }
+        if outcome.commits > commits_before {
+            outcome.commit_micros = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
+        }
+        failures.extend(tables.iter().filter_map(PreparedTable::loss));
+        failures
+    }
+
+    async fn commit_one(&self, prepared: &mut PreparedTable, again: bool, call: &Call) -> Result<Done> {
+        let committer = self.committer(prepared.table).await?;
+        if again {
+            let looked = tokio::time::timeout_at(call.deadline(), committer.refresh_if_stale()).await;
+            looked.unwrap_or_else(|_| Err(no_answer_in_time(self.config.tables.name(prepared.table))))?;
+            if committer.is_committed(&prepared.append.ids) {
+                return Ok(Done::There);
+            }
+            prepared.fit(&committer.table())?;
+            self.find_files(prepared, committer, call).await?;
+        }
+        Self::store(&prepared.append, committer, call)
+            .await
+            .map(Done::Added)
+    }
+
+    /// Makes sure that files which were written some time ago are still there: a clean-up of files that no
+    /// table knows may have taken them.
+    async fn find_files(&self, prepared: &PreparedTable, committer: &Destination, call: &Call) -> Result<()> {
+        let table = committer.table();
+        for file in &prepared.append.files {
+            call.proceed()?;
+            let path = file.file_path();
+            let there = table.file_io.exists(path).await.map_err(|cause| {
+                Error::new(
+                    ErrorKind::Storage,
+                    "cannot look for a data file that is to be committed",
+                )
+                .with("path", path)
+                .class(RetryClass::Retry { after: None })
+                .because(IcebergCause(cause))
+            })?;
+            if !there {
+                let message = "a data file was deleted before it was committed, and its rows are lost; have clean-ups of \
+                               orphan files spare those that are younger than the longest outage of the catalog";
+                return Err(prepared.lost(message).with("gone", path));
+            }
+        }
+        Ok(())
+    }
+
+    async fn store(append: &Append, committer: &Destination, call: &Call) -> Result<Added> {
+        let mut added = Added {
+            rows: append.files.iter().map(DataFile::record_count).sum(),
+            files: append.files.len() as u64,
+            file_bytes: append.files.iter().map(DataFile::file_size_in_bytes).sum(),
+            stored: None,
+        };
+        let loaded = committer.table();
+        added.stored = match committer.store(append.clone(), call.deadline()).await {
+            Ok(stored) => stored,
+            // No attempt can land any more, and the request is given up. A retry would commit the same
+            // files again, so until then they stay.
+            Err(error) if error.retry_class() == RetryClass::Permanent => {
+                let paths: Vec<String> = append
+                    .files
+                    .iter()
+                    .map(|file| file.file_path().to_owned())
+                    .collect();
+                write::discard(&loaded.file_io, &paths).await;
+                return Err(error);
+            }
+            Err(error) => return Err(error),
+        };
+        Ok(added)
+    }
+}
+
+impl PreparedTable {
+    /// `metadata` is what the files were written by.
+    pub(super) fn new(
+        table: Table,
+        metadata: &TableMetadata,
+        files: Vec<DataFile>,
+        ids: Vec<IdRange>,
+    ) -> Self {
+        Self {
+            table,
+            append: Append {
+                files,
+                partition_spec_id: metadata.default_partition_spec_id(),
+                ids,
+                table_id: Some(metadata.uuid()),
+            },
+            layout: Layout::of(table, metadata),
+            state: State::Pending,
+        }
+    }
+
+    /// Lets the files go into the table as it is now, which may have been dropped and made anew.
+    ///
+    /// # Errors
+    /// `TableMismatch` (permanent), naming the files, when they do not fit it.
+    fn fit(&mut self, now: &LoadedTable) -> Result<()> {
+        if !self.layout.fits(&now.metadata) {
+            let message = "the table was dropped and made anew with another layout, or lost its partition spec, before these \
+                           files were committed; they are in storage and in no table: add them with an engine";
+            return Err(self.lost(message).with("table", now.ident.to_string()));
+        }
+        self.append.table_id = Some(now.metadata.uuid());
+        Ok(())
+    }
+
+    fn lost(&self, message: &str) -> Error {
+        let paths: Vec<&str> = self.append.files.iter().map(DataFile::file_path).collect();
+        Error::new(ErrorKind::TableMismatch, message)
+            .with("files", paths.join(" "))
+            .class(RetryClass::Permanent)
+    }
+
+    /// Why the files never will be in the table.
+    fn loss(&self) -> Option<(Table, Error)> {
+        let State::Lost(error) = &self.state else {
+            return None;
+        };
+        let error = Error::new(error.kind(), error.to_string()).class(RetryClass::Permanent);
+        Some((self.table, error))
+    }
+}
+
+fn count(ids: &[IdRange]) -> u64 {
+    ids.iter()
+        .map(|range| (range.to - range.from).saturating_add(1))
+        .sum()
+}
