@@ -185,8 +185,8 @@ pub unsafe extern "C" fn o2i_batch_copy(
             unsafe {
                 payload
                     .add(at)
-                    .copy_from_nonoverlapping(piece.as_ptr(), piece.len())
-            };
+                    .copy_from_nonoverlapping(piece.as_ptr(), piece.len());
+            }
             at += piece.len();
         }
         Ok(())
