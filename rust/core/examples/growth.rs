@@ -142,6 +142,7 @@ impl Growing {
             );
         }
         Ok(Append {
+            table_id: None,
             files,
             partition_spec_id: table.metadata.default_partition_spec_id(),
             ids,

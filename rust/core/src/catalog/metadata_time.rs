@@ -45,7 +45,10 @@ pub(super) fn updated(
     let built = applied(early, location, updates)?;
     // The file that is left behind was the table's last change, which the builder was not told of.
     let left = entry_name("metadata-log", &Value::from(location));
-    times.entry(left).or_default().push_back(metadata.last_updated_ms());
+    times
+        .entry(left)
+        .or_default()
+        .push_back(metadata.last_updated_ms());
     let last_updated_ms = metadata.last_updated_ms().saturating_add(1);
     let metadata = edited(&built.metadata, |fields| {
         for (name, entry) in entries(fields) {

@@ -7,10 +7,10 @@ use super::columns::{BooleanColumn, DoubleColumn, IntColumn, LongColumn, TextCol
 use super::context::Context;
 use super::ids::{append_span_id, append_trace_id};
 use super::labels::{Key, LabelColumn, WordColumn};
-use super::shared_map::SharedMapColumn;
 use super::lists::ListColumn;
 use super::numbers::append_value;
 use super::shared::{Group, SharedColumns};
+use super::shared_map::SharedMapColumn;
 use super::subject::Subject;
 use super::time::{microseconds, nanoseconds};
 use crate::decode::{

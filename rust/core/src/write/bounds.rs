@@ -71,7 +71,11 @@ pub(super) fn bounds(array: &ArrayRef, code_points_max: Option<usize>) -> Option
 }
 
 /// The same of a column whose least and greatest value are known.
-pub(super) fn bounds_of(range: &Range, data_type: &DataType, code_points_max: Option<usize>) -> Option<Bounds> {
+pub(super) fn bounds_of(
+    range: &Range,
+    data_type: &DataType,
+    code_points_max: Option<usize>,
+) -> Option<Bounds> {
     Some(match (range, data_type) {
         (Range::Text(least, greatest), _) => {
             let ends = [least, greatest].map(|text| std::str::from_utf8(text).ok());
@@ -83,9 +87,10 @@ pub(super) fn bounds_of(range: &Range, data_type: &DataType, code_points_max: Op
             Datum::timestamptz_micros(*least),
             Datum::timestamptz_micros(*greatest),
         ),
-        (Range::Long(least, greatest), DataType::Timestamp(TimeUnit::Nanosecond, Some(_))) => {
-            exact(Datum::timestamptz_nanos(*least), Datum::timestamptz_nanos(*greatest))
-        }
+        (Range::Long(least, greatest), DataType::Timestamp(TimeUnit::Nanosecond, Some(_))) => exact(
+            Datum::timestamptz_nanos(*least),
+            Datum::timestamptz_nanos(*greatest),
+        ),
         (Range::Double(least, greatest), _) => {
             let (least, greatest) = with_zeros(*least, *greatest);
             exact(Datum::double(least), Datum::double(greatest))

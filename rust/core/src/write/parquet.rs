@@ -150,8 +150,10 @@ impl FileWriter {
                 self.compressor.as_mut(),
             );
             let number = self.writer.flushed_row_groups().len();
-            let others = || ArrowRowGroupWriterFactory::new(&self.writer, layout.plain_schema.clone())
-                .create_column_writers(number);
+            let others = || {
+                ArrowRowGroupWriterFactory::new(&self.writer, layout.plain_schema.clone())
+                    .create_column_writers(number)
+            };
             let mut row_group = chunks.begin(room, others).map_err(failed)?;
             let (mut these, _) = rest.split_at(room);
             while !these.is_empty() {

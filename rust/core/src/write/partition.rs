@@ -10,8 +10,8 @@ use iceberg::arrow::arrow_primitive_to_literal;
 use iceberg::spec::{Literal, Struct, TableMetadata, Transform, Type};
 
 use super::align::Aligned;
-use super::transform::transformed;
 use super::internal;
+use super::transform::transformed;
 use crate::error::{Error, ErrorKind, Result};
 
 /// Rows of a batch.

@@ -216,7 +216,13 @@ mod tests {
             let greatest = (1_u64 << width) - 1;
             for count in [0, 1, 7, 8, 9, 31, 100] {
                 let numbers: Vec<u32> = (0..count)
-                    .map(|i: u64| (if i % 40 < 17 { greatest } else { i * 0x9E37_79B9 & greatest }) as u32)
+                    .map(|i: u64| {
+                        (if i % 40 < 17 {
+                            greatest
+                        } else {
+                            i * 0x9E37_79B9 & greatest
+                        }) as u32
+                    })
                     .collect();
                 let mut bytes = Vec::new();
                 encode_each(&numbers, width, &mut bytes);

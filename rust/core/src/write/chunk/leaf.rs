@@ -128,7 +128,8 @@ impl Leaf {
         let mut rest = count;
         while rest > 0 {
             let taken = rest.min(self.page_rows_max - self.rows);
-            self.definitions.push(self.definition_max.saturating_sub(1), taken);
+            self.definitions
+                .push(self.definition_max.saturating_sub(1), taken);
             self.nulls += taken as u64;
             self.rows += taken;
             self.end_page_if_full(compressor)?;

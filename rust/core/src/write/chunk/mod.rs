@@ -208,7 +208,8 @@ impl<'a> ChunkEncoder<'a> {
     ) -> Result<Vec<(usize, ArrayRef)>> {
         let mut others = Vec::new();
         let fields = self.schema.fields().iter();
-        for (position, ((column, array), field)) in row_group.0.iter_mut().zip(arrays).zip(fields).enumerate() {
+        for (position, ((column, array), field)) in row_group.0.iter_mut().zip(arrays).zip(fields).enumerate()
+        {
             match (column, self.compressor.as_deref_mut()) {
                 (Column::Other(writers), _) => {
                     others.push((position, append_other(writers, field, array, rows)?));
@@ -222,12 +223,18 @@ impl<'a> ChunkEncoder<'a> {
                     None => return Err(unexpected(field)),
                 },
                 (Column::Shared(maps), Some(compressor)) => match View::of(array) {
-                    Some(View::Shared { keys, nulls, maps: view }) => {
+                    Some(View::Shared {
+                        keys,
+                        nulls,
+                        maps: view,
+                    }) => {
                         maps.append_rows(keys, nulls, &view, rows, compressor)?;
                     }
                     _ => return Err(unexpected(field)),
                 },
-                (Column::Flat(_) | Column::Nested(_) | Column::Shared(_), None) => return Err(unexpected(field)),
+                (Column::Flat(_) | Column::Nested(_) | Column::Shared(_), None) => {
+                    return Err(unexpected(field));
+                }
             }
         }
         Ok(others)

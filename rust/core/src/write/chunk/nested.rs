@@ -209,6 +209,10 @@ impl Node {
 
 /// The elements of a list or the entries of a map.
 pub(super) fn span(offsets: &[i32], index: usize) -> Range<usize> {
-    let at = |index: usize| offsets.get(index).map_or(0, |offset| offset.unsigned_abs() as usize);
+    let at = |index: usize| {
+        offsets
+            .get(index)
+            .map_or(0, |offset| offset.unsigned_abs() as usize)
+    };
     at(index)..at(index + 1)
 }

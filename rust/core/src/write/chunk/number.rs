@@ -177,7 +177,8 @@ impl<T: Number> Numbers<T> {
             return;
         }
         let mut range = self.range.take();
-        self.plain.reserve(size_of_val(rows) * size_of::<T>() / size_of::<u32>());
+        self.plain
+            .reserve(size_of_val(rows) * size_of::<T>() / size_of::<u32>());
         for row in rows {
             let value = values.get(*row as usize);
             value.widen(&mut range);
@@ -206,13 +207,19 @@ impl<T: Number> Numbers<T> {
     /// Bytes of the open page, about.
     #[inline]
     pub fn page_bytes(&self) -> usize {
-        let indices = self.dictionary.as_ref().map_or(0, |dictionary| dictionary.indices.len());
+        let indices = self
+            .dictionary
+            .as_ref()
+            .map_or(0, |dictionary| dictionary.indices.len());
         self.plain.len() + 2 * indices
     }
 
     /// Bytes of the dictionary so far.
     pub fn dictionary_bytes(&self) -> usize {
-        let open = self.dictionary.as_ref().map_or(0, |dictionary| dictionary.values.len());
+        let open = self
+            .dictionary
+            .as_ref()
+            .map_or(0, |dictionary| dictionary.values.len());
         (open + self.closed.as_ref().map_or(0, Vec::len)) * size_of::<T>()
     }
 
@@ -289,7 +296,11 @@ impl<T: Number> Dictionary<T> {
         } = self;
         let bits = value.bits();
         let hash = hasher.hash_one(bits);
-        let is_same = |&index: &u32| values.get(index as usize).is_some_and(|known| known.bits() == bits);
+        let is_same = |&index: &u32| {
+            values
+                .get(index as usize)
+                .is_some_and(|known| known.bits() == bits)
+        };
         if let Some(&index) = table.find(hash, is_same) {
             return index;
         }

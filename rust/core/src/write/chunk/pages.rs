@@ -196,7 +196,8 @@ impl Told {
     }
 
     fn add_page(&mut self, page_type: PageType, encoding: Encoding) {
-        let same = |stats: &&mut PageEncodingStats| stats.page_type == page_type && stats.encoding == encoding;
+        let same =
+            |stats: &&mut PageEncodingStats| stats.page_type == page_type && stats.encoding == encoding;
         match self.encoding_stats.iter_mut().find(same) {
             Some(stats) => stats.count += 1,
             None => self.encoding_stats.push(PageEncodingStats {

@@ -105,7 +105,10 @@ impl Texts {
     /// Appends the text of a key. The keys of a chunk are all of one dictionary.
     #[inline]
     pub fn push_label(&mut self, labels: &Labels<'_>, index: usize) {
-        let key = labels.keys.get(index).map_or(0, |key| key.unsigned_abs() as usize);
+        let key = labels
+            .keys
+            .get(index)
+            .map_or(0, |key| key.unsigned_abs() as usize);
         let known = self.of_labels.get(key).copied().unwrap_or(UNKNOWN);
         match &mut self.dictionary {
             Some(dictionary) if known != UNKNOWN => dictionary.push_index(known),
@@ -144,7 +147,10 @@ impl Texts {
         let indices = dictionary.indices.get(start..)?;
         Some(Repeat {
             indices: indices.into(),
-            plain_bytes: indices.iter().map(|index| 4 + dictionary.text(*index).len()).sum(),
+            plain_bytes: indices
+                .iter()
+                .map(|index| 4 + dictionary.text(*index).len())
+                .sum(),
         })
     }
 
@@ -185,13 +191,19 @@ impl Texts {
     /// Bytes of the open page, about.
     #[inline]
     pub fn page_bytes(&self) -> usize {
-        let indices = self.dictionary.as_ref().map_or(0, |dictionary| dictionary.indices.len());
+        let indices = self
+            .dictionary
+            .as_ref()
+            .map_or(0, |dictionary| dictionary.indices.len());
         self.plain.len() + 2 * indices
     }
 
     /// Bytes of the dictionary so far.
     pub fn dictionary_bytes(&self) -> usize {
-        let open = self.dictionary.as_ref().map_or(0, |dictionary| dictionary.bytes.len());
+        let open = self
+            .dictionary
+            .as_ref()
+            .map_or(0, |dictionary| dictionary.bytes.len());
         open + self.closed.as_ref().map_or(0, |closed| closed.bytes.len())
     }
 
@@ -199,7 +211,9 @@ impl Texts {
     #[inline]
     pub fn dictionary_is_full(&self) -> bool {
         let max = self.options.dictionary_bytes_max;
-        self.dictionary.as_ref().is_some_and(|dictionary| dictionary.bytes.len() >= max)
+        self.dictionary
+            .as_ref()
+            .is_some_and(|dictionary| dictionary.bytes.len() >= max)
     }
 
     /// Ends the page.
@@ -304,7 +318,10 @@ impl Dictionary {
                 *used = true;
             }
         }
-        let mut texts = (0..).zip(used).filter(|(_, used)| *used).map(|(index, _)| self.text(index));
+        let mut texts = (0..)
+            .zip(used)
+            .filter(|(_, used)| *used)
+            .map(|(index, _)| self.text(index));
         let first = texts.next()?;
         let (least, greatest) = texts.fold((first, first), |(least, greatest), text| {
             (least.min(text), greatest.max(text))

@@ -77,7 +77,8 @@ impl Values {
             (Values::Long(numbers), View::Long(values)) => numbers.extend(rows, values),
             (Values::Double(numbers), View::Double(values)) => numbers.extend(rows, values),
             (Values::Bool(booleans), View::Bool(array)) => {
-                rows.iter().for_each(|row| booleans.push(array.value(*row as usize)));
+                rows.iter()
+                    .for_each(|row| booleans.push(array.value(*row as usize)));
             }
             _ => {}
         }

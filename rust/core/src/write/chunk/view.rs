@@ -97,7 +97,12 @@ impl<'a> View<'a> {
             }
             DataType::Struct(_) => View::Struct {
                 nulls: nulls(array),
-                fields: array.as_struct().columns().iter().map(View::of).collect::<Option<_>>()?,
+                fields: array
+                    .as_struct()
+                    .columns()
+                    .iter()
+                    .map(View::of)
+                    .collect::<Option<_>>()?,
             },
             DataType::Dictionary(key, shared) if **key == DataType::Int32 && shared.is_nested() => {
                 let dictionary = array.as_dictionary::<Int32Type>();

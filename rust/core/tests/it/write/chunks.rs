@@ -37,7 +37,9 @@ fn table(table: Table, properties: &[(&str, &str)]) -> TestTable {
         ("write.parquet.dict-size-bytes", "200"),
     ];
     let tables = small.iter().chain(properties);
-    tables.fold(TestTable::ours(table), |table, (key, value)| table.property(key, value))
+    tables.fold(TestTable::ours(table), |table, (key, value)| {
+        table.property(key, value)
+    })
 }
 
 fn check_same(signal: Signal, payload: &[u8]) {
@@ -99,15 +101,20 @@ fn rows(start: i64, count: i64) -> RecordBatch {
     batch(&[
         ("Timestamp", times(numbers().map(|row| DAY + row))),
         ("TraceId", texts(ids.iter().map(|id| Some(id.as_str())))),
-        ("ServiceName", labels(numbers().map(|row| Some(["b", "a"][row as usize % 2])))),
+        (
+            "ServiceName",
+            labels(numbers().map(|row| Some(["b", "a"][row as usize % 2]))),
+        ),
         ("Body", texts(bodies.iter().map(|body| Some(body.as_str())))),
     ])
 }
 
 fn files_of(properties: &[(&str, &str)], batches: Vec<RecordBatch>) -> Vec<NewFile> {
-    let table = properties.iter().fold(TestTable::default(Table::Logs), |table, (key, value)| {
-        table.property(key, value)
-    });
+    let table = properties
+        .iter()
+        .fold(TestTable::default(Table::Logs), |table, (key, value)| {
+            table.property(key, value)
+        });
     let metadata = table.build();
     let options = EncodeOptions {
         ids: &ids(),
@@ -139,18 +146,34 @@ fn batches_of_a_call_are_row_groups_of_one_file_each_sorted() {
     assert_eq!(files.len(), 1);
     let file = &files[0];
     assert_eq!(file.data_file.record_count(), 1500);
-    assert_eq!(file.data_file.sort_order_id(), None, "the file as a whole is not sorted");
+    assert_eq!(
+        file.data_file.sort_order_id(),
+        None,
+        "the file as a whole is not sorted"
+    );
     let footer = footer(&file.bytes);
     let group_rows: Vec<i64> = footer.row_groups().iter().map(|group| group.num_rows()).collect();
     assert_eq!(group_rows, [1000, 500]);
-    assert!(footer.row_groups().iter().all(|group| group.sorting_columns().is_some()));
+    assert!(
+        footer
+            .row_groups()
+            .iter()
+            .all(|group| group.sorting_columns().is_some())
+    );
     assert_eq!(file.data_file.split_offsets().map(<[i64]>::len), Some(2));
 
     let read = read(&file.bytes);
-    let services = arrow_cast::cast(read.column_by_name("ServiceName").unwrap(), &arrow_schema::DataType::Utf8);
+    let services = arrow_cast::cast(
+        read.column_by_name("ServiceName").unwrap(),
+        &arrow_schema::DataType::Utf8,
+    );
     let services = services.unwrap();
     let services = services.as_string::<i32>();
-    let times = read.column_by_name("Timestamp").unwrap().as_primitive::<TimestampMicrosecondType>().clone();
+    let times = read
+        .column_by_name("Timestamp")
+        .unwrap()
+        .as_primitive::<TimestampMicrosecondType>()
+        .clone();
     for group in [0..1000, 1000..1500] {
         let keys: Vec<_> = group.map(|row| (services.value(row), times.value(row))).collect();
         assert!(keys.is_sorted());
@@ -167,7 +190,10 @@ fn a_file_of_one_batch_says_that_it_is_sorted_and_a_full_one_is_closed() {
     assert_eq!(files[0].data_file.sort_order_id(), Some(1));
 
     let files = files_of(
-        &[("write.target-file-size-bytes", "20000"), ("write.parquet.compression-codec", "uncompressed")],
+        &[
+            ("write.target-file-size-bytes", "20000"),
+            ("write.parquet.compression-codec", "uncompressed"),
+        ],
         vec![rows(0, 1000), rows(1000, 1000), rows(2000, 10)],
     );
     let counts: Vec<u64> = files.iter().map(|file| file.data_file.record_count()).collect();
@@ -179,15 +205,27 @@ fn a_page_is_found_by_the_index() {
     let files = files_of(&[("write.parquet.page-row-limit", "100")], vec![rows(0, 2000)]);
     let footer = footer(&files[0].bytes);
     let columns = footer.row_group(0).columns();
-    let column = columns.iter().position(|chunk| chunk.column_path().string() == "Timestamp").unwrap();
-    let locations = footer.offset_index().unwrap()[0][column].page_locations().to_vec();
+    let column = columns
+        .iter()
+        .position(|chunk| chunk.column_path().string() == "Timestamp")
+        .unwrap();
+    let locations = footer.offset_index().unwrap()[0][column]
+        .page_locations()
+        .to_vec();
     assert_eq!(locations.len(), 20);
     // The rows of one page alone, by its place in the offset index.
     let first = locations[7].first_row_index as usize;
     let selection = RowSelection::from_consecutive_ranges(std::iter::once(first..first + 100), 2000);
     let options = ArrowReaderOptions::new().with_page_index_policy(PageIndexPolicy::Required);
-    let reader = ParquetRecordBatchReaderBuilder::try_new_with_options(files[0].bytes.clone(), options).unwrap();
-    let page = reader.with_row_selection(selection).build().unwrap().next().unwrap().unwrap();
+    let reader =
+        ParquetRecordBatchReaderBuilder::try_new_with_options(files[0].bytes.clone(), options).unwrap();
+    let page = reader
+        .with_row_selection(selection)
+        .build()
+        .unwrap()
+        .next()
+        .unwrap()
+        .unwrap();
     let whole = read(&files[0].bytes);
     assert_eq!(page, whole.slice(first, 100));
     assert_eq!(whole.column(column).null_count(), 0);

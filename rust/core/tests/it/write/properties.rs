@@ -25,7 +25,10 @@ fn encoded(metadata: &TableMetadata, rows: i64, config: &ParquetConfig) -> Vec<(
         ("Timestamp", times(DAY..DAY + rows)),
         ("TraceId", texts(trace_ids.iter().map(|id| Some(id.as_str())))),
         ("Body", texts(bodies.iter().map(|body| Some(body.as_str())))),
-        ("ServiceName", texts(services.iter().map(|service| Some(service.as_str())))),
+        (
+            "ServiceName",
+            texts(services.iter().map(|service| Some(service.as_str()))),
+        ),
     ]);
     let encoded = encode_with(metadata, Table::Logs, batch, config).unwrap();
     encoded
@@ -128,7 +131,9 @@ fn row_groups_pages_and_dictionaries_are_as_large_as_the_table_says() {
     };
     let position = |name: &str| {
         let mut chunks = plain.row_group(0).columns().iter();
-        chunks.position(|chunk| chunk.column_path().string() == name).unwrap()
+        chunks
+            .position(|chunk| chunk.column_path().string() == name)
+            .unwrap()
     };
     let (body, service) = (position("Body"), position("ServiceName"));
 

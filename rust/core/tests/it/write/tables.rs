@@ -132,7 +132,10 @@ fn unshared(batch: &RecordBatch) -> RecordBatch {
             DataType::Dictionary(_, shared) if shared.is_nested() => {
                 let dictionary = column.as_dictionary::<Int32Type>();
                 let maps = take(dictionary.values(), dictionary.keys(), None).unwrap();
-                (field.as_ref().clone().with_data_type(shared.as_ref().clone()), maps)
+                (
+                    field.as_ref().clone().with_data_type(shared.as_ref().clone()),
+                    maps,
+                )
             }
             _ => (field.as_ref().clone(), Arc::clone(column)),
         })
