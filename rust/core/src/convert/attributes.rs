@@ -159,7 +159,7 @@ impl MapColumn {
     /// Appends attributes that are rendered already.
     #[inline]
     pub(super) fn append_rendered(&mut self, entries: &Entries) {
-        if entries.len() > 0 {
+        if !entries.is_empty() {
             self.entries.append_all(entries);
         }
         self.end_map();

@@ -307,7 +307,7 @@ async fn what_waits_for_a_commit_holds_no_bytes_in_flight() {
     let large = |number: u64| {
         let mut batch = batch(&[number]);
         // A field that OTLP does not have, of 700 kB.
-        let unknown = [b"\x7a\xe0\xdc\x2a".as_slice(), &[0; 700_000]].concat();
+        let unknown = [b"\x7a\xe0\xdc\x2a".as_slice(), &vec![0; 700_000]].concat();
         batch.append(id(1000 + number), &unknown).expect("new");
         batch
     };

@@ -220,7 +220,7 @@ mod tests {
                         (if i % 40 < 17 {
                             greatest
                         } else {
-                            i * 0x9E37_79B9 & greatest
+                            (i * 0x9E37_79B9) & greatest
                         }) as u32
                     })
                     .collect();

@@ -192,7 +192,7 @@ impl<'a> ChunkEncoder<'a> {
             }),
             None => None,
         };
-        Ok(Values::Text(Texts::new(options, bloom)))
+        Ok(Values::Text(Box::new(Texts::new(options, bloom))))
     }
 
     /// Appends rows of a batch, in this order. All rows of a row group come from one batch, whose dictionaries

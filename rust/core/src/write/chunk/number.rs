@@ -173,7 +173,9 @@ impl<T: Number> Numbers<T> {
     /// Appends the values of rows.
     pub fn extend(&mut self, rows: &[u32], values: &Column<'_, T>) {
         if self.dictionary.is_some() {
-            rows.iter().for_each(|row| self.push(values.get(*row as usize)));
+            for row in rows {
+                self.push(values.get(*row as usize));
+            }
             return;
         }
         let mut range = self.range.take();
@@ -253,7 +255,9 @@ impl<T: Number> Numbers<T> {
         let open = self.dictionary.filter(|dictionary| dictionary.used);
         let values = self.closed.or(open.map(|dictionary| dictionary.values))?;
         let mut bytes = Vec::with_capacity(values.len() * size_of::<T>());
-        values.iter().for_each(|value| value.write(&mut bytes));
+        for value in &values {
+            value.write(&mut bytes);
+        }
         Some(DictionaryPage {
             bytes,
             values: values.len(),

@@ -242,9 +242,10 @@ impl Told {
             self.column_index.to_invalid();
         }
         self.column_index.set_boundary_order(self.order.boundary_order());
-        let column_index = match self.column_index.valid() {
-            true => Some(self.column_index.build()?),
-            false => None,
+        let column_index = if self.column_index.valid() {
+            Some(self.column_index.build()?)
+        } else {
+            None
         };
         Ok(ColumnCloseResult {
             bytes_written: self.bytes,

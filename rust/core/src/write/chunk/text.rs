@@ -227,9 +227,10 @@ impl Texts {
                 range: range.map(|(least, greatest)| Range::Text(least, greatest)),
             };
         };
-        let range = match self.options.with_range {
-            true => dictionary.range(),
-            false => None,
+        let range = if self.options.with_range {
+            dictionary.range()
+        } else {
+            None
         };
         let width = hybrid::bits((dictionary.spans.len() as u32).saturating_sub(1));
         let mut bytes = vec![width];

@@ -27,7 +27,7 @@ pub(super) struct PageValues {
 /// What a chunk's values are.
 pub(super) enum Values {
     /// UTF-8.
-    Text(Texts),
+    Text(Box<Texts>),
     /// 32-bit integers.
     Int(Numbers<i32>),
     /// 64-bit integers, times too.
@@ -77,8 +77,9 @@ impl Values {
             (Values::Long(numbers), View::Long(values)) => numbers.extend(rows, values),
             (Values::Double(numbers), View::Double(values)) => numbers.extend(rows, values),
             (Values::Bool(booleans), View::Bool(array)) => {
-                rows.iter()
-                    .for_each(|row| booleans.push(array.value(*row as usize)));
+                for row in rows {
+                    booleans.push(array.value(*row as usize));
+                }
             }
             _ => {}
         }

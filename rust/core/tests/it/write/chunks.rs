@@ -12,7 +12,7 @@ use otlp2iceberg::convert::{ConvertOptions, TableBatch, ValueLimits, convert};
 use otlp2iceberg::write::{EncodeOptions, Files, NewFile};
 use otlp2iceberg::{Signal, Table};
 use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder, RowSelection};
-use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData};
+use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, RowGroupMetaData};
 use proptest::prelude::*;
 use prost::Message;
 
@@ -152,7 +152,11 @@ fn batches_of_a_call_are_row_groups_of_one_file_each_sorted() {
         "the file as a whole is not sorted"
     );
     let footer = footer(&file.bytes);
-    let group_rows: Vec<i64> = footer.row_groups().iter().map(|group| group.num_rows()).collect();
+    let group_rows: Vec<i64> = footer
+        .row_groups()
+        .iter()
+        .map(RowGroupMetaData::num_rows)
+        .collect();
     assert_eq!(group_rows, [1000, 500]);
     assert!(
         footer
@@ -209,9 +213,7 @@ fn a_page_is_found_by_the_index() {
         .iter()
         .position(|chunk| chunk.column_path().string() == "Timestamp")
         .unwrap();
-    let locations = footer.offset_index().unwrap()[0][column]
-        .page_locations()
-        .to_vec();
+    let locations = footer.offset_index().unwrap()[0][column].page_locations().clone();
     assert_eq!(locations.len(), 20);
     // The rows of one page alone, by its place in the offset index.
     let first = locations[7].first_row_index as usize;
