@@ -264,7 +264,7 @@ func TestASecretOfAnotherTypeIsRefusedWithoutBeingShown(t *testing.T) {
 var badConfigs = map[string][]string{
 	"bad_unknown_section.yaml":               {"invalid keys: catlog"},
 	"bad_unknown_key.yaml":                   {"'tables' has invalid keys: partition_on"},
-	"bad_catalog_type.yaml":                  {"catalog.type: unknown variant `mysql`, expected one of `sql`, `rest`, `glue`, `s3tables`"},
+	"bad_catalog_type.yaml":                  {"catalog.type: unknown variant `mysql`, expected one of `none`, `sql`, `rest`, `glue`, `s3tables`"},
 	"bad_catalog_uri.yaml":                   {"catalog.uri:", "sqlite://"},
 	"bad_catalog_warehouse.yaml":             {"catalog.warehouse:", `scheme "gs" is not supported`},
 	"bad_catalog_namespace.yaml":             {"catalog.namespace:", "empty level"},
