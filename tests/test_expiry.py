@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 from pyiceberg.catalog import Catalog
-from pyiceberg.catalog.sql import SqlCatalog
 
 from catalogs.exporting import send_numbers, settings
 from catalogs.reading import load, read_duckdb, wait_for_rows
@@ -32,14 +31,14 @@ EXPIRING = {
 @pytest.mark.parametrize("kind", ["sql", "rest"])
 def test_a_table_of_many_commits_stays_small_and_whole(kind, warehouse, reference, namespace, tmp_path):
     if kind == "sql":
-        catalog: Catalog = SqlCatalog("default", uri=f"sqlite:///{warehouse}/catalog.db", warehouse=f"file://{warehouse}")
         exporter = {"type": "sql", "warehouse": str(warehouse), "namespace": namespace}
     else:
-        catalog = reference.client()
         exporter = reference.settings(namespace=namespace)
     with Collector(tmp_path / "collector", {"iceberg": {**settings(exporter), **EXPIRING}}) as collector:
         for number in range(COMMITS):
             send_numbers(collector, range(number, number + 1))
+        # The Collector has made the database by now.
+        catalog: Catalog = readers.catalog(warehouse) if kind == "sql" else reference.client()
         wait_for_rows(catalog, {"logs": COMMITS}, namespace)
     table = load(catalog, "logs", namespace)
     snapshots = table.metadata.snapshots
