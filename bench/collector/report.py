@@ -71,7 +71,7 @@ def machine() -> str:
     """The facts that figures depend on."""
     model = [line.partition(":")[2].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line]
     cores = len(model) or "unknown number of"
-    return f"{cores} cores, {model[0] if model else platform.machine()}, Linux {platform.release()}"
+    return f"{cores} cores, {model[0] if model else platform.machine()}"
 
 
 def load_of_others() -> str:
