@@ -29,10 +29,11 @@ IN_FLIGHT = 8
 
 # The defaults of the exporter, from docs/configuration.md, that bound its memory.
 QUEUE_BYTES = 512 * MIB
-CONSUMERS = 4
-BATCH_BYTES = 64 * MIB
+CONSUMERS = 16
+BATCH_BYTES = 32 * MIB
 CALLS = 2
-ROWS_BYTES = 256 * MIB
+# Rows of a call, which grow by doubling.
+ROWS_BYTES = 2 * 16 * MIB
 # An idle Collector with the nop exporter, and what Go's collector allows the heap to grow to beside what is live (GOGC).
 IDLE_BYTES = 80 * MIB
 GO_HEAP_FACTOR = 2
@@ -50,9 +51,11 @@ class Queue:
 
     def bound_mib(self, request_bytes: float) -> float:
         """The most memory that the configuration allows for."""
-        waiting = (0 if self.on_disk else QUEUE_BYTES) + CONSUMERS * (BATCH_BYTES + request_bytes)
+        # What waits is held by the library, outside Go's heap.
+        under_way = CONSUMERS * (BATCH_BYTES + request_bytes)
+        waiting = under_way if self.on_disk else QUEUE_BYTES + BATCH_BYTES
         receiving = IN_FLIGHT * request_bytes * DECODED_FACTOR
-        return (IDLE_BYTES + GO_HEAP_FACTOR * (waiting + receiving) + CALLS * ROWS_BYTES) / MIB
+        return (IDLE_BYTES + GO_HEAP_FACTOR * receiving + waiting + CALLS * ROWS_BYTES) / MIB
 
 
 QUEUES = (
