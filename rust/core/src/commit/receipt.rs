@@ -4,8 +4,6 @@
 //! when it surely did not hold them: so whoever finds it, whenever, can tell whether it was committed
 //! since.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use iceberg::spec::{
     DataFile, PartitionSpec, TableMetadata, deserialize_data_file_from_json, serialize_data_file_to_json,
 };
@@ -16,6 +14,7 @@ use super::Append;
 use super::history::Base;
 use super::ids::to_text;
 use crate::catalog::{IcebergCause, LoadedTable};
+use crate::clock::now_ms;
 use crate::error::{Error, ErrorKind, Result, RetryClass};
 use crate::request::IdRange;
 
@@ -77,7 +76,7 @@ impl Receipt {
             partition_spec_id: append.partition_spec_id,
             ids: to_text(&append.ids),
             rows: append.files.iter().map(DataFile::record_count).sum(),
-            created_ms: now_ms(),
+            created_ms: now_ms().unsigned_abs(),
             created_by: format!("otlp2iceberg {}", env!("CARGO_PKG_VERSION")),
             files: files.collect::<Result<_>>()?,
         })
@@ -175,9 +174,4 @@ fn not_writable(cause: iceberg::Error) -> Error {
         "a data file's description does not fit the table",
     )
     .because(IcebergCause(cause))
-}
-
-fn now_ms() -> u64 {
-    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX)
 }

@@ -237,12 +237,8 @@ impl TableEncoding {
         else {
             return Ok(());
         };
-        let options = EncodeOptions {
-            ids: &self.ids,
-            parquet: &config.parquet,
-            partitions_max: config.limits.partitions_max,
-            proceed: &|| call.proceed(),
-        };
+        let proceed = || call.proceed();
+        let options = options(&self.ids, config, &proceed);
         match files.append(&loaded.metadata, batch, &options) {
             Ok(appended) => {
                 let rejected = appended.rejected.into_iter();
@@ -267,12 +263,8 @@ impl TableEncoding {
         let State::Writing { loaded, files, .. } = &mut self.state else {
             return Ok(Vec::new());
         };
-        let options = EncodeOptions {
-            ids: &self.ids,
-            parquet: &config.parquet,
-            partitions_max: config.limits.partitions_max,
-            proceed: &|| call.proceed(),
-        };
+        let proceed = || call.proceed();
+        let options = options(&self.ids, config, &proceed);
         files.finish(&loaded.metadata, &options)
     }
 
@@ -284,6 +276,19 @@ impl TableEncoding {
         if let State::Writing { files, .. } = &mut self.state {
             *files = Files::default();
         }
+    }
+}
+
+fn options<'a>(
+    ids: &'a [IdRange],
+    config: &'a Config,
+    proceed: &'a dyn Fn() -> Result<()>,
+) -> EncodeOptions<'a> {
+    EncodeOptions {
+        ids,
+        parquet: &config.parquet,
+        partitions_max: config.limits.partitions_max,
+        proceed,
     }
 }
 

@@ -90,15 +90,19 @@ fn logs(body: &str) -> Vec<u8> {
     request
 }
 
+/// Numbers requests from 1.
+fn parts_of(requests: &[Vec<u8>]) -> Vec<Part> {
+    let numbered = (1..).zip(requests);
+    let part = |(sequence, request): (u64, &Vec<u8>)| Part {
+        len: request.len() as u64,
+        ..part(sequence)
+    };
+    numbered.map(part).collect()
+}
+
 async fn export_logs(pipeline: &Pipeline, bodies: &[&str]) -> Result<Outcome> {
     let requests: Vec<Vec<u8>> = bodies.iter().map(|body| logs(body)).collect();
-    let parts: Vec<Part> = (1..)
-        .zip(&requests)
-        .map(|(sequence, request)| Part {
-            len: request.len() as u64,
-            ..part(sequence)
-        })
-        .collect();
+    let parts = parts_of(&requests);
     let payload = requests.concat();
     pipeline
         .export(Export {
@@ -147,13 +151,7 @@ async fn a_malformed_request_is_found_by_conversion_alone() {
     let pipeline = Pipeline::open(config).await.expect("opens");
     // A length that goes beyond the end, between two requests as they should be.
     let requests = [logs("one"), vec![0x0a, 0x7f], logs("three")];
-    let parts: Vec<Part> = (1..)
-        .zip(&requests)
-        .map(|(sequence, request)| Part {
-            len: request.len() as u64,
-            ..part(sequence)
-        })
-        .collect();
+    let parts = parts_of(&requests);
     let payload = requests.concat();
     let export = Export {
         signal: Signal::Logs,

@@ -173,11 +173,10 @@ impl Files {
         config: &MetricsConfig,
         options: &EncodeOptions<'_>,
     ) -> Result<()> {
+        let paths = Paths::new(metadata, options.ids, file.writer.settings());
         let encoded = file.writer.finish(config)?;
-        let settings = Settings::of(options.parquet, metadata)?;
         let directory = Paths::partition(metadata, &file.partition)?;
-        let path =
-            Paths::new(metadata, options.ids, &settings).file(&directory, self.done.len(), &encoded.bytes)?;
+        let path = paths.file(&directory, self.done.len(), &encoded.bytes)?;
         let sort_order_id = file.sort_order_id.filter(|_| file.runs == 1);
         let (bytes, data_file) = describe(path, encoded, file.partition, metadata, sort_order_id)?;
         self.done.push(NewFile { bytes, data_file });

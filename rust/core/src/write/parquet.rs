@@ -182,6 +182,11 @@ impl FileWriter {
         Ok(taken)
     }
 
+    /// How the file is made.
+    pub fn settings(&self) -> &Settings {
+        &self.layout.settings
+    }
+
     /// Whether the file has its target size.
     pub fn is_full(&self) -> bool {
         self.writer.bytes_written() as u64 >= self.layout.settings.target_file_bytes

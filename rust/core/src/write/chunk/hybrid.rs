@@ -8,13 +8,13 @@ const GROUP: usize = 8;
 const RUN_MIN: usize = 8;
 
 /// How many bits it takes to write numbers up to `greatest`.
-pub(super) fn bits(greatest: u32) -> u8 {
+fn bits(greatest: u32) -> u8 {
     // At most 32.
     (u32::BITS - greatest.leading_zeros()) as u8
 }
 
 /// Appends numbers that come one by one, each less than 2 to the power of `width`.
-pub(super) fn encode_each(numbers: &[u32], width: u8, out: &mut Vec<u8>) {
+fn encode_each(numbers: &[u32], width: u8, out: &mut Vec<u8>) {
     let mut encoder = Hybrid::new(width, out);
     let mut rest = numbers;
     while let Some(&number) = rest.first() {
@@ -27,6 +27,14 @@ pub(super) fn encode_each(numbers: &[u32], width: u8, out: &mut Vec<u8>) {
         rest = rest.get(count..).unwrap_or_default();
     }
     encoder.finish();
+}
+
+/// The values of a data page that uses a dictionary of so many values: the indices' width, then the indices.
+pub(super) fn index_page(indices: &[u32], values: usize) -> Vec<u8> {
+    let width = bits((values as u32).saturating_sub(1));
+    let mut bytes = vec![width];
+    encode_each(indices, width, &mut bytes);
+    bytes
 }
 
 /// Levels of a page, as runs of equal ones.

@@ -24,7 +24,6 @@ pub(super) struct Leaf {
     rows: usize,
     nulls: u64,
     pages: Pages,
-    summary: Summary,
     /// Shared values by key, once they were pushed.
     known: Vec<Option<Repeat>>,
 }
@@ -66,7 +65,6 @@ impl Leaf {
             rows: 0,
             nulls: 0,
             pages: Pages::default(),
-            summary: Summary::default(),
             known: Vec::new(),
         })
     }
@@ -245,14 +243,6 @@ impl Leaf {
             self.definitions = Levels::default();
         }
         bytes.extend_from_slice(&values.bytes);
-        self.summary.entries += entries as u64;
-        self.summary.nulls += self.nulls;
-        if let Some(range) = &values.range {
-            match &mut self.summary.range {
-                Some(widest) => widest.widen(range),
-                none => *none = Some(range.clone()),
-            }
-        }
         let page = DataPage {
             bytes,
             encoding: values.encoding,
@@ -281,11 +271,11 @@ impl Leaf {
         if self.rows > 0 || self.pages.is_empty() {
             self.end_page(compressor)?;
         }
-        self.summary.nans = self.values.nans();
+        let nans = self.values.nans();
         let (dictionary, bloom_filter) = self.values.finish();
-        let chunk = self
-            .pages
-            .finish(&self.column, properties, dictionary, bloom_filter, compressor)?;
-        Ok((chunk, self.summary))
+        let (chunk, summary) =
+            self.pages
+                .finish(&self.column, properties, dictionary, bloom_filter, compressor)?;
+        Ok((chunk, Summary { nans, ..summary }))
     }
 }

@@ -198,11 +198,10 @@ impl<T: Number> Numbers<T> {
         };
         let in_page = dictionary.indices.len();
         if in_page >= TRIAL_VALUES && dictionary.values.len() * 2 > in_page {
-            self.dictionary.take().into_iter().for_each(|dictionary| {
-                for value in dictionary.page() {
-                    value.write(&mut self.plain);
-                }
-            });
+            for value in dictionary.page() {
+                value.write(&mut self.plain);
+            }
+            self.dictionary = None;
         }
     }
 
@@ -235,9 +234,7 @@ impl<T: Number> Numbers<T> {
                 range,
             };
         };
-        let width = hybrid::bits((dictionary.values.len() as u32).saturating_sub(1));
-        let mut bytes = vec![width];
-        hybrid::encode_each(&dictionary.indices, width, &mut bytes);
+        let bytes = hybrid::index_page(&dictionary.indices, dictionary.values.len());
         dictionary.indices.clear();
         dictionary.used = true;
         if dictionary.values.len() * size_of::<T>() >= self.dictionary_bytes_max {

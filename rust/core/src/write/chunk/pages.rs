@@ -14,6 +14,7 @@ use parquet::file::writer::{SerializedPageWriter, TrackedWrite};
 use parquet::schema::types::ColumnDescPtr;
 
 use super::compress::Compressor;
+use super::leaf::Summary;
 use super::range::Range;
 
 /// A column chunk: its bytes, dictionary page first, and what is to be told of them.
@@ -80,7 +81,7 @@ impl Pages {
         self.stored_bytes
     }
 
-    /// Puts the chunk together.
+    /// Puts the chunk together, and adds up what its pages tell; NaNs are not known here.
     ///
     /// # Errors
     /// When a page is larger than the format allows.
@@ -91,7 +92,7 @@ impl Pages {
         dictionary: Option<DictionaryPage>,
         bloom_filter: Option<Sbbf>,
         compressor: &mut Compressor,
-    ) -> Result<Chunk> {
+    ) -> Result<(Chunk, Summary)> {
         let mut sink = TrackedWrite::new(Vec::with_capacity(self.stored_bytes + 64 * self.pages.len()));
         let mut writer = SerializedPageWriter::new(&mut sink);
         let mut told = Told::new(column);
@@ -117,8 +118,8 @@ impl Pages {
             let spec = writer.write_page(CompressedPage::new(compressed, size))?;
             told.add_data(&page, spec.offset, spec.bytes_written, spec.uncompressed_size);
         }
-        let close = told.finish(column, properties, bloom_filter)?;
-        Ok((sink.into_inner()?.into(), close))
+        let (close, summary) = told.finish(column, properties, bloom_filter)?;
+        Ok(((sink.into_inner()?.into(), close), summary))
     }
 }
 
@@ -219,7 +220,7 @@ impl Told {
         column: &ColumnDescPtr,
         properties: &WriterProperties,
         bloom_filter: Option<Sbbf>,
-    ) -> Result<ColumnCloseResult> {
+    ) -> Result<(ColumnCloseResult, Summary)> {
         let encodings = self.encoding_stats.iter().map(|stats| stats.encoding);
         let encodings: Vec<Encoding> = encodings.chain([Encoding::RLE]).collect();
         let mut metadata = ColumnChunkMetaData::builder(column.clone())
@@ -247,14 +248,21 @@ impl Told {
         } else {
             None
         };
-        Ok(ColumnCloseResult {
+        let close = ColumnCloseResult {
             bytes_written: self.bytes,
             rows_written: self.rows,
             metadata: metadata.build()?,
             bloom_filter,
             column_index,
             offset_index: Some(self.offset_index.build()),
-        })
+        };
+        let summary = Summary {
+            entries: self.entries,
+            nulls: self.nulls,
+            nans: 0,
+            range: self.range,
+        };
+        Ok((close, summary))
     }
 }
 

@@ -232,9 +232,7 @@ impl Texts {
         } else {
             None
         };
-        let width = hybrid::bits((dictionary.spans.len() as u32).saturating_sub(1));
-        let mut bytes = vec![width];
-        hybrid::encode_each(&dictionary.indices, width, &mut bytes);
+        let bytes = hybrid::index_page(&dictionary.indices, dictionary.spans.len());
         dictionary.indices.clear();
         dictionary.plain_bytes = 0;
         dictionary.used = true;
