@@ -13,27 +13,31 @@ glibc_max=2.34
 
 mkdir -p dist/lambda
 cp "$program" dist/lambda/bootstrap
-# Symbols, and the tables of unwinding, which nothing does here (panic = "abort"): a quarter of it.
+# Symbols, and the tables of unwinding, which nothing does here (panic = "abort"): a quarter of it. Rust's component
+# llvm-tools knows every architecture, the host's own binutils most often only that of the host.
 case "$(uname -m)-$arch" in
   x86_64-arm64) tools=aarch64-linux-gnu- ;;
   aarch64-x86_64 | arm64-x86_64) tools=x86_64-linux-gnu- ;;
   *) tools= ;;
 esac
-if command -v "${tools}objcopy" >/dev/null; then
-  "${tools}objcopy" --strip-all --remove-section .eh_frame --remove-section .eh_frame_hdr dist/lambda/bootstrap
-else
-  echo "${tools}objcopy is missing: the program keeps its symbols and is too large for its limit" >&2
+llvm=$(find "$(rustc --print sysroot)/lib/rustlib" -name llvm-objcopy 2>/dev/null | head -1)
+objcopy=$(command -v "${tools}objcopy" || command -v "${llvm:-llvm-objcopy}" || true)
+if [ -z "$objcopy" ]; then
+  echo "${tools}objcopy is missing, which makes the program small enough: install binutils for $arch, or run" \
+    "rustup component add llvm-tools" >&2
+  exit 1
 fi
+"$objcopy" --strip-all --remove-section .eh_frame --remove-section .eh_frame_hdr dist/lambda/bootstrap
 
-if command -v objdump >/dev/null; then
-  glibc=$(objdump -T dist/lambda/bootstrap | grep -o 'GLIBC_[0-9.]*' | sed 's/GLIBC_//' | sort -Vu | tail -1)
+if command -v readelf >/dev/null; then
+  glibc=$(readelf --version-info --wide dist/lambda/bootstrap | grep -o 'GLIBC_[0-9.]*' | sed 's/GLIBC_//' | sort -Vu | tail -1)
   if [ "$(printf '%s\n' "$glibc" "$glibc_max" | sort -V | tail -1)" != "$glibc_max" ]; then
     echo "dist/lambda/bootstrap needs glibc $glibc, and Lambda's provided.al2023 has $glibc_max: build on an older system," \
       "or with cargo-zigbuild: make lambda LAMBDA_TARGET=<x86_64 or aarch64>-unknown-linux-gnu.$glibc_max" >&2
     exit 1
   fi
 else
-  echo "objdump is missing: it was not checked that the program starts with glibc $glibc_max" >&2
+  echo "readelf is missing: it was not checked that the program starts with glibc $glibc_max" >&2
 fi
 
 zip=dist/lambda/otlp2iceberg-lambda-$arch.zip
