@@ -6,16 +6,61 @@ use arrow_array::{MapArray, StructArray};
 use arrow_schema::{ArrowError, DataType};
 
 use super::any_value;
-use super::columns::{Arrays, Columns, Offsets, TextColumn, Validity};
+use super::columns::{Arrays, Columns, Offsets, TextColumn, Validity, roomy};
 use super::context::Context;
+use super::dictionary::{Dictionary, Key};
 use super::numbers::dropped;
 use crate::decode::{DecodeError, KeyValue, Repeated};
+
+/// Keys for which memory is kept when they are cleared.
+const REUSED_KEYS_MAX: usize = 1024;
+/// Places in a list whose last key is remembered.
+const PLACES: usize = 32;
+
+/// Keys, of which there are few: rows one after the other have the same at the same place.
+#[derive(Default)]
+struct KeyColumn {
+    keys: Vec<Key>,
+    dictionary: Dictionary,
+    /// The key that was met last at each place.
+    last: [Key; PLACES],
+}
 
 /// Keys and the texts of their values.
 #[derive(Default)]
 pub(super) struct Entries {
-    keys: TextColumn,
+    keys: KeyColumn,
     values: TextColumn,
+}
+
+impl KeyColumn {
+    /// Appends a key that stands at this place of its list.
+    #[inline]
+    fn append(&mut self, text: &[u8], place: usize) {
+        let mut beyond = 0;
+        let last = self.last.get_mut(place).unwrap_or(&mut beyond);
+        let key = self.dictionary.intern(text, *last);
+        *last = key;
+        self.keys.push(key);
+    }
+
+    #[inline]
+    fn text(&self, index: usize) -> &[u8] {
+        self.keys.get(index).map_or(&[], |&key| self.dictionary.text(key))
+    }
+
+    #[inline]
+    fn bytes(&self) -> usize {
+        size_of_val(self.keys.as_slice()) + self.dictionary.bytes()
+    }
+
+    /// Makes it empty, keeping its memory unless that is much.
+    fn clear(&mut self) {
+        self.keys.clear();
+        self.keys.shrink_to(REUSED_KEYS_MAX);
+        self.dictionary.clear();
+        self.last = [0; PLACES];
+    }
 }
 
 impl Entries {
@@ -41,7 +86,7 @@ impl Entries {
 
     /// The entry with this key.
     pub(super) fn find(&self, key: &[u8]) -> Option<usize> {
-        (0..self.len()).find(|&index| self.keys.value(index) == key)
+        (0..self.len()).find(|&index| self.keys.text(index) == key)
     }
 
     /// The value of an entry; none if it is null.
@@ -56,7 +101,7 @@ impl Entries {
 
     #[inline]
     fn len(&self) -> usize {
-        self.keys.len()
+        self.keys.keys.len()
     }
 
     fn append(
@@ -71,7 +116,7 @@ impl Entries {
         let kept = attributes.len() - beyond;
         for (index, attribute) in attributes.iter().take(kept).enumerate() {
             let attribute = attribute?;
-            self.keys.append(&context.mended(attribute.key));
+            self.keys.append(&context.mended(attribute.key), index);
             let valid = any_value::write_text(attribute.value, self.values.writer(), context)
                 .map_err(|error| error.in_field("value").in_element(field, index))?;
             self.values.end_value(valid);
@@ -83,33 +128,36 @@ impl Entries {
     /// Of entries with the same key, from `start` on, keeps the last one.
     #[inline]
     fn drop_duplicates(&mut self, start: usize, context: &mut Context) {
-        let keys = &self.keys;
-        if context
-            .duplicates
-            .find(keys.len() - start, |index| keys.value(start + index))
-        {
+        let keys = self.keys.keys.get(start..).unwrap_or_default();
+        let key = |index: usize| keys.get(index).copied().unwrap_or_default();
+        if context.duplicates.find(keys.len(), key) {
             self.rebuild(start, context);
         }
     }
 
     #[cold]
     fn rebuild(&mut self, start: usize, context: &Context) {
-        let keys = self.keys.split_off(start);
+        let keys = self.keys.keys.split_off(start);
         let values = self.values.split_off(start);
-        for index in (0..keys.len()).filter(|&index| !context.duplicates.comes_again(index)) {
-            self.keys.append(keys.value(index));
-            self.values.writer().extend_from_slice(values.value(index));
-            self.values.end_value(values.is_valid(index));
+        for (index, key) in keys.into_iter().enumerate() {
+            if !context.duplicates.comes_again(index) {
+                self.keys.keys.push(key);
+                self.values.writer().extend_from_slice(values.value(index));
+                self.values.end_value(values.is_valid(index));
+            }
         }
     }
 
     fn append_all(&mut self, other: &Entries) {
-        self.keys.append_all(&other.keys);
+        for index in 0..other.len() {
+            self.keys.append(other.keys.text(index), index);
+        }
         self.values.append_all(&other.values);
     }
 
+    /// Takes back all but the first `len`; texts of keys stay in the dictionary.
     fn truncate(&mut self, len: usize) {
-        self.keys.truncate(len);
+        self.keys.keys.truncate(len);
         self.values.truncate(len);
     }
 }
@@ -179,7 +227,7 @@ impl MapColumn {
         let own = &self.entries;
         own.len() - start == entries.len()
             && (0..entries.len()).all(|index| {
-                own.keys.value(start + index) == entries.keys.value(index)
+                own.keys.text(start + index) == entries.keys.text(index)
                     && own.value(start + index) == entries.value(index)
             })
     }
@@ -197,7 +245,8 @@ impl MapColumn {
                 "{map_type} has no key and value"
             )));
         };
-        let keys = Arc::new(self.entries.keys.into_array()?);
+        let KeyColumn { keys, dictionary, .. } = self.entries.keys;
+        let keys = Arc::new(dictionary.into_array(keys, None)?);
         let values = Arc::new(self.entries.values.into_array()?);
         let entries = StructArray::try_new(fields.clone(), vec![keys, values], None)?;
         MapArray::try_new(
@@ -217,6 +266,21 @@ impl MapColumn {
 }
 
 impl Columns for MapColumn {
+    fn like(&self) -> Self {
+        let Entries { keys, values } = &self.entries;
+        Self {
+            entries: Entries {
+                keys: KeyColumn {
+                    keys: Vec::with_capacity(roomy(keys.keys.len())),
+                    ..KeyColumn::default()
+                },
+                values: values.like(),
+            },
+            offsets: self.offsets.like(),
+            validity: Validity::default(),
+        }
+    }
+
     fn truncate(&mut self, len: usize) {
         let entries = self.offsets.truncate(len);
         self.entries.truncate(entries);
@@ -226,7 +290,7 @@ impl Columns for MapColumn {
     #[inline]
     fn extent(&self) -> usize {
         let Entries { keys, values } = &self.entries;
-        keys.extent().max(values.extent()).max(keys.len())
+        keys.dictionary.extent().max(values.extent()).max(keys.keys.len())
     }
 
     #[inline]

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use arrow_array::types::{ArrowPrimitiveType, Float64Type, Int32Type, Int64Type, TimestampMicrosecondType};
 use arrow_array::{ArrayRef, BooleanArray, PrimitiveArray, StringArray};
-use arrow_buffer::{BooleanBufferBuilder, Buffer, NullBuffer, NullBufferBuilder, OffsetBuffer, ScalarBuffer};
+use arrow_buffer::{BooleanBufferBuilder, Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
 use arrow_schema::{ArrowError, DataType, FieldRef, Fields};
 
 use super::context::Context;
@@ -19,6 +19,8 @@ const REUSED_BYTES_MAX: usize = 64 * 1024;
 
 /// One column or several that stand together, all of the same length.
 pub(super) trait Columns: Default {
+    /// Empty columns with room for as many values as these have: growing would copy them time and again.
+    fn like(&self) -> Self;
     /// Takes back all values but the first `len`.
     fn truncate(&mut self, len: usize);
     /// The most bytes in a string column, or elements in a list: what offsets must reach.
@@ -75,6 +77,13 @@ macro_rules! columns {
         }
 
         impl $crate::convert::columns::Columns for $name {
+            fn like(&self) -> Self {
+                Self {
+                    $($column: self.$column.like(),)*
+                    $($($state: Default::default(),)*)?
+                }
+            }
+
             fn truncate(&mut self, len: usize) {
                 $(self.$column.truncate(len);)*
             }
@@ -105,48 +114,87 @@ macro_rules! columns {
 }
 pub(super) use columns;
 
-/// Which values are not null.
-pub(super) struct Validity(NullBufferBuilder);
+/// Somewhat more, since no batch is quite like another. Room that is not used is never touched.
+pub(super) fn roomy(len: usize) -> usize {
+    len + len / 8
+}
 
-impl Default for Validity {
-    fn default() -> Self {
-        Self(NullBufferBuilder::new(0))
-    }
+/// Which values are not null. Nothing is written down until there is a null.
+#[derive(Default)]
+pub(super) struct Validity {
+    /// The number of values, while all are valid.
+    valid: usize,
+    bits: Option<BooleanBufferBuilder>,
 }
 
 impl Validity {
     #[inline]
     pub(super) fn append(&mut self, valid: bool) {
-        self.0.append(valid);
+        if valid && self.bits.is_none() {
+            self.valid += 1;
+        } else {
+            self.append_bit(valid);
+        }
+    }
+
+    fn append_bit(&mut self, valid: bool) {
+        match &mut self.bits {
+            Some(bits) => bits.append(valid),
+            None => self.bits_from_now_on().append(valid),
+        }
     }
 
     #[inline]
     pub(super) fn append_valid(&mut self, count: usize) {
-        self.0.append_n_non_nulls(count);
+        self.append_n(true, count);
+    }
+
+    #[inline]
+    pub(super) fn append_n(&mut self, valid: bool, count: usize) {
+        match &mut self.bits {
+            None if valid => self.valid += count,
+            Some(bits) => bits.append_n(count, valid),
+            None => self.bits_from_now_on().append_n(count, false),
+        }
+    }
+
+    #[cold]
+    fn bits_from_now_on(&mut self) -> &mut BooleanBufferBuilder {
+        let mut bits = BooleanBufferBuilder::new(self.valid + 1);
+        bits.append_n(self.valid, true);
+        self.bits.insert(bits)
     }
 
     #[inline]
     pub(super) fn is_valid(&self, index: usize) -> bool {
-        self.0.is_valid(index)
+        match &self.bits {
+            None => index < self.valid,
+            Some(bits) => index < bits.len() && bits.get_bit(index),
+        }
     }
 
     /// Whether a null was ever appended.
     #[inline]
     pub(super) fn may_have_nulls(&self) -> bool {
-        self.0.as_slice().is_some()
+        self.bits.is_some()
     }
 
     #[inline]
     pub(super) fn bytes(&self) -> usize {
-        self.0.as_slice().map_or(0, <[u8]>::len)
+        self.bits.as_ref().map_or(0, |bits| bits.as_slice().len())
     }
 
     pub(super) fn truncate(&mut self, len: usize) {
-        self.0.truncate(len);
+        match &mut self.bits {
+            None => self.valid = self.valid.min(len),
+            Some(bits) => bits.truncate(len),
+        }
     }
 
     pub(super) fn finish(self) -> Option<NullBuffer> {
-        self.0.build().filter(|nulls| nulls.null_count() > 0)
+        self.bits
+            .map(|mut bits| NullBuffer::new(bits.finish()))
+            .filter(|nulls| nulls.null_count() > 0)
     }
 }
 
@@ -181,6 +229,13 @@ impl<T: ArrowPrimitiveType> PrimitiveColumn<T> {
         self.validity.append_valid(1);
     }
 
+    /// Appends a value `count` times.
+    #[inline]
+    pub(super) fn append_n(&mut self, value: T::Native, count: usize) {
+        self.values.resize(self.values.len() + count, value);
+        self.validity.append_valid(count);
+    }
+
     #[inline]
     pub(super) fn append_option(&mut self, value: Option<T::Native>) {
         self.values.push(value.unwrap_or_default());
@@ -189,6 +244,13 @@ impl<T: ArrowPrimitiveType> PrimitiveColumn<T> {
 }
 
 impl<T: ArrowPrimitiveType> Columns for PrimitiveColumn<T> {
+    fn like(&self) -> Self {
+        Self {
+            values: Vec::with_capacity(roomy(self.values.len())),
+            validity: Validity::default(),
+        }
+    }
+
     fn truncate(&mut self, len: usize) {
         self.values.truncate(len);
         self.validity.truncate(len);
@@ -235,6 +297,10 @@ impl BooleanColumn {
 }
 
 impl Columns for BooleanColumn {
+    fn like(&self) -> Self {
+        Self(BooleanBufferBuilder::new(roomy(self.0.len())))
+    }
+
     fn truncate(&mut self, len: usize) {
         self.0.truncate(len);
     }
@@ -265,6 +331,13 @@ impl Default for Offsets {
 }
 
 impl Offsets {
+    /// No things, with room for as many as there are here.
+    pub(super) fn like(&self) -> Self {
+        let mut offsets = Vec::with_capacity(roomy(self.0.len()));
+        offsets.push(0);
+        Self(offsets)
+    }
+
     /// The number of things.
     #[inline]
     pub(super) fn len(&self) -> usize {
@@ -418,6 +491,14 @@ impl TextColumn {
 }
 
 impl Columns for TextColumn {
+    fn like(&self) -> Self {
+        Self {
+            bytes: Vec::with_capacity(roomy(self.bytes.len())),
+            offsets: self.offsets.like(),
+            validity: Validity::default(),
+        }
+    }
+
     fn truncate(&mut self, len: usize) {
         let end = self.offsets.truncate(len);
         self.bytes.truncate(end);

@@ -1,7 +1,11 @@
 //! Finds keys that come twice in a list of attributes, so that the last one wins (rule 5).
 
+use std::hash::Hash;
+
 use hashbrown::HashMap;
 use hashbrown::hash_map::Entry;
+
+use super::dictionary::Key;
 
 /// Lists up to this long are compared by fingerprints on the stack; longer ones through a hash map
 /// with a random seed, so that time stays linear whatever the keys are.
@@ -17,7 +21,7 @@ pub(super) struct Duplicates {
 impl Duplicates {
     /// Whether one of `len` keys comes twice. If so, [`Self::comes_again`] tells which.
     #[inline]
-    pub(super) fn find<'k>(&mut self, len: usize, key: impl Fn(usize) -> &'k [u8]) -> bool {
+    pub(super) fn find<K: Print>(&mut self, len: usize, key: impl Fn(usize) -> K) -> bool {
         match len {
             0 | 1 => false,
             2..=SMALL => self.find_among_few(len, key),
@@ -31,13 +35,13 @@ impl Duplicates {
     }
 
     #[inline]
-    fn find_among_few<'k>(&mut self, len: usize, key: impl Fn(usize) -> &'k [u8]) -> bool {
+    fn find_among_few<K: Print>(&mut self, len: usize, key: impl Fn(usize) -> K) -> bool {
         let mut prints = [0u64; SMALL];
         // One bit per class of fingerprints: a key in a class of its own needs no comparison.
         let mut classes = 0u64;
         let mut found = false;
         for (index, slot) in prints.iter_mut().take(len).enumerate() {
-            *slot = fingerprint(key(index));
+            *slot = key(index).print();
         }
         for (index, &print) in prints.iter().take(len).enumerate() {
             let class = 1 << (print >> 58);
@@ -55,7 +59,7 @@ impl Duplicates {
     }
 
     #[cold]
-    fn find_among_many<'k>(&mut self, len: usize, key: impl Fn(usize) -> &'k [u8]) -> bool {
+    fn find_among_many<K: Print>(&mut self, len: usize, key: impl Fn(usize) -> K) -> bool {
         let mut last_seen = HashMap::with_capacity(len);
         let mut found = false;
         for index in 0..len {
@@ -82,7 +86,28 @@ impl Duplicates {
     }
 }
 
-/// Equal for equal keys and mostly different for others: the length, the first and the last bytes, mixed.
+/// A key with a fingerprint: equal for equal keys and mostly different for others, most of all in the highest bits.
+pub(super) trait Print: Eq + Hash {
+    fn print(&self) -> u64;
+}
+
+/// The place of a key in a dictionary.
+impl Print for Key {
+    #[inline]
+    fn print(&self) -> u64 {
+        let key = u64::from(self.unsigned_abs());
+        key << 58 | key
+    }
+}
+
+/// The length, the first and the last bytes, mixed.
+impl Print for &[u8] {
+    #[inline]
+    fn print(&self) -> u64 {
+        fingerprint(self)
+    }
+}
+
 #[inline]
 fn fingerprint(key: &[u8]) -> u64 {
     let (first, last) = if let (Some(first), Some(last)) = (key.first_chunk::<8>(), key.last_chunk::<8>()) {
@@ -134,6 +159,18 @@ mod tests {
         assert_eq!(again(&keys), None);
         keys.extend(["key.7", "key.7", "key.99"]);
         assert_eq!(again(&keys), Some(vec![7, 99, 100]));
+    }
+
+    #[test]
+    fn places_in_a_dictionary_give_the_same_answer() {
+        let mut duplicates = Duplicates::default();
+        let keys: [Key; 6] = [0, 64, 1, 64, 128, 0];
+        assert!(duplicates.find(keys.len(), |index| keys[index]));
+        let again: Vec<bool> = (0..keys.len())
+            .map(|index| duplicates.comes_again(index))
+            .collect();
+        assert_eq!(again, [true, true, false, false, false, false]);
+        assert!(!duplicates.find(3, |index| keys[index]));
     }
 
     #[test]

@@ -1,29 +1,20 @@
 //! Text with few distinct values, as a dictionary made per batch.
 
-use std::hash::BuildHasher;
 use std::sync::Arc;
 
-use arrow_array::types::Int32Type;
-use arrow_array::{DictionaryArray, PrimitiveArray};
 use arrow_schema::ArrowError;
-use hashbrown::{DefaultHashBuilder, HashTable};
 
-use super::columns::{Arrays, Columns, TextColumn, Validity};
+use super::columns::{Arrays, Columns, Validity, roomy};
 use super::context::Context;
+use super::dictionary::{Dictionary, Key};
 use crate::decode::Text;
-
-/// The place of a text in a column's dictionary; it holds until the batch is closed.
-pub(super) type Key = i32;
 
 /// A dictionary-encoded column.
 #[derive(Default)]
 pub(super) struct LabelColumn {
     keys: Vec<Key>,
     validity: Validity,
-    dictionary: TextColumn,
-    /// Indices into the dictionary by the text's hash.
-    index: HashTable<Key>,
-    hasher: DefaultHashBuilder,
+    dictionary: Dictionary,
     /// The key that was found last: neighbours are often equal.
     last: Key,
 }
@@ -47,6 +38,13 @@ impl LabelColumn {
         self.validity.append(key.is_some());
     }
 
+    /// Appends a text by its key, `count` times.
+    #[inline]
+    pub(super) fn append_keys(&mut self, key: Option<Key>, count: usize) {
+        self.keys.resize(self.keys.len() + count, key.unwrap_or_default());
+        self.validity.append_n(key.is_some(), count);
+    }
+
     /// The key of a field's text; none if it is empty (rule 1).
     pub(super) fn intern_field(&mut self, text: &[u8]) -> Option<Key> {
         (!text.is_empty()).then(|| self.intern(text))
@@ -55,42 +53,20 @@ impl LabelColumn {
     /// The key of a text.
     #[inline]
     pub(super) fn intern(&mut self, text: &[u8]) -> Key {
-        if self.dictionary.len() > 0 && dictionary_text(&self.dictionary, self.last) == text {
-            return self.last;
-        }
-        self.last = self.find_or_add(text);
+        self.last = self.dictionary.intern(text, self.last);
         self.last
     }
-
-    fn find_or_add(&mut self, text: &[u8]) -> Key {
-        let Self {
-            dictionary,
-            index,
-            hasher,
-            ..
-        } = self;
-        let hash = hasher.hash_one(text);
-        if let Some(&key) = index.find(hash, |&key| dictionary_text(dictionary, key) == text) {
-            return key;
-        }
-        // There are no more texts than rows and groups, and those have 32-bit offsets elsewhere.
-        let key = Key::try_from(dictionary.len()).unwrap_or(Key::MAX);
-        dictionary.append(text);
-        index.insert_unique(hash, key, |&key| {
-            hasher.hash_one(dictionary_text(dictionary, key))
-        });
-        key
-    }
 }
 
-#[inline]
-fn dictionary_text(dictionary: &TextColumn, key: Key) -> &[u8] {
-    dictionary.value(key.unsigned_abs() as usize)
-}
-
-/// Truncation leaves the dictionary as it is, for keys that are held elsewhere; [`Columns::finish`]
-/// cuts the texts off its end that no row uses.
+/// Truncation leaves the dictionary as it is, for keys that are held elsewhere.
 impl Columns for LabelColumn {
+    fn like(&self) -> Self {
+        Self {
+            keys: Vec::with_capacity(roomy(self.keys.len())),
+            ..Self::default()
+        }
+    }
+
     fn truncate(&mut self, len: usize) {
         self.keys.truncate(len);
         self.validity.truncate(len);
@@ -106,17 +82,11 @@ impl Columns for LabelColumn {
         size_of_val(self.keys.as_slice()) + self.validity.bytes() + self.dictionary.bytes()
     }
 
-    fn finish(mut self, arrays: &mut Arrays<'_>) -> Result<(), ArrowError> {
+    fn finish(self, arrays: &mut Arrays<'_>) -> Result<(), ArrowError> {
         arrays.next_type()?;
-        let used = self
-            .keys
-            .iter()
-            .max()
-            .map_or(0, |&key| key.unsigned_abs() as usize + 1);
-        self.dictionary.truncate(used);
-        let keys = PrimitiveArray::<Int32Type>::try_new(self.keys.into(), self.validity.finish())?;
-        let values = Arc::new(self.dictionary.into_array()?);
-        arrays.push(Arc::new(DictionaryArray::try_new(keys, values)?));
+        arrays.push(Arc::new(
+            self.dictionary.into_array(self.keys, self.validity.finish())?,
+        ));
         Ok(())
     }
 }
@@ -157,6 +127,13 @@ impl WordColumn {
 }
 
 impl Columns for WordColumn {
+    fn like(&self) -> Self {
+        Self {
+            labels: self.labels.like(),
+            keys: Default::default(),
+        }
+    }
+
     fn truncate(&mut self, len: usize) {
         self.labels.truncate(len);
     }

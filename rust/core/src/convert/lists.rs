@@ -39,6 +39,15 @@ impl<C: Columns> ListColumn<C> {
 }
 
 impl<C: Columns> Columns for ListColumn<C> {
+    fn like(&self) -> Self {
+        Self {
+            elements: self.elements.like(),
+            len: 0,
+            offsets: self.offsets.like(),
+            validity: Validity::default(),
+        }
+    }
+
     fn truncate(&mut self, len: usize) {
         self.len = self.offsets.truncate(len);
         self.elements.truncate(self.len);

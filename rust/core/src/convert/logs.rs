@@ -49,7 +49,7 @@ pub(super) fn convert<'a>(
                 .map_err(|stop| stop.in_element("resource_logs", index))?;
         }
     }
-    rows.close(context)
+    rows.finish(context)
 }
 
 fn convert_resource<'a>(

@@ -88,11 +88,11 @@ pub(super) fn convert<'a>(
                 .map_err(|stop| stop.in_element("resource_metrics", index))?;
         }
     }
-    tables.gauge.close(context)?;
-    tables.sum.close(context)?;
-    tables.histogram.close(context)?;
-    tables.exponential_histogram.close(context)?;
-    tables.summary.close(context)
+    tables.gauge.finish(context)?;
+    tables.sum.finish(context)?;
+    tables.histogram.finish(context)?;
+    tables.exponential_histogram.finish(context)?;
+    tables.summary.finish(context)
 }
 
 fn convert_resource<'a>(

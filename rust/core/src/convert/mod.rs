@@ -14,6 +14,7 @@ mod any_value;
 mod attributes;
 mod columns;
 mod context;
+mod dictionary;
 mod duplicates;
 mod histograms;
 mod ids;

@@ -2,10 +2,13 @@
 
 use std::borrow::Cow;
 
+use arrow_schema::ArrowError;
+
 use super::attributes::{Entries, dropped_attributes};
-use super::columns::{IntColumn, columns};
+use super::columns::{Arrays, Columns, IntColumn, columns};
 use super::context::Context;
-use super::labels::{Key, LabelColumn};
+use super::dictionary::Key;
+use super::labels::LabelColumn;
 use super::shared_map::SharedMapColumn;
 use crate::decode::{DecodeError, Resource, Scope, Text};
 
@@ -78,8 +81,8 @@ impl<'a> Group<'a> {
 }
 
 columns! {
-    /// The resource and scope columns of a table.
-    SharedColumns {
+    /// The columns themselves.
+    SharedArrays {
         service_name: LabelColumn,
         resource_attributes: SharedMapColumn,
         resource_schema_url: LabelColumn,
@@ -90,22 +93,37 @@ columns! {
         scope_schema_url: LabelColumn,
         scope_dropped_attributes_count: IntColumn,
     }
-    state {
-        generation: u64,
-        keys: GroupKeys,
-    }
 }
 
-/// The keys of a group's labels and attributes in the open batch.
+/// What a row takes in them, beside what it refers to.
+const ROW_BYTES: usize = 9 * size_of::<i32>();
+
+/// The resource and scope columns of a table. The rows of a group are counted, and written down when it ends.
+#[derive(Default)]
+pub(super) struct SharedColumns {
+    arrays: SharedArrays,
+    /// Rows that are written down.
+    rows: usize,
+    /// Rows of the group that are not.
+    open: usize,
+    /// What the arrays hold.
+    bytes: usize,
+    generation: u64,
+    keys: GroupKeys,
+}
+
+/// A group in the open batch.
 #[derive(Default)]
 struct GroupKeys {
     service_name: Option<Key>,
     resource_attributes: Option<Key>,
     resource_schema_url: Option<Key>,
+    resource_dropped: i32,
     scope_name: Option<Key>,
     scope_version: Option<Key>,
     scope_attributes: Option<Key>,
     scope_schema_url: Option<Key>,
+    scope_dropped: i32,
 }
 
 impl SharedColumns {
@@ -113,30 +131,89 @@ impl SharedColumns {
     #[inline]
     pub(super) fn append(&mut self, group: &Group<'_>) {
         if self.generation != group.generation {
-            self.look_up_keys(group);
+            self.begin(group);
         }
-        self.service_name.append_key(self.keys.service_name);
-        self.resource_attributes.append_key(self.keys.resource_attributes);
-        self.resource_schema_url.append_key(self.keys.resource_schema_url);
-        self.resource_dropped_attributes_count
-            .append(group.resource_dropped);
-        self.scope_name.append_key(self.keys.scope_name);
-        self.scope_version.append_key(self.keys.scope_version);
-        self.scope_attributes.append_key(self.keys.scope_attributes);
-        self.scope_schema_url.append_key(self.keys.scope_schema_url);
-        self.scope_dropped_attributes_count.append(group.scope_dropped);
+        self.open += 1;
     }
 
-    fn look_up_keys(&mut self, group: &Group<'_>) {
+    fn begin(&mut self, group: &Group<'_>) {
+        self.end();
+        let arrays = &mut self.arrays;
         self.generation = group.generation;
         self.keys = GroupKeys {
-            service_name: group.service_name().map(|name| self.service_name.intern(name)),
-            resource_attributes: self.resource_attributes.intern(&group.resource_attributes),
-            resource_schema_url: self.resource_schema_url.intern_field(&group.resource_schema_url),
-            scope_name: self.scope_name.intern_field(&group.scope_name),
-            scope_version: self.scope_version.intern_field(&group.scope_version),
-            scope_attributes: self.scope_attributes.intern(&group.scope_attributes),
-            scope_schema_url: self.scope_schema_url.intern_field(&group.scope_schema_url),
+            service_name: group.service_name().map(|name| arrays.service_name.intern(name)),
+            resource_attributes: arrays.resource_attributes.intern(&group.resource_attributes),
+            resource_schema_url: arrays
+                .resource_schema_url
+                .intern_field(&group.resource_schema_url),
+            resource_dropped: group.resource_dropped,
+            scope_name: arrays.scope_name.intern_field(&group.scope_name),
+            scope_version: arrays.scope_version.intern_field(&group.scope_version),
+            scope_attributes: arrays.scope_attributes.intern(&group.scope_attributes),
+            scope_schema_url: arrays.scope_schema_url.intern_field(&group.scope_schema_url),
+            scope_dropped: group.scope_dropped,
         };
+        self.bytes = arrays.bytes();
+    }
+
+    /// Writes the open rows down.
+    fn end(&mut self) {
+        let count = std::mem::take(&mut self.open);
+        if count == 0 {
+            return;
+        }
+        let Self { arrays, keys, .. } = self;
+        arrays.service_name.append_keys(keys.service_name, count);
+        arrays
+            .resource_attributes
+            .append_keys(keys.resource_attributes, count);
+        arrays
+            .resource_schema_url
+            .append_keys(keys.resource_schema_url, count);
+        arrays
+            .resource_dropped_attributes_count
+            .append_n(keys.resource_dropped, count);
+        arrays.scope_name.append_keys(keys.scope_name, count);
+        arrays.scope_version.append_keys(keys.scope_version, count);
+        arrays.scope_attributes.append_keys(keys.scope_attributes, count);
+        arrays.scope_schema_url.append_keys(keys.scope_schema_url, count);
+        arrays
+            .scope_dropped_attributes_count
+            .append_n(keys.scope_dropped, count);
+        self.rows += count;
+        self.bytes = self.arrays.bytes();
+    }
+}
+
+impl Columns for SharedColumns {
+    fn like(&self) -> Self {
+        Self {
+            arrays: self.arrays.like(),
+            ..Self::default()
+        }
+    }
+
+    fn truncate(&mut self, len: usize) {
+        self.open = len.saturating_sub(self.rows);
+        if len < self.rows {
+            self.arrays.truncate(len);
+            self.rows = len;
+            self.bytes = self.arrays.bytes();
+        }
+    }
+
+    #[inline]
+    fn extent(&self) -> usize {
+        self.arrays.extent()
+    }
+
+    #[inline]
+    fn bytes(&self) -> usize {
+        self.bytes + self.open * ROW_BYTES
+    }
+
+    fn finish(mut self, arrays: &mut Arrays<'_>) -> Result<(), ArrowError> {
+        self.end();
+        self.arrays.finish(arrays)
     }
 }

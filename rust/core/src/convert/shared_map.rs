@@ -7,8 +7,8 @@ use arrow_array::{DictionaryArray, PrimitiveArray};
 use arrow_schema::{ArrowError, DataType};
 
 use super::attributes::{Entries, MapColumn};
-use super::columns::{Arrays, Columns, Validity};
-use super::labels::Key;
+use super::columns::{Arrays, Columns, Validity, roomy};
+use super::dictionary::Key;
 
 /// A column of attributes as a dictionary. No attributes are null (rule 1).
 #[derive(Default)]
@@ -35,14 +35,27 @@ impl SharedMapColumn {
     /// Appends attributes by their key.
     #[inline]
     pub(super) fn append_key(&mut self, key: Option<Key>) {
-        self.keys.push(key.unwrap_or_default());
-        self.validity.append(key.is_some());
+        self.append_keys(key, 1);
+    }
+
+    /// Appends attributes by their key, `count` times.
+    #[inline]
+    pub(super) fn append_keys(&mut self, key: Option<Key>, count: usize) {
+        self.keys.resize(self.keys.len() + count, key.unwrap_or_default());
+        self.validity.append_n(key.is_some(), count);
     }
 }
 
 /// Truncation leaves the lists as they are, for keys that are held elsewhere; [`Columns::finish`] cuts those off the
 /// end that no row has.
 impl Columns for SharedMapColumn {
+    fn like(&self) -> Self {
+        Self {
+            keys: Vec::with_capacity(roomy(self.keys.len())),
+            ..Self::default()
+        }
+    }
+
     fn truncate(&mut self, len: usize) {
         self.keys.truncate(len);
         self.validity.truncate(len);

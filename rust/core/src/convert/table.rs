@@ -50,11 +50,13 @@ impl<C: Columns> TableBuilder<C> {
         let repairs = context.repairs;
         loop {
             let rejection = append(&mut self.columns, context)?;
-            let fits = self.columns.extent() <= context.extent_max;
+            let bytes = self.columns.bytes();
+            // What all columns hold together is more than any of them reaches.
+            let fits = bytes <= context.extent_max || self.columns.extent() <= context.extent_max;
             if fits && rejection.is_none() {
                 self.rows += 1;
                 context.records += 1;
-                self.account(context);
+                self.account(bytes, context);
                 return Ok(());
             }
             context.repairs = repairs;
@@ -69,7 +71,7 @@ impl<C: Columns> TableBuilder<C> {
                     // Labels of the row are still in the dictionaries.
                     self.columns = C::default();
                 }
-                self.account(context);
+                self.account(self.columns.bytes(), context);
                 return Ok(());
             }
             self.close(context)?;
@@ -81,12 +83,25 @@ impl<C: Columns> TableBuilder<C> {
         self.bytes
     }
 
-    /// Gives away a batch of the rows so far, if there are any. No memory of it is kept.
+    /// Gives away a batch of the rows so far, if there are any; more rows are to come.
     ///
     /// # Errors
     /// When a text is not UTF-8, or the batch is not taken.
     pub(super) fn close(&mut self, context: &mut Context) -> Result<(), Stop> {
-        let columns = mem::take(&mut self.columns);
+        let next = self.columns.like();
+        self.give_away(next, context)
+    }
+
+    /// Gives away a batch of the last rows, if there are any.
+    ///
+    /// # Errors
+    /// As [`Self::close`].
+    pub(super) fn finish(mut self, context: &mut Context) -> Result<(), Stop> {
+        self.give_away(C::default(), context)
+    }
+
+    fn give_away(&mut self, next: C, context: &mut Context) -> Result<(), Stop> {
+        let columns = mem::replace(&mut self.columns, next);
         context.open_bytes -= mem::take(&mut self.bytes);
         if mem::take(&mut self.rows) == 0 {
             return Ok(());
@@ -101,8 +116,7 @@ impl<C: Columns> TableBuilder<C> {
 
     /// Brings the total of all open batches up to date.
     #[inline]
-    fn account(&mut self, context: &mut Context) {
-        let bytes = self.columns.bytes();
+    fn account(&mut self, bytes: usize, context: &mut Context) {
         context.open_bytes = context.open_bytes - self.bytes + bytes;
         self.bytes = bytes;
     }

@@ -90,7 +90,7 @@ pub(super) fn convert<'a>(
                 .map_err(|stop| stop.in_element("resource_spans", index))?;
         }
     }
-    rows.close(context)
+    rows.finish(context)
 }
 
 fn convert_resource<'a>(

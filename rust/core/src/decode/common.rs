@@ -4,7 +4,14 @@ use std::borrow::Cow;
 
 use super::error::DecodeError;
 use super::repeated::{Occurrences, Repeated};
-use super::wire::{Message, Reader};
+use super::wire::{LENGTH_DELIMITED, Message, Reader};
+
+/// Tag of `AnyValue.string_value`.
+const STRING_VALUE: u8 = 1 << 3 | LENGTH_DELIMITED;
+/// Tag of `KeyValue.key`.
+const KEY: u8 = 1 << 3 | LENGTH_DELIMITED;
+/// Tag of `KeyValue.value`.
+const VALUE: u8 = 2 << 3 | LENGTH_DELIMITED;
 
 /// The bytes of a protobuf `string`, which may be invalid UTF-8.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -55,6 +62,12 @@ pub enum AnyValue<'a> {
 impl<'a> Message<'a> for AnyValue<'a> {
     #[inline]
     fn parse(bytes: &'a [u8]) -> Result<Self, DecodeError> {
+        // Most values are short strings.
+        if let [STRING_VALUE, len @ ..0x80, text @ ..] = bytes
+            && text.len() == usize::from(*len)
+        {
+            return Ok(AnyValue::String(Text(text)));
+        }
         let mut value = AnyValue::Empty;
         let mut reader = Reader::new(bytes);
         while let Some(tag) = reader.tag()? {
@@ -115,6 +128,18 @@ pub struct KeyValue<'a> {
 impl<'a> Message<'a> for KeyValue<'a> {
     #[inline]
     fn parse(bytes: &'a [u8]) -> Result<Self, DecodeError> {
+        // As everybody writes them: a key and a value, both short, and nothing else.
+        if let [KEY, key_len @ ..0x80, rest @ ..] = bytes
+            && let Some((key, [VALUE, value_len @ ..0x80, value @ ..])) =
+                rest.split_at_checked(usize::from(*key_len))
+            && value.len() == usize::from(*value_len)
+        {
+            let value = AnyValue::parse(value).map_err(|error| error.in_field("value"))?;
+            return Ok(Self {
+                key: Text(key),
+                value,
+            });
+        }
         let mut view = Self::default();
         let mut reader = Reader::new(bytes);
         while let Some(tag) = reader.tag()? {

@@ -35,14 +35,14 @@ fn data_type(column_type: ColumnType) -> DataType {
     match column_type {
         ColumnType::Timestamp => DataType::Timestamp(TimeUnit::Microsecond, Some(UTC.into())),
         ColumnType::Text => DataType::Utf8,
-        ColumnType::Label => DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8)),
+        ColumnType::Label => label(),
         ColumnType::Int => DataType::Int32,
         ColumnType::Long => DataType::Int64,
         ColumnType::Double => DataType::Float64,
         ColumnType::Boolean => DataType::Boolean,
         ColumnType::Attributes => {
             let entries = Fields::from(vec![
-                Field::new(MAP_KEY, DataType::Utf8, false),
+                Field::new(MAP_KEY, label(), false),
                 Field::new(MAP_VALUE, DataType::Utf8, true),
             ]);
             let entries = Field::new(MAP_ENTRIES, DataType::Struct(entries), false);
@@ -57,4 +57,9 @@ fn data_type(column_type: ColumnType) -> DataType {
         }
         ColumnType::Struct(fields) => DataType::Struct(fields.iter().map(field).collect()),
     }
+}
+
+/// Text of which a batch has few different ones: each is there once.
+fn label() -> DataType {
+    DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8))
 }

@@ -17,14 +17,19 @@ fn bits(greatest: u32) -> u8 {
 fn encode_each(numbers: &[u32], width: u8, out: &mut Vec<u8>) {
     let mut encoder = Hybrid::new(width, out);
     let mut rest = numbers;
-    while let Some(&number) = rest.first() {
-        // A run pays off only if it is long: looking no further keeps numbers that differ cheap.
-        let count = match rest.get(1) {
-            Some(next) if *next == number => rest.iter().take_while(|next| **next == number).count(),
-            _ => 1,
-        };
-        encoder.put(number, count);
-        rest = rest.get(count..).unwrap_or_default();
+    while let Some((group, later)) = rest.split_first_chunk::<GROUP>() {
+        let [first, others @ ..] = group;
+        if others.iter().any(|other| other != first) {
+            encoder.pack(group);
+            rest = later;
+        } else {
+            let count = rest.iter().take_while(|number| *number == first).count();
+            encoder.put(*first, count);
+            rest = rest.get(count..).unwrap_or_default();
+        }
+    }
+    for number in rest {
+        encoder.put(*number, 1);
     }
     encoder.finish();
 }
@@ -103,18 +108,20 @@ impl<'a> Hybrid<'a> {
         }
     }
 
-    #[inline]
     fn put(&mut self, number: u32, count: usize) {
         let mut count = count;
         // A bit-packed run holds whole groups, so the one begun is filled first.
         while count > 0 && (self.filled > 0 || count < RUN_MIN) {
-            if let Some(place) = self.group.get_mut(self.filled) {
-                *place = number;
+            let end = GROUP.min(self.filled + count);
+            count -= end - self.filled;
+            if let Some(places) = self.group.get_mut(self.filled..end) {
+                places.fill(number);
             }
-            self.filled += 1;
-            count -= 1;
-            if self.filled == GROUP {
-                self.pack();
+            self.filled = end;
+            if end == GROUP {
+                let group = self.group;
+                self.pack(&group);
+                self.filled = 0;
             }
         }
         if count > 0 {
@@ -127,20 +134,29 @@ impl<'a> Hybrid<'a> {
     }
 
     /// Eight numbers of `width` bits are `width` bytes.
-    fn pack(&mut self) {
-        let mut bits: u64 = 0;
-        let mut held: u32 = 0;
-        for number in self.group {
-            bits |= u64::from(number) << held;
-            held += u32::from(self.width);
-            while held >= 8 {
-                self.packed.push(bits as u8);
-                bits >>= 8;
-                held -= 8;
+    fn pack(&mut self, group: &[u32; GROUP]) {
+        let width = u32::from(self.width);
+        if width <= 8 {
+            let bits = (0..).zip(group).fold(0, |bits, (place, number)| {
+                bits | u64::from(*number) << (place * width)
+            });
+            let bytes = bits.to_le_bytes();
+            self.packed
+                .extend_from_slice(bytes.get(..usize::from(self.width)).unwrap_or_default());
+        } else {
+            let mut bits: u64 = 0;
+            let mut held: u32 = 0;
+            for number in group {
+                bits |= u64::from(*number) << held;
+                held += width;
+                while held >= 8 {
+                    self.packed.push(bits as u8);
+                    bits >>= 8;
+                    held -= 8;
+                }
             }
         }
         self.groups += 1;
-        self.filled = 0;
     }
 
     fn end_packed(&mut self) {
@@ -154,10 +170,11 @@ impl<'a> Hybrid<'a> {
     /// What is missing in the last group is filled with zeros, which readers pass over.
     fn finish(mut self) {
         if self.filled > 0 {
-            for place in self.group.iter_mut().skip(self.filled) {
+            let mut group = self.group;
+            for place in group.iter_mut().skip(self.filled) {
                 *place = 0;
             }
-            self.pack();
+            self.pack(&group);
         }
         self.end_packed();
     }

@@ -151,10 +151,12 @@ fn cell(array: &ArrayRef, row: usize) -> Cell {
         DataType::Struct(_) => Cell::Struct(struct_row(array.as_struct(), row)),
         DataType::Map(..) => {
             let entries = array.as_map().value(row);
-            let texts = entries.column(0).as_string::<i32>();
-            let values = entries.column(1);
-            let entry = |at| (texts.value(at).to_owned(), cell(values, at));
-            Cell::Map((0..entries.len()).map(entry).collect())
+            let (keys, values) = (entries.column(0), entries.column(1));
+            let key = |at| match cell(keys, at) {
+                Cell::Text(key) => key,
+                other => panic!("{other:?} is no key"),
+            };
+            Cell::Map((0..entries.len()).map(|at| (key(at), cell(values, at))).collect())
         }
         other => panic!("no column has the type {other}"),
     }

@@ -1,0 +1,95 @@
+//! Texts that come again and again, each kept once.
+
+use std::hash::BuildHasher;
+
+use arrow_array::types::Int32Type;
+use arrow_array::{DictionaryArray, PrimitiveArray};
+use arrow_buffer::NullBuffer;
+use arrow_schema::ArrowError;
+use hashbrown::{DefaultHashBuilder, HashTable};
+use std::sync::Arc;
+
+use super::columns::{Columns, TextColumn};
+
+/// The place of a text in a column's dictionary; it holds until the batch is closed.
+pub(super) type Key = i32;
+
+/// The texts of a column, made per batch.
+#[derive(Default)]
+pub(super) struct Dictionary {
+    texts: TextColumn,
+    /// Places by the text's hash.
+    index: HashTable<Key>,
+    hasher: DefaultHashBuilder,
+}
+
+impl Dictionary {
+    /// The key of a text, which may be the one that is guessed.
+    #[inline]
+    pub(super) fn intern(&mut self, text: &[u8], guess: Key) -> Key {
+        if self.texts.len() > 0 && text_at(&self.texts, guess) == text {
+            return guess;
+        }
+        self.find_or_add(text)
+    }
+
+    /// The text of a key.
+    #[inline]
+    pub(super) fn text(&self, key: Key) -> &[u8] {
+        text_at(&self.texts, key)
+    }
+
+    fn find_or_add(&mut self, text: &[u8]) -> Key {
+        let Self { texts, index, hasher } = self;
+        let hash = hasher.hash_one(text);
+        if let Some(&key) = index.find(hash, |&key| text_at(texts, key) == text) {
+            return key;
+        }
+        // There are no more texts than rows, groups or entries, and those have 32-bit offsets elsewhere.
+        let key = Key::try_from(texts.len()).unwrap_or(Key::MAX);
+        texts.append(text);
+        index.insert_unique(hash, key, |&key| hasher.hash_one(text_at(texts, key)));
+        key
+    }
+
+    /// The bytes of all texts.
+    #[inline]
+    pub(super) fn extent(&self) -> usize {
+        self.texts.extent()
+    }
+
+    #[inline]
+    pub(super) fn bytes(&self) -> usize {
+        self.texts.bytes()
+    }
+
+    /// Makes it empty, keeping its memory unless that is much.
+    pub(super) fn clear(&mut self) {
+        self.texts.clear();
+        self.index.clear();
+    }
+
+    /// The array of values with these keys. Texts at the end that none has are left out: rows that were taken
+    /// back leave theirs.
+    ///
+    /// # Errors
+    /// When a text is not UTF-8.
+    pub(super) fn into_array(
+        mut self,
+        keys: Vec<Key>,
+        nulls: Option<NullBuffer>,
+    ) -> Result<DictionaryArray<Int32Type>, ArrowError> {
+        let used = keys
+            .iter()
+            .max()
+            .map_or(0, |&key| key.unsigned_abs() as usize + 1);
+        self.texts.truncate(used);
+        let keys = PrimitiveArray::<Int32Type>::try_new(keys.into(), nulls)?;
+        DictionaryArray::try_new(keys, Arc::new(self.texts.into_array()?))
+    }
+}
+
+#[inline]
+fn text_at(texts: &TextColumn, key: Key) -> &[u8] {
+    texts.value(key.unsigned_abs() as usize)
+}
