@@ -94,7 +94,7 @@ impl Leaf {
             let run = rest.iter().take_while(same).count();
             let (these, later) = rest.split_at(run);
             if is_null {
-                self.append_nulls(run, compressor)?;
+                self.append_missing(self.definition_max.saturating_sub(1), run, compressor)?;
             } else {
                 self.append_values(view, these, compressor)?;
             }
@@ -122,12 +122,23 @@ impl Leaf {
         Ok(())
     }
 
-    fn append_nulls(&mut self, count: usize, compressor: &mut Compressor) -> Result<()> {
+    /// Appends rows without a value: this column, or the list that it is in, is null or empty.
+    ///
+    /// # Errors
+    /// When a page cannot be compressed.
+    pub fn append_missing(
+        &mut self,
+        definition: u8,
+        count: usize,
+        compressor: &mut Compressor,
+    ) -> Result<()> {
         let mut rest = count;
         while rest > 0 {
             let taken = rest.min(self.page_rows_max - self.rows);
-            self.definitions
-                .push(self.definition_max.saturating_sub(1), taken);
+            if self.repetition_max > 0 {
+                self.repetitions.push(0, taken);
+            }
+            self.definitions.push(definition, taken);
             self.nulls += taken as u64;
             self.rows += taken;
             self.end_page_if_full(compressor)?;

@@ -91,12 +91,34 @@ impl Node {
     /// # Errors
     /// When a page cannot be compressed.
     pub fn append_rows(&mut self, view: &View<'_>, rows: &[u32], compressor: &mut Compressor) -> Result<()> {
-        for row in rows {
-            let row = *row as usize;
-            self.push(view, row..row + 1, 0);
-            self.each_leaf(&mut |leaf| leaf.end_row(compressor))?;
+        let mut rest = rows;
+        while let Some((row, later)) = rest.split_first() {
+            if let Some(definition) = self.missing(view, *row) {
+                // Most rows have no such list: events, links, exemplars.
+                let same = |row: &&u32| self.missing(view, **row) == Some(definition);
+                let (these, later) = rest.split_at(rest.iter().take_while(same).count());
+                self.each_leaf(&mut |leaf| leaf.append_missing(definition, these.len(), compressor))?;
+                rest = later;
+            } else {
+                let row = *row as usize;
+                self.push(view, row..row + 1, 0);
+                self.each_leaf(&mut |leaf| leaf.end_row(compressor))?;
+                rest = later;
+            }
         }
         Ok(())
+    }
+
+    /// The definition level of a row whose list is null or empty.
+    fn missing(&self, view: &View<'_>, row: u32) -> Option<u8> {
+        let (Node::List { empty, .. }, View::List { offsets, nulls, .. }) = (self, view) else {
+            return None;
+        };
+        let row = row as usize;
+        if nulls.is_some_and(|nulls| nulls.is_null(row)) {
+            return Some(empty.saturating_sub(1));
+        }
+        span(offsets, row).is_empty().then_some(*empty)
     }
 
     /// Appends neighbouring values, at least one. The first goes on the list that `first` says, the others the

@@ -62,13 +62,23 @@ impl SharedMaps {
             let View::Leaf(view) = view else {
                 return Ok(());
             };
-            for row in rows {
-                let row = *row as usize;
+            let key_of = |row: u32| {
+                let row = row as usize;
                 let key = keys.get(row).map_or(0, |key| key.unsigned_abs() as usize);
-                let is_null = nulls.is_some_and(|nulls| nulls.is_null(row));
-                if is_null || null_maps.is_some_and(|nulls| nulls.is_null(key)) {
-                    leaf.push_missing(self.empty.saturating_sub(1), 0);
-                } else if !leaf.repeat(key, *repetition) {
+                let is_null = nulls.is_some_and(|nulls| nulls.is_null(row))
+                    || null_maps.is_some_and(|nulls| nulls.is_null(key));
+                (!is_null).then_some(key)
+            };
+            let mut rest = rows;
+            while let Some((row, later)) = rest.split_first() {
+                rest = later;
+                let Some(key) = key_of(*row) else {
+                    let count = later.iter().take_while(|row| key_of(**row).is_none()).count();
+                    rest = later.get(count..).unwrap_or_default();
+                    leaf.append_missing(self.empty.saturating_sub(1), count + 1, compressor)?;
+                    continue;
+                };
+                if !leaf.repeat(key, *repetition) {
                     match span(offsets, key) {
                         span if span.is_empty() => leaf.push_missing(self.empty, 0),
                         span => leaf.push_to_repeat(key, view, span, *repetition),
