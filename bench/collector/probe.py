@@ -8,6 +8,7 @@ import re
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from o2i.collector import Collector
@@ -37,13 +38,24 @@ def cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / TICKS_PER_SECOND
 
 
-def memory_mib(pid: int) -> tuple[float, float] | None:
-    """Resident memory now and at its highest, or None when the process has ended."""
+@dataclass(frozen=True)
+class Memory:
+    """Resident memory of a process, in MiB."""
+
+    now: float
+    peak: float
+    # Without pages of files that are mapped: those of a queue on disk count as resident, but the system can take them.
+    own: float
+
+
+def memory_mib(pid: int) -> Memory | None:
+    """Resident memory, or None when the process has ended."""
     try:
-        found = dict(re.findall(r"^(VmRSS|VmHWM):\s+(\d+) kB$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE))
+        status = Path(f"/proc/{pid}/status").read_text()
     except (FileNotFoundError, ProcessLookupError):
         return None
-    return (int(found["VmRSS"]) / 1024, int(found["VmHWM"]) / 1024) if found else None
+    found = {name: int(kib) / 1024 for name, kib in re.findall(r"^(VmRSS|VmHWM|RssAnon):\s+(\d+) kB$", status, re.MULTILINE)}
+    return Memory(found["VmRSS"], found["VmHWM"], found["RssAnon"]) if found else None
 
 
 class Sampler:
@@ -54,13 +66,15 @@ class Sampler:
         self._done = threading.Event()
         self._mib: list[float] = []
         self.peak_mib = 0.0
+        self.own_peak_mib = 0.0
         self._thread = threading.Thread(target=self._sample, daemon=True)
         self._thread.start()
 
     def _sample(self) -> None:
         while (memory := memory_mib(self._pid)) is not None:
-            self._mib.append(memory[0])
-            self.peak_mib = max(self.peak_mib, memory[1])
+            self._mib.append(memory.now)
+            self.peak_mib = max(self.peak_mib, memory.peak)
+            self.own_peak_mib = max(self.own_peak_mib, memory.own)
             if self._done.wait(SAMPLE_SECONDS):
                 return
 

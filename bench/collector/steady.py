@@ -36,7 +36,7 @@ def main(folder: Path, seconds: float, records_per_second: int) -> int:
             if (memory := memory_mib(collector.pid)) is None:
                 raise RuntimeError(f"the Collector ended\n{collector.log_tail()}")
             cpu = cpu_seconds(collector.pid)
-            say(f"{minute:3d} min  RSS {memory[0]:4.0f} MiB, peak {memory[1]:4.0f} MiB, CPU {cpu:6.1f} s")
+            say(f"{minute:3d} min  RSS {memory.now:4.0f} MiB, peak {memory.peak:4.0f} MiB, CPU {cpu:6.1f} s")
         sent = sending.result()
         samples = sampler.stop()
     check_rows(folder, OURS, load, sender, sent.accepted_records)
