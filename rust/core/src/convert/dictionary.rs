@@ -1,18 +1,21 @@
 //! Texts that come again and again, each kept once.
 
 use std::hash::BuildHasher;
+use std::sync::Arc;
 
 use arrow_array::types::Int32Type;
 use arrow_array::{DictionaryArray, PrimitiveArray};
 use arrow_buffer::NullBuffer;
 use arrow_schema::ArrowError;
 use hashbrown::{DefaultHashBuilder, HashTable};
-use std::sync::Arc;
 
 use super::columns::{Columns, TextColumn};
 
 /// The place of a text in a column's dictionary; it holds until the batch is closed.
 pub(super) type Key = i32;
+
+/// What the index takes for a text, on average: it is half full after it grew.
+const INDEX_BYTES: usize = 2 * (size_of::<Key>() + 1);
 
 /// The texts of a column, made per batch.
 #[derive(Default)]
@@ -58,9 +61,10 @@ impl Dictionary {
         self.texts.extent()
     }
 
+    /// What the array of texts would take, and what the index takes.
     #[inline]
     pub(super) fn bytes(&self) -> usize {
-        self.texts.bytes()
+        self.texts.bytes() + self.texts.len() * INDEX_BYTES
     }
 
     /// Makes it empty, keeping its memory unless that is much.
