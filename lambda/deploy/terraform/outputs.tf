@@ -4,7 +4,8 @@ output "function_url" {
 }
 
 output "lambda_function_arn" {
-  value = aws_lambda_function.function.arn
+  description = "The function."
+  value       = aws_lambda_function.function.arn
 }
 
 output "function_role_arn" {
@@ -18,11 +19,13 @@ output "sender_policy_arn" {
 }
 
 output "table_bucket_name" {
-  value = local.uses_table_bucket ? var.table_bucket_name : null
+  description = "The S3 table bucket; null when the tables are in an ordinary bucket."
+  value       = local.uses_table_bucket ? var.table_bucket_name : null
 }
 
 output "table_bucket_arn" {
-  value = local.uses_table_bucket ? local.table_bucket_arn : null
+  description = "The same as an ARN."
+  value       = local.uses_table_bucket ? local.table_bucket_arn : null
 }
 
 output "iceberg_rest_endpoint" {
@@ -31,13 +34,16 @@ output "iceberg_rest_endpoint" {
 }
 
 output "log_group_name" {
-  value = aws_cloudwatch_log_group.function.name
+  description = "Where the function's log is."
+  value       = aws_cloudwatch_log_group.function.name
 }
 
 output "raw_bucket_name" {
-  value = local.has_raw ? local.raw_bucket : null
+  description = "Where OTLP objects are loaded from; null when raw_ingest is off."
+  value       = local.has_raw ? local.raw_bucket : null
 }
 
 output "raw_dead_letter_queue" {
-  value = one(aws_sqs_queue.raw_dead[*].url)
+  description = "URL of the queue of objects that could not be loaded; null when raw_ingest is off."
+  value       = one(aws_sqs_queue.raw_dead[*].url)
 }

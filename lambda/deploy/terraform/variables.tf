@@ -48,8 +48,9 @@ variable "reserved_concurrency" {
 }
 
 variable "log_retention_days" {
-  type    = number
-  default = 7
+  description = "Days for which the function's log is kept."
+  type        = number
+  default     = 7
 }
 
 variable "environment" {
@@ -88,8 +89,9 @@ variable "catalog_type" {
 }
 
 variable "table_bucket_name" {
-  type    = string
-  default = "otlp2iceberg"
+  description = "The S3 table bucket."
+  type        = string
+  default     = "otlp2iceberg"
 }
 
 variable "create_table_bucket" {
@@ -105,8 +107,9 @@ variable "warehouse_bucket_name" {
 }
 
 variable "namespace" {
-  type    = string
-  default = "otel"
+  description = "The namespace, or Glue database, of the tables."
+  type        = string
+  default     = "otel"
 }
 
 variable "raw_ingest" {
