@@ -6,61 +6,18 @@ use arrow_array::{MapArray, StructArray};
 use arrow_schema::{ArrowError, DataType};
 
 use super::any_value;
-use super::columns::{Arrays, Columns, Offsets, TextColumn, Validity, roomy};
+use super::columns::{Arrays, Columns, Offsets, TextColumn};
 use super::context::Context;
-use super::dictionary::{Dictionary, Key};
+use super::keys::KeyColumn;
 use super::numbers::dropped;
+use super::validity::Validity;
 use crate::decode::{DecodeError, KeyValue, Repeated};
-
-/// Keys for which memory is kept when they are cleared.
-const REUSED_KEYS_MAX: usize = 1024;
-/// Places in a list whose last key is remembered.
-const PLACES: usize = 32;
-
-/// Keys, of which there are few: rows one after the other have the same at the same place.
-#[derive(Default)]
-struct KeyColumn {
-    keys: Vec<Key>,
-    dictionary: Dictionary,
-    /// The key that was met last at each place.
-    last: [Key; PLACES],
-}
 
 /// Keys and the texts of their values.
 #[derive(Default)]
 pub(super) struct Entries {
     keys: KeyColumn,
     values: TextColumn,
-}
-
-impl KeyColumn {
-    /// Appends a key that stands at this place of its list.
-    #[inline]
-    fn append(&mut self, text: &[u8], place: usize) {
-        let mut beyond = 0;
-        let last = self.last.get_mut(place).unwrap_or(&mut beyond);
-        let key = self.dictionary.intern(text, *last);
-        *last = key;
-        self.keys.push(key);
-    }
-
-    #[inline]
-    fn text(&self, index: usize) -> &[u8] {
-        self.keys.get(index).map_or(&[], |&key| self.dictionary.text(key))
-    }
-
-    #[inline]
-    fn bytes(&self) -> usize {
-        size_of_val(self.keys.as_slice()) + self.dictionary.bytes()
-    }
-
-    /// Makes it empty, keeping its memory unless that is much.
-    fn clear(&mut self) {
-        self.keys.clear();
-        self.keys.shrink_to(REUSED_KEYS_MAX);
-        self.dictionary.clear();
-        self.last = [0; PLACES];
-    }
 }
 
 impl Entries {
@@ -101,7 +58,7 @@ impl Entries {
 
     #[inline]
     fn len(&self) -> usize {
-        self.keys.keys.len()
+        self.keys.len()
     }
 
     fn append(
@@ -128,7 +85,7 @@ impl Entries {
     /// Of entries with the same key, from `start` on, keeps the last one.
     #[inline]
     fn drop_duplicates(&mut self, start: usize, context: &mut Context) {
-        let keys = self.keys.keys.get(start..).unwrap_or_default();
+        let keys = self.keys.since(start);
         let key = |index: usize| keys.get(index).copied().unwrap_or_default();
         if context.duplicates.find(keys.len(), key) {
             self.rebuild(start, context);
@@ -137,11 +94,11 @@ impl Entries {
 
     #[cold]
     fn rebuild(&mut self, start: usize, context: &Context) {
-        let keys = self.keys.keys.split_off(start);
+        let keys = self.keys.split_off(start);
         let values = self.values.split_off(start);
         for (index, key) in keys.into_iter().enumerate() {
             if !context.duplicates.comes_again(index) {
-                self.keys.keys.push(key);
+                self.keys.append_key(key);
                 self.values.writer().extend_from_slice(values.value(index));
                 self.values.end_value(values.is_valid(index));
             }
@@ -157,7 +114,7 @@ impl Entries {
 
     /// Takes back all but the first `len`; texts of keys stay in the dictionary.
     fn truncate(&mut self, len: usize) {
-        self.keys.keys.truncate(len);
+        self.keys.truncate(len);
         self.values.truncate(len);
     }
 }
@@ -245,8 +202,7 @@ impl MapColumn {
                 "{map_type} has no key and value"
             )));
         };
-        let KeyColumn { keys, dictionary, .. } = self.entries.keys;
-        let keys = Arc::new(dictionary.into_array(keys, None)?);
+        let keys = Arc::new(self.entries.keys.into_array()?);
         let values = Arc::new(self.entries.values.into_array()?);
         let entries = StructArray::try_new(fields.clone(), vec![keys, values], None)?;
         MapArray::try_new(
@@ -270,10 +226,7 @@ impl Columns for MapColumn {
         let Entries { keys, values } = &self.entries;
         Self {
             entries: Entries {
-                keys: KeyColumn {
-                    keys: Vec::with_capacity(roomy(keys.keys.len())),
-                    ..KeyColumn::default()
-                },
+                keys: keys.like(),
                 values: values.like(),
             },
             offsets: self.offsets.like(),
@@ -290,7 +243,7 @@ impl Columns for MapColumn {
     #[inline]
     fn extent(&self) -> usize {
         let Entries { keys, values } = &self.entries;
-        keys.dictionary.extent().max(values.extent()).max(keys.keys.len())
+        keys.extent().max(values.extent()).max(keys.len())
     }
 
     #[inline]

@@ -8,10 +8,11 @@ use std::sync::Arc;
 
 use arrow_array::types::{ArrowPrimitiveType, Float64Type, Int32Type, Int64Type, TimestampMicrosecondType};
 use arrow_array::{ArrayRef, BooleanArray, PrimitiveArray, StringArray};
-use arrow_buffer::{BooleanBufferBuilder, Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
+use arrow_buffer::{BooleanBufferBuilder, Buffer, OffsetBuffer, ScalarBuffer};
 use arrow_schema::{ArrowError, DataType, FieldRef, Fields};
 
 use super::context::Context;
+use super::validity::Validity;
 use crate::decode::Text;
 
 /// A buffer that is emptied to be used again gives back what it has above this.
@@ -117,85 +118,6 @@ pub(super) use columns;
 /// Somewhat more, since no batch is quite like another. Room that is not used is never touched.
 pub(super) fn roomy(len: usize) -> usize {
     len + len / 8
-}
-
-/// Which values are not null. Nothing is written down until there is a null.
-#[derive(Default)]
-pub(super) struct Validity {
-    /// The number of values, while all are valid.
-    valid: usize,
-    bits: Option<BooleanBufferBuilder>,
-}
-
-impl Validity {
-    #[inline]
-    pub(super) fn append(&mut self, valid: bool) {
-        if valid && self.bits.is_none() {
-            self.valid += 1;
-        } else {
-            self.append_bit(valid);
-        }
-    }
-
-    fn append_bit(&mut self, valid: bool) {
-        match &mut self.bits {
-            Some(bits) => bits.append(valid),
-            None => self.bits_from_now_on().append(valid),
-        }
-    }
-
-    #[inline]
-    pub(super) fn append_valid(&mut self, count: usize) {
-        self.append_n(true, count);
-    }
-
-    #[inline]
-    pub(super) fn append_n(&mut self, valid: bool, count: usize) {
-        match &mut self.bits {
-            None if valid => self.valid += count,
-            Some(bits) => bits.append_n(count, valid),
-            None => self.bits_from_now_on().append_n(count, false),
-        }
-    }
-
-    #[cold]
-    fn bits_from_now_on(&mut self) -> &mut BooleanBufferBuilder {
-        let mut bits = BooleanBufferBuilder::new(self.valid + 1);
-        bits.append_n(self.valid, true);
-        self.bits.insert(bits)
-    }
-
-    #[inline]
-    pub(super) fn is_valid(&self, index: usize) -> bool {
-        match &self.bits {
-            None => index < self.valid,
-            Some(bits) => index < bits.len() && bits.get_bit(index),
-        }
-    }
-
-    /// Whether a null was ever appended.
-    #[inline]
-    pub(super) fn may_have_nulls(&self) -> bool {
-        self.bits.is_some()
-    }
-
-    #[inline]
-    pub(super) fn bytes(&self) -> usize {
-        self.bits.as_ref().map_or(0, |bits| bits.as_slice().len())
-    }
-
-    pub(super) fn truncate(&mut self, len: usize) {
-        match &mut self.bits {
-            None => self.valid = self.valid.min(len),
-            Some(bits) => bits.truncate(len),
-        }
-    }
-
-    pub(super) fn finish(self) -> Option<NullBuffer> {
-        self.bits
-            .map(|mut bits| NullBuffer::new(bits.finish()))
-            .filter(|nulls| nulls.null_count() > 0)
-    }
 }
 
 /// Fixed-width values.

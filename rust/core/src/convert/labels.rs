@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use arrow_schema::ArrowError;
 
-use super::columns::{Arrays, Columns, Validity, roomy};
+use super::columns::{Arrays, Columns, roomy};
 use super::context::Context;
 use super::dictionary::{Dictionary, Key};
+use super::validity::Validity;
 use crate::decode::Text;
 
 /// A dictionary-encoded column.

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use arrow_array::{ArrayRef, ListArray, StructArray};
 use arrow_schema::{ArrowError, DataType, Fields};
 
-use super::columns::{Arrays, Columns, Offsets, Validity};
+use super::columns::{Arrays, Columns, Offsets};
+use super::validity::Validity;
 
 /// A list column over the columns of its elements. An empty list is null (rule 1).
 #[derive(Default)]

@@ -19,6 +19,7 @@ mod duplicates;
 mod histograms;
 mod ids;
 mod json;
+mod keys;
 mod labels;
 mod lists;
 mod logs;
@@ -32,6 +33,7 @@ mod summaries;
 mod table;
 mod time;
 mod traces;
+mod validity;
 
 use arrow_array::RecordBatch;
 use arrow_schema::ArrowError;

@@ -7,8 +7,9 @@ use arrow_array::{DictionaryArray, PrimitiveArray};
 use arrow_schema::{ArrowError, DataType};
 
 use super::attributes::{Entries, MapColumn};
-use super::columns::{Arrays, Columns, Validity, roomy};
+use super::columns::{Arrays, Columns, roomy};
 use super::dictionary::Key;
+use super::validity::Validity;
 
 /// A column of attributes as a dictionary. No attributes are null (rule 1).
 #[derive(Default)]

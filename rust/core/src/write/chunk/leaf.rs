@@ -9,7 +9,7 @@ use super::hybrid::Levels;
 use super::pages::{Chunk, DataPage, Pages};
 use super::range::Range;
 use super::values::Values;
-use super::view;
+use super::view::{self, split_run};
 
 /// A column chunk of a primitive type.
 pub(super) struct Leaf {
@@ -90,11 +90,9 @@ impl Leaf {
         let mut rest = rows;
         while let Some(first) = rest.first() {
             let is_null = nulls.is_null(*first as usize);
-            let same = |row: &&u32| nulls.is_null(**row as usize) == is_null;
-            let run = rest.iter().take_while(same).count();
-            let (these, later) = rest.split_at(run);
+            let (these, later) = split_run(rest, |row| nulls.is_null(row as usize) == is_null);
             if is_null {
-                self.append_missing(self.definition_max.saturating_sub(1), run, compressor)?;
+                self.append_missing(self.definition_max.saturating_sub(1), these.len(), compressor)?;
             } else {
                 self.append_values(view, these, compressor)?;
             }

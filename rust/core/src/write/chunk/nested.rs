@@ -10,7 +10,7 @@ use parquet::errors::Result;
 
 use super::compress::Compressor;
 use super::leaf::Leaf;
-use super::view::View;
+use super::view::{View, split_run};
 
 /// A node of a column's type.
 pub(super) enum Node {
@@ -95,8 +95,7 @@ impl Node {
         while let Some((row, later)) = rest.split_first() {
             if let Some(definition) = self.missing(view, *row) {
                 // Most rows have no such list: events, links, exemplars.
-                let same = |row: &&u32| self.missing(view, **row) == Some(definition);
-                let (these, later) = rest.split_at(rest.iter().take_while(same).count());
+                let (these, later) = split_run(rest, |row| self.missing(view, row) == Some(definition));
                 self.each_leaf(&mut |leaf| leaf.append_missing(definition, these.len(), compressor))?;
                 rest = later;
             } else {

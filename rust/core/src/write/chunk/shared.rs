@@ -6,7 +6,7 @@ use parquet::errors::Result;
 use super::compress::Compressor;
 use super::leaf::Leaf;
 use super::nested::{Node, span};
-use super::view::View;
+use super::view::{View, split_run};
 
 /// A column of such maps.
 pub(super) struct SharedMaps {
@@ -71,13 +71,13 @@ impl SharedMaps {
             };
             let mut rest = rows;
             while let Some((row, later)) = rest.split_first() {
-                rest = later;
                 let Some(key) = key_of(*row) else {
-                    let count = later.iter().take_while(|row| key_of(**row).is_none()).count();
-                    rest = later.get(count..).unwrap_or_default();
-                    leaf.append_missing(self.empty.saturating_sub(1), count + 1, compressor)?;
+                    let (these, later) = split_run(rest, |row| key_of(row).is_none());
+                    leaf.append_missing(self.empty.saturating_sub(1), these.len(), compressor)?;
+                    rest = later;
                     continue;
                 };
+                rest = later;
                 if !leaf.repeat(key, *repetition) {
                     match span(offsets, key) {
                         span if span.is_empty() => leaf.push_missing(self.empty, 0),

@@ -156,6 +156,11 @@ fn numbers<T: ArrowPrimitiveType>(array: &ArrayRef) -> Numbers<'_, T::Native> {
     Numbers(array.as_primitive::<T>().values())
 }
 
+/// Parts rows after those at the start for which something holds.
+pub(super) fn split_run(rows: &[u32], holds: impl Fn(u32) -> bool) -> (&[u32], &[u32]) {
+    rows.split_at(rows.iter().take_while(|row| holds(**row)).count())
+}
+
 /// `None` when there are none, so that values need not be asked one by one.
 fn nulls(array: &ArrayRef) -> Option<&NullBuffer> {
     array.nulls().filter(|nulls| nulls.null_count() > 0)

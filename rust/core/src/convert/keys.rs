@@ -1,0 +1,100 @@
+//! Keys of attributes, of which there are few: rows one after the other have the same at the same place.
+
+use arrow_array::DictionaryArray;
+use arrow_array::types::Int32Type;
+use arrow_schema::ArrowError;
+
+use super::columns::roomy;
+use super::dictionary::{Dictionary, Key};
+
+/// Keys for which memory is kept when they are cleared.
+const REUSED_KEYS_MAX: usize = 1024;
+/// Places in a list whose last key is remembered.
+const PLACES: usize = 32;
+
+/// The keys of lists, one list after the other.
+#[derive(Default)]
+pub(super) struct KeyColumn {
+    keys: Vec<Key>,
+    dictionary: Dictionary,
+    /// The key that was met last at each place.
+    last: [Key; PLACES],
+}
+
+impl KeyColumn {
+    /// No keys, with room for as many as there are here.
+    pub(super) fn like(&self) -> Self {
+        Self {
+            keys: Vec::with_capacity(roomy(self.keys.len())),
+            ..Self::default()
+        }
+    }
+
+    /// Appends a key that stands at this place of its list.
+    #[inline]
+    pub(super) fn append(&mut self, text: &[u8], place: usize) {
+        let mut beyond = 0;
+        let last = self.last.get_mut(place).unwrap_or(&mut beyond);
+        let key = self.dictionary.intern(text, *last);
+        *last = key;
+        self.keys.push(key);
+    }
+
+    /// Appends a key that was taken out.
+    pub(super) fn append_key(&mut self, key: Key) {
+        self.keys.push(key);
+    }
+
+    /// Takes the keys from `start` on out; their texts stay.
+    pub(super) fn split_off(&mut self, start: usize) -> Vec<Key> {
+        self.keys.split_off(start)
+    }
+
+    /// The keys from `start` on: equal ones have equal texts.
+    #[inline]
+    pub(super) fn since(&self, start: usize) -> &[Key] {
+        self.keys.get(start..).unwrap_or_default()
+    }
+
+    #[inline]
+    pub(super) fn text(&self, index: usize) -> &[u8] {
+        self.keys.get(index).map_or(&[], |&key| self.dictionary.text(key))
+    }
+
+    #[inline]
+    pub(super) fn len(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// Takes back all but the first `len`; their texts stay.
+    pub(super) fn truncate(&mut self, len: usize) {
+        self.keys.truncate(len);
+    }
+
+    /// Makes it empty, keeping its memory unless that is much.
+    pub(super) fn clear(&mut self) {
+        self.keys.clear();
+        self.keys.shrink_to(REUSED_KEYS_MAX);
+        self.dictionary.clear();
+        self.last = [0; PLACES];
+    }
+
+    /// The bytes of all texts.
+    #[inline]
+    pub(super) fn extent(&self) -> usize {
+        self.dictionary.extent()
+    }
+
+    #[inline]
+    pub(super) fn bytes(&self) -> usize {
+        size_of_val(self.keys.as_slice()) + self.dictionary.bytes()
+    }
+
+    /// The array.
+    ///
+    /// # Errors
+    /// When a text is not UTF-8.
+    pub(super) fn into_array(self) -> Result<DictionaryArray<Int32Type>, ArrowError> {
+        self.dictionary.into_array(self.keys, None)
+    }
+}
