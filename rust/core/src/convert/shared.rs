@@ -156,7 +156,7 @@ impl SharedColumns {
         self.bytes = arrays.bytes();
     }
 
-    /// Writes the open rows down.
+    /// Writes the open rows down, before another group begins or the columns end.
     fn end(&mut self) {
         let count = std::mem::take(&mut self.open);
         if count == 0 {
@@ -181,7 +181,6 @@ impl SharedColumns {
             .scope_dropped_attributes_count
             .append_n(keys.scope_dropped, count);
         self.rows += count;
-        self.bytes = self.arrays.bytes();
     }
 }
 
