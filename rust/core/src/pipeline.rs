@@ -231,9 +231,10 @@ impl Pipeline {
         if let Some(prepared) = batch.prepared() {
             return self.go_on(prepared, true, &call).await;
         }
-        let work = batch.work(delivery.received_unix_nano)?;
+        let mut work = batch.work(delivery.received_unix_nano)?;
+        work.lets_go = self.dead_letters.is_none() && batch.is_first();
         let (prepared, origin) = self.prepare(&work, &call).await?;
-        if self.dead_letters.is_some() || !batch.is_first() || !origin.failures.is_empty() {
+        if !work.lets_go || !origin.failures.is_empty() {
             let files = &mut Registration::default();
             return self.finish(prepared, origin, files, &call).await;
         }
@@ -438,7 +439,7 @@ impl Pipeline {
                 {
                     committer.look_again();
                 }
-                return Err(error);
+                return Err(encoding.not_seen.unwrap_or(error));
             }
         };
         if files.is_empty() {

@@ -1,14 +1,21 @@
 //! A call's payload to files in memory, request by request when one of them is bad.
 
+use std::time::Duration;
+
+use tokio::time::Instant;
+
 use super::admission::{Admission, Refusal};
 use super::call::Call;
 use super::encoding::{Encoding, Remainder, TableEncoding};
 use super::work::Work;
 use super::{Pipeline, guard, no_answer_in_time};
 use crate::convert::{self, BatchSink, ConvertOptions, Summary, TableBatch, ValueLimits};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, RetryClass};
 use crate::reason::Reason;
 use crate::signal::Table;
+
+/// How long a call waits to see a table anew when it could write files for the table as last seen.
+const LOOK_MAX: Duration = Duration::from_secs(2);
 
 /// What a payload became.
 #[derive(Debug, Default)]
@@ -188,18 +195,30 @@ impl Pipeline {
 
     /// The table as it is, and which of the requests it holds already. A table that cannot be written
     /// does not stop the others: its rows are passed over and its error is told at the end.
+    ///
+    /// While the catalog is away, a table that was seen before is taken as it was when nothing more than files is
+    /// needed of the requests: the commit looks anyway, and meanwhile files in storage take no memory.
     pub(super) async fn look_at(&self, table: Table, work: &Work<'_>, call: &Call) -> TableEncoding {
         let looked = async {
             let committer = self.committer(table).await?;
             committer.refresh_if_stale().await?;
             Ok(committer)
         };
-        let looked = tokio::time::timeout_at(call.deadline(), looked)
+        let seen_before = self.committers[table as usize].get().filter(|_| work.lets_go);
+        let by = match seen_before {
+            Some(_) => call.deadline().min(Instant::now() + LOOK_MAX),
+            None => call.deadline(),
+        };
+        let looked = tokio::time::timeout_at(by, looked)
             .await
             .unwrap_or_else(|_| Err(no_answer_in_time(self.config.tables.name(table))));
-        match looked {
-            Ok(committer) => TableEncoding::new(table, committer, &work.requests),
-            Err(error) => TableEncoding::failed(table, self.without_receipt(table, error)),
+        match (looked, seen_before) {
+            (Ok(committer), _) => TableEncoding::new(table, committer, &work.requests),
+            (Err(error), Some(committer)) if matches!(error.retry_class(), RetryClass::Retry { .. }) => {
+                tracing::debug!(%table, %error, "files are made for the table as last seen");
+                TableEncoding::unseen(table, committer, &work.requests, error)
+            }
+            (Err(error), _) => TableEncoding::failed(table, self.without_receipt(table, error)),
         }
     }
 }

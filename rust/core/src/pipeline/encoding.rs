@@ -43,6 +43,9 @@ pub(super) struct TableEncoding {
     there: Vec<bool>,
     /// Where it stands.
     pub state: State,
+    /// Why the table could not be looked at, when it is taken as last seen: what did not fit it then may fit it
+    /// now.
+    pub not_seen: Option<Error>,
 }
 
 /// Where a table stands.
@@ -183,6 +186,20 @@ impl TableEncoding {
             left_out: LeftOut::default(),
             there,
             state,
+            not_seen: None,
+        }
+    }
+
+    /// A table as its committer knew it before it could not be looked at any more.
+    pub(super) fn unseen(
+        table: Table,
+        committer: &Destination,
+        requests: &[Request<'_>],
+        cause: Error,
+    ) -> Self {
+        Self {
+            not_seen: Some(cause),
+            ..Self::new(table, committer, requests)
         }
     }
 
@@ -197,6 +214,7 @@ impl TableEncoding {
             left_out: LeftOut::default(),
             there: Vec::new(),
             state,
+            not_seen: None,
         }
     }
 

@@ -19,6 +19,9 @@ pub(super) struct Work<'a> {
     pub(super) requests: Vec<Request<'a>>,
     /// When the oldest was received, nanoseconds since the Unix epoch.
     pub(super) received: u64,
+    /// Whether a table holds all of them or none, and files are all that is needed of them: then the files can
+    /// be made before it is known which.
+    pub(super) lets_go: bool,
 }
 
 impl<'a> Work<'a> {
@@ -32,6 +35,7 @@ impl<'a> Work<'a> {
             signal,
             requests,
             received,
+            lets_go: false,
         }
     }
 

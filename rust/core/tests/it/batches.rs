@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::join;
 use iceberg::spec::{NestedField, PrimitiveType, Schema, Type};
 use otlp2iceberg::catalog::{Catalog, CommitOutcome};
 use otlp2iceberg::{
@@ -16,6 +17,7 @@ use crate::commit_faults::drop_table;
 use crate::commit_requests::{ACCEPT, Process, data_files, receipts, request, snapshots, stored};
 use crate::commit_support::Fault::{LostAnswer, LostRequest, Refusal};
 use crate::commit_support::{Fault, Faulty, Warehouse, entries, logs};
+use crate::found::support::made;
 
 /// One attempt for each commit.
 const ONE_ATTEMPT: &str = r#""commit": {"max_retries": 0}"#;
@@ -161,6 +163,74 @@ async fn bytes_are_held_while_a_table_cannot_be_written() {
     process.catalog.set_down(false);
     export(&process.pipeline, &mut batch).await.expect("stored");
     assert_eq!(stored(&warehouse).await, [1]);
+}
+
+#[tokio::test]
+async fn while_the_catalog_is_away_files_are_made_for_the_table_as_last_seen() {
+    let warehouse = Warehouse::with_sections(ONE_ATTEMPT);
+    let process = Process::start(&warehouse).await;
+    process.catalog.set_blind(true);
+    let (mut first, _) = failed(&process, LostAnswer).await;
+    let mut second = batch(&[3, 4]);
+    for _ in 0..2 {
+        let error = export(&process.pipeline, &mut second).await.expect_err("away");
+        assert!(matches!(error.retry_class(), RetryClass::Retry { .. }), "{error}");
+        assert_eq!(second.bytes(), 0, "the rows are in files");
+    }
+    assert_eq!(data_files(&warehouse).len(), 3, "each batch is written once");
+    process.catalog.set_blind(false);
+    let found = export(&process.pipeline, &mut first).await.expect("found");
+    assert_eq!((found.rows, found.already_committed), (0, 2));
+    let outcome = export(&process.pipeline, &mut second).await.expect("stored");
+    assert_eq!((outcome.rows, outcome.commits), (2, 1));
+    assert_eq!(stored(&warehouse).await, [0, 1, 2, 3, 4]);
+    assert_eq!(data_files(&warehouse).len(), 3);
+}
+
+#[tokio::test]
+async fn a_commit_that_gets_no_answer_does_not_keep_other_files_from_being_made() {
+    let warehouse = Warehouse::new();
+    let gated = Faulty::gated(warehouse.catalog().await);
+    let shared: Arc<dyn Catalog> = Arc::<Faulty>::clone(&gated);
+    let pipeline = Pipeline::open_with(warehouse.config.clone(), shared).expect("opens");
+    gated.faults.lock().expect("lock").push_back(LostRequest);
+    gated.gate.add_permits(1);
+    let (mut first, mut second) = (batch(&[1]), batch(&[2]));
+    let second = async {
+        // The attempt that was lost, and the next one, which nobody answers.
+        gated.reached.acquire_many(2).await.expect("open").forget();
+        let written = async {
+            while data_files(&warehouse).len() < 2 {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            gated.gate.add_permits(10);
+        };
+        join(export(&pipeline, &mut second), written).await.0
+    };
+    let (first, second) = join(export(&pipeline, &mut first), second).await;
+    first.and(second).expect("stored");
+    assert_eq!(stored(&warehouse).await, [1, 2]);
+}
+
+#[tokio::test]
+async fn a_table_that_did_not_fit_is_not_judged_while_it_cannot_be_seen() {
+    let warehouse = Warehouse::with_sections(r#""tables": {"auto_evolve": false}"#);
+    made(
+        &warehouse,
+        &[
+            ("Timestamp", PrimitiveType::Timestamptz),
+            ("Body", PrimitiveType::Int),
+        ],
+    )
+    .await;
+    let process = Process::unopened(&warehouse).await;
+    let mut batch = batch(&[1]);
+    let error = export(&process.pipeline, &mut batch).await.expect_err("no fit");
+    assert_eq!(error.retry_class(), RetryClass::Permanent, "{error}");
+    process.catalog.set_blind(true);
+    let error = export(&process.pipeline, &mut batch).await.expect_err("not seen");
+    assert!(matches!(error.retry_class(), RetryClass::Retry { .. }), "{error}");
+    assert_eq!(batch.bytes(), request(1).len());
 }
 
 #[tokio::test]

@@ -3,4 +3,4 @@
 mod columns;
 mod formats;
 mod metadata;
-mod support;
+pub mod support;
