@@ -6,6 +6,7 @@
 //! a commit needs the files alone: a [`Batch`] lets its bytes go then.
 
 mod admission;
+mod apart;
 mod batch;
 mod call;
 mod dead_letter;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::admission::{Admission, Refusal};
+use super::apart::apart;
 use super::call::Call;
 use super::encoding::{Encoding, Remainder, TableEncoding};
 use super::work::Work;
@@ -110,18 +111,20 @@ impl Pipeline {
         &self,
         work: &Work<'_>,
         options: &ConvertOptions,
-        sink: &mut dyn BatchSink,
+        sink: &mut (dyn BatchSink + Send),
     ) -> Result<Summary, Failure> {
         let mut convert = || {
-            #[cfg(test)]
-            work.messages().for_each(super::tests::panic_at);
-            convert::convert_all_into(work.signal, work.messages(), options, sink)
+            apart(|| {
+                #[cfg(test)]
+                work.messages().for_each(super::tests::panic_at);
+                convert::convert_all_into(work.signal, work.messages(), options, sink)
+            })
         };
         if self.dead_letters.is_none() {
-            return Ok(convert()?);
+            return Ok(convert()??);
         }
         match guard::caught(convert) {
-            Ok(converted) => Ok(converted?),
+            Ok(converted) => Ok(converted??),
             Err(panic) => Err(Failure::Payload(Reason::Panic, panic)),
         }
     }
