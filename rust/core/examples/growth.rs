@@ -23,6 +23,10 @@ use otlp2iceberg::convert::{self, ConvertOptions, ValueLimits};
 use otlp2iceberg::{IdRange, Signal, Table, write};
 use prost::Message;
 
+// As in what ships.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Commits that are timed at a number; the median of them is printed.
 const TIMED: usize = 20;
 /// Commits of the table that the other is compared with.

@@ -9,6 +9,7 @@
 //! <https://protobuf.dev/programming-guides/encoding/>.
 
 mod common;
+mod count;
 mod error;
 mod logs;
 mod metrics;
@@ -19,6 +20,7 @@ mod traces;
 mod wire;
 
 pub use common::{AnyValue, ArrayValue, KeyValue, KeyValueList, Resource, Scope, Text};
+pub use count::records_above;
 pub use error::{DecodeError, WireError};
 pub use logs::{LogRecord, LogsRequest, ResourceLogs, ScopeLogs};
 pub use metrics::{Metric, MetricData, MetricsRequest, ResourceMetrics, ScopeMetrics};

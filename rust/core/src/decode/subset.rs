@@ -57,12 +57,15 @@ pub fn subset(
 }
 
 /// The depth at which records, or metrics, are.
-const RECORD: usize = 2;
+pub(super) const RECORD: usize = 2;
 /// Data points are two levels below their metric: first comes the kind of its data.
 const POINT: usize = 3;
 
+/// The points of any kind of data.
+pub(super) const POINT_FIELD: u32 = 1;
+
 /// The repeated field that leads to the records, at each depth.
-const FIELDS: [u32; 3] = [1, 2, 2];
+pub(super) const FIELDS: [u32; 3] = [1, 2, 2];
 
 /// A message at `depth` with what is kept of it; none if no record in it is.
 fn message(
@@ -137,7 +140,7 @@ fn data_points(
     let mut kept = Kept::default();
     let mut reader = Reader::new(bytes);
     while let Some(tag) = reader.tag()? {
-        if tag.number != 1 {
+        if tag.number != POINT_FIELD {
             kept.copy(bytes, &mut reader, tag)?;
             continue;
         }
@@ -204,7 +207,7 @@ fn names(signal: Signal) -> [&'static str; 3] {
 }
 
 /// The table of a field of `Metric`'s oneof `data`.
-fn data_table(field: u32) -> Option<Table> {
+pub(super) fn data_table(field: u32) -> Option<Table> {
     match field {
         5 => Some(Table::Gauge),
         7 => Some(Table::Sum),
@@ -216,7 +219,7 @@ fn data_table(field: u32) -> Option<Table> {
 }
 
 /// The field of `Metric`'s oneof `data` whose points a table holds.
-fn data_name(table: Table) -> &'static str {
+pub(super) fn data_name(table: Table) -> &'static str {
     match table {
         Table::Gauge => "gauge",
         Table::Sum => "sum",

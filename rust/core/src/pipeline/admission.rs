@@ -8,9 +8,6 @@ use crate::decode;
 use crate::error::{Error, ErrorKind, RetryClass};
 use crate::reason::Reason;
 
-/// The fewest bytes of a record in a request: its tag and a length of 0.
-const RECORD_BYTES_MIN: u64 = 2;
-
 /// The requests of a call, those that are refused taken out.
 pub(super) struct Admission<'a> {
     work: &'a Work<'a>,
@@ -75,22 +72,13 @@ impl<'a> Admission<'a> {
         }
         let requests = self.work.requests.iter().enumerate();
         let long = requests.filter_map(|(index, request)| {
-            // Counting is for those that can be too long at all.
-            if request.bytes.len() as u64 / RECORD_BYTES_MIN <= max {
-                return None;
-            }
-            let mut records = 0;
-            let count = &mut |_| {
-                records += 1;
-                false
-            };
             // What is malformed is found by conversion, which says more about it.
-            decode::subset(self.work.signal, request.bytes, count).ok()?;
+            let records = decode::records_above(self.work.signal, request.bytes, max).ok()??;
             let message = format!(
                 "a request of {records} records is above limits.records_per_request_max ({max}); raise it or send smaller requests"
             );
             let reason = Reason::TooManyRecords;
-            (records > max).then_some((index, Refusal { reason, message, records }))
+            Some((index, Refusal { reason, message, records }))
         });
         let long: Vec<_> = long.collect();
         self.refuse(long);

@@ -1,8 +1,8 @@
-//! Some records of a request convert to the same rows as among all the others: the two walks through a
-//! request, `decode::subset`'s and conversion's, count alike.
+//! Some records of a request convert to the same rows as among all the others: the walks through a
+//! request, those of `decode::subset` and `decode::records_above` and conversion's, count alike.
 
 use otlp2iceberg::convert::{BatchSink, ConvertOptions, RejectedRun, TableBatch, ValueLimits, convert_into};
-use otlp2iceberg::decode::{Place, subset};
+use otlp2iceberg::decode::{Place, records_above, subset};
 use otlp2iceberg::signal::{Signal, Table};
 use proptest::prelude::*;
 use prost::Message;
@@ -41,6 +41,11 @@ fn check(signal: Signal, payload: &[u8], bit: u64) {
         (places.len() as u64 - 1) & bit != 0
     })
     .unwrap();
+    let count = places.len() as u64;
+    for max in [0, count / 2, count.saturating_sub(1), count, count + 1] {
+        let above = records_above(signal, payload, max).unwrap();
+        assert_eq!(above, (count > max).then_some(count), "records above {max}");
+    }
     let runs = rejected_runs(signal, payload);
     let is_rejected = |record: u64| {
         runs.iter()

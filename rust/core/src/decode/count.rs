@@ -1,0 +1,94 @@
+//! Whether a request has more records than it may.
+
+use super::error::DecodeError;
+use super::subset::{FIELDS, POINT_FIELD, RECORD, data_name, data_table};
+use super::wire::Reader;
+use crate::signal::Signal;
+
+/// A record that is empty: a tag and a length of 0.
+const RECORD_BYTES_MIN: u64 = 2;
+
+/// How many records (of a metric its data points, or itself when it has no data) a request has, if they are more than
+/// `max`. Counting ends as soon as the bytes that are left cannot make up for what is missing, so it costs nothing where
+/// records are of the usual size.
+///
+/// # Errors
+/// When the fields around the records are malformed, as far as they were read.
+pub fn records_above(signal: Signal, request: &[u8], max: u64) -> Result<Option<u64>, DecodeError> {
+    let mut count = Count {
+        signal,
+        max,
+        records: 0,
+        left: request.len() as u64,
+    };
+    count.message(request, 0)?;
+    Ok((count.records > max).then_some(count.records))
+}
+
+struct Count {
+    signal: Signal,
+    max: u64,
+    records: u64,
+    /// Bytes of the request that are not in records counted.
+    left: u64,
+}
+
+impl Count {
+    fn can_pass(&self) -> bool {
+        self.records.saturating_add(self.left / RECORD_BYTES_MIN) > self.max
+    }
+
+    /// Counts in a message at `depth`; false when the request cannot have too many any more.
+    fn message(&mut self, bytes: &[u8], depth: usize) -> Result<bool, DecodeError> {
+        let field = FIELDS.get(depth).copied().unwrap_or_default();
+        let mut reader = Reader::new(bytes);
+        while self.can_pass() {
+            let Some(tag) = reader.tag()? else { return Ok(true) };
+            if tag.number != field {
+                reader.skip(tag)?;
+                continue;
+            }
+            let element = reader.bytes(tag, "element")?;
+            let goes_on = match (depth, self.signal) {
+                (RECORD, Signal::Metrics) => self.metric(element)?,
+                (RECORD, _) => self.add(element),
+                _ => self.message(element, depth + 1)?,
+            };
+            if !goes_on {
+                break;
+            }
+        }
+        Ok(false)
+    }
+
+    fn add(&mut self, record: &[u8]) -> bool {
+        self.records += 1;
+        self.left = self.left.saturating_sub(record.len() as u64 + RECORD_BYTES_MIN);
+        true
+    }
+
+    /// Of several kinds of data the last one counts, as in [`super::Metric`].
+    fn metric(&mut self, bytes: &[u8]) -> Result<bool, DecodeError> {
+        let mut data = None;
+        let mut reader = Reader::new(bytes);
+        while let Some(tag) = reader.tag()? {
+            match data_table(tag.number) {
+                Some(table) => data = Some(reader.bytes(tag, data_name(table))?),
+                None => reader.skip(tag)?,
+            }
+        }
+        let Some(data) = data else {
+            return Ok(self.add(bytes));
+        };
+        let mut reader = Reader::new(data);
+        while self.can_pass() {
+            let Some(tag) = reader.tag()? else { return Ok(true) };
+            if tag.number == POINT_FIELD {
+                self.add(reader.bytes(tag, "data_points")?);
+            } else {
+                reader.skip(tag)?;
+            }
+        }
+        Ok(false)
+    }
+}
