@@ -201,12 +201,7 @@ impl Exporter {
         };
         let end = tokio::select! {
             biased;
-            () = gate.stalled() => {
-                self.note(|| format!("generation {generation} is killed"));
-                self.schedule.count("process killed".to_owned());
-                self.schedule.set_unsure();
-                End::Died
-            }
+            () = gate.stalled() => self.killed(generation),
             () = all(&mut consumers) => End::Done,
             () = stopping => {
                 self.note(|| format!("generation {generation} is stopped"));
@@ -222,15 +217,28 @@ impl Exporter {
                 End::Died
             }
         };
-        if let End::Done = end {
-            pipeline.close().await;
-        }
+        let end = match end {
+            // It cleans up still, and may be killed then.
+            End::Done => tokio::select! {
+                biased;
+                () = gate.stalled() => self.killed(generation),
+                () = pipeline.close() => End::Done,
+            },
+            End::Died => End::Died,
+        };
         gate.cut();
         consumers.abort_all();
         // What the dead one still runs can reach nobody. Its doors are kept as they are: closed ones
         // would be seen.
         std::mem::forget(doors);
         Ok(end)
+    }
+
+    fn killed(&self, generation: u64) -> End {
+        self.note(|| format!("generation {generation} is killed"));
+        self.schedule.count("process killed".to_owned());
+        self.schedule.set_unsure();
+        End::Died
     }
 
     /// Sends what is in the queue until nothing is left.

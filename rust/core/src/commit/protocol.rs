@@ -58,6 +58,10 @@ struct Run {
     attempts: Vec<AttemptFiles>,
     /// Attempts that the catalog saw.
     sent: u32,
+    /// Whether the catalog said that the table is not where an attempt wanted it, and the table was not looked at
+    /// since. The attempt itself may have moved it: whatever lies between us and the catalog may have
+    /// delivered it twice, and passed on the second answer.
+    lost_race: bool,
 }
 
 impl Protocol {
@@ -97,18 +101,20 @@ impl Protocol {
             producer: None,
             attempts: Vec::new(),
             sent: 0,
+            lost_race: false,
         };
         let mut failure: Option<Error> = None;
         let rules = RetryRules::of(&self.config, &self.shared.view().table.metadata);
         let mut patience = Patience::new(rules, run.deadline);
         while patience.allows_another().await {
             let begun = Instant::now();
-            if self.shared.is_stale()
-                && let Err(error) = self.look_again().await
-            {
-                patience.failed(error.retry_after());
-                failure = Some(error);
-                continue;
+            if self.shared.is_stale() {
+                if let Err(error) = self.look_again().await {
+                    patience.failed(error.retry_after());
+                    failure = Some(error);
+                    continue;
+                }
+                run.lost_race = false;
             }
             if self.settle(&mut run).await {
                 return;
@@ -144,6 +150,7 @@ impl Protocol {
                 CommitOutcome::Refused { conflict, error } => {
                     tracing::debug!(table = %base.ident, %error, conflict, "a commit attempt was refused");
                     self.shared.set_stale(true);
+                    run.lost_race |= conflict;
                     failure = Some(error);
                     if !conflict {
                         if expires {
@@ -304,7 +311,9 @@ impl Protocol {
         }
         let table = Arc::clone(&self.shared.view().table);
         let known = looked && self.in_doubt.is_empty();
-        self.clean(&table, &run, None).await;
+        if looked || !run.lost_race {
+            self.clean(&table, &run, None).await;
+        }
         let cause = Arc::new(failure.into_error(known, run.sent, &table));
         for queued in run.batch {
             queued.answer(Err(shared_error(&cause)));

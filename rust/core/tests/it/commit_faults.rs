@@ -11,7 +11,7 @@ use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Executor};
 use tokio::time::Instant;
 
-use crate::commit_support::Fault::{self, Conflict, LostAnswer, LostRequest, Panic, Refusal};
+use crate::commit_support::Fault::{self, Conflict, LostAnswer, LostRequest, Panic, Refusal, Twice};
 use crate::commit_support::{Faulty, Warehouse, append, entries, logs, soon};
 
 async fn open(warehouse: &Warehouse, faults: &[Fault], max_retries: u32) -> (Arc<Faulty>, Committer) {
@@ -41,6 +41,7 @@ async fn every_way_to_fail_ends_with_the_file_in_the_table_once() {
         (vec![Conflict, Conflict, Conflict], 4),
         (vec![LostRequest], 2),
         (vec![LostAnswer], 1),
+        (vec![Twice], 1),
         (vec![Conflict, LostAnswer], 2),
         (vec![LostRequest, Conflict, LostAnswer], 3),
         (vec![LostRequest, LostRequest], 3),
@@ -199,6 +200,20 @@ async fn refusal_without_a_fresh_look_is_unknown() {
         ErrorKind::CommitUnknown,
         "an earlier process may have committed these ids"
     );
+}
+
+#[tokio::test]
+async fn a_commit_that_was_delivered_twice_keeps_its_files_until_it_is_found() {
+    let warehouse = Warehouse::new();
+    let (catalog, committer) = open(&warehouse, &[Twice], 1).await;
+    catalog.set_blind(true);
+    let error = committer.append(append(1, 1), soon()).await.expect_err("no look");
+    assert_eq!(error.kind(), ErrorKind::CommitUnknown);
+    catalog.set_blind(false);
+    let committed = committer.append(append(1, 1), soon()).await.expect("found");
+    assert!(committed.already_there);
+    assert_eq!(entries(&committer.table()).await.len(), 1);
+    assert_no_leftovers(&warehouse);
 }
 
 #[tokio::test]

@@ -178,6 +178,8 @@ pub enum Fault {
     Conflict,
     /// A refusal for good, without asking the real catalog.
     Refusal,
+    /// A conflict, since it was delivered twice: the real catalog took the first.
+    Twice,
     /// Unknown, and the real catalog was not asked.
     LostRequest,
     /// Unknown, and the real catalog took it.
@@ -289,6 +291,11 @@ impl Catalog for Faulty {
             Fault::None => self.real.commit(base, requirements, updates).await,
             Fault::Conflict => refused(true),
             Fault::Refusal => refused(false),
+            Fault::Twice => {
+                let outcome = self.real.commit(base, requirements, updates).await;
+                assert!(matches!(outcome, CommitOutcome::Committed(_)), "{outcome:?}");
+                refused(true)
+            }
             Fault::LostRequest => unknown(),
             Fault::LostAnswer => {
                 let outcome = self.real.commit(base, requirements, updates).await;
