@@ -21,6 +21,7 @@ mod letters;
 mod outcome;
 mod prepared;
 mod register;
+mod tables;
 #[cfg(test)]
 mod tests;
 mod work;
@@ -29,8 +30,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use futures::future::{join, join_all};
-use iceberg::{NamespaceIdent, TableIdent};
+use futures::future::join;
+use iceberg::NamespaceIdent;
 use tokio::sync::{OnceCell, RwLock, RwLockReadGuard, Semaphore};
 use tokio_util::sync::CancellationToken;
 
@@ -48,14 +49,12 @@ pub use self::outcome::Outcome;
 use self::prepared::{Prepared, PreparedTable};
 pub use self::register::{ParquetFile, Registered, Registration};
 use self::work::Work;
-use crate::catalog::{self, Catalog, LoadedTable};
-use crate::commit::Committer;
-use crate::config::{Config, OnFailure};
+use crate::catalog::{self, Catalog};
+use crate::config::Config;
 use crate::convert::Summary;
 use crate::error::{Error, ErrorKind, Result, RetryClass};
 use crate::reason::Reason;
 use crate::request::Part;
-use crate::schema;
 use crate::signal::{Signal, Table};
 use crate::write;
 
@@ -169,18 +168,6 @@ impl Pipeline {
             dead_letters,
             open: RwLock::new(true),
         })
-    }
-
-    /// Looks at the tables that are there, all at once, so that the first call need not. Nothing is made.
-    /// What cannot be reached is left to the first call that needs it.
-    pub async fn warm(&self) {
-        let warm = Table::ALL.into_iter().map(|table| async move {
-            if let Ok(there) = self.catalog.load(&self.ident(table)).await {
-                // A failure is told to the call that meets it again.
-                let _ = self.committer_on(table, Some(there)).await;
-            }
-        });
-        join_all(warm).await;
     }
 
     /// Stores one payload. When it returns `Ok`, the rows are in snapshots; with `commit.on_failure: accept`
@@ -411,23 +398,6 @@ impl Pipeline {
             .warn_once(encoding.table, name, &encoding.left_out, tables.auto_evolve);
     }
 
-    /// Says why `commit.on_failure: accept` did not help: a table that was never seen has no place for a
-    /// receipt.
-    fn without_receipt(&self, table: Table, error: Error) -> Error {
-        let never_seen = self.committers[table as usize].get().is_none();
-        if self.config.commit.on_failure != OnFailure::Accept
-            || !never_seen
-            || !matches!(error.retry_class(), RetryClass::Retry { .. })
-        {
-            return error;
-        }
-        let message = "the table could not be opened since this process started, and before that commit.on_failure: accept \
-                       can accept nothing; send the data again";
-        Error::new(error.kind(), message)
-            .class(error.retry_class())
-            .because(error)
-    }
-
     /// Uploads a table's files. `None` when there is nothing to add.
     async fn upload(&self, mut encoding: TableEncoding, call: &Call) -> Result<Option<PreparedTable>> {
         let files = encoding.finish(&self.config, call)?;
@@ -456,46 +426,6 @@ impl Pipeline {
             encoding.ids,
         )))
     }
-
-    /// The table's committer, opened on first use.
-    async fn committer(&self, table: Table) -> Result<&Destination> {
-        self.committer_on(table, None).await
-    }
-
-    /// The same, on the table as it was just `loaded`, if it was.
-    async fn committer_on(&self, table: Table, loaded: Option<LoadedTable>) -> Result<&Destination> {
-        let open = || async {
-            let tables = &self.config.tables;
-            if !self.catalog.keeps_tables() {
-                let spec = catalog::table_spec(&self.config, table)?;
-                let defined = self.catalog.ensure(&self.ident(table), Some(spec)).await?;
-                return Ok(Destination::Files(Arc::new(defined)));
-            }
-            let spec = tables
-                .auto_create
-                .then(|| catalog::table_spec(&self.config, table))
-                .transpose()?;
-            let wanted = tables
-                .auto_evolve
-                .then(|| schema::iceberg_schema(table))
-                .transpose()?;
-            let catalog = Arc::clone(&self.catalog);
-            let (wanted, mut config) = (wanted.as_ref(), self.config.commit.clone());
-            // The service expires snapshots and deletes files itself.
-            config.expire_snapshots &= !self.config.catalog.is_in_s3_tables();
-            let committer = match loaded {
-                Some(loaded) => Committer::on(catalog, loaded, spec, wanted, config).await,
-                None => Committer::open(catalog, self.ident(table), spec, wanted, config).await,
-            };
-            committer.map(Destination::Table)
-        };
-        // `committers` has one cell per variant of `Table`.
-        self.committers[table as usize].get_or_try_init(open).await
-    }
-
-    fn ident(&self, table: Table) -> TableIdent {
-        TableIdent::new(self.namespace.clone(), self.config.tables.name(table).to_owned())
-    }
 }
 
 /// The error that speaks for a call: one that a retry may cure before one that it cannot, so that
@@ -515,13 +445,6 @@ fn most_hopeful(mut failures: impl Iterator<Item = Error>) -> Option<Error> {
 fn namespace(config: &Config) -> Result<NamespaceIdent> {
     NamespaceIdent::from_strs(config.catalog.namespace.split('.'))
         .map_err(|cause| Error::new(ErrorKind::Config, "catalog.namespace").because(cause))
-}
-
-/// The catalog is still asked, at the end of the time.
-fn no_answer_in_time(table: &str) -> Error {
-    let message =
-        "the catalog did not answer in the time allowed; raise the exporter's timeout if this repeats";
-    Error::new(ErrorKind::Catalog, message).with("table", table)
 }
 
 fn now_unix_nano() -> u64 {

@@ -166,6 +166,7 @@ impl Committer {
             in_doubt: HashSet::new(),
             floor: None,
             expiry,
+            out_of_sight: false,
         }));
         let worker = Worker::new(Arc::clone(&protocol), interval, receiver, closing.clone());
         let tend = collect::tend(Arc::clone(&receipts), Arc::clone(&protocol));

@@ -37,6 +37,8 @@ pub(super) struct Protocol {
     /// Where the table stood before the first of the attempts that were in doubt lately.
     pub(super) floor: Option<Floor>,
     pub(super) expiry: Expiry,
+    /// Whether the last look at the table failed: it was told once then.
+    pub(super) out_of_sight: bool,
 }
 
 /// An attempt may have added ids after `base`, however long ago that is when the catalog answers again.
@@ -175,13 +177,21 @@ impl Protocol {
     /// Loads the table afresh. Attempts whose parent is no longer current can never land.
     pub(super) async fn look_again(&mut self) -> Result<()> {
         let ident = self.shared.view().table.ident.clone();
-        let table = self
-            .catalog
-            .ensure(&ident, self.spec.clone())
-            .await
-            .inspect_err(|error| {
-                tracing::warn!(table = %ident, %error, "cannot look at the table again");
-            })?;
+        let looked = self.catalog.ensure(&ident, self.spec.clone()).await;
+        let was_out_of_sight = std::mem::replace(&mut self.out_of_sight, looked.is_err());
+        match &looked {
+            Err(error) if was_out_of_sight => {
+                tracing::debug!(table = %ident, %error, "still cannot look at the table again");
+            }
+            Err(error) => {
+                tracing::warn!(table = %ident, %error, "cannot look at the table again; this is told once until it can be");
+            }
+            Ok(_) if was_out_of_sight => {
+                tracing::warn!(table = %ident, "the table can be looked at again");
+            }
+            Ok(_) => {}
+        }
+        let table = looked?;
         self.see(table);
         Ok(())
     }

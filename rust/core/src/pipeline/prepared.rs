@@ -6,11 +6,12 @@ use std::time::Instant;
 use futures::future::join_all;
 use iceberg::spec::{DataFile, TableMetadata};
 
+use super::Pipeline;
 use super::call::Call;
 use super::destination::Destination;
 use super::layout::Layout;
 use super::outcome::{Added, Outcome};
-use super::{Pipeline, no_answer_in_time};
+use super::tables::no_answer_in_time;
 use crate::catalog::{IcebergCause, LoadedTable};
 use crate::commit::Append;
 use crate::error::{Error, ErrorKind, Result, RetryClass};

@@ -1,0 +1,93 @@
+//! The tables' committers: opened on a table's first write, then kept.
+
+use std::sync::Arc;
+
+use futures::future::join_all;
+use iceberg::TableIdent;
+
+use super::Pipeline;
+use super::destination::Destination;
+use crate::catalog::{self, LoadedTable};
+use crate::commit::Committer;
+use crate::config::OnFailure;
+use crate::error::{Error, ErrorKind, Result, RetryClass};
+use crate::schema;
+use crate::signal::Table;
+
+impl Pipeline {
+    /// Looks at the tables that are there, all at once, so that the first call need not. Nothing is made.
+    /// What cannot be reached is left to the first call that needs it.
+    pub async fn warm(&self) {
+        let warm = Table::ALL.into_iter().map(|table| async move {
+            if let Ok(there) = self.catalog.load(&self.ident(table)).await {
+                // A failure is told to the call that meets it again.
+                let _ = self.committer_on(table, Some(there)).await;
+            }
+        });
+        join_all(warm).await;
+    }
+
+    /// The table's committer, opened on first use.
+    pub(super) async fn committer(&self, table: Table) -> Result<&Destination> {
+        self.committer_on(table, None).await
+    }
+
+    /// The same, on the table as it was just `loaded`, if it was.
+    async fn committer_on(&self, table: Table, loaded: Option<LoadedTable>) -> Result<&Destination> {
+        let open = || async {
+            let tables = &self.config.tables;
+            if !self.catalog.keeps_tables() {
+                let spec = catalog::table_spec(&self.config, table)?;
+                let defined = self.catalog.ensure(&self.ident(table), Some(spec)).await?;
+                return Ok(Destination::Files(Arc::new(defined)));
+            }
+            let spec = tables
+                .auto_create
+                .then(|| catalog::table_spec(&self.config, table))
+                .transpose()?;
+            let wanted = tables
+                .auto_evolve
+                .then(|| schema::iceberg_schema(table))
+                .transpose()?;
+            let catalog = Arc::clone(&self.catalog);
+            let (wanted, mut config) = (wanted.as_ref(), self.config.commit.clone());
+            // The service expires snapshots and deletes files itself.
+            config.expire_snapshots &= !self.config.catalog.is_in_s3_tables();
+            let committer = match loaded {
+                Some(loaded) => Committer::on(catalog, loaded, spec, wanted, config).await,
+                None => Committer::open(catalog, self.ident(table), spec, wanted, config).await,
+            };
+            committer.map(Destination::Table)
+        };
+        // `committers` has one cell per variant of `Table`.
+        self.committers[table as usize].get_or_try_init(open).await
+    }
+
+    pub(super) fn ident(&self, table: Table) -> TableIdent {
+        TableIdent::new(self.namespace.clone(), self.config.tables.name(table).to_owned())
+    }
+
+    /// Says why `commit.on_failure: accept` did not help: a table that was never seen has no place for a
+    /// receipt.
+    pub(super) fn without_receipt(&self, table: Table, error: Error) -> Error {
+        let never_seen = self.committers[table as usize].get().is_none();
+        if self.config.commit.on_failure != OnFailure::Accept
+            || !never_seen
+            || !matches!(error.retry_class(), RetryClass::Retry { .. })
+        {
+            return error;
+        }
+        let message = "the table could not be opened since this process started, and before that commit.on_failure: accept \
+                       can accept nothing; send the data again";
+        Error::new(error.kind(), message)
+            .class(error.retry_class())
+            .because(error)
+    }
+}
+
+/// The catalog is still asked, at the end of the time.
+pub(super) fn no_answer_in_time(table: &str) -> Error {
+    let message =
+        "the catalog did not answer in the time allowed; raise the exporter's timeout if this repeats";
+    Error::new(ErrorKind::Catalog, message).with("table", table)
+}
