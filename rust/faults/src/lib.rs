@@ -15,6 +15,7 @@ pub mod random;
 pub mod requests;
 pub mod run;
 pub mod schedule;
+mod sending;
 pub mod storage;
 pub mod successor;
 pub mod truth;

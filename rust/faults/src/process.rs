@@ -21,6 +21,7 @@ use crate::gate::Gate;
 use crate::random::Random;
 use crate::requests::{self, OtlpRequest};
 use crate::schedule::{Process, Schedule};
+use crate::sending::Sending;
 use crate::storage::Storage;
 
 /// The servers that all processes share.
@@ -41,6 +42,10 @@ struct Queued {
     /// Not to be sent before.
     arrives: Instant,
     in_flight: bool,
+    /// Whether a call had it, of this generation or an earlier one.
+    sent: bool,
+    /// Whether an earlier one did.
+    sent_before: bool,
 }
 
 /// One exporter over all its generations.
@@ -137,6 +142,8 @@ impl Exporter {
                 request: requests::draw(RequestId { writer, sequence }, &mut random),
                 arrives: now + Duration::from_millis(random.pick(&[0, 0, 5, 50, 500, 2_000])),
                 in_flight: false,
+                sent: false,
+                sent_before: false,
             }
         });
         Self {
@@ -160,6 +167,7 @@ impl Exporter {
             generation += 1;
             for queued in self.queue().iter_mut() {
                 queued.in_flight = false;
+                queued.sent_before = queued.sent;
             }
             self.note(|| format!("starts again as generation {generation}"));
         }
@@ -266,19 +274,15 @@ impl Exporter {
         random: &mut Random,
         stop: &CancellationToken,
     ) {
-        let payload: Vec<u8> = batch.iter().flat_map(|request| request.payload.clone()).collect();
-        let parts: Vec<Part> = batch
-            .iter()
-            .map(|request| Part {
-                id: request.id,
-                len: request.payload.len() as u64,
-            })
-            .collect();
         let received = batch
             .iter()
             .map(|request| request.received_unix_nano)
             .min()
             .unwrap_or(1);
+        let mut sending = match self.sending(batch) {
+            Ok(sending) => sending,
+            Err(error) => return self.problem(format!("a batch cannot be made: {error}")),
+        };
         let names: Vec<u64> = batch.iter().map(|request| request.id.sequence).collect();
         let hurried = self.schedule.weather.ends_calls() && random.permille(150);
         let seconds = if hurried { random.between(1, 10) } else { 60 };
@@ -292,15 +296,8 @@ impl Exporter {
                     cancel.cancel();
                 });
             }
-            let export = Export {
-                signal: batch[0].signal,
-                payload: &payload,
-                parts: &parts,
-                received_unix_nano: received,
-                cancel,
-                timeout: Duration::from_secs(seconds),
-            };
-            match pipeline.export(export).await {
+            let timeout = Duration::from_secs(seconds);
+            match sending.export(pipeline, received, cancel, timeout).await {
                 Ok(outcome) => {
                     self.note(|| format!("stored {names:?}: {outcome:?}"));
                     self.schedule.count("call stored".to_owned());
@@ -346,6 +343,18 @@ impl Exporter {
         }
     }
 
+    /// Half of the exporters have the library hold their requests.
+    fn sending(&self, batch: &[OtlpRequest]) -> otlp2iceberg::Result<Sending> {
+        if !self.random("held").permille(500) {
+            return Ok(Sending::payload(batch));
+        }
+        let redelivered = self
+            .queue()
+            .iter()
+            .any(|queued| queued.sent_before && batch.iter().any(|request| request.id == queued.request.id));
+        Sending::batch(batch, redelivered)
+    }
+
     /// Some requests of one kind that have arrived.
     fn take(&self, random: &mut Random) -> Option<Vec<OtlpRequest>> {
         let now = Instant::now();
@@ -359,6 +368,7 @@ impl Exporter {
             .take(most)
             .map(|queued| {
                 queued.in_flight = true;
+                queued.sent = true;
                 queued.request.clone()
             });
         Some(batch.collect())
