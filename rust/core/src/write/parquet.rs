@@ -36,6 +36,9 @@ const UNIQUE_COLUMNS: [&str; 6] = [
     "ObservedTimestamp",
     "Duration",
 ];
+/// Room that a file begins with. Memory that is reserved costs nothing before it is written; a buffer that grows by doubling is
+/// copied, and held twice for a moment.
+const FILE_BYTES_RESERVED: usize = 8 << 20;
 const CREATED_BY: &str = concat!("otlp2iceberg version ", env!("CARGO_PKG_VERSION"));
 
 /// A whole Parquet file.
@@ -123,8 +126,9 @@ impl FileWriter {
     /// `Internal` when it cannot be begun.
     pub fn new(layout: Arc<Layout>) -> Result<Self> {
         let root = layout.parquet_schema.root_schema_ptr();
+        let bytes = Vec::with_capacity(FILE_BYTES_RESERVED);
         Ok(Self {
-            writer: SerializedFileWriter::new(Vec::new(), root, layout.properties.clone()).map_err(failed)?,
+            writer: SerializedFileWriter::new(bytes, root, layout.properties.clone()).map_err(failed)?,
             compressor: Compressor::new(layout.settings.codec).map_err(failed)?,
             layout,
             metrics: Metrics::default(),
