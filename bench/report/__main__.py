@@ -14,7 +14,8 @@ def main() -> None:
     text = "\n\n".join(
         [
             "# Benchmark results",
-            "Made by `make bench`. Ratios are worth more than times: all of one run were measured interleaved on one core.",
+            "Made by `make bench`. Ratios are worth more than times: all of one run were measured interleaved on one core. What is not "
+            "reached, why, and what was tried: [docs/performance.md](../docs/performance.md).",
             facts.read_text().strip(),
             library.section(),
             queries.section(),
