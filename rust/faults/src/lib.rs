@@ -16,6 +16,7 @@ pub mod requests;
 pub mod run;
 pub mod schedule;
 mod sending;
+pub mod settings;
 pub mod storage;
 pub mod successor;
 pub mod truth;

@@ -8,9 +8,10 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 
 use crate::catalog::Catalog;
-use crate::process::{Exporter, Servers, Settings, history, store_calmly};
+use crate::process::{Exporter, Servers, history, store_calmly};
 use crate::random::Random;
 use crate::schedule::{Schedule, Weather};
+use crate::settings::Settings;
 use crate::storage::Storage;
 use crate::successor;
 use crate::truth::{self, Strays};

@@ -7,9 +7,10 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 use crate::gate::Gate;
-use crate::process::{Doors, Servers, Settings};
+use crate::process::{Doors, Servers};
 use crate::random::Random;
 use crate::schedule::{Process, Schedule};
+use crate::settings::Settings;
 use crate::truth;
 
 /// What a dead process sent is on its way for no longer.

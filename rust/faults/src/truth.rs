@@ -369,9 +369,10 @@ mod tests {
     use otlp2iceberg::RequestId;
 
     use super::*;
-    use crate::process::{Servers, Settings, store_calmly};
+    use crate::process::{Servers, store_calmly};
     use crate::random::Random;
     use crate::requests::{self, OtlpRequest};
+    use crate::settings::Settings;
 
     /// A lake with one request's rows, and what it must hold.
     async fn lake() -> (Servers, Vec<(&'static str, String)>) {

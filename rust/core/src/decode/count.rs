@@ -1,7 +1,7 @@
 //! Whether a request has more records than it may.
 
 use super::error::DecodeError;
-use super::subset::{FIELDS, POINT_FIELD, RECORD, data_name, data_table};
+use super::subset::{FIELDS, POINT_FIELD, RECORD, last_data};
 use super::wire::Reader;
 use crate::signal::Signal;
 
@@ -67,18 +67,9 @@ impl Count {
         true
     }
 
-    /// Of several kinds of data the last one counts, as in [`super::Metric`].
-    fn metric(&mut self, bytes: &[u8]) -> Result<bool, DecodeError> {
-        let mut data = None;
-        let mut reader = Reader::new(bytes);
-        while let Some(tag) = reader.tag()? {
-            match data_table(tag.number) {
-                Some(table) => data = Some(reader.bytes(tag, data_name(table))?),
-                None => reader.skip(tag)?,
-            }
-        }
-        let Some(data) = data else {
-            return Ok(self.add(bytes));
+    fn metric(&mut self, metric: &[u8]) -> Result<bool, DecodeError> {
+        let Some((_, data)) = last_data(metric)? else {
+            return Ok(self.add(metric));
         };
         let mut reader = Reader::new(data);
         while self.can_pass() {

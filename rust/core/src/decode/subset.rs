@@ -96,21 +96,26 @@ fn message(
     Ok(kept.into_message())
 }
 
-/// A metric with the data points that are kept. Of several kinds of data the last one counts, as in
-/// [`super::Metric`], and the others are left out.
+/// Where a metric's data begins, and the data. Of several kinds the last one counts, as in [`super::Metric`].
+pub(super) fn last_data(metric: &[u8]) -> Result<Option<(usize, &[u8])>, DecodeError> {
+    let mut reader = Reader::new(metric);
+    let mut data = None;
+    while let Some(tag) = reader.tag()? {
+        match data_table(tag.number) {
+            Some(table) => data = Some((tag.start, reader.bytes(tag, data_name(table))?)),
+            None => reader.skip(tag)?,
+        }
+    }
+    Ok(data)
+}
+
+/// A metric with the data points that are kept, of the data that counts; other data are left out.
 fn metric(
     bytes: &[u8],
     mut place: Place,
     keep: &mut dyn FnMut(Place) -> bool,
 ) -> Result<Option<Vec<u8>>, DecodeError> {
-    let mut reader = Reader::new(bytes);
-    let mut data = None;
-    while let Some(tag) = reader.tag()? {
-        if data_table(tag.number).is_some() {
-            data = Some(tag.start);
-        }
-        reader.skip(tag)?;
-    }
+    let data = last_data(bytes)?.map(|(start, _)| start);
     place.table = None;
     let Some(data) = data else {
         return Ok(keep(place).then(|| bytes.to_vec()));
@@ -207,7 +212,7 @@ fn names(signal: Signal) -> [&'static str; 3] {
 }
 
 /// The table of a field of `Metric`'s oneof `data`.
-pub(super) fn data_table(field: u32) -> Option<Table> {
+fn data_table(field: u32) -> Option<Table> {
     match field {
         5 => Some(Table::Gauge),
         7 => Some(Table::Sum),
@@ -219,7 +224,7 @@ pub(super) fn data_table(field: u32) -> Option<Table> {
 }
 
 /// The field of `Metric`'s oneof `data` whose points a table holds.
-pub(super) fn data_name(table: Table) -> &'static str {
+fn data_name(table: Table) -> &'static str {
     match table {
         Table::Gauge => "gauge",
         Table::Sum => "sum",

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use otlp2iceberg_faults::process::Settings;
 use otlp2iceberg_faults::run::{Verdict, play};
+use otlp2iceberg_faults::settings::Settings;
 
 const USAGE: &str = "usage: schedules [--seeds N] [--from FIRST] [--seed SEED [--times N]] [--with receipts|parts] [--verbose]
 
