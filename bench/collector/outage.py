@@ -37,8 +37,6 @@ ROWS_BYTES = 2 * 16 * MIB
 # An idle Collector with the nop exporter, and what Go's collector allows the heap to grow to beside what is live (GOGC).
 IDLE_BYTES = 80 * MIB
 GO_HEAP_FACTOR = 2
-# What an allocator keeps beside what is in use, of many sizes that come and go.
-ALLOCATOR_FACTOR = 1.1
 # Protobuf is this much larger, at most, once the receiver has decoded it.
 DECODED_FACTOR = 4
 
@@ -57,8 +55,7 @@ class Queue:
         under_way = CONSUMERS * (BATCH_BYTES + request_bytes)
         waiting = under_way if self.on_disk else QUEUE_BYTES + BATCH_BYTES
         receiving = IN_FLIGHT * request_bytes * DECODED_FACTOR
-        held = ALLOCATOR_FACTOR * (waiting + CALLS * ROWS_BYTES)
-        return (IDLE_BYTES + GO_HEAP_FACTOR * receiving + held) / MIB
+        return (IDLE_BYTES + GO_HEAP_FACTOR * receiving + waiting + CALLS * ROWS_BYTES) / MIB
 
 
 QUEUES = (
