@@ -129,6 +129,17 @@ func settingOr(setting *string, libraryDefault string) string {
 	return *setting
 }
 
+// hurry has the batches that are queued commit without waiting for their turn. A library that cannot is broken,
+// which whoever exports is told.
+func (e *signalExporter) hurry() {
+	if e.handle == nil {
+		return
+	}
+	if err := e.handle.Hurry(); err != nil {
+		e.logger.Debug("Batches wait for their turn to commit.", zap.Error(err))
+	}
+}
+
 // shutdown gives the library back. exporterhelper has drained the queue by now.
 func (e *signalExporter) shutdown(ctx context.Context) error {
 	e.telemetry.shutdown()

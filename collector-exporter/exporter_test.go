@@ -378,6 +378,18 @@ func TestNothingIsMutatedThoughExporterhelperBatches(t *testing.T) {
 	assert.Equal(t, "one", data.ResourceLogs().At(0).ScopeLogs().At(0).LogRecords().At(0).Body().Str())
 }
 
+func TestTheLibraryIsToldToHurryBeforeTheQueueIsDrained(t *testing.T) {
+	library := &fakeLibrary{}
+	cfg := quick(t, func(cfg *Config) { cfg.QueueConfig.Get().Batch.Get().FlushTimeout = time.Hour })
+	logs := startLogs(t, library, cfg, nopSettings(), componenttest.NewNopHost())
+	require.NoError(t, logs.ConsumeLogs(t.Context(), logsOf("one")))
+	for range 2 {
+		require.NoError(t, logs.Shutdown(t.Context()))
+		assert.Equal(t, []int{0}, library.hurriedAfter)
+		assert.Len(t, library.exports(), 1)
+	}
+}
+
 func TestWhatIsStoredSurvivesAnOutageAndARestart(t *testing.T) {
 	for name, class := range map[string]native.RetryClass{
 		"the catalog is down":         native.RetryClassRetry,

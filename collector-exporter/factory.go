@@ -81,7 +81,7 @@ func (f *factory) createLogs(ctx context.Context, set exporter.Settings, cfg com
 	if err != nil {
 		return nil, err
 	}
-	return &logsExporter{Logs: helper}, nil
+	return &logsExporter{Logs: helper, stop: stopper{base: e}}, nil
 }
 
 func (f *factory) createTraces(ctx context.Context, set exporter.Settings, cfg component.Config) (exporter.Traces, error) {
@@ -93,7 +93,7 @@ func (f *factory) createTraces(ctx context.Context, set exporter.Settings, cfg c
 	if err != nil {
 		return nil, err
 	}
-	return &tracesExporter{Traces: helper}, nil
+	return &tracesExporter{Traces: helper, stop: stopper{base: e}}, nil
 }
 
 func (f *factory) createMetrics(ctx context.Context, set exporter.Settings, cfg component.Config) (exporter.Metrics, error) {
@@ -105,5 +105,5 @@ func (f *factory) createMetrics(ctx context.Context, set exporter.Settings, cfg 
 	if err != nil {
 		return nil, err
 	}
-	return &metricsExporter{Metrics: helper}, nil
+	return &metricsExporter{Metrics: helper, stop: stopper{base: e}}, nil
 }

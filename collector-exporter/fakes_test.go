@@ -38,6 +38,8 @@ type fakeLibrary struct {
 	calls  []exported
 	opens  []string
 	closes int
+	// hurriedAfter is how many calls there were when it was told to hurry; none if it was not.
+	hurriedAfter []int
 }
 
 func (f *fakeLibrary) open(config []byte) (handle, error) {
@@ -48,6 +50,13 @@ func (f *fakeLibrary) open(config []byte) (handle, error) {
 		return nil, f.openErr
 	}
 	return f, nil
+}
+
+func (f *fakeLibrary) Hurry() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.hurriedAfter = append(f.hurriedAfter, len(f.calls))
+	return nil
 }
 
 func (f *fakeLibrary) Close(time.Duration) error {

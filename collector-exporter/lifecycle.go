@@ -16,7 +16,7 @@ import (
 
 type logsExporter struct {
 	exporter.Logs
-	stop once
+	stop stopper
 }
 
 func (*logsExporter) Capabilities() consumer.Capabilities { return consumer.Capabilities{} }
@@ -25,7 +25,7 @@ func (e *logsExporter) Shutdown(ctx context.Context) error { return e.stop.do(ct
 
 type tracesExporter struct {
 	exporter.Traces
-	stop once
+	stop stopper
 }
 
 func (*tracesExporter) Capabilities() consumer.Capabilities { return consumer.Capabilities{} }
@@ -36,7 +36,7 @@ func (e *tracesExporter) Shutdown(ctx context.Context) error {
 
 type metricsExporter struct {
 	exporter.Metrics
-	stop once
+	stop stopper
 }
 
 func (*metricsExporter) Capabilities() consumer.Capabilities { return consumer.Capabilities{} }
@@ -45,12 +45,18 @@ func (e *metricsExporter) Shutdown(ctx context.Context) error {
 	return e.stop.do(ctx, e.Metrics.Shutdown)
 }
 
-// once runs a shutdown the first time it is asked to and does nothing later.
-type once struct {
-	sync.Once
+// stopper shuts an exporter down the first time it is asked to and does nothing later. What is queued is drained
+// before the library is closed, so the library is told to hurry first: with a long commit.interval the drain
+// would outlast what a host gives a process to end.
+type stopper struct {
+	base *signalExporter
+	once sync.Once
 }
 
-func (o *once) do(ctx context.Context, shutdown func(context.Context) error) (err error) {
-	o.Do(func() { err = shutdown(ctx) })
+func (s *stopper) do(ctx context.Context, shutdown func(context.Context) error) (err error) {
+	s.once.Do(func() {
+		s.base.hurry()
+		err = shutdown(ctx)
+	})
 	return err
 }

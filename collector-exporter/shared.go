@@ -17,6 +17,7 @@ const closeTimeout = 10 * time.Second
 // handle is the opened library; *native.Handle outside tests.
 type handle interface {
 	Export(ctx context.Context, batch *native.Batch, received time.Time) (native.Outcome, error)
+	Hurry() error
 	Close(timeout time.Duration) error
 }
 

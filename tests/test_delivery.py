@@ -46,6 +46,19 @@ def test_sigterm_with_pending_batches_stores_all_of_them(tmp_path, warehouse):
         numbered.once(warehouse, range(300))
 
 
+def test_sigterm_does_not_wait_for_the_interval_of_commits(tmp_path, warehouse):
+    """One of the batches is in the table's first snapshot; for the next one, the others would wait an hour."""
+    exporter = {**settings(warehouse, flush_timeout="100ms"), "commit": {"interval": NEVER}, "timeout": "3h"}
+    with Collector(tmp_path / "collector", {"iceberg": exporter}) as collector:
+        with collector.client() as client:
+            client.send(numbered.request(range(10)))
+            numbered.wait_until_stored(warehouse, range(10))
+            for number in range(1, 10):
+                client.send(numbered.request(range(number * 10, number * 10 + 10)), DOORS[number % len(DOORS)])
+        assert collector.stop() == 0
+        numbered.once(warehouse, range(100))
+
+
 def test_sigterm_while_requests_arrive_stores_what_was_acknowledged(tmp_path, warehouse):
     collector = Collector(tmp_path / "collector", {"iceberg": settings(warehouse, flush_timeout="200ms")}).start()
     with Senders(collector, count=4) as senders:

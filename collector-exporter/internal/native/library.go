@@ -79,6 +79,18 @@ func Open(config []byte) (*Handle, error) {
 	return handle, nil
 }
 
+// Hurry has commits no longer wait for their turn, as if commit.interval were 0. For a Collector that is
+// about to stop and has batches left to export. There is no way back.
+func (h *Handle) Hurry() error {
+	open := h.open.Load()
+	if open == nil {
+		return nil
+	}
+	var failure C.o2i_error
+	code := C.o2i_hurry(open.raw, &failure)
+	return takeError(code, &failure)
+}
+
 // Close refuses new exports, waits for those in flight and stops the library, for timeout at most.
 // Closing again does nothing.
 func (h *Handle) Close(timeout time.Duration) error {

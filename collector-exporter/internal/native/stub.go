@@ -35,6 +35,11 @@ func Open([]byte) (*Handle, error) {
 	return nil, errNotLinked()
 }
 
+// Hurry does nothing.
+func (*Handle) Hurry() error {
+	return nil
+}
+
 // Close does nothing.
 func (*Handle) Close(time.Duration) error {
 	return nil

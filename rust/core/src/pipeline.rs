@@ -27,7 +27,7 @@ mod tests;
 mod work;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use futures::future::join;
@@ -107,6 +107,8 @@ pub struct Pipeline {
     in_flight: InFlight,
     /// Where rejected data is kept, if it is.
     dead_letters: Option<Store>,
+    /// Whether commits no longer wait for their turn.
+    hurrying: AtomicBool,
     /// True until [`Pipeline::close`]. Calls hold it for reading, so that closing waits for them.
     open: RwLock<bool>,
 }
@@ -166,6 +168,7 @@ impl Pipeline {
             warned: Warned::default(),
             in_flight,
             dead_letters,
+            hurrying: AtomicBool::new(false),
             open: RwLock::new(true),
         })
     }
@@ -381,8 +384,21 @@ impl Pipeline {
         Ok(())
     }
 
-    /// Refuses new calls, waits for those in flight, then lets the committers finish.
+    /// Has commits no longer wait for their turn, as if `commit.interval` were 0. For a host that is about to
+    /// stop and has calls in flight, or yet to make, before [`Pipeline::close`]. There is no way back.
+    pub fn hurry(&self) {
+        // Before the committers are looked at: one that is opened now looks at it afterwards.
+        self.hurrying.store(true, Ordering::SeqCst);
+        self.committers
+            .iter()
+            .filter_map(OnceCell::get)
+            .for_each(Destination::hurry);
+    }
+
+    /// Refuses new calls, has those in flight commit without waiting for their turn, and lets the committers
+    /// finish.
     pub async fn close(&self) {
+        self.hurry();
         let mut open = self.open.write().await;
         *open = false;
         for committer in self.committers.iter().filter_map(OnceCell::get) {

@@ -71,6 +71,25 @@ pub unsafe extern "C" fn o2i_open(
     unsafe { guard(error, body) }
 }
 
+/// Has commits no longer wait for their turn, as if `commit.interval` were 0: those of calls in flight, and of
+/// calls to come. For a host that is about to stop and has payloads left to hand over. There is no way back.
+///
+/// # Arguments
+/// - `handle` (borrowed): an open handle.
+/// - `error` (owned by the caller, filled): why not; null to drop it. Free with `o2i_error_free`.
+///
+/// # Returns
+/// `O2I_OK`, at once; `O2I_ERROR_SHUTDOWN` when the handle is not open, `O2I_ERROR_INTERNAL` when it is
+/// poisoned.
+///
+/// # Safety
+/// `error` is null or writable and aligned.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn o2i_hurry(handle: *const Handle, error: *mut AbiError) -> i32 {
+    // SAFETY: by this function's contract.
+    unsafe { guard(error, || enter(handle)?.hurry()) }
+}
+
 /// Closes the library: refuses new calls with class `O2I_RETRY_CLASS_SHUTDOWN`, waits for those in
 /// flight, and stops the runtime.
 ///

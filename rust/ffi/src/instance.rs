@@ -122,6 +122,12 @@ impl Call {
             .block_on(engine.pipeline.export_batch(batch, delivery))
     }
 
+    /// Has commits no longer wait for their turn.
+    pub(crate) fn hurry(&self) -> Result<()> {
+        self.engine()?.pipeline.hurry();
+        Ok(())
+    }
+
     fn engine(&self) -> Result<&Engine> {
         test_hooks::reach(Point::Handle);
         let over = || Error::new(ErrorKind::Internal, "the call is over");

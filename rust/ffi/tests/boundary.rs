@@ -20,7 +20,8 @@ use otlp2iceberg_ffi::cancel::{o2i_cancel_free, o2i_cancel_new, o2i_cancel_trigg
 use otlp2iceberg_ffi::test_hooks::{Point, at};
 use serde_json::json;
 use support::{
-    FOR_EVER, Opened, Request, append, batch, close, copy, export, export_batch, free, merge, open, part,
+    FOR_EVER, Opened, Request, append, batch, close, copy, export, export_batch, free, hurry, merge, open,
+    part,
 };
 use tempfile::TempDir;
 
@@ -357,6 +358,34 @@ fn close_waits_for_a_call_in_flight_and_refuses_new_ones() {
             assert_eq!(failure.retry_class, O2I_RETRY_CLASS_SHUTDOWN);
         }
     });
+}
+
+/// Of calls that follow each other at once, the second would wait an hour for its turn.
+#[test]
+fn a_hurried_handle_commits_without_waiting_for_its_turn() {
+    let directory = TempDir::new().unwrap();
+    let config = json!({"catalog": {"warehouse": directory.path()}, "commit": {"interval": "1h"}});
+    let handle = open(&config.to_string()).unwrap();
+    let payload = otlp::logs(1);
+    let store = |sequence| {
+        let parts = [part(sequence, payload.len())];
+        let (outcome, result) = export(handle, Request::new(O2I_SIGNAL_LOGS, &payload, &parts));
+        assert_eq!((result, outcome.rows), (Ok(()), 1));
+    };
+    store(1);
+    thread::scope(|scope| {
+        let waiting = scope.spawn(|| store(2));
+        // It waits, or is about to: haste is for calls to come as well.
+        assert_eq!(hurry(handle), Ok(()));
+        waiting.join().unwrap();
+    });
+    store(3);
+    assert_eq!(close(handle, FOR_EVER), Ok(()));
+    assert_eq!(hurry(handle).unwrap_err().code, O2I_ERROR_SHUTDOWN);
+    assert_eq!(
+        hurry(Opened(ptr::null_mut())).unwrap_err().code,
+        O2I_ERROR_INVALID_ARGUMENT
+    );
 }
 
 #[test]

@@ -376,13 +376,18 @@ fn a_null_handle_breaks_the_contract() {
         export(null, Request::new(O2I_SIGNAL_LOGS, &[], &[])).1,
         "handle is null",
     );
+    assert_invalid(support::hurry(null), "handle is null");
     assert_invalid(support::close(null, 0), "handle is null");
 }
 
 #[test]
 fn a_handle_that_is_not_open_is_shut_down() {
     let request = Request::new(O2I_SIGNAL_LOGS, &[], &[]);
-    for result in [export(stray(), request).1, support::close(stray(), 0)] {
+    for result in [
+        export(stray(), request).1,
+        support::hurry(stray()),
+        support::close(stray(), 0),
+    ] {
         let failure = result.unwrap_err();
         assert_eq!(failure.code, O2I_ERROR_SHUTDOWN);
         assert_eq!(failure.retry_class, O2I_RETRY_CLASS_SHUTDOWN);
@@ -402,6 +407,9 @@ fn a_panic_in_any_call_that_can_fail_becomes_an_error() {
         o2i_open(b"{}".as_ptr(), 2, &raw mut handle, error)
     }));
     assert!(handle.is_null());
+
+    panic_next();
+    assert_panicked(support::hurry(stray()));
 
     panic_next();
     // SAFETY: the place that `call` gives.

@@ -102,6 +102,7 @@ pub struct Committer {
     receipts: Arc<Receipts>,
     /// None once closed. As many appends are queued as callers wait for.
     queue: Mutex<Option<mpsc::UnboundedSender<Queued>>>,
+    hurrying: CancellationToken,
     closing: CancellationToken,
     /// The one that commits what is queued, and the one that commits receipts.
     tasks: tokio::sync::Mutex<Vec<JoinHandle<()>>>,
@@ -168,7 +169,8 @@ impl Committer {
             expiry,
             out_of_sight: false,
         }));
-        let worker = Worker::new(Arc::clone(&protocol), interval, receiver, closing.clone());
+        let hurrying = CancellationToken::new();
+        let worker = Worker::new(Arc::clone(&protocol), interval, receiver, hurrying.clone());
         let tend = collect::tend(Arc::clone(&receipts), Arc::clone(&protocol));
         let tasks = vec![tokio::spawn(worker.run()), tokio::spawn(tend)];
         Ok(Self {
@@ -176,6 +178,7 @@ impl Committer {
             protocol,
             receipts,
             queue: Mutex::new(Some(sender)),
+            hurrying,
             closing,
             tasks: tokio::sync::Mutex::new(tasks),
             sweeping: tokio::sync::Mutex::new(Some(tokio::spawn(sweep::sweep(to_sweep)))),
@@ -287,10 +290,16 @@ impl Committer {
         waiting.answer().await
     }
 
+    /// Commits what is queued at once, and from now on what comes, as if `commit.interval` were 0.
+    pub fn hurry(&self) {
+        self.hurrying.cancel();
+    }
+
     /// Refuses new appends, commits what is queued without further waiting, and stops the tasks. Waits for
     /// files that are still to be deleted, but not long.
     pub async fn close(&self) {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.hurry();
         self.closing.cancel();
         // Held while waiting, so that a second caller waits too.
         let mut tasks = self.tasks.lock().await;

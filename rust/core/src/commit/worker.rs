@@ -17,7 +17,8 @@ pub(super) struct Worker {
     protocol: Arc<Mutex<Protocol>>,
     interval: Duration,
     queue: mpsc::UnboundedReceiver<Queued>,
-    closing: CancellationToken,
+    /// Cancelled once commits must not wait for their turn.
+    hurrying: CancellationToken,
 }
 
 impl Worker {
@@ -25,13 +26,13 @@ impl Worker {
         protocol: Arc<Mutex<Protocol>>,
         interval: Duration,
         queue: mpsc::UnboundedReceiver<Queued>,
-        closing: CancellationToken,
+        hurrying: CancellationToken,
     ) -> Self {
         Self {
             protocol,
             interval,
             queue,
-            closing,
+            hurrying,
         }
     }
 
@@ -50,15 +51,15 @@ impl Worker {
         }
     }
 
-    /// Waits until `not_before`, but not when closing, and not so long that the append that waits
-    /// would run out of time: half of what it has left is kept for the commit.
+    /// Waits until `not_before`, but not once hurried, and not so long that the append that waits would run
+    /// out of time: half of what it has left is kept for the commit.
     async fn keep_interval(&self, not_before: Instant, deadline: Instant) {
         let now = Instant::now();
         let latest = now + deadline.saturating_duration_since(now) / 2;
         let until = not_before.min(latest);
         if until > now {
             tokio::select! {
-                () = self.closing.cancelled() => {}
+                () = self.hurrying.cancelled() => {}
                 () = tokio::time::sleep_until(until) => {}
             }
         }

@@ -93,6 +93,13 @@ impl Destination {
         self.committer().map_or(0, Committer::take_receipts_committed)
     }
 
+    /// As [`Committer::hurry`].
+    pub(super) fn hurry(&self) {
+        if let Some(committer) = self.committer() {
+            committer.hurry();
+        }
+    }
+
     /// As [`Committer::close`].
     pub(super) async fn close(&self) {
         if let Some(committer) = self.committer() {

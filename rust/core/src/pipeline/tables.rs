@@ -1,6 +1,7 @@
 //! The tables' committers: opened on a table's first write, then kept.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use futures::future::join_all;
 use iceberg::TableIdent;
@@ -60,7 +61,12 @@ impl Pipeline {
             committer.map(Destination::Table)
         };
         // `committers` has one cell per variant of `Table`.
-        self.committers[table as usize].get_or_try_init(open).await
+        let opened = self.committers[table as usize].get_or_try_init(open).await?;
+        // Whoever hurried while it was being opened did not see it.
+        if self.hurrying.load(Ordering::SeqCst) {
+            opened.hurry();
+        }
+        Ok(opened)
     }
 
     pub(super) fn ident(&self, table: Table) -> TableIdent {

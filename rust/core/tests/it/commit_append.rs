@@ -5,14 +5,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use iceberg::spec::Operation;
-use otlp2iceberg::commit::{Append, COMMIT_IDS, Committed};
+use otlp2iceberg::commit::{Append, COMMIT_IDS, Committed, Committer};
 use otlp2iceberg::config::CommitConfig;
-use otlp2iceberg::{ErrorKind, RequestId};
+use otlp2iceberg::{ErrorKind, RequestId, Result};
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use crate::commit_support::{
     Faulty, Warehouse, append, data_file, data_file_on_day, entries, ids, logs, manifests, soon, summary,
 };
+
+const HOUR: Duration = Duration::from_secs(3600);
 
 #[tokio::test]
 async fn appends_make_snapshots_with_the_totals_that_java_writes() {
@@ -187,11 +190,10 @@ async fn append_not_begun_by_its_deadline_is_cancelled_and_one_begun_is_finished
     assert_eq!(error.kind(), ErrorKind::Shutdown);
 }
 
-#[tokio::test]
-async fn interval_keeps_commits_apart_and_yields_to_closing() {
-    let warehouse = Warehouse::new();
+/// A committer that would not commit a second time for an hour, and three appends that wait for that.
+async fn three_that_wait(warehouse: &Warehouse) -> (Arc<Committer>, Vec<JoinHandle<Result<Committed>>>) {
     let config = CommitConfig {
-        interval: Duration::from_secs(3600),
+        interval: HOUR,
         ..CommitConfig::default()
     };
     let committer = Arc::new(warehouse.committer_with(warehouse.catalog().await, config).await);
@@ -199,21 +201,41 @@ async fn interval_keeps_commits_apart_and_yields_to_closing() {
         .append(append(1, 1), soon())
         .await
         .expect("the first does not wait");
-    let waiting: Vec<_> = (2..=4)
+    let waiting = (2..=4)
         .map(|sequence| {
             let committer = Arc::clone(&committer);
-            let late = Instant::now() + Duration::from_secs(3600);
-            tokio::spawn(async move { committer.append(append(1, sequence), late).await })
+            tokio::spawn(async move { committer.append(append(1, sequence), Instant::now() + HOUR).await })
         })
         .collect();
-    // All three are queued before closing begins: each is polled once by now.
+    // All three are queued when this returns: each is polled once by now.
     for _ in 0..10 {
         tokio::task::yield_now().await;
     }
+    (committer, waiting)
+}
+
+#[tokio::test]
+async fn interval_keeps_commits_apart_and_yields_to_closing() {
+    let warehouse = Warehouse::new();
+    let (committer, waiting) = three_that_wait(&warehouse).await;
     committer.close().await;
     for task in waiting {
         assert_eq!(task.await.expect("joined").expect("committed").folded, 3);
     }
+}
+
+#[tokio::test]
+async fn interval_yields_to_haste_and_so_it_stays() {
+    let warehouse = Warehouse::new();
+    let (committer, waiting) = three_that_wait(&warehouse).await;
+    committer.hurry();
+    for task in waiting {
+        assert_eq!(task.await.expect("joined").expect("committed").folded, 3);
+    }
+    let late = Instant::now() + HOUR;
+    let committed = committer.append(append(1, 5), late).await.expect("committed");
+    assert_eq!(committed.folded, 1);
+    committer.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -19,7 +19,7 @@ use otlp2iceberg_ffi::cancel::Cancel;
 use otlp2iceberg_ffi::config::o2i_config_check;
 use otlp2iceberg_ffi::error::{AbiError, o2i_error_free};
 use otlp2iceberg_ffi::export::{o2i_batch_export, o2i_export};
-use otlp2iceberg_ffi::handle::{Handle, o2i_close, o2i_open};
+use otlp2iceberg_ffi::handle::{Handle, o2i_close, o2i_hurry, o2i_open};
 
 pub const FOR_EVER: u64 = u64::MAX;
 
@@ -99,6 +99,11 @@ pub fn open(json: &str) -> Result<Opened, Failure> {
         "null goes with an error, and only with it"
     );
     opened.map(|()| Opened(handle))
+}
+
+pub fn hurry(handle: Opened) -> Result<(), Failure> {
+    // SAFETY: the place that `call` gives.
+    call(|error| unsafe { o2i_hurry(handle.0, error) })
 }
 
 pub fn close(handle: Opened, timeout_ms: u64) -> Result<(), Failure> {
