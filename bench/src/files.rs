@@ -6,12 +6,14 @@ use std::path::Path;
 use crate::Failure;
 use crate::contestants::ours::{Layout, Ours};
 use crate::contestants::{otel_arrow, otlp2records};
-use crate::payloads::{Kind, Payload, payload};
+use crate::payloads::{Kind, Payload, merged};
 
 /// Rows of a file.
 const FILE_ROWS: usize = 131_072;
 /// Rows that otel-arrow takes in one request, whose ids are of 16 bits.
 const PART_ROWS: usize = 32_768;
+/// Records of a request. A million spans are an hour here, so a request of more would be one of minutes.
+const REQUEST_ROWS: usize = 8_192;
 
 /// Writes `<folder>/<who>/<set>/...`, where a set is the tables of one kind of payload.
 pub fn all(folder: &Path) -> Result<(), Failure> {
@@ -33,13 +35,13 @@ pub fn all(folder: &Path) -> Result<(), Failure> {
 }
 
 fn write(folder: &Path, set: &str, kind: Kind, file: usize) -> Result<(), Failure> {
-    let (rows, part) = match kind {
-        Kind::LogsManyResources | Kind::LogsOneResource => (kind.batches()[0], kind.batches()[0]),
-        Kind::Logs1k => (PART_ROWS, PART_ROWS),
-        _ => (FILE_ROWS, PART_ROWS),
+    let (rows, part, request) = match kind {
+        Kind::LogsManyResources | Kind::LogsOneResource => [kind.batches()[0]; 3].into(),
+        Kind::Logs1k => (PART_ROWS, PART_ROWS, REQUEST_ROWS),
+        _ => (FILE_ROWS, PART_ROWS, REQUEST_ROWS),
     };
     let first = file * rows;
-    let whole = payload(kind, first, rows)?;
+    let whole = merged(kind, first, rows, request)?;
     for (who, layout) in [("ours", Layout::Default), ("plain", Layout::Plain)] {
         let folder = folder.join(who).join(set);
         fs::create_dir_all(&folder)?;
@@ -50,7 +52,7 @@ fn write(folder: &Path, set: &str, kind: Kind, file: usize) -> Result<(), Failur
 
     let parts = (first..first + rows)
         .step_by(part)
-        .map(|first| payload(kind, first, part));
+        .map(|first| merged(kind, first, part, request));
     let parts = parts.collect::<Result<Vec<Payload>, Failure>>()?;
     // As many ids as the files before can have used.
     let mut next_id = u32::try_from(file * rows * 4)?;

@@ -12,7 +12,7 @@ use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder,
 };
 use parquet::data_type::ByteArray;
-use parquet::file::metadata::PageIndexPolicy;
+use parquet::file::metadata::{ColumnChunkMetaData, PageIndexPolicy};
 use parquet::file::page_index::column_index::ColumnIndexMetaData;
 use parquet::file::page_index::offset_index::PageLocation;
 use parquet::file::statistics::Statistics;
@@ -27,11 +27,11 @@ struct Cost {
     row_groups_by_statistics: usize,
     row_groups_by_bloom_filter: usize,
     rows_found: usize,
-    /// Data pages of all columns of all files.
+    /// Pages of all columns of all files; dictionaries count wherever one of their data pages is read.
     all_bytes: u64,
-    /// Data pages of the id's column that may hold the id.
+    /// Pages of the id's column that may hold the id.
     id_bytes: u64,
-    /// Data pages of all other columns that hold the rows that were found.
+    /// Pages of all other columns that hold the rows that were found.
     other_bytes: u64,
 }
 
@@ -84,8 +84,9 @@ fn add(cost: &mut Cost, file: &File, column: &str, id: &[u8]) -> Result<(), Fail
     cost.files += 1;
     for (group, locations) in offsets.iter().enumerate() {
         cost.row_groups += 1;
-        for column in locations {
-            cost.all_bytes += column.page_locations().iter().map(bytes).sum::<u64>();
+        let chunks = parquet.row_group(group).columns();
+        for (column, chunk) in locations.iter().zip(chunks) {
+            cost.all_bytes += column.page_locations().iter().map(bytes).sum::<u64>() + dictionary(chunk);
         }
         if !within(parquet.row_group(group).column(leaf).statistics(), id) {
             continue;
@@ -99,13 +100,13 @@ fn add(cost: &mut Cost, file: &File, column: &str, id: &[u8]) -> Result<(), Fail
         cost.row_groups_by_bloom_filter += 1;
         let pages = locations[leaf].page_locations().iter().enumerate();
         let pages = pages.filter(|(page, _)| may_hold(&columns[group][leaf], *page, id));
-        cost.id_bytes += pages.map(|(_, page)| bytes(page)).sum::<u64>();
+        cost.id_bytes += pages.map(|(_, page)| bytes(page)).sum::<u64>() + dictionary(&chunks[leaf]);
 
         let found = rows(builder, group, leaf, id)?;
         cost.rows_found += found.len();
-        let others = locations.iter().enumerate().filter(|(other, _)| *other != leaf);
-        for (_, other) in others {
-            cost.other_bytes += holding(other.page_locations(), &found);
+        let others = locations.iter().zip(chunks).enumerate();
+        for (_, (other, chunk)) in others.filter(|(other, _)| *other != leaf && !found.is_empty()) {
+            cost.other_bytes += holding(other.page_locations(), &found) + dictionary(chunk);
         }
     }
     Ok(())
@@ -113,6 +114,14 @@ fn add(cost: &mut Cost, file: &File, column: &str, id: &[u8]) -> Result<(), Fail
 
 fn bytes(page: &PageLocation) -> u64 {
     page.compressed_page_size as u64
+}
+
+/// The bytes of a chunk's dictionary page, which offset indexes do not list: it stands before the data pages.
+fn dictionary(chunk: &ColumnChunkMetaData) -> u64 {
+    let page = chunk
+        .dictionary_page_offset()
+        .map(|start| chunk.data_page_offset() - start);
+    page.map_or(0, |bytes| bytes as u64)
 }
 
 fn within(statistics: Option<&Statistics>, id: &[u8]) -> bool {

@@ -90,14 +90,31 @@ pub struct Payload {
 
 /// The records `first..first + records` of an endless stream, as one request.
 pub fn payload(kind: Kind, first: usize, records: usize) -> Result<Payload, Failure> {
-    let bytes = match kind {
+    payload_of(kind, records, request(kind, first, records))
+}
+
+/// The same records in requests of `each` that follow each other, merged as the Collector merges them: their bytes one
+/// after another are one message.
+pub fn merged(kind: Kind, first: usize, records: usize, each: usize) -> Result<Payload, Failure> {
+    let end = first + records;
+    let requests = (first..end)
+        .step_by(each)
+        .flat_map(|first| request(kind, first, each.min(end - first)));
+    payload_of(kind, records, requests.collect())
+}
+
+fn request(kind: Kind, first: usize, records: usize) -> Vec<u8> {
+    match kind {
         Kind::Logs300 => logs::small(first, records),
         Kind::Logs1k => logs::large(first, records),
         Kind::LogsManyResources => logs::many_resources(first, records),
         Kind::LogsOneResource => logs::one_resource(first, records),
         Kind::Spans => traces::spans(first, records),
         Kind::Metrics => metrics::points(first, records),
-    };
+    }
+}
+
+fn payload_of(kind: Kind, records: usize, bytes: Vec<u8>) -> Result<Payload, Failure> {
     let bytes = Bytes::from(bytes);
     let for_otel_arrow = if kind == Kind::Spans && records > OTEL_ARROW_SPANS_MAX {
         halves(&bytes)?

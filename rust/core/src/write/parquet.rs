@@ -26,8 +26,9 @@ use crate::error::{Error, Result};
 
 /// Rows that are encoded at a time, column by column, and between two looks at the file's size.
 const PIECE_ROWS: usize = 16_384;
-/// Columns, by their own name wherever they are nested, whose values hardly repeat within a file: a
-/// dictionary would hold them all once more. Plain, they are smaller and faster to encode.
+/// Columns, by their own name wherever they are nested, whose values often do not repeat within a file: a
+/// dictionary would hold them all once more. Plain, they are smaller and faster to encode. Texts are counted before
+/// they are encoded, and have a dictionary where they do repeat.
 const UNIQUE_COLUMNS: [&str; 6] = [
     "TraceId",
     "SpanId",
@@ -151,6 +152,7 @@ impl FileWriter {
                 layout.schema.clone(),
                 &layout.parquet_schema,
                 &layout.properties,
+                settings.small_pages,
                 self.compressor.as_mut(),
             );
             let number = self.writer.flushed_row_groups().len();
@@ -158,8 +160,8 @@ impl FileWriter {
                 ArrowRowGroupWriterFactory::new(&self.writer, layout.plain_schema.clone())
                     .create_column_writers(number)
             };
-            let mut row_group = chunks.begin(room, others).map_err(failed)?;
             let (mut these, _) = rest.split_at(room);
+            let mut row_group = chunks.begin(batch.columns(), these, others).map_err(failed)?;
             while !these.is_empty() {
                 let (piece, later) = these.split_at(these.len().min(piece_rows(settings)));
                 let others = chunks

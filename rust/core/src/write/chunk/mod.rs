@@ -6,12 +6,15 @@
 //! crate still writes the file around the chunks, and columns of types that are not ours.
 //!
 //! The way down: [`Column`] → [`nested`] (lists, maps, structs; [`shared`] for maps that rows refer to) → [`leaf`] (one chunk) → [`values`] (its pages' values:
-//! [`text`], [`number`], [`boolean`]) → [`pages`] (what is stored and told). [`view`] is the arrays' side.
+//! [`text`], [`number`], [`boolean`]) → [`pages`] (what is stored and told). [`limits`] says when a page ends, [`distinct`] what a dictionary is
+//! worth; [`view`] is the arrays' side.
 
 mod boolean;
 mod compress;
+mod distinct;
 mod hybrid;
 mod leaf;
+mod limits;
 mod nested;
 mod number;
 mod pages;
@@ -36,6 +39,7 @@ use parquet::schema::types::{ColumnDescPtr, SchemaDescriptor};
 pub(super) use self::compress::Compressor;
 use self::leaf::Leaf;
 pub(super) use self::leaf::Summary;
+use self::limits::PageLimits;
 use self::nested::Node;
 use self::number::Numbers;
 pub(super) use self::range::Range;
@@ -44,11 +48,16 @@ use self::text::{Bloom, TextOptions, Texts};
 use self::values::Values;
 use self::view::View;
 
+/// Rows of a row group from which on its pages are small, if single rows are looked up in it: fewer are read in one go.
+const SMALL_PAGES_FROM_ROWS: usize = 16_384;
+
 /// Encodes row groups of one file.
 pub(super) struct ChunkEncoder<'a> {
     schema: SchemaRef,
     columns: &'a [ColumnDescPtr],
     properties: &'a WriterProperties,
+    /// Whether single rows are looked up in the file.
+    small_pages: bool,
     /// `None` when the codec is the parquet crate's own.
     compressor: Option<&'a mut Compressor>,
 }
@@ -73,31 +82,40 @@ impl<'a> ChunkEncoder<'a> {
         schema: SchemaRef,
         parquet_schema: &'a SchemaDescriptor,
         properties: &'a WriterProperties,
+        small_pages: bool,
         compressor: Option<&'a mut Compressor>,
     ) -> Self {
         Self {
             schema,
             columns: parquet_schema.columns(),
             properties,
+            small_pages,
             compressor,
         }
     }
 
-    /// Begins a row group of at most so many rows. `others` gives the parquet crate's writers of all leaves; it is asked only if there are
+    /// Begins a row group of at most these rows of a batch. `others` gives the parquet crate's writers of all leaves; it is asked only if there are
     /// columns that are not ours, since each writer comes with a compression context.
     ///
     /// # Errors
     /// When a bloom filter cannot be made; what `others` gives.
     pub fn begin(
         &self,
-        rows_max: usize,
+        arrays: &[ArrayRef],
+        rows: &[u32],
         others: impl FnOnce() -> Result<Vec<ArrowColumnWriter>>,
     ) -> Result<RowGroup> {
         let mut columns = self.columns.iter();
         let mut row_group = Vec::with_capacity(self.schema.fields().len());
-        for field in self.schema.fields() {
+        for (field, array) in self.schema.fields().iter().zip(arrays) {
             let own: Vec<&ColumnDescPtr> = columns.by_ref().take(leaves(field.data_type())).collect();
-            row_group.push(self.own_column(field, &own, rows_max)?);
+            let mut column = self.own_column(field, &own, rows.len())?;
+            if let Some(Column::Flat(leaf)) = &mut column
+                && let Some(View::Leaf(view)) = View::of(array)
+            {
+                leaf.look_ahead(&view, rows);
+            }
+            row_group.push(column);
         }
         if row_group.iter().all(Option::is_some) {
             return Ok(RowGroup(row_group.into_iter().flatten().collect()));
@@ -175,7 +193,8 @@ impl<'a> ChunkEncoder<'a> {
             (DataType::Boolean, Type::BOOLEAN) => Values::Bool(boolean::Booleans::default()),
             _ => return Ok(None),
         };
-        Ok(Leaf::new(column.clone(), values, self.properties))
+        let limits = PageLimits::new(self.properties, path, self.small_pages && rows_max >= SMALL_PAGES_FROM_ROWS);
+        Ok(Leaf::new(column.clone(), values, limits))
     }
 
     fn texts(&self, column: &ColumnDescPtr, rows_max: usize) -> Result<Values> {

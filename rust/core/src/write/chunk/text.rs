@@ -7,6 +7,7 @@ use hashbrown::{DefaultHashBuilder, HashTable};
 use parquet::basic::Encoding;
 use parquet::bloom_filter::Sbbf;
 
+use super::distinct::Distinct;
 use super::hybrid;
 use super::leaf::Repeat;
 use super::pages::DictionaryPage;
@@ -22,7 +23,7 @@ const UNKNOWN: u32 = u32::MAX;
 /// How the texts of a chunk are encoded.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct TextOptions {
-    /// Whether a dictionary is tried.
+    /// Whether a dictionary is tried. If not, it is only used for texts that were counted and repeat.
     pub with_dictionary: bool,
     /// A dictionary takes no more values from this size on.
     pub dictionary_bytes_max: usize,
@@ -70,6 +71,8 @@ struct Dictionary {
     plain_bytes: usize,
     /// Whether a page that is done uses it.
     used: bool,
+    /// Whether it is kept however the values come: they were counted before.
+    proven: bool,
 }
 
 impl Texts {
@@ -83,6 +86,24 @@ impl Texts {
             range: None,
             bloom,
             of_labels: Vec::new(),
+        }
+    }
+
+    /// Looks at the values that will come, in whatever order: where they repeat, a dictionary is used though none was to be
+    /// tried. Ids do when a trace's spans or a span's log records are together, and after sorting their like are too far
+    /// apart for a dictionary to show its worth at the start, or for a codec to find them.
+    pub fn look_ahead(&mut self, coming: impl FnOnce() -> Distinct) {
+        if self.options.with_dictionary {
+            return;
+        }
+        let coming = coming();
+        let mean = coming.bytes / coming.values.max(1);
+        let fits = coming.texts * (4 + mean) < self.options.dictionary_bytes_max;
+        if coming.values > 0 && coming.texts * 2 <= coming.values && fits {
+            self.dictionary = Some(Dictionary {
+                proven: true,
+                ..Dictionary::default()
+            });
         }
     }
 
@@ -176,6 +197,7 @@ impl Texts {
     fn try_dictionary(&mut self) {
         let gives_up = |dictionary: &Dictionary| {
             !dictionary.used
+                && !dictionary.proven
                 && dictionary.indices.len() >= TRIAL_VALUES
                 && dictionary.bytes.len() * 2 > dictionary.plain_bytes
         };

@@ -4,6 +4,7 @@ use parquet::basic::Encoding;
 use parquet::bloom_filter::Sbbf;
 
 use super::boolean::Booleans;
+use super::distinct::Distinct;
 use super::leaf::Repeat;
 use super::number::Numbers;
 use super::pages::DictionaryPage;
@@ -39,6 +40,13 @@ pub(super) enum Values {
 }
 
 impl Values {
+    /// Looks at the values that will come.
+    pub fn look_ahead(&mut self, view: &View<'_>, rows: &[u32]) {
+        if let (Values::Text(texts), View::Text(array)) = (self, view) {
+            texts.look_ahead(|| Distinct::of(array, rows));
+        }
+    }
+
     /// Appends one value. `place` is its place in its list, in which neighbouring rows often have the same.
     #[inline]
     pub fn push(&mut self, view: &View<'_>, index: usize, place: usize) {
@@ -103,11 +111,10 @@ impl Values {
         }
     }
 
-    /// Whether the open page must end.
+    /// Whether the open page must end so that the dictionary stays small.
     #[inline]
-    pub fn page_is_full(&self, page_bytes_max: usize) -> bool {
-        self.page_bytes() >= page_bytes_max
-            || matches!(self, Values::Text(texts) if texts.dictionary_is_full())
+    pub fn dictionary_is_full(&self) -> bool {
+        matches!(self, Values::Text(texts) if texts.dictionary_is_full())
     }
 
     /// NaNs so far.

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use arrow_array::cast::AsArray;
 use arrow_array::types::TimestampMicrosecondType;
 use arrow_array::{Array, RecordBatch};
-use arrow_select::concat::concat_batches;
 use bytes::Bytes;
 use otlp2iceberg::config::ParquetConfig;
 use otlp2iceberg::convert::{ConvertOptions, TableBatch, ValueLimits, convert};
@@ -16,18 +15,11 @@ use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, RowGroupMetaData
 use proptest::prelude::*;
 use prost::Message;
 
-use super::support::{DAY, TestTable, batch, encode_with, ids, labels, texts, times};
+use super::support::{DAY, TestTable, batch, encode_with, ids, labels, rows_of, texts, times};
 use crate::strategies;
 
 /// Our encoder does not write snappy, so such a file is the parquet crate's.
 const OTHER_CODEC: (&str, &str) = ("write.parquet.compression-codec", "snappy");
-
-fn read(bytes: &Bytes) -> RecordBatch {
-    let reader = ParquetRecordBatchReaderBuilder::try_new(bytes.clone()).unwrap();
-    let schema = Arc::clone(reader.schema());
-    let batches: Vec<_> = reader.build().unwrap().map(Result::unwrap).collect();
-    concat_batches(&schema, &batches).unwrap()
-}
 
 /// Small pages and dictionaries, so that few rows make many.
 fn table(table: Table, properties: &[(&str, &str)]) -> TestTable {
@@ -59,7 +51,7 @@ fn check_same(signal: Signal, payload: &[u8]) {
             encoded.files.into_iter().next().unwrap()
         };
         let (ours, theirs) = (file(&[]), file(&[OTHER_CODEC]));
-        assert_eq!(read(&ours.bytes), read(&theirs.bytes), "{of}");
+        assert_eq!(rows_of(&ours.bytes), rows_of(&theirs.bytes), "{of}");
         assert_same_metrics(&ours, &theirs);
     }
 }
@@ -166,7 +158,7 @@ fn batches_of_a_call_are_row_groups_of_one_file_each_sorted() {
     );
     assert_eq!(file.data_file.split_offsets().map(<[i64]>::len), Some(2));
 
-    let read = read(&file.bytes);
+    let read = rows_of(&file.bytes);
     let services = arrow_cast::cast(
         read.column_by_name("ServiceName").unwrap(),
         &arrow_schema::DataType::Utf8,
@@ -228,7 +220,7 @@ fn a_page_is_found_by_the_index() {
         .next()
         .unwrap()
         .unwrap();
-    let whole = read(&files[0].bytes);
+    let whole = rows_of(&files[0].bytes);
     assert_eq!(page, whole.slice(first, 100));
     assert_eq!(whole.column(column).null_count(), 0);
 }

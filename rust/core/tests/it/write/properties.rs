@@ -6,13 +6,13 @@ use bytes::Bytes;
 use iceberg::spec::{DataFile, TableMetadata};
 use otlp2iceberg::Table;
 use otlp2iceberg::config::{Compression, ParquetConfig};
-use parquet::basic::Compression as Codec;
+use parquet::basic::{Compression as Codec, Encoding, PageType};
 use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData};
 use parquet::file::properties::ReaderProperties;
 use parquet::file::reader::FileReader;
 use parquet::file::serialized_reader::{ReadOptionsBuilder, SerializedFileReader};
 
-use super::support::{DAY, LOCATION, TestTable, batch, encode_with, texts, times};
+use super::support::{DAY, LOCATION, TestTable, batch, encode_with, rows_of, strings, texts, times};
 
 /// Encodes logs with a body and a trace id each of their own.
 fn encoded(metadata: &TableMetadata, rows: i64, config: &ParquetConfig) -> Vec<(DataFile, Bytes)> {
@@ -120,22 +120,91 @@ fn a_level_of_the_table_makes_other_files_unless_one_is_configured() {
     );
 }
 
+fn position(footer: &ParquetMetaData, name: &str) -> usize {
+    let mut chunks = footer.row_group(0).columns().iter();
+    chunks
+        .position(|chunk| chunk.column_path().string() == name)
+        .unwrap()
+}
+
+fn pages(footer: &ParquetMetaData, column: usize) -> usize {
+    footer.offset_index().unwrap()[0][column].page_locations().len()
+}
+
+#[test]
+fn with_a_bloom_filter_pages_are_small_unless_the_table_says_how_large() {
+    let rows: usize = 100_000;
+    let pages_of = |properties: &[(&str, &str)], columns: Option<Vec<String>>| {
+        let config = ParquetConfig {
+            bloom_filter_columns: columns,
+            ..ParquetConfig::default()
+        };
+        let footer = footer_with(properties, rows as i64, &config);
+        ["Body", "Timestamp", "ServiceName"].map(|name| pages(&footer, position(&footer, name)))
+    };
+    // Wide columns by rows, after a first page of those for which a dictionary was tried; narrow ones by bytes: 8 for a
+    // time, 2 for a dictionary's index.
+    let small = [
+        1 + (rows - 4096).div_ceil(768),
+        rows.div_ceil(1280),
+        rows.div_ceil(5120),
+    ];
+    let large = [rows.div_ceil(8192); 3];
+    assert_eq!(pages_of(&[], None), small);
+    assert_eq!(pages_of(&[], Some(vec!["ServiceName".to_owned()])), small);
+    assert_eq!(pages_of(&[], Some(vec![])), large);
+    let said = [("write.parquet.page-row-limit", "8192")];
+    assert_eq!(pages_of(&said, None), large);
+    let said = [("write.parquet.page-size-bytes", "10000000")];
+    assert_eq!(pages_of(&said, None), large);
+}
+
+#[test]
+fn ids_have_a_dictionary_where_they_repeat_however_far_apart() {
+    let (metadata, config) = (table(&[]), ParquetConfig::default());
+    for (different, with_dictionary) in [(500_usize, true), (3500, true), (6000, false), (8000, false)] {
+        let ids: Vec<String> = (0..8000).map(|row| format!("{:032x}", row % different)).collect();
+        let batch = batch(&[
+            ("Timestamp", times(DAY..DAY + 8000)),
+            ("TraceId", texts(ids.iter().map(|id| Some(id.as_str())))),
+        ]);
+        let file = encode_with(&metadata, Table::Logs, batch, &config)
+            .unwrap()
+            .files
+            .remove(0);
+        let footer = footer(&file.bytes);
+        let chunk = footer.row_group(0).column(position(&footer, "TraceId"));
+        assert_eq!(
+            chunk.dictionary_page_offset().is_some(),
+            with_dictionary,
+            "{different}"
+        );
+        let in_pages = if with_dictionary {
+            Encoding::RLE_DICTIONARY
+        } else {
+            Encoding::PLAIN
+        };
+        let pages = chunk.page_encoding_stats().cloned().unwrap_or_default();
+        for page in pages.iter().filter(|page| page.page_type == PageType::DATA_PAGE) {
+            assert_eq!(page.encoding, in_pages, "{different}");
+        }
+        assert_eq!(
+            strings(&rows_of(&file.bytes), "TraceId"),
+            ids.into_iter().map(Some).collect::<Vec<_>>()
+        );
+    }
+}
+
 #[test]
 fn row_groups_pages_and_dictionaries_are_as_large_as_the_table_says() {
     let rows = 100_000;
-    let ours = ParquetConfig::default();
+    let ours = ParquetConfig {
+        bloom_filter_columns: Some(vec![]),
+        ..ParquetConfig::default()
+    };
     let plain = footer_with(&[], rows, &ours);
     assert_eq!(plain.num_row_groups(), 1);
-    let pages = |footer: &ParquetMetaData, column: usize| {
-        footer.offset_index().unwrap()[0][column].page_locations().len()
-    };
-    let position = |name: &str| {
-        let mut chunks = plain.row_group(0).columns().iter();
-        chunks
-            .position(|chunk| chunk.column_path().string() == name)
-            .unwrap()
-    };
-    let (body, service) = (position("Body"), position("ServiceName"));
+    let (body, service) = (position(&plain, "Body"), position(&plain, "ServiceName"));
 
     let groups = footer_with(&[("write.parquet.row-group-size-bytes", "1000000")], rows, &ours);
     assert!(

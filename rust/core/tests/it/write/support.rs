@@ -201,11 +201,16 @@ pub async fn write_logs(metadata: &TableMetadata, batch: RecordBatch) -> (Writte
 /// A file's rows and footer, page indexes included.
 pub async fn read(file_io: &FileIO, file: &DataFile) -> (RecordBatch, Arc<ParquetMetaData>) {
     let bytes = read_bytes(file_io, file).await;
-    let builder = ParquetRecordBatchReaderBuilder::try_new(bytes).unwrap();
-    let metadata = Arc::clone(builder.metadata());
+    let builder = ParquetRecordBatchReaderBuilder::try_new(bytes.clone()).unwrap();
+    (rows_of(&bytes), Arc::clone(builder.metadata()))
+}
+
+/// The rows of a file in memory.
+pub fn rows_of(bytes: &Bytes) -> RecordBatch {
+    let builder = ParquetRecordBatchReaderBuilder::try_new(bytes.clone()).unwrap();
     let schema = Arc::clone(builder.schema());
     let batches: Vec<RecordBatch> = builder.build().unwrap().map(Result::unwrap).collect();
-    (concat_batches(&schema, &batches).unwrap(), metadata)
+    concat_batches(&schema, &batches).unwrap()
 }
 
 pub async fn read_bytes(file_io: &FileIO, file: &DataFile) -> Bytes {
