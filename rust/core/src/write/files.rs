@@ -19,6 +19,7 @@ use super::sort::Sorter;
 use super::{Appended, EncodeOptions, NewFile, internal};
 use crate::convert::TableBatch;
 use crate::error::Result;
+use crate::signal::Table;
 
 /// Files of one table, open or done.
 #[derive(Debug, Default)]
@@ -62,11 +63,12 @@ impl Files {
         if batch.batch.num_rows() == 0 {
             return Ok(appended);
         }
-        let mut aligned = align::align(batch.table, metadata, &batch.batch)?;
+        let table = batch.table;
+        let mut aligned = align::align(table, metadata, &batch.batch)?;
         drop(batch);
         appended.left_out = std::mem::take(&mut aligned.left_out);
         let sorter = Sorter::new(&aligned, metadata.default_sort_order())?;
-        let layout = self.layout(metadata, &aligned, &sorter, options)?;
+        let layout = self.layout(table, metadata, &aligned, &sorter, options)?;
         let config = MetricsConfig::new(metadata);
         let groups = partition::split(&aligned, metadata)?;
         let (groups, rejected) =
@@ -100,6 +102,7 @@ impl Files {
 
     fn layout(
         &mut self,
+        table: Table,
         metadata: &TableMetadata,
         aligned: &Aligned,
         sorter: &Sorter,
@@ -113,7 +116,7 @@ impl Files {
         for file in std::mem::take(&mut self.open) {
             self.close(metadata, file, &config, options)?;
         }
-        let settings = Settings::of(options.parquet, metadata)?;
+        let settings = Settings::of(options.parquet, table, metadata)?;
         let layout = Arc::new(Layout::new(aligned, sorter.sorting_columns(), settings)?);
         Ok(Arc::clone(self.layout.insert(layout)))
     }

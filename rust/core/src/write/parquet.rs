@@ -152,7 +152,6 @@ impl FileWriter {
                 layout.schema.clone(),
                 &layout.parquet_schema,
                 &layout.properties,
-                settings.small_pages,
                 self.compressor.as_mut(),
             );
             let number = self.writer.flushed_row_groups().len();

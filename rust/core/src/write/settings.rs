@@ -11,6 +11,7 @@ use parquet::basic::{BrotliLevel, Compression as Codec, GzipLevel, ZstdLevel};
 
 use crate::config::{Compression, ParquetConfig};
 use crate::error::{Error, ErrorKind, Result};
+use crate::signal::Table;
 
 const CODEC: &str = "write.parquet.compression-codec";
 const LEVEL: &str = "write.parquet.compression-level";
@@ -23,9 +24,6 @@ const BLOOM_FALSE_POSITIVES: &str = "write.parquet.bloom-filter-fpp.column.";
 const BLOOM_BYTES: &str = "write.parquet.bloom-filter-max-bytes";
 const TARGET_BYTES: &str = "write.target-file-size-bytes";
 
-/// Rows of a data page at most. Iceberg's default is 20,000, with which the columns beside an id that is looked up cost more than
-/// the id itself.
-const PAGE_ROWS_DEFAULT: usize = 8_192;
 /// Share of values that are not there and that a bloom filter still lets through. Iceberg's default.
 const FALSE_POSITIVES_DEFAULT: f64 = 0.01;
 
@@ -43,39 +41,43 @@ pub(super) struct Settings {
     /// The share of false positives of each column with a bloom filter, by field id.
     pub bloom_filters: BTreeMap<i32, f64>,
     pub bloom_filter_bytes_max: Option<u64>,
-    /// Whether pages are as small as is worth it. A bloom filter says that single rows are looked up, of which a reader with the
-    /// page index reads a page of each column; who gives the table limits of pages has chosen.
-    pub small_pages: bool,
 }
 
 impl Settings {
-    /// What holds for a table.
+    /// What holds for a table that takes these rows.
     ///
     /// # Errors
     /// `Config` when the configured compression level is out of range.
-    pub fn of(config: &ParquetConfig, metadata: &TableMetadata) -> Result<Self> {
+    pub fn of(config: &ParquetConfig, table: Table, metadata: &TableMetadata) -> Result<Self> {
         let properties = Properties(metadata.properties());
-        let bloom_filters = bloom_filters(config, &properties, metadata.current_schema());
-        let (page_rows_max, page_bytes_max) =
-            (properties.positive(PAGE_ROWS), properties.positive(PAGE_BYTES));
         Ok(Self {
-            small_pages: page_rows_max.is_none() && page_bytes_max.is_none() && !bloom_filters.is_empty(),
             codec: codec(config, &properties)?,
             row_group_rows_max: config
                 .max_row_group_rows
                 .filter(|rows| *rows > 0)
                 .unwrap_or(ParquetConfig::MAX_ROW_GROUP_ROWS),
             row_group_bytes_max: properties.positive(ROW_GROUP_BYTES),
-            page_rows_max: page_rows_max.unwrap_or(PAGE_ROWS_DEFAULT),
-            page_bytes_max,
+            page_rows_max: properties.positive(PAGE_ROWS).unwrap_or(page_rows_default(table)),
+            page_bytes_max: properties.positive(PAGE_BYTES),
             dictionary_bytes_max: properties.positive(DICTIONARY_BYTES),
             target_file_bytes: config
                 .target_file_size_bytes
                 .or_else(|| properties.positive(TARGET_BYTES))
                 .unwrap_or(ParquetConfig::TARGET_FILE_SIZE_BYTES),
-            bloom_filters,
+            bloom_filters: bloom_filters(config, &properties, metadata.current_schema()),
             bloom_filter_bytes_max: properties.positive(BLOOM_BYTES),
         })
+    }
+}
+
+/// Rows of a data page at most: what a look-up by page index has to read of each column. Readers pay some 15 µs for a page
+/// however small it is, and so would pay for fewer rows whenever they read a column whole.
+const fn page_rows_default(table: Table) -> usize {
+    match table {
+        // By trace id.
+        Table::Logs | Table::Traces => 8_192,
+        // Nobody looks up a point. Iceberg's default.
+        _ => 20_000,
     }
 }
 

@@ -6,7 +6,6 @@ use parquet::schema::types::ColumnDescPtr;
 
 use super::compress::Compressor;
 use super::hybrid::Levels;
-use super::limits::PageLimits;
 use super::pages::{Chunk, DataPage, Pages};
 use super::range::Range;
 use super::values::Values;
@@ -17,7 +16,8 @@ pub(super) struct Leaf {
     column: ColumnDescPtr,
     definition_max: u8,
     repetition_max: u8,
-    limits: PageLimits,
+    page_rows_max: usize,
+    page_bytes_max: usize,
     values: Values,
     definitions: Levels,
     repetitions: Levels,
@@ -52,11 +52,12 @@ pub(in crate::write) struct Summary {
 
 impl Leaf {
     /// An empty chunk. `None` when its levels are not a byte's: more than the format's readers take.
-    pub fn new(column: ColumnDescPtr, values: Values, limits: PageLimits) -> Option<Self> {
+    pub fn new(column: ColumnDescPtr, values: Values, properties: &WriterProperties) -> Option<Self> {
         Some(Self {
             definition_max: u8::try_from(column.max_def_level()).ok()?,
             repetition_max: u8::try_from(column.max_rep_level()).ok()?,
-            limits,
+            page_rows_max: properties.data_page_row_count_limit().max(1),
+            page_bytes_max: properties.column_data_page_size_limit(column.path()),
             column,
             values,
             definitions: Levels::default(),
@@ -113,9 +114,9 @@ impl Leaf {
     ) -> Result<()> {
         let mut rest = rows;
         while !rest.is_empty() {
-            let room = rest.len().min(self.limits.room(self.rows));
+            let room = rest.len().min(self.page_rows_max - self.rows);
             let these = rest.get(..room).unwrap_or(rest);
-            let taken = self.values.extend(&view.values, these, self.limits.bytes_max);
+            let taken = self.values.extend(&view.values, these, self.page_bytes_max);
             self.definitions.push(self.definition_max, taken);
             self.rows += taken;
             self.end_page_if_full(compressor)?;
@@ -136,7 +137,7 @@ impl Leaf {
     ) -> Result<()> {
         let mut rest = count;
         while rest > 0 {
-            let taken = rest.min(self.limits.room(self.rows));
+            let taken = rest.min(self.page_rows_max - self.rows);
             if self.repetition_max > 0 {
                 self.repetitions.push(0, taken);
             }
@@ -236,7 +237,7 @@ impl Leaf {
 
     #[inline]
     fn end_page_if_full(&mut self, compressor: &mut Compressor) -> Result<()> {
-        if self.limits.end(self.rows, self.values.page_bytes()) || self.values.dictionary_is_full() {
+        if self.rows >= self.page_rows_max || self.values.page_is_full(self.page_bytes_max) {
             return self.end_page(compressor);
         }
         Ok(())

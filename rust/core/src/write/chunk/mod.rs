@@ -6,7 +6,7 @@
 //! crate still writes the file around the chunks, and columns of types that are not ours.
 //!
 //! The way down: [`Column`] → [`nested`] (lists, maps, structs; [`shared`] for maps that rows refer to) → [`leaf`] (one chunk) → [`values`] (its pages' values:
-//! [`text`], [`number`], [`boolean`]) → [`pages`] (what is stored and told). [`limits`] says when a page ends, [`distinct`] what a dictionary is
+//! [`text`], [`number`], [`boolean`]) → [`pages`] (what is stored and told). [`distinct`] says what a dictionary is
 //! worth; [`view`] is the arrays' side.
 
 mod boolean;
@@ -14,7 +14,6 @@ mod compress;
 mod distinct;
 mod hybrid;
 mod leaf;
-mod limits;
 mod nested;
 mod number;
 mod pages;
@@ -39,7 +38,6 @@ use parquet::schema::types::{ColumnDescPtr, SchemaDescriptor};
 pub(super) use self::compress::Compressor;
 use self::leaf::Leaf;
 pub(super) use self::leaf::Summary;
-use self::limits::PageLimits;
 use self::nested::Node;
 use self::number::Numbers;
 pub(super) use self::range::Range;
@@ -48,16 +46,11 @@ use self::text::{Bloom, TextOptions, Texts};
 use self::values::Values;
 use self::view::View;
 
-/// Rows of a row group from which on its pages are small, if single rows are looked up in it: fewer are read in one go.
-const SMALL_PAGES_FROM_ROWS: usize = 16_384;
-
 /// Encodes row groups of one file.
 pub(super) struct ChunkEncoder<'a> {
     schema: SchemaRef,
     columns: &'a [ColumnDescPtr],
     properties: &'a WriterProperties,
-    /// Whether single rows are looked up in the file.
-    small_pages: bool,
     /// `None` when the codec is the parquet crate's own.
     compressor: Option<&'a mut Compressor>,
 }
@@ -82,14 +75,12 @@ impl<'a> ChunkEncoder<'a> {
         schema: SchemaRef,
         parquet_schema: &'a SchemaDescriptor,
         properties: &'a WriterProperties,
-        small_pages: bool,
         compressor: Option<&'a mut Compressor>,
     ) -> Self {
         Self {
             schema,
             columns: parquet_schema.columns(),
             properties,
-            small_pages,
             compressor,
         }
     }
@@ -193,8 +184,7 @@ impl<'a> ChunkEncoder<'a> {
             (DataType::Boolean, Type::BOOLEAN) => Values::Bool(boolean::Booleans::default()),
             _ => return Ok(None),
         };
-        let limits = PageLimits::new(self.properties, path, self.small_pages && rows_max >= SMALL_PAGES_FROM_ROWS);
-        Ok(Leaf::new(column.clone(), values, limits))
+        Ok(Leaf::new(column.clone(), values, self.properties))
     }
 
     fn texts(&self, column: &ColumnDescPtr, rows_max: usize) -> Result<Values> {

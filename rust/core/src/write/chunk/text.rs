@@ -17,6 +17,8 @@ use super::view::Labels;
 
 /// Places in a list that are told apart; what comes after shares the last.
 const PLACES: usize = 32;
+/// Of fewer values, a dictionary is not worth its page.
+const COUNTED_VALUES_MIN: usize = 64;
 /// No index of a dictionary.
 const UNKNOWN: u32 = u32::MAX;
 
@@ -99,7 +101,7 @@ impl Texts {
         let coming = coming();
         let mean = coming.bytes / coming.values.max(1);
         let fits = coming.texts * (4 + mean) < self.options.dictionary_bytes_max;
-        if coming.values > 0 && coming.texts * 2 <= coming.values && fits {
+        if coming.values >= COUNTED_VALUES_MIN && coming.texts * 2 <= coming.values && fits {
             self.dictionary = Some(Dictionary {
                 proven: true,
                 ..Dictionary::default()

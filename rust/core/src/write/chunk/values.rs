@@ -111,10 +111,11 @@ impl Values {
         }
     }
 
-    /// Whether the open page must end so that the dictionary stays small.
+    /// Whether the open page must end.
     #[inline]
-    pub fn dictionary_is_full(&self) -> bool {
-        matches!(self, Values::Text(texts) if texts.dictionary_is_full())
+    pub fn page_is_full(&self, page_bytes_max: usize) -> bool {
+        self.page_bytes() >= page_bytes_max
+            || matches!(self, Values::Text(texts) if texts.dictionary_is_full())
     }
 
     /// NaNs so far.

@@ -131,32 +131,32 @@ fn pages(footer: &ParquetMetaData, column: usize) -> usize {
     footer.offset_index().unwrap()[0][column].page_locations().len()
 }
 
+/// Logs and spans are looked up by id.
 #[test]
-fn with_a_bloom_filter_pages_are_small_unless_the_table_says_how_large() {
-    let rows: usize = 100_000;
-    let pages_of = |properties: &[(&str, &str)], columns: Option<Vec<String>>| {
-        let config = ParquetConfig {
-            bloom_filter_columns: columns,
-            ..ParquetConfig::default()
+fn pages_are_as_large_as_look_ups_want_them() {
+    for (kind, rows_max) in [
+        (Table::Logs, 8_192),
+        (Table::Traces, 8_192),
+        (Table::Gauge, 20_000),
+    ] {
+        let time = if kind == Table::Gauge {
+            "TimeUnix"
+        } else {
+            "Timestamp"
         };
-        let footer = footer_with(properties, rows as i64, &config);
-        ["Body", "Timestamp", "ServiceName"].map(|name| pages(&footer, position(&footer, name)))
-    };
-    // Wide columns by rows, after a first page of those for which a dictionary was tried; narrow ones by bytes: 8 for a
-    // time, 2 for a dictionary's index.
-    let small = [
-        1 + (rows - 4096).div_ceil(768),
-        rows.div_ceil(1280),
-        rows.div_ceil(5120),
-    ];
-    let large = [rows.div_ceil(8192); 3];
-    assert_eq!(pages_of(&[], None), small);
-    assert_eq!(pages_of(&[], Some(vec!["ServiceName".to_owned()])), small);
-    assert_eq!(pages_of(&[], Some(vec![])), large);
-    let said = [("write.parquet.page-row-limit", "8192")];
-    assert_eq!(pages_of(&said, None), large);
-    let said = [("write.parquet.page-size-bytes", "10000000")];
-    assert_eq!(pages_of(&said, None), large);
+        let batch = batch(&[(time, times(DAY..DAY + 30_000))]);
+        let metadata = TestTable::ours(kind).build();
+        let file = encode_with(&metadata, kind, batch, &ParquetConfig::default())
+            .unwrap()
+            .files
+            .remove(0);
+        let footer = footer(&file.bytes);
+        assert_eq!(
+            pages(&footer, position(&footer, time)),
+            30_000_usize.div_ceil(rows_max),
+            "{kind}"
+        );
+    }
 }
 
 #[test]
