@@ -39,6 +39,7 @@ impl Booleans {
         PageValues {
             bytes,
             encoding: Encoding::PLAIN,
+            repeats: true,
             range: (count > 0).then_some(Range::Bool(trues == count, trues > 0)),
         }
     }

@@ -4,6 +4,8 @@ use parquet::basic::Compression;
 use parquet::errors::{ParquetError, Result};
 use zstd::bulk;
 
+use super::hex_ids;
+
 /// Compresses pages by the codec of a file.
 pub(in crate::write) struct Compressor(Option<bulk::Compressor<'static>>);
 
@@ -23,13 +25,16 @@ impl Compressor {
         }
     }
 
-    /// A page's bytes as they are stored.
+    /// A page's bytes as they are stored. `unlike_at` is where its values begin, if few of them are alike.
     ///
     /// # Errors
     /// When zstd fails.
-    pub fn page(&mut self, bytes: Vec<u8>) -> Result<Vec<u8>> {
+    pub fn page(&mut self, bytes: Vec<u8>, unlike_at: Option<usize>) -> Result<Vec<u8>> {
         match &mut self.0 {
-            Some(zstd) => zstd.compress(&bytes).map_err(external),
+            Some(zstd) => match unlike_at.and_then(|values_at| hex_ids::frame(&bytes, values_at)) {
+                Some(frame) => Ok(frame),
+                None => zstd.compress(&bytes).map_err(external),
+            },
             None => Ok(bytes),
         }
     }

@@ -45,6 +45,14 @@ impl Distinct {
         distinct.texts = (-share.ln() * bits as f64).round() as usize;
         distinct
     }
+
+    /// Whether a dictionary and its indices would be smaller than the texts, by a tenth at least: where they are ids, four bits
+    /// for a digit are left after compression, and nothing of an index can be saved.
+    pub fn is_smaller_as_dictionary(&self) -> bool {
+        let index_bits = self.texts.next_power_of_two().trailing_zeros() as usize;
+        let text_bits = self.bytes * 4 / self.values.max(1);
+        (self.texts * text_bits + self.values * index_bits) * 10 <= self.values * text_bits * 9
+    }
 }
 
 #[cfg(test)]

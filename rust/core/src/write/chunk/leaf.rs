@@ -256,9 +256,11 @@ impl Leaf {
         } else {
             self.definitions = Levels::default();
         }
+        let unlike_at = (!values.repeats).then_some(bytes.len());
         bytes.extend_from_slice(&values.bytes);
         let page = DataPage {
             bytes,
+            unlike_at,
             encoding: values.encoding,
             rows: std::mem::take(&mut self.rows),
             entries,

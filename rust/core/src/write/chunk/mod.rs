@@ -7,11 +7,12 @@
 //!
 //! The way down: [`Column`] → [`nested`] (lists, maps, structs; [`shared`] for maps that rows refer to) → [`leaf`] (one chunk) → [`values`] (its pages' values:
 //! [`text`], [`number`], [`boolean`]) → [`pages`] (what is stored and told). [`distinct`] says what a dictionary is
-//! worth; [`view`] is the arrays' side.
+//! worth, [`hex_ids`] is zstd for ids; [`view`] is the arrays' side.
 
 mod boolean;
 mod compress;
 mod distinct;
+mod hex_ids;
 mod hybrid;
 mod leaf;
 mod nested;

@@ -231,6 +231,7 @@ impl<T: Number> Numbers<T> {
             return PageValues {
                 bytes: std::mem::take(&mut self.plain),
                 encoding: Encoding::PLAIN,
+                repeats: true,
                 range,
             };
         };
@@ -243,6 +244,7 @@ impl<T: Number> Numbers<T> {
         PageValues {
             bytes,
             encoding: Encoding::RLE_DICTIONARY,
+            repeats: true,
             range,
         }
     }

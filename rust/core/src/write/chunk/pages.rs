@@ -24,6 +24,8 @@ pub(super) type Chunk = (Bytes, ColumnCloseResult);
 pub(super) struct DataPage {
     /// Levels and values.
     pub bytes: Vec<u8>,
+    /// Where the values begin, if few of them are alike.
+    pub unlike_at: Option<usize>,
     /// How the values are encoded.
     pub encoding: Encoding,
     /// Rows that begin in it.
@@ -65,7 +67,7 @@ impl Pages {
     pub fn push(&mut self, mut page: DataPage, compressor: &mut Compressor) -> Result<()> {
         let bytes = std::mem::take(&mut page.bytes);
         let size = bytes.len();
-        let bytes = compressor.page(bytes)?;
+        let bytes = compressor.page(bytes, page.unlike_at)?;
         self.stored_bytes += bytes.len();
         self.pages.push(Stored { bytes, size, page });
         Ok(())
@@ -99,7 +101,7 @@ impl Pages {
         if let Some(DictionaryPage { bytes, values }) = dictionary {
             let size = bytes.len();
             let page = Page::DictionaryPage {
-                buf: compressor.page(bytes)?.into(),
+                buf: compressor.page(bytes, Some(0))?.into(),
                 num_values: values as u32,
                 encoding: Encoding::PLAIN,
                 is_sorted: false,

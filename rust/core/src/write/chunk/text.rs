@@ -46,6 +46,8 @@ pub(super) struct Texts {
     options: TextOptions,
     /// While there is one; later pages are plain.
     dictionary: Option<Dictionary>,
+    /// Whether a tenth of the texts, or more, are others' like.
+    repeats: bool,
     /// The dictionary that earlier pages use.
     closed: Option<DictionaryPage>,
     /// The open page, plain.
@@ -83,6 +85,7 @@ impl Texts {
         Self {
             options,
             dictionary: options.with_dictionary.then(Dictionary::default),
+            repeats: false,
             closed: None,
             plain: Vec::new(),
             range: None,
@@ -99,9 +102,10 @@ impl Texts {
             return;
         }
         let coming = coming();
+        self.repeats = coming.texts * 10 < coming.values * 9;
         let mean = coming.bytes / coming.values.max(1);
         let fits = coming.texts * (4 + mean) < self.options.dictionary_bytes_max;
-        if coming.values >= COUNTED_VALUES_MIN && coming.texts * 2 <= coming.values && fits {
+        if coming.values >= COUNTED_VALUES_MIN && coming.is_smaller_as_dictionary() && fits {
             self.dictionary = Some(Dictionary {
                 proven: true,
                 ..Dictionary::default()
@@ -248,6 +252,7 @@ impl Texts {
             return PageValues {
                 bytes: std::mem::take(&mut self.plain),
                 encoding: Encoding::PLAIN,
+                repeats: self.repeats,
                 range: range.map(|(least, greatest)| Range::Text(least, greatest)),
             };
         };
@@ -266,6 +271,7 @@ impl Texts {
         PageValues {
             bytes,
             encoding: Encoding::RLE_DICTIONARY,
+            repeats: true,
             range,
         }
     }

@@ -21,6 +21,8 @@ pub(super) struct PageValues {
     pub bytes: Vec<u8>,
     /// How they are encoded.
     pub encoding: Encoding,
+    /// Whether like values may be found in it.
+    pub repeats: bool,
     /// The least and the greatest, if they are wanted and there are any.
     pub range: Option<Range>,
 }
