@@ -20,11 +20,12 @@ const BLOCK_BYTES_MAX: usize = 128 << 10;
 const MAGIC: u32 = 0xFD2F_B528;
 /// 3.1.1.1.1: a content size of 4 bytes, a single segment, no checksum, no dictionary.
 const DESCRIPTOR: u8 = 0xA0;
-/// 3.1.1.3.2.1.1: a literals length from this code on has a base and extra bits; a match of 4 bytes; all three modes RLE.
+/// 3.1.1.3.2.1.1: the code of a match of 4 bytes.
 const MATCH_CODE: u8 = 1;
+/// 3.1.1.3.2.1: literals' lengths, offsets and matches have one code each for all sequences (RLE mode).
 const MODES: u8 = 0b0101_0100;
 
-/// 3.1.1.2.2
+/// 3.1.1.2.2.
 #[derive(Clone, Copy)]
 enum BlockType {
     Raw = 0,
@@ -105,7 +106,7 @@ pub(super) fn frame(page: &[u8], values_at: usize) -> Option<Vec<u8>> {
     Some(out)
 }
 
-/// 3.1.1.2
+/// 3.1.1.2.
 fn block(out: &mut Vec<u8>, block_type: BlockType, is_last: bool, content: &[u8]) {
     let header = (content.len() as u32) << 3 | (block_type as u32) << 1 | u32::from(is_last);
     out.extend_from_slice(header.to_le_bytes().get(..3).unwrap_or_default());
