@@ -9,6 +9,7 @@ mod admission;
 mod apart;
 mod batch;
 mod call;
+mod chunk;
 mod dead_letter;
 mod destination;
 mod encode;

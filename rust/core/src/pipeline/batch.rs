@@ -1,5 +1,6 @@
 //! Requests that the library holds for a host, from their arrival until they are stored.
 
+use super::chunk::{self, Chunk};
 use super::prepared::Prepared;
 use super::work::{Request, Work};
 use crate::error::{Error, ErrorKind, Result};
@@ -31,7 +32,7 @@ struct Requests {
     /// Who they are, and how many bytes are their own.
     parts: Vec<(RequestId, usize)>,
     /// Their bytes without gaps; each request's are in one chunk.
-    chunks: Vec<Vec<u8>>,
+    chunks: Vec<Chunk>,
     bytes: usize,
 }
 
@@ -104,7 +105,7 @@ impl Batch {
     /// # Errors
     /// `InvalidArgument` when they were let go already.
     pub fn pieces(&self) -> Result<impl Iterator<Item = &[u8]>> {
-        Ok(self.requests()?.chunks.iter().map(Vec::as_slice))
+        Ok(self.requests()?.chunks.iter().map(|chunk| &**chunk))
     }
 
     /// The requests as a call's work.
@@ -129,6 +130,7 @@ impl Batch {
     /// Lets the bytes go; gives what is left to do.
     pub(super) fn let_go(&mut self, prepared: Prepared) -> &mut Prepared {
         self.requests = Requests::default();
+        chunk::trim();
         self.prepared.insert(prepared)
     }
 
@@ -154,9 +156,13 @@ impl Requests {
     /// Puts bytes behind those that are there, into the last chunk if there is room.
     fn add(&mut self, bytes: &[u8]) {
         match self.chunks.last_mut() {
-            Some(last) if last.capacity() - last.len() >= bytes.len() => last.extend_from_slice(bytes),
             _ if bytes.is_empty() => {}
-            _ => self.chunks.push(bytes.to_vec()),
+            Some(last) if last.has_room(bytes.len()) => last.append(bytes),
+            _ => {
+                let mut chunk = Chunk::with_room(bytes.len());
+                chunk.append(bytes);
+                self.chunks.push(chunk);
+            }
         }
     }
 
@@ -169,9 +175,8 @@ impl Requests {
                 self.chunks.push(chunk);
                 continue;
             }
-            let has_room = |last: &Vec<u8>| last.capacity() - last.len() >= chunk.len();
-            if !self.chunks.last().is_some_and(has_room) {
-                self.chunks.push(Vec::with_capacity(CHUNK_BYTES));
+            if !self.chunks.last().is_some_and(|last| last.has_room(chunk.len())) {
+                self.chunks.push(Chunk::with_room(CHUNK_BYTES));
             }
             self.add(&chunk);
         }
@@ -182,7 +187,7 @@ impl Requests {
         let mut rest: &[u8] = &[];
         let view = |(id, len): &(RequestId, usize)| {
             if rest.is_empty() && *len > 0 {
-                rest = chunks.next().map_or(&[], Vec::as_slice);
+                rest = chunks.next().map_or(&[], |chunk| &**chunk);
             }
             let (bytes, tail) = rest.split_at(rest.len().min(*len));
             rest = tail;
