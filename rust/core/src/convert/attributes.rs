@@ -11,7 +11,7 @@ use super::context::Context;
 use super::keys::KeyColumn;
 use super::numbers::dropped;
 use super::validity::Validity;
-use crate::decode::{DecodeError, KeyValue, Repeated};
+use crate::decode::{DecodeError, KeyValue, Message, Repeated};
 
 /// Keys and the texts of their values.
 #[derive(Default)]
@@ -71,8 +71,15 @@ impl Entries {
         let beyond = beyond(attributes, context);
         context.repairs.dropped_attributes += beyond as u64;
         let kept = attributes.len() - beyond;
-        for (index, attribute) in attributes.iter().take(kept).enumerate() {
+        for (index, attribute) in attributes.serialized().take(kept).enumerate() {
             let attribute = attribute?;
+            if let Some((key, text)) = KeyValue::short_text(attribute) {
+                self.keys.append(&context.mended(key), index);
+                self.values.append(&context.mended(text));
+                continue;
+            }
+            let attribute =
+                KeyValue::parse(attribute).map_err(|error| attributes.in_element(error, index))?;
             self.keys.append(&context.mended(attribute.key), index);
             let valid = any_value::write_text(attribute.value, self.values.writer(), context)
                 .map_err(|error| error.in_field("value").in_element(field, index))?;
@@ -232,6 +239,12 @@ impl Columns for MapColumn {
             offsets: self.offsets.like(),
             validity: Validity::default(),
         }
+    }
+
+    fn reserve(&mut self, times: usize) {
+        self.entries.keys.reserve(times);
+        self.entries.values.reserve(times);
+        self.offsets.reserve(times);
     }
 
     fn truncate(&mut self, len: usize) {

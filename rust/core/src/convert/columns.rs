@@ -22,6 +22,8 @@ const REUSED_BYTES_MAX: usize = 64 * 1024;
 pub(super) trait Columns: Default {
     /// Empty columns with room for as many values as these have: growing would copy them time and again.
     fn like(&self) -> Self;
+    /// Makes room for `times` as many values more as there are.
+    fn reserve(&mut self, times: usize);
     /// Takes back all values but the first `len`.
     fn truncate(&mut self, len: usize);
     /// The most bytes in a string column, or elements in a list: what offsets must reach.
@@ -83,6 +85,10 @@ macro_rules! columns {
                     $($column: self.$column.like(),)*
                     $($($state: Default::default(),)*)?
                 }
+            }
+
+            fn reserve(&mut self, times: usize) {
+                $(self.$column.reserve(times);)*
             }
 
             fn truncate(&mut self, len: usize) {
@@ -173,6 +179,10 @@ impl<T: ArrowPrimitiveType> Columns for PrimitiveColumn<T> {
         }
     }
 
+    fn reserve(&mut self, times: usize) {
+        self.values.reserve(roomy(self.values.len() * times));
+    }
+
     fn truncate(&mut self, len: usize) {
         self.values.truncate(len);
         self.validity.truncate(len);
@@ -223,6 +233,10 @@ impl Columns for BooleanColumn {
         Self(BooleanBufferBuilder::new(roomy(self.0.len())))
     }
 
+    fn reserve(&mut self, times: usize) {
+        self.0.reserve(roomy(self.0.len() * times));
+    }
+
     fn truncate(&mut self, len: usize) {
         self.0.truncate(len);
     }
@@ -258,6 +272,11 @@ impl Offsets {
         let mut offsets = Vec::with_capacity(roomy(self.0.len()));
         offsets.push(0);
         Self(offsets)
+    }
+
+    /// See [`Columns::reserve`].
+    pub(super) fn reserve(&mut self, times: usize) {
+        self.0.reserve(roomy(self.len() * times));
     }
 
     /// The number of things.
@@ -419,6 +438,11 @@ impl Columns for TextColumn {
             offsets: self.offsets.like(),
             validity: Validity::default(),
         }
+    }
+
+    fn reserve(&mut self, times: usize) {
+        self.bytes.reserve(roomy(self.bytes.len() * times));
+        self.offsets.reserve(times);
     }
 
     fn truncate(&mut self, len: usize) {

@@ -21,6 +21,10 @@ pub(super) struct Context<'s> {
     pub(super) extent_max: usize,
     /// The bytes that all open batches hold together.
     pub(super) open_bytes: usize,
+    /// A batch is closed when the open ones hold so many.
+    pub(super) batch_bytes_max: usize,
+    /// The length of all requests.
+    pub(super) payload_bytes: usize,
     /// When the request arrived, nanoseconds since the Unix epoch, in the range of a signed number.
     pub(super) arrival: i64,
     /// Bounds on what a record may hold.
@@ -37,15 +41,21 @@ pub(super) struct Context<'s> {
     pub(super) encoded: String,
     /// Whether each text is checked. If not, invalid UTF-8 shows when its column is built.
     checks_text: bool,
-    batch_bytes_max: usize,
     summary: Summary,
     sink: &'s mut dyn BatchSink,
 }
 
 impl<'s> Context<'s> {
     /// The start of a conversion.
-    pub(super) fn new(options: &ConvertOptions, checks_text: bool, sink: &'s mut dyn BatchSink) -> Self {
+    pub(super) fn new(
+        options: &ConvertOptions,
+        payload_bytes: usize,
+        checks_text: bool,
+        sink: &'s mut dyn BatchSink,
+    ) -> Self {
         Self {
+            batch_bytes_max: options.batch_bytes_max,
+            payload_bytes,
             extent_max: options.column_bytes_max.min(OFFSET_MAX),
             open_bytes: 0,
             arrival: i64::try_from(options.arrival_time_unix_nano).unwrap_or(i64::MAX),
@@ -59,7 +69,6 @@ impl<'s> Context<'s> {
             members: Vec::new(),
             encoded: String::new(),
             checks_text,
-            batch_bytes_max: options.batch_bytes_max,
             summary: Summary::default(),
             sink,
         }

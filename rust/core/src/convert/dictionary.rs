@@ -30,7 +30,7 @@ impl Dictionary {
     /// The key of a text, which may be the one that is guessed.
     #[inline]
     pub(super) fn intern(&mut self, text: &[u8], guess: Key) -> Key {
-        if self.texts.len() > 0 && text_at(&self.texts, guess) == text {
+        if self.texts.len() > 0 && is_same(text_at(&self.texts, guess), text) {
             return guess;
         }
         self.find_or_add(text)
@@ -90,6 +90,37 @@ impl Dictionary {
         self.texts.truncate(used);
         let keys = PrimitiveArray::<Int32Type>::try_new(keys.into(), nulls)?;
         DictionaryArray::try_new(keys, Arc::new(self.texts.into_array()?))
+    }
+}
+
+/// Whether two short texts are the same, without a call.
+#[inline]
+fn is_same(a: &[u8], b: &[u8]) -> bool {
+    if a.len() != b.len() {
+        return false;
+    }
+    match (
+        a.first_chunk::<16>(),
+        a.last_chunk::<16>(),
+        b.first_chunk::<16>(),
+        b.last_chunk::<16>(),
+    ) {
+        (Some(a_first), Some(a_last), Some(b_first), Some(b_last)) if a.len() <= 32 => {
+            u128::from_ne_bytes(*a_first) == u128::from_ne_bytes(*b_first)
+                && u128::from_ne_bytes(*a_last) == u128::from_ne_bytes(*b_last)
+        }
+        _ => match (
+            a.first_chunk::<8>(),
+            a.last_chunk::<8>(),
+            b.first_chunk::<8>(),
+            b.last_chunk::<8>(),
+        ) {
+            (Some(a_first), Some(a_last), Some(b_first), Some(b_last)) if a.len() <= 16 => {
+                u64::from_ne_bytes(*a_first) == u64::from_ne_bytes(*b_first)
+                    && u64::from_ne_bytes(*a_last) == u64::from_ne_bytes(*b_last)
+            }
+            _ => a == b,
+        },
     }
 }
 

@@ -30,6 +30,11 @@ impl KeyColumn {
         }
     }
 
+    /// Makes room for `times` as many more as there are.
+    pub(super) fn reserve(&mut self, times: usize) {
+        self.keys.reserve(roomy(self.keys.len() * times));
+    }
+
     /// Appends a key that stands at this place of its list.
     #[inline]
     pub(super) fn append(&mut self, text: &[u8], place: usize) {

@@ -68,6 +68,10 @@ impl Columns for LabelColumn {
         }
     }
 
+    fn reserve(&mut self, times: usize) {
+        self.keys.reserve(roomy(self.keys.len() * times));
+    }
+
     fn truncate(&mut self, len: usize) {
         self.keys.truncate(len);
         self.validity.truncate(len);
@@ -133,6 +137,10 @@ impl Columns for WordColumn {
             labels: self.labels.like(),
             keys: Default::default(),
         }
+    }
+
+    fn reserve(&mut self, times: usize) {
+        self.labels.reserve(times);
     }
 
     fn truncate(&mut self, len: usize) {

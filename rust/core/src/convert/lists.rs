@@ -49,6 +49,11 @@ impl<C: Columns> Columns for ListColumn<C> {
         }
     }
 
+    fn reserve(&mut self, times: usize) {
+        self.elements.reserve(times);
+        self.offsets.reserve(times);
+    }
+
     fn truncate(&mut self, len: usize) {
         self.len = self.offsets.truncate(len);
         self.elements.truncate(self.len);

@@ -190,11 +190,13 @@ pub fn convert_all_into<'a>(
     options: &ConvertOptions,
     sink: &mut dyn BatchSink,
 ) -> Result<Summary> {
-    let summary = match convert_with(signal, requests.clone(), Context::new(options, false, sink)) {
+    let bytes = requests.clone().map(<[u8]>::len).sum();
+    let context = Context::new(options, bytes, false, sink);
+    let summary = match convert_with(signal, requests.clone(), context) {
         // The text was not UTF-8 after all.
         Err(Stop::Arrow(_)) => {
             sink.restart();
-            convert_with(signal, requests, Context::new(options, true, sink))
+            convert_with(signal, requests, Context::new(options, bytes, true, sink))
         }
         summary => summary,
     };

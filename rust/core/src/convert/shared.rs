@@ -192,6 +192,10 @@ impl Columns for SharedColumns {
         }
     }
 
+    fn reserve(&mut self, times: usize) {
+        self.arrays.reserve(times);
+    }
+
     fn truncate(&mut self, len: usize) {
         self.open = len.saturating_sub(self.rows);
         if len < self.rows {

@@ -57,6 +57,10 @@ impl Columns for SharedMapColumn {
         }
     }
 
+    fn reserve(&mut self, times: usize) {
+        self.keys.reserve(roomy(self.keys.len() * times));
+    }
+
     fn truncate(&mut self, len: usize) {
         self.keys.truncate(len);
         self.validity.truncate(len);

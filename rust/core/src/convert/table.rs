@@ -7,10 +7,13 @@ use arrow_array::RecordBatch;
 use super::columns::{Arrays, Columns};
 use super::context::Context;
 use super::{Stop, TableBatch};
-use crate::decode::DecodeError;
+use crate::decode::{DecodeError, Message, Repeated};
 use crate::reason::Reason;
 use crate::schema::arrow_schema;
 use crate::signal::Table;
+
+/// Rows from which on the others can be guessed.
+const SAMPLE_ROWS: usize = 128;
 
 /// What becomes of a row that was appended: `Some` takes it back, with the reason.
 pub(super) type Verdict = Result<Option<String>, DecodeError>;
@@ -22,6 +25,8 @@ pub(super) struct TableBuilder<C> {
     rows: usize,
     /// What the columns hold, as of the last row; part of [`Context::open_bytes`].
     bytes: usize,
+    /// Rows that all requests give, about; 0 when that is not known.
+    expected: usize,
 }
 
 impl<C: Columns> TableBuilder<C> {
@@ -32,6 +37,14 @@ impl<C: Columns> TableBuilder<C> {
             columns: C::default(),
             rows: 0,
             bytes: 0,
+            expected: 0,
+        }
+    }
+
+    /// Guesses how many rows there will be, by records of which each is a row.
+    pub(super) fn expect<'a, M: Message<'a>>(&mut self, records: &Repeated<'a, M>, context: &Context) {
+        if self.rows < SAMPLE_ROWS {
+            self.expected = context.payload_bytes / records.mean_bytes().max(1);
         }
     }
 
@@ -57,6 +70,9 @@ impl<C: Columns> TableBuilder<C> {
                 self.rows += 1;
                 context.records += 1;
                 self.account(bytes, context);
+                if self.rows == SAMPLE_ROWS {
+                    self.make_room(context);
+                }
                 return Ok(());
             }
             context.repairs = repairs;
@@ -76,6 +92,15 @@ impl<C: Columns> TableBuilder<C> {
             }
             self.close(context)?;
         }
+    }
+
+    /// Makes room for the rows that are expected, as far as a batch may hold them: columns that grow by doubling copy, and
+    /// touch fresh memory, twice as much as they hold. Room that is not used is never touched.
+    #[cold]
+    fn make_room(&mut self, context: &Context) {
+        let fitting = context.batch_bytes_max / self.bytes.max(1) * self.rows;
+        let more = self.expected.min(fitting).saturating_sub(self.rows);
+        self.columns.reserve(more.div_ceil(self.rows));
     }
 
     /// What the columns hold.

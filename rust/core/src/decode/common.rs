@@ -125,6 +125,23 @@ pub struct KeyValue<'a> {
     pub value: AnyValue<'a>,
 }
 
+impl<'a> KeyValue<'a> {
+    /// The key and the text of a serialized `KeyValue` that is as most are: a short key and a short string, and nothing
+    /// else. `None` says nothing about it.
+    #[inline]
+    pub(crate) fn short_text(bytes: &'a [u8]) -> Option<(Text<'a>, Text<'a>)> {
+        let [KEY, key_len @ ..0x80, rest @ ..] = bytes else {
+            return None;
+        };
+        let (key, value) = rest.split_at_checked(usize::from(*key_len))?;
+        let [VALUE, value_len @ ..0x80, STRING_VALUE, text_len, text @ ..] = value else {
+            return None;
+        };
+        let is_whole = text.len() == usize::from(*text_len) && text.len() + 2 == usize::from(*value_len);
+        is_whole.then_some((Text(key), Text(text)))
+    }
+}
+
 impl<'a> Message<'a> for KeyValue<'a> {
     #[inline]
     fn parse(bytes: &'a [u8]) -> Result<Self, DecodeError> {

@@ -34,6 +34,39 @@ impl<'a, M: Message<'a>> Repeated<'a, M> {
         self.len == 0
     }
 
+    /// Bytes of an element on average, with what lies between them; 0 when there are none.
+    #[must_use]
+    pub fn mean_bytes(&self) -> usize {
+        self.region.len().checked_div(self.len).unwrap_or_default()
+    }
+
+    /// The elements in order, each serialized; the first error is the last item. An element's own errors are named by
+    /// [`Self::in_element`].
+    #[inline]
+    pub(crate) fn serialized(&self) -> impl Iterator<Item = Result<&'a [u8], DecodeError>> {
+        let mut elements = self.iter();
+        let short_tag = u8::try_from(self.field << 3)
+            .ok()
+            .filter(|tag| *tag < 0x80)
+            .map(|tag| tag | LENGTH_DELIMITED);
+        std::iter::from_fn(move || {
+            if elements.index == elements.len {
+                return None;
+            }
+            if let Some(bytes) = short_tag.and_then(|tag| elements.reader.short_field(tag)) {
+                elements.index += 1;
+                return Some(Ok(bytes));
+            }
+            Some(elements.next_serialized())
+        })
+    }
+
+    /// Names an element in an error that it gave.
+    #[cold]
+    pub(crate) fn in_element(&self, error: DecodeError, index: usize) -> DecodeError {
+        error.in_element(self.name, index)
+    }
+
     /// The elements in order; an error carries the element's name and index, and ends the iteration.
     #[inline]
     #[must_use]
@@ -114,6 +147,16 @@ impl<'a, M: Message<'a>> Elements<'a, M> {
             self.reader.skip(tag)?;
         }
         Err(WireError::Truncated)
+    }
+
+    #[inline(never)]
+    fn next_serialized(&mut self) -> Result<&'a [u8], DecodeError> {
+        let index = self.index;
+        self.index += 1;
+        self.next_bytes().map_err(|wire| {
+            self.index = self.len;
+            DecodeError::new(wire).in_element(self.name, index)
+        })
     }
 }
 

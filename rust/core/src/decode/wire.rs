@@ -80,17 +80,31 @@ impl<'a> Reader<'a> {
     /// The next field's tag; `None` at the end of the message.
     #[inline]
     pub(super) fn tag(&mut self) -> Result<Option<Tag>, WireError> {
-        if self.rest.is_empty() {
-            return Ok(None);
-        }
         let start = self.position();
+        match *self.rest {
+            [] => Ok(None),
+            // Fields up to 15, as nearly all are.
+            [key @ 8..0x80, ref rest @ ..] => {
+                self.rest = rest;
+                Ok(Some(Tag {
+                    number: u32::from(key >> 3),
+                    wire_type: key & 7,
+                    start,
+                }))
+            }
+            _ => self.long_tag(start).map(Some),
+        }
+    }
+
+    #[inline(never)]
+    fn long_tag(&mut self, start: usize) -> Result<Tag, WireError> {
         let key = self.varint()?;
         match u32::try_from(key >> 3) {
-            Ok(number @ 1..=FIELD_NUMBER_MAX) => Ok(Some(Tag {
+            Ok(number @ 1..=FIELD_NUMBER_MAX) => Ok(Tag {
                 number,
                 wire_type: (key & 7) as u8,
                 start,
-            })),
+            }),
             _ => Err(WireError::FieldNumber),
         }
     }
@@ -211,6 +225,19 @@ impl<'a> Reader<'a> {
     #[inline]
     pub(super) fn is_at_end(&self) -> bool {
         self.rest.is_empty()
+    }
+
+    /// The bytes of the field that comes next if it has this tag and fewer than 128 bytes. If not, nothing was read.
+    #[inline]
+    pub(super) fn short_field(&mut self, tag: u8) -> Option<&'a [u8]> {
+        match self.rest {
+            [next, len @ ..0x80, rest @ ..] if *next == tag => {
+                let (value, rest) = rest.split_at_checked(usize::from(*len))?;
+                self.rest = rest;
+                Some(value)
+            }
+            _ => None,
+        }
     }
 
     /// A length and as many bytes.
