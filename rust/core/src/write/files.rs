@@ -19,7 +19,6 @@ use super::sort::Sorter;
 use super::{Appended, EncodeOptions, NewFile, internal};
 use crate::convert::TableBatch;
 use crate::error::Result;
-use crate::signal::Table;
 
 /// Files of one table, open or done.
 #[derive(Debug, Default)]
@@ -68,7 +67,7 @@ impl Files {
         drop(batch);
         appended.left_out = std::mem::take(&mut aligned.left_out);
         let sorter = Sorter::new(&aligned, metadata.default_sort_order())?;
-        let layout = self.layout(table, metadata, &aligned, &sorter, options)?;
+        let layout = self.layout(metadata, &aligned, &sorter, options)?;
         let config = MetricsConfig::new(metadata);
         let groups = partition::split(&aligned, metadata)?;
         let (groups, rejected) =
@@ -102,7 +101,6 @@ impl Files {
 
     fn layout(
         &mut self,
-        table: Table,
         metadata: &TableMetadata,
         aligned: &Aligned,
         sorter: &Sorter,
@@ -116,7 +114,7 @@ impl Files {
         for file in std::mem::take(&mut self.open) {
             self.close(metadata, file, &config, options)?;
         }
-        let settings = Settings::of(options.parquet, table, metadata)?;
+        let settings = Settings::of(options.parquet, metadata)?;
         let layout = Arc::new(Layout::new(aligned, sorter.sorting_columns(), settings)?);
         Ok(Arc::clone(self.layout.insert(layout)))
     }

@@ -11,7 +11,6 @@ use parquet::basic::{BrotliLevel, Compression as Codec, GzipLevel, ZstdLevel};
 
 use crate::config::{Compression, ParquetConfig};
 use crate::error::{Error, ErrorKind, Result};
-use crate::signal::Table;
 
 const CODEC: &str = "write.parquet.compression-codec";
 const LEVEL: &str = "write.parquet.compression-level";
@@ -26,6 +25,10 @@ const TARGET_BYTES: &str = "write.target-file-size-bytes";
 
 /// Share of values that are not there and that a bloom filter still lets through. Iceberg's default.
 const FALSE_POSITIVES_DEFAULT: f64 = 0.01;
+
+/// Rows of a data page at most, Iceberg's default. Readers pay some 15 µs for a page however small it is, whenever they read
+/// a column whole; pages of wide columns end earlier, by their bytes.
+const PAGE_ROWS_DEFAULT: usize = 20_000;
 
 /// What holds for the files of one table.
 #[derive(Debug, Clone, PartialEq)]
@@ -48,7 +51,7 @@ impl Settings {
     ///
     /// # Errors
     /// `Config` when the configured compression level is out of range.
-    pub fn of(config: &ParquetConfig, table: Table, metadata: &TableMetadata) -> Result<Self> {
+    pub fn of(config: &ParquetConfig, metadata: &TableMetadata) -> Result<Self> {
         let properties = Properties(metadata.properties());
         Ok(Self {
             codec: codec(config, &properties)?,
@@ -57,7 +60,7 @@ impl Settings {
                 .filter(|rows| *rows > 0)
                 .unwrap_or(ParquetConfig::MAX_ROW_GROUP_ROWS),
             row_group_bytes_max: properties.positive(ROW_GROUP_BYTES),
-            page_rows_max: properties.positive(PAGE_ROWS).unwrap_or(page_rows_default(table)),
+            page_rows_max: properties.positive(PAGE_ROWS).unwrap_or(PAGE_ROWS_DEFAULT),
             page_bytes_max: properties.positive(PAGE_BYTES),
             dictionary_bytes_max: properties.positive(DICTIONARY_BYTES),
             target_file_bytes: config
@@ -67,17 +70,6 @@ impl Settings {
             bloom_filters: bloom_filters(config, &properties, metadata.current_schema()),
             bloom_filter_bytes_max: properties.positive(BLOOM_BYTES),
         })
-    }
-}
-
-/// Rows of a data page at most: what a look-up by page index has to read of each column. Readers pay some 15 µs for a page
-/// however small it is, and so would pay for fewer rows whenever they read a column whole.
-const fn page_rows_default(table: Table) -> usize {
-    match table {
-        // By trace id.
-        Table::Logs | Table::Traces => 8_192,
-        // Nobody looks up a point. Iceberg's default.
-        _ => 20_000,
     }
 }
 

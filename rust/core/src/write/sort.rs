@@ -139,8 +139,12 @@ fn sort_packed(keys: &[u128], rows: Rows) -> Rows {
             picked
         }
     };
-    // Row numbers differ, so no two keys are equal and an unstable sort keeps the order of equal rows.
-    picked.sort_unstable();
+    #[expect(
+        clippy::stable_sort_primitive,
+        reason = "it merges runs that are sorted already, which the records of each resource mostly are"
+    )]
+    // Row numbers differ, so no two keys are equal and equal rows keep their order.
+    picked.sort();
     #[expect(
         clippy::cast_possible_truncation,
         reason = "the low 32 bits are the row's number"

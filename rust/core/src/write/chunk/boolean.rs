@@ -2,13 +2,15 @@
 
 use parquet::basic::Encoding;
 
+use super::buffer::PageBuffer;
 use super::range::Range;
 use super::values::PageValues;
 
 /// Booleans of a chunk.
 #[derive(Default)]
 pub(super) struct Booleans {
-    bytes: Vec<u8>,
+    /// The open page.
+    pub page: PageBuffer,
     count: usize,
     trues: usize,
 }
@@ -19,9 +21,9 @@ impl Booleans {
     pub fn push(&mut self, value: bool) {
         let bit = self.count % 8;
         if bit == 0 {
-            self.bytes.push(0);
+            self.page.values().push(0);
         }
-        if let Some(byte) = self.bytes.last_mut() {
+        if let Some(byte) = self.page.values().last_mut() {
             *byte |= u8::from(value) << bit;
         }
         self.count += 1;
@@ -30,14 +32,13 @@ impl Booleans {
 
     /// Bytes of the open page.
     pub fn page_bytes(&self) -> usize {
-        self.bytes.len()
+        self.page.len()
     }
 
-    /// Ends the page.
-    pub fn take_page(&mut self) -> PageValues {
-        let Self { bytes, count, trues } = std::mem::take(self);
+    /// Ends the page, which stays in its buffer.
+    pub fn end_page(&mut self) -> PageValues {
+        let (count, trues) = (std::mem::take(&mut self.count), std::mem::take(&mut self.trues));
         PageValues {
-            bytes,
             encoding: Encoding::PLAIN,
             repeats: true,
             range: (count > 0).then_some(Range::Bool(trues == count, trues > 0)),

@@ -1,13 +1,25 @@
 //! Pages' compression: one context for all columns of a file, since making one costs more than a small page.
 
+use std::collections::VecDeque;
+
 use parquet::basic::Compression;
 use parquet::errors::{ParquetError, Result};
 use zstd::bulk;
+use zstd::zstd_safe::compress_bound;
 
 use super::hex_ids;
 
-/// Compresses pages by the codec of a file.
-pub(in crate::write) struct Compressor(Option<bulk::Compressor<'static>>);
+/// Compresses pages by the codec of a file, in memory that is used again for each.
+pub(in crate::write) struct Compressor {
+    /// `None` when pages are stored as they are.
+    zstd: Option<bulk::Compressor<'static>>,
+    /// A page that is compressed.
+    compressed: Vec<u8>,
+    /// Levels of a page that ends.
+    levels: Vec<u8>,
+    /// Memory of pages of columns that are done, the first column's first.
+    spare: VecDeque<Vec<u8>>,
+}
 
 impl Compressor {
     /// `None` when the codec is not one of ours.
@@ -15,28 +27,58 @@ impl Compressor {
     /// # Errors
     /// When zstd has no memory.
     pub fn new(codec: Compression) -> Result<Option<Self>> {
-        match codec {
-            Compression::UNCOMPRESSED => Ok(Some(Self(None))),
+        let zstd = match codec {
+            Compression::UNCOMPRESSED => None,
             Compression::ZSTD(level) => {
-                let zstd = bulk::Compressor::new(level.compression_level()).map_err(external)?;
-                Ok(Some(Self(Some(zstd))))
+                Some(bulk::Compressor::new(level.compression_level()).map_err(external)?)
             }
-            _ => Ok(None),
-        }
+            _ => return Ok(None),
+        };
+        Ok(Some(Self {
+            zstd,
+            compressed: Vec::new(),
+            levels: Vec::new(),
+            spare: VecDeque::new(),
+        }))
     }
 
     /// A page's bytes as they are stored. `unlike_at` is where its values begin, if few of them are alike.
     ///
     /// # Errors
     /// When zstd fails.
-    pub fn page(&mut self, bytes: Vec<u8>, unlike_at: Option<usize>) -> Result<Vec<u8>> {
-        match &mut self.0 {
-            Some(zstd) => match unlike_at.and_then(|values_at| hex_ids::frame(&bytes, values_at)) {
-                Some(frame) => Ok(frame),
-                None => zstd.compress(&bytes).map_err(external),
-            },
-            None => Ok(bytes),
+    pub fn page<'a>(&'a mut self, bytes: &'a [u8], unlike_at: Option<usize>) -> Result<&'a [u8]> {
+        let Self { zstd, compressed, .. } = self;
+        let Some(zstd) = zstd else {
+            return Ok(bytes);
+        };
+        compressed.clear();
+        let framed = unlike_at.is_some_and(|values_at| hex_ids::frame(bytes, values_at, compressed));
+        if !framed {
+            compressed.clear();
+            let room = compress_bound(bytes.len());
+            if compressed.capacity() < room {
+                // To grow would copy what is of no use any more.
+                *compressed = Vec::with_capacity(room);
+            }
+            zstd.compress_to_buffer(bytes, compressed).map_err(external)?;
         }
+        Ok(compressed)
+    }
+
+    /// Room for the levels of a page that ends.
+    pub fn levels(&mut self) -> &mut Vec<u8> {
+        self.levels.clear();
+        &mut self.levels
+    }
+
+    /// Memory for a column's pages. Columns come in the same order in each row group, and so get what they had.
+    pub fn take_spare(&mut self) -> Vec<u8> {
+        self.spare.pop_front().unwrap_or_default()
+    }
+
+    /// Takes memory of a column that is done.
+    pub fn give_back(&mut self, memory: Vec<u8>) {
+        self.spare.push_back(memory);
     }
 }
 

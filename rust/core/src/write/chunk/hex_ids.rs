@@ -63,8 +63,13 @@ const WIDTHS: [Width; 2] = [
     },
 ];
 
-/// A page as a frame, whose plain values begin at `values_at`. `None` when these are not ids of one width, or few.
-pub(super) fn frame(page: &[u8], values_at: usize) -> Option<Vec<u8>> {
+/// Appends a page as a frame, whose plain values begin at `values_at`. `false` when these are not ids of one width, or
+/// few; what was appended then means nothing.
+pub(super) fn frame(page: &[u8], values_at: usize, out: &mut Vec<u8>) -> bool {
+    write_frame(page, values_at, out).is_some()
+}
+
+fn write_frame(page: &[u8], values_at: usize, out: &mut Vec<u8>) -> Option<()> {
     let values = page.get(values_at..)?;
     let (length, _) = values.split_first_chunk::<LENGTH>()?;
     let width = WIDTHS
@@ -76,41 +81,40 @@ pub(super) fn frame(page: &[u8], values_at: usize) -> Option<Vec<u8>> {
         return None;
     }
 
-    let mut out = Vec::with_capacity(page.len() / 2 + 256);
+    out.reserve(page.len() / 2 + 256);
     out.extend_from_slice(&MAGIC.to_le_bytes());
     out.push(DESCRIPTOR);
     out.extend_from_slice(&u32::try_from(page.len()).ok()?.to_le_bytes());
-    block(&mut out, BlockType::Raw, false, page.get(..values_at + LENGTH)?);
+    block(out, BlockType::Raw, false, page.get(..values_at + LENGTH)?);
     let (first, rest) = values.get(LENGTH..)?.split_at_checked(size)?;
     let (id, next) = first.split_at_checked(width.digits)?;
     if next != length {
         return None;
     }
-    block(
-        &mut out,
-        BlockType::Compressed,
-        false,
-        &setting_the_offset(id, width),
-    );
+    block(out, BlockType::Compressed, false, &setting_the_offset(id, width));
 
     // Four streams of as many ids each; at least one id is left over, since no length follows the last.
     let (compressed, left) = rest.split_at_checked((count - 2) / 4 * 4 * size)?;
     let in_block = BLOCK_BYTES_MAX / size / 4 * 4;
     let mut with_tree = true;
     for ids in compressed.chunks(in_block * size) {
-        let content = ids_block(ids, *length, width, with_tree)?;
-        block(&mut out, BlockType::Compressed, false, &content);
+        ids_block(ids, *length, width, with_tree, out)?;
         with_tree = false;
     }
-    block(&mut out, BlockType::Raw, true, left);
-    Some(out)
+    block(out, BlockType::Raw, true, left);
+    Some(())
 }
 
 /// 3.1.1.2.
 fn block(out: &mut Vec<u8>, block_type: BlockType, is_last: bool, content: &[u8]) {
-    let header = (content.len() as u32) << 3 | (block_type as u32) << 1 | u32::from(is_last);
-    out.extend_from_slice(header.to_le_bytes().get(..3).unwrap_or_default());
+    out.extend_from_slice(&header(block_type, is_last, content.len()));
     out.extend_from_slice(content);
+}
+
+fn header(block_type: BlockType, is_last: bool, size: usize) -> [u8; 3] {
+    let [first, second, third, _] =
+        ((size as u32) << 3 | (block_type as u32) << 1 | u32::from(is_last)).to_le_bytes();
+    [first, second, third]
 }
 
 /// A block of one id as raw literals, and a sequence that finds the length at its offset, which later ones repeat.
@@ -132,20 +136,27 @@ fn setting_the_offset(id: &[u8], width: Width) -> Vec<u8> {
     out
 }
 
-/// A block of ids, each with the length of the next. `None` when something else is among them.
-fn ids_block(ids: &[u8], length: [u8; LENGTH], width: Width, with_tree: bool) -> Option<Vec<u8>> {
+/// Appends a block of ids, each with the length of the next. `None` when something else is among them.
+fn ids_block(
+    ids: &[u8],
+    length: [u8; LENGTH],
+    width: Width,
+    with_tree: bool,
+    out: &mut Vec<u8>,
+) -> Option<()> {
     let size = width.digits + LENGTH;
     let count = ids.len() / size;
     let stream_bytes = count / 4 * width.digits / 2 + 1;
     let tree_bytes = if with_tree { TREE.len() } else { 0 };
     let literals_bytes = tree_bytes + 6 + 4 * stream_bytes;
 
-    let mut out = Vec::with_capacity(literals_bytes + count * 3 / 8 + 32);
+    let block_at = out.len();
+    out.extend_from_slice(&[0; 3]);
     // 3.1.1.3.1.1: Huffman-coded with a tree or with the block's before, four streams, sizes of 18 bits.
     let literals_type = if with_tree { 2 } else { 3 };
-    let header =
+    let literals =
         literals_type | 0b1100 | ((count * width.digits) as u64) << 4 | (literals_bytes as u64) << 22;
-    out.extend_from_slice(header.to_le_bytes().get(..5)?);
+    out.extend_from_slice(literals.to_le_bytes().get(..5)?);
     if with_tree {
         out.extend_from_slice(&TREE);
     }
@@ -174,7 +185,10 @@ fn ids_block(ids: &[u8], length: [u8; LENGTH], width: Width, with_tree: bool) ->
     let bits = count * width.literals_bits as usize;
     out.resize(out.len() + bits / 8, 0);
     out.push(1 << (bits % 8));
-    Some(out)
+    let size = out.len() - block_at - 3;
+    out.get_mut(block_at..block_at + 3)?
+        .copy_from_slice(&header(BlockType::Compressed, false, size));
+    Some(())
 }
 
 /// Eight digits as a number; `None` when they are not all lower-case hexadecimal.
@@ -217,7 +231,10 @@ const fn tree() -> [u8; 52] {
 mod tests {
     use proptest::prelude::*;
 
-    use super::*;
+    fn frame(page: &[u8], values_at: usize) -> Option<Vec<u8>> {
+        let mut out = Vec::new();
+        super::frame(page, values_at, &mut out).then_some(out)
+    }
 
     fn page(levels: &[u8], ids: &[String]) -> Vec<u8> {
         let mut page = levels.to_vec();

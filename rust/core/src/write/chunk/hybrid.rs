@@ -6,177 +6,206 @@
 const GROUP: usize = 8;
 /// Equal values from which on a run is shorter than their bits.
 const RUN_MIN: usize = 8;
+/// Bits of a list up to which it is packed however often it is repeated; in longer ones runs may be shorter.
+const PATTERN_BITS_MAX: usize = 128;
 
 /// How many bits it takes to write numbers up to `greatest`.
-fn bits(greatest: u32) -> u8 {
+pub(super) fn bits(greatest: u32) -> u8 {
     // At most 32.
     (u32::BITS - greatest.leading_zeros()) as u8
 }
 
-/// Appends numbers that come one by one, each less than 2 to the power of `width`.
-fn encode_each(numbers: &[u32], width: u8, out: &mut Vec<u8>) {
-    let mut encoder = Hybrid::new(width, out);
-    let mut rest = numbers;
-    while let Some((group, later)) = rest.split_first_chunk::<GROUP>() {
-        let [first, others @ ..] = group;
-        if others.iter().any(|other| other != first) {
-            encoder.pack(group);
-            rest = later;
-        } else {
-            let count = rest.iter().take_while(|number| *number == first).count();
-            encoder.put(*first, count);
-            rest = rest.get(count..).unwrap_or_default();
-        }
-    }
-    for number in rest {
-        encoder.put(*number, 1);
-    }
-    encoder.finish();
-}
-
-/// The values of a data page that uses a dictionary of so many values: the indices' width, then the indices.
-pub(super) fn index_page(indices: &[u32], values: usize) -> Vec<u8> {
-    let width = bits((values as u32).saturating_sub(1));
-    let mut bytes = vec![width];
-    encode_each(indices, width, &mut bytes);
-    bytes
-}
-
-/// Levels of a page, as runs of equal ones.
-#[derive(Debug, Default)]
-pub(super) struct Levels {
-    runs: Vec<(u8, u32)>,
-    len: usize,
-}
-
-impl Levels {
-    /// Appends a level `count` times.
-    #[inline]
-    pub fn push(&mut self, level: u8, count: usize) {
-        self.len += count;
-        // A page has far less than 2^32 levels.
-        let count = count as u32;
-        match self.runs.last_mut() {
-            Some((last, run)) if *last == level => *run += count,
-            _ if count > 0 => self.runs.push((level, count)),
-            _ => {}
-        }
-    }
-
-    /// How many there are.
-    pub fn len(&self) -> usize {
-        self.len
-    }
-
-    /// Writes them as a data page (version 1) has them, after their length, and is empty then.
-    pub fn take_encoded(&mut self, level_max: u8, out: &mut Vec<u8>) {
-        let at = out.len();
-        out.extend_from_slice(&[0; 4]);
-        let mut encoder = Hybrid::new(bits(level_max.into()), out);
-        for (level, count) in self.runs.drain(..) {
-            encoder.put(level.into(), count as usize);
-        }
-        encoder.finish();
-        let length = (out.len() - at - 4) as u32;
-        if let Some(place) = out.get_mut(at..at + 4) {
-            place.copy_from_slice(&length.to_le_bytes());
-        }
-        self.len = 0;
-    }
-}
-
-struct Hybrid<'a> {
-    width: u8,
+/// Writes numbers, each less than 2 to the power of a width.
+pub(super) struct Hybrid<'a> {
+    width: u32,
     out: &'a mut Vec<u8>,
-    /// Groups of a bit-packed run, whose header comes before them.
+    /// Whole bytes of a bit-packed run, whose header comes before them.
     packed: Vec<u8>,
-    groups: usize,
-    /// Numbers of a group that is not full yet.
-    group: [u32; GROUP],
-    filled: usize,
+    /// What follows them: fewer than 32 bits between two calls.
+    bits: u64,
+    bits_len: u32,
+    /// Numbers in the bit-packed run.
+    count: usize,
+    /// Factors that make so many equal numbers of one, as far as they fit 32 bits.
+    copies: [u64; GROUP],
 }
 
 impl<'a> Hybrid<'a> {
-    fn new(width: u8, out: &'a mut Vec<u8>) -> Self {
+    /// Appends to `out`.
+    pub fn new(width: u8, out: &'a mut Vec<u8>) -> Self {
+        let width = u32::from(width);
+        let mut copies = [0; GROUP];
+        for count in 1..GROUP as u32 {
+            if width * count <= 32 {
+                copies[count as usize] = copies[count as usize - 1] | 1 << (width * (count - 1));
+            }
+        }
         Self {
             width,
             out,
             packed: Vec::new(),
-            groups: 0,
-            group: [0; GROUP],
-            filled: 0,
+            bits: 0,
+            bits_len: 0,
+            count: 0,
+            copies,
         }
     }
 
-    fn put(&mut self, number: u32, count: usize) {
+    /// Writes a number `count` times.
+    #[inline]
+    pub fn put(&mut self, number: u32, count: usize) {
         let mut count = count;
         // A bit-packed run holds whole groups, so the one begun is filled first.
-        while count > 0 && (self.filled > 0 || count < RUN_MIN) {
-            let end = GROUP.min(self.filled + count);
-            count -= end - self.filled;
-            if let Some(places) = self.group.get_mut(self.filled..end) {
-                places.fill(number);
-            }
-            self.filled = end;
-            if end == GROUP {
-                let group = self.group;
-                self.pack(&group);
-                self.filled = 0;
-            }
+        let filled = self.count % GROUP;
+        if filled > 0 || count < RUN_MIN {
+            let some = count.min(GROUP - filled);
+            self.pack_copies(number, some);
+            count -= some;
         }
-        if count > 0 {
-            self.end_packed();
-            write_varint((count as u64) << 1, self.out);
-            let bytes = usize::from(self.width.div_ceil(8));
-            self.out
-                .extend_from_slice(number.to_le_bytes().get(..bytes).unwrap_or_default());
+        if count >= RUN_MIN {
+            self.put_run(number, count);
+        } else if count > 0 {
+            self.pack_copies(number, count);
         }
     }
 
-    /// Eight numbers of `width` bits are `width` bytes.
-    fn pack(&mut self, group: &[u32; GROUP]) {
-        let width = u32::from(self.width);
-        if width <= 8 {
-            let bits = (0..).zip(group).fold(0, |bits, (place, number)| {
-                bits | u64::from(*number) << (place * width)
-            });
-            let bytes = bits.to_le_bytes();
-            self.packed
-                .extend_from_slice(bytes.get(..usize::from(self.width)).unwrap_or_default());
-        } else {
-            let mut bits: u64 = 0;
-            let mut held: u32 = 0;
-            for number in group {
-                bits |= u64::from(*number) << held;
-                held += width;
-                while held >= 8 {
-                    self.packed.push(bits as u8);
-                    bits >>= 8;
-                    held -= 8;
-                }
+    /// Writes numbers that come one by one.
+    pub fn put_each(&mut self, numbers: &[u32]) {
+        let to_group = (GROUP - self.count % GROUP) % GROUP;
+        let (first, mut rest) = numbers.split_at(to_group.min(numbers.len()));
+        for number in first {
+            self.pack(*number);
+        }
+        while let Some((group, later)) = rest.split_first_chunk::<GROUP>() {
+            let [first, others @ ..] = group;
+            if others.iter().any(|other| other != first) {
+                self.pack_group(group);
+                rest = later;
+            } else {
+                let count = rest.iter().take_while(|number| *number == first).count();
+                self.put_run(*first, count);
+                rest = rest.get(count..).unwrap_or_default();
+                // A run may end anywhere, and what comes after it begins a group.
             }
         }
-        self.groups += 1;
+        for number in rest {
+            self.pack(*number);
+        }
+    }
+
+    /// Writes a list `times` over: eight lists are whole bytes, which are then copied.
+    pub fn put_list(&mut self, list: &[u32], times: usize) {
+        if let [number] = list {
+            return self.put(*number, times);
+        }
+        if list.len() * self.width as usize > PATTERN_BITS_MAX || times < 3 * GROUP {
+            return (0..times).for_each(|_| self.put_each(list));
+        }
+        let pack_lists = |hybrid: &mut Self, lists: usize| {
+            for _ in 0..lists {
+                for number in list {
+                    hybrid.pack(*number);
+                }
+            }
+        };
+        // The first byte may begin with what came before, the ones of the second eight are of lists alone.
+        pack_lists(self, GROUP);
+        self.flush();
+        let start = self.packed.len();
+        pack_lists(self, GROUP);
+        self.flush();
+        let end = self.packed.len();
+        let copies = times / GROUP - 2;
+        self.packed.reserve(copies * (end - start));
+        for _ in 0..copies {
+            self.packed.extend_from_within(start..end);
+        }
+        self.count += copies * GROUP * list.len();
+        pack_lists(self, times % GROUP);
+    }
+
+    /// Ends what was begun. What is missing in the last group is filled with zeros, which readers pass over.
+    pub fn finish(mut self) {
+        let filled = self.count % GROUP;
+        if filled > 0 {
+            self.pack_copies(0, GROUP - filled);
+        }
+        self.end_packed();
+    }
+
+    #[inline]
+    fn put_run(&mut self, number: u32, count: usize) {
+        self.end_packed();
+        write_varint((count as u64) << 1, self.out);
+        let bytes = self.width.div_ceil(8) as usize;
+        self.out
+            .extend_from_slice(number.to_le_bytes().get(..bytes).unwrap_or_default());
+    }
+
+    #[inline]
+    fn pack(&mut self, number: u32) {
+        self.count += 1;
+        self.pack_bits(number.into(), self.width);
+    }
+
+    /// Fewer than a group, or one.
+    #[inline]
+    fn pack_copies(&mut self, number: u32, count: usize) {
+        match self.copies.get(count) {
+            Some(factor) if *factor > 0 => {
+                self.count += count;
+                self.pack_bits(u64::from(number) * factor, self.width * count as u32);
+            }
+            _ => (0..count).for_each(|_| self.pack(number)),
+        }
+    }
+
+    /// At most 32 bits.
+    #[inline]
+    fn pack_bits(&mut self, bits: u64, len: u32) {
+        self.bits |= bits << self.bits_len;
+        self.bits_len += len;
+        if self.bits_len >= 32 {
+            self.packed.extend_from_slice(&(self.bits as u32).to_le_bytes());
+            self.bits >>= 32;
+            self.bits_len -= 32;
+        }
+    }
+
+    /// Eight numbers of `width` bits are `width` bytes; nothing stands before them in their group.
+    #[inline]
+    fn pack_group(&mut self, group: &[u32; GROUP]) {
+        if self.width > 8 {
+            return group.iter().for_each(|number| self.pack(*number));
+        }
+        self.flush();
+        let bits = (0..).zip(group).fold(0, |bits, (place, number)| {
+            bits | u64::from(*number) << (place * self.width)
+        });
+        // A fixed length is a store, where any other is a call.
+        let end = self.packed.len() + self.width as usize;
+        self.packed.extend_from_slice(&bits.to_le_bytes());
+        self.packed.truncate(end);
+        self.count += GROUP;
+    }
+
+    /// Gives whole bytes over.
+    #[inline]
+    fn flush(&mut self) {
+        while self.bits_len >= 8 {
+            self.packed.push(self.bits as u8);
+            self.bits >>= 8;
+            self.bits_len -= 8;
+        }
     }
 
     fn end_packed(&mut self) {
-        if self.groups > 0 {
-            write_varint((self.groups as u64) << 1 | 1, self.out);
+        if self.count > 0 {
+            self.flush();
+            write_varint((self.count / GROUP) as u64 * 2 + 1, self.out);
             self.out.append(&mut self.packed);
-            self.groups = 0;
+            self.count = 0;
         }
-    }
-
-    /// What is missing in the last group is filled with zeros, which readers pass over.
-    fn finish(mut self) {
-        if self.filled > 0 {
-            let mut group = self.group;
-            for place in group.iter_mut().skip(self.filled) {
-                *place = 0;
-            }
-            self.pack(&group);
-        }
-        self.end_packed();
     }
 }
 
@@ -189,11 +218,11 @@ fn write_varint(mut number: u64, out: &mut Vec<u8>) {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
     /// Reads back by the format's grammar.
-    fn decode(mut bytes: &[u8], width: u8, count: usize) -> Vec<u32> {
+    pub fn decode(mut bytes: &[u8], width: u8, count: usize) -> Vec<u32> {
         let mut numbers = Vec::new();
         let varint = |bytes: &mut &[u8]| {
             let mut value = 0_u64;
@@ -250,27 +279,47 @@ mod tests {
                     })
                     .collect();
                 let mut bytes = Vec::new();
-                encode_each(&numbers, width, &mut bytes);
+                let mut hybrid = Hybrid::new(width, &mut bytes);
+                hybrid.put_each(&numbers);
+                hybrid.finish();
                 assert_eq!(decode(&bytes, width, numbers.len()), numbers, "width {width}");
             }
         }
     }
 
     #[test]
-    fn levels_in_runs_come_back_after_their_length() {
-        let runs = [(1, 3), (1, 90), (0, 1), (2, 4), (0, 8), (1, 1), (2, 7), (2, 200)];
-        let mut levels = Levels::default();
-        let mut expected = Vec::new();
-        for (level, count) in runs {
-            levels.push(level, count);
-            expected.extend(std::iter::repeat_n(u32::from(level), count));
+    fn lists_come_back_as_often_as_they_were_put_whatever_stands_around_them() {
+        for width in 1..=32 {
+            let greatest = u32::MAX >> (32 - width);
+            for len in [1, 2, 3, 5, 8, 11, 70] {
+                let list: Vec<u32> = (0..len)
+                    .map(|at: u32| at.wrapping_mul(0x9E37_79B9) & greatest)
+                    .collect();
+                for (before, times) in [(0, 24), (3, 23), (5, 100), (9, 1), (15, 41), (8, 1000)] {
+                    let mut bytes = Vec::new();
+                    let mut hybrid = Hybrid::new(width, &mut bytes);
+                    hybrid.put(1, before);
+                    hybrid.put_list(&list, times);
+                    hybrid.put(greatest, 5);
+                    hybrid.put_each(&list);
+                    hybrid.put_list(&list, times);
+                    hybrid.put_each(&[0; 20]);
+                    hybrid.finish();
+                    let expected = [
+                        vec![1; before],
+                        list.repeat(times),
+                        vec![greatest; 5],
+                        list.repeat(times + 1),
+                        vec![0; 20],
+                    ]
+                    .concat();
+                    let found = decode(&bytes, width, expected.len());
+                    assert!(
+                        found == expected,
+                        "width {width}, {times} lists of {len} after {before}"
+                    );
+                }
+            }
         }
-        assert_eq!(levels.len(), expected.len());
-        let mut bytes = Vec::new();
-        levels.take_encoded(2, &mut bytes);
-        let length = u32::from_le_bytes(bytes[..4].try_into().unwrap());
-        assert_eq!(length as usize, bytes.len() - 4);
-        assert_eq!(decode(&bytes[4..], 2, expected.len()), expected);
-        assert_eq!(levels.len(), 0);
     }
 }

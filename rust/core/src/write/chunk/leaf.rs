@@ -4,8 +4,9 @@ use parquet::errors::Result;
 use parquet::file::properties::WriterProperties;
 use parquet::schema::types::ColumnDescPtr;
 
+use super::buffer::PageBuffer;
 use super::compress::Compressor;
-use super::hybrid::Levels;
+use super::levels::Levels;
 use super::pages::{Chunk, DataPage, Pages};
 use super::range::Range;
 use super::values::Values;
@@ -51,8 +52,15 @@ pub(in crate::write) struct Summary {
 }
 
 impl Leaf {
-    /// An empty chunk. `None` when its levels are not a byte's: more than the format's readers take.
-    pub fn new(column: ColumnDescPtr, values: Values, properties: &WriterProperties) -> Option<Self> {
+    /// An empty chunk, whose pages are made in the memory of an earlier one's. `None` when its levels are not a byte's:
+    /// more than the format's readers take.
+    pub fn new(
+        column: ColumnDescPtr,
+        mut values: Values,
+        memory: Vec<u8>,
+        properties: &WriterProperties,
+    ) -> Option<Self> {
+        *values.page() = PageBuffer::reusing(memory);
         Some(Self {
             definition_max: u8::try_from(column.max_def_level()).ok()?,
             repetition_max: u8::try_from(column.max_rep_level()).ok()?,
@@ -92,6 +100,9 @@ impl Leaf {
         let Some(nulls) = view.nulls else {
             return self.append_values(view, rows, compressor);
         };
+        if nulls.null_count() == nulls.len() {
+            return self.append_missing(self.definition_max.saturating_sub(1), rows.len(), compressor);
+        }
         let mut rest = rows;
         while let Some(first) = rest.first() {
             let is_null = nulls.is_null(*first as usize);
@@ -158,20 +169,19 @@ impl Leaf {
         first: u8,
         others: u8,
     ) {
-        self.repetitions.push(first, 1);
-        self.repetitions.push(others, elements.len() - 1);
+        self.repetitions.push_lists(first, others, elements.len(), 1);
         match view.nulls {
             None => {
                 self.definitions.push(self.definition_max, elements.len());
-                for (place, index) in elements.enumerate() {
-                    self.values.push(&view.values, index, place);
-                }
+                self.values
+                    .push_each(&view.values, elements, 0, self.page_bytes_max);
             }
             Some(nulls) => {
                 for (place, index) in elements.enumerate() {
                     if nulls.is_valid(index) {
                         self.definitions.push(self.definition_max, 1);
-                        self.values.push(&view.values, index, place);
+                        self.values
+                            .push_each(&view.values, index..index + 1, place, self.page_bytes_max);
                     } else {
                         self.definitions.push(self.definition_max.saturating_sub(1), 1);
                         self.nulls += 1;
@@ -181,19 +191,37 @@ impl Leaf {
         }
     }
 
-    /// Appends the same elements again, if they are known by this key and the dictionary still takes values.
+    /// Whether elements are known by this key, and the dictionary that has them still takes values.
     #[inline]
-    pub fn repeat(&mut self, key: usize, repetition: u8) -> bool {
+    pub fn can_repeat(&self, key: usize) -> bool {
+        matches!(self.known.get(key), Some(Some(_))) && self.values.has_dictionary()
+    }
+
+    /// Appends rows that all have the elements that are known by this key, until the open page is full; gives how many
+    /// rows were taken.
+    ///
+    /// # Errors
+    /// When a page cannot be compressed.
+    pub fn repeat_rows(
+        &mut self,
+        key: usize,
+        rows: usize,
+        repetition: u8,
+        compressor: &mut Compressor,
+    ) -> Result<usize> {
         let Some(Some(repeat)) = self.known.get(key) else {
-            return false;
+            return Ok(0);
         };
-        if !self.values.repeat(repeat) {
-            return false;
-        }
-        self.repetitions.push(0, 1);
-        self.repetitions.push(repetition, repeat.indices.len() - 1);
-        self.definitions.push(self.definition_max, repeat.indices.len());
-        true
+        let elements = repeat.indices.len();
+        // Two bytes an index, as the page's bytes are counted.
+        let room = self.page_bytes_max.saturating_sub(self.values.page_bytes()) / (2 * elements.max(1)) + 1;
+        let rows = rows.min(self.page_rows_max - self.rows).min(room);
+        self.values.repeat(repeat, rows);
+        self.repetitions.push_lists(0, repetition, elements, rows);
+        self.definitions.push(self.definition_max, elements * rows);
+        self.rows += rows;
+        self.end_page_if_full(compressor)?;
+        Ok(rows)
     }
 
     /// Appends the elements of a row's list and remembers them by a key.
@@ -246,28 +274,29 @@ impl Leaf {
     fn end_page(&mut self, compressor: &mut Compressor) -> Result<()> {
         // Columns of required values have no levels.
         let entries = self.definitions.len();
-        let values = self.values.take_page();
-        let mut bytes = Vec::with_capacity(values.bytes.len() + entries / 2 + 64);
+        let values = self.values.end_page();
+        let levels = compressor.levels();
         if self.repetition_max > 0 {
-            self.repetitions.take_encoded(self.repetition_max, &mut bytes);
+            self.repetitions.take_encoded(self.repetition_max, levels);
         }
         if self.definition_max > 0 {
-            self.definitions.take_encoded(self.definition_max, &mut bytes);
+            self.definitions.take_encoded(self.definition_max, levels);
         } else {
-            self.definitions = Levels::default();
+            self.definitions.clear();
         }
-        let unlike_at = (!values.repeats).then_some(bytes.len());
-        bytes.extend_from_slice(&values.bytes);
+        let unlike_at = (!values.repeats).then_some(levels.len());
         let page = DataPage {
-            bytes,
-            unlike_at,
             encoding: values.encoding,
             rows: std::mem::take(&mut self.rows),
             entries,
             nulls: std::mem::take(&mut self.nulls),
             range: values.range,
         };
-        self.pages.push(page, compressor)
+        let buffer = self.values.page();
+        let bytes = buffer.page(levels);
+        self.pages.push(page, bytes, unlike_at, compressor)?;
+        buffer.clear();
+        Ok(())
     }
 
     /// Bytes so far, the open page uncompressed.
@@ -288,6 +317,7 @@ impl Leaf {
             self.end_page(compressor)?;
         }
         let nans = self.values.nans();
+        compressor.give_back(std::mem::take(self.values.page()).into_memory());
         let (dictionary, bloom_filter) = self.values.finish();
         let (chunk, summary) =
             self.pages

@@ -10,17 +10,22 @@
 //! worth, [`hex_ids`] is zstd for ids; [`view`] is the arrays' side.
 
 mod boolean;
+mod buffer;
 mod compress;
 mod distinct;
 mod hex_ids;
 mod hybrid;
+mod indices;
 mod leaf;
+mod levels;
 mod nested;
 mod number;
 mod pages;
 mod range;
 mod shared;
 mod text;
+mod text_dictionary;
+mod text_range;
 mod values;
 mod view;
 
@@ -92,14 +97,15 @@ impl<'a> ChunkEncoder<'a> {
     /// # Errors
     /// When a bloom filter cannot be made; what `others` gives.
     pub fn begin(
-        &self,
+        &mut self,
         arrays: &[ArrayRef],
         rows: &[u32],
         others: impl FnOnce() -> Result<Vec<ArrowColumnWriter>>,
     ) -> Result<RowGroup> {
+        let schema = SchemaRef::clone(&self.schema);
         let mut columns = self.columns.iter();
-        let mut row_group = Vec::with_capacity(self.schema.fields().len());
-        for (field, array) in self.schema.fields().iter().zip(arrays) {
+        let mut row_group = Vec::with_capacity(schema.fields().len());
+        for (field, array) in schema.fields().iter().zip(arrays) {
             let own: Vec<&ColumnDescPtr> = columns.by_ref().take(leaves(field.data_type())).collect();
             let mut column = self.own_column(field, &own, rows.len())?;
             if let Some(Column::Flat(leaf)) = &mut column
@@ -113,7 +119,7 @@ impl<'a> ChunkEncoder<'a> {
             return Ok(RowGroup(row_group.into_iter().flatten().collect()));
         }
         let mut others = others()?.into_iter();
-        let fields = self.schema.fields().iter();
+        let fields = schema.fields().iter();
         let row_group = fields.zip(row_group).map(|(field, column)| {
             let writers: Vec<ArrowColumnWriter> = others.by_ref().take(leaves(field.data_type())).collect();
             column.unwrap_or(Column::Other(writers))
@@ -122,7 +128,7 @@ impl<'a> ChunkEncoder<'a> {
     }
 
     fn own_column(
-        &self,
+        &mut self,
         field: &Field,
         columns: &[&ColumnDescPtr],
         rows_max: usize,
@@ -161,7 +167,12 @@ impl<'a> ChunkEncoder<'a> {
     }
 
     /// An empty chunk; `None` for a type that is not ours.
-    fn leaf(&self, data_type: &DataType, column: &ColumnDescPtr, rows_max: usize) -> Result<Option<Leaf>> {
+    fn leaf(
+        &mut self,
+        data_type: &DataType,
+        column: &ColumnDescPtr,
+        rows_max: usize,
+    ) -> Result<Option<Leaf>> {
         let path = column.path();
         let with_dictionary = self.properties.dictionary_enabled(path);
         let dictionary_bytes_max = self.properties.column_dictionary_page_size_limit(path);
@@ -185,7 +196,9 @@ impl<'a> ChunkEncoder<'a> {
             (DataType::Boolean, Type::BOOLEAN) => Values::Bool(boolean::Booleans::default()),
             _ => return Ok(None),
         };
-        Ok(Leaf::new(column.clone(), values, self.properties))
+        let compressor = self.compressor.as_deref_mut();
+        let memory = compressor.map_or_else(Vec::new, Compressor::take_spare);
+        Ok(Leaf::new(column.clone(), values, memory, self.properties))
     }
 
     fn texts(&self, column: &ColumnDescPtr, rows_max: usize) -> Result<Values> {

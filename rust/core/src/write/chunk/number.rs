@@ -5,11 +5,12 @@ use std::hash::{BuildHasher, Hash};
 use hashbrown::{DefaultHashBuilder, HashTable};
 use parquet::basic::Encoding;
 
-use super::hybrid;
+use super::buffer::PageBuffer;
+use super::indices::Indices;
 use super::pages::DictionaryPage;
 use super::range::Range;
 use super::values::{PageValues, TRIAL_VALUES};
-use super::view::Numbers as Column;
+use super::view::{Numbers as Column, split_run};
 
 /// A number as Parquet stores it.
 pub(super) trait Number: Copy + Default {
@@ -116,8 +117,8 @@ pub(super) struct Numbers<T: Number> {
     dictionary_bytes_max: usize,
     /// The dictionary that earlier pages use.
     closed: Option<Vec<T>>,
-    /// The open page, plain.
-    plain: Vec<u8>,
+    /// The open page: plain values, or nothing until it ends.
+    pub page: PageBuffer,
     range: Option<(T, T)>,
     /// NaNs among the chunk's values.
     nans: u64,
@@ -129,7 +130,7 @@ struct Dictionary<T: Number> {
     table: HashTable<u32>,
     hasher: DefaultHashBuilder,
     last: u32,
-    indices: Vec<u32>,
+    indices: Indices,
     /// Whether a page that is done uses it.
     used: bool,
 }
@@ -141,7 +142,7 @@ impl<T: Number> Numbers<T> {
             dictionary: with_dictionary.then(Dictionary::new),
             dictionary_bytes_max,
             closed: None,
-            plain: Vec::new(),
+            page: PageBuffer::default(),
             range: None,
             nans: 0,
         }
@@ -155,14 +156,20 @@ impl<T: Number> Numbers<T> {
     /// Appends a value.
     #[inline]
     pub fn push(&mut self, value: T) {
-        self.nans += u64::from(value.is_nan());
+        self.push_run(value, 1);
+    }
+
+    /// Appends a value `count` times.
+    #[inline]
+    fn push_run(&mut self, value: T, count: usize) {
+        self.nans += if value.is_nan() { count as u64 } else { 0 };
         let Some(dictionary) = &mut self.dictionary else {
             value.widen(&mut self.range);
-            value.write(&mut self.plain);
+            (0..count).for_each(|_| value.write(self.page.values()));
             return;
         };
         // A repeated value is in the range already.
-        if !dictionary.push(value) {
+        if !dictionary.push_run(value, count) {
             value.widen(&mut self.range);
             if !dictionary.used && dictionary.values.len() >= TRIAL_VALUES / 2 {
                 self.try_dictionary();
@@ -170,24 +177,32 @@ impl<T: Number> Numbers<T> {
         }
     }
 
-    /// Appends the values of rows.
-    pub fn extend(&mut self, rows: &[u32], values: &Column<'_, T>) {
+    /// Appends the values of rows, until the open page is full; gives how many were taken.
+    pub fn extend(&mut self, rows: &[u32], values: &Column<'_, T>, page_bytes_max: usize) -> usize {
         if self.dictionary.is_some() {
-            for row in rows {
-                self.push(values.get(*row as usize));
+            let mut rest = rows;
+            while let Some(first) = rest.first() {
+                let value = values.get(*first as usize);
+                let is_same = |row: u32| values.get(row as usize).bits() == value.bits();
+                let (same, later) = split_run(rest, is_same);
+                self.push_run(value, same.len());
+                rest = later;
             }
-            return;
+            return rows.len();
         }
+        let room = page_bytes_max.saturating_sub(self.page.len()) / size_of::<T>() + 1;
+        let rows = rows.get(..room).unwrap_or(rows);
         let mut range = self.range.take();
-        self.plain
-            .reserve(size_of_val(rows) * size_of::<T>() / size_of::<u32>());
+        let plain = self.page.values();
+        plain.reserve(size_of_val(rows) * size_of::<T>() / size_of::<u32>());
         for row in rows {
             let value = values.get(*row as usize);
             value.widen(&mut range);
-            value.write(&mut self.plain);
+            value.write(plain);
             self.nans += u64::from(value.is_nan());
         }
         self.range = range;
+        rows.len()
     }
 
     /// Gives the dictionary up when most values are new, which shows before a page is done.
@@ -199,7 +214,7 @@ impl<T: Number> Numbers<T> {
         let in_page = dictionary.indices.len();
         if in_page >= TRIAL_VALUES && dictionary.values.len() * 2 > in_page {
             for value in dictionary.page() {
-                value.write(&mut self.plain);
+                value.write(self.page.values());
             }
             self.dictionary = None;
         }
@@ -212,7 +227,7 @@ impl<T: Number> Numbers<T> {
             .dictionary
             .as_ref()
             .map_or(0, |dictionary| dictionary.indices.len());
-        self.plain.len() + 2 * indices
+        self.page.len() + 2 * indices
     }
 
     /// Bytes of the dictionary so far.
@@ -224,25 +239,23 @@ impl<T: Number> Numbers<T> {
         (open + self.closed.as_ref().map_or(0, Vec::len)) * size_of::<T>()
     }
 
-    /// Ends the page.
-    pub fn take_page(&mut self) -> PageValues {
+    /// Ends the page, which stays in its buffer.
+    pub fn end_page(&mut self) -> PageValues {
         let range = self.range.take().map(T::range);
         let Some(dictionary) = &mut self.dictionary else {
             return PageValues {
-                bytes: std::mem::take(&mut self.plain),
                 encoding: Encoding::PLAIN,
                 repeats: true,
                 range,
             };
         };
-        let bytes = hybrid::index_page(&dictionary.indices, dictionary.values.len());
-        dictionary.indices.clear();
+        let values = dictionary.values.len();
+        dictionary.indices.take_encoded(values, self.page.values());
         dictionary.used = true;
         if dictionary.values.len() * size_of::<T>() >= self.dictionary_bytes_max {
             self.closed = self.dictionary.take().map(|dictionary| dictionary.values);
         }
         PageValues {
-            bytes,
             encoding: Encoding::RLE_DICTIONARY,
             repeats: true,
             range,
@@ -271,23 +284,21 @@ impl<T: Number> Dictionary<T> {
             table: HashTable::new(),
             hasher: DefaultHashBuilder::default(),
             last: 0,
-            indices: Vec::new(),
+            indices: Indices::default(),
             used: false,
         }
     }
 
-    /// Appends a value to the page; says whether it is in the page's range for sure, as its neighbour was.
+    /// Appends a value to the page, `count` times; says whether it is in the page's range for sure, as its neighbour was.
     #[inline]
-    fn push(&mut self, value: T) -> bool {
-        let bits = value.bits();
+    fn push_run(&mut self, value: T, count: usize) -> bool {
         let at_last = self.values.get(self.last as usize);
-        if at_last.is_some_and(|last| last.bits() == bits) && !self.indices.is_empty() {
-            self.indices.push(self.last);
-            return true;
+        let is_known = at_last.is_some_and(|last| last.bits() == value.bits()) && !self.indices.is_empty();
+        if !is_known {
+            self.last = self.find_or_add(value);
         }
-        self.last = self.find_or_add(value);
-        self.indices.push(self.last);
-        false
+        self.indices.push_run(self.last, count);
+        is_known
     }
 
     fn find_or_add(&mut self, value: T) -> u32 {
@@ -318,7 +329,7 @@ impl<T: Number> Dictionary<T> {
 
     /// The open page's values.
     fn page(&self) -> impl Iterator<Item = T> {
-        let value = |index: &u32| self.values.get(*index as usize).copied().unwrap_or_default();
+        let value = |index| self.values.get(index as usize).copied().unwrap_or_default();
         self.indices.iter().map(value)
     }
 }

@@ -20,12 +20,8 @@ use super::range::Range;
 /// A column chunk: its bytes, dictionary page first, and what is to be told of them.
 pub(super) type Chunk = (Bytes, ColumnCloseResult);
 
-/// A data page before compression.
+/// What there is to tell of a data page.
 pub(super) struct DataPage {
-    /// Levels and values.
-    pub bytes: Vec<u8>,
-    /// Where the values begin, if few of them are alike.
-    pub unlike_at: Option<usize>,
     /// How the values are encoded.
     pub encoding: Encoding,
     /// Rows that begin in it.
@@ -49,27 +45,37 @@ pub(super) struct DictionaryPage {
 /// Gathers pages, compressed, until the dictionary is known, which goes before them.
 #[derive(Default)]
 pub(super) struct Pages {
+    /// One page after the other, without headers.
+    stored: Vec<u8>,
     pages: Vec<Stored>,
-    stored_bytes: usize,
 }
 
 struct Stored {
-    bytes: Vec<u8>,
-    size: usize,
     page: DataPage,
+    /// Where it ends in what is stored.
+    end: usize,
+    /// Its bytes before compression.
+    size: usize,
 }
 
 impl Pages {
-    /// Adds the chunk's next page.
+    /// Adds the chunk's next page: levels and values. `unlike_at` is where the values begin, if few of them are alike.
     ///
     /// # Errors
     /// When it cannot be compressed.
-    pub fn push(&mut self, mut page: DataPage, compressor: &mut Compressor) -> Result<()> {
-        let bytes = std::mem::take(&mut page.bytes);
-        let size = bytes.len();
-        let bytes = compressor.page(bytes, page.unlike_at)?;
-        self.stored_bytes += bytes.len();
-        self.pages.push(Stored { bytes, size, page });
+    pub fn push(
+        &mut self,
+        page: DataPage,
+        bytes: &[u8],
+        unlike_at: Option<usize>,
+        compressor: &mut Compressor,
+    ) -> Result<()> {
+        self.stored.extend_from_slice(compressor.page(bytes, unlike_at)?);
+        self.pages.push(Stored {
+            page,
+            end: self.stored.len(),
+            size: bytes.len(),
+        });
         Ok(())
     }
 
@@ -80,7 +86,7 @@ impl Pages {
 
     /// Bytes of all pages so far.
     pub fn stored_bytes(&self) -> usize {
-        self.stored_bytes
+        self.stored.len()
     }
 
     /// Puts the chunk together, and adds up what its pages tell; NaNs are not known here.
@@ -95,22 +101,24 @@ impl Pages {
         bloom_filter: Option<Sbbf>,
         compressor: &mut Compressor,
     ) -> Result<(Chunk, Summary)> {
-        let mut sink = TrackedWrite::new(Vec::with_capacity(self.stored_bytes + 64 * self.pages.len()));
+        let mut sink = TrackedWrite::new(Vec::with_capacity(self.stored.len() + 64 * self.pages.len()));
         let mut writer = SerializedPageWriter::new(&mut sink);
         let mut told = Told::new(column);
         if let Some(DictionaryPage { bytes, values }) = dictionary {
             let size = bytes.len();
             let page = Page::DictionaryPage {
-                buf: compressor.page(bytes, Some(0))?.into(),
+                buf: Bytes::copy_from_slice(compressor.page(&bytes, Some(0))?),
                 num_values: values as u32,
                 encoding: Encoding::PLAIN,
                 is_sorted: false,
             };
             told.add_dictionary(&writer.write_page(CompressedPage::new(page, size))?);
         }
-        for Stored { bytes, size, page } in self.pages {
+        let mut stored = Bytes::from(self.stored);
+        let mut begin = 0;
+        for Stored { page, end, size } in self.pages {
             let compressed = Page::DataPage {
-                buf: bytes.into(),
+                buf: stored.split_to(end - begin),
                 num_values: page.entries as u32,
                 encoding: page.encoding,
                 def_level_encoding: Encoding::RLE,
@@ -119,6 +127,7 @@ impl Pages {
             };
             let spec = writer.write_page(CompressedPage::new(compressed, size))?;
             told.add_data(&page, spec.offset, spec.bytes_written, spec.uncompressed_size);
+            begin = end;
         }
         let (close, summary) = told.finish(column, properties, bloom_filter)?;
         Ok(((sink.into_inner()?.into(), close), summary))

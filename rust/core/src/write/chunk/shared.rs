@@ -77,14 +77,18 @@ impl SharedMaps {
                     rest = later;
                     continue;
                 };
-                rest = later;
-                if !leaf.repeat(key, *repetition) {
-                    match span(offsets, key) {
-                        span if span.is_empty() => leaf.push_missing(self.empty, 0),
-                        span => leaf.push_to_repeat(key, view, span, *repetition),
-                    }
+                if leaf.can_repeat(key) {
+                    let (these, later) = split_run(rest, |row| key_of(row) == Some(key));
+                    let taken = leaf.repeat_rows(key, these.len(), *repetition, compressor)?;
+                    rest = rest.get(taken..).unwrap_or(later);
+                    continue;
+                }
+                match span(offsets, key) {
+                    span if span.is_empty() => leaf.push_missing(self.empty, 0),
+                    span => leaf.push_to_repeat(key, view, span, *repetition),
                 }
                 leaf.end_row(compressor)?;
+                rest = later;
             }
         }
         Ok(())

@@ -1,22 +1,22 @@
 //! Text: a dictionary where it repeats, else plain.
 
-use std::hash::BuildHasher;
+use std::ops::Range as Span;
 
-use arrow_array::Array;
-use hashbrown::{DefaultHashBuilder, HashTable};
+use arrow_array::{Array, StringArray};
 use parquet::basic::Encoding;
 use parquet::bloom_filter::Sbbf;
 
+use super::buffer::PageBuffer;
 use super::distinct::Distinct;
-use super::hybrid;
 use super::leaf::Repeat;
+use super::nested::span;
 use super::pages::DictionaryPage;
 use super::range::Range;
-use super::values::{PageValues, TRIAL_VALUES};
-use super::view::Labels;
+use super::text_dictionary::Dictionary;
+use super::text_range::TextRange;
+use super::values::PageValues;
+use super::view::{Labels, split_run};
 
-/// Places in a list that are told apart; what comes after shares the last.
-const PLACES: usize = 32;
 /// Of fewer values, a dictionary is not worth its page.
 const COUNTED_VALUES_MIN: usize = 64;
 /// No index of a dictionary.
@@ -50,33 +50,15 @@ pub(super) struct Texts {
     repeats: bool,
     /// The dictionary that earlier pages use.
     closed: Option<DictionaryPage>,
-    /// The open page, plain.
-    plain: Vec<u8>,
-    /// The open page's least and greatest value, when it is plain.
-    range: Option<(Vec<u8>, Vec<u8>)>,
+    /// The open page: plain texts, or nothing until it ends.
+    pub page: PageBuffer,
+    /// The open page's, when it is plain.
+    range: TextRange,
     bloom: Option<Bloom>,
     /// The dictionary's index of each key of a label column, as far as it is known.
     of_labels: Vec<u32>,
-}
-
-/// Texts that were met, and the open page as indices into them.
-#[derive(Default)]
-struct Dictionary {
-    /// Each text after its length, as its page will be.
-    bytes: Vec<u8>,
-    /// Where each text is.
-    spans: Vec<(u32, u32)>,
-    table: HashTable<u32>,
-    hasher: DefaultHashBuilder,
-    /// The index met last at each place of a list.
-    last: [u32; PLACES],
-    indices: Vec<u32>,
-    /// Bytes of the open page, were it plain.
-    plain_bytes: usize,
-    /// Whether a page that is done uses it.
-    used: bool,
-    /// Whether it is kept however the values come: they were counted before.
-    proven: bool,
+    /// Where the list of labels is that was appended last, and its bytes, were it plain.
+    last_list: (Span<usize>, usize),
 }
 
 impl Texts {
@@ -87,10 +69,11 @@ impl Texts {
             dictionary: options.with_dictionary.then(Dictionary::default),
             repeats: false,
             closed: None,
-            plain: Vec::new(),
-            range: None,
+            page: PageBuffer::default(),
+            range: TextRange::default(),
             bloom,
             of_labels: Vec::new(),
+            last_list: (0..0, 0),
         }
     }
 
@@ -106,113 +89,213 @@ impl Texts {
         let mean = coming.bytes / coming.values.max(1);
         let fits = coming.texts * (4 + mean) < self.options.dictionary_bytes_max;
         if coming.values >= COUNTED_VALUES_MIN && coming.is_smaller_as_dictionary() && fits {
-            self.dictionary = Some(Dictionary {
-                proven: true,
-                ..Dictionary::default()
-            });
+            self.dictionary = Some(Dictionary::proven());
+        }
+    }
+
+    /// Appends neighbouring texts, whose places in their list are counted from `place`.
+    #[inline]
+    pub fn push_texts(
+        &mut self,
+        array: &StringArray,
+        indices: Span<usize>,
+        place: usize,
+        page_bytes_max: usize,
+    ) {
+        if self.dictionary.is_some() {
+            for (place, index) in (place..).zip(indices) {
+                self.push(array.value(index).as_bytes(), place);
+            }
+            return;
+        }
+        if self.page.is_empty() {
+            self.make_room(array, array.len(), page_bytes_max);
+        }
+        let (bytes, offsets) = (array.value_data(), array.value_offsets());
+        indices.for_each(|index| self.push_plain(bytes, span(offsets, index)));
+    }
+
+    /// Appends the texts of rows, until the open page is full; gives how many were taken.
+    pub fn extend(&mut self, array: &StringArray, rows: &[u32], page_bytes_max: usize) -> usize {
+        let mut rows_left = rows.iter();
+        if self.dictionary.is_some() {
+            for row in rows_left.by_ref() {
+                self.push(array.value(*row as usize).as_bytes(), 0);
+                if self.page_bytes() >= page_bytes_max || self.dictionary_is_full() {
+                    return rows.len() - rows_left.len();
+                }
+                if self.dictionary.is_none() {
+                    break;
+                }
+            }
+        }
+        self.make_room(array, rows_left.len(), page_bytes_max);
+        let (bytes, offsets) = (array.value_data(), array.value_offsets());
+        for row in rows_left.by_ref() {
+            self.push_plain(bytes, span(offsets, *row as usize));
+            if self.page.len() >= page_bytes_max {
+                break;
+            }
+        }
+        rows.len() - rows_left.len()
+    }
+
+    /// Makes room for so many of an array's texts, plain, as far as a page may hold them.
+    fn make_room(&mut self, array: &StringArray, count: usize, page_bytes_max: usize) {
+        if self.dictionary.is_none() {
+            let mean = 4 + array.value_data().len() / array.len().max(1);
+            let bytes = (count * mean).min(page_bytes_max.saturating_sub(self.page.len()));
+            self.page.values().reserve(bytes + bytes / 8);
         }
     }
 
     /// Appends a text; see [`super::values::Values::push`].
     #[inline]
-    pub fn push(&mut self, text: &[u8], place: usize) {
-        if let Some(bloom) = &mut self.bloom {
-            bloom.filter.insert(text);
-        }
+    fn push(&mut self, text: &[u8], place: usize) {
         match &mut self.dictionary {
             Some(dictionary) => {
-                if dictionary.push(text, place.min(PLACES - 1)) {
+                if let Some(bloom) = &mut self.bloom {
+                    bloom.filter.insert(text);
+                }
+                let (index, is_new) = dictionary.index_of(text, place);
+                dictionary.push_index(index);
+                if is_new {
                     self.try_dictionary();
                 }
             }
-            None => self.push_plain(text),
+            None => self.push_plain(text, 0..text.len()),
         }
     }
 
-    /// Appends the text of a key. The keys of a chunk are all of one dictionary.
+    /// Appends the texts of rows' keys, until the open page is full; gives how many were taken. The keys of a chunk are
+    /// all of one dictionary.
+    pub fn extend_labels(&mut self, labels: &Labels<'_>, rows: &[u32], page_bytes_max: usize) -> usize {
+        let mut rest = rows;
+        while let Some(first) = rest.first() {
+            let key = labels.key(*first);
+            // Two bytes an index, as the page's bytes are counted.
+            let room = page_bytes_max.saturating_sub(self.page_bytes()) / 2 + 1;
+            let (these, _) = rest.split_at(rest.len().min(room));
+            let (these, _) = split_run(these, |row| labels.key(row) == key);
+            let taken = self.push_label(labels, key, these.len());
+            rest = rest.get(taken..).unwrap_or_default();
+            if self.page_bytes() >= page_bytes_max || self.dictionary_is_full() {
+                break;
+            }
+        }
+        rows.len() - rest.len()
+    }
+
+    /// Appends the text of a key up to `count` times; gives how often.
     #[inline]
-    pub fn push_label(&mut self, labels: &Labels<'_>, index: usize) {
-        let key = labels
-            .keys
-            .get(index)
-            .map_or(0, |key| key.unsigned_abs() as usize);
+    pub fn push_label(&mut self, labels: &Labels<'_>, key: usize, count: usize) -> usize {
         let known = self.of_labels.get(key).copied().unwrap_or(UNKNOWN);
         match &mut self.dictionary {
-            Some(dictionary) if known != UNKNOWN => dictionary.push_index(known),
-            _ if key < labels.texts.len() => self.push_new_label(labels, key),
-            _ => self.push(b"", 0),
+            Some(dictionary) if known != UNKNOWN => {
+                dictionary.push_run(known, count);
+                count
+            }
+            _ => self.push_new_label(labels, key, count),
         }
     }
 
-    fn push_new_label(&mut self, labels: &Labels<'_>, key: usize) {
-        self.push(labels.texts.value(key).as_bytes(), 0);
-        if let Some(dictionary) = &self.dictionary {
-            if self.of_labels.len() < labels.texts.len() {
-                self.of_labels.resize(labels.texts.len(), UNKNOWN);
-            }
-            if let (Some(known), Some(index)) = (self.of_labels.get_mut(key), dictionary.indices.last()) {
-                *known = *index;
-            }
+    /// Appends the texts of neighbouring keys, which often are the same as those of the list before: rows have the same
+    /// attributes.
+    #[inline]
+    pub fn push_labels(&mut self, labels: &Labels<'_>, list: Span<usize>) {
+        let (last, plain_bytes) = self.last_list.clone();
+        if let Some(dictionary) = &mut self.dictionary
+            && labels.keys.get(list.clone()) == labels.keys.get(last)
+            && dictionary.indices.repeat_last(list.len())
+        {
+            dictionary.plain_bytes += plain_bytes;
+            return;
         }
+        let before = self.plain_bytes();
+        for index in list.clone() {
+            self.push_label(labels, labels.key(index as u32), 1);
+        }
+        self.last_list = (list, self.plain_bytes().saturating_sub(before));
+    }
+
+    fn plain_bytes(&self) -> usize {
+        self.dictionary
+            .as_ref()
+            .map_or(0, |dictionary| dictionary.plain_bytes)
+    }
+
+    fn push_new_label(&mut self, labels: &Labels<'_>, key: usize, count: usize) -> usize {
+        let text = match labels.texts {
+            texts if key < texts.len() => texts.value(key).as_bytes(),
+            _ => b"",
+        };
+        let Some(dictionary) = &mut self.dictionary else {
+            self.push(text, 0);
+            return 1;
+        };
+        if let Some(bloom) = &mut self.bloom {
+            bloom.filter.insert(text);
+        }
+        let (index, is_new) = dictionary.index_of(text, 0);
+        dictionary.push_run(index, count);
+        if self.of_labels.len() < labels.texts.len() {
+            self.of_labels.resize(labels.texts.len(), UNKNOWN);
+        }
+        if let Some(known) = self.of_labels.get_mut(key) {
+            *known = index;
+        }
+        if is_new {
+            self.try_dictionary();
+        }
+        count
+    }
+
+    /// See [`super::values::Values::has_dictionary`].
+    #[inline]
+    pub fn has_dictionary(&self) -> bool {
+        self.dictionary.is_some()
     }
 
     /// See [`super::values::Values::repeat`].
-    #[inline]
-    pub fn repeat(&mut self, repeat: &Repeat) -> bool {
-        let Some(dictionary) = &mut self.dictionary else {
-            return false;
-        };
-        dictionary.indices.extend_from_slice(&repeat.indices);
-        dictionary.plain_bytes += repeat.plain_bytes;
-        true
+    pub fn repeat(&mut self, repeat: &Repeat, times: usize) {
+        if let Some(dictionary) = &mut self.dictionary {
+            dictionary.indices.push_list(&repeat.indices, times);
+            dictionary.plain_bytes += repeat.plain_bytes * times;
+            self.last_list = (0..0, 0);
+        }
     }
 
     /// See [`super::values::Values::last`].
     pub fn last(&self, count: usize) -> Option<Repeat> {
         let dictionary = self.dictionary.as_ref()?;
-        let start = dictionary.indices.len().checked_sub(count)?;
-        let indices = dictionary.indices.get(start..)?;
+        let indices = dictionary.indices.last(count)?;
         Some(Repeat {
             indices: indices.into(),
-            plain_bytes: indices
-                .iter()
-                .map(|index| 4 + dictionary.text(*index).len())
-                .sum(),
+            plain_bytes: dictionary.plain_bytes_of(indices),
         })
     }
 
+    /// Appends a text of `bytes`.
     #[inline]
-    fn push_plain(&mut self, text: &[u8]) {
-        write_plain(text, &mut self.plain);
+    fn push_plain(&mut self, bytes: &[u8], span: Span<usize>) {
+        let text = self.page.push_text(bytes, span);
+        if let Some(bloom) = &mut self.bloom {
+            bloom.filter.insert(text);
+        }
         if self.options.with_range {
-            match &mut self.range {
-                Some((least, greatest)) => {
-                    if text < least.as_slice() {
-                        text.clone_into(least);
-                    } else if text > greatest.as_slice() {
-                        text.clone_into(greatest);
-                    }
-                }
-                None => self.range = Some((text.to_vec(), text.to_vec())),
-            }
+            self.range.widen(text);
         }
     }
 
-    /// Gives the dictionary up when most of its page is new text, which shows before a page is done.
-    #[cold]
+    /// Gives the dictionary up when most of its page is new text, which shows before a page is done; nearly all of it shows
+    /// soon.
     fn try_dictionary(&mut self) {
-        let gives_up = |dictionary: &Dictionary| {
-            !dictionary.used
-                && !dictionary.proven
-                && dictionary.indices.len() >= TRIAL_VALUES
-                && dictionary.bytes.len() * 2 > dictionary.plain_bytes
-        };
-        if self.dictionary.as_ref().is_some_and(gives_up)
-            && let Some(dictionary) = self.dictionary.take()
-        {
-            for index in &dictionary.indices {
-                self.push_plain(dictionary.text(*index));
+        if let Some(dictionary) = self.dictionary.take_if(|dictionary| dictionary.is_worthless()) {
+            let bloom = self.bloom.take();
+            for (bytes, span) in dictionary.page() {
+                self.push_plain(bytes, span);
             }
+            self.bloom = bloom;
         }
     }
 
@@ -223,7 +306,7 @@ impl Texts {
             .dictionary
             .as_ref()
             .map_or(0, |dictionary| dictionary.indices.len());
-        self.plain.len() + 2 * indices
+        self.page.len() + 2 * indices
     }
 
     /// Bytes of the dictionary so far.
@@ -244,13 +327,12 @@ impl Texts {
             .is_some_and(|dictionary| dictionary.bytes.len() >= max)
     }
 
-    /// Ends the page.
-    pub fn take_page(&mut self) -> PageValues {
+    /// Ends the page, which stays in its buffer.
+    pub fn end_page(&mut self) -> PageValues {
         let full = self.dictionary_is_full();
         let Some(dictionary) = &mut self.dictionary else {
             let range = self.range.take();
             return PageValues {
-                bytes: std::mem::take(&mut self.plain),
                 encoding: Encoding::PLAIN,
                 repeats: self.repeats,
                 range: range.map(|(least, greatest)| Range::Text(least, greatest)),
@@ -261,15 +343,11 @@ impl Texts {
         } else {
             None
         };
-        let bytes = hybrid::index_page(&dictionary.indices, dictionary.spans.len());
-        dictionary.indices.clear();
-        dictionary.plain_bytes = 0;
-        dictionary.used = true;
+        dictionary.end_page(self.page.values());
         if full {
             self.closed = self.dictionary.take().map(Dictionary::into_page);
         }
         PageValues {
-            bytes,
             encoding: Encoding::RLE_DICTIONARY,
             repeats: true,
             range,
@@ -278,104 +356,11 @@ impl Texts {
 
     /// The dictionary, if a page uses it, and the bloom filter, folded to what its values need.
     pub fn finish(self) -> (Option<DictionaryPage>, Option<Sbbf>) {
-        let open = self.dictionary.filter(|dictionary| dictionary.used);
+        let open = self.dictionary.filter(Dictionary::is_used);
         let bloom = self.bloom.map(|mut bloom| {
             bloom.filter.fold_to_target_fpp(bloom.false_positives);
             bloom.filter
         });
         (self.closed.or(open.map(Dictionary::into_page)), bloom)
     }
-}
-
-impl Dictionary {
-    /// Appends a text to the page; says whether the dictionary grew so much that it must prove itself.
-    #[inline]
-    fn push(&mut self, text: &[u8], place: usize) -> bool {
-        let guess = self.last.get(place).copied().unwrap_or_default();
-        if !self.spans.is_empty() && self.text(guess) == text {
-            self.push_index(guess);
-            return false;
-        }
-        let before = self.spans.len();
-        let index = self.find_or_add(text);
-        if let Some(last) = self.last.get_mut(place) {
-            *last = index;
-        }
-        self.push_index(index);
-        self.spans.len() > before && self.indices.len() >= TRIAL_VALUES
-    }
-
-    #[inline]
-    fn push_index(&mut self, index: u32) {
-        self.indices.push(index);
-        let (_, len) = self.spans.get(index as usize).copied().unwrap_or_default();
-        self.plain_bytes += 4 + len as usize;
-    }
-
-    #[inline]
-    fn text(&self, index: u32) -> &[u8] {
-        text_at(&self.bytes, &self.spans, index)
-    }
-
-    fn find_or_add(&mut self, text: &[u8]) -> u32 {
-        let Self {
-            bytes,
-            spans,
-            table,
-            hasher,
-            ..
-        } = self;
-        let hash = hasher.hash_one(text);
-        if let Some(&index) = table.find(hash, |&index| text_at(bytes, spans, index) == text) {
-            return index;
-        }
-        // A page ends when these bytes are many, and no text passes what an Arrow array holds.
-        let index = spans.len() as u32;
-        write_plain(text, bytes);
-        spans.push(((bytes.len() - text.len()) as u32, text.len() as u32));
-        table.insert_unique(hash, index, |&index| {
-            hasher.hash_one(text_at(bytes, spans, index))
-        });
-        index
-    }
-
-    /// The least and the greatest text of the open page. Each is compared once, however often it comes.
-    fn range(&self) -> Option<Range> {
-        let mut used = vec![false; self.spans.len()];
-        for index in &self.indices {
-            if let Some(used) = used.get_mut(*index as usize) {
-                *used = true;
-            }
-        }
-        let mut texts = (0..)
-            .zip(used)
-            .filter(|(_, used)| *used)
-            .map(|(index, _)| self.text(index));
-        let first = texts.next()?;
-        let (least, greatest) = texts.fold((first, first), |(least, greatest), text| {
-            (least.min(text), greatest.max(text))
-        });
-        Some(Range::Text(least.to_vec(), greatest.to_vec()))
-    }
-
-    fn into_page(self) -> DictionaryPage {
-        DictionaryPage {
-            bytes: self.bytes,
-            values: self.spans.len(),
-        }
-    }
-}
-
-#[inline]
-fn text_at<'a>(bytes: &'a [u8], spans: &[(u32, u32)], index: u32) -> &'a [u8] {
-    let (start, len) = spans.get(index as usize).copied().unwrap_or_default();
-    let start = start as usize;
-    bytes.get(start..start + len as usize).unwrap_or_default()
-}
-
-/// Encodings.md, "Plain": the length in 4 bytes, then the bytes.
-#[inline]
-fn write_plain(text: &[u8], out: &mut Vec<u8>) {
-    out.extend_from_slice(&(text.len() as u32).to_le_bytes());
-    out.extend_from_slice(text);
 }

@@ -1,9 +1,12 @@
 //! The values of one column chunk, encoded page by page.
 
+use std::ops::Range as Span;
+
 use parquet::basic::Encoding;
 use parquet::bloom_filter::Sbbf;
 
 use super::boolean::Booleans;
+use super::buffer::PageBuffer;
 use super::distinct::Distinct;
 use super::leaf::Repeat;
 use super::number::Numbers;
@@ -15,10 +18,8 @@ use super::view::Values as View;
 /// Values so far from which on a dictionary must prove itself.
 pub(super) const TRIAL_VALUES: usize = 4096;
 
-/// A page's values.
+/// What there is to tell of a page's values.
 pub(super) struct PageValues {
-    /// As they go into the page, after the levels.
-    pub bytes: Vec<u8>,
     /// How they are encoded.
     pub encoding: Encoding,
     /// Whether like values may be found in it.
@@ -49,16 +50,27 @@ impl Values {
         }
     }
 
-    /// Appends one value. `place` is its place in its list, in which neighbouring rows often have the same.
+    /// Appends neighbouring values. Each one's place in its list is counted from `place`: neighbouring rows often have
+    /// the same there.
     #[inline]
-    pub fn push(&mut self, view: &View<'_>, index: usize, place: usize) {
+    pub fn push_each(&mut self, view: &View<'_>, indices: Span<usize>, place: usize, page_bytes_max: usize) {
         match (self, view) {
-            (Values::Text(texts), View::Text(array)) => texts.push(array.value(index).as_bytes(), place),
-            (Values::Text(texts), View::Label(labels)) => texts.push_label(labels, index),
-            (Values::Int(numbers), View::Int(values)) => numbers.push(values.get(index)),
-            (Values::Long(numbers), View::Long(values)) => numbers.push(values.get(index)),
-            (Values::Double(numbers), View::Double(values)) => numbers.push(values.get(index)),
-            (Values::Bool(booleans), View::Bool(array)) => booleans.push(array.value(index)),
+            (Values::Text(texts), View::Text(array)) => {
+                texts.push_texts(array, indices, place, page_bytes_max);
+            }
+            (Values::Text(texts), View::Label(labels)) => texts.push_labels(labels, indices),
+            (Values::Int(numbers), View::Int(values)) => {
+                indices.for_each(|index| numbers.push(values.get(index)));
+            }
+            (Values::Long(numbers), View::Long(values)) => {
+                indices.for_each(|index| numbers.push(values.get(index)));
+            }
+            (Values::Double(numbers), View::Double(values)) => {
+                indices.for_each(|index| numbers.push(values.get(index)));
+            }
+            (Values::Bool(booleans), View::Bool(array)) => {
+                indices.for_each(|index| booleans.push(array.value(index)));
+            }
             // A view is made for the encoder's own type.
             _ => {}
         }
@@ -68,24 +80,20 @@ impl Values {
     pub fn extend(&mut self, view: &View<'_>, rows: &[u32], page_bytes_max: usize) -> usize {
         match (self, view) {
             (Values::Text(texts), View::Text(array)) => {
-                for (taken, row) in (1..).zip(rows) {
-                    texts.push(array.value(*row as usize).as_bytes(), 0);
-                    if texts.page_bytes() >= page_bytes_max || texts.dictionary_is_full() {
-                        return taken;
-                    }
-                }
+                return texts.extend(array, rows, page_bytes_max);
             }
             (Values::Text(texts), View::Label(labels)) => {
-                for (taken, row) in (1..).zip(rows) {
-                    texts.push_label(labels, *row as usize);
-                    if texts.page_bytes() >= page_bytes_max || texts.dictionary_is_full() {
-                        return taken;
-                    }
-                }
+                return texts.extend_labels(labels, rows, page_bytes_max);
             }
-            (Values::Int(numbers), View::Int(values)) => numbers.extend(rows, values),
-            (Values::Long(numbers), View::Long(values)) => numbers.extend(rows, values),
-            (Values::Double(numbers), View::Double(values)) => numbers.extend(rows, values),
+            (Values::Int(numbers), View::Int(values)) => {
+                return numbers.extend(rows, values, page_bytes_max);
+            }
+            (Values::Long(numbers), View::Long(values)) => {
+                return numbers.extend(rows, values, page_bytes_max);
+            }
+            (Values::Double(numbers), View::Double(values)) => {
+                return numbers.extend(rows, values, page_bytes_max);
+            }
             (Values::Bool(booleans), View::Bool(array)) => {
                 for row in rows {
                     booleans.push(array.value(*row as usize));
@@ -96,12 +104,17 @@ impl Values {
         rows.len()
     }
 
-    /// Appends values that were appended before; `false` if they are in no dictionary any more.
+    /// Whether values that were appended can be repeated.
     #[inline]
-    pub fn repeat(&mut self, repeat: &Repeat) -> bool {
-        match self {
-            Values::Text(texts) => texts.repeat(repeat),
-            _ => false,
+    pub fn has_dictionary(&self) -> bool {
+        matches!(self, Values::Text(texts) if texts.has_dictionary())
+    }
+
+    /// Appends values again, `times` over, that were appended while there was a dictionary.
+    #[inline]
+    pub fn repeat(&mut self, repeat: &Repeat, times: usize) {
+        if let Values::Text(texts) = self {
+            texts.repeat(repeat, times);
         }
     }
 
@@ -151,14 +164,25 @@ impl Values {
         }
     }
 
-    /// Ends the page.
-    pub fn take_page(&mut self) -> PageValues {
+    /// Ends the page, which stays in its buffer.
+    pub fn end_page(&mut self) -> PageValues {
         match self {
-            Values::Text(texts) => texts.take_page(),
-            Values::Int(numbers) => numbers.take_page(),
-            Values::Long(numbers) => numbers.take_page(),
-            Values::Double(numbers) => numbers.take_page(),
-            Values::Bool(booleans) => booleans.take_page(),
+            Values::Text(texts) => texts.end_page(),
+            Values::Int(numbers) => numbers.end_page(),
+            Values::Long(numbers) => numbers.end_page(),
+            Values::Double(numbers) => numbers.end_page(),
+            Values::Bool(booleans) => booleans.end_page(),
+        }
+    }
+
+    /// Where the open page is.
+    pub fn page(&mut self) -> &mut PageBuffer {
+        match self {
+            Values::Text(texts) => &mut texts.page,
+            Values::Int(numbers) => &mut numbers.page,
+            Values::Long(numbers) => &mut numbers.page,
+            Values::Double(numbers) => &mut numbers.page,
+            Values::Bool(booleans) => &mut booleans.page,
         }
     }
 

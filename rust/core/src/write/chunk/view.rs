@@ -59,6 +59,16 @@ pub(super) struct Labels<'a> {
     pub texts: &'a StringArray,
 }
 
+impl Labels<'_> {
+    /// The key of a row.
+    #[inline]
+    pub fn key(&self, row: u32) -> usize {
+        self.keys
+            .get(row as usize)
+            .map_or(0, |key| key.unsigned_abs() as usize)
+    }
+}
+
 /// Fixed-width values; those at nulls mean nothing.
 #[derive(Clone, Copy)]
 pub(super) struct Numbers<'a, T>(&'a [T]);

@@ -1,0 +1,149 @@
+//! The bytes of a page while it grows.
+
+use std::ops::Range;
+
+/// Room for levels before the values. Most pages' levels are a run or two.
+const LEVELS_ROOM: usize = 64;
+
+/// A text of no more bytes is short.
+const SHORT_TEXT_BYTES: usize = 32;
+
+/// A page: its levels, whose length is known only when it ends, then its values. The memory is used again for the
+/// next page, and handed on from row group to row group: a page that began with none would grow by copying, and
+/// touch fresh memory for each of its bytes twice.
+#[derive(Debug)]
+pub(super) struct PageBuffer {
+    /// Room for levels, then values.
+    bytes: Vec<u8>,
+}
+
+impl Default for PageBuffer {
+    fn default() -> Self {
+        Self::reusing(Vec::new())
+    }
+}
+
+impl PageBuffer {
+    /// An empty page in the memory of an earlier one.
+    pub fn reusing(bytes: Vec<u8>) -> Self {
+        let mut buffer = Self { bytes };
+        buffer.clear();
+        buffer
+    }
+
+    /// The memory, for another page.
+    pub fn into_memory(self) -> Vec<u8> {
+        self.bytes
+    }
+
+    /// Where values are appended.
+    #[inline]
+    pub fn values(&mut self) -> &mut Vec<u8> {
+        &mut self.bytes
+    }
+
+    /// Whether there are no values.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Appends a text of `bytes`, plain (Encodings.md: the length in 4 bytes, then the bytes); gives the text.
+    #[inline]
+    pub fn push_text<'a>(&mut self, bytes: &'a [u8], span: Range<usize>) -> &'a [u8] {
+        let text = bytes.get(span.clone()).unwrap_or_default();
+        let length = (text.len() as u32).to_le_bytes();
+        self.bytes.extend_from_slice(&length);
+        // A copy of a length that is known is a store, any other is a call: short texts are copied with what follows them,
+        // which is cut off.
+        match bytes
+            .get(span.start..)
+            .and_then(<[u8]>::first_chunk::<SHORT_TEXT_BYTES>)
+        {
+            Some(chunk) if text.len() <= SHORT_TEXT_BYTES => {
+                let end = self.bytes.len() + text.len();
+                self.bytes.extend_from_slice(chunk);
+                self.bytes.truncate(end);
+            }
+            _ => self.bytes.extend_from_slice(text),
+        }
+        text
+    }
+
+    /// Bytes of the values.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.bytes.len() - LEVELS_ROOM
+    }
+
+    /// Makes it empty.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.bytes.resize(LEVELS_ROOM, 0);
+    }
+
+    /// Puts the levels before the values: the whole page. Once only, before it is cleared.
+    pub fn page(&mut self, levels: &[u8]) -> &[u8] {
+        if let Some(start) = LEVELS_ROOM.checked_sub(levels.len()) {
+            if let Some(room) = self.bytes.get_mut(start..LEVELS_ROOM) {
+                room.copy_from_slice(levels);
+            }
+            return self.bytes.get(start..).unwrap_or_default();
+        }
+        self.bytes.splice(..LEVELS_ROOM, levels.iter().copied());
+        &self.bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_stand_after_their_length() {
+        let bytes: Vec<u8> = (0..100).collect();
+        let mut buffer = PageBuffer::default();
+        let mut expected = Vec::new();
+        for span in [
+            0..0,
+            0..5,
+            3..35,
+            3..36,
+            60..92,
+            68..100,
+            69..100,
+            95..100,
+            100..100,
+            0..100,
+        ] {
+            let text = &bytes[span.clone()];
+            assert_eq!(buffer.push_text(&bytes, span), text);
+            expected.extend((text.len() as u32).to_le_bytes());
+            expected.extend(text);
+        }
+        assert_eq!(buffer.page(&[]), expected);
+    }
+
+    #[test]
+    fn levels_of_any_length_stand_before_the_values() {
+        let mut memory = vec![9; 3];
+        for levels in [
+            0,
+            1,
+            LEVELS_ROOM - 1,
+            LEVELS_ROOM,
+            LEVELS_ROOM + 1,
+            5 * LEVELS_ROOM,
+        ] {
+            let levels = vec![7; levels];
+            let mut buffer = PageBuffer::reusing(memory);
+            assert_eq!(buffer.len(), 0);
+            buffer.values().extend_from_slice(b"values");
+            assert_eq!(buffer.len(), 6);
+            assert_eq!(buffer.page(&levels), [levels.as_slice(), b"values"].concat());
+            buffer.clear();
+            assert_eq!(buffer.page(&[]), b"");
+            memory = buffer.into_memory();
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! The dictionary of a chunk of text.
+
+use std::hash::BuildHasher;
+use std::ops::Range as Span;
+
+use hashbrown::{DefaultHashBuilder, HashTable};
+
+use super::indices::Indices;
+use super::pages::DictionaryPage;
+use super::range::Range;
+use super::values::TRIAL_VALUES;
+
+/// Places in a list that are told apart; what comes after shares the last.
+const PLACES: usize = 32;
+/// Values from which on a dictionary must not be of new texts almost alone.
+const SHORT_TRIAL_VALUES: usize = 512;
+
+/// Texts that were met, and the open page as indices into them.
+#[derive(Default)]
+pub(super) struct Dictionary {
+    /// Each text after its length, as its page will be.
+    pub bytes: Vec<u8>,
+    /// Where each text is.
+    spans: Vec<(u32, u32)>,
+    table: HashTable<u32>,
+    hasher: DefaultHashBuilder,
+    /// The index met last at each place of a list.
+    last: [u32; PLACES],
+    pub indices: Indices,
+    /// Bytes of the open page, were it plain.
+    pub plain_bytes: usize,
+    /// Whether a page that is done uses it.
+    used: bool,
+    /// Whether it is kept however the values come: they were counted before.
+    proven: bool,
+}
+
+impl Dictionary {
+    /// One that is kept however the values come: they were counted before.
+    pub fn proven() -> Self {
+        Self {
+            proven: true,
+            ..Self::default()
+        }
+    }
+
+    /// Whether a page that is done uses it.
+    pub fn is_used(&self) -> bool {
+        self.used
+    }
+
+    /// Whether most of its first page is new text, which shows before the page is done; nearly all of it shows soon.
+    pub fn is_worthless(&self) -> bool {
+        let (new, all) = (self.bytes.len(), self.plain_bytes);
+        let is_new = match self.indices.len() {
+            TRIAL_VALUES.. => new * 2 > all,
+            SHORT_TRIAL_VALUES.. => new * 8 > all * 7,
+            _ => false,
+        };
+        is_new && !self.used && !self.proven
+    }
+
+    /// The index of a text, and whether it is new.
+    #[inline]
+    pub fn index_of(&mut self, text: &[u8], place: usize) -> (u32, bool) {
+        let place = place.min(PLACES - 1);
+        let guess = self.last.get(place).copied().unwrap_or_default();
+        if !self.spans.is_empty() && self.text(guess) == text {
+            return (guess, false);
+        }
+        let before = self.spans.len();
+        let index = self.find_or_add(text);
+        if let Some(last) = self.last.get_mut(place) {
+            *last = index;
+        }
+        (index, self.spans.len() > before)
+    }
+
+    #[inline]
+    pub fn push_index(&mut self, index: u32) {
+        self.indices.push(index);
+        let (_, len) = self.spans.get(index as usize).copied().unwrap_or_default();
+        self.plain_bytes += 4 + len as usize;
+    }
+
+    #[inline]
+    pub fn push_run(&mut self, index: u32, count: usize) {
+        self.indices.push_run(index, count);
+        self.plain_bytes += count * (4 + self.text(index).len());
+    }
+
+    #[inline]
+    fn text(&self, index: u32) -> &[u8] {
+        text_at(&self.bytes, &self.spans, index)
+    }
+
+    /// The open page's texts: each as a span of bytes.
+    pub fn page(&self) -> impl Iterator<Item = (&[u8], Span<usize>)> {
+        self.indices.iter().map(|index| {
+            let (start, len) = self.spans.get(index as usize).copied().unwrap_or_default();
+            (
+                self.bytes.as_slice(),
+                start as usize..start as usize + len as usize,
+            )
+        })
+    }
+
+    /// Bytes of texts, were they plain.
+    pub fn plain_bytes_of(&self, indices: &[u32]) -> usize {
+        indices.iter().map(|index| 4 + self.text(*index).len()).sum()
+    }
+
+    /// Ends the open page: appends its values to `out`.
+    pub fn end_page(&mut self, out: &mut Vec<u8>) {
+        self.indices.take_encoded(self.spans.len(), out);
+        self.plain_bytes = 0;
+        self.used = true;
+    }
+
+    fn find_or_add(&mut self, text: &[u8]) -> u32 {
+        let Self {
+            bytes,
+            spans,
+            table,
+            hasher,
+            ..
+        } = self;
+        let hash = hasher.hash_one(text);
+        if let Some(&index) = table.find(hash, |&index| text_at(bytes, spans, index) == text) {
+            return index;
+        }
+        // A page ends when these bytes are many, and no text passes what an Arrow array holds.
+        let index = spans.len() as u32;
+        write_plain(text, bytes);
+        spans.push(((bytes.len() - text.len()) as u32, text.len() as u32));
+        table.insert_unique(hash, index, |&index| {
+            hasher.hash_one(text_at(bytes, spans, index))
+        });
+        index
+    }
+
+    /// The least and the greatest text of the open page. Each is compared once, however often it comes.
+    pub fn range(&self) -> Option<Range> {
+        let mut used = vec![false; self.spans.len()];
+        for index in self.indices.occurring() {
+            if let Some(used) = used.get_mut(*index as usize) {
+                *used = true;
+            }
+        }
+        let mut texts = (0..)
+            .zip(used)
+            .filter(|(_, used)| *used)
+            .map(|(index, _)| self.text(index));
+        let first = texts.next()?;
+        let (least, greatest) = texts.fold((first, first), |(least, greatest), text| {
+            (least.min(text), greatest.max(text))
+        });
+        Some(Range::Text(least.to_vec(), greatest.to_vec()))
+    }
+
+    pub fn into_page(self) -> DictionaryPage {
+        DictionaryPage {
+            bytes: self.bytes,
+            values: self.spans.len(),
+        }
+    }
+}
+
+#[inline]
+fn text_at<'a>(bytes: &'a [u8], spans: &[(u32, u32)], index: u32) -> &'a [u8] {
+    let (start, len) = spans.get(index as usize).copied().unwrap_or_default();
+    let start = start as usize;
+    bytes.get(start..start + len as usize).unwrap_or_default()
+}
+
+/// Encodings.md, "Plain": the length in 4 bytes, then the bytes.
+#[inline]
+fn write_plain(text: &[u8], out: &mut Vec<u8>) {
+    out.extend_from_slice(&(text.len() as u32).to_le_bytes());
+    out.extend_from_slice(text);
+}

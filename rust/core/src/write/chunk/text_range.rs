@@ -1,0 +1,83 @@
+//! The least and the greatest text of a page.
+
+/// Two texts, and how they begin: that decides for nearly all others.
+#[derive(Debug, Default)]
+pub(super) struct TextRange {
+    least: Vec<u8>,
+    greatest: Vec<u8>,
+    least_start: u64,
+    greatest_start: u64,
+    is_set: bool,
+}
+
+impl TextRange {
+    /// Takes a text in.
+    #[inline]
+    pub fn widen(&mut self, text: &[u8]) {
+        let start = start(text);
+        if self.is_set && self.least_start < start && start < self.greatest_start {
+            return;
+        }
+        self.widen_by(text, start);
+    }
+
+    fn widen_by(&mut self, text: &[u8], start: u64) {
+        if !self.is_set || text < self.least.as_slice() {
+            text.clone_into(&mut self.least);
+            self.least_start = start;
+        }
+        if !self.is_set || text > self.greatest.as_slice() {
+            text.clone_into(&mut self.greatest);
+            self.greatest_start = start;
+        }
+        self.is_set = true;
+    }
+
+    /// The least and the greatest since the last time.
+    pub fn take(&mut self) -> Option<(Vec<u8>, Vec<u8>)> {
+        let Self {
+            least,
+            greatest,
+            is_set,
+            ..
+        } = std::mem::take(self);
+        is_set.then_some((least, greatest))
+    }
+}
+
+/// A number for the first eight bytes. A text whose number is less than another's is less than it; of texts with the same
+/// number nothing is said.
+#[inline]
+fn start(text: &[u8]) -> u64 {
+    if let Some(first) = text.first_chunk() {
+        return u64::from_be_bytes(*first);
+    }
+    let mut first = [0; 8];
+    for (to, from) in first.iter_mut().zip(text) {
+        *to = *from;
+    }
+    u64::from_be_bytes(first)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn it_is_the_range_of_all_texts(
+            texts in prop::collection::vec(prop_oneof!["[ab\u{0}]{0,10}", "a{7}[ab\u{0}]{0,4}", ".{0,12}"], 0..20),
+        ) {
+            let mut range = TextRange::default();
+            for text in &texts {
+                range.widen(text.as_bytes());
+            }
+            let expected = texts.iter().min().zip(texts.iter().max());
+            let expected = expected.map(|(least, greatest)| (least.clone().into_bytes(), greatest.clone().into_bytes()));
+            prop_assert_eq!(range.take(), expected);
+            prop_assert_eq!(range.take(), None);
+        }
+    }
+}
