@@ -73,16 +73,26 @@ impl IdRange {
     #[must_use]
     pub fn parse(text: &str) -> Option<IdRange> {
         let (writer_hex, span) = text.split_once(':')?;
-        if writer_hex.len() != 32 || !writer_hex.is_ascii() {
+        let (digits, []) = writer_hex.as_bytes().as_chunks::<2>() else {
             return None;
-        }
+        };
+        let digits: &[[u8; 2]; 16] = digits.try_into().ok()?;
         let mut writer = [0u8; 16];
-        for (i, byte) in writer.iter_mut().enumerate() {
-            *byte = u8::from_str_radix(writer_hex.get(2 * i..2 * i + 2)?, 16).ok()?;
+        for (byte, [high, low]) in writer.iter_mut().zip(digits) {
+            *byte = hex_digit(*high)? << 4 | hex_digit(*low)?;
         }
         let (from, to) = span.split_once('-').unwrap_or((span, span));
         let (from, to) = (from.parse().ok()?, to.parse().ok()?);
         (from <= to).then_some(IdRange { writer, from, to })
+    }
+}
+
+fn hex_digit(digit: u8) -> Option<u8> {
+    match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        b'A'..=b'F' => Some(digit - b'A' + 10),
+        _ => None,
     }
 }
 

@@ -1,6 +1,6 @@
 //! Which requests a table holds: their ids in snapshot summaries, looked up in the recent ancestry.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use iceberg::spec::{SnapshotRef, TableMetadata};
 
@@ -117,18 +117,14 @@ impl IdSet {
 
     /// Adds ids.
     pub(super) fn extend(&mut self, ranges: impl IntoIterator<Item = IdRange>) {
-        let mut changed = HashSet::new();
-        for range in ranges {
-            self.runs
-                .entry(range.writer)
-                .or_default()
-                .push((range.from, range.to));
-            changed.insert(range.writer);
-        }
-        for (writer, runs) in &mut self.runs {
-            if changed.contains(writer) {
-                fold(runs);
-            }
+        // Folded first, hundreds of a writer's are one, and its runs are looked up once.
+        for of_writer in IdRange::fold(ranges).chunk_by(|left, right| left.writer == right.writer) {
+            let Some(writer) = of_writer.first().map(|range| range.writer) else {
+                continue;
+            };
+            let runs = self.runs.entry(writer).or_default();
+            runs.extend(of_writer.iter().map(|range| (range.from, range.to)));
+            fold(runs);
         }
     }
 
