@@ -5,11 +5,15 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use iceberg::io::FileIO;
-use iceberg::spec::{FormatVersion, MetadataLog, TableMetadata, TableMetadataBuilder, TableProperties};
+use iceberg::spec::{
+    FormatVersion, MetadataLog, TableMetadata, TableMetadataBuildResult, TableMetadataBuilder,
+    TableProperties,
+};
 use iceberg::{TableIdent, TableRequirement, TableUpdate};
 
 use super::cause::IcebergCause;
 use super::location::config_error;
+use super::metadata_json::Json;
 use super::metadata_time::updated;
 use super::{CommitOutcome, LoadedTable, TableSpec};
 use crate::error::{Error, ErrorKind, Result};
@@ -17,10 +21,19 @@ use crate::error::{Error, ErrorKind, Result};
 /// How often a table may move on between look and read before that is given up.
 const MOVES_MAX: usize = 2;
 
-/// The metadata that was read last of each table, with its location: metadata files never change.
+/// The metadata that was read or written last of each table, with its location: metadata files never change.
 #[derive(Debug, Default)]
 pub(super) struct MetadataCache {
-    parsed: Mutex<HashMap<TableIdent, (String, Arc<TableMetadata>)>>,
+    parsed: Mutex<HashMap<TableIdent, Known>>,
+}
+
+/// What is known of a metadata file.
+#[derive(Debug)]
+struct Known {
+    location: String,
+    metadata: Arc<TableMetadata>,
+    /// As it was written, if that was by us.
+    json: Option<Json>,
 }
 
 impl MetadataCache {
@@ -57,10 +70,10 @@ impl MetadataCache {
     }
 
     async fn read(&self, file_io: &FileIO, ident: &TableIdent, location: &str) -> Result<Arc<TableMetadata>> {
-        if let Some((known, metadata)) = self.parsed().get(ident)
-            && known == location
+        if let Some(known) = self.parsed().get(ident)
+            && known.location == location
         {
-            return Ok(Arc::clone(metadata));
+            return Ok(Arc::clone(&known.metadata));
         }
         let metadata = TableMetadata::read_from(file_io, location)
             .await
@@ -71,17 +84,63 @@ impl MetadataCache {
                     .because(IcebergCause(cause))
             })?;
         let metadata = Arc::new(metadata);
-        self.remember(ident, location, &metadata);
+        self.remember(ident, location, &metadata, None);
         Ok(metadata)
     }
 
-    /// Keeps what was just written.
-    pub(super) fn remember(&self, ident: &TableIdent, location: &str, metadata: &Arc<TableMetadata>) {
-        self.parsed()
-            .insert(ident.clone(), (location.to_owned(), Arc::clone(metadata)));
+    /// Checks the requirements against `base` and applies the updates to it. Nothing is written.
+    ///
+    /// # Errors
+    /// A refusal: a conflict when a requirement is not met.
+    pub(super) fn next(
+        &self,
+        base: &LoadedTable,
+        requirements: &[TableRequirement],
+        updates: Vec<TableUpdate>,
+    ) -> Result<NextMetadata, Refusal> {
+        let last = self.json(base);
+        let references = last
+            .as_ref()
+            .and_then(|last| last.references.as_ref())
+            .map(|known| known.updated(&updates));
+        let built = built_on(base, requirements, updates)?;
+        let references = references.and_then(|known| known.confirmed(&built.metadata));
+        let json = Json::of(&built.metadata, references.map(Arc::new), last.as_ref())
+            .map_err(|cause| refused(false, "the table's metadata has no JSON", &base.ident, cause))?;
+        Ok(NextMetadata {
+            metadata: Arc::new(built.metadata),
+            json,
+            expired: built.expired_metadata_logs,
+        })
     }
 
-    fn parsed(&self) -> std::sync::MutexGuard<'_, HashMap<TableIdent, (String, Arc<TableMetadata>)>> {
+    /// The table's metadata as we wrote it.
+    fn json(&self, table: &LoadedTable) -> Option<Json> {
+        let parsed = self.parsed();
+        let known = parsed.get(&table.ident)?;
+        known
+            .json
+            .clone()
+            .filter(|_| known.location == table.metadata_location)
+    }
+
+    /// Keeps what was just read or written.
+    pub(super) fn remember(
+        &self,
+        ident: &TableIdent,
+        location: &str,
+        metadata: &Arc<TableMetadata>,
+        json: Option<Json>,
+    ) {
+        let known = Known {
+            location: location.to_owned(),
+            metadata: Arc::clone(metadata),
+            json,
+        };
+        self.parsed().insert(ident.clone(), known);
+    }
+
+    fn parsed(&self) -> std::sync::MutexGuard<'_, HashMap<TableIdent, Known>> {
         self.parsed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -118,38 +177,28 @@ pub(super) fn first_metadata(location: String, spec: TableSpec, ident: &TableIde
         })
 }
 
-/// The metadata after a change, and the entries that fell out of its log of metadata files.
+/// The metadata after a change.
 pub(super) struct NextMetadata {
     pub(super) metadata: Arc<TableMetadata>,
+    pub(super) json: Json,
+    /// The entries that fell out of its log of metadata files.
     pub(super) expired: Vec<MetadataLog>,
 }
 
-/// Checks the requirements against `base` and applies the updates to it. Nothing is written.
-///
-/// # Errors
-/// A refusal: a conflict when a requirement is not met.
-pub(super) fn next_metadata(
+fn built_on(
     base: &LoadedTable,
     requirements: &[TableRequirement],
     updates: Vec<TableUpdate>,
-) -> Result<NextMetadata, Refusal> {
+) -> Result<TableMetadataBuildResult, Refusal> {
     let ident = &base.ident;
     for requirement in requirements {
         requirement
             .check(Some(&base.metadata))
             .map_err(|cause| refused(true, "the table has changed", ident, IcebergCause(cause)))?;
     }
-    let built = updated(&base.metadata, &base.metadata_location, updates).map_err(|cause| {
-        refused(
-            false,
-            "the change does not fit the table",
-            ident,
-            IcebergCause(cause),
-        )
-    })?;
-    Ok(NextMetadata {
-        metadata: Arc::new(built.metadata),
-        expired: built.expired_metadata_logs,
+    updated(&base.metadata, &base.metadata_location, updates).map_err(|cause| {
+        let message = "the change does not fit the table";
+        refused(false, message, ident, IcebergCause(cause))
     })
 }
 

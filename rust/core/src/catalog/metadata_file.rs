@@ -2,12 +2,15 @@
 
 use std::str::FromStr;
 
+use bytes::Bytes;
+use iceberg::compression::CompressionCodec;
 use iceberg::io::FileIO;
 use iceberg::spec::TableMetadata;
 use iceberg::{MetadataLocation, TableIdent};
 use uuid::Uuid;
 
 use super::cause::IcebergCause;
+use super::metadata_json::Json;
 use crate::error::{Error, ErrorKind, Result};
 
 /// The table property that moves metadata files elsewhere: manifests and their lists, too.
@@ -23,6 +26,7 @@ pub(crate) fn metadata_folder(metadata: &TableMetadata) -> String {
 
 /// Writes the metadata file that follows `current` and gives its location:
 /// `<folder>/<version>-<uuid>.metadata.json`. Also when another tool named the current file in its own way.
+/// `json` is the metadata's, if it was made already.
 ///
 /// # Errors
 /// `Storage` when it cannot be written.
@@ -31,6 +35,7 @@ pub(super) async fn write_metadata_file(
     ident: &TableIdent,
     current: Option<&str>,
     metadata: &TableMetadata,
+    json: Option<&Json>,
 ) -> Result<String> {
     let failed = |cause: iceberg::Error| {
         Error::new(ErrorKind::Storage, "cannot write the table's metadata")
@@ -40,24 +45,30 @@ pub(super) async fn write_metadata_file(
     let version = current.map_or(0, |location| version_of(location) + 1);
     let folder = metadata_folder(metadata);
     let name = format!("{folder}/{version:05}-{}.metadata.json", Uuid::new_v4());
-    if let Ok(location) = MetadataLocation::from_str(&name) {
+    let is_plain = matches!(metadata.metadata_compression_codec(), Ok(CompressionCodec::None));
+    // iceberg-rust knows folders named `metadata` only.
+    if !is_plain && let Ok(location) = MetadataLocation::from_str(&name) {
         // The name tells whether it is compressed (`write.metadata.compression-codec`).
         let location = location.with_new_metadata(metadata);
         metadata.write_to(file_io, &location).await.map_err(failed)?;
         return Ok(location.to_string());
     }
-    // iceberg-rust knows folders named `metadata` only.
-    let json = serde_json::to_vec(metadata).map_err(|cause| {
-        Error::new(
-            ErrorKind::Internal,
-            "the table's metadata cannot be written as JSON",
-        )
-        .with("table", ident.to_string())
-        .because(cause)
-    })?;
+    let text = match json {
+        Some(json) => json.text.clone(),
+        None => text_of(metadata, ident)?,
+    };
     let output = file_io.new_output(&name).map_err(failed)?;
-    output.write(json.into()).await.map_err(failed)?;
+    output.write(text).await.map_err(failed)?;
     Ok(name)
+}
+
+fn text_of(metadata: &TableMetadata, ident: &TableIdent) -> Result<Bytes> {
+    let message = "the table's metadata cannot be written as JSON";
+    serde_json::to_vec(metadata).map(Bytes::from).map_err(|cause| {
+        Error::new(ErrorKind::Internal, message)
+            .with("table", ident.to_string())
+            .because(cause)
+    })
 }
 
 /// The version in `00012-<uuid>.metadata.json` or `v12.metadata.json`; 0 if there is none.

@@ -19,8 +19,10 @@ mod local_storage;
 mod location;
 mod metadata;
 mod metadata_file;
+mod metadata_json;
 mod metadata_time;
 mod none;
+mod references;
 mod rest;
 mod s3tables;
 mod spec;
@@ -33,6 +35,7 @@ pub use spec::table_spec;
 pub(crate) use cause::IcebergCause;
 pub(crate) use local_storage::create_folders;
 pub(crate) use metadata_file::metadata_folder;
+pub(crate) use references::References;
 
 /// A table as the catalog gave it.
 #[derive(Debug, Clone)]

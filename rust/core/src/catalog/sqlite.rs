@@ -124,7 +124,7 @@ impl SqliteCatalog {
             .insert_namespace(&key.namespace)
             .await
             .map_err(failed)?;
-        let location = write_metadata_file(&self.file_io, ident, None, &metadata).await?;
+        let location = write_metadata_file(&self.file_io, ident, None, &metadata, None).await?;
         match self.database.insert_table(&key, &location).await {
             Ok(true) => Ok(()),
             Ok(false) => {
@@ -168,7 +168,11 @@ impl Catalog for SqliteCatalog {
         updates: Vec<TableUpdate>,
     ) -> CommitOutcome {
         let ident = &base.ident;
-        let NextMetadata { metadata, expired } = match metadata::next_metadata(base, &requirements, updates) {
+        let NextMetadata {
+            metadata,
+            json,
+            expired,
+        } = match self.metadata.next(base, &requirements, updates) {
             Ok(next) => next,
             Err(refusal) => return refusal.into(),
         };
@@ -177,7 +181,8 @@ impl Catalog for SqliteCatalog {
             return refused(false, REFUSED, ident, cause).into();
         }
         let current = Some(base.metadata_location.as_str());
-        let location = match write_metadata_file(&self.file_io, ident, current, &metadata).await {
+        let written = write_metadata_file(&self.file_io, ident, current, &metadata, Some(&json)).await;
+        let location = match written {
             Ok(location) => location,
             // The database was not touched.
             Err(error) => {
@@ -193,7 +198,7 @@ impl Catalog for SqliteCatalog {
             .await
         {
             Ok(true) => {
-                self.metadata.remember(ident, &location, &metadata);
+                self.metadata.remember(ident, &location, &metadata, Some(json));
                 metadata::prune(&self.file_io, &metadata, expired).await;
                 CommitOutcome::Committed(self.loaded(ident, metadata, location))
             }

@@ -7,12 +7,10 @@
 
 use std::collections::{HashMap, HashSet};
 
-use iceberg::spec::{
-    MAIN_BRANCH, Operation, SnapshotRef, SnapshotReference, SnapshotRetention, TableMetadata,
-};
-use serde::Deserialize;
+use iceberg::spec::{MAIN_BRANCH, Operation, SnapshotRef, SnapshotRetention, TableMetadata};
 
 use super::ids::{Window, ancestry};
+use crate::catalog::References;
 
 /// Iceberg's table properties. Without the first one a table is left alone.
 const MAX_AGE: &str = "history.expire.max-snapshot-age-ms";
@@ -56,26 +54,44 @@ pub(super) fn expirable(metadata: &TableMetadata, window: Window, now_ms: i64) -
         return None;
     }
     let line: Vec<&SnapshotRef> = ancestry(metadata).collect();
-    if !oldest_ones(&line, in_window, rules, current, now_ms).any(|_| true) || !is_whole(metadata, &line) {
+    let lot = |rules| {
+        lot(
+            metadata,
+            oldest_ones(&line, in_window, rules, current, now_ms),
+            line.len(),
+        )
+    };
+    // Most commits end here. To read the references takes longer than all else that a commit does to the metadata.
+    lot(rules)?;
+    if !is_whole(metadata, &line) {
         return None;
     }
-    let rules = rules.on_main(&references(metadata)?)?;
-    let snapshots: Vec<SnapshotRef> = oldest_ones(&line, in_window, rules, current, now_ms)
+    let snapshots = lot(rules.on_main(&References::of(metadata)?)?)?;
+    let kept = line.len() - snapshots.len();
+    let oldest_kept = (*line.get(kept.checked_sub(1)?)?).clone();
+    Some(Expired {
+        snapshots,
+        oldest_kept,
+    })
+}
+
+/// Those of `oldest`, with their children, that can be taken from so many snapshots; `None` if they are too few to
+/// be worth it.
+fn lot<'a>(
+    metadata: &TableMetadata,
+    oldest: impl Iterator<Item = (&'a SnapshotRef, &'a SnapshotRef)>,
+    count: usize,
+) -> Option<Vec<SnapshotRef>> {
+    let snapshots: Vec<SnapshotRef> = oldest
         .take_while(|(snapshot, child)| {
             adds_only(child) && !has_statistics(metadata, snapshot) && !snapshot.manifest_list().is_empty()
         })
         .map(|(snapshot, _)| snapshot.clone())
         .take(AT_ONCE_MAX)
         .collect();
-    let kept = line.len() - snapshots.len();
-    if snapshots.is_empty() || (snapshots.len() < AT_ONCE_MAX && snapshots.len() * KEPT_PER_EXPIRED < kept) {
-        return None;
-    }
-    let oldest_kept = (*line.get(kept.checked_sub(1)?)?).clone();
-    Some(Expired {
-        snapshots,
-        oldest_kept,
-    })
+    let kept = count - snapshots.len();
+    let is_worth_it = snapshots.len() == AT_ONCE_MAX || snapshots.len() * KEPT_PER_EXPIRED >= kept;
+    (is_worth_it && !snapshots.is_empty()).then_some(snapshots)
 }
 
 /// Snapshots older than what is kept, oldest first, each with the one that came after it. `line` is the main
@@ -128,11 +144,11 @@ impl Rules {
     }
 
     /// The same with what the main branch says itself; `None` where there is a tag or another branch.
-    fn on_main(self, references: &HashMap<String, SnapshotReference>) -> Option<Self> {
-        if references.keys().any(|name| name != MAIN_BRANCH) {
+    fn on_main(self, references: &References) -> Option<Self> {
+        if references.0.keys().any(|name| name != MAIN_BRANCH) {
             return None;
         }
-        let Some(main) = references.get(MAIN_BRANCH) else {
+        let Some(main) = references.0.get(MAIN_BRANCH) else {
             return Some(self);
         };
         match main.retention {
@@ -174,19 +190,6 @@ fn adds_only(snapshot: &SnapshotRef) -> bool {
 fn has_statistics(metadata: &TableMetadata, snapshot: &SnapshotRef) -> bool {
     let id = snapshot.snapshot_id();
     metadata.statistics_for_snapshot(id).is_some() || metadata.partition_statistics_for_snapshot(id).is_some()
-}
-
-/// The table's branches and tags. iceberg-rust gives them out by name only, so they are read from the
-/// metadata's JSON; once for many commits.
-fn references(metadata: &TableMetadata) -> Option<HashMap<String, SnapshotReference>> {
-    #[derive(Deserialize)]
-    struct OnlyReferences {
-        #[serde(default)]
-        refs: HashMap<String, SnapshotReference>,
-    }
-    let json = serde_json::to_vec(metadata).ok()?;
-    let only: OnlyReferences = serde_json::from_slice(&json).ok()?;
-    Some(only.refs)
 }
 
 #[cfg(test)]

@@ -139,10 +139,10 @@ impl S3TablesCatalog {
         let file_io = self.file_io(&position)?;
         let location = position.warehouse_location.trim_end_matches('/').to_owned();
         let first = Arc::new(metadata::first_metadata(location, spec, ident)?);
-        let location = write_metadata_file(&file_io, ident, None, &first).await?;
+        let location = write_metadata_file(&file_io, ident, None, &first, None).await?;
         let failed = match self.swap(ident, &position.version_token, &location).await {
             Ok(()) => {
-                self.metadata.remember(ident, &location, &first);
+                self.metadata.remember(ident, &location, &first, None);
                 return Ok(LoadedTable {
                     ident: ident.clone(),
                     metadata: first,
@@ -206,7 +206,7 @@ impl S3TablesCatalog {
             conflict: false,
             error,
         };
-        let NextMetadata { metadata, .. } = metadata::next_metadata(base, requirements, updates)?;
+        let NextMetadata { metadata, json, .. } = self.metadata.next(base, requirements, updates)?;
         let Some(token) = self.token(base).await.map_err(not_sent)? else {
             let error =
                 Error::new(ErrorKind::Catalog, "another writer was first").with("table", ident.to_string());
@@ -216,7 +216,7 @@ impl S3TablesCatalog {
             });
         };
         let current = Some(base.metadata_location.as_str());
-        let location = write_metadata_file(&base.file_io, ident, current, &metadata)
+        let location = write_metadata_file(&base.file_io, ident, current, &metadata, Some(&json))
             .await
             .map_err(not_sent)?;
         if let Err(outcome) = self.swap(ident, &token, &location).await {
@@ -225,7 +225,7 @@ impl S3TablesCatalog {
             }
             return Err(outcome);
         }
-        self.metadata.remember(ident, &location, &metadata);
+        self.metadata.remember(ident, &location, &metadata, Some(json));
         Ok(LoadedTable {
             ident: ident.clone(),
             metadata,
