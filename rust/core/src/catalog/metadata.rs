@@ -209,17 +209,16 @@ pub(super) async fn discard(file_io: &FileIO, location: &str) {
     }
 }
 
-/// Deletes the metadata files that fell out of the metadata log, if the table wants that.
-pub(super) async fn prune(file_io: &FileIO, metadata: &TableMetadata, expired: Vec<MetadataLog>) {
+/// Of the metadata files that fell out of the metadata log, those that the table wants to be deleted.
+pub(super) fn outdated(metadata: &TableMetadata, expired: Vec<MetadataLog>) -> impl Iterator<Item = String> {
     let enabled = metadata
         .properties()
         .get("write.metadata.delete-after-commit.enabled")
         .is_some_and(|value| value.eq_ignore_ascii_case("true"));
-    if enabled {
-        for entry in expired {
-            discard(file_io, &entry.metadata_file).await;
-        }
-    }
+    expired
+        .into_iter()
+        .filter(move |_| enabled)
+        .map(|entry| entry.metadata_file)
 }
 
 /// An attempt that changed nothing.

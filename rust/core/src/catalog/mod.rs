@@ -102,6 +102,9 @@ pub trait Catalog: Send + Sync + std::fmt::Debug {
         true
     }
 
+    /// Does what commits left to do that no caller waits for, such as to delete files that fell out of use.
+    async fn tidy(&self) {}
+
     /// Lets go of what the catalog holds open, once nobody uses it any more.
     async fn close(&self) {}
 }

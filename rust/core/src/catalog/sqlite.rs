@@ -4,7 +4,7 @@
 //! database beside us: all of them swap `metadata_location` by comparing it first.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use iceberg::io::FileIO;
@@ -35,6 +35,8 @@ pub(super) struct SqliteCatalog {
     warehouse: Warehouse,
     file_io: FileIO,
     metadata: MetadataCache,
+    /// Metadata files that fell out of their tables' logs.
+    outdated: Mutex<Vec<String>>,
 }
 
 impl SqliteCatalog {
@@ -65,6 +67,7 @@ impl SqliteCatalog {
             warehouse,
             file_io,
             metadata: MetadataCache::default(),
+            outdated: Mutex::default(),
         })
     }
 
@@ -140,6 +143,10 @@ impl SqliteCatalog {
         }
     }
 
+    fn outdated(&self) -> MutexGuard<'_, Vec<String>> {
+        self.outdated.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     async fn discard(&self, location: &str) {
         metadata::discard(&self.file_io, location).await;
     }
@@ -199,7 +206,7 @@ impl Catalog for SqliteCatalog {
         {
             Ok(true) => {
                 self.metadata.remember(ident, &location, &metadata, Some(json));
-                metadata::prune(&self.file_io, &metadata, expired).await;
+                self.outdated().extend(metadata::outdated(&metadata, expired));
                 CommitOutcome::Committed(self.loaded(ident, metadata, location))
             }
             Ok(false) => {
@@ -226,7 +233,15 @@ impl Catalog for SqliteCatalog {
         }
     }
 
+    async fn tidy(&self) {
+        let outdated = std::mem::take(&mut *self.outdated());
+        for location in outdated {
+            self.discard(&location).await;
+        }
+    }
+
     async fn close(&self) {
+        self.tidy().await;
         self.database.close().await;
     }
 }

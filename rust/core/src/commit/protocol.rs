@@ -280,6 +280,7 @@ impl Protocol {
         if let Some(manifest_list) = manifest_list {
             self.finish(&mut run, &manifest_list).await;
         }
+        self.catalog.tidy().await;
     }
 
     /// Cleans up after the attempt that is in the table.

@@ -323,12 +323,14 @@ async fn old_metadata_files_are_pruned_only_when_the_table_wants_it() {
                 .await
                 .expect("committed");
         }
+        assert_eq!(committer.table().metadata.metadata_log().len(), 3);
+        // Callers are answered before anything is deleted.
+        committer.close().await;
         assert_eq!(
             warehouse.metadata_files(".json").len(),
             expected,
             "enabled: {enabled}"
         );
-        assert_eq!(committer.table().metadata.metadata_log().len(), 3);
     }
 }
 

@@ -308,4 +308,8 @@ impl Catalog for Faulty {
             }
         }
     }
+
+    async fn tidy(&self) {
+        self.real.tidy().await;
+    }
 }
