@@ -32,7 +32,7 @@ QUEUE_BYTES = 512 * MIB
 CONSUMERS = 16
 BATCH_BYTES = 32 * MIB
 CALLS = 2
-# Rows of a call, which grow by doubling.
+# Rows of a call, their order and their pages.
 ROWS_BYTES = 2 * 16 * MIB
 # An idle Collector with the nop exporter, and what Go's collector allows the heap to grow to beside what is live (GOGC).
 IDLE_BYTES = 80 * MIB

@@ -1,5 +1,6 @@
 //! Attributes as `map<string, string>` (rule 5).
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow_array::{MapArray, StructArray};
@@ -18,6 +19,8 @@ use crate::decode::{DecodeError, KeyValue, Message, Repeated};
 pub(super) struct Entries {
     keys: KeyColumn,
     values: TextColumn,
+    /// The list that was looked at last, if each of its keys is there once.
+    distinct: Range<usize>,
 }
 
 impl Entries {
@@ -37,6 +40,7 @@ impl Entries {
 
     /// Makes it empty, keeping its memory unless that is much.
     pub(super) fn clear(&mut self) {
+        self.distinct = 0..0;
         self.keys.clear();
         self.values.clear();
     }
@@ -93,14 +97,24 @@ impl Entries {
     #[inline]
     fn drop_duplicates(&mut self, start: usize, context: &mut Context) {
         let keys = self.keys.since(start);
+        let this = start..start + keys.len();
+        // Neighbouring rows have the same keys.
+        let is_next = self.distinct.end == start && self.distinct.len() == keys.len();
+        if is_next && self.keys.get(self.distinct.clone()) == keys {
+            self.distinct = this;
+            return;
+        }
         let key = |index: usize| keys.get(index).copied().unwrap_or_default();
         if context.duplicates.find(keys.len(), key) {
             self.rebuild(start, context);
+        } else {
+            self.distinct = this;
         }
     }
 
     #[cold]
     fn rebuild(&mut self, start: usize, context: &Context) {
+        self.distinct = 0..0;
         let keys = self.keys.split_off(start);
         let values = self.values.split_off(start);
         for (index, key) in keys.into_iter().enumerate() {
@@ -121,6 +135,7 @@ impl Entries {
 
     /// Takes back all but the first `len`; texts of keys stay in the dictionary.
     fn truncate(&mut self, len: usize) {
+        self.distinct = 0..0;
         self.keys.truncate(len);
         self.values.truncate(len);
     }
@@ -230,11 +245,12 @@ impl MapColumn {
 
 impl Columns for MapColumn {
     fn like(&self) -> Self {
-        let Entries { keys, values } = &self.entries;
+        let Entries { keys, values, .. } = &self.entries;
         Self {
             entries: Entries {
                 keys: keys.like(),
                 values: values.like(),
+                distinct: 0..0,
             },
             offsets: self.offsets.like(),
             validity: Validity::default(),
@@ -255,13 +271,13 @@ impl Columns for MapColumn {
 
     #[inline]
     fn extent(&self) -> usize {
-        let Entries { keys, values } = &self.entries;
+        let Entries { keys, values, .. } = &self.entries;
         keys.extent().max(values.extent()).max(keys.len())
     }
 
     #[inline]
     fn bytes(&self) -> usize {
-        let Entries { keys, values } = &self.entries;
+        let Entries { keys, values, .. } = &self.entries;
         keys.bytes() + values.bytes() + self.offsets.bytes() + self.validity.bytes()
     }
 

@@ -1,5 +1,7 @@
 //! Keys of attributes, of which there are few: rows one after the other have the same at the same place.
 
+use std::ops::Range;
+
 use arrow_array::DictionaryArray;
 use arrow_array::types::Int32Type;
 use arrow_schema::ArrowError;
@@ -59,6 +61,12 @@ impl KeyColumn {
     #[inline]
     pub(super) fn since(&self, start: usize) -> &[Key] {
         self.keys.get(start..).unwrap_or_default()
+    }
+
+    /// Those at these places.
+    #[inline]
+    pub(super) fn get(&self, places: Range<usize>) -> &[Key] {
+        self.keys.get(places).unwrap_or_default()
     }
 
     #[inline]

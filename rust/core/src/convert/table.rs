@@ -98,7 +98,7 @@ impl<C: Columns> TableBuilder<C> {
     /// touch fresh memory, twice as much as they hold. Room that is not used is never touched.
     #[cold]
     fn make_room(&mut self, context: &Context) {
-        let fitting = context.batch_bytes_max / self.bytes.max(1) * self.rows;
+        let fitting = (context.batch_bytes_max / self.bytes.max(1)).saturating_mul(self.rows);
         let more = self.expected.min(fitting).saturating_sub(self.rows);
         self.columns.reserve(more.div_ceil(self.rows));
     }

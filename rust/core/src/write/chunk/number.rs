@@ -22,6 +22,8 @@ pub(super) trait Number: Copy + Default {
     fn is_nan(self) -> bool;
     /// Appends it plain.
     fn write(self, out: &mut Vec<u8>);
+    /// Puts it, plain, into as many bytes as it has.
+    fn put(self, out: &mut [u8]);
     /// Takes it into a range; `None` is the range of nothing.
     fn widen(self, range: &mut Option<(Self, Self)>);
     /// The range for readers.
@@ -46,6 +48,13 @@ macro_rules! integer {
             #[inline]
             fn write(self, out: &mut Vec<u8>) {
                 out.extend_from_slice(&self.to_le_bytes());
+            }
+
+            #[inline]
+            fn put(self, out: &mut [u8]) {
+                if let Some(out) = out.first_chunk_mut() {
+                    *out = self.to_le_bytes();
+                }
             }
 
             #[inline]
@@ -85,6 +94,13 @@ impl Number for f64 {
     #[inline]
     fn write(self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.to_le_bytes());
+    }
+
+    #[inline]
+    fn put(self, out: &mut [u8]) {
+        if let Some(out) = out.first_chunk_mut() {
+            *out = self.to_le_bytes();
+        }
     }
 
     #[inline]
@@ -194,11 +210,13 @@ impl<T: Number> Numbers<T> {
         let rows = rows.get(..room).unwrap_or(rows);
         let mut range = self.range.take();
         let plain = self.page.values();
-        plain.reserve(size_of_val(rows) * size_of::<T>() / size_of::<u32>());
-        for row in rows {
+        let start = plain.len();
+        plain.resize(start + rows.len() * size_of::<T>(), 0);
+        let places = plain.get_mut(start..).unwrap_or_default();
+        for (place, row) in places.chunks_exact_mut(size_of::<T>()).zip(rows) {
             let value = values.get(*row as usize);
             value.widen(&mut range);
-            value.write(plain);
+            value.put(place);
             self.nans += u64::from(value.is_nan());
         }
         self.range = range;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use arrow_array::{ArrayRef, StringArray};
 use bytes::Bytes;
 use iceberg::spec::{DataFile, TableMetadata};
 use otlp2iceberg::Table;
@@ -131,31 +132,28 @@ fn pages(footer: &ParquetMetaData, column: usize) -> usize {
     footer.offset_index().unwrap()[0][column].page_locations().len()
 }
 
-/// Logs and spans are looked up by id.
 #[test]
-fn pages_are_as_large_as_look_ups_want_them() {
-    for (kind, rows_max) in [
-        (Table::Logs, 8_192),
-        (Table::Traces, 8_192),
-        (Table::Gauge, 20_000),
-    ] {
-        let time = if kind == Table::Gauge {
-            "TimeUnix"
-        } else {
-            "Timestamp"
+fn pages_hold_as_many_rows_as_icebergs_own_or_end_earlier_by_their_bytes() {
+    for kind in [Table::Logs, Table::Traces, Table::Gauge] {
+        let (time, text) = match kind {
+            Table::Gauge => ("TimeUnix", "MetricUnit"),
+            Table::Logs => ("Timestamp", "Body"),
+            _ => ("Timestamp", "StatusMessage"),
         };
-        let batch = batch(&[(time, times(DAY..DAY + 30_000))]);
+        let texts: ArrayRef = Arc::new(StringArray::from_iter_values(
+            (0..30_000).map(|row| format!("{row:0>196}")),
+        ));
+        let batch = batch(&[(time, times(DAY..DAY + 30_000)), (text, texts)]);
         let metadata = TestTable::ours(kind).build();
         let file = encode_with(&metadata, kind, batch, &ParquetConfig::default())
             .unwrap()
             .files
             .remove(0);
         let footer = footer(&file.bytes);
-        assert_eq!(
-            pages(&footer, position(&footer, time)),
-            30_000_usize.div_ceil(rows_max),
-            "{kind}"
-        );
+        assert_eq!(pages(&footer, position(&footer, time)), 2, "{kind}");
+        // Of 200 bytes each.
+        let by_bytes = (30_000 * 200_usize).div_ceil(1 << 20);
+        assert_eq!(pages(&footer, position(&footer, text)), by_bytes, "{kind}");
     }
 }
 
