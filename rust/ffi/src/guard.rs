@@ -35,6 +35,8 @@ pub(crate) fn guard_or<T>(fallback: T, body: impl FnOnce() -> T) -> T {
 /// `AssertUnwindSafe` holds: what a body shares with later calls is the register of handles, which is
 /// whole between any two of its statements, and a handle's state, which a panic poisons.
 fn caught<T>(body: impl FnOnce() -> T) -> Result<T, Error> {
+    #[cfg(feature = "mimalloc")]
+    crate::allocator::set_up();
     let run = AssertUnwindSafe(|| {
         test_hooks::reach(Point::Guard);
         body()

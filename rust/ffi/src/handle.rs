@@ -56,8 +56,6 @@ pub unsafe extern "C" fn o2i_open(
         // SAFETY: by this function's contract.
         let json = unsafe { borrow::slice("config_json", config_json, config_json_len) }?;
         logging::install();
-        #[cfg(feature = "mimalloc")]
-        crate::allocator::set_up();
         let instance = Arc::new(Instance::open(Config::from_json(json)?)?);
         let address = Arc::as_ptr(&instance).cast::<Handle>().cast_mut();
         OPEN.write()

@@ -5,9 +5,10 @@
 //! per column. Here rows are read where they are, labels keep their dictionary, and one context serves a file. The
 //! crate still writes the file around the chunks, and columns of types that are not ours.
 //!
-//! The way down: [`Column`] → [`nested`] (lists, maps, structs; [`shared`] for maps that rows refer to) → [`leaf`] (one chunk) → [`values`] (its pages' values:
-//! [`text`], [`number`], [`boolean`]) → [`pages`] (what is stored and told). [`distinct`] says what a dictionary is
-//! worth, [`hex_ids`] is zstd for ids; [`view`] is the arrays' side.
+//! The way down: [`Column`] → [`nested`] (lists, maps, structs; [`shared`] for maps that rows refer to) → [`leaf`] (one chunk) → [`values`] (its pages'
+//! values: [`text`], [`number`], [`boolean`]) → [`pages`] (what is stored and told). A page is made in a [`buffer`]: [`levels`] and, of a
+//! dictionary, [`indices`], both written by [`hybrid`]. [`distinct`] says what a dictionary is worth, [`hex_ids`] is zstd for
+//! ids; [`view`] is the arrays' side.
 
 mod boolean;
 mod buffer;
