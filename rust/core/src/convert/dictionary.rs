@@ -93,38 +93,51 @@ impl Dictionary {
     }
 }
 
-/// Whether two short texts are the same, without a call.
+/// Whether two texts are the same; for short ones without a call.
 #[inline]
 fn is_same(a: &[u8], b: &[u8]) -> bool {
     if a.len() != b.len() {
         return false;
     }
-    match (
-        a.first_chunk::<16>(),
-        a.last_chunk::<16>(),
-        b.first_chunk::<16>(),
-        b.last_chunk::<16>(),
-    ) {
-        (Some(a_first), Some(a_last), Some(b_first), Some(b_last)) if a.len() <= 32 => {
-            u128::from_ne_bytes(*a_first) == u128::from_ne_bytes(*b_first)
-                && u128::from_ne_bytes(*a_last) == u128::from_ne_bytes(*b_last)
-        }
-        _ => match (
-            a.first_chunk::<8>(),
-            a.last_chunk::<8>(),
-            b.first_chunk::<8>(),
-            b.last_chunk::<8>(),
-        ) {
-            (Some(a_first), Some(a_last), Some(b_first), Some(b_last)) if a.len() <= 16 => {
-                u64::from_ne_bytes(*a_first) == u64::from_ne_bytes(*b_first)
-                    && u64::from_ne_bytes(*a_last) == u64::from_ne_bytes(*b_last)
-            }
-            _ => a == b,
-        },
+    if let (Some(a), Some(b)) = (ends::<16>(a), ends::<16>(b)) {
+        return a == b;
     }
+    if let (Some(a), Some(b)) = (ends::<8>(a), ends::<8>(b)) {
+        return a == b;
+    }
+    a == b
+}
+
+/// The first and the last so many bytes, if there are as many and they are all of the text.
+#[inline]
+fn ends<const BYTES: usize>(text: &[u8]) -> Option<(&[u8; BYTES], &[u8; BYTES])> {
+    if text.len() > 2 * BYTES {
+        return None;
+    }
+    text.first_chunk().zip(text.last_chunk())
 }
 
 #[inline]
 fn text_at(texts: &TextColumn, key: Key) -> &[u8] {
     texts.value(key.unsigned_abs() as usize)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_of_any_length_are_the_same_when_each_byte_is() {
+        let text: Vec<u8> = (0..70).collect();
+        for len in 0..text.len() {
+            let text = &text[..len];
+            assert!(is_same(text, &text.to_vec()));
+            assert!(!is_same(text, &[text, b"x"].concat()));
+            for at in 0..len {
+                let mut other = text.to_vec();
+                other[at] ^= 1;
+                assert!(!is_same(text, &other), "byte {at} of {len}");
+            }
+        }
+    }
 }

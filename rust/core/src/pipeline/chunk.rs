@@ -85,7 +85,8 @@ impl Spare {
     /// The smallest chunk with room enough, unless it is far too large. Counts one as lent in any case.
     fn take(&mut self, bytes: usize) -> Option<Vec<u8>> {
         self.lent += 1;
-        let fitting = |(_, chunk): &(usize, &Vec<u8>)| (bytes..=2 * bytes).contains(&chunk.capacity());
+        let fitting =
+            |(_, chunk): &(usize, &Vec<u8>)| (bytes..=bytes + bytes / 4).contains(&chunk.capacity());
         let (place, _) = self
             .chunks
             .iter()
