@@ -131,7 +131,7 @@ mod tests {
         let text: Vec<u8> = (0..70).collect();
         for len in 0..text.len() {
             let text = &text[..len];
-            assert!(is_same(text, &text.to_vec()));
+            assert!(is_same(text, text));
             assert!(!is_same(text, &[text, b"x"].concat()));
             for at in 0..len {
                 let mut other = text.to_vec();
