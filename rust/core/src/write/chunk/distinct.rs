@@ -2,6 +2,8 @@
 
 use arrow_array::{Array, StringArray};
 
+use super::text_range::first_bytes;
+
 /// Bits of the map for each row: enough to count thousands within a hundredth or two, and tens within a tenth.
 const BITS_PER_ROW: usize = 4;
 
@@ -55,15 +57,8 @@ impl Distinct {
 /// counted here shapes it. Ids are random, so their first and last eight digits tell them apart, mixed by splitmix64.
 #[inline]
 fn hash(text: &[u8]) -> u64 {
-    let (first, last) = if let (Some(first), Some(last)) = (text.first_chunk(), text.last_chunk()) {
-        (u64::from_le_bytes(*first), u64::from_le_bytes(*last))
-    } else {
-        let mut first = [0; 8];
-        for (to, from) in first.iter_mut().zip(text) {
-            *to = *from;
-        }
-        (u64::from_le_bytes(first), 0)
-    };
+    let first = u64::from_le_bytes(first_bytes(text));
+    let last = text.last_chunk().map_or(0, |last| u64::from_le_bytes(*last));
     let joined = last ^ (first ^ text.len() as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
     let mixed = (joined ^ joined >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);

@@ -5,7 +5,7 @@
 /// Values in a bit-packed group.
 const GROUP: usize = 8;
 /// Equal values from which on a run is shorter than their bits.
-const RUN_MIN: usize = 8;
+pub(super) const RUN_MIN: usize = 8;
 /// Bits of a list up to which it is packed however often it is repeated; in longer ones runs may be shorter.
 const PATTERN_BITS_MAX: usize = 128;
 

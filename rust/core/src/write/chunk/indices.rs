@@ -1,9 +1,6 @@
 //! The values of a page as indices of its chunk's dictionary.
 
-use super::hybrid::{Hybrid, bits};
-
-/// Fewer equal indices than these are put down one by one.
-const RUN_MIN: usize = 8;
+use super::hybrid::{Hybrid, RUN_MIN, bits};
 
 /// Indices one by one, in runs, and as lists that are repeated: what rows share takes no time for each of them.
 #[derive(Debug, Default)]

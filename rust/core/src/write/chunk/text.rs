@@ -149,7 +149,7 @@ impl Texts {
         }
     }
 
-    /// Appends a text; see [`super::values::Values::push`].
+    /// Appends a text; `place` is its place in its list.
     #[inline]
     fn push(&mut self, text: &[u8], place: usize) {
         match &mut self.dictionary {

@@ -76,17 +76,23 @@ impl Dictionary {
         (index, self.spans.len() > before)
     }
 
+    /// Appends a text to the page.
     #[inline]
     pub fn push_index(&mut self, index: u32) {
-        self.indices.push(index);
-        let (_, len) = self.spans.get(index as usize).copied().unwrap_or_default();
-        self.plain_bytes += 4 + len as usize;
+        self.push_run(index, 1);
     }
 
+    /// Appends a text to the page, `count` times.
     #[inline]
     pub fn push_run(&mut self, index: u32, count: usize) {
         self.indices.push_run(index, count);
-        self.plain_bytes += count * (4 + self.text(index).len());
+        self.plain_bytes += count * self.plain_len(index);
+    }
+
+    /// Bytes of a text, were it plain.
+    #[inline]
+    fn plain_len(&self, index: u32) -> usize {
+        4 + span_at(&self.spans, index).len()
     }
 
     #[inline]
@@ -96,18 +102,13 @@ impl Dictionary {
 
     /// The open page's texts: each as a span of bytes.
     pub fn page(&self) -> impl Iterator<Item = (&[u8], Span<usize>)> {
-        self.indices.iter().map(|index| {
-            let (start, len) = self.spans.get(index as usize).copied().unwrap_or_default();
-            (
-                self.bytes.as_slice(),
-                start as usize..start as usize + len as usize,
-            )
-        })
+        let span = |index| (self.bytes.as_slice(), span_at(&self.spans, index));
+        self.indices.iter().map(span)
     }
 
     /// Bytes of texts, were they plain.
     pub fn plain_bytes_of(&self, indices: &[u32]) -> usize {
-        indices.iter().map(|index| 4 + self.text(*index).len()).sum()
+        indices.iter().map(|index| self.plain_len(*index)).sum()
     }
 
     /// Ends the open page: appends its values to `out`.
@@ -168,9 +169,13 @@ impl Dictionary {
 
 #[inline]
 fn text_at<'a>(bytes: &'a [u8], spans: &[(u32, u32)], index: u32) -> &'a [u8] {
+    bytes.get(span_at(spans, index)).unwrap_or_default()
+}
+
+#[inline]
+fn span_at(spans: &[(u32, u32)], index: u32) -> Span<usize> {
     let (start, len) = spans.get(index as usize).copied().unwrap_or_default();
-    let start = start as usize;
-    bytes.get(start..start + len as usize).unwrap_or_default()
+    start as usize..start as usize + len as usize
 }
 
 /// Encodings.md, "Plain": the length in 4 bytes, then the bytes.

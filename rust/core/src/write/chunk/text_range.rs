@@ -49,14 +49,20 @@ impl TextRange {
 /// number nothing is said.
 #[inline]
 fn start(text: &[u8]) -> u64 {
+    u64::from_be_bytes(first_bytes(text))
+}
+
+/// The first eight bytes, with zeros behind a shorter text.
+#[inline]
+pub(super) fn first_bytes(text: &[u8]) -> [u8; 8] {
     if let Some(first) = text.first_chunk() {
-        return u64::from_be_bytes(*first);
+        return *first;
     }
     let mut first = [0; 8];
     for (to, from) in first.iter_mut().zip(text) {
         *to = *from;
     }
-    u64::from_be_bytes(first)
+    first
 }
 
 #[cfg(test)]
