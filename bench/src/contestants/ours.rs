@@ -1,5 +1,6 @@
 //! Ours: decode, convert, write, through the entry points that the pipeline uses.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::hint::black_box;
 use std::path::Path;
@@ -8,7 +9,7 @@ use iceberg::TableCreation;
 use iceberg::io::FileIO;
 use iceberg::spec::{SortOrder, TableMetadata, TableMetadataBuilder};
 use otlp2iceberg::config::{Config, LimitsConfig, ParquetConfig};
-use otlp2iceberg::convert::{self, BatchSink, ConvertOptions, Converted, TableBatch, ValueLimits};
+use otlp2iceberg::convert::{self, BatchSink, ConvertOptions, Converted, Memory, TableBatch, ValueLimits};
 use otlp2iceberg::write::{self, EncodeOptions, Files};
 use otlp2iceberg::{IdRange, Table, catalog};
 use tokio::runtime::{Builder, Runtime};
@@ -62,6 +63,8 @@ pub struct Ours {
     file_io: FileIO,
     parquet: ParquetConfig,
     runtime: Runtime,
+    /// Handed on from call to call, as a process that lives longer than one does.
+    memory: RefCell<Memory>,
 }
 
 impl Ours {
@@ -108,6 +111,7 @@ impl Ours {
             file_io,
             parquet,
             runtime: Builder::new_current_thread().build()?,
+            memory: RefCell::default(),
         })
     }
 
@@ -135,10 +139,11 @@ impl Ours {
             files: HashMap::new(),
         };
         let batch_bytes_max = LimitsConfig::default().batch_bytes_max;
-        convert::convert_into(
+        convert::convert_all_into(
             payload.signal,
-            &payload.bytes,
+            std::iter::once(&*payload.bytes),
             &convert_options(batch_bytes_max),
+            &mut self.memory.borrow_mut(),
             &mut encoding,
         )?;
         let mut made = Made::default();
@@ -165,7 +170,7 @@ struct Encoding<'a> {
 }
 
 impl BatchSink for Encoding<'_> {
-    fn batch(&mut self, batch: TableBatch) -> otlp2iceberg::Result<()> {
+    fn batch(&mut self, batch: &TableBatch) -> otlp2iceberg::Result<()> {
         if let Some(metadata) = self.ours.metadata.get(&batch.table) {
             let files = self.files.entry(batch.table).or_default();
             files.append(metadata, batch, &self.options)?;

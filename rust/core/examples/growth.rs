@@ -140,7 +140,7 @@ impl Growing {
         for batch in convert::convert(Signal::Logs, &request(self.commits), &options)?.batches {
             let (metadata, parquet) = (&table.metadata, &self.config.parquet);
             files.extend(
-                write::write(metadata, &table.file_io, batch, &ids, parquet)
+                write::write(metadata, &table.file_io, &batch, &ids, parquet)
                     .await?
                     .files,
             );

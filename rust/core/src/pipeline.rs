@@ -22,6 +22,7 @@ mod letters;
 mod outcome;
 mod prepared;
 mod register;
+mod spare;
 mod tables;
 #[cfg(test)]
 mod tests;
@@ -49,6 +50,7 @@ use self::letters::Letters;
 pub use self::outcome::Outcome;
 use self::prepared::{Prepared, PreparedTable};
 pub use self::register::{ParquetFile, Registered, Registration};
+use self::spare::Spare;
 use self::work::Work;
 use crate::catalog::{self, Catalog};
 use crate::config::Config;
@@ -102,6 +104,8 @@ pub struct Pipeline {
     committers: [OnceCell<Destination>; Table::ALL.len()],
     /// Bounds the calls that hold rows in memory.
     encoders: Semaphore,
+    /// Memory for them.
+    spare: Spare,
     /// Columns left out that were warned of.
     warned: Warned,
     /// Bounds the payloads under way.
@@ -166,6 +170,7 @@ impl Pipeline {
             catalog,
             committers: std::array::from_fn(|_| OnceCell::new()),
             encoders,
+            spare: Spare::default(),
             warned: Warned::default(),
             in_flight,
             dead_letters,

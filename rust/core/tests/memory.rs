@@ -56,7 +56,7 @@ const REPEATED_BYTES: usize = 1 << 20;
 struct Gone;
 
 impl BatchSink for Gone {
-    fn batch(&mut self, _: TableBatch) -> Result<()> {
+    fn batch(&mut self, _: &TableBatch) -> Result<()> {
         Ok(())
     }
 

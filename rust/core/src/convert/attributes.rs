@@ -11,6 +11,7 @@ use super::columns::{Arrays, Columns, Offsets, TextColumn};
 use super::context::Context;
 use super::keys::KeyColumn;
 use super::numbers::dropped;
+use super::used::Used;
 use super::validity::Validity;
 use crate::decode::{DecodeError, KeyValue, Message, Repeated};
 
@@ -244,19 +245,6 @@ impl MapColumn {
 }
 
 impl Columns for MapColumn {
-    fn like(&self) -> Self {
-        let Entries { keys, values, .. } = &self.entries;
-        Self {
-            entries: Entries {
-                keys: keys.like(),
-                values: values.like(),
-                distinct: 0..0,
-            },
-            offsets: self.offsets.like(),
-            validity: Validity::default(),
-        }
-    }
-
     fn reserve(&mut self, times: usize) {
         self.entries.keys.reserve(times);
         self.entries.values.reserve(times);
@@ -285,5 +273,15 @@ impl Columns for MapColumn {
         let map_type = arrays.next_type()?;
         arrays.push(Arc::new(self.into_array(map_type)?));
         Ok(())
+    }
+
+    fn reuse(&mut self, arrays: &mut Used) {
+        if let Some(array) = arrays.next::<MapArray>() {
+            let (_, offsets, entries, _, _) = array.into_parts();
+            self.offsets = Offsets::reusing(offsets);
+            let mut entries = Used::fields(entries);
+            self.entries.keys.reuse(&mut entries);
+            self.entries.values.reuse(&mut entries);
+        }
     }
 }

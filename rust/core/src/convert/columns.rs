@@ -12,6 +12,7 @@ use arrow_buffer::{BooleanBufferBuilder, Buffer, OffsetBuffer, ScalarBuffer};
 use arrow_schema::{ArrowError, DataType, FieldRef, Fields};
 
 use super::context::Context;
+use super::used::{Used, memory};
 use super::validity::Validity;
 use crate::decode::Text;
 
@@ -20,8 +21,6 @@ const REUSED_BYTES_MAX: usize = 64 * 1024;
 
 /// One column or several that stand together, all of the same length.
 pub(super) trait Columns: Default {
-    /// Empty columns with room for as many values as these have: growing would copy them time and again.
-    fn like(&self) -> Self;
     /// Makes room for `times` as many values more as there are.
     fn reserve(&mut self, times: usize);
     /// Takes back all values but the first `len`.
@@ -32,6 +31,8 @@ pub(super) trait Columns: Default {
     fn bytes(&self) -> usize;
     /// Builds the arrays, in the schema's order.
     fn finish(self, arrays: &mut Arrays<'_>) -> Result<(), ArrowError>;
+    /// Takes over the memory of arrays that such columns built, in the same order; these are empty and stay so.
+    fn reuse(&mut self, arrays: &mut Used);
 }
 
 /// Arrays being built for fields, in order.
@@ -80,13 +81,6 @@ macro_rules! columns {
         }
 
         impl $crate::convert::columns::Columns for $name {
-            fn like(&self) -> Self {
-                Self {
-                    $($column: self.$column.like(),)*
-                    $($($state: Default::default(),)*)?
-                }
-            }
-
             fn reserve(&mut self, times: usize) {
                 $(self.$column.reserve(times);)*
             }
@@ -115,6 +109,10 @@ macro_rules! columns {
             ) -> Result<(), arrow_schema::ArrowError> {
                 $(self.$column.finish(arrays)?;)*
                 Ok(())
+            }
+
+            fn reuse(&mut self, arrays: &mut $crate::convert::used::Used) {
+                $(self.$column.reuse(arrays);)*
             }
         }
     };
@@ -172,13 +170,6 @@ impl<T: ArrowPrimitiveType> PrimitiveColumn<T> {
 }
 
 impl<T: ArrowPrimitiveType> Columns for PrimitiveColumn<T> {
-    fn like(&self) -> Self {
-        Self {
-            values: Vec::with_capacity(roomy(self.values.len())),
-            validity: Validity::default(),
-        }
-    }
-
     fn reserve(&mut self, times: usize) {
         self.values.reserve(roomy(self.values.len() * times));
     }
@@ -210,6 +201,12 @@ impl<T: ArrowPrimitiveType> Columns for PrimitiveColumn<T> {
         arrays.push(Arc::new(array.with_data_type(data_type.clone())));
         Ok(())
     }
+
+    fn reuse(&mut self, arrays: &mut Used) {
+        if let Some(array) = arrays.next::<PrimitiveArray<T>>() {
+            self.values = memory(array.into_parts().1);
+        }
+    }
 }
 
 /// Booleans that are always set.
@@ -229,10 +226,6 @@ impl BooleanColumn {
 }
 
 impl Columns for BooleanColumn {
-    fn like(&self) -> Self {
-        Self(BooleanBufferBuilder::new(roomy(self.0.len())))
-    }
-
     fn reserve(&mut self, times: usize) {
         self.0.reserve(roomy(self.0.len() * times));
     }
@@ -255,6 +248,11 @@ impl Columns for BooleanColumn {
         arrays.push(Arc::new(BooleanArray::new(self.0.build(), None)));
         Ok(())
     }
+
+    /// A bit a row is not worth it.
+    fn reuse(&mut self, arrays: &mut Used) {
+        arrays.skip();
+    }
 }
 
 /// Where each of a row of variable-length things ends; one more offset than things.
@@ -267,13 +265,6 @@ impl Default for Offsets {
 }
 
 impl Offsets {
-    /// No things, with room for as many as there are here.
-    pub(super) fn like(&self) -> Self {
-        let mut offsets = Vec::with_capacity(roomy(self.0.len()));
-        offsets.push(0);
-        Self(offsets)
-    }
-
     /// See [`Columns::reserve`].
     pub(super) fn reserve(&mut self, times: usize) {
         self.0.reserve(roomy(self.len() * times));
@@ -326,6 +317,13 @@ impl Offsets {
 
     pub(super) fn finish(self) -> OffsetBuffer<i32> {
         OffsetBuffer::new(ScalarBuffer::from(self.0))
+    }
+
+    /// No things, in memory of others.
+    pub(super) fn reusing(others: OffsetBuffer<i32>) -> Self {
+        let mut offsets = memory(others.into_inner());
+        offsets.push(0);
+        Self(offsets)
     }
 }
 
@@ -432,14 +430,6 @@ impl TextColumn {
 }
 
 impl Columns for TextColumn {
-    fn like(&self) -> Self {
-        Self {
-            bytes: Vec::with_capacity(roomy(self.bytes.len())),
-            offsets: self.offsets.like(),
-            validity: Validity::default(),
-        }
-    }
-
     fn reserve(&mut self, times: usize) {
         self.bytes.reserve(roomy(self.bytes.len() * times));
         self.offsets.reserve(times);
@@ -465,5 +455,13 @@ impl Columns for TextColumn {
         arrays.next_type()?;
         arrays.push(Arc::new(self.into_array()?));
         Ok(())
+    }
+
+    fn reuse(&mut self, arrays: &mut Used) {
+        if let Some(array) = arrays.next::<StringArray>() {
+            let (offsets, bytes, _) = array.into_parts();
+            self.offsets = Offsets::reusing(offsets);
+            self.bytes = memory(bytes);
+        }
     }
 }

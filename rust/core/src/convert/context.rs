@@ -92,7 +92,7 @@ impl<'s> Context<'s> {
     ///
     /// # Errors
     /// When it is not taken.
-    pub(super) fn emit(&mut self, batch: TableBatch) -> Result<(), Stop> {
+    pub(super) fn emit(&mut self, batch: &TableBatch) -> Result<(), Stop> {
         self.sink.batch(batch).map_err(Stop::Sink)
     }
 

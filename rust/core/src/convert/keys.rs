@@ -8,6 +8,7 @@ use arrow_schema::ArrowError;
 
 use super::columns::roomy;
 use super::dictionary::{Dictionary, Key};
+use super::used::Used;
 
 /// Keys for which memory is kept when they are cleared.
 const REUSED_KEYS_MAX: usize = 1024;
@@ -24,14 +25,6 @@ pub(super) struct KeyColumn {
 }
 
 impl KeyColumn {
-    /// No keys, with room for as many as there are here.
-    pub(super) fn like(&self) -> Self {
-        Self {
-            keys: Vec::with_capacity(roomy(self.keys.len())),
-            ..Self::default()
-        }
-    }
-
     /// Makes room for `times` as many more as there are.
     pub(super) fn reserve(&mut self, times: usize) {
         self.keys.reserve(roomy(self.keys.len() * times));
@@ -109,5 +102,10 @@ impl KeyColumn {
     /// When a text is not UTF-8.
     pub(super) fn into_array(self) -> Result<DictionaryArray<Int32Type>, ArrowError> {
         self.dictionary.into_array(self.keys, None)
+    }
+
+    /// See [`super::columns::Columns::reuse`].
+    pub(super) fn reuse(&mut self, arrays: &mut Used) {
+        self.keys = arrays.next_keys();
     }
 }

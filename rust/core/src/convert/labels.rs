@@ -7,6 +7,7 @@ use arrow_schema::ArrowError;
 use super::columns::{Arrays, Columns, roomy};
 use super::context::Context;
 use super::dictionary::{Dictionary, Key};
+use super::used::Used;
 use super::validity::Validity;
 use crate::decode::Text;
 
@@ -61,13 +62,6 @@ impl LabelColumn {
 
 /// Truncation leaves the dictionary as it is, for keys that are held elsewhere.
 impl Columns for LabelColumn {
-    fn like(&self) -> Self {
-        Self {
-            keys: Vec::with_capacity(roomy(self.keys.len())),
-            ..Self::default()
-        }
-    }
-
     fn reserve(&mut self, times: usize) {
         self.keys.reserve(roomy(self.keys.len() * times));
     }
@@ -93,6 +87,10 @@ impl Columns for LabelColumn {
             self.dictionary.into_array(self.keys, self.validity.finish())?,
         ));
         Ok(())
+    }
+
+    fn reuse(&mut self, arrays: &mut Used) {
+        self.keys = arrays.next_keys();
     }
 }
 
@@ -132,13 +130,6 @@ impl WordColumn {
 }
 
 impl Columns for WordColumn {
-    fn like(&self) -> Self {
-        Self {
-            labels: self.labels.like(),
-            keys: Default::default(),
-        }
-    }
-
     fn reserve(&mut self, times: usize) {
         self.labels.reserve(times);
     }
@@ -159,5 +150,9 @@ impl Columns for WordColumn {
 
     fn finish(self, arrays: &mut Arrays<'_>) -> Result<(), ArrowError> {
         self.labels.finish(arrays)
+    }
+
+    fn reuse(&mut self, arrays: &mut Used) {
+        self.labels.reuse(arrays);
     }
 }

@@ -6,6 +6,7 @@ use arrow_array::{ArrayRef, ListArray, StructArray};
 use arrow_schema::{ArrowError, DataType, Fields};
 
 use super::columns::{Arrays, Columns, Offsets};
+use super::used::Used;
 use super::validity::Validity;
 
 /// A list column over the columns of its elements. An empty list is null (rule 1).
@@ -40,15 +41,6 @@ impl<C: Columns> ListColumn<C> {
 }
 
 impl<C: Columns> Columns for ListColumn<C> {
-    fn like(&self) -> Self {
-        Self {
-            elements: self.elements.like(),
-            len: 0,
-            offsets: self.offsets.like(),
-            validity: Validity::default(),
-        }
-    }
-
     fn reserve(&mut self, times: usize) {
         self.elements.reserve(times);
         self.offsets.reserve(times);
@@ -92,5 +84,13 @@ impl<C: Columns> Columns for ListColumn<C> {
             self.validity.finish(),
         )?));
         Ok(())
+    }
+
+    fn reuse(&mut self, arrays: &mut Used) {
+        if let Some(array) = arrays.next::<ListArray>() {
+            let (_, offsets, elements, _) = array.into_parts();
+            self.offsets = Offsets::reusing(offsets);
+            self.elements.reuse(&mut Used::elements(elements));
+        }
     }
 }

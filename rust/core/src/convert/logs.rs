@@ -7,6 +7,7 @@ use super::columns::{IntColumn, TextColumn, TimeColumn, columns};
 use super::context::Context;
 use super::ids::{append_span_id, append_trace_id};
 use super::labels::LabelColumn;
+use super::memory::Memory;
 use super::shared::{Group, SharedColumns};
 use super::subject::Subject;
 use super::table::TableBuilder;
@@ -38,9 +39,10 @@ columns! {
 /// When the bytes are malformed, or a batch cannot be built.
 pub(super) fn convert<'a>(
     requests: impl Iterator<Item = &'a [u8]>,
+    memory: &mut Memory,
     context: &mut Context,
 ) -> Result<(), Stop> {
-    let mut rows = TableBuilder::new(Table::Logs);
+    let mut rows = TableBuilder::<LogColumns>::new(Table::Logs, memory.take());
     let mut group = Group::default();
     for request in requests {
         let request = LogsRequest::parse(request)?;
@@ -49,7 +51,8 @@ pub(super) fn convert<'a>(
                 .map_err(|stop| stop.in_element("resource_logs", index))?;
         }
     }
-    rows.finish(context)
+    memory.keep(rows.finish(context)?);
+    Ok(())
 }
 
 fn convert_resource<'a>(

@@ -6,6 +6,7 @@ use super::Stop;
 use super::columns::Columns;
 use super::context::Context;
 use super::histograms::{ExponentialHistogramColumns, HistogramColumns};
+use super::memory::{Memory, Spare};
 use super::points::{GaugeColumns, MetricGroup, SumColumns};
 use super::summaries::SummaryColumns;
 use super::table::{TableBuilder, Verdict};
@@ -22,7 +23,41 @@ struct Tables {
     summary: TableBuilder<SummaryColumns>,
 }
 
+/// Memory for them.
+#[derive(Default)]
+struct Spares {
+    gauge: Spare<GaugeColumns>,
+    sum: Spare<SumColumns>,
+    histogram: Spare<HistogramColumns>,
+    exponential_histogram: Spare<ExponentialHistogramColumns>,
+    summary: Spare<SummaryColumns>,
+}
+
 impl Tables {
+    fn new(spares: Spares) -> Self {
+        Self {
+            gauge: TableBuilder::new(Table::Gauge, spares.gauge),
+            sum: TableBuilder::new(Table::Sum, spares.sum),
+            histogram: TableBuilder::new(Table::Histogram, spares.histogram),
+            exponential_histogram: TableBuilder::new(
+                Table::ExponentialHistogram,
+                spares.exponential_histogram,
+            ),
+            summary: TableBuilder::new(Table::Summary, spares.summary),
+        }
+    }
+
+    /// Closes all batches.
+    fn finish(self, context: &mut Context) -> Result<Spares, Stop> {
+        Ok(Spares {
+            gauge: self.gauge.finish(context)?,
+            sum: self.sum.finish(context)?,
+            histogram: self.histogram.finish(context)?,
+            exponential_histogram: self.exponential_histogram.finish(context)?,
+            summary: self.summary.finish(context)?,
+        })
+    }
+
     /// Closes the largest batch: closing the one at hand would make it tiny while another holds most.
     #[cold]
     fn close_largest(&mut self, context: &mut Context) -> Result<(), Stop> {
@@ -71,15 +106,10 @@ impl fmt::Display for Place {
 /// When the bytes are malformed, or a batch cannot be built.
 pub(super) fn convert<'a>(
     requests: impl Iterator<Item = &'a [u8]>,
+    memory: &mut Memory,
     context: &mut Context,
 ) -> Result<(), Stop> {
-    let mut tables = Tables {
-        gauge: TableBuilder::new(Table::Gauge),
-        sum: TableBuilder::new(Table::Sum),
-        histogram: TableBuilder::new(Table::Histogram),
-        exponential_histogram: TableBuilder::new(Table::ExponentialHistogram),
-        summary: TableBuilder::new(Table::Summary),
-    };
+    let mut tables = Tables::new(memory.take());
     let mut metric_group = MetricGroup::default();
     for request in requests {
         let request = MetricsRequest::parse(request)?;
@@ -88,11 +118,8 @@ pub(super) fn convert<'a>(
                 .map_err(|stop| stop.in_element("resource_metrics", index))?;
         }
     }
-    tables.gauge.finish(context)?;
-    tables.sum.finish(context)?;
-    tables.histogram.finish(context)?;
-    tables.exponential_histogram.finish(context)?;
-    tables.summary.finish(context)
+    memory.keep(tables.finish(context)?);
+    Ok(())
 }
 
 fn convert_resource<'a>(

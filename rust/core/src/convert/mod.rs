@@ -23,6 +23,7 @@ mod keys;
 mod labels;
 mod lists;
 mod logs;
+mod memory;
 mod metrics;
 mod numbers;
 mod points;
@@ -33,12 +34,14 @@ mod summaries;
 mod table;
 mod time;
 mod traces;
+mod used;
 mod validity;
 
 use arrow_array::RecordBatch;
 use arrow_schema::ArrowError;
 
 use self::context::Context;
+pub use self::memory::Memory;
 use crate::decode::DecodeError;
 use crate::error::{Error, ErrorKind, Result};
 use crate::reason::{Reason, ReasonCounts};
@@ -139,11 +142,11 @@ pub struct RejectedRun {
 /// Takes batches as they close.
 pub trait BatchSink {
     /// Takes a batch, which has at least one row. Batches of a table come in the request's order;
-    /// those of different tables alternate.
+    /// those of different tables alternate. Who keeps none of its arrays lets their memory be used again.
     ///
     /// # Errors
     /// Any error ends the conversion, which returns it.
-    fn batch(&mut self, batch: TableBatch) -> Result<()>;
+    fn batch(&mut self, batch: &TableBatch) -> Result<()>;
 
     /// Everything given so far is void, and the request is converted anew: its text turned out to be
     /// invalid UTF-8. Comes at most once, and maybe before any batch.
@@ -176,11 +179,18 @@ pub fn convert_into(
     options: &ConvertOptions,
     sink: &mut dyn BatchSink,
 ) -> Result<Summary> {
-    convert_all_into(signal, std::iter::once(payload), options, sink)
+    convert_all_into(
+        signal,
+        std::iter::once(payload),
+        options,
+        &mut Memory::default(),
+        sink,
+    )
 }
 
 /// Converts serialized requests of one signal, one after the other, as [`convert_into`] would convert what
-/// they are when they are concatenated. Only paths differ: they begin anew in each request.
+/// they are when they are concatenated. Only paths differ: they begin anew in each request. `memory` is that of a
+/// conversion before, or none.
 ///
 /// # Errors
 /// As [`convert_into`].
@@ -188,15 +198,17 @@ pub fn convert_all_into<'a>(
     signal: Signal,
     requests: impl Iterator<Item = &'a [u8]> + Clone,
     options: &ConvertOptions,
+    memory: &mut Memory,
     sink: &mut dyn BatchSink,
 ) -> Result<Summary> {
     let bytes = requests.clone().map(<[u8]>::len).sum();
     let context = Context::new(options, bytes, false, sink);
-    let summary = match convert_with(signal, requests.clone(), context) {
+    let summary = match convert_with(signal, requests.clone(), memory, context) {
         // The text was not UTF-8 after all.
         Err(Stop::Arrow(_)) => {
             sink.restart();
-            convert_with(signal, requests, Context::new(options, bytes, true, sink))
+            let context = Context::new(options, bytes, true, sink);
+            convert_with(signal, requests, memory, context)
         }
         summary => summary,
     };
@@ -243,8 +255,8 @@ pub fn convert(signal: Signal, payload: &[u8], options: &ConvertOptions) -> Resu
 struct Collected(Vec<TableBatch>);
 
 impl BatchSink for Collected {
-    fn batch(&mut self, batch: TableBatch) -> Result<()> {
-        self.0.push(batch);
+    fn batch(&mut self, batch: &TableBatch) -> Result<()> {
+        self.0.push(batch.clone());
         Ok(())
     }
 
@@ -256,12 +268,13 @@ impl BatchSink for Collected {
 fn convert_with<'a>(
     signal: Signal,
     requests: impl Iterator<Item = &'a [u8]>,
+    memory: &mut Memory,
     mut context: Context,
 ) -> Result<Summary, Stop> {
     match signal {
-        Signal::Logs => logs::convert(requests, &mut context)?,
-        Signal::Traces => traces::convert(requests, &mut context)?,
-        Signal::Metrics => metrics::convert(requests, &mut context)?,
+        Signal::Logs => logs::convert(requests, memory, &mut context)?,
+        Signal::Traces => traces::convert(requests, memory, &mut context)?,
+        Signal::Metrics => metrics::convert(requests, memory, &mut context)?,
     }
     Ok(context.into_summary())
 }

@@ -10,6 +10,7 @@ use super::context::Context;
 use super::dictionary::Key;
 use super::labels::LabelColumn;
 use super::shared_map::SharedMapColumn;
+use super::used::Used;
 use crate::decode::{DecodeError, Resource, Scope, Text};
 
 /// The resource attribute that `ServiceName` is the text of (rule 10).
@@ -185,13 +186,6 @@ impl SharedColumns {
 }
 
 impl Columns for SharedColumns {
-    fn like(&self) -> Self {
-        Self {
-            arrays: self.arrays.like(),
-            ..Self::default()
-        }
-    }
-
     fn reserve(&mut self, times: usize) {
         self.arrays.reserve(times);
     }
@@ -218,5 +212,9 @@ impl Columns for SharedColumns {
     fn finish(mut self, arrays: &mut Arrays<'_>) -> Result<(), ArrowError> {
         self.end();
         self.arrays.finish(arrays)
+    }
+
+    fn reuse(&mut self, arrays: &mut Used) {
+        self.arrays.reuse(arrays);
     }
 }

@@ -9,6 +9,7 @@ use arrow_schema::{ArrowError, DataType};
 use super::attributes::{Entries, MapColumn};
 use super::columns::{Arrays, Columns, roomy};
 use super::dictionary::Key;
+use super::used::Used;
 use super::validity::Validity;
 
 /// A column of attributes as a dictionary. No attributes are null (rule 1).
@@ -50,13 +51,6 @@ impl SharedMapColumn {
 /// Truncation leaves the lists as they are, for keys that are held elsewhere; [`Columns::finish`] cuts those off the
 /// end that no row has.
 impl Columns for SharedMapColumn {
-    fn like(&self) -> Self {
-        Self {
-            keys: Vec::with_capacity(roomy(self.keys.len())),
-            ..Self::default()
-        }
-    }
-
     fn reserve(&mut self, times: usize) {
         self.keys.reserve(roomy(self.keys.len() * times));
     }
@@ -90,5 +84,9 @@ impl Columns for SharedMapColumn {
         let maps = Arc::new(self.maps.into_array(map_type)?);
         arrays.push(Arc::new(DictionaryArray::try_new(keys, maps)?));
         Ok(())
+    }
+
+    fn reuse(&mut self, arrays: &mut Used) {
+        self.keys = arrays.next_keys();
     }
 }

@@ -4,8 +4,10 @@ use std::mem;
 
 use arrow_array::RecordBatch;
 
-use super::columns::{Arrays, Columns};
+use super::columns::{Arrays, Columns, roomy};
 use super::context::Context;
+use super::memory::Spare;
+use super::used::Used;
 use super::{Stop, TableBatch};
 use crate::decode::{DecodeError, Message, Repeated};
 use crate::reason::Reason;
@@ -27,17 +29,33 @@ pub(super) struct TableBuilder<C> {
     bytes: usize,
     /// Rows that all requests give, about; 0 when that is not known.
     expected: usize,
+    /// Rows for which the columns have room from a batch before.
+    room: usize,
+    /// The most that was in a batch.
+    largest: Size,
+    /// The most that was in a batch whose memory the columns began with.
+    kept: Size,
+}
+
+/// How much is in a batch.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Size {
+    rows: usize,
+    bytes: usize,
 }
 
 impl<C: Columns> TableBuilder<C> {
-    /// No rows yet.
-    pub(super) fn new(table: Table) -> Self {
+    /// No rows yet, in spare memory.
+    pub(super) fn new(table: Table, spare: Spare<C>) -> Self {
         Self {
             table,
-            columns: C::default(),
+            columns: spare.columns,
             rows: 0,
             bytes: 0,
             expected: 0,
+            room: spare.size.rows,
+            largest: Size::default(),
+            kept: spare.size,
         }
     }
 
@@ -95,12 +113,16 @@ impl<C: Columns> TableBuilder<C> {
     }
 
     /// Makes room for the rows that are expected, as far as a batch may hold them: columns that grow by doubling copy, and
-    /// touch fresh memory, twice as much as they hold. Room that is not used is never touched.
+    /// touch fresh memory, twice as much as they hold. Room that is not used is never touched. Memory of a batch before that
+    /// had nearly as many rows is left as it is.
     #[cold]
     fn make_room(&mut self, context: &Context) {
         let fitting = (context.batch_bytes_max / self.bytes.max(1)).saturating_mul(self.rows);
-        let more = self.expected.min(fitting).saturating_sub(self.rows);
-        self.columns.reserve(more.div_ceil(self.rows));
+        let expected = self.expected.min(fitting);
+        if expected > roomy(self.room) {
+            let more = expected.saturating_sub(self.rows);
+            self.columns.reserve(more.div_ceil(self.rows));
+        }
     }
 
     /// What the columns hold.
@@ -113,30 +135,62 @@ impl<C: Columns> TableBuilder<C> {
     /// # Errors
     /// When a text is not UTF-8, or the batch is not taken.
     pub(super) fn close(&mut self, context: &mut Context) -> Result<(), Stop> {
-        let next = self.columns.like();
-        self.give_away(next, context)
+        let Some((size, used)) = self.give_away(context)? else {
+            return Ok(());
+        };
+        self.expected = self.expected.max(size.rows);
+        // Tables that are closed while others hold more are many: what all of them keep is not bounded.
+        if 2 * size.bytes >= context.batch_bytes_max {
+            self.reuse(used, size);
+        }
+        Ok(())
     }
 
-    /// Gives away a batch of the last rows, if there are any.
+    /// Gives away a batch of the last rows, if there are any. Gives memory for the next rows, unless it is far more than
+    /// these needed.
     ///
     /// # Errors
     /// As [`Self::close`].
-    pub(super) fn finish(mut self, context: &mut Context) -> Result<(), Stop> {
-        self.give_away(C::default(), context)
+    pub(super) fn finish(mut self, context: &mut Context) -> Result<Spare<C>, Stop> {
+        let Some((size, used)) = self.give_away(context)? else {
+            return Ok(Spare::default());
+        };
+        self.reuse(used, size);
+        if 2 * self.largest.bytes < self.kept.bytes {
+            return Ok(Spare::default());
+        }
+        Ok(Spare {
+            columns: self.columns,
+            size: self.largest.or_more(self.kept),
+        })
     }
 
-    fn give_away(&mut self, next: C, context: &mut Context) -> Result<(), Stop> {
-        let columns = mem::replace(&mut self.columns, next);
-        context.open_bytes -= mem::take(&mut self.bytes);
-        if mem::take(&mut self.rows) == 0 {
-            return Ok(());
+    /// Gives away a batch, if there are rows; gives what it held, and its arrays after they were used.
+    fn give_away(&mut self, context: &mut Context) -> Result<Option<(Size, Used)>, Stop> {
+        let columns = mem::take(&mut self.columns);
+        let size = Size {
+            rows: mem::take(&mut self.rows),
+            bytes: mem::take(&mut self.bytes),
+        };
+        context.open_bytes -= size.bytes;
+        if size.rows == 0 {
+            return Ok(None);
         }
+        self.largest = self.largest.or_more(size);
+        self.room = 0;
         let schema = arrow_schema(self.table);
         let arrays = Arrays::build(schema.fields(), columns)?;
-        context.emit(TableBatch {
+        let batch = TableBatch {
             table: self.table,
             batch: RecordBatch::try_new(schema, arrays)?,
-        })
+        };
+        context.emit(&batch)?;
+        Ok(Some((size, Used::batch(batch.batch))))
+    }
+
+    fn reuse(&mut self, mut used: Used, size: Size) {
+        self.columns.reuse(&mut used);
+        self.room = size.rows;
     }
 
     /// Brings the total of all open batches up to date.
@@ -144,6 +198,15 @@ impl<C: Columns> TableBuilder<C> {
     fn account(&mut self, bytes: usize, context: &mut Context) {
         context.open_bytes = context.open_bytes - self.bytes + bytes;
         self.bytes = bytes;
+    }
+}
+
+impl Size {
+    fn or_more(self, other: Self) -> Self {
+        Self {
+            rows: self.rows.max(other.rows),
+            bytes: self.bytes.max(other.bytes),
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use super::context::Context;
 use super::ids::{append_span_id, append_trace_id};
 use super::labels::{LabelColumn, WordColumn};
 use super::lists::ListColumn;
+use super::memory::Memory;
 use super::numbers::dropped;
 use super::shared::{Group, SharedColumns};
 use super::subject::Subject;
@@ -79,9 +80,10 @@ columns! {
 /// When the bytes are malformed, or a batch cannot be built.
 pub(super) fn convert<'a>(
     requests: impl Iterator<Item = &'a [u8]>,
+    memory: &mut Memory,
     context: &mut Context,
 ) -> Result<(), Stop> {
-    let mut rows = TableBuilder::new(Table::Traces);
+    let mut rows = TableBuilder::<SpanColumns>::new(Table::Traces, memory.take());
     let mut group = Group::default();
     for request in requests {
         let request = TracesRequest::parse(request)?;
@@ -90,7 +92,8 @@ pub(super) fn convert<'a>(
                 .map_err(|stop| stop.in_element("resource_spans", index))?;
         }
     }
-    rows.finish(context)
+    memory.keep(rows.finish(context)?);
+    Ok(())
 }
 
 fn convert_resource<'a>(

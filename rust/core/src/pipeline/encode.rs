@@ -8,6 +8,7 @@ use super::admission::{Admission, Refusal};
 use super::apart::apart;
 use super::call::Call;
 use super::encoding::{Encoding, Remainder, TableEncoding};
+use super::spare::Memory;
 use super::tables::no_answer_in_time;
 use super::work::Work;
 use super::{Pipeline, guard};
@@ -50,7 +51,7 @@ impl From<Error> for Failure {
 struct Discarded;
 
 impl BatchSink for Discarded {
-    fn batch(&mut self, _: TableBatch) -> Result<()> {
+    fn batch(&mut self, _: &TableBatch) -> Result<()> {
         Ok(())
     }
 
@@ -65,23 +66,40 @@ impl Pipeline {
             Error::new(ErrorKind::Shutdown, "the exporter is shutting down").because(cause)
         })?;
         call.proceed()?;
+        let mut memory = self.spare.take();
+        let encoded = self.encode_good(admission, &mut memory, call).await;
+        self.spare.give_back(memory);
+        encoded
+    }
+
+    async fn encode_good<'a>(
+        &self,
+        admission: &mut Admission<'a>,
+        memory: &mut Memory,
+        call: &Call,
+    ) -> Result<Encoded<'a>> {
         loop {
-            match self.encode_once(&admission.left(), call).await {
+            match self.encode_once(&admission.left(), memory, call).await {
                 Ok(encoded) => return Ok(encoded),
                 Err(Failure::Other(error)) => return Err(error),
                 Err(Failure::Payload(reason, error)) => {
-                    self.refuse_bad(admission, reason, error, call).await?;
+                    self.refuse_bad(admission, reason, error, memory, call).await?;
                 }
             }
         }
     }
 
-    async fn encode_once<'a>(&self, work: &Work<'a>, call: &Call) -> Result<Encoded<'a>, Failure> {
+    async fn encode_once<'a>(
+        &self,
+        work: &Work<'a>,
+        memory: &mut Memory,
+        call: &Call,
+    ) -> Result<Encoded<'a>, Failure> {
         let options = self.convert_options(work);
         let mut encoding = Encoding::new(&self.config, call);
         self.add_known(&mut encoding, work);
         let summary = loop {
-            let converted = self.convert(work, &options, &mut encoding);
+            let converted = self.convert(work, &options, &mut memory.convert, &mut encoding);
             match (converted, encoding.take_missing()) {
                 // Rows of a table that this process did not open yet, or has to look at anew: then begin again.
                 (Err(Failure::Other(_)), Some(table)) => {
@@ -96,7 +114,7 @@ impl Pipeline {
         let mut remainders = encoding.begin_remainders(work);
         for remainder in &mut remainders {
             encoding.only(remainder.table);
-            let summary = self.convert(&remainder.work, &options, &mut encoding)?;
+            let summary = self.convert(&remainder.work, &options, &mut memory.convert, &mut encoding)?;
             remainder.rejected_runs = summary.rejected_runs;
         }
         Ok(Encoded {
@@ -112,13 +130,14 @@ impl Pipeline {
         &self,
         work: &Work<'_>,
         options: &ConvertOptions,
+        memory: &mut convert::Memory,
         sink: &mut (dyn BatchSink + Send),
     ) -> Result<Summary, Failure> {
         let mut convert = || {
             apart(|| {
                 #[cfg(test)]
                 work.messages().for_each(super::tests::panic_at);
-                convert::convert_all_into(work.signal, work.messages(), options, sink)
+                convert::convert_all_into(work.signal, work.messages(), options, memory, sink)
             })
         };
         if self.dead_letters.is_none() {
@@ -141,6 +160,7 @@ impl Pipeline {
         admission: &mut Admission<'_>,
         reason: Reason,
         error: Error,
+        memory: &mut Memory,
         call: &Call,
     ) -> Result<()> {
         let left = admission.left_indices();
@@ -151,9 +171,10 @@ impl Pipeline {
             let tried = if reason == Reason::Malformed {
                 // The bytes alone decide that: nothing need be encoded.
                 let options = self.convert_options(&only);
-                self.convert(&only, &options, &mut Discarded).map(drop)
+                self.convert(&only, &options, &mut memory.convert, &mut Discarded)
+                    .map(drop)
             } else {
-                self.encode_once(&only, call).await.map(drop)
+                self.encode_once(&only, memory, call).await.map(drop)
             };
             match tried {
                 Ok(()) => {}

@@ -136,7 +136,7 @@ impl<'a> Encoding<'a> {
 }
 
 impl BatchSink for Encoding<'_> {
-    fn batch(&mut self, batch: TableBatch) -> Result<()> {
+    fn batch(&mut self, batch: &TableBatch) -> Result<()> {
         if self.only.is_some_and(|only| only != batch.table) {
             return Ok(());
         }
@@ -244,7 +244,7 @@ impl TableEncoding {
     }
 
     /// Only the end of the call is an error of the whole conversion.
-    fn encode(&mut self, batch: TableBatch, config: &Config, call: &Call) -> Result<()> {
+    fn encode(&mut self, batch: &TableBatch, config: &Config, call: &Call) -> Result<()> {
         let first_row = self.rows;
         self.rows += batch.batch.num_rows() as u64;
         let State::Writing {

@@ -1,6 +1,7 @@
 //! What only the inside shows: how often a payload is converted.
 
 use super::encoding::Encoding;
+use super::spare::Memory;
 use super::*;
 use crate::convert::{self, ConvertOptions, ValueLimits};
 use crate::request::RequestId;
@@ -163,7 +164,13 @@ async fn a_malformed_request_is_found_by_conversion_alone() {
     let mut admission = Admission::new(&work);
     let error = Error::new(ErrorKind::Decode, "malformed");
     pipeline
-        .refuse_bad(&mut admission, Reason::Malformed, error, &call)
+        .refuse_bad(
+            &mut admission,
+            Reason::Malformed,
+            error,
+            &mut Memory::default(),
+            &call,
+        )
         .await
         .expect("two are left");
     assert_eq!(admission.left_indices(), [0, 2]);

@@ -55,7 +55,7 @@ impl Files {
     pub fn append(
         &mut self,
         metadata: &TableMetadata,
-        batch: TableBatch,
+        batch: &TableBatch,
         options: &EncodeOptions<'_>,
     ) -> Result<Appended> {
         let mut appended = Appended::default();
@@ -64,7 +64,6 @@ impl Files {
         }
         let table = batch.table;
         let mut aligned = align::align(table, metadata, &batch.batch)?;
-        drop(batch);
         appended.left_out = std::mem::take(&mut aligned.left_out);
         let sorter = Sorter::new(&aligned, metadata.default_sort_order())?;
         let layout = self.layout(metadata, &aligned, &sorter, options)?;

@@ -110,7 +110,7 @@ impl LeftOut {
 ///
 /// # Errors
 /// As both.
-pub fn encode(metadata: &TableMetadata, batch: TableBatch, options: &EncodeOptions<'_>) -> Result<Encoded> {
+pub fn encode(metadata: &TableMetadata, batch: &TableBatch, options: &EncodeOptions<'_>) -> Result<Encoded> {
     let mut files = Files::default();
     let Appended { rejected, left_out } = files.append(metadata, batch, options)?;
     Ok(Encoded {
@@ -155,7 +155,7 @@ pub async fn discard(file_io: &FileIO, paths: &[String]) {
 pub async fn write(
     metadata: &TableMetadata,
     file_io: &FileIO,
-    batch: TableBatch,
+    batch: &TableBatch,
     ids: &[IdRange],
     parquet: &ParquetConfig,
 ) -> Result<Written> {

@@ -3,6 +3,7 @@
 mod differential;
 mod hostile;
 mod limits;
+mod memory;
 mod oracle;
 mod oracle_metrics;
 mod rows;

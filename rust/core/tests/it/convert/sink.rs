@@ -3,7 +3,7 @@
 use arrow_array::RecordBatch;
 use otlp2iceberg::Result;
 use otlp2iceberg::convert::{
-    BatchSink, ConvertOptions, Converted, Rejection, Repairs, Summary, TableBatch, ValueLimits,
+    BatchSink, ConvertOptions, Converted, Memory, Rejection, Repairs, Summary, TableBatch, ValueLimits,
     convert_all_into, convert_into,
 };
 use otlp2iceberg::error::{Error, ErrorKind};
@@ -25,11 +25,11 @@ struct Keeper {
 }
 
 impl BatchSink for Keeper {
-    fn batch(&mut self, batch: TableBatch) -> Result<()> {
+    fn batch(&mut self, batch: &TableBatch) -> Result<()> {
         if self.refuses_from == Some(self.batches.len()) {
             return Err(Error::new(ErrorKind::Storage, "the disk is full"));
         }
-        self.batches.push(batch);
+        self.batches.push(batch.clone());
         Ok(())
     }
 
@@ -80,10 +80,10 @@ struct Scale {
 }
 
 impl BatchSink for Scale {
-    fn batch(&mut self, TableBatch { batch, .. }: TableBatch) -> Result<()> {
+    fn batch(&mut self, TableBatch { batch, .. }: &TableBatch) -> Result<()> {
         self.rows += batch.num_rows();
         self.batches += 1;
-        self.largest = self.largest.max(bytes(&batch));
+        self.largest = self.largest.max(bytes(batch));
         self.largest_memory = self.largest_memory.max(batch.get_array_memory_size());
         Ok(())
     }
@@ -240,7 +240,11 @@ proptest! {
             let pieces: Vec<Vec<u8>> = messages.chunks(together).map(<[Vec<u8>]>::concat).collect();
             let pieces = pieces.iter().map(Vec::as_slice);
             let mut keeper = Keeper::default();
-            let summary = convert_all_into(signal, pieces, &options(batch_bytes_max), &mut keeper).unwrap();
+            let options = options(batch_bytes_max);
+            // In memory that held the same before, and in which nothing of it must be left.
+            let mut memory = Memory::default();
+            convert_all_into(signal, pieces.clone(), &options, &mut memory, &mut Scale::default()).unwrap();
+            let summary = convert_all_into(signal, pieces, &options, &mut memory, &mut keeper).unwrap();
             let paths_apart = |rejections: &[Rejection]| -> Vec<_> {
                 rejections.iter().map(|rejection| (rejection.code, rejection.reason.clone())).collect()
             };

@@ -14,7 +14,7 @@ use crate::strategies;
 struct Nothing;
 
 impl BatchSink for Nothing {
-    fn batch(&mut self, _: TableBatch) -> otlp2iceberg::Result<()> {
+    fn batch(&mut self, _: &TableBatch) -> otlp2iceberg::Result<()> {
         Ok(())
     }
 

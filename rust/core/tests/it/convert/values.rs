@@ -150,7 +150,7 @@ fn rule_7_the_levels_of_nesting_can_be_fewer_but_not_more() {
 fn rejected_records_are_told_by_reason_and_in_runs() {
     struct Nothing;
     impl otlp2iceberg::convert::BatchSink for Nothing {
-        fn batch(&mut self, _: otlp2iceberg::convert::TableBatch) -> otlp2iceberg::Result<()> {
+        fn batch(&mut self, _: &otlp2iceberg::convert::TableBatch) -> otlp2iceberg::Result<()> {
             Ok(())
         }
         fn restart(&mut self) {}

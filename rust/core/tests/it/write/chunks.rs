@@ -120,7 +120,7 @@ fn files_of(properties: &[(&str, &str)], batches: Vec<RecordBatch>) -> Vec<NewFi
             table: Table::Logs,
             batch,
         };
-        let appended = files.append(&metadata, batch, &options).unwrap();
+        let appended = files.append(&metadata, &batch, &options).unwrap();
         assert_eq!(appended.rejected, Vec::<u32>::new());
     }
     files.finish(&metadata, &options).unwrap()

@@ -39,7 +39,7 @@ async fn path(metadata: &TableMetadata, ids: &[IdRange], config: &ParquetConfig)
         table: Table::Logs,
         batch: rows(1),
     };
-    let written = write(metadata, &FileIO::new_with_memory(), batch, ids, config)
+    let written = write(metadata, &FileIO::new_with_memory(), &batch, ids, config)
         .await
         .unwrap();
     written.files[0].file_path().to_owned()
@@ -116,7 +116,7 @@ async fn files_are_written_to_a_local_directory() {
         table: Table::Logs,
         batch: rows(10),
     };
-    let written = write(&metadata, &file_io, batch, &ids(), &ParquetConfig::default())
+    let written = write(&metadata, &file_io, &batch, &ids(), &ParquetConfig::default())
         .await
         .unwrap();
     assert_eq!(read(&file_io, &written.files[0]).await.0.num_rows(), 10);
@@ -137,7 +137,7 @@ async fn storage_that_fails_is_an_error_to_retry_that_names_the_file() {
     let error = write(
         &metadata,
         &FileIO::new_with_fs(),
-        batch,
+        &batch,
         &ids(),
         &ParquetConfig::default(),
     )

@@ -171,7 +171,7 @@ pub async fn write_with(
 ) -> Result<(Written, FileIO)> {
     let file_io = FileIO::new_with_memory();
     let batch = TableBatch { table, batch };
-    let written = write(metadata, &file_io, batch, &ids(), config).await?;
+    let written = write(metadata, &file_io, &batch, &ids(), config).await?;
     Ok((written, file_io))
 }
 
@@ -188,7 +188,7 @@ pub fn encode_with(
         partitions_max: usize::MAX,
         proceed: &|| Ok(()),
     };
-    encode(metadata, TableBatch { table, batch }, &options)
+    encode(metadata, &TableBatch { table, batch }, &options)
 }
 
 /// Writes logs with the default configuration.
