@@ -7,6 +7,7 @@ use parquet::errors::{ParquetError, Result};
 use zstd::bulk;
 use zstd::zstd_safe::compress_bound;
 
+use super::chunk_bytes::ChunkBytes;
 use super::hex_ids;
 
 /// Compresses pages by the codec of a file, in memory that is used again for each.
@@ -17,8 +18,19 @@ pub(in crate::write) struct Compressor {
     compressed: Vec<u8>,
     /// Levels of a page that ends.
     levels: Vec<u8>,
-    /// Memory of pages of columns that are done, the first column's first.
-    spare: VecDeque<Vec<u8>>,
+    /// A chunk's dictionary page, as it is stored.
+    dictionary: Vec<u8>,
+    /// Memory of columns that are done, the first column's first.
+    spare: VecDeque<ColumnMemory>,
+}
+
+/// Memory of a column that is done, for another.
+#[derive(Debug, Default)]
+pub(super) struct ColumnMemory {
+    /// Where its pages were made.
+    pub page: Vec<u8>,
+    /// Where they were stored.
+    pub stored: Vec<u8>,
 }
 
 impl Compressor {
@@ -38,6 +50,7 @@ impl Compressor {
             zstd,
             compressed: Vec::new(),
             levels: Vec::new(),
+            dictionary: Vec::new(),
             spare: VecDeque::new(),
         }))
     }
@@ -71,14 +84,25 @@ impl Compressor {
         &mut self.levels
     }
 
-    /// Memory for a column's pages. Columns come in the same order in each row group, and so get what they had.
-    pub fn take_spare(&mut self) -> Vec<u8> {
+    /// Memory for a dictionary page, until it is given back.
+    pub(super) fn take_dictionary(&mut self) -> Vec<u8> {
+        let mut dictionary = std::mem::take(&mut self.dictionary);
+        dictionary.clear();
+        dictionary
+    }
+
+    /// Memory for a column. Columns come in the same order in each row group, and so get what they had.
+    pub(super) fn take_spare(&mut self) -> ColumnMemory {
         self.spare.pop_front().unwrap_or_default()
     }
 
-    /// Takes memory of a column that is done.
-    pub fn give_back(&mut self, memory: Vec<u8>) {
-        self.spare.push_back(memory);
+    /// Takes memory of a column that is done: what its pages were made in, and what they became.
+    pub(super) fn give_back(&mut self, page: Vec<u8>, chunk: ChunkBytes) {
+        self.dictionary = chunk.dictionary;
+        self.spare.push_back(ColumnMemory {
+            page,
+            stored: chunk.pages,
+        });
     }
 }
 

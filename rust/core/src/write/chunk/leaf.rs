@@ -1,13 +1,16 @@
 //! One column chunk while it grows: levels and values of the open page, and the pages that are done.
 
+use std::io::Write;
+
 use parquet::errors::Result;
 use parquet::file::properties::WriterProperties;
+use parquet::file::writer::SerializedRowGroupWriter;
 use parquet::schema::types::ColumnDescPtr;
 
 use super::buffer::PageBuffer;
-use super::compress::Compressor;
+use super::compress::{ColumnMemory, Compressor};
 use super::levels::Levels;
-use super::pages::{Chunk, DataPage, Pages};
+use super::pages::{DataPage, Pages};
 use super::range::Range;
 use super::values::Values;
 use super::view::{self, split_run};
@@ -52,15 +55,15 @@ pub(in crate::write) struct Summary {
 }
 
 impl Leaf {
-    /// An empty chunk, whose pages are made in the memory of an earlier one's. `None` when its levels are not a byte's:
+    /// An empty chunk in the memory of an earlier one. `None` when its levels are not a byte's:
     /// more than the format's readers take.
     pub fn new(
         column: ColumnDescPtr,
         mut values: Values,
-        memory: Vec<u8>,
+        memory: ColumnMemory,
         properties: &WriterProperties,
     ) -> Option<Self> {
-        *values.page() = PageBuffer::reusing(memory);
+        *values.page() = PageBuffer::reusing(memory.page);
         Some(Self {
             definition_max: u8::try_from(column.max_def_level()).ok()?,
             repetition_max: u8::try_from(column.max_rep_level()).ok()?,
@@ -72,7 +75,7 @@ impl Leaf {
             repetitions: Levels::default(),
             rows: 0,
             nulls: 0,
-            pages: Pages::default(),
+            pages: Pages::reusing(memory.stored),
             known: Vec::new(),
         })
     }
@@ -304,24 +307,27 @@ impl Leaf {
         self.pages.stored_bytes() + self.values.page_bytes() + self.values.dictionary_bytes()
     }
 
-    /// Ends the chunk.
+    /// Ends the chunk and puts it into the file.
     ///
     /// # Errors
-    /// When a page is larger than the format allows.
-    pub fn finish(
+    /// When a page is larger than the format allows; when the file refuses the chunk.
+    pub fn finish<W: Write + Send>(
         mut self,
         properties: &WriterProperties,
         compressor: &mut Compressor,
-    ) -> Result<(Chunk, Summary)> {
+        writer: &mut SerializedRowGroupWriter<'_, W>,
+    ) -> Result<Summary> {
         if self.rows > 0 || self.pages.is_empty() {
             self.end_page(compressor)?;
         }
         let nans = self.values.nans();
-        compressor.give_back(std::mem::take(self.values.page()).into_memory());
+        let page = std::mem::take(self.values.page()).into_memory();
         let (dictionary, bloom_filter) = self.values.finish();
-        let (chunk, summary) =
+        let ((bytes, close), summary) =
             self.pages
                 .finish(&self.column, properties, dictionary, bloom_filter, compressor)?;
-        Ok((chunk, Summary { nans, ..summary }))
+        writer.append_column(&&bytes, close)?;
+        compressor.give_back(page, bytes);
+        Ok(Summary { nans, ..summary })
     }
 }

@@ -6,12 +6,13 @@
 //! crate still writes the file around the chunks, and columns of types that are not ours.
 //!
 //! The way down: [`Column`] → [`nested`] (lists, maps, structs; [`shared`] for maps that rows refer to) → [`leaf`] (one chunk) → [`values`] (its pages'
-//! values: [`text`], [`number`], [`boolean`]) → [`pages`] (what is stored and told). A page is made in a [`buffer`]: [`levels`] and, of a
+//! values: [`text`], [`number`], [`boolean`]) → [`pages`] (what is stored, each after its [`page_header`], and told). A page is made in a [`buffer`]: [`levels`] and, of a
 //! dictionary, [`indices`], both written by [`hybrid`]. [`distinct`] says what a dictionary is worth, [`hex_ids`] is zstd for
 //! ids; [`view`] is the arrays' side.
 
 mod boolean;
 mod buffer;
+mod chunk_bytes;
 mod compress;
 mod distinct;
 mod hex_ids;
@@ -21,6 +22,7 @@ mod leaf;
 mod levels;
 mod nested;
 mod number;
+mod page_header;
 mod pages;
 mod range;
 mod shared;
@@ -198,7 +200,7 @@ impl<'a> ChunkEncoder<'a> {
             _ => return Ok(None),
         };
         let compressor = self.compressor.as_deref_mut();
-        let memory = compressor.map_or_else(Vec::new, Compressor::take_spare);
+        let memory = compressor.map(Compressor::take_spare).unwrap_or_default();
         Ok(Leaf::new(column.clone(), values, memory, self.properties))
     }
 
@@ -293,9 +295,7 @@ impl<'a> ChunkEncoder<'a> {
             };
             let mut last = None;
             for leaf in leaves {
-                let ((bytes, close), summary) = leaf.finish(self.properties, compressor)?;
-                writer.append_column(&bytes, close)?;
-                last = Some(summary);
+                last = Some(leaf.finish(self.properties, compressor, writer)?);
             }
             summaries.push(last.filter(|_| flat));
         }

@@ -1,24 +1,23 @@
 //! The pages of one column chunk, and all that the footer and the page index tell of them.
 
-use bytes::Bytes;
 use parquet::basic::{BoundaryOrder, Encoding, EncodingMask, PageType};
 use parquet::bloom_filter::Sbbf;
-use parquet::column::page::{CompressedPage, Page, PageWriter};
 use parquet::column::writer::ColumnCloseResult;
 use parquet::errors::Result;
 use parquet::file::metadata::{
     ColumnChunkMetaData, ColumnIndexBuilder, OffsetIndexBuilder, PageEncodingStats,
 };
 use parquet::file::properties::WriterProperties;
-use parquet::file::writer::{SerializedPageWriter, TrackedWrite};
 use parquet::schema::types::ColumnDescPtr;
 
+use super::chunk_bytes::ChunkBytes;
 use super::compress::Compressor;
 use super::leaf::Summary;
+use super::page_header::PageHeader;
 use super::range::Range;
 
-/// A column chunk: its bytes, dictionary page first, and what is to be told of them.
-pub(super) type Chunk = (Bytes, ColumnCloseResult);
+/// A column chunk: its bytes, and what is to be told of them.
+pub(super) type Chunk = (ChunkBytes, ColumnCloseResult);
 
 /// What there is to tell of a data page.
 pub(super) struct DataPage {
@@ -42,27 +41,55 @@ pub(super) struct DictionaryPage {
     pub values: usize,
 }
 
-/// Gathers pages, compressed, until the dictionary is known, which goes before them.
+impl DictionaryPage {
+    /// Appends it as it is stored, after its header; gives its bytes before compression, and its header's.
+    fn write(&self, out: &mut Vec<u8>, compressor: &mut Compressor) -> Result<usize> {
+        let compressed = compressor.page(&self.bytes, Some(0))?;
+        let header = PageHeader {
+            size: self.bytes.len(),
+            stored: compressed.len(),
+            entries: self.values,
+            encoding: Encoding::PLAIN,
+        };
+        header.write_dictionary(out)?;
+        let size = out.len() + self.bytes.len();
+        out.extend_from_slice(compressed);
+        Ok(size)
+    }
+}
+
+/// Gathers pages, compressed, as they will stand in the file; only the dictionary goes before them.
 #[derive(Default)]
 pub(super) struct Pages {
-    /// One page after the other, without headers.
+    /// One page after the other, each after its header.
     stored: Vec<u8>,
-    pages: Vec<Stored>,
+    /// Bytes of the pages without headers.
+    bytes: usize,
+    done: Vec<Stored>,
 }
 
 struct Stored {
     page: DataPage,
     /// Where it ends in what is stored.
     end: usize,
-    /// Its bytes before compression.
+    /// Its bytes before compression, and its header's.
     size: usize,
 }
 
 impl Pages {
+    /// None yet, in the memory of another chunk's.
+    pub fn reusing(mut memory: Vec<u8>) -> Self {
+        memory.clear();
+        Self {
+            stored: memory,
+            ..Self::default()
+        }
+    }
+
     /// Adds the chunk's next page: levels and values. `unlike_at` is where the values begin, if few of them are alike.
     ///
     /// # Errors
-    /// When it cannot be compressed.
+    /// When it cannot be compressed or is larger than the format allows.
     pub fn push(
         &mut self,
         page: DataPage,
@@ -70,26 +97,37 @@ impl Pages {
         unlike_at: Option<usize>,
         compressor: &mut Compressor,
     ) -> Result<()> {
-        self.stored.extend_from_slice(compressor.page(bytes, unlike_at)?);
-        self.pages.push(Stored {
+        let compressed = compressor.page(bytes, unlike_at)?;
+        let header = PageHeader {
+            size: bytes.len(),
+            stored: compressed.len(),
+            entries: page.entries,
+            encoding: page.encoding,
+        };
+        let begin = self.stored.len();
+        header.write_data(&mut self.stored)?;
+        let size = self.stored.len() - begin + bytes.len();
+        self.stored.extend_from_slice(compressed);
+        self.bytes += compressed.len();
+        self.done.push(Stored {
             page,
             end: self.stored.len(),
-            size: bytes.len(),
+            size,
         });
         Ok(())
     }
 
     /// Whether there is none yet.
     pub fn is_empty(&self) -> bool {
-        self.pages.is_empty()
+        self.done.is_empty()
     }
 
-    /// Bytes of all pages so far.
+    /// Bytes of all pages so far, without headers.
     pub fn stored_bytes(&self) -> usize {
-        self.stored.len()
+        self.bytes
     }
 
-    /// Puts the chunk together, and adds up what its pages tell; NaNs are not known here.
+    /// Ends the chunk, and adds up what its pages tell; NaNs are not known here.
     ///
     /// # Errors
     /// When a page is larger than the format allows.
@@ -101,36 +139,22 @@ impl Pages {
         bloom_filter: Option<Sbbf>,
         compressor: &mut Compressor,
     ) -> Result<(Chunk, Summary)> {
-        let mut sink = TrackedWrite::new(Vec::with_capacity(self.stored.len() + 64 * self.pages.len()));
-        let mut writer = SerializedPageWriter::new(&mut sink);
         let mut told = Told::new(column);
-        if let Some(DictionaryPage { bytes, values }) = dictionary {
-            let size = bytes.len();
-            let page = Page::DictionaryPage {
-                buf: Bytes::copy_from_slice(compressor.page(&bytes, Some(0))?),
-                num_values: values as u32,
-                encoding: Encoding::PLAIN,
-                is_sorted: false,
-            };
-            told.add_dictionary(&writer.write_page(CompressedPage::new(page, size))?);
+        let mut bytes = ChunkBytes {
+            dictionary: compressor.take_dictionary(),
+            pages: self.stored,
+        };
+        if let Some(dictionary) = dictionary {
+            let size = dictionary.write(&mut bytes.dictionary, compressor)?;
+            told.add_dictionary(bytes.dictionary.len(), size);
         }
-        let mut stored = Bytes::from(self.stored);
         let mut begin = 0;
-        for Stored { page, end, size } in self.pages {
-            let compressed = Page::DataPage {
-                buf: stored.split_to(end - begin),
-                num_values: page.entries as u32,
-                encoding: page.encoding,
-                def_level_encoding: Encoding::RLE,
-                rep_level_encoding: Encoding::RLE,
-                statistics: None,
-            };
-            let spec = writer.write_page(CompressedPage::new(compressed, size))?;
-            told.add_data(&page, spec.offset, spec.bytes_written, spec.uncompressed_size);
+        for Stored { page, end, size } in self.done {
+            told.add_data(&page, bytes.dictionary.len() + begin, end - begin, size);
             begin = end;
         }
         let (close, summary) = told.finish(column, properties, bloom_filter)?;
-        Ok(((sink.into_inner()?.into(), close), summary))
+        Ok(((bytes, close), summary))
     }
 }
 
@@ -168,16 +192,16 @@ impl Told {
         }
     }
 
-    fn add_dictionary(&mut self, spec: &parquet::column::page::PageWriteSpec) {
-        self.dictionary_offset = Some(spec.offset as i64);
+    fn add_dictionary(&mut self, bytes: usize, size: usize) {
+        self.dictionary_offset = Some(0);
         self.add_page(PageType::DICTIONARY_PAGE, Encoding::PLAIN);
-        self.add_bytes(spec.bytes_written, spec.uncompressed_size);
+        self.add_bytes(bytes, size);
     }
 
-    fn add_data(&mut self, page: &DataPage, offset: u64, bytes: u64, uncompressed_size: usize) {
+    fn add_data(&mut self, page: &DataPage, offset: usize, bytes: usize, size: usize) {
         self.data_offset.get_or_insert(offset as i64);
         self.add_page(PageType::DATA_PAGE, page.encoding);
-        self.add_bytes(bytes, uncompressed_size);
+        self.add_bytes(bytes, size);
         self.offset_index.append_row_count(page.rows as i64);
         self.offset_index
             .append_offset_and_size(offset as i64, i32::try_from(bytes).unwrap_or(i32::MAX));
@@ -221,9 +245,9 @@ impl Told {
     }
 
     /// The format counts a page's header into both sizes.
-    fn add_bytes(&mut self, bytes: u64, uncompressed_size: usize) {
-        self.bytes += bytes;
-        self.size += uncompressed_size as u64;
+    fn add_bytes(&mut self, bytes: usize, size: usize) {
+        self.bytes += bytes as u64;
+        self.size += size as u64;
     }
 
     fn finish(
