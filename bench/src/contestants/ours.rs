@@ -9,7 +9,7 @@ use iceberg::TableCreation;
 use iceberg::io::FileIO;
 use iceberg::spec::{SortOrder, TableMetadata, TableMetadataBuilder};
 use otlp2iceberg::config::{Config, LimitsConfig, ParquetConfig};
-use otlp2iceberg::convert::{self, BatchSink, ConvertOptions, Converted, Memory, TableBatch, ValueLimits};
+use otlp2iceberg::convert::{self, BatchSink, ConvertOptions, Converted, TableBatch, ValueLimits};
 use otlp2iceberg::write::{self, EncodeOptions, Files};
 use otlp2iceberg::{IdRange, Table, catalog};
 use tokio::runtime::{Builder, Runtime};
@@ -63,8 +63,9 @@ pub struct Ours {
     file_io: FileIO,
     parquet: ParquetConfig,
     runtime: Runtime,
-    /// Handed on from call to call, as a process that lives longer than one does.
-    memory: RefCell<Memory>,
+    /// Memory of conversion, then of encoding. Both outlive a call, as in a process that takes many.
+    converts: RefCell<convert::Memory>,
+    writes: RefCell<write::Memory>,
 }
 
 impl Ours {
@@ -111,7 +112,8 @@ impl Ours {
             file_io,
             parquet,
             runtime: Builder::new_current_thread().build()?,
-            memory: RefCell::default(),
+            converts: RefCell::default(),
+            writes: RefCell::default(),
         })
     }
 
@@ -143,7 +145,7 @@ impl Ours {
             payload.signal,
             std::iter::once(&*payload.bytes),
             &convert_options(batch_bytes_max),
-            &mut self.memory.borrow_mut(),
+            &mut self.converts.borrow_mut(),
             &mut encoding,
         )?;
         let mut made = Made::default();
@@ -173,7 +175,8 @@ impl BatchSink for Encoding<'_> {
     fn batch(&mut self, batch: &TableBatch) -> otlp2iceberg::Result<()> {
         if let Some(metadata) = self.ours.metadata.get(&batch.table) {
             let files = self.files.entry(batch.table).or_default();
-            files.append(metadata, batch, &self.options)?;
+            let memory = &mut self.ours.writes.borrow_mut();
+            files.append(metadata, batch, &self.options, memory)?;
         }
         Ok(())
     }

@@ -96,10 +96,11 @@ impl Pipeline {
         call: &Call,
     ) -> Result<Encoded<'a>, Failure> {
         let options = self.convert_options(work);
-        let mut encoding = Encoding::new(&self.config, call);
+        let Memory { convert, write } = memory;
+        let mut encoding = Encoding::new(&self.config, call, write);
         self.add_known(&mut encoding, work);
         let summary = loop {
-            let converted = self.convert(work, &options, &mut memory.convert, &mut encoding);
+            let converted = self.convert(work, &options, convert, &mut encoding);
             match (converted, encoding.take_missing()) {
                 // Rows of a table that this process did not open yet, or has to look at anew: then begin again.
                 (Err(Failure::Other(_)), Some(table)) => {
@@ -114,7 +115,7 @@ impl Pipeline {
         let mut remainders = encoding.begin_remainders(work);
         for remainder in &mut remainders {
             encoding.only(remainder.table);
-            let summary = self.convert(&remainder.work, &options, &mut memory.convert, &mut encoding)?;
+            let summary = self.convert(&remainder.work, &options, convert, &mut encoding)?;
             remainder.rejected_runs = summary.rejected_runs;
         }
         Ok(Encoded {

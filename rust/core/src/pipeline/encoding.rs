@@ -12,7 +12,7 @@ use crate::convert::{BatchSink, RejectedRun, TableBatch};
 use crate::error::{Error, ErrorKind, Result};
 use crate::request::{IdRange, RequestId};
 use crate::signal::Table;
-use crate::write::{EncodeOptions, Files, LeftOut, NewFile};
+use crate::write::{EncodeOptions, Files, LeftOut, Memory, NewFile};
 
 /// Takes the batches of one call.
 #[derive(Debug)]
@@ -24,6 +24,8 @@ pub(super) struct Encoding<'a> {
     missing: Option<Table>,
     /// The one table whose batches are taken; the others are done.
     only: Option<Table>,
+    /// What all tables are encoded in, one batch after the other.
+    memory: &'a mut Memory,
 }
 
 /// What becomes of one table's batches.
@@ -89,13 +91,14 @@ impl<'a> Remainder<'a> {
 }
 
 impl<'a> Encoding<'a> {
-    pub(super) fn new(config: &'a Config, call: &'a Call) -> Self {
+    pub(super) fn new(config: &'a Config, call: &'a Call, memory: &'a mut Memory) -> Self {
         Self {
             config,
             call,
             tables: Vec::new(),
             missing: None,
             only: None,
+            memory,
         }
     }
 
@@ -145,7 +148,7 @@ impl BatchSink for Encoding<'_> {
             self.missing = Some(batch.table);
             return Err(Error::new(ErrorKind::Internal, "the table was not looked at yet"));
         };
-        table.encode(batch, self.config, self.call)
+        table.encode(batch, self.config, self.call, self.memory)
     }
 
     fn restart(&mut self) {
@@ -244,7 +247,13 @@ impl TableEncoding {
     }
 
     /// Only the end of the call is an error of the whole conversion.
-    fn encode(&mut self, batch: &TableBatch, config: &Config, call: &Call) -> Result<()> {
+    fn encode(
+        &mut self,
+        batch: &TableBatch,
+        config: &Config,
+        call: &Call,
+        memory: &mut Memory,
+    ) -> Result<()> {
         let first_row = self.rows;
         self.rows += batch.batch.num_rows() as u64;
         let State::Writing {
@@ -257,7 +266,7 @@ impl TableEncoding {
         };
         let proceed = || call.proceed();
         let options = options(&self.ids, config, &proceed);
-        match files.append(&loaded.metadata, batch, &options) {
+        match files.append(&loaded.metadata, batch, &options, memory) {
             Ok(appended) => {
                 let rejected = appended.rejected.into_iter();
                 add_rows(&mut self.rejected, rejected.map(|row| first_row + u64::from(row)));

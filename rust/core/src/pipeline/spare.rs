@@ -5,13 +5,15 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::convert;
+use crate::{convert, write};
 
 /// What one call works in.
 #[derive(Debug, Default)]
 pub(super) struct Memory {
     /// Its columns.
     pub(super) convert: convert::Memory,
+    /// Its pages.
+    pub(super) write: write::Memory,
 }
 
 /// Memory that no call uses: as many as ever ran at a time (`limits.parallel_calls_max` at most), each of what its last call needed.
@@ -25,7 +27,8 @@ impl Spare {
     }
 
     /// Keeps a call's memory for another one.
-    pub(super) fn give_back(&self, memory: Memory) {
+    pub(super) fn give_back(&self, mut memory: Memory) {
+        memory.write.trim();
         self.kept().push(memory);
     }
 

@@ -42,7 +42,8 @@ async fn tables_that_are_open_do_not_restart_the_conversion() {
             let export = export(&parts);
             let work = Work::of(&export).expect("consistent");
             let call = Call::new(&export.cancel, export.timeout).expect("time left");
-            let mut encoding = Encoding::new(&pipeline.config, &call);
+            let mut memory = write::Memory::default();
+            let mut encoding = Encoding::new(&pipeline.config, &call, &mut memory);
             pipeline.add_known(&mut encoding, &work);
             let options = ConvertOptions {
                 arrival_time_unix_nano: export.received_unix_nano,

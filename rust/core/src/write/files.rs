@@ -9,6 +9,7 @@ use std::sync::Arc;
 use iceberg::spec::{DataContentType, DataFile, DataFileBuilder, DataFileFormat, Struct, TableMetadata};
 
 use super::align::{self, Aligned};
+use super::memory::Memory;
 use super::metrics::Measured;
 use super::metrics_config::MetricsConfig;
 use super::parquet::{EncodedFile, FileWriter, Layout};
@@ -42,8 +43,8 @@ struct OpenFile {
 
 impl Files {
     /// Appends a batch for a table as it was loaded: columns matched by name, ids from the table, split by the
-    /// table's default partition spec, each row group sorted by its default sort order. Pure computation. All
-    /// calls are given the same metadata and options.
+    /// table's default partition spec, each row group sorted by its default sort order. Pure computation, in
+    /// `memory`. All calls are given the same metadata and options.
     ///
     /// When the rows have more than `partitions_max` partition values, those that have files already and
     /// then those with most rows are kept, and the others' rows are left out: a client whose clock is
@@ -57,6 +58,7 @@ impl Files {
         metadata: &TableMetadata,
         batch: &TableBatch,
         options: &EncodeOptions<'_>,
+        memory: &mut Memory,
     ) -> Result<Appended> {
         let mut appended = Appended::default();
         if batch.batch.num_rows() == 0 {
@@ -80,7 +82,7 @@ impl Files {
                 aligned: &aligned,
                 sort_order_id: sorter.sort_order_id(),
             };
-            self.append_group(metadata, &file, &layout, &config, options)?;
+            self.append_group(metadata, &file, &layout, &config, options, memory)?;
         }
         Ok(appended)
     }
@@ -125,6 +127,7 @@ impl Files {
         layout: &Arc<Layout>,
         config: &MetricsConfig,
         options: &EncodeOptions<'_>,
+        memory: &mut Memory,
     ) -> Result<()> {
         let schema = group.aligned.batch.schema();
         let measured = Measured {
@@ -137,7 +140,7 @@ impl Files {
         while !rest.is_empty() {
             (options.proceed)()?;
             let mut file = self.take(group, layout)?;
-            let taken = file.writer.append(&group.aligned.batch, rest, measured)?;
+            let taken = file.writer.append(&group.aligned.batch, rest, measured, memory)?;
             file.runs += 1;
             rest = rest.get(taken..).unwrap_or_default();
             if file.writer.is_full() {

@@ -2,7 +2,7 @@
 //!
 //! The way of a batch into [`files`]: [`align`] relabels it to the table's columns and field ids, [`partition`] finds
 //! which rows belong to which partition value, [`sort`] orders them, [`parquet`] makes files of at most the
-//! target size of [`chunk`]s, [`metrics`] measures what went into each, [`paths`] names it. [`settings`] says how
+//! target size of [`chunk`]s, in [`memory`] that is used again, [`metrics`] measures what went into each, [`paths`] names it. [`settings`] says how
 //! the table wants its files.
 
 mod align;
@@ -10,6 +10,7 @@ mod bounds;
 mod chunk;
 mod data_location;
 mod files;
+mod memory;
 mod metrics;
 mod metrics_config;
 mod parquet;
@@ -30,6 +31,7 @@ use iceberg::spec::{DataFile, TableMetadata};
 
 use self::align::Aligned;
 pub use self::files::Files;
+pub use self::memory::Memory;
 use crate::cause::IcebergCause;
 use crate::config::ParquetConfig;
 use crate::convert::TableBatch;
@@ -112,7 +114,7 @@ impl LeftOut {
 /// As both.
 pub fn encode(metadata: &TableMetadata, batch: &TableBatch, options: &EncodeOptions<'_>) -> Result<Encoded> {
     let mut files = Files::default();
-    let Appended { rejected, left_out } = files.append(metadata, batch, options)?;
+    let Appended { rejected, left_out } = files.append(metadata, batch, options, &mut Memory::default())?;
     Ok(Encoded {
         files: files.finish(metadata, options)?,
         rejected,

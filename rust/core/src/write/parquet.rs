@@ -16,8 +16,9 @@ use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::types::{ColumnPath, SchemaDescriptor};
 
 use super::align::Aligned;
-use super::chunk::{ChunkEncoder, Compressor};
+use super::chunk::ChunkEncoder;
 use super::internal;
+use super::memory::Memory;
 use super::metrics::{Measured, Metrics};
 use super::metrics_config::MetricsConfig;
 use super::settings::Settings;
@@ -115,7 +116,6 @@ impl Layout {
 pub(super) struct FileWriter {
     layout: Arc<Layout>,
     writer: SerializedFileWriter<Vec<u8>>,
-    compressor: Option<Compressor>,
     metrics: Metrics,
     rows: usize,
 }
@@ -130,7 +130,6 @@ impl FileWriter {
         let bytes = Vec::with_capacity(FILE_BYTES_RESERVED);
         Ok(Self {
             writer: SerializedFileWriter::new(bytes, root, layout.properties.clone()).map_err(failed)?,
-            compressor: Compressor::new(layout.settings.codec).map_err(failed)?,
             layout,
             metrics: Metrics::default(),
             rows: 0,
@@ -142,7 +141,13 @@ impl FileWriter {
     ///
     /// # Errors
     /// `Internal` when the writer refuses the rows.
-    pub fn append(&mut self, batch: &RecordBatch, rows: &[u32], of: Measured<'_>) -> Result<usize> {
+    pub fn append(
+        &mut self,
+        batch: &RecordBatch,
+        rows: &[u32],
+        of: Measured<'_>,
+        memory: &mut Memory,
+    ) -> Result<usize> {
         let layout = Arc::clone(&self.layout);
         let settings = &layout.settings;
         let mut rest = rows;
@@ -152,7 +157,7 @@ impl FileWriter {
                 layout.schema.clone(),
                 &layout.parquet_schema,
                 &layout.properties,
-                self.compressor.as_mut(),
+                memory.compressor(settings.codec).map_err(failed)?,
             );
             let number = self.writer.flushed_row_groups().len();
             let others = || {

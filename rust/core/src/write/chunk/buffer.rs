@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use super::reused::Reused;
+
 /// Room for levels before the values. Most pages' levels are a run or two.
 const LEVELS_ROOM: usize = 64;
 
@@ -9,37 +11,38 @@ const LEVELS_ROOM: usize = 64;
 const SHORT_TEXT_BYTES: usize = 32;
 
 /// A page: its levels, whose length is known only when it ends, then its values. The memory is used again for the
-/// next page, and handed on from row group to row group: a page that began with none would grow by copying, and
+/// next page, and handed on from column to column of one name: a page that began with none would grow by copying, and
 /// touch fresh memory for each of its bytes twice.
 #[derive(Debug)]
 pub(super) struct PageBuffer {
     /// Room for levels, then values.
-    bytes: Vec<u8>,
+    memory: Reused,
 }
 
 impl Default for PageBuffer {
     fn default() -> Self {
-        Self::reusing(Vec::new())
+        Self::reusing(Reused::default())
     }
 }
 
 impl PageBuffer {
     /// An empty page in the memory of an earlier one.
-    pub fn reusing(bytes: Vec<u8>) -> Self {
-        let mut buffer = Self { bytes };
+    pub fn reusing(memory: Reused) -> Self {
+        let mut buffer = Self { memory };
         buffer.clear();
         buffer
     }
 
-    /// The memory, for another page.
-    pub fn into_memory(self) -> Vec<u8> {
-        self.bytes
+    /// The memory, empty, for another page.
+    pub fn into_memory(mut self) -> Reused {
+        self.memory.clear();
+        self.memory
     }
 
     /// Where values are appended.
     #[inline]
     pub fn values(&mut self) -> &mut Vec<u8> {
-        &mut self.bytes
+        &mut self.memory.bytes
     }
 
     /// Whether there are no values.
@@ -53,7 +56,7 @@ impl PageBuffer {
     pub fn push_text<'a>(&mut self, bytes: &'a [u8], span: Range<usize>) -> &'a [u8] {
         let text = bytes.get(span.clone()).unwrap_or_default();
         let length = (text.len() as u32).to_le_bytes();
-        self.bytes.extend_from_slice(&length);
+        self.memory.bytes.extend_from_slice(&length);
         // A copy of a length that is known is a store, any other is a call: short texts are copied with what follows them,
         // which is cut off.
         match bytes
@@ -61,11 +64,11 @@ impl PageBuffer {
             .and_then(<[u8]>::first_chunk::<SHORT_TEXT_BYTES>)
         {
             Some(chunk) if text.len() <= SHORT_TEXT_BYTES => {
-                let end = self.bytes.len() + text.len();
-                self.bytes.extend_from_slice(chunk);
-                self.bytes.truncate(end);
+                let end = self.memory.bytes.len() + text.len();
+                self.memory.bytes.extend_from_slice(chunk);
+                self.memory.bytes.truncate(end);
             }
-            _ => self.bytes.extend_from_slice(text),
+            _ => self.memory.bytes.extend_from_slice(text),
         }
         text
     }
@@ -73,25 +76,25 @@ impl PageBuffer {
     /// Bytes of the values.
     #[inline]
     pub fn len(&self) -> usize {
-        self.bytes.len() - LEVELS_ROOM
+        self.memory.bytes.len() - LEVELS_ROOM
     }
 
     /// Makes it empty.
     pub fn clear(&mut self) {
-        self.bytes.clear();
-        self.bytes.resize(LEVELS_ROOM, 0);
+        self.memory.clear();
+        self.memory.bytes.resize(LEVELS_ROOM, 0);
     }
 
     /// Puts the levels before the values: the whole page. Once only, before it is cleared.
     pub fn page(&mut self, levels: &[u8]) -> &[u8] {
         if let Some(start) = LEVELS_ROOM.checked_sub(levels.len()) {
-            if let Some(room) = self.bytes.get_mut(start..LEVELS_ROOM) {
+            if let Some(room) = self.memory.bytes.get_mut(start..LEVELS_ROOM) {
                 room.copy_from_slice(levels);
             }
-            return self.bytes.get(start..).unwrap_or_default();
+            return self.memory.bytes.get(start..).unwrap_or_default();
         }
-        self.bytes.splice(..LEVELS_ROOM, levels.iter().copied());
-        &self.bytes
+        self.memory.bytes.splice(..LEVELS_ROOM, levels.iter().copied());
+        &self.memory.bytes
     }
 }
 
@@ -126,7 +129,9 @@ mod tests {
 
     #[test]
     fn levels_of_any_length_stand_before_the_values() {
-        let mut memory = vec![9; 3];
+        let mut memory = Reused::default();
+        memory.bytes.extend([9; 3]);
+        memory.clear();
         for levels in [
             0,
             1,

@@ -6,18 +6,20 @@ use bytes::Bytes;
 use parquet::errors::Result;
 use parquet::file::reader::{ChunkReader, Length};
 
+use super::reused::Reused;
+
 /// The pages of a chunk, each after its header.
 #[derive(Debug, Default)]
 pub(super) struct ChunkBytes {
     /// The dictionary page, which comes first and is known last; may be nothing.
-    pub dictionary: Vec<u8>,
+    pub dictionary: Reused,
     /// The data pages.
-    pub pages: Vec<u8>,
+    pub pages: Reused,
 }
 
 impl Length for &ChunkBytes {
     fn len(&self) -> u64 {
-        (self.dictionary.len() + self.pages.len()) as u64
+        (self.dictionary.bytes.len() + self.pages.bytes.len()) as u64
     }
 }
 
@@ -26,9 +28,9 @@ impl<'a> ChunkReader for &'a ChunkBytes {
 
     fn get_read(&self, start: u64) -> Result<Self::T> {
         let start = usize::try_from(start).unwrap_or(usize::MAX);
-        let in_pages = start.saturating_sub(self.dictionary.len());
-        let dictionary = self.dictionary.get(start..).unwrap_or_default();
-        Ok(dictionary.chain(self.pages.get(in_pages..).unwrap_or_default()))
+        let in_pages = start.saturating_sub(self.dictionary.bytes.len());
+        let dictionary = self.dictionary.bytes.get(start..).unwrap_or_default();
+        Ok(dictionary.chain(self.pages.bytes.get(in_pages..).unwrap_or_default()))
     }
 
     fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes> {
@@ -46,10 +48,13 @@ mod tests {
 
     #[test]
     fn pages_follow_the_dictionary() {
-        let bytes = &ChunkBytes {
-            dictionary: b"abc".to_vec(),
-            pages: b"defg".to_vec(),
+        let chunk = |dictionary: &[u8], pages: &[u8]| {
+            let mut chunk = ChunkBytes::default();
+            chunk.dictionary.bytes.extend(dictionary);
+            chunk.pages.bytes.extend(pages);
+            chunk
         };
+        let bytes = &chunk(b"abc", b"defg");
         assert_eq!(bytes.len(), 7);
         for start in 0..9 {
             let mut read = String::new();
@@ -57,10 +62,7 @@ mod tests {
             assert_eq!(read, "abcdefg"[(start as usize).min(7)..]);
         }
         assert_eq!(bytes.get_bytes(1, 4).unwrap(), "bcde");
-        let without = &ChunkBytes {
-            dictionary: Vec::new(),
-            pages: b"defg".to_vec(),
-        };
+        let without = &chunk(b"", b"defg");
         assert_eq!(without.get_bytes(0, 4).unwrap(), "defg");
     }
 }

@@ -1,58 +1,77 @@
-//! Pages' compression: one context for all columns of a file, since making one costs more than a small page.
+//! Pages' compression: one context for all columns and files, since making one costs more than a small page.
 
-use std::collections::VecDeque;
+use std::collections::HashMap;
+use std::fmt;
 
 use parquet::basic::Compression;
 use parquet::errors::{ParquetError, Result};
+use parquet::schema::types::ColumnPath;
 use zstd::bulk;
 use zstd::zstd_safe::compress_bound;
 
 use super::chunk_bytes::ChunkBytes;
 use super::hex_ids;
+use super::reused::Reused;
 
-/// Compresses pages by the codec of a file, in memory that is used again for each.
+/// Compresses pages by the codec that was used last, in memory that is used again for each.
 pub(in crate::write) struct Compressor {
+    codec: Compression,
     /// `None` when pages are stored as they are.
     zstd: Option<bulk::Compressor<'static>>,
     /// A page that is compressed.
-    compressed: Vec<u8>,
+    compressed: Reused,
     /// Levels of a page that ends.
-    levels: Vec<u8>,
+    levels: Reused,
     /// A chunk's dictionary page, as it is stored.
-    dictionary: Vec<u8>,
-    /// Memory of columns that are done, the first column's first.
-    spare: VecDeque<ColumnMemory>,
+    dictionary: Reused,
+    /// Memory of columns that are done. Whatever tables take turns, a column gets what its like had; columns of one name are
+    /// never encoded at the same time.
+    columns: HashMap<ColumnPath, ColumnMemory>,
+    /// Whether a codec was used since the memory was trimmed.
+    used: bool,
 }
 
 /// Memory of a column that is done, for another.
 #[derive(Debug, Default)]
 pub(super) struct ColumnMemory {
     /// Where its pages were made.
-    pub page: Vec<u8>,
+    pub page: Reused,
     /// Where they were stored.
-    pub stored: Vec<u8>,
+    pub stored: Reused,
+}
+
+impl Default for Compressor {
+    fn default() -> Self {
+        Self {
+            codec: Compression::UNCOMPRESSED,
+            zstd: None,
+            compressed: Reused::default(),
+            levels: Reused::default(),
+            dictionary: Reused::default(),
+            columns: HashMap::new(),
+            used: false,
+        }
+    }
 }
 
 impl Compressor {
-    /// `None` when the codec is not one of ours.
+    /// Compresses by this codec from now on; `false` when it is not one of ours.
     ///
     /// # Errors
     /// When zstd has no memory.
-    pub fn new(codec: Compression) -> Result<Option<Self>> {
-        let zstd = match codec {
-            Compression::UNCOMPRESSED => None,
-            Compression::ZSTD(level) => {
-                Some(bulk::Compressor::new(level.compression_level()).map_err(external)?)
-            }
-            _ => return Ok(None),
-        };
-        Ok(Some(Self {
-            zstd,
-            compressed: Vec::new(),
-            levels: Vec::new(),
-            dictionary: Vec::new(),
-            spare: VecDeque::new(),
-        }))
+    pub fn use_codec(&mut self, codec: Compression) -> Result<bool> {
+        if self.codec != codec {
+            self.zstd = match codec {
+                Compression::UNCOMPRESSED => None,
+                Compression::ZSTD(level) => {
+                    Some(bulk::Compressor::new(level.compression_level()).map_err(external)?)
+                }
+                _ => return Ok(false),
+            };
+            self.codec = codec;
+        }
+        self.used = true;
+        Ok(true)
     }
 
     /// A page's bytes as they are stored. `unlike_at` is where its values begin, if few of them are alike.
@@ -60,19 +79,13 @@ impl Compressor {
     /// # Errors
     /// When zstd fails.
     pub fn page<'a>(&'a mut self, bytes: &'a [u8], unlike_at: Option<usize>) -> Result<&'a [u8]> {
-        let Self { zstd, compressed, .. } = self;
-        let Some(zstd) = zstd else {
+        let Some(zstd) = &mut self.zstd else {
             return Ok(bytes);
         };
-        compressed.clear();
+        let compressed = self.compressed.with_room(compress_bound(bytes.len()));
         let framed = unlike_at.is_some_and(|values_at| hex_ids::frame(bytes, values_at, compressed));
         if !framed {
             compressed.clear();
-            let room = compress_bound(bytes.len());
-            if compressed.capacity() < room {
-                // To grow would copy what is of no use any more.
-                *compressed = Vec::with_capacity(room);
-            }
             zstd.compress_to_buffer(bytes, compressed).map_err(external)?;
         }
         Ok(compressed)
@@ -81,31 +94,165 @@ impl Compressor {
     /// Room for the levels of a page that ends.
     pub fn levels(&mut self) -> &mut Vec<u8> {
         self.levels.clear();
-        &mut self.levels
+        &mut self.levels.bytes
     }
 
     /// Memory for a dictionary page, until it is given back.
-    pub(super) fn take_dictionary(&mut self) -> Vec<u8> {
-        let mut dictionary = std::mem::take(&mut self.dictionary);
-        dictionary.clear();
-        dictionary
+    pub(super) fn take_dictionary(&mut self) -> Reused {
+        std::mem::take(&mut self.dictionary)
     }
 
-    /// Memory for a column. Columns come in the same order in each row group, and so get what they had.
-    pub(super) fn take_spare(&mut self) -> ColumnMemory {
-        self.spare.pop_front().unwrap_or_default()
+    /// Memory for a column, until it is given back: empty, and large enough if the column was met before.
+    pub(super) fn take_spare(&mut self, column: &ColumnPath) -> ColumnMemory {
+        self.columns
+            .get_mut(column)
+            .map(std::mem::take)
+            .unwrap_or_default()
     }
 
     /// Takes memory of a column that is done: what its pages were made in, and what they became.
-    pub(super) fn give_back(&mut self, page: Vec<u8>, chunk: ChunkBytes) {
-        self.dictionary = chunk.dictionary;
-        self.spare.push_back(ColumnMemory {
-            page,
-            stored: chunk.pages,
+    pub(super) fn give_back(&mut self, column: &ColumnPath, page: Reused, chunk: ChunkBytes) {
+        let ChunkBytes {
+            mut dictionary,
+            pages: mut stored,
+        } = chunk;
+        dictionary.clear();
+        stored.clear();
+        self.dictionary = dictionary;
+        let memory = ColumnMemory { page, stored };
+        match self.columns.get_mut(column) {
+            Some(spare) => *spare = memory,
+            None => {
+                self.columns.insert(column.clone(), memory);
+            }
+        }
+    }
+
+    /// Gives back what was not needed since the last time.
+    pub fn trim(&mut self) {
+        if !std::mem::take(&mut self.used) {
+            *self = Self::default();
+            return;
+        }
+        self.levels.clear();
+        self.compressed.clear();
+        for shared in [&mut self.compressed, &mut self.levels, &mut self.dictionary] {
+            shared.trim();
+        }
+        self.columns.retain(|_, memory| {
+            let page_needed = memory.page.trim();
+            memory.stored.trim() || page_needed
         });
+    }
+}
+
+impl fmt::Debug for Compressor {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Compressor")
+            .field("codec", &self.codec)
+            .field("columns", &self.columns.len())
+            .finish_non_exhaustive()
     }
 }
 
 fn external(cause: std::io::Error) -> ParquetError {
     ParquetError::External(Box::new(cause))
+}
+
+#[cfg(test)]
+mod tests {
+    use parquet::basic::ZstdLevel;
+
+    use super::*;
+
+    fn zstd(level: i32) -> Compression {
+        Compression::ZSTD(ZstdLevel::try_new(level).unwrap())
+    }
+
+    fn column(name: &str) -> ColumnPath {
+        ColumnPath::new(vec![name.to_owned()])
+    }
+
+    /// Encodes a chunk of so many bytes; gives where its page and its pages were.
+    fn chunk(compressor: &mut Compressor, name: &str, bytes: usize) -> [*const u8; 2] {
+        let ColumnMemory { mut page, mut stored } = compressor.take_spare(&column(name));
+        assert_eq!((page.bytes.len(), stored.bytes.len()), (0, 0));
+        page.bytes.resize(bytes, 7);
+        stored.bytes.resize(bytes, 7);
+        let places = [page.bytes.as_ptr(), stored.bytes.as_ptr()];
+        page.clear();
+        let chunk = ChunkBytes {
+            dictionary: compressor.take_dictionary(),
+            pages: stored,
+        };
+        compressor.give_back(&column(name), page, chunk);
+        places
+    }
+
+    fn decompressed(compressor: &mut Compressor, bytes: &[u8]) -> Vec<u8> {
+        let compressed = compressor.page(bytes, None).unwrap();
+        zstd::bulk::decompress(compressed, bytes.len()).unwrap()
+    }
+
+    #[test]
+    fn a_column_gets_its_memory_whatever_came_between() {
+        let mut compressor = Compressor::default();
+        let a = chunk(&mut compressor, "a", 1000);
+        let b = chunk(&mut compressor, "b", 10);
+        chunk(&mut compressor, "c", 100);
+        assert_eq!(chunk(&mut compressor, "b", 10), b);
+        assert_eq!(chunk(&mut compressor, "a", 1000), a);
+    }
+
+    #[test]
+    fn what_was_taken_and_not_given_back_is_made_anew() {
+        let mut compressor = Compressor::default();
+        assert!(compressor.use_codec(zstd(1)).unwrap());
+        chunk(&mut compressor, "a", 1000);
+        drop(compressor.take_spare(&column("a")));
+        drop(compressor.take_dictionary());
+        chunk(&mut compressor, "a", 1000);
+        assert_eq!(decompressed(&mut compressor, &[7; 500]), [7; 500]);
+    }
+
+    #[test]
+    fn codecs_take_turns() {
+        let mut compressor = Compressor::default();
+        let a = chunk(&mut compressor, "a", 1000);
+        assert!(compressor.use_codec(zstd(1)).unwrap());
+        assert!(!compressor.use_codec(Compression::SNAPPY).unwrap());
+        assert_eq!(decompressed(&mut compressor, &[7; 500]), [7; 500]);
+        assert!(compressor.use_codec(Compression::UNCOMPRESSED).unwrap());
+        assert_eq!(compressor.page(b"page", None).unwrap(), b"page");
+        assert!(compressor.use_codec(zstd(3)).unwrap());
+        assert_eq!(decompressed(&mut compressor, &[7; 500]), [7; 500]);
+        assert_eq!(chunk(&mut compressor, "a", 1000), a);
+    }
+
+    #[test]
+    fn what_is_not_needed_is_trimmed() {
+        let mut compressor = Compressor::default();
+        compressor.use_codec(zstd(1)).unwrap();
+        compressor.page(&vec![7; 100_000], None).unwrap();
+        chunk(&mut compressor, "a", 1000);
+        let b = chunk(&mut compressor, "b", 1000);
+        compressor.trim();
+        assert_eq!(compressor.columns.len(), 2);
+        assert!(compressor.compressed.bytes.capacity() >= 100_000);
+
+        compressor.use_codec(zstd(1)).unwrap();
+        compressor.page(&[7; 100], None).unwrap();
+        assert_eq!(chunk(&mut compressor, "b", 1000), b);
+        compressor.trim();
+        assert_eq!(compressor.columns.keys().collect::<Vec<_>>(), [&column("b")]);
+        assert_eq!(compressor.compressed.bytes.capacity(), 0);
+        assert!(compressor.zstd.is_some());
+
+        compressor.trim();
+        assert!(compressor.columns.is_empty());
+        assert!(compressor.zstd.is_none());
+        compressor.use_codec(zstd(1)).unwrap();
+        assert_eq!(decompressed(&mut compressor, &[7; 500]), [7; 500]);
+    }
 }

@@ -327,7 +327,7 @@ impl Leaf {
             self.pages
                 .finish(&self.column, properties, dictionary, bloom_filter, compressor)?;
         writer.append_column(&&bytes, close)?;
-        compressor.give_back(page, bytes);
+        compressor.give_back(self.column.path(), page, bytes);
         Ok(Summary { nans, ..summary })
     }
 }

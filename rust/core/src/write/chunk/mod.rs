@@ -2,11 +2,11 @@
 //!
 //! Why not the parquet crate's Arrow writer for all: it wants rows in order already, so that sorting costs a copy
 //! of each value; it hashes each value of a dictionary that is one already; and it makes a compression context
-//! per column. Here rows are read where they are, labels keep their dictionary, and one context serves a file. The
+//! per column. Here rows are read where they are, labels keep their dictionary, and one context serves all files. The
 //! crate still writes the file around the chunks, and columns of types that are not ours.
 //!
 //! The way down: [`Column`] → [`nested`] (lists, maps, structs; [`shared`] for maps that rows refer to) → [`leaf`] (one chunk) → [`values`] (its pages'
-//! values: [`text`], [`number`], [`boolean`]) → [`pages`] (what is stored, each after its [`page_header`], and told). A page is made in a [`buffer`]: [`levels`] and, of a
+//! values: [`text`], [`number`], [`boolean`]) → [`pages`] (what is stored, each after its [`page_header`], and told). A page is made in a [`buffer`], in memory that is [`reused`]: [`levels`] and, of a
 //! dictionary, [`indices`], both written by [`hybrid`]. [`distinct`] says what a dictionary is worth, [`hex_ids`] is zstd for
 //! ids; [`view`] is the arrays' side.
 
@@ -25,6 +25,7 @@ mod number;
 mod page_header;
 mod pages;
 mod range;
+mod reused;
 mod shared;
 mod text;
 mod text_dictionary;
@@ -200,7 +201,9 @@ impl<'a> ChunkEncoder<'a> {
             _ => return Ok(None),
         };
         let compressor = self.compressor.as_deref_mut();
-        let memory = compressor.map(Compressor::take_spare).unwrap_or_default();
+        let memory = compressor
+            .map(|compressor| compressor.take_spare(path))
+            .unwrap_or_default();
         Ok(Leaf::new(column.clone(), values, memory, self.properties))
     }
 

@@ -15,6 +15,7 @@ use super::compress::Compressor;
 use super::leaf::Summary;
 use super::page_header::PageHeader;
 use super::range::Range;
+use super::reused::Reused;
 
 /// A column chunk: its bytes, and what is to be told of them.
 pub(super) type Chunk = (ChunkBytes, ColumnCloseResult);
@@ -62,7 +63,7 @@ impl DictionaryPage {
 #[derive(Default)]
 pub(super) struct Pages {
     /// One page after the other, each after its header.
-    stored: Vec<u8>,
+    stored: Reused,
     /// Bytes of the pages without headers.
     bytes: usize,
     done: Vec<Stored>,
@@ -78,10 +79,9 @@ struct Stored {
 
 impl Pages {
     /// None yet, in the memory of another chunk's.
-    pub fn reusing(mut memory: Vec<u8>) -> Self {
-        memory.clear();
+    pub fn reusing(stored: Reused) -> Self {
         Self {
-            stored: memory,
+            stored,
             ..Self::default()
         }
     }
@@ -104,14 +104,15 @@ impl Pages {
             entries: page.entries,
             encoding: page.encoding,
         };
-        let begin = self.stored.len();
-        header.write_data(&mut self.stored)?;
-        let size = self.stored.len() - begin + bytes.len();
-        self.stored.extend_from_slice(compressed);
+        let stored = &mut self.stored.bytes;
+        let begin = stored.len();
+        header.write_data(stored)?;
+        let size = stored.len() - begin + bytes.len();
+        stored.extend_from_slice(compressed);
         self.bytes += compressed.len();
         self.done.push(Stored {
             page,
-            end: self.stored.len(),
+            end: stored.len(),
             size,
         });
         Ok(())
@@ -145,12 +146,13 @@ impl Pages {
             pages: self.stored,
         };
         if let Some(dictionary) = dictionary {
-            let size = dictionary.write(&mut bytes.dictionary, compressor)?;
-            told.add_dictionary(bytes.dictionary.len(), size);
+            let size = dictionary.write(&mut bytes.dictionary.bytes, compressor)?;
+            told.add_dictionary(bytes.dictionary.bytes.len(), size);
         }
+        let pages_at = bytes.dictionary.bytes.len();
         let mut begin = 0;
         for Stored { page, end, size } in self.done {
-            told.add_data(&page, bytes.dictionary.len() + begin, end - begin, size);
+            told.add_data(&page, pages_at + begin, end - begin, size);
             begin = end;
         }
         let (close, summary) = told.finish(column, properties, bloom_filter)?;

@@ -6,9 +6,10 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::TimestampMicrosecondType;
 use arrow_array::{Array, RecordBatch};
 use bytes::Bytes;
+use iceberg::spec::TableMetadata;
 use otlp2iceberg::config::ParquetConfig;
 use otlp2iceberg::convert::{ConvertOptions, TableBatch, ValueLimits, convert};
-use otlp2iceberg::write::{EncodeOptions, Files, NewFile};
+use otlp2iceberg::write::{EncodeOptions, Files, Memory, NewFile};
 use otlp2iceberg::{Signal, Table};
 use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder, RowSelection};
 use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, RowGroupMetaData};
@@ -42,6 +43,7 @@ fn check_same(signal: Signal, payload: &[u8]) {
         values: ValueLimits::default(),
     };
     let converted = convert(signal, payload, &options).unwrap();
+    let mut memory = Memory::default();
     for TableBatch { table: of, batch } in converted.batches {
         let config = ParquetConfig::default();
         let file = |properties: &[(&str, &str)]| {
@@ -53,6 +55,12 @@ fn check_same(signal: Signal, payload: &[u8]) {
         let (ours, theirs) = (file(&[]), file(&[OTHER_CODEC]));
         assert_eq!(rows_of(&ours.bytes), rows_of(&theirs.bytes), "{of}");
         assert_same_metrics(&ours, &theirs);
+        let metadata = table(of, &[]).build();
+        for _ in 0..2 {
+            let again = append(&metadata, of, vec![batch.clone()], &mut memory);
+            assert_eq!(again.len(), 1);
+            assert!(again[0].bytes == ours.bytes, "{of}: in memory of other tables");
+        }
     }
 }
 
@@ -102,12 +110,24 @@ fn rows(start: i64, count: i64) -> RecordBatch {
 }
 
 fn files_of(properties: &[(&str, &str)], batches: Vec<RecordBatch>) -> Vec<NewFile> {
+    files_in(&mut Memory::default(), properties, batches)
+}
+
+fn files_in(memory: &mut Memory, properties: &[(&str, &str)], batches: Vec<RecordBatch>) -> Vec<NewFile> {
     let table = properties
         .iter()
         .fold(TestTable::default(Table::Logs), |table, (key, value)| {
             table.property(key, value)
         });
-    let metadata = table.build();
+    append(&table.build(), Table::Logs, batches, memory)
+}
+
+fn append(
+    metadata: &TableMetadata,
+    table: Table,
+    batches: Vec<RecordBatch>,
+    memory: &mut Memory,
+) -> Vec<NewFile> {
     let options = EncodeOptions {
         ids: &ids(),
         parquet: &ParquetConfig::default(),
@@ -116,14 +136,36 @@ fn files_of(properties: &[(&str, &str)], batches: Vec<RecordBatch>) -> Vec<NewFi
     };
     let mut files = Files::default();
     for batch in batches {
-        let batch = TableBatch {
-            table: Table::Logs,
-            batch,
-        };
-        let appended = files.append(&metadata, &batch, &options).unwrap();
+        let batch = TableBatch { table, batch };
+        let appended = files.append(metadata, &batch, &options, memory).unwrap();
         assert_eq!(appended.rejected, Vec::<u32>::new());
     }
-    files.finish(&metadata, &options).unwrap()
+    files.finish(metadata, &options).unwrap()
+}
+
+#[test]
+fn files_are_the_same_in_whatever_memory() {
+    const CODEC: &str = "write.parquet.compression-codec";
+    let layouts: [&[(&str, &str)]; 5] = [
+        &[],
+        &[(CODEC, "uncompressed")],
+        &[(CODEC, "zstd"), ("write.parquet.compression-level", "3")],
+        &[OTHER_CODEC],
+        &[("write.parquet.page-row-limit", "7")],
+    ];
+    let mut memory = Memory::default();
+    for count in [1000, 10, 5000] {
+        for layout in layouts {
+            let batches = || vec![rows(0, count), rows(count, 20)];
+            let (fresh, again) = (
+                files_of(layout, batches()),
+                files_in(&mut memory, layout, batches()),
+            );
+            assert_eq!((fresh.len(), again.len()), (1, 1));
+            assert!(fresh[0].bytes == again[0].bytes, "{layout:?}");
+        }
+        memory.trim();
+    }
 }
 
 fn footer(bytes: &Bytes) -> Arc<ParquetMetaData> {
