@@ -41,15 +41,15 @@ type factory struct {
 const (
 	defaultTimeout      = 60 * time.Second
 	defaultQueueBytes   = 512 << 20
-	defaultBatchBytes   = 32 << 20
+	defaultBatchBytes   = 24 << 20
 	defaultFlushTimeout = 10 * time.Second
 	// A worker is a thread in the library. Few of them write files at once (limits.parallel_calls_max), and those
 	// that wait for their commit hold no bytes: enough for what fills up during a commit.interval of 10 s.
-	defaultConsumers = 16
+	defaultConsumers = 24
 )
 
 // createDefaultConfig gives defaults that make files of a sane size and lose nothing: batches of
-// 32 MiB or 10 s, a queue counted in bytes that pushes back when it is full, retries without an end.
+// 24 MiB or 10 s, a queue counted in bytes that pushes back when it is full, retries without an end.
 func createDefaultConfig() component.Config {
 	retry := configretry.NewDefaultBackOffConfig()
 	retry.MaxElapsedTime = 0

@@ -29,8 +29,8 @@ IN_FLIGHT = 8
 
 # The defaults of the exporter, from docs/configuration.md, that bound its memory.
 QUEUE_BYTES = 512 * MIB
-CONSUMERS = 16
-BATCH_BYTES = 32 * MIB
+CONSUMERS = 24
+BATCH_BYTES = 24 * MIB
 CALLS = 2
 # Rows of a call, their order and their pages.
 ROWS_BYTES = 2 * 16 * MIB

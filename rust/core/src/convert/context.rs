@@ -88,6 +88,16 @@ impl<'s> Context<'s> {
         self.open_bytes >= self.batch_bytes_max
     }
 
+    /// Has batches be of about one size when all of them together take about so many bytes, as few as they are: a last one of
+    /// what is left over is small, for memory that the others fill. A sixteenth is added, for what no guess knows.
+    pub(super) fn share_out(&mut self, bytes: usize) {
+        let batches = bytes.div_ceil(self.batch_bytes_max.max(1)).max(1);
+        let share = bytes / batches;
+        if batches > 1 {
+            self.batch_bytes_max = self.batch_bytes_max.min(share + share / 16);
+        }
+    }
+
     /// Gives a finished batch away.
     ///
     /// # Errors

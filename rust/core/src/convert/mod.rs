@@ -56,7 +56,8 @@ pub struct ConvertOptions {
     /// Arrow's offsets). A record that passes it by itself is rejected.
     pub column_bytes_max: usize,
     /// A batch, the largest, is closed when the columns of all open batches together hold this many
-    /// bytes. So no batch is larger than this and one row.
+    /// bytes. So no batch is larger than this and one row. It is closed earlier where batches of about one size are no more of
+    /// them.
     pub batch_bytes_max: usize,
     /// Bounds on what a record may hold.
     pub values: ValueLimits,

@@ -31,6 +31,8 @@ pub(super) struct TableBuilder<C> {
     expected: usize,
     /// Rows for which the columns have room from a batch before.
     room: usize,
+    /// What was in the batch before.
+    last: Size,
     /// The most that was in a batch.
     largest: Size,
     /// The most that was in a batch whose memory the columns began with.
@@ -54,6 +56,7 @@ impl<C: Columns> TableBuilder<C> {
             bytes: 0,
             expected: 0,
             room: spare.size.rows,
+            last: Size::default(),
             largest: Size::default(),
             kept: spare.size,
         }
@@ -116,9 +119,11 @@ impl<C: Columns> TableBuilder<C> {
     /// touch fresh memory, twice as much as they hold. Room that is not used is never touched. Memory of a batch before that
     /// had nearly as many rows is left as it is.
     #[cold]
-    fn make_room(&mut self, context: &Context) {
+    fn make_room(&mut self, context: &mut Context) {
+        let all = self.expected.saturating_mul(self.bytes) / self.rows;
+        context.share_out(all);
         let fitting = (context.batch_bytes_max / self.bytes.max(1)).saturating_mul(self.rows);
-        let expected = self.expected.min(fitting);
+        let expected = self.expected.max(self.last.rows).min(fitting);
         if expected > roomy(self.room) {
             let more = expected.saturating_sub(self.rows);
             self.columns.reserve(more.div_ceil(self.rows));
@@ -138,7 +143,6 @@ impl<C: Columns> TableBuilder<C> {
         let Some((size, used)) = self.give_away(context)? else {
             return Ok(());
         };
-        self.expected = self.expected.max(size.rows);
         // Tables that are closed while others hold more are many: what all of them keep is not bounded.
         if 2 * size.bytes >= context.batch_bytes_max {
             self.reuse(used, size);
@@ -177,6 +181,7 @@ impl<C: Columns> TableBuilder<C> {
             return Ok(None);
         }
         self.largest = self.largest.or_more(size);
+        self.last = size;
         self.room = 0;
         let schema = arrow_schema(self.table);
         let arrays = Arrays::build(schema.fields(), columns)?;

@@ -9,7 +9,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 /// A chunk of fewer bytes is left to the allocator.
 const SPARE_CHUNK_BYTES_MIN: usize = 64 << 10;
 /// What is kept at most: a batch as large as `sending_queue.batch.min_size` makes them by default.
-const SPARE_BYTES_MAX: usize = 32 << 20;
+const SPARE_BYTES_MAX: usize = 24 << 20;
 
 /// Bytes of requests one after the other, in memory that others had before or will have after.
 #[derive(Debug, Default)]
@@ -173,12 +173,12 @@ mod tests {
         let freed = lent.into_iter().map(|chunk| spare.give_back(chunk).len());
         assert_eq!(freed.sum::<usize>(), 40 - SPARE_BYTES_MAX / MIB);
         assert_eq!(spare.trim().len(), 0, "all of it was in use since the last look");
-        let used: Vec<_> = (0..30).map(|_| spare.take(MIB).expect("kept")).collect();
+        let used: Vec<_> = (0..22).map(|_| spare.take(MIB).expect("kept")).collect();
         for chunk in used {
             assert!(spare.give_back(chunk).is_empty());
         }
         assert_eq!(spare.trim().len(), 2, "two were never needed");
-        assert_eq!(spare.trim().len(), 30);
+        assert_eq!(spare.trim().len(), 22);
         assert_eq!(spare.bytes, 0);
     }
 }

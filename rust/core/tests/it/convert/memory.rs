@@ -86,6 +86,17 @@ fn what_is_kept_is_left_alone() {
     assert_eq!(places.len(), kept.len());
 }
 
+/// Two and a half full batches are three of one size.
+#[test]
+fn batches_of_a_call_are_about_even() {
+    let (mut places, mut memory) = (Places::default(), Memory::default());
+    convert(&logs(2500, "a"), &mut memory, &mut places);
+    let rows: Vec<usize> = places.bodies.iter().map(|(_, rows)| *rows).collect();
+    assert_eq!(rows.len(), 3);
+    let (least, most) = (rows.iter().min().unwrap(), rows.iter().max().unwrap());
+    assert!(*least >= 700 && *most <= 900, "{rows:?}");
+}
+
 /// Load that falls gives memory back.
 #[test]
 fn memory_of_far_more_than_is_needed_is_not_kept() {
