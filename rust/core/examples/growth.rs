@@ -150,6 +150,7 @@ impl Growing {
             files,
             partition_spec_id: table.metadata.default_partition_spec_id(),
             ids,
+            request_bytes: 0,
         })
     }
 }

@@ -283,7 +283,7 @@ impl Pipeline {
         };
         for encoding in tables {
             let table = encoding.table;
-            match self.upload(encoding, call).await {
+            match self.upload(encoding, work.bytes(), call).await {
                 Ok(Some(files)) => prepared.tables.push(files),
                 Ok(None) => {}
                 Err(error) => origin.failures.push((table, error)),
@@ -421,7 +421,12 @@ impl Pipeline {
     }
 
     /// Uploads a table's files. `None` when there is nothing to add.
-    async fn upload(&self, mut encoding: TableEncoding, call: &Call) -> Result<Option<PreparedTable>> {
+    async fn upload(
+        &self,
+        mut encoding: TableEncoding,
+        request_bytes: usize,
+        call: &Call,
+    ) -> Result<Option<PreparedTable>> {
         let files = encoding.finish(&self.config, call)?;
         let loaded = match encoding.state {
             State::Writing { loaded, .. } => loaded,
@@ -446,6 +451,7 @@ impl Pipeline {
             &loaded.metadata,
             files,
             encoding.ids,
+            request_bytes,
         )))
     }
 }

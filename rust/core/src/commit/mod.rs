@@ -78,6 +78,8 @@ pub struct Append {
     /// The table that the files were written for, by its UUID: one that is made anew under its name may
     /// have other columns. `None` is the table as last seen.
     pub table_id: Option<Uuid>,
+    /// Bytes of the requests, as a host counts what it waits for; see [`crate::config::CommitConfig::WAITING_BYTES_MAX`].
+    pub request_bytes: u64,
 }
 
 /// What became of an append.

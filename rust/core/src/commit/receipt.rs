@@ -146,6 +146,7 @@ impl Receipt {
             partition_spec_id: self.partition_spec_id,
             ids: self.ids(),
             table_id: Some(metadata.uuid()),
+            request_bytes: 0,
         })
     }
 }

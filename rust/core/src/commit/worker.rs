@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::protocol::Protocol;
 use super::queue::{Queued, out_of_time};
+use crate::config::CommitConfig;
 
 /// The state of a table's committer.
 #[derive(Debug)]
@@ -40,8 +41,8 @@ impl Worker {
     pub(super) async fn run(mut self) {
         let mut not_before = Instant::now();
         while let Some(first) = self.queue.recv().await {
-            self.keep_interval(not_before, first.deadline).await;
-            let batch = self.take_with(first);
+            let queued = self.keep_interval(not_before, first).await;
+            let batch = self.take_with(queued);
             if batch.is_empty() {
                 continue;
             }
@@ -51,33 +52,42 @@ impl Worker {
         }
     }
 
-    /// Waits until `not_before`, but not once hurried, and not so long that the append that waits would run
-    /// out of time: half of what it has left is kept for the commit.
-    async fn keep_interval(&self, not_before: Instant, deadline: Instant) {
+    /// Waits until `not_before`, but not once hurried or too much waits, and not so long that the append that came first
+    /// would run out of time: half of what it has left is kept for the commit. Gives what came meanwhile.
+    async fn keep_interval(&mut self, not_before: Instant, first: Queued) -> Vec<Queued> {
         let now = Instant::now();
-        let latest = now + deadline.saturating_duration_since(now) / 2;
+        let latest = now + first.deadline.saturating_duration_since(now) / 2;
         let until = not_before.min(latest);
-        if until > now {
-            tokio::select! {
-                () = self.hurrying.cancelled() => {}
-                () = tokio::time::sleep_until(until) => {}
-            }
+        let mut bytes = first.append.request_bytes;
+        let mut queued = vec![first];
+        while until > Instant::now() && bytes < CommitConfig::WAITING_BYTES_MAX {
+            let next = tokio::select! {
+                biased;
+                () = self.hurrying.cancelled() => break,
+                () = tokio::time::sleep_until(until) => break,
+                next = self.queue.recv() => next,
+            };
+            let Some(next) = next else {
+                break;
+            };
+            bytes = bytes.saturating_add(next.append.request_bytes);
+            queued.push(next);
         }
+        queued
     }
 
-    /// All that is queued by now and neither withdrawn nor out of time.
-    fn take_with(&mut self, first: Queued) -> Vec<Queued> {
-        let mut batch = Vec::new();
-        let mut next = Some(first);
-        while let Some(queued) = next {
-            if queued.begin() {
-                if queued.deadline > Instant::now() {
-                    batch.push(queued);
-                } else {
-                    queued.answer(Err(out_of_time()));
-                }
+    /// These and all that is queued by now, but nothing that is withdrawn or out of time.
+    fn take_with(&mut self, mut queued: Vec<Queued>) -> Vec<Queued> {
+        while let Ok(next) = self.queue.try_recv() {
+            queued.push(next);
+        }
+        let mut batch = Vec::with_capacity(queued.len());
+        for queued in queued.into_iter().filter(Queued::begin) {
+            if queued.deadline > Instant::now() {
+                batch.push(queued);
+            } else {
+                queued.answer(Err(out_of_time()));
             }
-            next = self.queue.try_recv().ok();
         }
         batch
     }

@@ -10,7 +10,8 @@ use super::{CatalogType, Config, duration};
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct CommitConfig {
-    /// Least time between two commits of a table; files that finish meanwhile share the next. Default 0.
+    /// Least time between two commits of a table; files that finish meanwhile share the next. Default 0. It is cut short by
+    /// [`CommitConfig::WAITING_BYTES_MAX`].
     #[serde(deserialize_with = "duration::deserialize")]
     pub interval: Duration,
     /// How many times a commit that lost a race is tried again. Not set, it is as the table's property
@@ -34,6 +35,9 @@ pub struct CommitConfig {
 impl CommitConfig {
     /// The default of `max_retries`.
     pub const MAX_RETRIES: u32 = 100;
+    /// A commit waits no longer for its turn when the requests that wait for it have so many bytes: a host whose queue is full
+    /// of them takes no more. Half of what the Collector's exporter queues by default.
+    pub const WAITING_BYTES_MAX: u64 = 256 << 20;
     /// `history.expire.max-snapshot-age-ms` of tables that are made. One hour; or twice `dedup_window`.
     pub const MAX_SNAPSHOT_AGE: Duration = Duration::from_secs(3_600);
 }

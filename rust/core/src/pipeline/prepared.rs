@@ -171,6 +171,7 @@ impl PreparedTable {
         metadata: &TableMetadata,
         files: Vec<DataFile>,
         ids: Vec<IdRange>,
+        request_bytes: usize,
     ) -> Self {
         Self {
             table,
@@ -179,6 +180,7 @@ impl PreparedTable {
                 partition_spec_id: metadata.default_partition_spec_id(),
                 ids,
                 table_id: Some(metadata.uuid()),
+                request_bytes: request_bytes as u64,
             },
             layout: Layout::of(table, metadata),
             state: State::Pending,

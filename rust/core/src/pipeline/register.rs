@@ -177,6 +177,7 @@ impl Pipeline {
             files: vec![described],
             ids: IdRange::from_ids([file.content, file.place]),
             table_id: Some(destination.table().metadata.uuid()),
+            request_bytes: 0,
         };
         Ok(State::Ready(Box::new(Ready { append, registered })))
     }

@@ -26,6 +26,7 @@ async fn appends_make_snapshots_with_the_totals_that_java_writes() {
         files: vec![data_file("a", 10), data_file_on_day("b", 5, 20_001)],
         partition_spec_id: 0,
         ids: vec![ids(1, 1, 3), ids(2, 7, 7)],
+        request_bytes: 0,
     };
     let committed = committer.append(first, soon()).await.expect("committed");
     let expected = Committed {
@@ -222,6 +223,29 @@ async fn interval_keeps_commits_apart_and_yields_to_closing() {
     for task in waiting {
         assert_eq!(task.await.expect("joined").expect("committed").folded, 3);
     }
+}
+
+#[tokio::test]
+async fn interval_yields_to_much_that_waits() {
+    let warehouse = Warehouse::new();
+    let (committer, waiting) = three_that_wait(&warehouse).await;
+    let much = Append {
+        request_bytes: CommitConfig::WAITING_BYTES_MAX - 300,
+        ..append(1, 5)
+    };
+    let committed = committer.append(much, Instant::now() + HOUR).await;
+    assert_eq!(committed.expect("committed").folded, 4);
+    for task in waiting {
+        assert_eq!(task.await.expect("joined").expect("committed").folded, 4);
+    }
+    // The next interval has begun.
+    let little = committer.append(append(1, 6), Instant::now() + HOUR);
+    assert!(
+        tokio::time::timeout(Duration::from_millis(50), little)
+            .await
+            .is_err()
+    );
+    committer.close().await;
 }
 
 #[tokio::test]

@@ -113,6 +113,7 @@ async fn rows_of_a_format_v3_table_are_numbered_on() {
             files,
             partition_spec_id: 0,
             ids: vec![ids(1, sequence, sequence)],
+            request_bytes: 0,
         };
         committer.append(append, soon()).await.expect("committed");
     }

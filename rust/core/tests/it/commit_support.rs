@@ -119,6 +119,7 @@ pub fn append(writer: u8, sequence: u64) -> Append {
         files: vec![data_file(&format!("{writer}-{sequence}"), 10)],
         partition_spec_id: 0,
         ids: vec![ids(writer, sequence, sequence)],
+        request_bytes: 100,
     }
 }
 
