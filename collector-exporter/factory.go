@@ -44,7 +44,7 @@ const (
 	defaultBatchBytes   = 24 << 20
 	defaultFlushTimeout = 10 * time.Second
 	// A worker is a thread in the library. Few of them write files at once (limits.parallel_calls_max), and those
-	// that wait for their commit hold no bytes: enough for what fills up during a commit.interval of 10 s.
+	// that wait for their commit hold no bytes: enough for the 256 MiB of requests that commit.interval lets wait, and as many again.
 	defaultConsumers = 24
 )
 

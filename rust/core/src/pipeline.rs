@@ -244,7 +244,8 @@ impl Pipeline {
     async fn prepare<'w>(&self, work: &'w Work<'_>, call: &Call) -> Result<(Prepared, Origin<'w, '_>)> {
         let mut admission = Admission::new(work);
         admission.refuse_too_large(&self.config.limits, self.dead_letters.is_some())?;
-        let share = self.in_flight.enter(work.bytes(), call).await?;
+        let request_bytes = work.bytes();
+        let share = self.in_flight.enter(request_bytes, call).await?;
         admission.refuse_long(&self.config.limits);
         let Encoded {
             summary,
@@ -283,7 +284,7 @@ impl Pipeline {
         };
         for encoding in tables {
             let table = encoding.table;
-            match self.upload(encoding, work.bytes(), call).await {
+            match self.upload(encoding, request_bytes, call).await {
                 Ok(Some(files)) => prepared.tables.push(files),
                 Ok(None) => {}
                 Err(error) => origin.failures.push((table, error)),

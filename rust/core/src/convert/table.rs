@@ -31,8 +31,8 @@ pub(super) struct TableBuilder<C> {
     expected: usize,
     /// Rows for which the columns have room from a batch before.
     room: usize,
-    /// What was in the batch before.
-    last: Size,
+    /// Rows of the batch before.
+    last_rows: usize,
     /// The most that was in a batch.
     largest: Size,
     /// The most that was in a batch whose memory the columns began with.
@@ -56,7 +56,7 @@ impl<C: Columns> TableBuilder<C> {
             bytes: 0,
             expected: 0,
             room: spare.size.rows,
-            last: Size::default(),
+            last_rows: 0,
             largest: Size::default(),
             kept: spare.size,
         }
@@ -123,7 +123,7 @@ impl<C: Columns> TableBuilder<C> {
         let all = self.expected.saturating_mul(self.bytes) / self.rows;
         context.share_out(all);
         let fitting = (context.batch_bytes_max / self.bytes.max(1)).saturating_mul(self.rows);
-        let expected = self.expected.max(self.last.rows).min(fitting);
+        let expected = self.expected.max(self.last_rows).min(fitting);
         if expected > roomy(self.room) {
             let more = expected.saturating_sub(self.rows);
             self.columns.reserve(more.div_ceil(self.rows));
@@ -181,7 +181,7 @@ impl<C: Columns> TableBuilder<C> {
             return Ok(None);
         }
         self.largest = self.largest.or_more(size);
-        self.last = size;
+        self.last_rows = size.rows;
         self.room = 0;
         let schema = arrow_schema(self.table);
         let arrays = Arrays::build(schema.fields(), columns)?;

@@ -209,7 +209,7 @@ impl<'a> Hybrid<'a> {
     }
 }
 
-fn write_varint(mut number: u64, out: &mut Vec<u8>) {
+pub(super) fn write_varint(mut number: u64, out: &mut Vec<u8>) {
     while number >= 0x80 {
         out.push(number as u8 | 0x80);
         number >>= 7;

@@ -8,6 +8,8 @@
 use parquet::basic::{Encoding, PageType};
 use parquet::errors::{ParquetError, Result};
 
+use super::hybrid::write_varint;
+
 /// The next field, an `i32`. A field begins with how far its id is from the last one's, and its type.
 const NEXT_I32: u8 = 0x15;
 /// The next field, a `bool` that is false.
@@ -80,12 +82,8 @@ fn bounded(count: usize) -> Result<i32> {
 /// Appends the next field: numbers near zero take one byte, and none more than five.
 fn write_i32(value: i32, out: &mut Vec<u8>) {
     out.push(NEXT_I32);
-    let mut rest = ((value << 1) ^ (value >> 31)).cast_unsigned();
-    while rest >= 0x80 {
-        out.push(rest as u8 | 0x80);
-        rest >>= 7;
-    }
-    out.push(rest as u8);
+    let zigzag = ((value << 1) ^ (value >> 31)).cast_unsigned();
+    write_varint(u64::from(zigzag), out);
 }
 
 #[cfg(test)]
