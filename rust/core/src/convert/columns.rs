@@ -155,6 +155,16 @@ impl<T: ArrowPrimitiveType> PrimitiveColumn<T> {
         self.validity.append_valid(1);
     }
 
+    /// Appends the values that `add` adds, and gives them.
+    #[inline]
+    pub(super) fn append_each<R>(&mut self, add: impl FnOnce(&mut Vec<T::Native>) -> R) -> (R, &[T::Native]) {
+        let start = self.values.len();
+        let result = add(&mut self.values);
+        let added = self.values.get(start..).unwrap_or_default();
+        self.validity.append_valid(added.len());
+        (result, added)
+    }
+
     /// Appends a value `count` times.
     #[inline]
     pub(super) fn append_n(&mut self, value: T::Native, count: usize) {

@@ -4,7 +4,7 @@ use super::columns::{DoubleColumn, IntColumn, LongColumn, columns};
 use super::context::Context;
 use super::labels::WordColumn;
 use super::lists::ListColumn;
-use super::numbers::append_count;
+use super::numbers::{append_count, too_large};
 use super::points::{ExemplarColumns, MetricGroup, PointColumns, TEMPORALITIES, append_exemplars};
 use super::shared::SharedColumns;
 use super::table::Verdict;
@@ -45,9 +45,8 @@ impl HistogramColumns {
         self.min.append_option(point.min);
         self.max.append_option(point.max);
         append_counts(&mut self.bucket_counts, &point.bucket_counts, &mut rejection)?;
-        for bound in point.explicit_bounds {
-            self.explicit_bounds.element().append(bound?);
-        }
+        self.explicit_bounds
+            .append_scalars(&point.explicit_bounds, |bound| bound)?;
         let (counts, bounds) = (self.bucket_counts.open_len(), self.explicit_bounds.open_len());
         if rejection.is_none() && counts != bounds + 1 && (counts, bounds) != (0, 0) {
             rejection = Some(format!(
@@ -70,8 +69,11 @@ fn append_counts(
     counts: &PackedOrNot<'_, u64>,
     rejection: &mut Option<String>,
 ) -> Result<(), DecodeError> {
-    for count in *counts {
-        append_count(column.element(), count?, "bucket count", rejection);
+    let counts = column.append_scalars(counts, u64::cast_signed)?;
+    if rejection.is_none()
+        && let Some(count) = counts.iter().find(|count| **count < 0)
+    {
+        *rejection = Some(too_large("bucket count", count.cast_unsigned()));
     }
     Ok(())
 }

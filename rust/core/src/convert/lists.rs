@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use arrow_array::{ArrayRef, ListArray, StructArray};
+use arrow_array::{ArrayRef, ArrowPrimitiveType, ListArray, StructArray};
 use arrow_schema::{ArrowError, DataType, Fields};
 
-use super::columns::{Arrays, Columns, Offsets};
+use super::columns::{Arrays, Columns, Offsets, PrimitiveColumn};
 use super::used::Used;
 use super::validity::Validity;
+use crate::decode::{DecodeError, PackedOrNot, Scalar};
 
 /// A list column over the columns of its elements. An empty list is null (rule 1).
 #[derive(Default)]
@@ -37,6 +38,25 @@ impl<C: Columns> ListColumn<C> {
     #[inline]
     pub(super) fn open_len(&self) -> usize {
         self.len - self.offsets.end()
+    }
+}
+
+impl<T: ArrowPrimitiveType> ListColumn<PrimitiveColumn<T>> {
+    /// Appends elements, and gives them; the caller ends their list.
+    ///
+    /// # Errors
+    /// When they are malformed.
+    #[inline]
+    pub(super) fn append_scalars<S: Scalar>(
+        &mut self,
+        scalars: &PackedOrNot<'_, S>,
+        value: impl Fn(S) -> T::Native,
+    ) -> Result<&[T::Native], DecodeError> {
+        let (result, added) = self
+            .elements
+            .append_each(|values| scalars.append_to(values, value));
+        self.len += added.len();
+        result.map(|()| added)
     }
 }
 

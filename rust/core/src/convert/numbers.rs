@@ -19,9 +19,15 @@ pub(super) fn append_count(
 ) {
     let fitting = i64::try_from(count).ok();
     if fitting.is_none() && rejection.is_none() {
-        *rejection = Some(format!("its {what} {count} is above {}", i64::MAX));
+        *rejection = Some(too_large(what, count));
     }
     column.append(fitting.unwrap_or_default());
+}
+
+/// Why a count that no `long` holds is not stored.
+#[cold]
+pub(super) fn too_large(what: &str, count: u64) -> String {
+    format!("its {what} {count} is above {}", i64::MAX)
 }
 
 /// The nearest double in one column and, if the value was an integer, that integer in the other.

@@ -207,6 +207,42 @@ fn empty_packed_lists_are_empty() {
     assert_eq!(point.bucket_counts.iter().count(), 0);
 }
 
+#[test]
+fn a_malformed_list_of_scalars_gives_the_same_error_and_elements_however_it_is_read() {
+    let long = vec![1; 300];
+    let fields = [
+        // Fixed64 and half of one, packed; the same after a good one.
+        delimited(6, [1; 12]),
+        [delimited(6, [1; 16]), delimited(6, [1; 12])].concat(),
+        delimited(6, long),
+    ];
+    let lists = fields
+        .iter()
+        .map(|bytes| HistogramDataPoint::parse(bytes).map(|point| point.bucket_counts));
+    // A varint that does not end, or is too long, packed.
+    let varints = [
+        delimited(2, [1, 2, 0x80]),
+        delimited(2, [[1].as_slice(), &[0xff; 11]].concat()),
+    ];
+    let buckets = varints
+        .iter()
+        .map(|bytes| Buckets::parse(bytes).map(|buckets| buckets.bucket_counts));
+    let mut malformed = 0;
+    for list in lists.chain(buckets).flatten() {
+        let each: Vec<_> = list.iter().collect();
+        let error = each.iter().find_map(|element| element.as_ref().err());
+        let mut all = Vec::new();
+        let result = list.append_to(&mut all, |count: u64| count);
+        assert_eq!(
+            result.as_ref().err().map(ToString::to_string),
+            error.map(ToString::to_string)
+        );
+        assert_eq!(all, each.iter().flatten().copied().collect::<Vec<_>>());
+        malformed += usize::from(result.is_err());
+    }
+    assert_eq!(malformed, 5);
+}
+
 /// How a test writes the next element of a repeated scalar field.
 #[derive(Debug, Clone)]
 enum Chunk {
@@ -259,6 +295,11 @@ proptest! {
         let buckets = Buckets::parse(&buckets).unwrap();
         prop_assert_eq!(point.bucket_counts.iter().collect::<Result<Vec<_>, _>>().unwrap(), counts.clone());
         prop_assert_eq!(buckets.bucket_counts.iter().collect::<Result<Vec<_>, _>>().unwrap(), counts.clone());
+        for scalars in [point.bucket_counts, buckets.bucket_counts] {
+            let mut all = vec![7];
+            scalars.append_to(&mut all, |count| count).unwrap();
+            prop_assert_eq!(&all[1..], counts.as_slice());
+        }
         let read = point.explicit_bounds.iter().map(|bound| bound.unwrap().to_bits()).collect::<Vec<_>>();
         prop_assert_eq!(read, bounds);
         prop_assert_eq!(buckets.bucket_counts.is_empty(), counts.is_empty());
