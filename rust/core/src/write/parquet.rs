@@ -157,6 +157,7 @@ impl FileWriter {
                 layout.schema.clone(),
                 &layout.parquet_schema,
                 &layout.properties,
+                settings.page_rows,
                 memory.compressor(settings.codec).map_err(failed)?,
             );
             let number = self.writer.flushed_row_groups().len();
@@ -261,7 +262,7 @@ fn properties(
         .set_compression(settings.codec)
         .set_max_row_group_row_count(Some(settings.row_group_rows_max))
         .set_max_row_group_bytes(settings.row_group_bytes_max)
-        .set_data_page_row_count_limit(settings.page_rows_max)
+        .set_data_page_row_count_limit(settings.page_rows.most)
         .set_statistics_enabled(EnabledStatistics::Page)
         .set_sorting_columns(Some(sorting).filter(|columns| !columns.is_empty()));
     if let Some(bytes) = settings.page_bytes_max {

@@ -4,6 +4,7 @@ use parquet::basic::Encoding;
 
 use super::buffer::PageBuffer;
 use super::range::Range;
+use super::search::Content;
 use super::values::PageValues;
 
 /// Booleans of a chunk.
@@ -40,7 +41,7 @@ impl Booleans {
         let (count, trues) = (std::mem::take(&mut self.count), std::mem::take(&mut self.trues));
         PageValues {
             encoding: Encoding::PLAIN,
-            repeats: true,
+            content: Content::Alike,
             range: (count > 0).then_some(Range::Bool(trues == count, trues > 0)),
         }
     }

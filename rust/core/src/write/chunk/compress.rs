@@ -6,18 +6,18 @@ use std::fmt;
 use parquet::basic::Compression;
 use parquet::errors::{ParquetError, Result};
 use parquet::schema::types::ColumnPath;
-use zstd::bulk;
 use zstd::zstd_safe::compress_bound;
 
 use super::chunk_bytes::ChunkBytes;
 use super::hex_ids;
 use super::reused::Reused;
+use super::search::{Content, Zstd};
 
 /// Compresses pages by the codec that was used last, in memory that is used again for each.
 pub(in crate::write) struct Compressor {
     codec: Compression,
     /// `None` when pages are stored as they are.
-    zstd: Option<bulk::Compressor<'static>>,
+    zstd: Option<Zstd>,
     /// A page that is compressed.
     compressed: Reused,
     /// Levels of a page that ends.
@@ -63,9 +63,7 @@ impl Compressor {
         if self.codec != codec {
             self.zstd = match codec {
                 Compression::UNCOMPRESSED => None,
-                Compression::ZSTD(level) => {
-                    Some(bulk::Compressor::new(level.compression_level()).map_err(external)?)
-                }
+                Compression::ZSTD(level) => Some(Zstd::new(level.compression_level()).map_err(external)?),
                 _ => return Ok(false),
             };
             self.codec = codec;
@@ -74,19 +72,24 @@ impl Compressor {
         Ok(true)
     }
 
-    /// A page's bytes as they are stored. `unlike_at` is where its values begin, if few of them are alike.
+    /// A page's bytes as they are stored. `values_at` is where its values begin.
     ///
     /// # Errors
     /// When zstd fails.
-    pub fn page<'a>(&'a mut self, bytes: &'a [u8], unlike_at: Option<usize>) -> Result<&'a [u8]> {
+    pub(super) fn page<'a>(
+        &'a mut self,
+        bytes: &'a [u8],
+        values_at: usize,
+        content: Content,
+    ) -> Result<&'a [u8]> {
         let Some(zstd) = &mut self.zstd else {
             return Ok(bytes);
         };
         let compressed = self.compressed.with_room(compress_bound(bytes.len()));
-        let framed = unlike_at.is_some_and(|values_at| hex_ids::frame(bytes, values_at, compressed));
+        let framed = content == Content::Unlike && hex_ids::frame(bytes, values_at, compressed);
         if !framed {
             compressed.clear();
-            zstd.compress_to_buffer(bytes, compressed).map_err(external)?;
+            zstd.compress(bytes, content, compressed).map_err(external)?;
         }
         Ok(compressed)
     }
@@ -191,7 +194,7 @@ mod tests {
     }
 
     fn decompressed(compressor: &mut Compressor, bytes: &[u8]) -> Vec<u8> {
-        let compressed = compressor.page(bytes, None).unwrap();
+        let compressed = compressor.page(bytes, 0, Content::Alike).unwrap();
         zstd::bulk::decompress(compressed, bytes.len()).unwrap()
     }
 
@@ -224,7 +227,7 @@ mod tests {
         assert!(!compressor.use_codec(Compression::SNAPPY).unwrap());
         assert_eq!(decompressed(&mut compressor, &[7; 500]), [7; 500]);
         assert!(compressor.use_codec(Compression::UNCOMPRESSED).unwrap());
-        assert_eq!(compressor.page(b"page", None).unwrap(), b"page");
+        assert_eq!(compressor.page(b"page", 0, Content::Alike).unwrap(), b"page");
         assert!(compressor.use_codec(zstd(3)).unwrap());
         assert_eq!(decompressed(&mut compressor, &[7; 500]), [7; 500]);
         assert_eq!(chunk(&mut compressor, "a", 1000), a);
@@ -234,7 +237,7 @@ mod tests {
     fn what_is_not_needed_is_trimmed() {
         let mut compressor = Compressor::default();
         compressor.use_codec(zstd(1)).unwrap();
-        compressor.page(&vec![7; 100_000], None).unwrap();
+        compressor.page(&vec![7; 100_000], 0, Content::Alike).unwrap();
         chunk(&mut compressor, "a", 1000);
         let b = chunk(&mut compressor, "b", 1000);
         compressor.trim();
@@ -242,7 +245,7 @@ mod tests {
         assert!(compressor.compressed.bytes.capacity() >= 100_000);
 
         compressor.use_codec(zstd(1)).unwrap();
-        compressor.page(&[7; 100], None).unwrap();
+        compressor.page(&[7; 100], 0, Content::Alike).unwrap();
         assert_eq!(chunk(&mut compressor, "b", 1000), b);
         compressor.trim();
         assert_eq!(compressor.columns.keys().collect::<Vec<_>>(), [&column("b")]);

@@ -20,7 +20,7 @@ pub(super) struct Leaf {
     column: ColumnDescPtr,
     definition_max: u8,
     repetition_max: u8,
-    page_rows_max: usize,
+    page_rows: PageRows,
     page_bytes_max: usize,
     values: Values,
     definitions: Levels,
@@ -30,6 +30,15 @@ pub(super) struct Leaf {
     pages: Pages,
     /// Shared values by key, once they were pushed.
     known: Vec<Option<Repeat>>,
+}
+
+/// How many rows a page holds at most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::write) struct PageRows {
+    /// Rows of a page.
+    pub most: usize,
+    /// Rows of one whose values are few different ones, a byte or less each.
+    pub narrow: usize,
 }
 
 /// Values in a list that come again as a whole.
@@ -61,14 +70,15 @@ impl Leaf {
         column: ColumnDescPtr,
         mut values: Values,
         memory: ColumnMemory,
-        properties: &WriterProperties,
+        page_rows: PageRows,
+        page_bytes_max: usize,
     ) -> Option<Self> {
         *values.page() = PageBuffer::reusing(memory.page);
         Some(Self {
             definition_max: u8::try_from(column.max_def_level()).ok()?,
             repetition_max: u8::try_from(column.max_rep_level()).ok()?,
-            page_rows_max: properties.data_page_row_count_limit().max(1),
-            page_bytes_max: properties.column_data_page_size_limit(column.path()),
+            page_rows,
+            page_bytes_max,
             column,
             values,
             definitions: Levels::default(),
@@ -128,7 +138,7 @@ impl Leaf {
     ) -> Result<()> {
         let mut rest = rows;
         while !rest.is_empty() {
-            let room = rest.len().min(self.page_rows_max - self.rows);
+            let room = rest.len().min(self.rows_left());
             let these = rest.get(..room).unwrap_or(rest);
             let taken = self.values.extend(&view.values, these, self.page_bytes_max);
             self.definitions.push(self.definition_max, taken);
@@ -151,7 +161,7 @@ impl Leaf {
     ) -> Result<()> {
         let mut rest = count;
         while rest > 0 {
-            let taken = rest.min(self.page_rows_max - self.rows);
+            let taken = rest.min(self.rows_left());
             if self.repetition_max > 0 {
                 self.repetitions.push(0, taken);
             }
@@ -218,7 +228,7 @@ impl Leaf {
         let elements = repeat.indices.len();
         // Two bytes an index, as the page's bytes are counted.
         let room = self.page_bytes_max.saturating_sub(self.values.page_bytes()) / (2 * elements.max(1)) + 1;
-        let rows = rows.min(self.page_rows_max - self.rows).min(room);
+        let rows = rows.min(self.rows_left()).min(room);
         self.values.repeat(repeat, rows);
         self.repetitions.push_lists(0, repetition, elements, rows);
         self.definitions.push(self.definition_max, elements * rows);
@@ -268,10 +278,24 @@ impl Leaf {
 
     #[inline]
     fn end_page_if_full(&mut self, compressor: &mut Compressor) -> Result<()> {
-        if self.rows >= self.page_rows_max || self.values.page_is_full(self.page_bytes_max) {
+        let rows_full = self.rows >= self.page_rows.most && self.rows >= self.rows_max();
+        if rows_full || self.values.page_is_full(self.page_bytes_max) {
             return self.end_page(compressor);
         }
         Ok(())
+    }
+
+    fn rows_max(&self) -> usize {
+        if self.values.are_narrow() {
+            self.page_rows.narrow
+        } else {
+            self.page_rows.most
+        }
+    }
+
+    /// Rows that the open page still takes; at least one, since a page that is full was ended.
+    fn rows_left(&self) -> usize {
+        self.rows_max().saturating_sub(self.rows).max(1)
     }
 
     fn end_page(&mut self, compressor: &mut Compressor) -> Result<()> {
@@ -287,7 +311,6 @@ impl Leaf {
         } else {
             self.definitions.clear();
         }
-        let unlike_at = (!values.repeats).then_some(levels.len());
         let page = DataPage {
             encoding: values.encoding,
             rows: std::mem::take(&mut self.rows),
@@ -296,8 +319,10 @@ impl Leaf {
             range: values.range,
         };
         let buffer = self.values.page();
+        let values_at = levels.len();
         let bytes = buffer.page(levels);
-        self.pages.push(page, bytes, unlike_at, compressor)?;
+        self.pages
+            .push(page, bytes, values_at, values.content, compressor)?;
         buffer.clear();
         Ok(())
     }

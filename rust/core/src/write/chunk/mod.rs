@@ -26,6 +26,7 @@ mod page_header;
 mod pages;
 mod range;
 mod reused;
+mod search;
 mod shared;
 mod text;
 mod text_dictionary;
@@ -47,7 +48,7 @@ use parquet::schema::types::{ColumnDescPtr, SchemaDescriptor};
 
 pub(super) use self::compress::Compressor;
 use self::leaf::Leaf;
-pub(super) use self::leaf::Summary;
+pub(super) use self::leaf::{PageRows, Summary};
 use self::nested::Node;
 use self::number::Numbers;
 pub(super) use self::range::Range;
@@ -61,6 +62,7 @@ pub(super) struct ChunkEncoder<'a> {
     schema: SchemaRef,
     columns: &'a [ColumnDescPtr],
     properties: &'a WriterProperties,
+    page_rows: PageRows,
     /// `None` when the codec is the parquet crate's own.
     compressor: Option<&'a mut Compressor>,
 }
@@ -85,12 +87,14 @@ impl<'a> ChunkEncoder<'a> {
         schema: SchemaRef,
         parquet_schema: &'a SchemaDescriptor,
         properties: &'a WriterProperties,
+        page_rows: PageRows,
         compressor: Option<&'a mut Compressor>,
     ) -> Self {
         Self {
             schema,
             columns: parquet_schema.columns(),
             properties,
+            page_rows,
             compressor,
         }
     }
@@ -204,7 +208,14 @@ impl<'a> ChunkEncoder<'a> {
         let memory = compressor
             .map(|compressor| compressor.take_spare(path))
             .unwrap_or_default();
-        Ok(Leaf::new(column.clone(), values, memory, self.properties))
+        let page_bytes_max = self.properties.column_data_page_size_limit(path);
+        Ok(Leaf::new(
+            column.clone(),
+            values,
+            memory,
+            self.page_rows,
+            page_bytes_max,
+        ))
     }
 
     fn texts(&self, column: &ColumnDescPtr, rows_max: usize) -> Result<Values> {

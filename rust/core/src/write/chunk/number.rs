@@ -1,6 +1,7 @@
 //! Integers, times and doubles: a dictionary where they repeat, else plain.
 
 use std::hash::{BuildHasher, Hash};
+use std::ops::Range as Span;
 
 use hashbrown::{DefaultHashBuilder, HashTable};
 use parquet::basic::Encoding;
@@ -9,11 +10,14 @@ use super::buffer::PageBuffer;
 use super::indices::Indices;
 use super::pages::DictionaryPage;
 use super::range::Range;
+use super::search::Content;
 use super::values::{PageValues, TRIAL_VALUES};
 use super::view::{Numbers as Column, split_run};
 
 /// A number as Parquet stores it.
 pub(super) trait Number: Copy + Default {
+    /// What plain values are to who compresses them.
+    const CONTENT: Content;
     /// What tells one number from another; NaNs by their bits.
     type Bits: Copy + Eq + Hash;
     /// The number's bits.
@@ -31,8 +35,9 @@ pub(super) trait Number: Copy + Default {
 }
 
 macro_rules! integer {
-    ($integer:ty, $range:path) => {
+    ($integer:ty, $range:path, $content:path) => {
         impl Number for $integer {
+            const CONTENT: Content = $content;
             type Bits = Self;
 
             #[inline]
@@ -75,10 +80,11 @@ macro_rules! integer {
     };
 }
 
-integer!(i32, Range::Int);
-integer!(i64, Range::Long);
+integer!(i32, Range::Int, Content::Alike);
+integer!(i64, Range::Long, Content::Numbers);
 
 impl Number for f64 {
+    const CONTENT: Content = Content::Numbers;
     type Bits = u64;
 
     #[inline]
@@ -138,6 +144,8 @@ pub(super) struct Numbers<T: Number> {
     range: Option<(T, T)>,
     /// NaNs among the chunk's values.
     nans: u64,
+    /// Where the list is that was appended last.
+    last_list: Span<usize>,
 }
 
 /// Values that were met, and the open page as indices into them.
@@ -161,6 +169,7 @@ impl<T: Number> Numbers<T> {
             page: PageBuffer::default(),
             range: None,
             nans: 0,
+            last_list: 0..0,
         }
     }
 
@@ -169,10 +178,21 @@ impl<T: Number> Numbers<T> {
         self.nans
     }
 
-    /// Appends a value.
+    /// Appends neighbouring values, which often are the same as those before: a histogram's bounds.
     #[inline]
-    pub fn push(&mut self, value: T) {
-        self.push_run(value, 1);
+    pub fn push_list(&mut self, values: &Column<'_, T>, list: Span<usize>) {
+        let these = values.span(list.clone());
+        if let Some(dictionary) = &mut self.dictionary
+            && are_same(these, values.span(self.last_list.clone()))
+            && dictionary.indices.repeat_last(these.len())
+        {
+            self.nans += nans(these);
+            return;
+        }
+        for value in these {
+            self.push_run(*value, 1);
+        }
+        self.last_list = list;
     }
 
     /// Appends a value `count` times.
@@ -238,6 +258,11 @@ impl<T: Number> Numbers<T> {
         }
     }
 
+    /// How many values the dictionary has, if there is one.
+    pub fn dictionary_values(&self) -> Option<usize> {
+        self.dictionary.as_ref().map(|dictionary| dictionary.values.len())
+    }
+
     /// Bytes of the open page, about.
     #[inline]
     pub fn page_bytes(&self) -> usize {
@@ -263,7 +288,7 @@ impl<T: Number> Numbers<T> {
         let Some(dictionary) = &mut self.dictionary else {
             return PageValues {
                 encoding: Encoding::PLAIN,
-                repeats: true,
+                content: T::CONTENT,
                 range,
             };
         };
@@ -275,7 +300,7 @@ impl<T: Number> Numbers<T> {
         }
         PageValues {
             encoding: Encoding::RLE_DICTIONARY,
-            repeats: true,
+            content: Content::Alike,
             range,
         }
     }
@@ -291,8 +316,21 @@ impl<T: Number> Numbers<T> {
         Some(DictionaryPage {
             bytes,
             values: values.len(),
+            content: T::CONTENT,
         })
     }
+}
+
+fn nans<T: Number>(values: &[T]) -> u64 {
+    values.iter().filter(|value| value.is_nan()).count() as u64
+}
+
+/// Whether there are values, the same in both, bit by bit.
+#[inline]
+fn are_same<T: Number>(these: &[T], last: &[T]) -> bool {
+    !these.is_empty()
+        && these.len() == last.len()
+        && these.iter().zip(last).all(|(a, b)| a.bits() == b.bits())
 }
 
 impl<T: Number> Dictionary<T> {

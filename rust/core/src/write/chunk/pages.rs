@@ -16,6 +16,7 @@ use super::leaf::Summary;
 use super::page_header::PageHeader;
 use super::range::Range;
 use super::reused::Reused;
+use super::search::Content;
 
 /// A column chunk: its bytes, and what is to be told of them.
 pub(super) type Chunk = (ChunkBytes, ColumnCloseResult);
@@ -40,12 +41,14 @@ pub(super) struct DictionaryPage {
     pub bytes: Vec<u8>,
     /// How many there are.
     pub values: usize,
+    /// What they are.
+    pub content: Content,
 }
 
 impl DictionaryPage {
     /// Appends it as it is stored, after its header; gives its bytes before compression, and its header's.
     fn write(&self, out: &mut Vec<u8>, compressor: &mut Compressor) -> Result<usize> {
-        let compressed = compressor.page(&self.bytes, Some(0))?;
+        let compressed = compressor.page(&self.bytes, 0, self.content)?;
         let header = PageHeader {
             size: self.bytes.len(),
             stored: compressed.len(),
@@ -86,7 +89,7 @@ impl Pages {
         }
     }
 
-    /// Adds the chunk's next page: levels and values. `unlike_at` is where the values begin, if few of them are alike.
+    /// Adds the chunk's next page: levels and values, which begin at `values_at`.
     ///
     /// # Errors
     /// When it cannot be compressed or is larger than the format allows.
@@ -94,10 +97,11 @@ impl Pages {
         &mut self,
         page: DataPage,
         bytes: &[u8],
-        unlike_at: Option<usize>,
+        values_at: usize,
+        content: Content,
         compressor: &mut Compressor,
     ) -> Result<()> {
-        let compressed = compressor.page(bytes, unlike_at)?;
+        let compressed = compressor.page(bytes, values_at, content)?;
         let header = PageHeader {
             size: bytes.len(),
             stored: compressed.len(),

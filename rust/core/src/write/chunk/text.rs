@@ -12,6 +12,7 @@ use super::leaf::Repeat;
 use super::nested::span;
 use super::pages::DictionaryPage;
 use super::range::Range;
+use super::search::Content;
 use super::text_dictionary::Dictionary;
 use super::text_range::TextRange;
 use super::values::PageValues;
@@ -250,6 +251,11 @@ impl Texts {
         count
     }
 
+    /// How many texts the dictionary has, if there is one.
+    pub fn dictionary_values(&self) -> Option<usize> {
+        self.dictionary.as_ref().map(Dictionary::len)
+    }
+
     /// See [`super::values::Values::has_dictionary`].
     #[inline]
     pub fn has_dictionary(&self) -> bool {
@@ -334,7 +340,11 @@ impl Texts {
             let range = self.range.take();
             return PageValues {
                 encoding: Encoding::PLAIN,
-                repeats: self.repeats,
+                content: if self.repeats {
+                    Content::Alike
+                } else {
+                    Content::Unlike
+                },
                 range: range.map(|(least, greatest)| Range::Text(least, greatest)),
             };
         };
@@ -349,7 +359,7 @@ impl Texts {
         }
         PageValues {
             encoding: Encoding::RLE_DICTIONARY,
-            repeats: true,
+            content: Content::Alike,
             range,
         }
     }

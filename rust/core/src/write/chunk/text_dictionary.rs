@@ -8,6 +8,7 @@ use hashbrown::{DefaultHashBuilder, HashTable};
 use super::indices::Indices;
 use super::pages::DictionaryPage;
 use super::range::Range;
+use super::search::Content;
 use super::values::TRIAL_VALUES;
 
 /// Places in a list that are told apart; what comes after shares the last.
@@ -42,6 +43,12 @@ impl Dictionary {
             proven: true,
             ..Self::default()
         }
+    }
+
+    /// How many texts it has.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.spans.len()
     }
 
     /// Whether a page that is done uses it.
@@ -163,6 +170,7 @@ impl Dictionary {
         DictionaryPage {
             bytes: self.bytes,
             values: self.spans.len(),
+            content: Content::Unlike,
         }
     }
 }

@@ -12,18 +12,22 @@ use super::leaf::Repeat;
 use super::number::Numbers;
 use super::pages::DictionaryPage;
 use super::range::Range;
+use super::search::Content;
 use super::text::Texts;
 use super::view::Values as View;
 
 /// Values so far from which on a dictionary must prove itself.
 pub(super) const TRIAL_VALUES: usize = 4096;
 
+/// Values of a dictionary whose indices take a byte or less.
+const NARROW_VALUES: usize = 256;
+
 /// What there is to tell of a page's values.
 pub(super) struct PageValues {
     /// How they are encoded.
     pub encoding: Encoding,
-    /// Whether like values may be found in it.
-    pub repeats: bool,
+    /// What they are, as they are encoded.
+    pub content: Content,
     /// The least and the greatest, if they are wanted and there are any.
     pub range: Option<Range>,
 }
@@ -59,15 +63,9 @@ impl Values {
                 texts.push_texts(array, indices, place, page_bytes_max);
             }
             (Values::Text(texts), View::Label(labels)) => texts.push_labels(labels, indices),
-            (Values::Int(numbers), View::Int(values)) => {
-                indices.for_each(|index| numbers.push(values.get(index)));
-            }
-            (Values::Long(numbers), View::Long(values)) => {
-                indices.for_each(|index| numbers.push(values.get(index)));
-            }
-            (Values::Double(numbers), View::Double(values)) => {
-                indices.for_each(|index| numbers.push(values.get(index)));
-            }
+            (Values::Int(numbers), View::Int(values)) => numbers.push_list(values, indices),
+            (Values::Long(numbers), View::Long(values)) => numbers.push_list(values, indices),
+            (Values::Double(numbers), View::Double(values)) => numbers.push_list(values, indices),
             (Values::Bool(booleans), View::Bool(array)) => {
                 indices.for_each(|index| booleans.push(array.value(index)));
             }
@@ -102,6 +100,18 @@ impl Values {
             _ => {}
         }
         rows.len()
+    }
+
+    /// Whether the open page takes a byte or less for a value, however many there are.
+    pub fn are_narrow(&self) -> bool {
+        let dictionary = match self {
+            Values::Text(texts) => texts.dictionary_values(),
+            Values::Int(numbers) => numbers.dictionary_values(),
+            Values::Long(numbers) => numbers.dictionary_values(),
+            Values::Double(numbers) => numbers.dictionary_values(),
+            Values::Bool(_) => return true,
+        };
+        dictionary.is_some_and(|values| values <= NARROW_VALUES)
     }
 
     /// Whether values that were appended can be repeated.

@@ -1,5 +1,7 @@
 //! Arrow arrays as the encoder walks them, each downcast once.
 
+use std::ops::Range;
+
 use arrow_array::cast::AsArray;
 use arrow_array::types::{ArrowPrimitiveType, Float64Type, Int32Type, Int64Type};
 use arrow_array::{
@@ -78,6 +80,12 @@ impl<T: Copy + Default> Numbers<'_, T> {
     #[inline]
     pub fn get(&self, index: usize) -> T {
         self.0.get(index).copied().unwrap_or_default()
+    }
+
+    /// Neighbouring values.
+    #[inline]
+    pub fn span(&self, indices: Range<usize>) -> &[T] {
+        self.0.get(indices).unwrap_or_default()
     }
 }
 
