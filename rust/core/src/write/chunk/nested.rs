@@ -5,6 +5,7 @@
 
 use std::ops::Range;
 
+use arrow_buffer::NullBuffer;
 use arrow_schema::{DataType, Field, Fields};
 use parquet::errors::Result;
 
@@ -91,33 +92,67 @@ impl Node {
     /// # Errors
     /// When a page cannot be compressed.
     pub fn append_rows(&mut self, view: &View<'_>, rows: &[u32], compressor: &mut Compressor) -> Result<()> {
-        let mut rest = rows;
-        while let Some((row, later)) = rest.split_first() {
-            if let Some(definition) = self.missing(view, *row) {
-                // Most rows have no such list: events, links, exemplars.
-                let (these, later) = split_run(rest, |row| self.missing(view, row) == Some(definition));
-                self.each_leaf(&mut |leaf| leaf.append_missing(definition, these.len(), compressor))?;
-                rest = later;
-            } else {
-                let row = *row as usize;
-                self.push(view, row..row + 1, 0);
-                self.each_leaf(&mut |leaf| leaf.end_row(compressor))?;
-                rest = later;
+        match (self, view) {
+            (
+                Node::List { empty, element, .. },
+                View::List {
+                    offsets,
+                    nulls,
+                    element: elements,
+                },
+            ) => {
+                let lists = Lists {
+                    offsets,
+                    nulls: *nulls,
+                    empty: *empty,
+                };
+                element.append_lists(elements, lists, rows, compressor)
             }
+            (node, view) => rows.iter().try_for_each(|row| {
+                let row = *row as usize;
+                node.push(view, row..row + 1, 0);
+                node.each_leaf(&mut |leaf| leaf.end_row(compressor))
+            }),
         }
-        Ok(())
     }
 
-    /// The definition level of a row whose list is null or empty.
-    fn missing(&self, view: &View<'_>, row: u32) -> Option<u8> {
-        let (Node::List { empty, .. }, View::List { offsets, nulls, .. }) = (self, view) else {
-            return None;
-        };
-        let row = row as usize;
-        if nulls.is_some_and(|nulls| nulls.is_null(row)) {
-            return Some(empty.saturating_sub(1));
+    /// Appends the lists of rows, of which this is the element: one chunk after the other, which finds its way once
+    /// and not for each row.
+    fn append_lists(
+        &mut self,
+        elements: &View<'_>,
+        lists: Lists<'_>,
+        rows: &[u32],
+        compressor: &mut Compressor,
+    ) -> Result<()> {
+        match (self, elements) {
+            (
+                Node::Struct { fields, .. },
+                View::Struct {
+                    nulls: None,
+                    fields: views,
+                },
+            ) => {
+                let mut fields = fields.iter_mut().zip(views);
+                fields.try_for_each(|(field, view)| field.append_lists(view, lists, rows, compressor))
+            }
+            (Node::Leaf { leaf, repetition }, View::Leaf(view)) => lists.each(rows, |list| match list {
+                List::Missing { definition, rows } => leaf.append_missing(definition, rows, compressor),
+                List::Elements(elements) => {
+                    leaf.push_elements(view, elements, 0, *repetition);
+                    leaf.end_row(compressor)
+                }
+            }),
+            (node, view) => lists.each(rows, |list| match list {
+                List::Missing { definition, rows } => {
+                    node.each_leaf(&mut |leaf| leaf.append_missing(definition, rows, compressor))
+                }
+                List::Elements(elements) => {
+                    node.push(view, elements, 0);
+                    node.each_leaf(&mut |leaf| leaf.end_row(compressor))
+                }
+            }),
         }
-        span(offsets, row).is_empty().then_some(*empty)
     }
 
     /// Appends neighbouring values, at least one. The first goes on the list that `first` says, the others the
@@ -228,7 +263,64 @@ impl Node {
     }
 }
 
+/// The lists of a column's rows.
+#[derive(Clone, Copy)]
+struct Lists<'a> {
+    offsets: &'a [i32],
+    nulls: Option<&'a NullBuffer>,
+    /// Definition level of an empty one; a null one is one below.
+    empty: u8,
+}
+
+enum List {
+    /// So many rows without elements.
+    Missing { definition: u8, rows: usize },
+    /// A row's elements, at least one.
+    Elements(Range<usize>),
+}
+
+impl Lists<'_> {
+    /// Visits the lists of these rows. Most have no elements in some columns: events, links, exemplars.
+    #[inline]
+    fn each(self, rows: &[u32], mut visit: impl FnMut(List) -> Result<()>) -> Result<()> {
+        let mut rest = rows;
+        while let Some((row, later)) = rest.split_first() {
+            match self.elements(*row) {
+                Ok(elements) => {
+                    visit(List::Elements(elements))?;
+                    rest = later;
+                }
+                Err(definition) => {
+                    let (these, later) = split_run(rest, |row| self.elements(row) == Err(definition));
+                    visit(List::Missing {
+                        definition,
+                        rows: these.len(),
+                    })?;
+                    rest = later;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A row's elements; the definition level where there are none.
+    #[inline]
+    fn elements(&self, row: u32) -> std::result::Result<Range<usize>, u8> {
+        let row = row as usize;
+        if self.nulls.is_some_and(|nulls| nulls.is_null(row)) {
+            return Err(self.empty.saturating_sub(1));
+        }
+        let span = span(self.offsets, row);
+        if span.is_empty() {
+            Err(self.empty)
+        } else {
+            Ok(span)
+        }
+    }
+}
+
 /// The elements of a list or the entries of a map.
+#[inline]
 pub(super) fn span(offsets: &[i32], index: usize) -> Range<usize> {
     let at = |index: usize| {
         offsets

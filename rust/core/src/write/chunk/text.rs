@@ -88,9 +88,10 @@ impl Texts {
         let coming = coming();
         self.repeats = coming.texts * 10 < coming.values * 9;
         let mean = coming.bytes / coming.values.max(1);
-        let fits = coming.texts * (4 + mean) < self.options.dictionary_bytes_max;
+        let bytes = coming.texts * (4 + mean);
+        let fits = bytes < self.options.dictionary_bytes_max;
         if coming.values >= COUNTED_VALUES_MIN && coming.is_smaller_as_dictionary() && fits {
-            self.dictionary = Some(Dictionary::proven());
+            self.dictionary = Some(Dictionary::proven(coming.texts, bytes));
         }
     }
 
