@@ -14,11 +14,13 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import duckdb
 from o2i import readers
+from o2i.tables import NAMESPACE
 from pyiceberg import manifest
 from pyiceberg.expressions import And, GreaterThanOrEqual, LessThan
 
@@ -27,6 +29,9 @@ FIRST = datetime(2026, 1, 1, tzinfo=UTC)
 SECONDS_PER_COMMIT = 10
 COMMITS_PER_HOUR = 3600 // SECONDS_PER_COMMIT
 RECORDS_PER_COMMIT = 100
+KEPT_BY_SPARK = 500
+# Of the example `growth`, at each number.
+TIMED_COMMITS = 20
 
 
 def tables(snapshots: int, partition: str = "day") -> str:
@@ -38,19 +43,37 @@ def commit(snapshots: int) -> str:
     return json.dumps({"dedup_snapshots": snapshots, "dedup_window": "10s"})
 
 
+@dataclass
+class Case:
+    """How a table is kept while it grows."""
+
+    about: str
+    commit: str
+    tables: str
+    # Whether Spark does the upkeep that docs/operations.md gives, before reads are planned.
+    compacted: bool = False
+
+
 CASES = {
-    "500 kept": (
+    "500 kept": Case(
         "500 snapshots stay, as with the defaults and a flush in 10 s (window and age are 10 s here, since these commits"
         " are milliseconds apart; with the defaults' 30 minutes none would be old enough to be expired)",
         commit(500),
         tables(500),
     ),
-    "50 kept, by hour": (
+    "500 kept, compacted": Case(
+        f"the same; every {COMMITS_PER_HOUR} commits, an hour of them, and at each number after its commits are timed, Spark rewrites"
+        f" the table's small files and its manifests, and expires snapshots but the newest {KEPT_BY_SPARK}. Then reads are planned",
+        commit(500),
+        tables(500),
+        compacted=True,
+    ),
+    "50 kept, by hour": Case(
         "`dedup_snapshots: 50`, `dedup_window: 10s`, `partition_by: hour`, for who commits as fast as this",
         commit(50),
         tables(50, "hour"),
     ),
-    "none expired": (
+    "none expired": Case(
         "`expire_snapshots: false`, which is also what the defaults come to for 10,000 commits within 30 minutes",
         json.dumps({"expire_snapshots": False}),
         "{}",
@@ -77,19 +100,31 @@ def main() -> None:
 
 
 def run(program: Path, name: str, numbers: str) -> None:
-    about, commit_section, tables_section = CASES[name]
-    print(f"### {name}\n\n{about[0].upper() + about[1:]}.\n")
+    case = CASES[name]
+    print(f"### {name}\n\n{case.about[0].upper() + case.about[1:]}.\n")
     print(
         "| commits | snapshots | metadata.json KB | commit ms | young ms | ratio | slowest before ms |"
         " plan all ms | young | ratio | plan 1 h ms | young | ratio | DuckDB 1 h ms | young | ratio |"
     )
     print("|" + "--:|" * 16, flush=True)
+    measured = [int(number) for number in numbers.split(",")]
+    compactions = range(COMMITS_PER_HOUR, max(measured), COMMITS_PER_HOUR) if case.compacted else ()
+    # Commits are timed at each stop, so that one just before a number would be beyond it.
+    apart = {stop for stop in compactions if not any(0 <= number - stop < TIMED_COMMITS for number in measured)}
+    stops = sorted({*measured, *apart})
     folder = Path(tempfile.mkdtemp(prefix="growth-"))
-    command = [program, folder, numbers, commit_section, tables_section]
+    command = [program, folder, ",".join(map(str, stops)), case.commit, case.tables]
+    slowest_ms = 0.0
     try:
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as growing:
             for line in growing.stdout:
-                print(row(folder, json.loads(line)), flush=True)
+                figures = json.loads(line)
+                slowest_ms = max(slowest_ms, figures["slowest_ms"])
+                if case.compacted:
+                    compact(folder / "old")
+                if figures["commits"] in measured:
+                    print(row(folder, {**figures, "slowest_ms": slowest_ms}, case.compacted), flush=True)
+                    slowest_ms = 0.0
                 growing.stdin.write("\n")
                 growing.stdin.flush()
         if growing.returncode != 0:
@@ -99,17 +134,19 @@ def run(program: Path, name: str, numbers: str) -> None:
     print()
 
 
-def row(folder: Path, figures: dict) -> str:
+def row(folder: Path, figures: dict, compacted: bool) -> str:
     old, young = folder / "old", folder / f"young-{figures['commits']}"
-    commits = figures["commits"] + 20
+    commits = figures["commits"] + TIMED_COMMITS
     check(old, commits)
+    # How many files a compacted table has is the engine's choice.
+    files, hour_files = (None, None) if compacted else (commits, min(commits, COMMITS_PER_HOUR))
     hour = last_hour(commits)
     young_hour = last_hour(30)
     connection = readers.connect_duckdb()
     connection.execute("SET enable_external_file_cache = false")
     timed = [
-        in_turn(lambda: plan(old, None, commits), lambda: plan(young, None, 30)),
-        in_turn(lambda: plan(old, hour, min(commits, COMMITS_PER_HOUR)), lambda: plan(young, young_hour, 30)),
+        in_turn(lambda: plan(old, None, files), lambda: plan(young, None, 30)),
+        in_turn(lambda: plan(old, hour, hour_files), lambda: plan(young, young_hour, 30)),
         in_turn(
             lambda: query(connection, old, hour, min(commits, COMMITS_PER_HOUR)),
             lambda: query(connection, young, young_hour, 30),
@@ -146,7 +183,7 @@ def last_hour(commits: int) -> tuple[datetime, datetime]:
     return end - timedelta(hours=1), end
 
 
-def plan(warehouse: Path, hour: tuple[datetime, datetime] | None, files: int) -> None:
+def plan(warehouse: Path, hour: tuple[datetime, datetime] | None, files: int | None) -> None:
     with manifest._manifest_cache_lock:
         manifest._manifest_cache.clear()
     scan = readers.load(warehouse, "logs").scan()
@@ -154,7 +191,7 @@ def plan(warehouse: Path, hour: tuple[datetime, datetime] | None, files: int) ->
         begin, end = (time.isoformat() for time in hour)
         scan = scan.filter(And(GreaterThanOrEqual("Timestamp", begin), LessThan("Timestamp", end)))
     found = len(list(scan.plan_files()))
-    assert found == files, f"{found} files are planned, not {files}"
+    assert found if files is None else found == files, f"{found} files are planned, not {files}"
 
 
 def query(connection: duckdb.DuckDBPyConnection, warehouse: Path, hour: tuple[datetime, datetime], files: int) -> None:
@@ -162,6 +199,17 @@ def query(connection: duckdb.DuckDBPyConnection, warehouse: Path, hour: tuple[da
     sql = 'SELECT count(*) FROM iceberg_scan(?) WHERE "Timestamp" >= ? AND "Timestamp" < ?'
     (count,) = connection.execute(sql, [location, *hour]).fetchone()
     assert count == files * RECORDS_PER_COMMIT, f"{count} rows in the hour, not {files * RECORDS_PER_COMMIT}"
+
+
+def compact(warehouse: Path) -> None:
+    """The upkeep that docs/operations.md gives for Spark."""
+    from spark.session import Spark
+
+    spark = Spark.on_sqlite(warehouse / "catalog.db", str(warehouse))
+    table = f"table => '{NAMESPACE}.logs'"
+    spark.call("rewrite_data_files", table)
+    spark.call("rewrite_manifests", table)
+    spark.call("expire_snapshots", f"{table}, older_than => current_timestamp(), retain_last => {KEPT_BY_SPARK}")
 
 
 def check(warehouse: Path, commits: int) -> None:

@@ -7,5 +7,6 @@ cd "$(dirname "$0")/.."
 echo "building the growth benchmark (release)" >&2
 cargo build --locked --release --package otlp2iceberg --example growth
 python=$(tests/setup-venv.sh)
+tests/spark/setup.sh >/dev/null
 mkdir -p bench/results
 PYTHONPATH=tests "$python" bench/growth.py "$CARGO_TARGET_DIR/release/examples/growth" "$@" | tee bench/results/growth.md

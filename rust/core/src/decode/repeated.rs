@@ -7,7 +7,7 @@
 use std::marker::PhantomData;
 
 use super::error::{DecodeError, WireError};
-use super::wire::{FIXED64, LENGTH_DELIMITED, Message, Reader, Tag};
+use super::wire::{FIXED64, LENGTH_DELIMITED, Message, Reader, Tag, VARINT};
 
 /// A repeated message field: the bytes from its first to its last occurrence, read when iterated.
 #[derive(Debug)]
@@ -216,23 +216,33 @@ impl<'a, T: Scalar> PackedOrNot<'a, T> {
     /// # Errors
     /// With the element's name and index, when the field is malformed.
     pub fn append_to<V>(&self, out: &mut Vec<V>, value: impl Fn(T) -> V) -> Result<(), DecodeError> {
-        let Some(packed) = self.only_occurrence() else {
-            for scalar in self {
-                out.push(value(scalar?));
+        if let Some(packed) = self.only_occurrence() {
+            if self.wire_type == VARINT {
+                return self.append_varints(packed, out, value);
             }
-            return Ok(());
-        };
-        if self.wire_type == FIXED64
-            && let (scalars, []) = packed.as_chunks()
-        {
-            let bits = scalars.iter().map(|bits| u64::from_le_bytes(*bits));
-            out.extend(bits.map(|bits| value(T::from_bits(bits))));
-            return Ok(());
+            if let (scalars, []) = packed.as_chunks() {
+                let bits = scalars.iter().map(|bits| u64::from_le_bytes(*bits));
+                out.extend(bits.map(|bits| value(T::from_bits(bits))));
+                return Ok(());
+            }
         }
+        for scalar in self {
+            out.push(value(scalar?));
+        }
+        Ok(())
+    }
+
+    fn append_varints<V>(
+        &self,
+        packed: &[u8],
+        out: &mut Vec<V>,
+        value: impl Fn(T) -> V,
+    ) -> Result<(), DecodeError> {
         let mut reader = Reader::new(packed);
         let start = out.len();
         while !reader.is_at_end() {
-            let bits = read_scalar(&mut reader, self.wire_type)
+            let bits = reader
+                .varint()
                 .map_err(|wire| DecodeError::new(wire).in_element(self.name, out.len() - start))?;
             out.push(value(T::from_bits(bits)));
         }

@@ -29,7 +29,7 @@ const FALSE_POSITIVES_DEFAULT: f64 = 0.01;
 
 /// Rows of a data page at most: about Iceberg's default, in whole vectors of 2,048 rows. A vector of DuckDB that lies in two pages loses its
 /// dictionary, and its values are copied one by one. Readers pay some 15 µs for a page however small it is, whenever they read
-/// a column whole. A page of few different values is small however many rows it has; pages of wide columns end earlier, by their bytes.
+/// a column whole. A page of few different values is small with three times as many; pages of wide columns end earlier, by their bytes.
 const PAGE_ROWS_DEFAULT: PageRows = PageRows {
     most: 20_480,
     narrow: 61_440,

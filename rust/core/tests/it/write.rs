@@ -5,6 +5,7 @@ mod chunks;
 mod files;
 mod layout;
 mod metrics;
+mod pages;
 mod properties;
 mod register;
 mod support;

@@ -95,8 +95,10 @@ impl<'a> Hybrid<'a> {
 
     /// Writes a list `times` over: eight lists are whole bytes, which are then copied.
     pub fn put_list(&mut self, list: &[u32], times: usize) {
-        if let [number] = list {
-            return self.put(*number, times);
+        if let [first, others @ ..] = list
+            && others.iter().all(|other| other == first)
+        {
+            return self.put(*first, list.len() * times);
         }
         if list.len() * self.width as usize > PATTERN_BITS_MAX || times < 3 * GROUP {
             return (0..times).for_each(|_| self.put_each(list));

@@ -21,6 +21,8 @@ pub(super) struct Leaf {
     definition_max: u8,
     repetition_max: u8,
     page_rows: PageRows,
+    /// Rows of the open page at which it ends, or goes on if it is narrow.
+    look_at: usize,
     page_bytes_max: usize,
     values: Values,
     definitions: Levels,
@@ -32,12 +34,13 @@ pub(super) struct Leaf {
     known: Vec<Option<Repeat>>,
 }
 
-/// How many rows a page holds at most.
+/// How many rows a page holds at most, if its bytes do not end it earlier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::write) struct PageRows {
     /// Rows of a page.
     pub most: usize,
-    /// Rows of one whose values are few different ones, a byte or less each.
+    /// Rows of one whose values are few different ones, a byte or less each: a multiple of those. When values become many, it
+    /// ends at the next multiple.
     pub narrow: usize,
 }
 
@@ -78,6 +81,7 @@ impl Leaf {
             definition_max: u8::try_from(column.max_def_level()).ok()?,
             repetition_max: u8::try_from(column.max_rep_level()).ok()?,
             page_rows,
+            look_at: page_rows.most,
             page_bytes_max,
             column,
             values,
@@ -278,24 +282,21 @@ impl Leaf {
 
     #[inline]
     fn end_page_if_full(&mut self, compressor: &mut Compressor) -> Result<()> {
-        let rows_full = self.rows >= self.page_rows.most && self.rows >= self.rows_max();
-        if rows_full || self.values.page_is_full(self.page_bytes_max) {
+        if self.rows >= self.look_at {
+            if self.rows >= self.page_rows.narrow || !self.values.are_narrow() {
+                return self.end_page(compressor);
+            }
+            self.look_at += self.page_rows.most;
+        }
+        if self.values.page_is_full(self.page_bytes_max) {
             return self.end_page(compressor);
         }
         Ok(())
     }
 
-    fn rows_max(&self) -> usize {
-        if self.values.are_narrow() {
-            self.page_rows.narrow
-        } else {
-            self.page_rows.most
-        }
-    }
-
-    /// Rows that the open page still takes; at least one, since a page that is full was ended.
+    /// Rows that the open page takes before it is looked at again; at least one, since it was looked at.
     fn rows_left(&self) -> usize {
-        self.rows_max().saturating_sub(self.rows).max(1)
+        self.look_at.saturating_sub(self.rows).max(1)
     }
 
     fn end_page(&mut self, compressor: &mut Compressor) -> Result<()> {
@@ -318,6 +319,7 @@ impl Leaf {
             nulls: std::mem::take(&mut self.nulls),
             range: values.range,
         };
+        self.look_at = self.page_rows.most;
         let buffer = self.values.page();
         let values_at = levels.len();
         let bytes = buffer.page(levels);

@@ -5,9 +5,10 @@
 //! per column. Here rows are read where they are, labels keep their dictionary, and one context serves all files. The
 //! crate still writes the file around the chunks, and columns of types that are not ours.
 //!
-//! The way down: [`Column`] → [`nested`] (lists, maps, structs; [`shared`] for maps that rows refer to) → [`leaf`] (one chunk) → [`values`] (its pages'
-//! values: [`text`], [`number`], [`boolean`]) → [`pages`] (what is stored, each after its [`page_header`], and told). A page is made in a [`buffer`], in memory that is [`reused`]: [`levels`] and, of a
-//! dictionary, [`indices`], both written by [`hybrid`]. [`distinct`] says what a dictionary is worth, [`hex_ids`] is zstd for
+//! The way down: [`Column`] → [`nested`] (lists, maps, structs; [`shared`] for maps that rows refer to) → [`leaf`] (one
+//! chunk) → [`values`] (its pages' values: [`text`], [`number`], [`boolean`]) → [`pages`] (what is stored, each after its
+//! [`page_header`], and told). A page is made in a [`buffer`], in memory that is [`reused`]: [`levels`] and, of a dictionary,
+//! [`indices`], both written by [`hybrid`]. [`distinct`] says what a dictionary is worth, [`search`] is zstd, [`hex_ids`] zstd for
 //! ids; [`view`] is the arrays' side.
 
 mod boolean;

@@ -182,7 +182,8 @@ impl<T: Number> Numbers<T> {
     #[inline]
     pub fn push_list(&mut self, values: &Column<'_, T>, list: Span<usize>) {
         let these = values.span(list.clone());
-        if let Some(dictionary) = &mut self.dictionary
+        if these.len() > 1
+            && let Some(dictionary) = &mut self.dictionary
             && are_same(these, values.span(self.last_list.clone()))
             && dictionary.indices.repeat_last(these.len())
         {
@@ -325,12 +326,10 @@ fn nans<T: Number>(values: &[T]) -> u64 {
     values.iter().filter(|value| value.is_nan()).count() as u64
 }
 
-/// Whether there are values, the same in both, bit by bit.
+/// Whether values are the same, bit by bit.
 #[inline]
 fn are_same<T: Number>(these: &[T], last: &[T]) -> bool {
-    !these.is_empty()
-        && these.len() == last.len()
-        && these.iter().zip(last).all(|(a, b)| a.bits() == b.bits())
+    these.len() == last.len() && these.iter().zip(last).all(|(a, b)| a.bits() == b.bits())
 }
 
 impl<T: Number> Dictionary<T> {

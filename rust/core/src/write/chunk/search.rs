@@ -1,8 +1,8 @@
 //! zstd, and how it looks for what is alike, by what a page holds.
 //!
-//! zstd's level 1 looks for matches of 7 bytes in pages of more than 256 KiB and of 6 in smaller ones: right for text. Numbers of
-//! 8 bytes are alike in their upper bytes, often 5 of them. With matches of 5, doubles that were decimal numbers take up to a
-//! fifth less, times in large pages a fifth less, others the same, in the same time. Other levels search long enough by themselves.
+//! zstd's level 1 looks for matches of 7 bytes in pages of more than 256 KiB and of 6 in those of more than 16: right for text. Numbers
+//! of 8 bytes are alike in their upper bytes, often 5 of them. With matches of 5, doubles that were decimal numbers take up to a
+//! fifth less, others the same, in the same time. Other levels search long enough by themselves.
 
 use std::io;
 
@@ -17,10 +17,9 @@ const NUMBERS_MATCH: u32 = 5;
 const OWN_MATCH: u32 = 0;
 
 /// What a page holds, as far as it matters to who compresses it.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Content {
     /// Text, indices, bits: what is alike is a few bytes long or many.
-    #[default]
     Alike,
     /// Texts of which few are like others: ids.
     Unlike,

@@ -47,8 +47,8 @@ pub(super) struct Texts {
     options: TextOptions,
     /// While there is one; later pages are plain.
     dictionary: Option<Dictionary>,
-    /// Whether a tenth of the texts, or more, are others' like.
-    repeats: bool,
+    /// What plain texts are to who compresses them.
+    content: Content,
     /// The dictionary that earlier pages use.
     closed: Option<DictionaryPage>,
     /// The open page: plain texts, or nothing until it ends.
@@ -68,7 +68,7 @@ impl Texts {
         Self {
             options,
             dictionary: options.with_dictionary.then(Dictionary::default),
-            repeats: false,
+            content: Content::Unlike,
             closed: None,
             page: PageBuffer::default(),
             range: TextRange::default(),
@@ -86,7 +86,10 @@ impl Texts {
             return;
         }
         let coming = coming();
-        self.repeats = coming.texts * 10 < coming.values * 9;
+        // A tenth of the texts, or more, are others' like.
+        if coming.texts * 10 < coming.values * 9 {
+            self.content = Content::Alike;
+        }
         let mean = coming.bytes / coming.values.max(1);
         let bytes = coming.texts * (4 + mean);
         let fits = bytes < self.options.dictionary_bytes_max;
@@ -341,11 +344,7 @@ impl Texts {
             let range = self.range.take();
             return PageValues {
                 encoding: Encoding::PLAIN,
-                content: if self.repeats {
-                    Content::Alike
-                } else {
-                    Content::Unlike
-                },
+                content: self.content,
                 range: range.map(|(least, greatest)| Range::Text(least, greatest)),
             };
         };

@@ -37,8 +37,8 @@ pub(super) struct Dictionary {
 }
 
 impl Dictionary {
-    /// One that is kept however the values come, with room for so many texts, which take so many bytes in its page: they were
-    /// counted before, and nothing needs to grow.
+    /// One that is kept however the values come, with room for about so many texts of so many bytes in its page: they were
+    /// counted before.
     pub fn proven(texts: usize, bytes: usize) -> Self {
         // The count is right within a hundredth or two.
         let texts = texts + texts / 32;

@@ -102,16 +102,19 @@ impl Values {
         rows.len()
     }
 
-    /// Whether the open page takes a byte or less for a value, however many there are.
+    /// Whether the open page takes a byte or less for a value, however many there are: of few in the dictionary, or of none.
     pub fn are_narrow(&self) -> bool {
-        let dictionary = match self {
+        let dictionary_values = match self {
             Values::Text(texts) => texts.dictionary_values(),
             Values::Int(numbers) => numbers.dictionary_values(),
             Values::Long(numbers) => numbers.dictionary_values(),
             Values::Double(numbers) => numbers.dictionary_values(),
             Values::Bool(_) => return true,
         };
-        dictionary.is_some_and(|values| values <= NARROW_VALUES)
+        match dictionary_values {
+            Some(values) => values <= NARROW_VALUES,
+            None => self.page_bytes() == 0,
+        }
     }
 
     /// Whether values that were appended can be repeated.

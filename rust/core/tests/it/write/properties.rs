@@ -229,35 +229,6 @@ fn row_groups_pages_and_dictionaries_are_as_large_as_the_table_says() {
 }
 
 #[test]
-fn pages_are_of_whole_vectors_and_of_more_rows_where_values_are_few() {
-    let rows = 100_000;
-    let numbered = |prefix: &str, different: i64| -> ArrayRef {
-        let texts = (0..rows).map(|row| format!("{prefix}{}", row % different));
-        Arc::new(StringArray::from_iter_values(texts))
-    };
-    let batch = batch(&[
-        ("Timestamp", times(DAY..DAY + rows)),
-        ("ServiceName", numbered("service-", 256)),
-        ("EventName", numbered("event-", 257)),
-        ("Body", Arc::new(StringArray::new_null(rows as usize))),
-    ]);
-    let first_rows = |properties: &[(&str, &str)]| -> [Vec<i64>; 4] {
-        let metadata = table(properties);
-        let encoded = encode_with(&metadata, Table::Logs, batch.clone(), &ParquetConfig::default()).unwrap();
-        let footer = footer(&encoded.files[0].bytes);
-        ["Timestamp", "ServiceName", "EventName", "Body"].map(|column| {
-            let offsets = &footer.offset_index().unwrap()[0][position(&footer, column)];
-            let pages = offsets.page_locations().iter();
-            pages.map(|page| page.first_row_index).collect()
-        })
-    };
-    let (most, narrow) = (vec![0, 20_480, 40_960, 61_440, 81_920], vec![0, 61_440]);
-    assert_eq!(first_rows(&[]), [most.clone(), narrow.clone(), most, narrow]);
-    let limit = [("write.parquet.page-row-limit", "50000")];
-    assert_eq!(first_rows(&limit), std::array::from_fn(|_| vec![0, 50_000]));
-}
-
-#[test]
 fn files_are_closed_at_the_tables_target_size_unless_one_is_configured() {
     let table = table(&[
         ("write.target-file-size-bytes", "1000000"),
