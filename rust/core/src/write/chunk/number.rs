@@ -35,9 +35,9 @@ pub(super) trait Number: Copy + Default {
 }
 
 macro_rules! integer {
-    ($integer:ty, $range:path, $content:path) => {
+    ($integer:ty, $range:path) => {
         impl Number for $integer {
-            const CONTENT: Content = $content;
+            const CONTENT: Content = Content::Alike;
             type Bits = Self;
 
             #[inline]
@@ -80,11 +80,11 @@ macro_rules! integer {
     };
 }
 
-integer!(i32, Range::Int, Content::Alike);
-integer!(i64, Range::Long, Content::Numbers);
+integer!(i32, Range::Int);
+integer!(i64, Range::Long);
 
 impl Number for f64 {
-    const CONTENT: Content = Content::Numbers;
+    const CONTENT: Content = Content::Doubles;
     type Bits = u64;
 
     #[inline]
