@@ -92,7 +92,7 @@ def main() -> None:
     print(
         "Each commit adds one file of 100 log records, 10 s of them, to a local SQLite catalog. `young` is a table with ten "
         "commits, measured in turn with the old one, so that the ratio does not hang on what else the machine does. Commit: "
-        f"median of 20, files written before. Planning: median of {ROUNDS}, the table loaded anew each time, no caches.\n"
+        f"median of {TIMED_COMMITS}, files written before. Planning: median of {ROUNDS}, the table loaded anew each time, no caches.\n"
     )
     for name in arguments.case or CASES:
         numbers = arguments.without_numbers if name == "none expired" else arguments.numbers
@@ -138,8 +138,9 @@ def row(folder: Path, figures: dict, compacted: bool) -> str:
     old, young = folder / "old", folder / f"young-{figures['commits']}"
     commits = figures["commits"] + TIMED_COMMITS
     check(old, commits)
+    in_hour = min(commits, COMMITS_PER_HOUR)
     # How many files a compacted table has is the engine's choice.
-    files, hour_files = (None, None) if compacted else (commits, min(commits, COMMITS_PER_HOUR))
+    files, hour_files = (None, None) if compacted else (commits, in_hour)
     hour = last_hour(commits)
     young_hour = last_hour(30)
     connection = readers.connect_duckdb()
@@ -148,7 +149,7 @@ def row(folder: Path, figures: dict, compacted: bool) -> str:
         in_turn(lambda: plan(old, None, files), lambda: plan(young, None, 30)),
         in_turn(lambda: plan(old, hour, hour_files), lambda: plan(young, young_hour, 30)),
         in_turn(
-            lambda: query(connection, old, hour, min(commits, COMMITS_PER_HOUR)),
+            lambda: query(connection, old, hour, in_hour),
             lambda: query(connection, young, young_hour, 30),
         ),
     ]

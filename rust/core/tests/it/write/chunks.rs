@@ -1,22 +1,19 @@
 //! Column chunks: what our encoder writes is what the parquet crate's would, and batches of a call share files.
 
-use std::sync::Arc;
-
 use arrow_array::cast::AsArray;
 use arrow_array::types::TimestampMicrosecondType;
 use arrow_array::{Array, RecordBatch};
-use bytes::Bytes;
 use iceberg::spec::TableMetadata;
 use otlp2iceberg::config::ParquetConfig;
 use otlp2iceberg::convert::{ConvertOptions, TableBatch, ValueLimits, convert};
 use otlp2iceberg::write::{EncodeOptions, Files, Memory, NewFile};
 use otlp2iceberg::{Signal, Table};
 use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder, RowSelection};
-use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, RowGroupMetaData};
+use parquet::file::metadata::{PageIndexPolicy, RowGroupMetaData};
 use proptest::prelude::*;
 use prost::Message;
 
-use super::support::{DAY, TestTable, batch, encode_with, ids, labels, rows_of, texts, times};
+use super::support::{DAY, TestTable, batch, encode_with, footer, ids, labels, rows_of, texts, times};
 use crate::strategies;
 
 /// Our encoder does not write snappy, so such a file is the parquet crate's.
@@ -29,10 +26,7 @@ fn table(table: Table, properties: &[(&str, &str)]) -> TestTable {
         ("write.parquet.page-size-bytes", "300"),
         ("write.parquet.dict-size-bytes", "200"),
     ];
-    let tables = small.iter().chain(properties);
-    tables.fold(TestTable::ours(table), |table, (key, value)| {
-        table.property(key, value)
-    })
+    TestTable::ours(table).properties(small.iter().chain(properties))
 }
 
 fn check_same(signal: Signal, payload: &[u8]) {
@@ -114,11 +108,7 @@ fn files_of(properties: &[(&str, &str)], batches: Vec<RecordBatch>) -> Vec<NewFi
 }
 
 fn files_in(memory: &mut Memory, properties: &[(&str, &str)], batches: Vec<RecordBatch>) -> Vec<NewFile> {
-    let table = properties
-        .iter()
-        .fold(TestTable::default(Table::Logs), |table, (key, value)| {
-            table.property(key, value)
-        });
+    let table = TestTable::default(Table::Logs).properties(properties);
     append(&table.build(), Table::Logs, batches, memory)
 }
 
@@ -166,12 +156,6 @@ fn files_are_the_same_in_whatever_memory() {
         }
         memory.trim();
     }
-}
-
-fn footer(bytes: &Bytes) -> Arc<ParquetMetaData> {
-    let options = ArrowReaderOptions::new().with_page_index_policy(PageIndexPolicy::Required);
-    let reader = ParquetRecordBatchReaderBuilder::try_new_with_options(bytes.clone(), options).unwrap();
-    Arc::clone(reader.metadata())
 }
 
 #[test]

@@ -13,27 +13,16 @@ use opentelemetry_proto::tonic::resource::v1::Resource;
 use otlp2iceberg::config::ParquetConfig;
 use otlp2iceberg::convert::{ConvertOptions, ValueLimits, convert};
 use otlp2iceberg::{Signal, Table};
-use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
-use parquet::file::metadata::PageIndexPolicy;
 use prost::Message;
 
-use super::support::{DAY, TestTable, batch, encode_with, rows_of, times};
+use super::support::{DAY, TestTable, batch, encode_with, footer, rows_of, times};
 
 /// Rows of DuckDB's vectors.
 const VECTOR: i64 = 2048;
 
 fn file(properties: &[(&str, &str)], batch: &RecordBatch) -> Bytes {
-    let table = properties
-        .iter()
-        .fold(TestTable::ours(Table::Logs), |table, (key, value)| {
-            table.property(key, value)
-        });
-    let encoded = encode_with(
-        &table.build(),
-        Table::Logs,
-        batch.clone(),
-        &ParquetConfig::default(),
-    );
+    let metadata = TestTable::ours(Table::Logs).properties(properties).build();
+    let encoded = encode_with(&metadata, Table::Logs, batch.clone(), &ParquetConfig::default());
     let mut files = encoded.unwrap().files;
     assert_eq!(files.len(), 1);
     files.remove(0).bytes
@@ -41,9 +30,7 @@ fn file(properties: &[(&str, &str)], batch: &RecordBatch) -> Bytes {
 
 /// The first row of each page, by column.
 fn first_rows(file: &Bytes) -> BTreeMap<String, Vec<i64>> {
-    let options = ArrowReaderOptions::new().with_page_index_policy(PageIndexPolicy::Required);
-    let reader = ParquetRecordBatchReaderBuilder::try_new_with_options(file.clone(), options).unwrap();
-    let footer = reader.metadata();
+    let footer = footer(file);
     assert_eq!(footer.num_row_groups(), 1);
     let offsets = &footer.offset_index().unwrap()[0];
     let columns = footer.row_group(0).columns().iter();

@@ -50,11 +50,7 @@ fn footer(bytes: &Bytes) -> Arc<ParquetMetaData> {
 }
 
 fn table(properties: &[(&str, &str)]) -> TableMetadata {
-    let table = TestTable::ours(Table::Logs);
-    properties
-        .iter()
-        .fold(table, |table, (key, value)| table.property(key, value))
-        .build()
+    TestTable::ours(Table::Logs).properties(properties).build()
 }
 
 fn footer_with(properties: &[(&str, &str)], rows: i64, config: &ParquetConfig) -> Arc<ParquetMetaData> {
@@ -293,10 +289,7 @@ fn data_files_of_object_stores_have_a_hash_in_their_path() {
     const ENABLED: (&str, &str) = ("write.object-storage.enabled", "true");
     const FLAT: (&str, &str) = ("write.object-storage.partitioned-paths", "false");
     let day = |properties: &[(&str, &str)]| {
-        let table = TestTable::default(Table::Logs);
-        let table = properties
-            .iter()
-            .fold(table, |table, (key, value)| table.property(key, value));
+        let table = TestTable::default(Table::Logs).properties(properties);
         encoded(&table.build(), 1, &ParquetConfig::default())[0]
             .0
             .file_path()

@@ -22,8 +22,8 @@ use otlp2iceberg::request::IdRange;
 use otlp2iceberg::schema::{UTC, iceberg_schema, sort_columns, time_column};
 use otlp2iceberg::write::{EncodeOptions, Encoded, Written, encode, write};
 use otlp2iceberg::{Result, Table};
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-use parquet::file::metadata::ParquetMetaData;
+use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
+use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData};
 
 pub const LOCATION: &str = "memory://warehouse/otel/logs";
 /// 2026-11-21T00:00:00Z in microseconds, a day's first.
@@ -91,6 +91,11 @@ impl TestTable {
     pub fn property(mut self, key: &str, value: &str) -> Self {
         self.properties.insert(key.into(), value.into());
         self
+    }
+
+    pub fn properties<'a>(self, properties: impl IntoIterator<Item = &'a (&'a str, &'a str)>) -> Self {
+        let properties = properties.into_iter();
+        properties.fold(self, |table, (key, value)| table.property(key, value))
     }
 
     pub fn located(mut self, location: String) -> Self {
@@ -203,6 +208,13 @@ pub async fn read(file_io: &FileIO, file: &DataFile) -> (RecordBatch, Arc<Parque
     let bytes = read_bytes(file_io, file).await;
     let builder = ParquetRecordBatchReaderBuilder::try_new(bytes.clone()).unwrap();
     (rows_of(&bytes), Arc::clone(builder.metadata()))
+}
+
+/// The footer of a file in memory, page indexes included.
+pub fn footer(bytes: &Bytes) -> Arc<ParquetMetaData> {
+    let options = ArrowReaderOptions::new().with_page_index_policy(PageIndexPolicy::Required);
+    let reader = ParquetRecordBatchReaderBuilder::try_new_with_options(bytes.clone(), options).unwrap();
+    Arc::clone(reader.metadata())
 }
 
 /// The rows of a file in memory.
