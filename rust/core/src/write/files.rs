@@ -9,10 +9,11 @@ use std::sync::Arc;
 use iceberg::spec::{DataContentType, DataFile, DataFileBuilder, DataFileFormat, Struct, TableMetadata};
 
 use super::align::{self, Aligned};
+use super::layout::Layout;
 use super::memory::Memory;
 use super::metrics::Measured;
 use super::metrics_config::MetricsConfig;
-use super::parquet::{EncodedFile, FileWriter, Layout};
+use super::parquet::{EncodedFile, FileWriter};
 use super::partition::{self, Rows};
 use super::paths::Paths;
 use super::settings::Settings;
@@ -67,7 +68,11 @@ impl Files {
         let table = batch.table;
         let mut aligned = align::align(table, metadata, &batch.batch)?;
         appended.left_out = std::mem::take(&mut aligned.left_out);
-        let sorter = Sorter::new(&aligned, metadata.default_sort_order())?;
+        let sorter = Sorter::new(
+            aligned.batch.columns(),
+            |id| aligned.position(id),
+            metadata.default_sort_order(),
+        )?;
         let layout = self.layout(metadata, &aligned, &sorter, options)?;
         let config = MetricsConfig::new(metadata);
         let groups = partition::split(&aligned, metadata)?;
@@ -182,7 +187,10 @@ impl Files {
         let path = paths.file(&directory, self.done.len(), &encoded.bytes)?;
         let sort_order_id = file.sort_order_id.filter(|_| file.runs == 1);
         let (bytes, data_file) = describe(path, encoded, file.partition, metadata, sort_order_id)?;
-        self.done.push(NewFile { bytes, data_file });
+        self.done.push(NewFile {
+            bytes: bytes.into(),
+            data_file,
+        });
         Ok(())
     }
 }
@@ -196,13 +204,16 @@ struct Group<'a> {
 }
 
 /// The file's bytes and the manifest's entry for it.
-fn describe(
+///
+/// # Errors
+/// `Internal` when the entry lacks something.
+pub(super) fn describe(
     path: String,
     file: EncodedFile,
     partition: Struct,
     metadata: &TableMetadata,
     sort_order_id: Option<i32>,
-) -> Result<(bytes::Bytes, DataFile)> {
+) -> Result<(Vec<u8>, DataFile)> {
     let mut builder = DataFileBuilder::default();
     let split_offsets = file.split_offsets();
     let metrics = file.metrics;
@@ -213,7 +224,7 @@ fn describe(
         .partition(partition)
         .partition_spec_id(metadata.default_partition_spec_id())
         .record_count(file.rows as u64)
-        .file_size_in_bytes(file.bytes.len() as u64)
+        .file_size_in_bytes(file.size)
         .split_offsets(Some(split_offsets))
         .column_sizes(metrics.column_sizes)
         .value_counts(metrics.value_counts)
@@ -227,5 +238,5 @@ fn describe(
     let data_file = builder
         .build()
         .map_err(|cause| internal("a data file's description is incomplete", cause))?;
-    Ok((file.bytes.into(), data_file))
+    Ok((file.bytes, data_file))
 }

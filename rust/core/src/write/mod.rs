@@ -1,15 +1,18 @@
 //! Arrow to Parquet data files with Iceberg metrics, one or more per partition value.
 //!
 //! The way of a batch into [`files`]: [`align`] relabels it to the table's columns and field ids, [`partition`] finds
-//! which rows belong to which partition value, [`sort`] orders them, [`parquet`] makes files of at most the
-//! target size of [`chunk`]s, in [`memory`] that is used again, [`metrics`] measures what went into each, [`paths`] names it. [`settings`] says how
-//! the table wants its files.
+//! which rows belong to which partition value, [`sort`] orders them, [`parquet`] makes files of at most the target
+//! size of [`chunk`]s, in [`memory`] that is used again, [`metrics`] measures what went into each, [`paths`] names
+//! it. [`settings`] says how the table wants its files, [`layout`] what that is for the parquet crate.
+//! [`join`](mod@join) makes one file of several.
 
 mod align;
 mod bounds;
 mod chunk;
 mod data_location;
 mod files;
+mod join;
+mod layout;
 mod memory;
 mod metrics;
 mod metrics_config;
@@ -31,6 +34,7 @@ use iceberg::spec::{DataFile, TableMetadata};
 
 use self::align::Aligned;
 pub use self::files::Files;
+pub use self::join::{JoinOptions, Joined, join};
 pub use self::memory::Memory;
 use crate::cause::IcebergCause;
 use crate::config::ParquetConfig;

@@ -4,50 +4,33 @@ use std::fmt;
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
-use arrow_schema::{DataType, FieldRef, Fields, Schema, SchemaRef};
-use parquet::arrow::ArrowSchemaConverter;
 use parquet::arrow::arrow_writer::ArrowRowGroupWriterFactory;
 use parquet::errors::ParquetError;
-use parquet::file::metadata::{ParquetMetaData, SortingColumn};
-use parquet::file::properties::{
-    EnabledStatistics, WriterProperties, WriterPropertiesBuilder, WriterPropertiesPtr,
-};
-use parquet::file::writer::SerializedFileWriter;
-use parquet::schema::types::{ColumnPath, SchemaDescriptor};
+use parquet::file::metadata::ParquetMetaData;
+use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
 
-use super::align::Aligned;
 use super::chunk::ChunkEncoder;
 use super::internal;
+use super::layout::Layout;
 use super::memory::Memory;
 use super::metrics::{Measured, Metrics};
 use super::metrics_config::MetricsConfig;
 use super::settings::Settings;
-use super::sort::SortedColumn;
 use crate::error::{Error, Result};
 
 /// Rows that are encoded at a time, column by column, and between two looks at the file's size.
 const PIECE_ROWS: usize = 16_384;
-/// Columns, by their own name wherever they are nested, whose values often do not repeat within a file: a
-/// dictionary would hold them all once more. Plain, they are smaller and faster to encode. Texts are counted before
-/// they are encoded, and have a dictionary where they do repeat.
-const UNIQUE_COLUMNS: [&str; 6] = [
-    "TraceId",
-    "SpanId",
-    "ParentSpanId",
-    "Timestamp",
-    "ObservedTimestamp",
-    "Duration",
-];
 /// Room that a file begins with. Memory that is reserved costs nothing before it is written; a buffer that grows by doubling is
 /// copied, and held twice for a moment.
 const FILE_BYTES_RESERVED: usize = 8 << 20;
-const CREATED_BY: &str = concat!("otlp2iceberg version ", env!("CARGO_PKG_VERSION"));
 
 /// A whole Parquet file.
 #[derive(Debug)]
 pub(super) struct EncodedFile {
-    /// Its bytes.
+    /// Its bytes, but for those that were taken out before.
     pub bytes: Vec<u8>,
+    /// How many bytes it has in all.
+    pub size: u64,
     /// Its footer.
     pub metadata: ParquetMetaData,
     /// What Iceberg tells of its columns.
@@ -71,44 +54,6 @@ impl EncodedFile {
                 .min(column.data_page_offset())
         });
         offsets.collect()
-    }
-}
-
-/// What all files of a call have in common, by the schema of its batches.
-#[derive(Debug)]
-pub(super) struct Layout {
-    schema: SchemaRef,
-    /// The same for the parquet crate's writers, which take no shared maps.
-    plain_schema: SchemaRef,
-    parquet_schema: SchemaDescriptor,
-    properties: WriterPropertiesPtr,
-    settings: Settings,
-}
-
-impl Layout {
-    /// Prepares for an aligned batch's schema; `sorted` says how the rows of each row group will come.
-    ///
-    /// # Errors
-    /// `Internal` when the schema is no Parquet schema.
-    pub fn new(aligned: &Aligned, sorted: &[SortedColumn], settings: Settings) -> Result<Self> {
-        let schema = aligned.batch.schema();
-        let parquet_schema = ArrowSchemaConverter::new()
-            .schema_root("table")
-            .convert(&schema)
-            .map_err(|cause| internal("the table has no Parquet schema", cause))?;
-        let sorting = sorting_columns(&parquet_schema, aligned, sorted);
-        Ok(Self {
-            properties: Arc::new(properties(&parquet_schema, sorting, &settings)),
-            plain_schema: Arc::new(Schema::new(schema.fields().iter().map(plain).collect::<Fields>())),
-            schema,
-            parquet_schema,
-            settings,
-        })
-    }
-
-    /// Whether batches of this schema go into files of this layout.
-    pub fn takes(&self, aligned: &Aligned) -> bool {
-        self.schema == aligned.batch.schema()
     }
 }
 
@@ -154,7 +99,7 @@ impl FileWriter {
         while !rest.is_empty() && !self.is_full() {
             let room = rest.len().min(settings.row_group_rows_max);
             let mut chunks = ChunkEncoder::new(
-                layout.schema.clone(),
+                batch.schema(),
                 &layout.parquet_schema,
                 &layout.properties,
                 settings.page_rows,
@@ -193,6 +138,31 @@ impl FileWriter {
         Ok(taken)
     }
 
+    /// Appends a row group that is encoded already, chunk by chunk as its columns come.
+    ///
+    /// # Errors
+    /// What `chunks` gives; `Internal` when the writer refuses them.
+    pub fn append_encoded(
+        &mut self,
+        rows: usize,
+        chunks: impl FnOnce(&mut SerializedRowGroupWriter<'_, Vec<u8>>) -> Result<(), ParquetError>,
+    ) -> Result<(), ParquetError> {
+        let mut row_group = self.writer.next_row_group()?;
+        chunks(&mut row_group)?;
+        row_group.close()?;
+        self.rows += rows;
+        Ok(())
+    }
+
+    /// Takes out the bytes so far, so that they need not be held until the file ends.
+    ///
+    /// # Errors
+    /// `Internal` when the writer cannot give them.
+    pub fn take_bytes(&mut self) -> Result<Vec<u8>> {
+        self.writer.flush().map_err(|cause| failed(cause.into()))?;
+        Ok(std::mem::take(self.writer.inner_mut()))
+    }
+
     /// How the file is made.
     pub fn settings(&self) -> &Settings {
         &self.layout.settings
@@ -211,6 +181,7 @@ impl FileWriter {
         let metadata = self.writer.finish().map_err(failed)?;
         self.metrics.add_sizes(&metadata, config)?;
         Ok(EncodedFile {
+            size: self.writer.bytes_written() as u64,
             bytes: std::mem::take(self.writer.inner_mut()),
             metadata,
             metrics: self.metrics,
@@ -229,15 +200,6 @@ impl fmt::Debug for FileWriter {
     }
 }
 
-fn plain(field: &FieldRef) -> FieldRef {
-    match field.data_type() {
-        DataType::Dictionary(_, shared) if shared.is_nested() => {
-            Arc::new(field.as_ref().clone().with_data_type(shared.as_ref().clone()))
-        }
-        _ => Arc::clone(field),
-    }
-}
-
 fn failed(cause: ParquetError) -> Error {
     internal("rows cannot be encoded as Parquet", cause)
 }
@@ -248,100 +210,4 @@ fn piece_rows(settings: &Settings) -> usize {
         Some(_) => PIECE_ROWS / 16,
         None => PIECE_ROWS,
     }
-}
-
-/// Only encodings of the Parquet format's first version: many releases of Iceberg's vectorised
-/// reader for Spark refuse delta encodings (apache/iceberg#7162).
-fn properties(
-    parquet_schema: &SchemaDescriptor,
-    sorting: Vec<SortingColumn>,
-    settings: &Settings,
-) -> WriterProperties {
-    let mut builder = WriterProperties::builder()
-        .set_created_by(CREATED_BY.to_owned())
-        .set_compression(settings.codec)
-        .set_max_row_group_row_count(Some(settings.row_group_rows_max))
-        .set_max_row_group_bytes(settings.row_group_bytes_max)
-        .set_data_page_row_count_limit(settings.page_rows.most)
-        .set_statistics_enabled(EnabledStatistics::Page)
-        .set_sorting_columns(Some(sorting).filter(|columns| !columns.is_empty()));
-    if let Some(bytes) = settings.page_bytes_max {
-        builder = builder.set_data_page_size_limit(bytes);
-    }
-    if let Some(bytes) = settings.dictionary_bytes_max {
-        builder = builder.set_dictionary_page_size_limit(bytes);
-    }
-    let rows_max = settings.row_group_rows_max as u64;
-    for leaf in parquet_schema.columns() {
-        let name = own_name(leaf.path());
-        if UNIQUE_COLUMNS
-            .iter()
-            .any(|unique| unique.eq_ignore_ascii_case(name))
-        {
-            builder = builder.set_column_dictionary_enabled(leaf.path().clone(), false);
-        }
-        let field_id = leaf.self_type().get_basic_info().id();
-        if let Some(false_positives) = settings.bloom_filters.get(&field_id) {
-            let bytes_max = settings.bloom_filter_bytes_max;
-            builder = with_bloom_filter(builder, leaf.path(), rows_max, *false_positives, bytes_max);
-        }
-    }
-    builder.build()
-}
-
-/// The row count bounds the distinct values; a row group's filter is made for its own rows and folded to what they
-/// really need.
-fn with_bloom_filter(
-    builder: WriterPropertiesBuilder,
-    path: &ColumnPath,
-    rows_max: u64,
-    false_positives: f64,
-    bytes_max: Option<u64>,
-) -> WriterPropertiesBuilder {
-    let distinct_max = match bytes_max {
-        Some(bytes) => rows_max.min(distinct_in(bytes, false_positives)),
-        None => rows_max,
-    };
-    builder
-        .set_column_bloom_filter_enabled(path.clone(), true)
-        .set_column_bloom_filter_fpp(path.clone(), false_positives)
-        .set_column_bloom_filter_ndv(path.clone(), distinct_max)
-}
-
-/// How many distinct values a filter of at most so many bytes takes. Its size is a power of two (Parquet's
-/// BloomFilter.md, "Sizing an SBBF").
-fn distinct_in(bytes_max: u64, false_positives: f64) -> u64 {
-    let bytes = 1_u64 << bytes_max.max(1).ilog2();
-    let bits_per_value = -8.0 / (1.0 - false_positives.powf(1.0 / 8.0)).ln();
-    ((bytes as f64 * 8.0 / bits_per_value) as u64).max(1)
-}
-
-fn own_name(path: &ColumnPath) -> &str {
-    path.parts().last().map_or("", String::as_str)
-}
-
-/// Sorted columns in terms of Parquet's leaves; ends at the first that is no single leaf.
-fn sorting_columns(
-    parquet_schema: &SchemaDescriptor,
-    aligned: &Aligned,
-    sorted: &[SortedColumn],
-) -> Vec<SortingColumn> {
-    let leaf_of = |column: &SortedColumn| {
-        let name = &aligned.fields.get(column.position)?.name;
-        let leaf = parquet_schema
-            .columns()
-            .iter()
-            .position(|leaf| leaf.path().parts() == [name.clone()])?;
-        i32::try_from(leaf).ok()
-    };
-    sorted
-        .iter()
-        .map_while(|column| {
-            Some(SortingColumn {
-                column_idx: leaf_of(column)?,
-                descending: column.descending,
-                nulls_first: column.nulls_first,
-            })
-        })
-        .collect()
 }

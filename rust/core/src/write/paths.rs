@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use iceberg::spec::{Struct, TableMetadata};
 use sha2::{Digest, Sha256};
+use uuid::Uuid;
 
 use super::data_location::DataLocation;
 use super::internal;
@@ -89,6 +90,16 @@ impl Paths {
         let name = format!("{}-{number:05}-{checksum:08x}.parquet", self.name);
         self.location.path(partition, &name)
     }
+}
+
+/// The path of a new file of a partition value that no request made: of the name's beginning and a number of its own.
+///
+/// # Errors
+/// As [`Paths::partition`] and [`Paths::file`].
+pub(super) fn new_file(metadata: &TableMetadata, partition: &Struct, name: &str) -> Result<String> {
+    let directory = Paths::partition(metadata, partition)?;
+    let name = format!("{name}-{}.parquet", Uuid::new_v4().simple());
+    DataLocation::of(metadata).path(&directory, &name)
 }
 
 /// The form encoding of Java's `URLEncoder`: a value can neither leave its directory nor break a URI.

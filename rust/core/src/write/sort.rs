@@ -8,7 +8,6 @@ use arrow_ord::rank::rank;
 use arrow_schema::{DataType, SortOptions};
 use iceberg::spec::{NullOrder, SortDirection, SortField, SortOrder, Transform};
 
-use super::align::Aligned;
 use super::internal;
 use super::partition::Rows;
 use super::transform::transformed;
@@ -46,20 +45,25 @@ enum Keys {
 }
 
 impl Sorter {
-    /// Computes the keys of a batch.
+    /// Computes the keys of a batch's columns; `position_of` tells which of them has a field id.
     ///
     /// # Errors
     /// `Internal` when a column cannot be compared.
-    pub fn new(aligned: &Aligned, order: &SortOrder) -> Result<Self> {
+    pub fn new(
+        columns_of_batch: &[ArrayRef],
+        position_of: impl Fn(i32) -> Option<usize>,
+        order: &SortOrder,
+    ) -> Result<Self> {
         let mut keys = Vec::new();
         let mut columns = Vec::new();
         let mut honoured = !order.is_unsorted();
         for field in &order.fields {
             // A column that our rows do not have is null in each of them: sorted already.
-            let Some(position) = aligned.position(field.source_id) else {
+            let Some((position, source)) = position_of(field.source_id)
+                .and_then(|position| Some((position, columns_of_batch.get(position)?)))
+            else {
                 continue;
             };
-            let source = aligned.batch.column(position);
             let Ok(values) = sort_values(field.transform, source) else {
                 // Not a transform that we know: sort by what comes before it, and claim no order.
                 honoured = false;

@@ -3,6 +3,7 @@
 mod align;
 mod chunks;
 mod files;
+mod join;
 mod layout;
 mod metrics;
 mod pages;

@@ -1,8 +1,10 @@
 //! About how many different texts there are, before any of them is encoded.
 
 use arrow_array::{Array, StringArray};
+use arrow_buffer::NullBuffer;
 
 use super::text_range::first_bytes;
+use super::view::Labels;
 
 /// Bits of the map for each row: enough to count thousands within a hundredth or two, and tens within a tenth.
 const BITS_PER_ROW: usize = 4;
@@ -22,15 +24,25 @@ impl Distinct {
     /// Counts by the share of a bitmap's bits that no text's hash falls on (linear counting: Whang et al., "A
     /// linear-time probabilistic counting algorithm for database applications", 1990).
     pub fn of(array: &StringArray, rows: &[u32]) -> Self {
-        let bits = (rows.len() * BITS_PER_ROW).next_power_of_two().max(64);
+        let values = rows.iter().map(|row| *row as usize);
+        let valid = values.filter(|row| array.is_valid(*row));
+        Self::among(rows.len(), valid.map(|row| array.value(row)))
+    }
+
+    /// The same of the texts of keys.
+    pub fn of_labels(labels: &Labels<'_>, nulls: Option<&NullBuffer>, rows: &[u32]) -> Self {
+        let is_valid = |row: &&u32| nulls.is_none_or(|nulls| nulls.is_valid(**row as usize));
+        let keys = rows.iter().filter(is_valid).map(|row| labels.key(*row));
+        let texts = keys.filter(|key| *key < labels.texts.len());
+        Self::among(rows.len(), texts.map(|key| labels.texts.value(key)))
+    }
+
+    fn among<'a>(rows: usize, texts: impl Iterator<Item = &'a str>) -> Self {
+        let bits = (rows * BITS_PER_ROW).next_power_of_two().max(64);
         let mut map = vec![0_u64; bits / 64];
         let mut distinct = Self::default();
-        for &row in rows {
-            let row = row as usize;
-            if array.is_null(row) {
-                continue;
-            }
-            let text = array.value(row).as_bytes();
+        for text in texts {
+            let text = text.as_bytes();
             distinct.values += 1;
             distinct.bytes += text.len();
             let bit = hash(text) as usize & (bits - 1);

@@ -96,7 +96,7 @@ impl Leaf {
 
     /// Looks at the rows that will be appended, so that their encoding can be chosen.
     pub fn look_ahead(&mut self, view: &view::Leaf<'_>, rows: &[u32]) {
-        self.values.look_ahead(&view.values, rows);
+        self.values.look_ahead(view, rows);
     }
 
     /// The definition level of a value.

@@ -14,7 +14,7 @@ use super::pages::DictionaryPage;
 use super::range::Range;
 use super::search::Content;
 use super::text::Texts;
-use super::view::Values as View;
+use super::view::{Leaf, Values as View};
 
 /// Values so far from which on a dictionary must prove itself.
 pub(super) const TRIAL_VALUES: usize = 4096;
@@ -48,9 +48,13 @@ pub(super) enum Values {
 
 impl Values {
     /// Looks at the values that will come.
-    pub fn look_ahead(&mut self, view: &View<'_>, rows: &[u32]) {
-        if let (Values::Text(texts), View::Text(array)) = (self, view) {
-            texts.look_ahead(|| Distinct::of(array, rows));
+    pub fn look_ahead(&mut self, view: &Leaf<'_>, rows: &[u32]) {
+        match (self, &view.values) {
+            (Values::Text(texts), View::Text(array)) => texts.look_ahead(|| Distinct::of(array, rows)),
+            (Values::Text(texts), View::Label(labels)) => {
+                texts.look_ahead(|| Distinct::of_labels(labels, view.nulls, rows));
+            }
+            _ => {}
         }
     }
 

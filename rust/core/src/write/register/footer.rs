@@ -2,7 +2,7 @@
 //!
 //! Source: <https://parquet.apache.org/docs/file-format/>
 
-use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
+use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataOptions, ParquetMetaDataReader};
 
 use super::thrift;
 use crate::error::{Error, ErrorKind, Result};
@@ -21,7 +21,7 @@ pub const FOOTER_BYTES_MAX: u64 = 8 << 20;
 /// What a Parquet file tells of itself.
 #[derive(Debug, Clone)]
 pub struct Footer {
-    pub(super) metadata: ParquetMetaData,
+    pub(in crate::write) metadata: ParquetMetaData,
     pub(super) file_bytes: u64,
 }
 
@@ -40,6 +40,15 @@ impl Footer {
     /// # Errors
     /// `Decode` when it is not a whole Parquet file, or its footer cannot be read.
     pub fn read(tail: &[u8], file_bytes: u64) -> Result<Tail> {
+        Self::read_with(tail, file_bytes, None)
+    }
+
+    /// The same, with options of what is kept of it.
+    pub(in crate::write) fn read_with(
+        tail: &[u8],
+        file_bytes: u64,
+        options: Option<&ParquetMetaDataOptions>,
+    ) -> Result<Tail> {
         let Some((before, end)) = tail.split_last_chunk::<TAIL_BYTES>() else {
             return Err(refused("it is no Parquet file: it is too short"));
         };
@@ -75,7 +84,7 @@ impl Footer {
         let footer = before.get(begin..).unwrap_or_default();
         thrift::check(footer)
             .map_err(|problem| refused(format!("its Parquet footer cannot be read: {problem}")))?;
-        let metadata = ParquetMetaDataReader::decode_metadata(footer)
+        let metadata = ParquetMetaDataReader::decode_metadata_with_options(footer, options)
             .map_err(|cause| refused("its Parquet footer cannot be read").because(cause))?;
         Ok(Tail::Whole(Box::new(Self { metadata, file_bytes })))
     }

@@ -9,7 +9,7 @@ mod names;
 mod partition;
 mod route;
 mod statistics;
-mod thrift;
+pub(in crate::write) mod thrift;
 
 use std::collections::HashMap;
 

@@ -21,10 +21,20 @@ const NUM_CHILDREN: i16 = 5;
 /// # Errors
 /// What is wrong with it.
 pub(super) fn check(bytes: &[u8]) -> Result<(), &'static str> {
-    let mut walk = Walk {
-        rest: bytes,
-        path: Vec::new(),
-    };
+    check_in(bytes, Vec::new())
+}
+
+/// Checks the structure of a serialized `ColumnIndex` or `OffsetIndex`.
+///
+/// # Errors
+/// What is wrong with it.
+pub(in crate::write) fn check_index(bytes: &[u8]) -> Result<(), &'static str> {
+    // Not a path of a `FileMetaData`, whose fields have limits of their own.
+    check_in(bytes, vec![0])
+}
+
+fn check_in(bytes: &[u8], path: Vec<i16>) -> Result<(), &'static str> {
+    let mut walk = Walk { rest: bytes, path };
     walk.structure(DEPTH_MAX)
 }
 

@@ -1,0 +1,115 @@
+//! Which of the files go together.
+
+use std::sync::Arc;
+
+use arrow_array::RecordBatch;
+use iceberg::spec::{SortOrder, TableMetadata};
+use parquet::basic::Compression;
+use parquet::file::metadata::RowGroupMetaData;
+use parquet::schema::types::SchemaDescriptor;
+
+use super::super::layout::Layout;
+use super::super::settings::Settings;
+use super::super::sort::Sorter;
+use super::decode::arrow_schema;
+use super::plan::{Group, Part, Size, plan};
+use super::row_group::extent;
+use super::source::Source;
+use super::unreadable;
+use crate::config::ParquetConfig;
+use crate::error::Result;
+
+/// Files that go together, and what becomes of them.
+pub(super) struct Fitting {
+    /// How the new file is made.
+    pub layout: Arc<Layout>,
+    /// The files.
+    pub sources: Vec<Source>,
+    /// What each of its row groups is made of.
+    pub parts: Vec<Part>,
+}
+
+impl Fitting {
+    /// Those files that have the columns of the newest one. `None` if they are fewer than two.
+    ///
+    /// # Errors
+    /// `Decode` with the path of a file whose footer contradicts itself.
+    pub fn of(read: Vec<Source>, metadata: &TableMetadata, config: &ParquetConfig) -> Result<Option<Self>> {
+        let Some(newest) = read.last().map(|newest| Arc::clone(&newest.footer)) else {
+            return Ok(None);
+        };
+        let schema = newest.file_metadata().schema_descr();
+        let Ok(arrow) = arrow_schema(schema) else {
+            return Ok(None);
+        };
+        let empty = RecordBatch::new_empty(Arc::new(arrow));
+        let sorter = sorter(&empty, schema, metadata.default_sort_order())?;
+        let settings = Settings {
+            // How large the file becomes is the caller's choice.
+            target_file_bytes: u64::MAX,
+            ..Settings::of(config, metadata)?
+        };
+        let max = Size::max(&settings);
+        let layout = Layout::of(empty.schema(), schema.clone(), sorter.sorting_columns(), settings);
+        let mut sources = Vec::with_capacity(read.len());
+        let mut groups = Vec::new();
+        for source in read {
+            if source.footer.file_metadata().schema_descr() != schema {
+                continue;
+            }
+            if let Some(of_source) = groups_of(&source, sources.len(), &layout, &max)? {
+                groups.extend(of_source);
+                sources.push(source);
+            }
+        }
+        Ok((sources.len() >= 2).then(|| Self {
+            layout: Arc::new(layout),
+            parts: plan(groups, &max),
+            sources,
+        }))
+    }
+}
+
+/// The sorter of rows that are as a file has them.
+///
+/// # Errors
+/// `Internal` when a column cannot be compared.
+pub(super) fn sorter(batch: &RecordBatch, schema: &SchemaDescriptor, order: &SortOrder) -> Result<Sorter> {
+    let position_of = |field_id: i32| {
+        let mut columns = schema.root_schema().get_fields().iter();
+        columns.position(|column| {
+            let info = column.get_basic_info();
+            info.has_id() && info.id() == field_id
+        })
+    };
+    Sorter::new(batch.columns(), position_of, order)
+}
+
+/// The file's row groups. `None` if one of them can neither be copied nor be made anew.
+fn groups_of(source: &Source, number: usize, layout: &Layout, max: &Size) -> Result<Option<Vec<Group>>> {
+    let mut groups = Vec::with_capacity(source.footer.num_row_groups());
+    for (number_in_file, row_group) in source.row_groups().filter(|(_, group)| group.num_rows() > 0) {
+        let extent = extent(row_group, source.bytes).map_err(|problem| unreadable(&source.path, problem))?;
+        let Some(extent) = extent.filter(|_| is_readable(row_group)) else {
+            return Ok(None);
+        };
+        let group = Group {
+            source: number,
+            number: number_in_file,
+            extent,
+            size: Size::of(row_group),
+            is_in_order: row_group.sorting_columns() == layout.sorting_columns(),
+        };
+        // A file says one order of all its row groups.
+        if group.size.is_large(max) && !group.is_in_order {
+            return Ok(None);
+        }
+        groups.push(group);
+    }
+    Ok(Some(groups))
+}
+
+fn is_readable(row_group: &RowGroupMetaData) -> bool {
+    let mut columns = row_group.columns().iter();
+    columns.all(|chunk| !matches!(chunk.compression(), Compression::LZO))
+}

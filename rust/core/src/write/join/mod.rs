@@ -1,0 +1,164 @@
+//! One Parquet file of several small ones of the same table and the same partition value.
+//!
+//! Row groups that are large already are copied byte for byte ([`copied`]). Small ones are [`decode`]d, sorted and
+//! encoded anew, as many together as make one of the usual size. The way of the files: [`source`] reads their
+//! footers, [`fitting`] says which of them go together, [`plan`] which row groups become which, [`row_group`] reads
+//! one at a time, [`work`] makes the file, [`output`] takes its bytes to storage while it grows, and [`entries`] adds
+//! up what their manifests say. Memory holds one row group.
+
+mod copied;
+mod decode;
+mod entries;
+mod fitting;
+mod leaves;
+mod output;
+mod plan;
+mod row_group;
+mod source;
+mod texts;
+mod work;
+
+use std::sync::Arc;
+
+use iceberg::io::FileIO;
+use iceberg::spec::{DataFile, Struct, TableMetadata};
+use parquet::errors::ParquetError;
+
+use self::fitting::Fitting;
+use self::output::Output;
+use self::plan::Part;
+use self::work::Work;
+use super::align::ENCRYPTION_KEY;
+use super::files::describe;
+use super::metrics_config::MetricsConfig;
+use super::{discard, internal, paths};
+use crate::config::ParquetConfig;
+use crate::error::{Error, ErrorKind, Result};
+
+/// How the names of such files begin.
+const NAME: &str = "joined";
+
+/// What joining needs from its caller.
+#[derive(Clone, Copy)]
+pub struct JoinOptions<'a> {
+    /// How Parquet files are made.
+    pub parquet: &'a ParquetConfig,
+    /// Asked before each row group; an error ends the work with it.
+    pub proceed: &'a (dyn Fn() -> Result<()> + Send + Sync),
+}
+
+/// What came of joining.
+#[derive(Debug, Clone)]
+pub struct Joined {
+    /// The manifest's entry for the new file.
+    pub data_file: DataFile,
+    /// Which of the sources are in it, by their places, in order.
+    pub taken: Vec<usize>,
+}
+
+/// Makes one file of those of the `sources` that fit together, and puts it into storage. They are live entries of the
+/// table's default partition spec with one partition value, oldest first, with the metrics that a manifest keeps.
+///
+/// Left out are files that are not ours, and those whose columns are not the newest one's. `None` if fewer than two
+/// fit together. Nothing is in storage after an error or `None`; only if the future is dropped while it ends the file
+/// may there be one, whole, that no table knows.
+///
+/// # Errors
+/// `Storage` or `Decode` with the path of a source that cannot be read; `Storage` when the file cannot be written;
+/// `TableMismatch` when the table's files must be encrypted; what `proceed` gives.
+pub async fn join(
+    metadata: &TableMetadata,
+    file_io: &FileIO,
+    sources: &[DataFile],
+    options: &JoinOptions<'_>,
+) -> Result<Option<Joined>> {
+    if metadata.properties().contains_key(ENCRYPTION_KEY) {
+        return Err(Error::new(
+            ErrorKind::TableMismatch,
+            "the table is encrypted, and files are only written in plain",
+        ));
+    }
+    let read = source::read_all(file_io, sources, options).await?;
+    let Some(fitting) = Fitting::of(read, metadata, options.parquet)? else {
+        return Ok(None);
+    };
+    let taken: Vec<usize> = fitting.sources.iter().map(|source| source.place).collect();
+    let entries: Vec<&DataFile> = taken.iter().filter_map(|place| sources.get(*place)).collect();
+    let Some(partition) = entries.first().map(|entry| entry.partition().clone()) else {
+        return Ok(None);
+    };
+    let path = paths::new_file(metadata, &partition, NAME)?;
+    let made = make(metadata, file_io, fitting, &entries, (&path, partition), options).await;
+    match made {
+        Ok(data_file) => Ok(Some(Joined { data_file, taken })),
+        Err(error) => {
+            // Where storage does not do so by itself.
+            discard(file_io, &[path]).await;
+            Err(error)
+        }
+    }
+}
+
+async fn make(
+    metadata: &TableMetadata,
+    file_io: &FileIO,
+    fitting: Fitting,
+    entries: &[&DataFile],
+    (path, partition): (&str, Struct),
+    options: &JoinOptions<'_>,
+) -> Result<DataFile> {
+    let config = Arc::new(MetricsConfig::new(metadata));
+    let Fitting {
+        layout,
+        sources,
+        parts,
+    } = fitting;
+    let mut output = Output::create(file_io, path).await?;
+    let mut work = Work::new(
+        layout,
+        Arc::clone(metadata.default_sort_order()),
+        Arc::clone(&config),
+    )?;
+    // A single run of sorted rows makes a file that is sorted as a whole.
+    let is_one_run = matches!(parts.as_slice(), [Part::Encode(_)]);
+    for part in parts {
+        (options.proceed)()?;
+        let bytes;
+        (work, bytes) = match part {
+            Part::Copy(group) => {
+                let piece = row_group::read(file_io, &sources, &group).await?;
+                blocking(move || work.copy(&piece)).await?
+            }
+            Part::Encode(groups) => {
+                let pieces = row_group::read_all(file_io, &sources, &groups).await?;
+                blocking(move || work.encode(pieces)).await?
+            }
+        };
+        output.write(bytes).await?;
+    }
+    let sort_order_id = work.sort_order_id().filter(|_| is_one_run);
+    let mut encoded = work.finish()?;
+    entries::merge(entries, &config, &mut encoded)?;
+    let (rest, data_file) = describe(path.to_owned(), encoded, partition, metadata, sort_order_id)?;
+    output.write(rest).await?;
+    output.close().await?;
+    Ok(data_file)
+}
+
+/// Runs computation off the async threads; a panic in it is an error.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|cause| internal("joining files did not finish", cause))?
+}
+
+/// A source that is not what its manifest or its footer says.
+fn unreadable(path: &str, cause: impl Into<Box<dyn std::error::Error + Send + Sync + 'static>>) -> Error {
+    Error::new(ErrorKind::Decode, "a data file cannot be read")
+        .with("path", path)
+        .because(cause)
+}
+
+fn failed(cause: ParquetError) -> Error {
+    internal("row groups cannot be joined", cause)
+}
