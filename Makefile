@@ -23,6 +23,7 @@ help: ## print this list
 .PHONY: tools
 tools:
 	@scripts/check-tools.sh
+	@scripts/own-cache.sh
 
 .PHONY: demo
 demo: collector ## the main job, end to end: collector, real OTLP of every kind, tables read by DuckDB

@@ -18,6 +18,7 @@ wants() { [ "$what" = all ] || [ "$what" = "$1" ]; }
 
 # Where `make` builds, too.
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-${O2I_CACHE:-$HOME/.cache/otlp2iceberg}/target}
+scripts/own-cache.sh
 program=$CARGO_TARGET_DIR/release/otlp2iceberg-bench
 python=$(tests/setup-venv.sh)
 export PYTHONPATH=bench

@@ -2,6 +2,7 @@
 # Builds and runs the programs of rust/faults: `schedules N` plays N seeds, `faultbox` builds dist/faultbox.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+scripts/own-cache.sh
 
 target=${CARGO_TARGET_DIR:-target}
 

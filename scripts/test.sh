@@ -3,6 +3,7 @@
 # Each layer sets up what it needs; a missing tool is a failure with its name.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+scripts/own-cache.sh
 
 layers=("$@")
 [ ${#layers[@]} -gt 0 ] || layers=(rust ffi faults lambda go system)
