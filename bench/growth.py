@@ -34,13 +34,14 @@ KEPT_BY_SPARK = 500
 TIMED_COMMITS = 20
 
 
-def tables(snapshots: int, partition: str = "day") -> str:
+def sections(snapshots: int, partition: str = "day", compacted: bool = True) -> dict:
+    """Of the configuration. Window and age are 10 s, since these commits are milliseconds apart."""
     properties = {"history.expire.max-snapshot-age-ms": "10000", "history.expire.min-snapshots-to-keep": str(snapshots)}
-    return json.dumps({"properties": properties, "partition_by": partition})
-
-
-def commit(snapshots: int) -> str:
-    return json.dumps({"dedup_snapshots": snapshots, "dedup_window": "10s"})
+    return {
+        "tables": {"properties": properties, "partition_by": partition},
+        "commit": {"dedup_snapshots": snapshots, "dedup_window": "10s"},
+        "compaction": {"enabled": compacted},
+    }
 
 
 @dataclass
@@ -48,35 +49,34 @@ class Case:
     """How a table is kept while it grows."""
 
     about: str
-    commit: str
-    tables: str
+    sections: dict
     # Whether Spark does the upkeep that docs/operations.md gives, before reads are planned.
-    compacted: bool = False
+    by_spark: bool = False
 
 
 CASES = {
     "500 kept": Case(
-        "500 snapshots stay, as with the defaults and a flush in 10 s (window and age are 10 s here, since these commits"
-        " are milliseconds apart; with the defaults' 30 minutes none would be old enough to be expired)",
-        commit(500),
-        tables(500),
+        "500 snapshots stay, and small files are merged, as with the defaults and a flush in 10 s (window and age are 10 s here,"
+        " since these commits are milliseconds apart; with the defaults' 30 minutes none would be old enough to be expired)",
+        sections(500),
     ),
-    "500 kept, compacted": Case(
+    "500 kept, not compacted": Case(
+        "the same with `compaction.enabled: false`",
+        sections(500, compacted=False),
+    ),
+    "500 kept, compacted by Spark": Case(
         f"the same; every {COMMITS_PER_HOUR} commits, an hour of them, and at each number after its commits are timed, Spark rewrites"
         f" the table's small files and its manifests, and expires snapshots but the newest {KEPT_BY_SPARK}. Then reads are planned",
-        commit(500),
-        tables(500),
-        compacted=True,
+        sections(500, compacted=False),
+        by_spark=True,
     ),
     "50 kept, by hour": Case(
         "`dedup_snapshots: 50`, `dedup_window: 10s`, `partition_by: hour`, for who commits as fast as this",
-        commit(50),
-        tables(50, "hour"),
+        sections(50, "hour"),
     ),
     "none expired": Case(
-        "`expire_snapshots: false`, which is also what the defaults come to for 10,000 commits within 30 minutes",
-        json.dumps({"expire_snapshots": False}),
-        "{}",
+        "`expire_snapshots: false`, with which nothing is compacted either",
+        {"commit": {"expire_snapshots": False}},
     ),
 }
 
@@ -103,27 +103,27 @@ def run(program: Path, name: str, numbers: str) -> None:
     case = CASES[name]
     print(f"### {name}\n\n{case.about[0].upper() + case.about[1:]}.\n")
     print(
-        "| commits | snapshots | metadata.json KB | commit ms | young ms | ratio | slowest before ms |"
+        "| commits | merges | merging ms a commit | data files | snapshots | metadata.json KB | commit ms | young ms | ratio | slowest before ms |"
         " plan all ms | young | ratio | plan 1 h ms | young | ratio | DuckDB 1 h ms | young | ratio |"
     )
-    print("|" + "--:|" * 16, flush=True)
+    print("|" + "--:|" * 19, flush=True)
     measured = [int(number) for number in numbers.split(",")]
-    compactions = range(COMMITS_PER_HOUR, max(measured), COMMITS_PER_HOUR) if case.compacted else ()
+    compactions = range(COMMITS_PER_HOUR, max(measured), COMMITS_PER_HOUR) if case.by_spark else ()
     # Commits are timed at each stop, so that one just before a number would be beyond it.
     apart = {stop for stop in compactions if not any(0 <= number - stop < TIMED_COMMITS for number in measured)}
     stops = sorted({*measured, *apart})
     folder = Path(tempfile.mkdtemp(prefix="growth-"))
-    command = [program, folder, ",".join(map(str, stops)), case.commit, case.tables]
+    command = [program, folder, ",".join(map(str, stops)), json.dumps(case.sections)]
     slowest_ms = 0.0
     try:
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as growing:
             for line in growing.stdout:
                 figures = json.loads(line)
                 slowest_ms = max(slowest_ms, figures["slowest_ms"])
-                if case.compacted:
+                if case.by_spark:
                     compact(folder / "old")
                 if figures["commits"] in measured:
-                    print(row(folder, {**figures, "slowest_ms": slowest_ms}, case.compacted), flush=True)
+                    print(row(folder, {**figures, "slowest_ms": slowest_ms}, case), flush=True)
                     slowest_ms = 0.0
                 growing.stdin.write("\n")
                 growing.stdin.flush()
@@ -134,12 +134,13 @@ def run(program: Path, name: str, numbers: str) -> None:
     print()
 
 
-def row(folder: Path, figures: dict, compacted: bool) -> str:
+def row(folder: Path, figures: dict, case: Case) -> str:
     old, young = folder / "old", folder / f"young-{figures['commits']}"
     commits = figures["commits"] + TIMED_COMMITS
     check(old, commits)
     in_hour = min(commits, COMMITS_PER_HOUR)
-    # How many files a compacted table has is the engine's choice.
+    # How many files a compacted table has is not known before.
+    compacted = case.by_spark or figures["merges"] > 0
     files, hour_files = (None, None) if compacted else (commits, in_hour)
     hour = last_hour(commits)
     young_hour = last_hour(30)
@@ -156,6 +157,9 @@ def row(folder: Path, figures: dict, compacted: bool) -> str:
     connection.close()
     cells = [
         figures["commits"],
+        figures["merges"],
+        f"{figures['merging_ms_per_commit']:.1f}",
+        len(list(readers.load(old, "logs").scan().plan_files())),
         figures["snapshots"],
         f"{figures['metadata_bytes'] / 1000:.0f}",
         *pair(figures["commit_ms"], figures["young_ms"]),

@@ -32,6 +32,8 @@ type Config struct {
 	Parquet ParquetConfig `mapstructure:"parquet" json:"parquet,omitzero"`
 	// Commit says how files get into tables.
 	Commit CommitConfig `mapstructure:"commit" json:"commit,omitzero"`
+	// Compaction says how small files become large ones.
+	Compaction CompactionConfig `mapstructure:"compaction" json:"compaction,omitzero"`
 	// Limits bound what one request may cost.
 	Limits LimitsConfig `mapstructure:"limits" json:"limits,omitzero"`
 	// DeadLetter says where rejected data is kept.
@@ -159,6 +161,16 @@ type CommitConfig struct {
 	ReceiptsInterval *string `mapstructure:"receipts_interval" json:"receipts_interval,omitempty"`
 	// ExpireSnapshots lets commits expire a table's old snapshots where its properties ask for that.
 	ExpireSnapshots *bool `mapstructure:"expire_snapshots" json:"expire_snapshots,omitempty"`
+}
+
+// CompactionConfig is the section compaction.
+type CompactionConfig struct {
+	// Enabled says whether small data files are merged in the background.
+	Enabled *bool `mapstructure:"enabled" json:"enabled,omitempty"`
+	// Interval is how often tables are looked at, as Go writes it: 60s.
+	Interval *string `mapstructure:"interval" json:"interval,omitempty"`
+	// MinFiles is how many files of about the same size are merged at a time at least.
+	MinFiles *int64 `mapstructure:"min_files" json:"min_files,omitempty"`
 }
 
 // LimitsConfig is the section limits.

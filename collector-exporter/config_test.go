@@ -101,6 +101,7 @@ func TestEveryKeyIsRead(t *testing.T) {
 			"bloom_filter_columns": []
 		},
 		"commit": {"interval": "90s", "max_retries": 0, "dedup_snapshots": 1000, "dedup_window": "1h", "on_failure": "accept", "receipts_interval": "5m", "expire_snapshots": false},
+		"compaction": {"enabled": false, "interval": "5m", "min_files": 8},
 		"limits": {"column_bytes_max": 1048576, "batch_bytes_max": 134217728, "payload_bytes_max": 268435456,
 			"in_flight_bytes_max": 536870912, "records_per_request_max": 100000, "attributes_max": 128, "value_bytes_max": 0, "nesting_max": 16,
 			"partitions_max": 100, "parallel_calls_max": 1},
@@ -278,6 +279,8 @@ var badConfigs = map[string][]string{
 	"bad_dedup_window.yaml":                  {"commit.dedup_window:", `"half an hour" is no duration`},
 	"bad_on_failure.yaml":                    {"commit.on_failure:", "expected `retry` or `accept`"},
 	"bad_on_failure_s3tables.yaml":           {"commit.on_failure: accept does not go with S3 Tables", "give retry"},
+	"bad_compaction_interval.yaml":           {"compaction.interval: must be at least 1s"},
+	"bad_compaction_min_files.yaml":          {"compaction.min_files: must be at least 2 files"},
 	"bad_receipts_interval.yaml":             {"commit.receipts_interval: must be at least 1s"},
 	"bad_column_bytes_max.yaml":              {"limits.column_bytes_max: must be from 65536 to 2147483647 bytes"},
 	"bad_payload_bytes_max.yaml":             {"limits.payload_bytes_max: must be at least 1 byte"},

@@ -1,8 +1,9 @@
 //! What the next commit costs as a table grows; `bench/growth.sh` drives it and measures readers in between.
 //!
-//! `growth <warehouse> <commits,commits,...> <commit section as JSON> <tables section as JSON>`
+//! `growth <warehouse> <commits,commits,...> <sections of the configuration as JSON>`
 //!
-//! Commits files of 100 log records, 10 s of them each, to `otel.logs`. At each of the numbers, ascending, it
+//! Commits files of 100 log records, 10 s of them each, to `otel.logs`. After each 6 of them, a minute's, the table is compacted, if
+//! that is enabled. At each of the numbers, ascending, it
 //! makes 20 more commits, each beside one to a table that has 10, so that both meet the machine in the same
 //! state; prints a line of JSON and waits for a line on stdin. The files are encoded and stored before the
 //! clock is started: what is measured is the commit.
@@ -13,15 +14,18 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
-use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value::Value};
+use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value};
 use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use otlp2iceberg::catalog::{self, LoadedTable, table_spec};
 use otlp2iceberg::commit::{Append, Committer};
+use otlp2iceberg::compact::Compactor;
 use otlp2iceberg::config::Config;
 use otlp2iceberg::convert::{self, ConvertOptions, ValueLimits};
 use otlp2iceberg::{IdRange, Signal, Table, write};
 use prost::Message;
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
 
 // As in what ships.
 #[global_allocator]
@@ -33,6 +37,8 @@ const TIMED: usize = 20;
 const YOUNG: u64 = 10;
 const RECORDS: u64 = 100;
 const SECONDS_PER_COMMIT: u64 = 10;
+/// Of the default interval.
+const COMMITS_PER_COMPACTION: u64 = 60 / SECONDS_PER_COMMIT;
 /// Midnight of a day, so that rows begin with a partition.
 const FIRST_NANO: u64 = 1_767_225_600_000_000_000;
 
@@ -40,25 +46,29 @@ type Failure = Box<dyn Error>;
 
 fn main() -> Result<(), Failure> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [warehouse, numbers, commit, tables] = arguments.as_slice() else {
-        return Err("usage: growth <warehouse> <commits,...> <commit JSON> <tables JSON>".into());
+    let [warehouse, numbers, sections] = arguments.as_slice() else {
+        return Err("usage: growth <warehouse> <commits,...> <configuration as JSON>".into());
     };
     let numbers: BTreeSet<u64> = numbers.split(',').map(str::parse).collect::<Result<_, _>>()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(grow(Path::new(warehouse), &numbers, commit, tables))
+    let sections = serde_json::from_str(sections)?;
+    runtime.block_on(grow(Path::new(warehouse), &numbers, &sections))
 }
 
-async fn grow(folder: &Path, numbers: &BTreeSet<u64>, commit: &str, tables: &str) -> Result<(), Failure> {
-    let mut old = Growing::open(&folder.join("old"), commit, tables).await?;
+async fn grow(folder: &Path, numbers: &BTreeSet<u64>, sections: &Value) -> Result<(), Failure> {
+    let mut old = Growing::open(&folder.join("old"), sections).await?;
     for number in numbers {
         let begun = Instant::now();
         let before = old.commits;
         let mut slowest = Duration::ZERO;
         while old.commits < *number {
             slowest = slowest.max(old.commit().await?);
+            if old.commits.is_multiple_of(COMMITS_PER_COMPACTION) {
+                old.compact().await?;
+            }
         }
         let all = begun.elapsed();
-        let mut young = Growing::open(&folder.join(format!("young-{number}")), commit, tables).await?;
+        let mut young = Growing::open(&folder.join(format!("young-{number}")), sections).await?;
         while young.commits < YOUNG {
             young.commit().await?;
         }
@@ -77,6 +87,8 @@ async fn grow(folder: &Path, numbers: &BTreeSet<u64>, commit: &str, tables: &str
                 "young_ms": milliseconds(median(of_young)),
                 "slowest_ms": milliseconds(slowest),
                 "mean_with_writing_ms": milliseconds(all) / (number - before).max(1) as f64,
+                "merges": old.merges,
+                "merging_ms_per_commit": milliseconds(old.merging) / old.commits as f64,
                 "snapshots": table.metadata.snapshots().len(),
                 "metadata_bytes": table.file_io.new_input(&table.metadata_location)?.metadata().await?.size,
                 "metadata_location": table.metadata_location,
@@ -92,15 +104,18 @@ async fn grow(folder: &Path, numbers: &BTreeSet<u64>, commit: &str, tables: &str
 struct Growing {
     config: Config,
     committer: Committer,
+    compactor: Compactor,
     commits: u64,
+    /// How often files were merged, and how long that took.
+    merges: u64,
+    merging: Duration,
 }
 
 impl Growing {
-    async fn open(warehouse: &Path, commit: &str, tables: &str) -> Result<Self, Failure> {
-        let warehouse = serde_json::to_string(warehouse)?;
-        let json =
-            format!(r#"{{"catalog": {{"warehouse": {warehouse}}}, "commit": {commit}, "tables": {tables}}}"#);
-        let config = Config::from_json(json.as_bytes())?;
+    async fn open(warehouse: &Path, sections: &Value) -> Result<Self, Failure> {
+        let mut json = sections.clone();
+        json["catalog"] = serde_json::json!({"warehouse": warehouse});
+        let config = Config::from_json(&serde_json::to_vec(&json)?)?;
         let ident = iceberg::TableIdent::from_strs(["otel", "logs"])?;
         let spec = table_spec(&config, Table::Logs)?;
         let opened = catalog::open(&config).await?;
@@ -108,8 +123,25 @@ impl Growing {
         Ok(Self {
             config,
             committer,
+            compactor: Compactor::default(),
             commits: 0,
+            merges: 0,
+            merging: Duration::ZERO,
         })
+    }
+
+    /// What a host does in the background each minute.
+    async fn compact(&mut self) -> Result<(), Failure> {
+        if !self.config.compaction.enabled {
+            return Ok(());
+        }
+        let begun = Instant::now();
+        let config = (&self.config.compaction, &self.config.parquet);
+        let stop = CancellationToken::new();
+        let done = self.compactor.run(&self.committer, config, &stop).await?;
+        self.merges += done.made;
+        self.merging += begun.elapsed();
+        Ok(())
     }
 
     /// How long the commit of one more file took.
@@ -158,7 +190,7 @@ impl Growing {
 fn request(number: u64) -> Vec<u8> {
     let text = |text: String| {
         Some(AnyValue {
-            value: Some(Value::StringValue(text)),
+            value: Some(any_value::Value::StringValue(text)),
         })
     };
     let attribute = |key: &str, value: String| KeyValue {

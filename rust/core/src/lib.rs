@@ -18,6 +18,7 @@ pub mod catalog;
 mod cause;
 mod clock;
 pub mod commit;
+pub mod compact;
 pub mod config;
 pub mod convert;
 pub mod decode;

@@ -10,6 +10,7 @@ mod apart;
 mod batch;
 mod call;
 mod chunk;
+mod compaction;
 mod dead_letter;
 mod destination;
 mod encode;
@@ -40,6 +41,7 @@ use tokio_util::sync::CancellationToken;
 use self::admission::Admission;
 pub use self::batch::Batch;
 use self::call::Call;
+use self::compaction::Compaction;
 use self::dead_letter::Store;
 use self::destination::Destination;
 use self::encode::Encoded;
@@ -110,6 +112,7 @@ pub struct Pipeline {
     warned: Warned,
     /// Bounds the payloads under way.
     in_flight: InFlight,
+    compaction: Box<Compaction>,
     /// Where rejected data is kept, if it is.
     dead_letters: Option<Store>,
     /// Whether commits no longer wait for their turn.
@@ -173,6 +176,7 @@ impl Pipeline {
             spare: Spare::default(),
             warned: Warned::default(),
             in_flight,
+            compaction: Box::default(),
             dead_letters,
             hurrying: AtomicBool::new(false),
             open: RwLock::new(true),
@@ -394,6 +398,7 @@ impl Pipeline {
     /// Has commits no longer wait for their turn, as if `commit.interval` were 0. For a host that is about to
     /// stop and has calls in flight, or yet to make, before [`Pipeline::close`]. There is no way back.
     pub fn hurry(&self) {
+        self.compaction.stop();
         // Before the committers are looked at: one that is opened now looks at it afterwards.
         self.hurrying.store(true, Ordering::SeqCst);
         self.committers
@@ -408,6 +413,7 @@ impl Pipeline {
         self.hurry();
         let mut open = self.open.write().await;
         *open = false;
+        self.compaction.stopped().await;
         for committer in self.committers.iter().filter_map(OnceCell::get) {
             committer.close().await;
         }

@@ -141,6 +141,11 @@ impl Exporter {
             let random = self.random(&format!("consumer {generation} {consumer}"));
             consumers.spawn_local(Arc::clone(self).consume(Arc::clone(&pipeline), random, stop.clone()));
         }
+        let mut background = JoinSet::new();
+        if self.settings.expires {
+            let random = self.random(&format!("compaction {generation}"));
+            background.spawn_local(Arc::clone(self).compact(Arc::clone(&pipeline), random));
+        }
         let stopping = async {
             match stops_after {
                 Some(after) => tokio::time::sleep(after).await,
@@ -176,6 +181,7 @@ impl Exporter {
         };
         gate.cut();
         consumers.abort_all();
+        background.abort_all();
         // What the dead one still runs can reach nobody. Its doors are kept as they are: closed ones
         // would be seen.
         std::mem::forget(doors);
@@ -187,6 +193,24 @@ impl Exporter {
         self.schedule.count("process killed".to_owned());
         self.schedule.set_unsure();
         End::Died
+    }
+
+    /// Merges small files now and then, as a host does in the background.
+    async fn compact(self: Arc<Self>, pipeline: Arc<Pipeline>, mut random: Random) {
+        loop {
+            tokio::time::sleep(Duration::from_millis(random.between(10, 300))).await;
+            match pipeline.compact().await {
+                Ok(done) if done.made > 0 => self.schedule.count("files merged".to_owned()),
+                Ok(_) => {}
+                Err(error) => {
+                    self.note(|| format!("files are not merged: {error}"));
+                    self.schedule
+                        .count(format!("merge failed {}", error.kind().as_str()));
+                    // A file that may be in a table is left where it is.
+                    self.schedule.set_unsure();
+                }
+            }
+        }
     }
 
     /// Sends what is in the queue until nothing is left.
@@ -387,6 +411,7 @@ impl Doors {
         let on_failure = if receipts { "accept" } else { "retry" };
         let json = format!(
             r#"{{"catalog": {{"type": "rest", "uri": "{catalog}"}}, "commit": {{"on_failure": "{on_failure}", {commit}}}, "tables": {tables},
+                 "compaction": {{"min_files": 2}},
                  "parquet": {{"compression": "none", "bloom_filter_columns": []}},
                  "storage": {{"s3": {{"endpoint": "{storage}", "region": "eu-west-1",
                  "access_key_id": "test", "secret_access_key": "testtest"}}}}}}"#

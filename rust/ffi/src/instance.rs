@@ -162,7 +162,8 @@ fn poisoned_error() -> Error {
 /// A pipeline and the runtime that it works on.
 #[derive(Debug)]
 struct Engine {
-    pipeline: Pipeline,
+    /// The background has it, too, until it is closed.
+    pipeline: Arc<Pipeline>,
     runtime: Runtime,
 }
 
@@ -177,7 +178,12 @@ impl Engine {
                 Error::new(ErrorKind::Internal, "cannot start the runtime's threads").because(cause)
             })?;
         match runtime.block_on(Pipeline::open(config)) {
-            Ok(pipeline) => Ok(Self { pipeline, runtime }),
+            Ok(pipeline) => {
+                let pipeline = Arc::new(pipeline);
+                let kept = Arc::clone(&pipeline);
+                runtime.spawn(async move { kept.keep_compacting().await });
+                Ok(Self { pipeline, runtime })
+            }
             Err(error) => {
                 runtime.shutdown_background();
                 Err(error)

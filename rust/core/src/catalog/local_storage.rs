@@ -23,7 +23,7 @@ use iceberg::{Error, ErrorKind, Result};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::storage::listing;
+use super::storage::{listing, modified};
 
 /// A `FileIO` over [`LocalStorage`].
 #[must_use]
@@ -68,6 +68,11 @@ impl Storage for LocalStorage {
     }
 
     async fn read(&self, path: &str) -> Result<Bytes> {
+        if let Some(path) = modified::asked(path) {
+            let path = local_path(path);
+            return blocking(move || modified::local(&path).map_err(|cause| failed("look at", &path, cause)))
+                .await;
+        }
         let is_folder = path.ends_with('/');
         let path = local_path(path);
         blocking(move || {

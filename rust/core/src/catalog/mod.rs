@@ -17,6 +17,7 @@ mod aws;
 mod http;
 mod local_storage;
 mod location;
+mod manifests;
 mod metadata;
 mod metadata_file;
 mod metadata_json;
@@ -34,6 +35,7 @@ pub use spec::table_spec;
 
 pub(crate) use cause::IcebergCause;
 pub(crate) use local_storage::create_folders;
+pub(crate) use manifests::manifests;
 pub(crate) use metadata_file::metadata_folder;
 pub(crate) use references::References;
 

@@ -4,19 +4,18 @@
 //! the receipt was made, on the very metadata that the commit is built on. A commit of somebody else
 //! makes ours a conflict, and then it is looked for again.
 
-use std::collections::HashSet;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
-use futures::future::{join_all, try_join_all};
-use iceberg::spec::{ManifestContentType, ManifestFile, ManifestList, ManifestStatus};
+use futures::future::join_all;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::history::History;
 use super::ids::Coverage;
+use super::live::live_files;
 use super::protocol::Protocol;
 use super::queue::{Origin, Queued, Waiting};
 use super::receipt::{Receipt, unusable};
@@ -131,7 +130,7 @@ async fn prepare(receipts: &Receipts, names: &[String]) -> Result<Vec<Ready>> {
     let history = History::of(&table.metadata);
     let mut steps = Vec::with_capacity(names.len());
     for some in names.chunks(AT_ONCE) {
-        steps.extend(join_all(some.iter().map(|name| examine(name, &table))).await);
+        steps.extend(join_all(some.iter().map(|name| examine(name, &table, &history))).await);
     }
     let mut live = None;
     let mut ready = Vec::new();
@@ -171,7 +170,7 @@ fn is_forgotten(ready: &Ready, history: &History) -> bool {
 }
 
 /// Reads a receipt and looks for its files.
-async fn examine(name: &str, table: &LoadedTable) -> Step {
+async fn examine(name: &str, table: &LoadedTable, history: &History) -> Step {
     let content = match shelf::read(table, name).await {
         Ok(Some(content)) => content,
         Ok(None) => return Step::Gone(name.to_owned()),
@@ -190,12 +189,15 @@ async fn examine(name: &str, table: &LoadedTable) -> Step {
     if append.files.is_empty() {
         return Step::Done(name.to_owned());
     }
-    for file in &append.files {
+    // What was committed may have been compacted since, and its files are gone.
+    let is_there = history.coverage(&append.ids) == Coverage::Full;
+    for file in append.files.iter().filter(|_| !is_there) {
         match table.file_io.exists(file.file_path()).await {
             Ok(true) => {}
             Ok(false) => {
                 let error = unusable(
-                    "a file of it is gone; restore the file, or delete the receipt and its data is lost",
+                    "a file of it is gone; look for its rows in the table: if they are there, it was committed and \
+                     compacted, and the receipt can be deleted; if not, restore the file, or its data is lost",
                 )
                 .with("path", file.file_path());
                 return Step::Aside(name.to_owned(), error);
@@ -263,42 +265,4 @@ async fn commit_together(
         Some(error) => Err(error),
         None => Ok(spoilt),
     }
-}
-
-/// The paths of the data files in the table's current snapshot. Reads every manifest: for the rare receipt
-/// that outlived the table's memory.
-async fn live_files(table: &LoadedTable) -> Result<HashSet<String>> {
-    let Some(snapshot) = table.metadata.current_snapshot() else {
-        return Ok(HashSet::new());
-    };
-    let paths = async {
-        let input = table.file_io.new_input(snapshot.manifest_list())?;
-        let list = ManifestList::parse_with_version(&input.read().await?, table.metadata.format_version())?;
-        let manifests: Vec<ManifestFile> = list
-            .consume_entries()
-            .into_iter()
-            .filter(|manifest| manifest.content == ManifestContentType::Data)
-            .collect();
-        let mut paths = HashSet::new();
-        for some in manifests.chunks(AT_ONCE) {
-            for live in try_join_all(some.iter().map(|manifest| live_in(table, manifest))).await? {
-                paths.extend(live);
-            }
-        }
-        Ok(paths)
-    };
-    paths.await.map_err(|cause: iceberg::Error| {
-        Error::new(ErrorKind::Storage, "cannot read the table's manifests")
-            .with("table", table.ident.to_string())
-            .because(IcebergCause(cause))
-    })
-}
-
-async fn live_in(table: &LoadedTable, manifest: &ManifestFile) -> iceberg::Result<Vec<String>> {
-    let manifest = manifest.load_manifest(&table.file_io).await?;
-    let live = manifest
-        .entries()
-        .iter()
-        .filter(|entry| entry.status() != ManifestStatus::Deleted);
-    Ok(live.map(|entry| entry.file_path().to_owned()).collect())
 }

@@ -2,14 +2,16 @@
 //!
 //! Each snapshot is about 840 bytes of metadata that every commit writes and every reader parses, so a table
 //! that is written to every few seconds must forget. What is not plain is left to those who made it so:
-//! nothing is expired that another branch or tag could need, and no data file is ever made unreachable
-//! (`docs/decisions/0018-snapshot-expiry.md`).
+//! nothing is expired that another branch or tag could need, and no data file is made unreachable but those that a compaction
+//! of ours replaced (`docs/decisions/0018-snapshot-expiry.md`).
 
 use std::collections::{HashMap, HashSet};
+use std::time::Duration;
 
 use iceberg::spec::{MAIN_BRANCH, Operation, SnapshotRef, SnapshotRetention, TableMetadata};
 
 use super::ids::{Window, ancestry};
+use super::summary::is_compaction;
 use crate::catalog::References;
 
 /// Iceberg's table properties. Without the first one a table is left alone.
@@ -33,6 +35,9 @@ pub(super) struct Expired {
     pub(super) snapshots: Vec<SnapshotRef>,
     /// The oldest one that stays: the child of the last of those.
     pub(super) oldest_kept: SnapshotRef,
+    /// The compactions that came right after one of those: nothing that stays has the files that they replaced, but for
+    /// those that were added again.
+    pub(super) compactions: Vec<SnapshotRef>,
 }
 
 impl Expired {
@@ -68,11 +73,21 @@ pub(super) fn expirable(metadata: &TableMetadata, window: Window, now_ms: i64) -
     }
     let snapshots = lot(rules.on_main(&References::of(metadata)?)?)?;
     let kept = line.len() - snapshots.len();
-    let oldest_kept = (*line.get(kept.checked_sub(1)?)?).clone();
+    // Newest first, and the line without its oldest one are the children of all others.
+    let children = line.get(kept.checked_sub(1)?..line.len() - 1)?;
+    let compactions = children.iter().filter(|child| is_compaction(child));
     Some(Expired {
         snapshots,
-        oldest_kept,
+        oldest_kept: (*children.first()?).clone(),
+        compactions: compactions.map(|child| (*child).clone()).collect(),
     })
+}
+
+/// From which age on the table wants its snapshots to be expired by whoever commits; `None` if it does not, or a tag or another
+/// branch keeps them. Takes as long as writing the metadata.
+pub(super) fn age_max(metadata: &TableMetadata) -> Option<Duration> {
+    let rules = Rules::of(metadata.properties())?.on_main(&References::of(metadata)?)?;
+    Some(Duration::from_millis(rules.max_age_ms.unsigned_abs()))
 }
 
 /// Those of `oldest`, with their children, that can be taken from so many snapshots; `None` if they are too few to
@@ -84,7 +99,9 @@ fn lot<'a>(
 ) -> Option<Vec<SnapshotRef>> {
     let snapshots: Vec<SnapshotRef> = oldest
         .take_while(|(snapshot, child)| {
-            adds_only(child) && !has_statistics(metadata, snapshot) && !snapshot.manifest_list().is_empty()
+            (adds_only(child) || is_compaction(child))
+                && !has_statistics(metadata, snapshot)
+                && !snapshot.manifest_list().is_empty()
         })
         .map(|(snapshot, _)| snapshot.clone())
         .take(AT_ONCE_MAX)

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use iceberg::spec::{SnapshotRef, TableMetadata};
 
 use super::history::Base;
+use super::summary::is_compaction;
 use crate::config::CommitConfig;
 use crate::request::{IdRange, RequestId};
 
@@ -14,7 +15,7 @@ pub const COMMIT_IDS: &str = "otlp2iceberg.commit-ids";
 /// How far back a table's ancestry is searched: to whichever of the two reaches further.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Window {
-    /// At least so many of the newest snapshots.
+    /// At least so many of the newest snapshots, compactions of ours not counted.
     snapshots: usize,
     /// All snapshots at most so much older than the newest, or than now if the clock of whoever made that
     /// is ahead.
@@ -39,10 +40,15 @@ impl Window {
         let newest_ms = metadata
             .current_snapshot()
             .map_or(0, |snapshot| snapshot.timestamp_ms().min(now_ms));
-        ancestry(metadata)
-            .enumerate()
-            .take_while(move |(i, snapshot)| {
-                *i < self.snapshots
+        // A compaction holds no request, so it takes nothing's place.
+        let counted = ancestry(metadata).scan(0, |count, snapshot| {
+            let before = *count;
+            *count += usize::from(!is_compaction(snapshot));
+            Some((before, snapshot))
+        });
+        counted
+            .take_while(move |(before, snapshot)| {
+                *before < self.snapshots
                     || newest_ms.saturating_sub(snapshot.timestamp_ms()) <= self.age_ms
                     || floor.is_some_and(|floor| floor.is_before(snapshot))
             })

@@ -6,9 +6,11 @@ use std::collections::BTreeMap;
 use std::collections::HashMap;
 
 use futures::{StreamExt, TryStreamExt, stream};
-use iceberg::spec::{FormatVersion, ManifestFile, ManifestStatus, TableMetadata};
+use iceberg::spec::{
+    FormatVersion, ManifestEntry, ManifestFile, ManifestStatus, ManifestWriter, TableMetadata,
+};
 
-use super::producer::AppendProducer;
+use super::producer::Producer;
 use crate::catalog::{IcebergCause, LoadedTable};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -51,16 +53,10 @@ pub(super) struct Merged {
     pub(super) manifests: Vec<ManifestFile>,
     /// Of them, those written now.
     pub(super) written: Vec<String>,
-    /// How many went into those.
-    pub(super) replaced: usize,
 }
 
 /// Merges data manifests, newest first, where the rules say so.
-pub(super) async fn merge(
-    producer: &AppendProducer,
-    table: &LoadedTable,
-    manifests: Vec<ManifestFile>,
-) -> Merged {
+pub(super) async fn merge(producer: &Producer, table: &LoadedTable, manifests: Vec<ManifestFile>) -> Merged {
     let rules = MergeRules::of(&table.metadata);
     let newest = manifests.first().map(|manifest| manifest.manifest_path.clone());
     if !rules.enabled || manifests.len() < 2 {
@@ -84,7 +80,6 @@ pub(super) async fn merge(
                 Ok(manifest) => {
                     merged.written.push(manifest.manifest_path.clone());
                     merged.manifests.push(manifest);
-                    merged.replaced += bin.len();
                 }
                 Err(error) => {
                     tracing::warn!(table = %table.ident, %error, "manifests are left unmerged");
@@ -136,7 +131,7 @@ fn pack_from_end(manifests: Vec<ManifestFile>, target_bytes: u64) -> Vec<Vec<Man
 /// Writes one manifest with the live files of several. Files of this snapshot stay `ADDED`; all
 /// others become `EXISTING` with the snapshot and sequence numbers they came with.
 async fn merge_bin(
-    producer: &AppendProducer,
+    producer: &Producer,
     table: &LoadedTable,
     spec_id: i32,
     bin: &[ManifestFile],
@@ -155,24 +150,31 @@ async fn merge_bin(
         .buffered(READS_MAX);
     while let Some(manifest) = loads.try_next().await.map_err(failed)? {
         for entry in manifest.entries() {
-            let file = entry.data_file.clone();
-            let is_new =
-                entry.status == ManifestStatus::Added && entry.snapshot_id == Some(producer.snapshot_id());
-            let added = match (entry.status, entry.snapshot_id, entry.sequence_number) {
-                (ManifestStatus::Deleted, _, _) => Ok(()),
-                _ if is_new => writer.add_file(file, iceberg::spec::UNASSIGNED_SEQUENCE_NUMBER),
-                (_, Some(snapshot_id), Some(sequence_number)) => {
-                    writer.add_existing_file(file, snapshot_id, sequence_number, entry.file_sequence_number)
-                }
-                _ => {
-                    let message = "a manifest entry has no snapshot id or no sequence number";
-                    Err(iceberg::Error::new(iceberg::ErrorKind::DataInvalid, message))
-                }
-            };
-            added.map_err(failed)?;
+            carry(&mut writer, entry, producer).map_err(failed)?;
         }
     }
     writer.write_manifest_file().await.map_err(failed)
+}
+
+/// Writes a live entry into another manifest; one that is not live is passed over.
+pub(super) fn carry(
+    writer: &mut ManifestWriter,
+    entry: &ManifestEntry,
+    producer: &Producer,
+) -> iceberg::Result<()> {
+    let file = entry.data_file.clone();
+    let is_new = entry.status == ManifestStatus::Added && entry.snapshot_id == Some(producer.snapshot_id());
+    match (entry.status, entry.snapshot_id, entry.sequence_number) {
+        (ManifestStatus::Deleted, _, _) => Ok(()),
+        _ if is_new => writer.add_file(file, iceberg::spec::UNASSIGNED_SEQUENCE_NUMBER),
+        (_, Some(snapshot_id), Some(sequence_number)) => {
+            writer.add_existing_file(file, snapshot_id, sequence_number, entry.file_sequence_number)
+        }
+        _ => {
+            let message = "a manifest entry has no snapshot id or no sequence number";
+            Err(iceberg::Error::new(iceberg::ErrorKind::DataInvalid, message))
+        }
+    }
 }
 
 #[cfg(test)]

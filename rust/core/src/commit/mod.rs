@@ -44,6 +44,7 @@ mod expiry;
 mod failure;
 mod history;
 mod ids;
+mod live;
 mod merge;
 mod patience;
 mod producer;
@@ -53,14 +54,18 @@ mod queue;
 mod receipt;
 mod receipts;
 mod recognise;
+mod replace;
+mod replaced;
 mod retry;
 mod shelf;
 mod summary;
 mod sweep;
+mod take_out;
 mod worker;
 
 pub use accept::Stored;
 pub use ids::COMMIT_IDS;
+pub use replace::Replacement;
 
 /// How long closing waits for files of expired snapshots to be deleted.
 const SWEEPING_ENDS_IN: Duration = Duration::from_secs(5);
@@ -106,6 +111,8 @@ pub struct Committer {
     queue: Mutex<Option<mpsc::UnboundedSender<Queued>>>,
     hurrying: CancellationToken,
     closing: CancellationToken,
+    /// Whether old snapshots are expired, where the table asks for it.
+    expires: bool,
     /// The one that commits what is queued, and the one that commits receipts.
     tasks: tokio::sync::Mutex<Vec<JoinHandle<()>>>,
     /// The one that deletes files of expired snapshots.
@@ -158,7 +165,7 @@ impl Committer {
             tracing::info!(%error, "receipts of other writers are not looked for");
         }
         let (sender, receiver) = mpsc::unbounded_channel();
-        let interval = config.interval;
+        let (interval, expires) = (config.interval, config.expire_snapshots);
         let (leftovers, to_sweep) = mpsc::channel(1);
         let expiry = Expiry::new(&config, Arc::clone(&receipts), leftovers);
         let protocol = Arc::new(tokio::sync::Mutex::new(Protocol {
@@ -182,6 +189,7 @@ impl Committer {
             queue: Mutex::new(Some(sender)),
             hurrying,
             closing,
+            expires,
             tasks: tokio::sync::Mutex::new(tasks),
             sweeping: tokio::sync::Mutex::new(Some(tokio::spawn(sweep::sweep(to_sweep)))),
         })

@@ -1,6 +1,6 @@
-//! Our append: data files to manifests, a manifest list and a snapshot, with nothing committed.
+//! Our snapshots: data files to manifests, a manifest list and a snapshot, with nothing committed.
 //!
-//! One producer makes all attempts of one append. The snapshot id and the manifests of the new files
+//! One producer makes all attempts of one commit: of an append, or of a file that replaces others with the same rows. The snapshot id and the manifests of the new files
 //! stay the same from attempt to attempt (sequence numbers are inherited, so a manifest is good for
 //! whichever snapshot lists it); the manifest list and merged manifests are made anew each time.
 //! Iceberg spec: "Manifests", "Manifest Lists", "Snapshots", "Sequence Number Inheritance".
@@ -9,8 +9,8 @@ use std::collections::HashSet;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use iceberg::spec::{
-    DataFile, FormatVersion, MAIN_BRANCH, ManifestContentType, ManifestFile, ManifestList,
-    ManifestListWriter, ManifestWriter, ManifestWriterBuilder, PartitionSpecRef, Snapshot, TableMetadata,
+    DataFile, FormatVersion, MAIN_BRANCH, ManifestContentType, ManifestFile, ManifestListWriter,
+    ManifestWriter, ManifestWriterBuilder, PartitionSpecRef, Snapshot, Summary, TableMetadata,
     TableMetadataBuilder, UNASSIGNED_SEQUENCE_NUMBER,
 };
 use iceberg::{TableRequirement, TableUpdate};
@@ -19,8 +19,9 @@ use uuid::Uuid;
 use super::Files;
 use super::expire::Expired;
 use super::merge::{Merged, merge};
-use super::summary::{ManifestCounts, append_summary};
-use crate::catalog::{IcebergCause, LoadedTable, metadata_folder};
+use super::summary::{ManifestCounts, summary};
+use super::take_out::{Removal, TakenOut, take_out};
+use crate::catalog::{IcebergCause, LoadedTable, manifests, metadata_folder};
 use crate::clock::now_ms;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -40,17 +41,19 @@ pub(super) struct AttemptFiles {
     /// All manifests that the list has.
     pub(super) listed: HashSet<String>,
     /// Manifests written for this attempt alone.
-    merged: Vec<String>,
+    written: Vec<String>,
     /// The snapshots that it expires.
     pub(super) expired: Option<Expired>,
 }
 
-/// Makes the attempts of one append.
+/// Makes the attempts of one commit.
 #[derive(Debug)]
-pub(super) struct AppendProducer {
+pub(super) struct Producer {
     snapshot_id: i64,
     commit_id: Uuid,
     files: Vec<Files>,
+    /// The files whose rows `files` hold, if any.
+    removal: Option<Removal>,
     ids_text: String,
     /// Manifests of `files`, once written.
     added: Vec<ManifestFile>,
@@ -58,13 +61,19 @@ pub(super) struct AppendProducer {
     attempts: u32,
 }
 
-impl AppendProducer {
+impl Producer {
     /// `files` by partition spec, each group not empty; `ids_text` goes into the summary.
-    pub(super) fn new(metadata: &TableMetadata, files: Vec<Files>, ids_text: String) -> Self {
+    pub(super) fn new(
+        metadata: &TableMetadata,
+        files: Vec<Files>,
+        removal: Option<Removal>,
+        ids_text: String,
+    ) -> Self {
         Self {
             snapshot_id: new_snapshot_id(metadata),
             commit_id: Uuid::new_v4(),
             files,
+            removal,
             ids_text,
             added: Vec::new(),
             manifests_named: AtomicU32::new(0),
@@ -84,45 +93,51 @@ impl AppendProducer {
         let metadata = &table.metadata;
         self.write_added(table).await?;
         let (parent_data, parent_deletes) = parent_manifests(table).await?;
-        let parent_count = parent_data.len() + parent_deletes.len();
+        let parents: HashSet<String> = parent_data
+            .iter()
+            .chain(&parent_deletes)
+            .map(|manifest| manifest.manifest_path.clone())
+            .collect();
+        let taken_out = match &self.removal {
+            // Boxed: it is rare, and would make every append's future larger.
+            Some(removal) => Box::pin(take_out(self, table, parent_data, &parent_deletes, removal)).await?,
+            None => TakenOut::nothing(parent_data),
+        };
 
         let mut data = self.added.clone();
-        data.extend(parent_data);
+        data.extend(taken_out.manifests);
         let Merged {
             manifests: mut listed,
             written: merged,
-            replaced,
         } = merge(self, table, data).await;
+        listed.extend(taken_out.deleted);
         listed.extend(parent_deletes);
 
-        let added: HashSet<&str> = self
-            .added
-            .iter()
-            .map(|manifest| manifest.manifest_path.as_str())
-            .collect();
-        let added_listed = listed
-            .iter()
-            .filter(|manifest| added.contains(manifest.manifest_path.as_str()))
-            .count();
-        let added_replaced = added.len() - added_listed;
-        let counts = ManifestCounts {
-            created: added_listed + merged.len(),
-            kept: parent_count + added_replaced - replaced,
-            replaced: replaced - added_replaced,
-        };
         let files = AttemptFiles {
             manifest_list: self.manifest_list_path(metadata),
             listed: listed
                 .iter()
                 .map(|manifest| manifest.manifest_path.clone())
                 .collect(),
-            merged,
+            written: [taken_out.written, merged].concat(),
             expired,
         };
+        let counts = ManifestCounts {
+            created: files.listed.difference(&parents).count(),
+            kept: files.listed.intersection(&parents).count(),
+            replaced: parents.difference(&files.listed).count(),
+        };
+        let summary = summary(
+            metadata,
+            &self.files,
+            taken_out.totals,
+            self.ids_text.clone(),
+            counts,
+        );
         let row_range = self
             .write_manifest_list(table, &files.manifest_list, listed)
             .await?;
-        let snapshot = self.snapshot(metadata, &files.manifest_list, counts, row_range);
+        let snapshot = self.snapshot(metadata, &files.manifest_list, summary, row_range);
         Ok(Attempt {
             requirements: requirements(metadata),
             updates: updates(table, snapshot, files.expired.as_ref())?,
@@ -138,7 +153,7 @@ impl AppendProducer {
         let added = self.added.iter().map(|manifest| &manifest.manifest_path);
         attempts
             .iter()
-            .flat_map(|attempt| attempt.merged.iter().chain([&attempt.manifest_list]))
+            .flat_map(|attempt| attempt.written.iter().chain([&attempt.manifest_list]))
             .chain(added)
             .filter(|path| {
                 winner.is_none_or(|winner| winner.manifest_list != **path && !winner.listed.contains(*path))
@@ -238,7 +253,7 @@ impl AppendProducer {
         &self,
         metadata: &TableMetadata,
         manifest_list: &str,
-        counts: ManifestCounts,
+        summary: Summary,
         row_range: Option<(u64, u64)>,
     ) -> Snapshot {
         let builder = Snapshot::builder()
@@ -247,12 +262,7 @@ impl AppendProducer {
             .with_sequence_number(metadata.next_sequence_number())
             .with_timestamp_ms(timestamp_ms(now_ms(), metadata))
             .with_manifest_list(manifest_list)
-            .with_summary(append_summary(
-                metadata,
-                &self.files,
-                self.ids_text.clone(),
-                counts,
-            ))
+            .with_summary(summary)
             .with_schema_id(metadata.current_schema_id());
         match row_range {
             Some((first_row_id, rows)) => builder.with_row_range(first_row_id, rows).build(),
@@ -343,15 +353,9 @@ async fn parent_manifests(table: &LoadedTable) -> Result<(Vec<ManifestFile>, Vec
     let Some(parent) = table.metadata.current_snapshot() else {
         return Ok((Vec::new(), Vec::new()));
     };
-    let read = async {
-        let content = table.file_io.new_input(parent.manifest_list())?.read().await?;
-        ManifestList::parse_with_version(&content, table.metadata.format_version())
-    };
-    let list = read
-        .await
-        .map_err(|cause| failed("cannot read the current manifest list", table, cause))?;
-    Ok(list
-        .consume_entries()
+    let listed = manifests(table, parent.manifest_list()).await;
+    Ok(listed
+        .map_err(|cause| failed("cannot read the current manifest list", table, cause))?
         .into_iter()
         .filter(|manifest| manifest.has_added_files() || manifest.has_existing_files())
         .partition(|manifest| manifest.content == ManifestContentType::Data))

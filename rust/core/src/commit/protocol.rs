@@ -13,7 +13,7 @@ use super::failure::{Failure, shared_error};
 use super::history::Base;
 use super::ids::{ancestry, to_text};
 use super::patience::Patience;
-use super::producer::{AppendProducer, AttemptFiles};
+use super::producer::{AttemptFiles, Producer};
 use super::queue::Queued;
 use super::recognise::{history_for, not_settled, part_repeated, settled};
 use super::retry::RetryRules;
@@ -55,7 +55,7 @@ struct Run {
     /// Latest deadline of the batch: no attempt is begun after it.
     deadline: Instant,
     /// Made at the first attempt, and anew when the batch shrinks.
-    producer: Option<AppendProducer>,
+    producer: Option<Producer>,
     /// What the producer's attempts wrote.
     attempts: Vec<AttemptFiles>,
     /// Attempts that the catalog saw.
@@ -348,7 +348,7 @@ impl Protocol {
 }
 
 impl Run {
-    fn producer_for(&mut self, table: &LoadedTable) -> &mut AppendProducer {
+    fn producer_for(&mut self, table: &LoadedTable) -> &mut Producer {
         let (batch, metadata) = (&self.batch, &table.metadata);
         self.producer.get_or_insert_with(|| {
             let mut groups: BTreeMap<i32, Files> = BTreeMap::new();
@@ -365,7 +365,9 @@ impl Run {
                 group.files.extend(append.files.iter().cloned());
             }
             let ids = batch.iter().flat_map(|queued| &queued.append.ids);
-            AppendProducer::new(metadata, groups.into_values().collect(), to_text(ids))
+            // A replacement is alone in its batch.
+            let removal = batch.iter().find_map(|queued| queued.removal.clone());
+            Producer::new(metadata, groups.into_values().collect(), removal, to_text(ids))
         })
     }
 
@@ -378,7 +380,7 @@ impl Run {
     }
 
     fn answer_committed(&mut self) {
-        let snapshot_id = self.producer.as_ref().map_or(0, AppendProducer::snapshot_id);
+        let snapshot_id = self.producer.as_ref().map_or(0, Producer::snapshot_id);
         let folded = u32::try_from(self.batch.len()).unwrap_or(u32::MAX);
         for queued in self.batch.drain(..) {
             queued.answer(Ok(Committed {

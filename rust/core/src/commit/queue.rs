@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::history::Base;
+use super::take_out::Removal;
 use super::{Append, Committed};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -23,6 +24,8 @@ pub(super) struct Queued {
     pub(super) table_id: Uuid,
     pub(super) deadline: Instant,
     pub(super) origin: Origin,
+    /// The files whose rows the append's hold. Such a one is committed by itself.
+    pub(super) removal: Option<Removal>,
     state: Arc<AtomicU8>,
     reply: oneshot::Sender<Result<Committed>>,
 }
@@ -62,6 +65,7 @@ impl Queued {
                 table_id,
                 deadline,
                 origin,
+                removal: None,
                 state,
                 reply,
             },

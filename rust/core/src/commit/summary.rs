@@ -1,11 +1,14 @@
-//! The snapshot summary of an append, as Java's `SnapshotSummary` and `SnapshotProducer` write it.
+//! A snapshot's summary, as Java's `SnapshotSummary` and `SnapshotProducer` write it.
 
 use std::collections::{HashMap, HashSet};
 
-use iceberg::spec::{Operation, Summary, TableMetadata};
+use iceberg::spec::{DataFile, Operation, Snapshot, Summary, TableMetadata};
 
 use super::Files;
 use super::ids::COMMIT_IDS;
+
+/// The summary's property that says that a snapshot only put rows into other files, by us.
+pub(super) const COMPACTION: &str = "otlp2iceberg.compaction";
 
 /// How many manifests of the snapshot are new, carried over, and merged into new ones.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -15,16 +18,18 @@ pub(super) struct ManifestCounts {
     pub(super) replaced: usize,
 }
 
-/// The summary of a snapshot that adds `files` to the table.
-pub(super) fn append_summary(
+/// The summary of a snapshot that adds `files` to the table: an append, or with `removed` one in which they replace
+/// others that held the same rows.
+pub(super) fn summary(
     metadata: &TableMetadata,
     files: &[Files],
+    removed: Option<Totals>,
     ids_text: String,
     manifests: ManifestCounts,
 ) -> Summary {
     let mut properties: HashMap<String, String> = HashMap::new();
     let mut set = |key: &str, value: String| properties.insert(key.to_owned(), value);
-    let added = Added::of(metadata, files);
+    let (added, partitions) = added(metadata, files);
     set("engine-name", "otlp2iceberg".to_owned());
     set("engine-version", env!("CARGO_PKG_VERSION").to_owned());
     if !ids_text.is_empty() {
@@ -33,60 +38,79 @@ pub(super) fn append_summary(
     set("added-data-files", added.files.to_string());
     set("added-records", added.records.to_string());
     set("added-files-size", added.bytes.to_string());
-    set("changed-partition-count", added.partitions.to_string());
+    set("changed-partition-count", partitions.to_string());
     set("manifests-created", manifests.created.to_string());
     set("manifests-kept", manifests.kept.to_string());
     set("manifests-replaced", manifests.replaced.to_string());
-    for (key, added) in [
-        ("total-data-files", added.files),
-        ("total-records", added.records),
-        ("total-files-size", added.bytes),
-        ("total-delete-files", 0),
-        ("total-position-deletes", 0),
-        ("total-equality-deletes", 0),
+    let taken = removed.unwrap_or_default();
+    if removed.is_some() {
+        set(COMPACTION, "true".to_owned());
+        set("deleted-data-files", taken.files.to_string());
+        set("deleted-records", taken.records.to_string());
+        set("removed-files-size", taken.bytes.to_string());
+    }
+    for (key, added, taken) in [
+        ("total-data-files", added.files, taken.files),
+        ("total-records", added.records, taken.records),
+        ("total-files-size", added.bytes, taken.bytes),
+        ("total-delete-files", 0, 0),
+        ("total-position-deletes", 0, 0),
+        ("total-equality-deletes", 0, 0),
     ] {
-        if let Some(total) = previous_total(metadata, key).and_then(|total| total.checked_add(added)) {
+        let total = previous_total(metadata, key)
+            .and_then(|total| total.checked_add(added))
+            .and_then(|total| total.checked_sub(taken));
+        if let Some(total) = total {
             set(key, total.to_string());
         }
     }
     Summary {
-        operation: Operation::Append,
+        operation: match removed {
+            None => Operation::Append,
+            Some(_) => Operation::Replace,
+        },
         additional_properties: properties,
     }
 }
 
-/// What the files add.
-struct Added {
-    files: u64,
-    records: u64,
-    bytes: u64,
-    partitions: usize,
+/// Whether a snapshot is a compaction of ours: files with the same rows as others took their place, and nothing else
+/// happened.
+pub(super) fn is_compaction(snapshot: &Snapshot) -> bool {
+    let summary = snapshot.summary();
+    summary.operation == Operation::Replace && summary.additional_properties.contains_key(COMPACTION)
 }
 
-impl Added {
-    fn of(metadata: &TableMetadata, groups: &[Files]) -> Self {
-        let mut added = Added {
-            files: 0,
-            records: 0,
-            bytes: 0,
-            partitions: 0,
-        };
-        let mut partitions = HashSet::new();
-        for group in groups {
-            let spec = metadata.partition_spec_by_id(group.partition_spec_id);
-            for file in &group.files {
-                added.files += 1;
-                added.records += file.record_count();
-                added.bytes += file.file_size_in_bytes();
-                // Java counts paths; a table without partitions has one, which is empty.
-                partitions.insert(spec.map_or_else(String::new, |spec| {
-                    spec.partition_to_path(file.partition(), metadata.current_schema().clone())
-                }));
-            }
-        }
-        added.partitions = partitions.len();
-        added
+/// Of some data files.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Totals {
+    pub(super) files: u64,
+    pub(super) records: u64,
+    pub(super) bytes: u64,
+}
+
+impl Totals {
+    pub(super) fn add(&mut self, file: &DataFile) {
+        self.files += 1;
+        self.records += file.record_count();
+        self.bytes += file.file_size_in_bytes();
     }
+}
+
+/// What the files add, and to how many partitions.
+fn added(metadata: &TableMetadata, groups: &[Files]) -> (Totals, usize) {
+    let mut added = Totals::default();
+    let mut partitions = HashSet::new();
+    for group in groups {
+        let spec = metadata.partition_spec_by_id(group.partition_spec_id);
+        for file in &group.files {
+            added.add(file);
+            // Java counts paths; a table without partitions has one, which is empty.
+            partitions.insert(spec.map_or_else(String::new, |spec| {
+                spec.partition_to_path(file.partition(), metadata.current_schema().clone())
+            }));
+        }
+    }
+    (added, partitions.len())
 }
 
 /// The parent's total: 0 without a parent, and unknown if the parent's writer did not keep it.

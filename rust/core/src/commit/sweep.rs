@@ -3,8 +3,8 @@
 //! A manifest list belongs to its snapshot alone. A manifest is in the lists of many snapshots; but every
 //! writer makes its list of the list of its parent, out of what it keeps of it and of manifests that it writes
 //! anew. So one that was dropped from the list never comes back, and one that is neither in the list of the
-//! oldest snapshot that stays nor in the newest is in none between. Data files are never deleted: expiry stops
-//! where one could become unreachable.
+//! oldest snapshot that stays nor in the newest is in none between. Of data files only those are deleted that a compaction
+//! of ours replaced (`replaced.rs`): elsewhere expiry stops where one could become unreachable.
 //!
 //! A process that ends in between leaves files that cost space only.
 
@@ -12,11 +12,11 @@ use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use futures::future::join_all;
-use iceberg::spec::ManifestList;
 use tokio::sync::mpsc;
 
 use super::expire::Expired;
-use crate::catalog::{IcebergCause, LoadedTable, metadata_folder};
+use super::replaced;
+use crate::catalog::{IcebergCause, LoadedTable, manifests, metadata_folder};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Files read or deleted at a time.
@@ -61,6 +61,12 @@ impl Leftover {
             return Err(Error::new(ErrorKind::Catalog, message));
         }
         let mut failure = None;
+        // Before the manifests that tell of them.
+        let replaced = replaced::unreachable(&self.table, &self.expired.compactions).await;
+        let replaced = replaced.unwrap_or_else(|error| {
+            failure.get_or_insert(error);
+            Vec::new()
+        });
         let mut paths = self.manifests(&mut failure).await;
         let kept: HashSet<&str> = metadata.snapshots().map(|kept| kept.manifest_list()).collect();
         let lists = self
@@ -74,7 +80,12 @@ impl Leftover {
         paths.retain(|path| path.starts_with(&folder));
 
         let mut deleted = 0;
-        for some in paths.into_iter().collect::<Vec<_>>().chunks(AT_ONCE) {
+        for some in replaced
+            .into_iter()
+            .chain(paths)
+            .collect::<Vec<_>>()
+            .chunks(AT_ONCE)
+        {
             let results = join_all(some.iter().map(|path| self.table.file_io.delete(path))).await;
             for (path, result) in some.iter().zip(results) {
                 match result {
@@ -119,16 +130,14 @@ impl Leftover {
 
     /// The manifests in a manifest list.
     async fn listed_in(&self, list: &str) -> Result<HashSet<String>> {
-        let read = async {
-            let content = self.table.file_io.new_input(list)?.read().await?;
-            ManifestList::parse_with_version(&content, self.table.metadata.format_version())
-        };
-        let list = read.await.map_err(|cause| {
+        let listed = manifests(&self.table, list).await.map_err(|cause| {
             Error::new(ErrorKind::Storage, "cannot read a manifest list")
                 .with("path", list)
                 .because(IcebergCause(cause))
         })?;
-        let manifests = list.consume_entries().into_iter();
-        Ok(manifests.map(|manifest| manifest.manifest_path).collect())
+        Ok(listed
+            .into_iter()
+            .map(|manifest| manifest.manifest_path)
+            .collect())
     }
 }

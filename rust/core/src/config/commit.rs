@@ -17,7 +17,7 @@ pub struct CommitConfig {
     /// How many times a commit that lost a race is tried again. Not set, it is as the table's property
     /// `commit.retry.num-retries` says, else [`CommitConfig::MAX_RETRIES`].
     pub max_retries: Option<u32>,
-    /// A request is looked for in at least so many of a table's newest snapshots. Default 500.
+    /// A request is looked for in at least so many of a table's newest snapshots, compactions of ours not counted. Default 500.
     pub dedup_snapshots: usize,
     /// It is looked for in all snapshots at most so much older than the newest, too. Default 30 min.
     #[serde(deserialize_with = "duration::deserialize")]

@@ -5,6 +5,7 @@
 
 mod catalog;
 mod commit;
+mod compaction;
 mod dead_letter;
 mod duration;
 mod limits;
@@ -24,6 +25,7 @@ use crate::signal::Table;
 
 pub use catalog::{CatalogConfig, CatalogType, OAuth2Config, S3TablesApi, SigV4Config};
 pub use commit::{CommitConfig, OnFailure};
+pub use compaction::CompactionConfig;
 pub use dead_letter::DeadLetterConfig;
 pub use limits::LimitsConfig;
 pub use parquet::{Compression, ParquetConfig};
@@ -46,6 +48,8 @@ pub struct Config {
     pub parquet: ParquetConfig,
     /// Commits.
     pub commit: CommitConfig,
+    /// Small data files become large ones.
+    pub compaction: CompactionConfig,
     /// Bounds on what one request may cost.
     pub limits: LimitsConfig,
     /// Where rejected data is kept.

@@ -24,12 +24,13 @@ pub(super) fn sections(json: &[u8], problems: &mut Vec<String>) -> Config {
         tables: section(&mut keys, "tables", problems),
         parquet: section(&mut keys, "parquet", problems),
         commit: section(&mut keys, "commit", problems),
+        compaction: section(&mut keys, "compaction", problems),
         limits: section(&mut keys, "limits", problems),
         dead_letter: section(&mut keys, "dead_letter", problems),
     };
     for key in keys.keys() {
         problems.push(format!(
-            "{key}: there is no such key; known are catalog, storage, tables, parquet, commit, limits, dead_letter"
+            "{key}: there is no such key; known are catalog, storage, tables, parquet, commit, compaction, limits, dead_letter"
         ));
     }
     config

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::{CatalogType, Config, PartitionBy, catalog, commit, dead_letter, limits, parquet, storage};
+use super::{
+    CatalogType, Config, PartitionBy, catalog, commit, compaction, dead_letter, limits, parquet, storage,
+};
 use crate::schema::{columns, time_column};
 use crate::signal::Table;
 
@@ -13,6 +15,7 @@ pub(super) fn problems(config: &Config) -> Vec<String> {
     tables(config, &mut problems);
     parquet::problems(&config.parquet, &mut problems);
     commit::problems(config, &mut problems);
+    compaction::problems(config, &mut problems);
     limits::problems(&config.limits, &mut problems);
     dead_letter::problems(&config.dead_letter, &mut problems);
     problems

@@ -107,7 +107,8 @@ impl Destination {
         }
     }
 
-    fn committer(&self) -> Option<&Committer> {
+    /// The table's committer; none when the files are all there is.
+    pub(super) fn committer(&self) -> Option<&Committer> {
         match self {
             Destination::Table(committer) => Some(committer),
             Destination::Files(_) => None,

@@ -36,6 +36,7 @@ use self::align::Aligned;
 pub use self::files::Files;
 pub use self::join::{JoinOptions, Joined, join};
 pub use self::memory::Memory;
+use self::settings::Settings;
 use crate::cause::IcebergCause;
 use crate::config::ParquetConfig;
 use crate::convert::TableBatch;
@@ -221,4 +222,12 @@ impl Aligned {
     fn position(&self, field_id: i32) -> Option<usize> {
         self.fields.iter().position(|field| field.id == field_id)
     }
+}
+
+/// How large the table's files are to become, bytes: by its own property, else as configured.
+///
+/// # Errors
+/// As [`Settings::of`].
+pub(crate) fn target_file_bytes(parquet: &ParquetConfig, metadata: &TableMetadata) -> Result<u64> {
+    Ok(Settings::of(parquet, metadata)?.target_file_bytes)
 }

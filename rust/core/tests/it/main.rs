@@ -28,6 +28,7 @@ mod commit_foreign;
 mod commit_merge;
 mod commit_receipts;
 mod commit_receipts_found;
+mod commit_replace;
 mod commit_requests;
 mod commit_support;
 mod commit_window;

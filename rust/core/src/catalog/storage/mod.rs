@@ -12,6 +12,7 @@ use crate::config::StorageConfig;
 use crate::error::{Error, ErrorKind, Result};
 
 pub(crate) mod listing;
+pub(crate) mod modified;
 mod s3;
 
 pub(in crate::catalog) use s3::credentials_refused;

@@ -44,11 +44,6 @@ pub(super) fn decode(pieces: Vec<Piece>, bytes_max: usize) -> Result<RecordBatch
             .add(piece, bytes_max)
             .map_err(|cause| unreadable(&path, cause))?;
     }
-    eprintln!(
-        "DECODED {} KiB texts {} KiB",
-        parts.bytes >> 10,
-        parts.leaves.bytes() >> 10
-    );
     parts.whole().map_err(|cause| failed(cause.into()))
 }
 

@@ -14,7 +14,7 @@ use iceberg::{Error, ErrorKind, Result};
 use object_store::{ObjectStore, ObjectStoreExt};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
 
-use super::super::listing;
+use super::super::{listing, modified};
 use super::writer::S3FileWrite;
 use super::{Connection, length, upload, whole};
 
@@ -71,6 +71,12 @@ impl Storage for S3Storage {
     }
 
     async fn read(&self, path: &str) -> Result<Bytes> {
+        if let Some(path) = modified::asked(path) {
+            let file = self.0.operation(path).await?;
+            return file
+                .run("look at", |bucket, key, _| modified::s3(bucket, key))
+                .await;
+        }
         if path.ends_with('/') {
             let folder = self.0.operation(path).await?;
             return folder

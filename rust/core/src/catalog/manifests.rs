@@ -1,0 +1,15 @@
+//! What a snapshot's manifest list names.
+
+use iceberg::spec::{ManifestFile, ManifestList};
+
+use super::LoadedTable;
+
+/// The manifests that a manifest list of the table has, in its order.
+///
+/// # Errors
+/// When the list cannot be read.
+pub(crate) async fn manifests(table: &LoadedTable, list: &str) -> iceberg::Result<Vec<ManifestFile>> {
+    let content = table.file_io.new_input(list)?.read().await?;
+    let list = ManifestList::parse_with_version(&content, table.metadata.format_version())?;
+    Ok(list.consume_entries().into_iter().collect())
+}

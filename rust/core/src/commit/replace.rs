@@ -1,0 +1,66 @@
+//! A file in place of others with the same rows, in a snapshot of its own.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use iceberg::spec::DataFile;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use super::queue::{Origin, Queued};
+use super::take_out::Removal;
+use super::{Append, Committed, Committer};
+use crate::error::Result;
+
+/// After this no further attempt is begun.
+const TIME_MAX: Duration = Duration::from_secs(60);
+
+/// A file, and the files whose rows it holds.
+#[derive(Debug)]
+pub struct Replacement {
+    /// The file, in storage.
+    pub file: DataFile,
+    /// The partition spec of all of them.
+    pub partition_spec_id: i32,
+    /// The locations of those that it replaces, with the location of the manifest that each was last seen in.
+    pub replaced: Vec<(String, String)>,
+    /// The table that it was made for.
+    pub table_id: Uuid,
+}
+
+impl Committer {
+    /// Puts a file in the place of others, in a snapshot with the operation `replace`. Appends wait meanwhile.
+    ///
+    /// The replaced files stay in storage for the snapshots that have them, and are deleted when those are expired.
+    ///
+    /// # Errors
+    /// As [`Committer::append`]. After `Catalog` the new file is not in the table and never will be, so that it may
+    /// be deleted: also where files to be replaced are not in the table any more, or rows were deleted from it.
+    pub async fn replace(&self, replacement: Replacement) -> Result<Committed> {
+        let append = Append {
+            files: vec![replacement.file],
+            partition_spec_id: replacement.partition_spec_id,
+            ids: Vec::new(),
+            table_id: Some(replacement.table_id),
+            request_bytes: 0,
+        };
+        let deadline = Instant::now() + TIME_MAX;
+        let (mut queued, waiting) = Queued::new(append, replacement.table_id, deadline, Origin::Call);
+        queued.removal = Some(Removal {
+            partition_spec_id: replacement.partition_spec_id,
+            files: Arc::new(replacement.replaced.into_iter().collect()),
+        });
+        // Nobody withdraws it, and it goes on when the caller does not.
+        queued.begin();
+        let protocol = Arc::clone(&self.protocol);
+        tokio::spawn(async move { protocol.lock().await.commit_guarded(vec![queued]).await });
+        waiting.answer().await
+    }
+
+    /// How old the table's snapshots become before they are expired here, which is when files that were replaced can be
+    /// deleted; `None` where they are not.
+    #[must_use]
+    pub fn snapshot_age_max(&self) -> Option<Duration> {
+        super::expire::age_max(&self.table().metadata).filter(|_| self.expires)
+    }
+}

@@ -1,0 +1,101 @@
+//! Data files that compactions of ours replaced, and that no snapshot has any more.
+//!
+//! A compaction lists what it took out, as `DELETED`, in manifests that its own snapshot alone has. Once all snapshots
+//! before it are expired, what stays has such a file only if it was added again: by a request that came so late that
+//! nobody recognised it, whose files have the same names. So a file is left that the table has now, and one that was
+//! written after the compaction: it may be about to be added.
+
+use std::collections::HashSet;
+
+use futures::future::try_join_all;
+use iceberg::spec::{ManifestFile, ManifestStatus, SnapshotRef};
+
+use super::live::live_files;
+use crate::catalog::storage::modified;
+use crate::catalog::{IcebergCause, LoadedTable, manifests};
+use crate::error::{Error, ErrorKind, Result};
+
+/// Files looked at a time.
+const AT_ONCE: usize = 8;
+/// How much the storage's clock may be ahead of ours. A request that comes again within that time is recognised.
+const CLOCKS_APART_MS: i64 = 60_000;
+
+/// What can be deleted.
+///
+/// # Errors
+/// `Storage` when it cannot be told: then nothing of it may be.
+pub(super) async fn unreachable(table: &LoadedTable, compactions: &[SnapshotRef]) -> Result<Vec<String>> {
+    if compactions.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut taken_out = Vec::new();
+    for compaction in compactions {
+        let files = taken_out_by(table, compaction).await.map_err(|cause| {
+            Error::new(
+                ErrorKind::Storage,
+                "cannot read which files a compaction replaced",
+            )
+            .with("path", compaction.manifest_list())
+            .because(IcebergCause(cause))
+        })?;
+        let latest_ms = compaction.timestamp_ms().saturating_add(CLOCKS_APART_MS);
+        taken_out.extend(files.into_iter().map(|file| (file, latest_ms)));
+    }
+    let live = live_files(table).await?;
+    // What is elsewhere may belong to somebody else as well.
+    let folders = folders(table);
+    taken_out.retain(|(file, _)| {
+        !live.contains(file) && folders.iter().any(|folder| file.starts_with(folder.as_str()))
+    });
+    let mut unreachable = Vec::new();
+    for some in taken_out.chunks(AT_ONCE) {
+        let looks = some.iter().map(|(file, latest_ms)| async move {
+            let modified_ms = modified::modified_ms(&table.file_io, file).await?;
+            Ok(modified_ms.filter(|at| at <= latest_ms).map(|_| file.clone()))
+        });
+        let looked: iceberg::Result<Vec<Option<String>>> = try_join_all(looks).await;
+        let looked = looked.map_err(|cause| {
+            Error::new(
+                ErrorKind::Storage,
+                "cannot look at files that a compaction replaced",
+            )
+            .because(IcebergCause(cause))
+        })?;
+        unreachable.extend(looked.into_iter().flatten());
+    }
+    Ok(unreachable)
+}
+
+/// The files that a snapshot took out of the table.
+async fn taken_out_by(table: &LoadedTable, snapshot: &SnapshotRef) -> iceberg::Result<HashSet<String>> {
+    let id = snapshot.snapshot_id();
+    let is_its_own =
+        |manifest: &ManifestFile| manifest.added_snapshot_id == id && manifest.deleted_files_count != Some(0);
+    let mut files = HashSet::new();
+    let listed = manifests(table, snapshot.manifest_list()).await?;
+    for manifest in listed.into_iter().filter(is_its_own) {
+        let manifest = manifest.load_manifest(&table.file_io).await?;
+        let deleted = manifest
+            .entries()
+            .iter()
+            .filter(|entry| entry.status() == ManifestStatus::Deleted && entry.snapshot_id() == Some(id));
+        files.extend(deleted.map(|entry| entry.file_path().to_owned()));
+    }
+    Ok(files)
+}
+
+/// Where the table's own data files lie.
+fn folders(table: &LoadedTable) -> Vec<String> {
+    let metadata = &table.metadata;
+    let chosen = [
+        "write.data.path",
+        "write.folder-storage.path",
+        "write.object-storage.path",
+    ];
+    let chosen = chosen.iter().filter_map(|key| metadata.properties().get(*key));
+    chosen
+        .map(String::as_str)
+        .chain([metadata.location()])
+        .map(|folder| format!("{}/", folder.trim_end_matches('/')))
+        .collect()
+}

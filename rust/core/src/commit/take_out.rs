@@ -1,0 +1,162 @@
+//! Data files that leave the table because another file has their rows: the manifests without them.
+//!
+//! A manifest that lists one of them is written anew with its other files. The files themselves go into a manifest
+//! of their own, as `DELETED`: readers plan without it, since it has no live file, and the next snapshot does not
+//! list it any more. Iceberg spec: "Manifests", "Manifest Entry Fields".
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use iceberg::spec::{FormatVersion, ManifestEntry, ManifestFile};
+
+use super::merge::carry;
+use super::producer::Producer;
+use super::summary::Totals;
+use crate::catalog::{IcebergCause, LoadedTable};
+use crate::error::{Error, ErrorKind, Result, RetryClass};
+
+/// The files to take out.
+#[derive(Debug, Clone)]
+pub(super) struct Removal {
+    /// Their partition spec.
+    pub(super) partition_spec_id: i32,
+    /// Their locations, with the manifest that each was last seen in.
+    pub(super) files: Arc<HashMap<String, String>>,
+}
+
+/// The table's data manifests when the files are out.
+#[derive(Debug, Default)]
+pub(super) struct TakenOut {
+    /// Those with live files, in their order.
+    pub(super) manifests: Vec<ManifestFile>,
+    /// The one with the files that went.
+    pub(super) deleted: Option<ManifestFile>,
+    /// Of all those, the ones written now.
+    pub(super) written: Vec<String>,
+    /// What went; none where nothing was to.
+    pub(super) totals: Option<Totals>,
+}
+
+impl TakenOut {
+    pub(super) fn nothing(manifests: Vec<ManifestFile>) -> Self {
+        Self {
+            manifests,
+            ..Self::default()
+        }
+    }
+}
+
+/// Takes files out of a table's manifests.
+///
+/// # Errors
+/// `Catalog`, permanent, when one of them is not in the table any more, or rows may have been deleted from it;
+/// `Storage` when manifests cannot be read or written.
+pub(super) async fn take_out(
+    producer: &Producer,
+    table: &LoadedTable,
+    manifests: Vec<ManifestFile>,
+    deletes: &[ManifestFile],
+    removal: &Removal,
+) -> Result<TakenOut> {
+    // The new file's rows would have a later sequence number than the deletes, which would pass them by. In format v3 rows
+    // have ids, which the new file does not keep.
+    if !deletes.is_empty() || table.metadata.format_version() != FormatVersion::V2 {
+        return Err(overtaken(
+            "rows of the table were deleted one by one, or its format changed",
+            table,
+        ));
+    }
+    let mut affected = find(table, &manifests, removal).await?;
+    let mut taken = TakenOut::default();
+    let mut totals = Totals::default();
+    let mut gone = producer.manifest_writer(table, removal.partition_spec_id)?;
+    for manifest in manifests {
+        let Some(entries) = affected.remove(&manifest.manifest_path) else {
+            taken.manifests.push(manifest);
+            continue;
+        };
+        let (out, stay): (Vec<_>, Vec<_>) = entries
+            .iter()
+            .filter(|entry| entry.is_alive())
+            .partition(|entry| removal.files.contains_key(entry.file_path()));
+        for entry in out {
+            let sequence_number = entry.sequence_number().unwrap_or_default();
+            totals.add(entry.data_file());
+            gone.add_delete_file(
+                entry.data_file().clone(),
+                sequence_number,
+                entry.file_sequence_number,
+            )
+            .map_err(|cause| failed("cannot write a manifest", table, cause))?;
+        }
+        if stay.is_empty() {
+            continue;
+        }
+        let mut writer = producer.manifest_writer(table, removal.partition_spec_id)?;
+        for entry in stay {
+            carry(&mut writer, entry, producer)
+                .map_err(|cause| failed("cannot write a manifest", table, cause))?;
+        }
+        let written = writer.write_manifest_file().await;
+        let written = written.map_err(|cause| failed("cannot write a manifest", table, cause))?;
+        taken.written.push(written.manifest_path.clone());
+        taken.manifests.push(written);
+    }
+    let gone = gone.write_manifest_file().await;
+    let gone = gone.map_err(|cause| failed("cannot write a manifest", table, cause))?;
+    taken.written.push(gone.manifest_path.clone());
+    taken.deleted = Some(gone);
+    taken.totals = Some(totals);
+    Ok(taken)
+}
+
+/// The entries of the manifests that list the files, by the manifests' locations. The manifests in which they were last
+/// seen are read first; usually that is all.
+async fn find(
+    table: &LoadedTable,
+    manifests: &[ManifestFile],
+    removal: &Removal,
+) -> Result<HashMap<String, Vec<Arc<ManifestEntry>>>> {
+    let seen_in: HashSet<&String> = removal.files.values().collect();
+    let (likely, others): (Vec<_>, Vec<_>) = manifests
+        .iter()
+        .filter(|manifest| manifest.partition_spec_id == removal.partition_spec_id)
+        .filter(|manifest| manifest.key_metadata.is_none())
+        .partition(|manifest| seen_in.contains(&manifest.manifest_path));
+    let mut missing: HashSet<&str> = removal.files.keys().map(String::as_str).collect();
+    let mut found = HashMap::new();
+    for manifest in likely.into_iter().chain(others) {
+        if missing.is_empty() {
+            break;
+        }
+        let read = manifest.load_manifest(&table.file_io).await;
+        let read = read.map_err(|cause| failed("cannot read a manifest", table, cause))?;
+        let mut is_affected = false;
+        for entry in read.entries().iter().filter(|entry| entry.is_alive()) {
+            is_affected |= missing.remove(entry.file_path());
+        }
+        if is_affected {
+            found.insert(manifest.manifest_path.clone(), read.entries().to_vec());
+        }
+    }
+    if missing.is_empty() {
+        return Ok(found);
+    }
+    Err(overtaken(
+        "files that were to be replaced are not in the table any more",
+        table,
+    ))
+}
+
+/// Somebody else was faster: nothing was changed, and the new file is of no use.
+fn overtaken(message: &'static str, table: &LoadedTable) -> Error {
+    Error::new(ErrorKind::Catalog, message)
+        .with("table", table.ident.to_string())
+        .class(RetryClass::Permanent)
+}
+
+fn failed(message: &'static str, table: &LoadedTable, cause: iceberg::Error) -> Error {
+    Error::new(ErrorKind::Storage, message)
+        .with("table", table.ident.to_string())
+        .because(IcebergCause(cause))
+}

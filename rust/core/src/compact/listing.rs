@@ -1,0 +1,123 @@
+//! The data files of a table, as far as choosing among them needs to know them.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use futures::{StreamExt, TryStreamExt, stream};
+use iceberg::spec::{DataFile, FormatVersion, ManifestContentType, ManifestFile, Struct};
+
+use crate::catalog::{LoadedTable, manifests};
+
+/// Manifests read at a time.
+const READS_MAX: usize = 8;
+
+/// A live data file of the table's default partition spec.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Listed {
+    /// Its location.
+    pub(super) path: String,
+    pub(super) bytes: u64,
+    pub(super) partition: Struct,
+    /// Of the snapshot that added it.
+    pub(super) sequence_number: i64,
+    /// The location of the manifest that lists it.
+    pub(super) manifest: Arc<str>,
+}
+
+/// What is known of a table's manifests. One never changes, so each is read once.
+#[derive(Debug, Default)]
+pub(super) struct Listings {
+    by_manifest: HashMap<String, Arc<[Listed]>>,
+}
+
+impl Listings {
+    /// All files of the current snapshot, oldest manifest first; none where files must not be replaced: in formats other
+    /// than v2, in which rows have ids or order has no number, and where rows were deleted one by one.
+    ///
+    /// # Errors
+    /// When the manifest list or a manifest cannot be read.
+    pub(super) async fn of(&mut self, table: &LoadedTable) -> iceberg::Result<Vec<Listed>> {
+        let metadata = &table.metadata;
+        let Some(current) = metadata.current_snapshot() else {
+            return Ok(Vec::new());
+        };
+        if metadata.format_version() != FormatVersion::V2 {
+            return Ok(Vec::new());
+        }
+        let mut listed = manifests(table, current.manifest_list()).await?;
+        listed.retain(|manifest| manifest.has_added_files() || manifest.has_existing_files());
+        if listed
+            .iter()
+            .any(|manifest| manifest.content != ManifestContentType::Data)
+        {
+            return Ok(Vec::new());
+        }
+        let spec_id = metadata.default_partition_spec_id();
+        listed.retain(|manifest| manifest.partition_spec_id == spec_id && manifest.key_metadata.is_none());
+        self.by_manifest
+            .retain(|path, _| listed.iter().any(|manifest| manifest.manifest_path == *path));
+        let unknown = listed
+            .iter()
+            .filter(|manifest| !self.by_manifest.contains_key(&manifest.manifest_path));
+        let read: Vec<(String, Arc<[Listed]>)> = stream::iter(unknown.cloned().collect::<Vec<_>>())
+            .map(|manifest| async move {
+                let files = files_in(table, &manifest).await?;
+                iceberg::Result::Ok((manifest.manifest_path, files))
+            })
+            .buffered(READS_MAX)
+            .try_collect()
+            .await?;
+        self.by_manifest.extend(read);
+        Ok(listed
+            .iter()
+            .rev()
+            .filter_map(|manifest| self.by_manifest.get(&manifest.manifest_path))
+            .flat_map(|files| files.iter().cloned())
+            .collect())
+    }
+}
+
+async fn files_in(table: &LoadedTable, manifest: &ManifestFile) -> iceberg::Result<Arc<[Listed]>> {
+    let path: Arc<str> = manifest.manifest_path.as_str().into();
+    let manifest = manifest.load_manifest(&table.file_io).await?;
+    let live = manifest.entries().iter().filter(|entry| entry.is_alive());
+    Ok(live
+        .map(|entry| Listed {
+            path: entry.file_path().to_owned(),
+            bytes: entry.file_size_in_bytes(),
+            partition: entry.data_file().partition().clone(),
+            sequence_number: entry.sequence_number().unwrap_or_default(),
+            manifest: Arc::clone(&path),
+        })
+        .collect())
+}
+
+/// The manifests' entries for chosen files, in the same order.
+///
+/// # Errors
+/// When a manifest cannot be read, or does not list its file.
+pub(super) async fn entries(table: &LoadedTable, chosen: &[Listed]) -> iceberg::Result<Vec<DataFile>> {
+    let Some(current) = table.metadata.current_snapshot() else {
+        return Ok(Vec::new());
+    };
+    let mut found: HashMap<String, DataFile> = HashMap::new();
+    for manifest in manifests(table, current.manifest_list()).await? {
+        if !chosen
+            .iter()
+            .any(|file| *file.manifest == *manifest.manifest_path)
+        {
+            continue;
+        }
+        let manifest = manifest.load_manifest(&table.file_io).await?;
+        for entry in manifest.entries().iter().filter(|entry| entry.is_alive()) {
+            if chosen.iter().any(|file| file.path == entry.file_path()) {
+                found.insert(entry.file_path().to_owned(), entry.data_file().clone());
+            }
+        }
+    }
+    let gone = || iceberg::Error::new(iceberg::ErrorKind::DataInvalid, "a manifest changed its files");
+    chosen
+        .iter()
+        .map(|file| found.remove(&file.path).ok_or_else(gone))
+        .collect()
+}

@@ -1,0 +1,181 @@
+//! Small data files become few large ones, in the background of a host that keeps tables.
+//!
+//! A commit every few seconds adds a file each time; a reader opens every one of them, and planning names them. So
+//! files of a partition are merged ([`crate::write::join`]) as there come to be enough of one size ([`choice`]), and take the
+//! place of what they hold in a snapshot of their own ([`crate::commit::Committer::replace`]). What was replaced is
+//! deleted when the snapshots that have it are expired, so only tables whose snapshots we expire are compacted.
+//!
+//! Why it is so: `docs/decisions/0028-compaction.md`.
+
+mod choice;
+mod listing;
+
+use std::collections::HashSet;
+
+use iceberg::spec::TableMetadata;
+use tokio_util::sync::CancellationToken;
+
+use self::choice::{Rules, choose};
+use self::listing::{Listed, Listings, entries};
+use crate::catalog::LoadedTable;
+use crate::cause::IcebergCause;
+use crate::clock::now_ms;
+use crate::commit::{Committer, Replacement};
+use crate::config::{CompactionConfig, ParquetConfig};
+use crate::error::{Error, ErrorKind, Result};
+use crate::write::{self, JoinOptions};
+
+/// What compaction did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Compacted {
+    /// Files made.
+    pub made: u64,
+    /// Files that they took the place of.
+    pub replaced: u64,
+}
+
+/// One table's compaction: what it remembers of the table's files, so that manifests are read once.
+#[derive(Debug, Default)]
+pub struct Compactor {
+    listings: Listings,
+    /// Files that do not fit with others: written by others, or with other columns.
+    apart: HashSet<String>,
+}
+
+impl Compactor {
+    /// Merges what can be, one merge after the other, until nothing is left to do or `stop` is cancelled.
+    ///
+    /// # Errors
+    /// `Storage` when files cannot be read or written; as [`Committer::replace`]. What was done before stays done.
+    pub async fn run(
+        &mut self,
+        committer: &Committer,
+        (config, parquet): (&CompactionConfig, &ParquetConfig),
+        stop: &CancellationToken,
+    ) -> Result<Compacted> {
+        let mut compacted = Compacted::default();
+        while !stop.is_cancelled() {
+            let replaced = self.merge(committer, (config, parquet), stop).await?;
+            match replaced {
+                None => break,
+                Some(0) => {}
+                Some(replaced) => {
+                    compacted.made += 1;
+                    compacted.replaced += replaced;
+                }
+            }
+        }
+        Ok(compacted)
+    }
+
+    /// One merge: how many files were replaced; `None` if there is nothing to do.
+    async fn merge(
+        &mut self,
+        committer: &Committer,
+        (config, parquet): (&CompactionConfig, &ParquetConfig),
+        stop: &CancellationToken,
+    ) -> Result<Option<u64>> {
+        let Some(age) = committer.snapshot_age_max() else {
+            return Ok(None);
+        };
+        let table = committer.table();
+        let unreadable = |cause| {
+            Error::new(ErrorKind::Storage, "cannot read which files the table has")
+                .with("table", table.ident.to_string())
+                .because(IcebergCause(cause))
+        };
+        let files = self.listings.of(&table).await.map_err(unreadable)?;
+        self.apart
+            .retain(|path| files.iter().any(|file| file.path == *path));
+        let files: Vec<Listed> = files
+            .into_iter()
+            .filter(|file| !self.apart.contains(&file.path))
+            .collect();
+        let age_ms = i64::try_from(age.as_millis()).unwrap_or(i64::MAX);
+        let rules = Rules {
+            target_bytes: write::target_file_bytes(parquet, &table.metadata)?,
+            files_min: config.min_files,
+            quiet_until: last_before(&table.metadata, now_ms().saturating_sub(age_ms)),
+        };
+        let Some(chosen) = choose(&files, rules) else {
+            return Ok(None);
+        };
+        let sources = entries(&table, &chosen).await.map_err(unreadable)?;
+        let stopped = || Error::new(ErrorKind::Cancelled, "compaction was stopped");
+        let options = JoinOptions {
+            parquet,
+            proceed: &|| {
+                if stop.is_cancelled() {
+                    Err(stopped())
+                } else {
+                    Ok(())
+                }
+            },
+        };
+        let joined = match write::join(&table.metadata, &table.file_io, &sources, &options).await {
+            Ok(Some(joined)) => joined,
+            Ok(None) => {
+                self.apart.extend(chosen.into_iter().map(|file| file.path));
+                return Ok(Some(0));
+            }
+            Err(error) => {
+                // One of them cannot be read, by anybody: the others of the table must not wait for it.
+                if error.kind() == ErrorKind::Decode {
+                    self.apart.extend(chosen.into_iter().map(|file| file.path));
+                }
+                return Err(error.with("table", table.ident.to_string()));
+            }
+        };
+        let (taken, left): (Vec<_>, Vec<_>) = chosen
+            .into_iter()
+            .enumerate()
+            .partition(|(number, _)| joined.taken.contains(number));
+        self.apart.extend(left.into_iter().map(|(_, file)| file.path));
+        let replaced: Vec<(String, String)> = taken
+            .into_iter()
+            .map(|(_, file)| (file.path, file.manifest.to_string()))
+            .collect();
+        let count = replaced.len() as u64;
+        let path = joined.data_file.file_path().to_owned();
+        let replacement = Replacement {
+            file: joined.data_file,
+            partition_spec_id: table.metadata.default_partition_spec_id(),
+            replaced,
+            table_id: table.metadata.uuid(),
+        };
+        match committer.replace(replacement).await {
+            Ok(_) => {
+                tracing::debug!(table = %table.ident, path, replaced = count, "small files were made one");
+                Ok(Some(count))
+            }
+            Err(error) => {
+                discard_if_unused(&table, path, &error).await;
+                Err(error)
+            }
+        }
+    }
+}
+
+/// Deletes the new file, if it is known that no table has it.
+async fn discard_if_unused(table: &LoadedTable, path: String, error: &Error) {
+    if error.kind() == ErrorKind::Catalog {
+        write::discard(&table.file_io, &[path]).await;
+    }
+}
+
+/// The sequence number of the last snapshot that is older than a point in time, as far as the table remembers any.
+fn last_before(metadata: &TableMetadata, before_ms: i64) -> i64 {
+    let of_old = metadata
+        .snapshots()
+        .filter(|snapshot| snapshot.timestamp_ms() < before_ms)
+        .map(|snapshot| snapshot.sequence_number())
+        .max();
+    // What came before all that it remembers is older still.
+    let oldest = metadata
+        .snapshots()
+        .map(|snapshot| snapshot.sequence_number())
+        .min();
+    of_old
+        .or_else(|| oldest.map(|oldest| oldest - 1))
+        .unwrap_or_default()
+}

@@ -1,0 +1,137 @@
+//! Compaction of the tables that this process writes to: one table after the other, so that no more than one merge takes
+//! memory and time.
+
+use std::panic::AssertUnwindSafe;
+use std::time::Duration;
+
+use futures::FutureExt;
+use tokio::sync::{Mutex, OnceCell};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::Pipeline;
+use super::destination::Destination;
+use crate::commit::Committer;
+use crate::compact::{Compacted, Compactor};
+use crate::error::{ErrorKind, Result, panic_text};
+use crate::signal::Table;
+
+/// After failures a table is left alone for twice as many rounds each time, up to this.
+const ROUNDS_OUT_MAX: u32 = 64;
+
+/// What compaction remembers from one time to the next.
+#[derive(Debug, Default)]
+pub(super) struct Compaction {
+    tables: Mutex<[OfTable; Table::ALL.len()]>,
+    /// Cancelled once the host is about to stop.
+    stop: CancellationToken,
+}
+
+#[derive(Debug, Default)]
+struct OfTable {
+    compactor: Compactor,
+    /// Failures one after the other.
+    failures: u32,
+    /// Rounds to leave out.
+    rest: u32,
+}
+
+impl Compaction {
+    /// Has what is under way end soon, and begins nothing more.
+    pub(super) fn stop(&self) {
+        self.stop.cancel();
+    }
+
+    /// Waits until nothing is under way.
+    pub(super) async fn stopped(&self) {
+        drop(self.tables.lock().await);
+    }
+}
+
+impl Pipeline {
+    /// Merges small data files of the tables that this process has written to, now and until nothing is left to do.
+    ///
+    /// # Errors
+    /// The first table's that fails; what was merged before stays. It is as it was for all readers then.
+    pub async fn compact(&self) -> Result<Compacted> {
+        let mut done = Compacted::default();
+        let mut tables = self.compaction.tables.lock().await;
+        for (committer, table) in self.committers().zip(tables.iter_mut()) {
+            if let Some(committer) = committer {
+                let compacted = self.compact_table(&mut table.compactor, committer).await?;
+                done.made += compacted.made;
+                done.replaced += compacted.replaced;
+            }
+        }
+        Ok(done)
+    }
+
+    /// Does so now and then, if `compaction.enabled`, until [`Pipeline::hurry`] or [`Pipeline::close`]. For hosts that
+    /// have a background; failures are logged.
+    pub async fn keep_compacting(&self) {
+        let config = &self.config.compaction;
+        if !config.enabled || self.config.catalog.is_in_s3_tables() {
+            return;
+        }
+        let stop = &self.compaction.stop;
+        loop {
+            // Not all writers of a table at once.
+            let wait = config.interval / 2 + random_part(config.interval);
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(wait) => {}
+            }
+            // What it remembers of a table's files is read anew in the next round, if need be.
+            if let Err(panic) = AssertUnwindSafe(self.compact_round()).catch_unwind().await {
+                tracing::error!(panic = panic_text(panic.as_ref()), "compaction panicked (a bug)");
+            }
+        }
+    }
+
+    async fn compact_round(&self) {
+        let mut tables = self.compaction.tables.lock().await;
+        for (committer, table) in self.committers().zip(tables.iter_mut()) {
+            let Some(committer) = committer else {
+                continue;
+            };
+            if table.rest > 0 {
+                table.rest -= 1;
+                continue;
+            }
+            match self.compact_table(&mut table.compactor, committer).await {
+                Ok(_) => table.failures = 0,
+                Err(error) if error.kind() == ErrorKind::Cancelled => return,
+                // Who replaced or deleted files meanwhile was faster; the table is looked at again by the next commit.
+                Err(error) => {
+                    table.failures = table.failures.saturating_add(1);
+                    table.rest = (1 << table.failures.min(16)).min(ROUNDS_OUT_MAX) - 1;
+                    committer.look_again();
+                    let name = &committer.table().ident;
+                    if table.failures > 1 || error.kind() == ErrorKind::Decode {
+                        tracing::warn!(table = %name, %error, "small files could not be merged; it is tried again later");
+                    } else {
+                        tracing::debug!(table = %name, %error, "small files could not be merged");
+                    }
+                }
+            }
+        }
+    }
+
+    async fn compact_table(&self, compactor: &mut Compactor, committer: &Committer) -> Result<Compacted> {
+        committer.refresh_if_stale().await?;
+        let config = (&self.config.compaction, &self.config.parquet);
+        compactor.run(committer, config, &self.compaction.stop).await
+    }
+
+    /// Those of all tables, in their order; none of a table that was not written to, or has no catalog.
+    fn committers(&self) -> impl Iterator<Item = Option<&Committer>> {
+        self.committers
+            .iter()
+            .map(|cell| OnceCell::get(cell).and_then(Destination::committer))
+    }
+}
+
+fn random_part(whole: Duration) -> Duration {
+    let (random, _) = Uuid::new_v4().as_u64_pair();
+    whole / 1000 * u32::try_from(random % 1001).unwrap_or(0)
+}

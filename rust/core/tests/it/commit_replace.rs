@@ -1,0 +1,379 @@
+//! A file takes the place of others: the same rows, in one snapshot, and the old files go when nobody has them.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use iceberg::spec::{
+    DataContentType, DataFile, DataFileBuilder, DataFileFormat, Literal, ManifestStatus, Operation, Struct,
+};
+use otlp2iceberg::commit::{Append, Committed, Committer, Replacement};
+use otlp2iceberg::config::CommitConfig;
+use otlp2iceberg::{ErrorKind, RequestId, Result};
+
+use crate::commit_support::Fault::{self, Conflict, LostAnswer, LostRequest, Refusal, Twice};
+use crate::commit_support::{Faulty, Warehouse, append, entries, ids, manifests, soon, summary};
+
+/// Snapshots that stay at least.
+const KEPT: usize = 10;
+
+const TABLES: &str = r#"{"properties": {
+    "history.expire.max-snapshot-age-ms": "0", "history.expire.min-snapshots-to-keep": "1",
+    "commit.manifest.min-count-to-merge": "5"}}"#;
+
+fn window() -> CommitConfig {
+    CommitConfig {
+        dedup_snapshots: KEPT,
+        dedup_window: Duration::ZERO,
+        ..CommitConfig::default()
+    }
+}
+
+/// A file of the table that is on disk: nobody reads it, but it can be seen to be there.
+struct Stored(Warehouse);
+
+impl Stored {
+    fn path(&self, name: &str) -> PathBuf {
+        self.0
+            .folder
+            .path()
+            .join(format!("otel/logs/data/{name}.parquet"))
+    }
+
+    fn file(&self, name: &str, rows: u64) -> DataFile {
+        let path = self.path(name);
+        fs::create_dir_all(path.parent().expect("folder")).expect("folder");
+        fs::write(&path, name).expect("written");
+        DataFileBuilder::default()
+            .content(DataContentType::Data)
+            .file_path(format!("file://{}", path.display()))
+            .file_format(DataFileFormat::Parquet)
+            .partition(Struct::from_iter([Some(Literal::date(20_000))]))
+            .partition_spec_id(0)
+            .record_count(rows)
+            .file_size_in_bytes(rows * 100)
+            .build()
+            .expect("data file")
+    }
+
+    fn append(&self, sequence: u64) -> Append {
+        Append {
+            files: vec![self.file(&format!("1-{sequence}"), 10)],
+            ..append(1, sequence)
+        }
+    }
+
+    async fn commit(&self, committer: &Committer, sequences: impl Iterator<Item = u64>) {
+        for sequence in sequences {
+            let append = self.append(sequence);
+            committer.append(append, soon()).await.expect("committed");
+        }
+    }
+
+    fn there(&self) -> BTreeSet<String> {
+        let names =
+            crate::commit_support::file_names(&self.0.folder.path().join("otel/logs/data"), ".parquet");
+        names.into_iter().collect()
+    }
+}
+
+fn names(names: impl IntoIterator<Item = impl ToString>) -> BTreeSet<String> {
+    let name = |name: String| format!("{name}.parquet");
+    names.into_iter().map(|it| name(it.to_string())).collect()
+}
+
+async fn live(committer: &Committer) -> BTreeSet<String> {
+    let name = |path: &String| path.rsplit('/').next().expect("a name").to_owned();
+    entries(&committer.table()).await.keys().map(name).collect()
+}
+
+/// Replaces files of the table by their names.
+async fn replace(committer: &Committer, file: DataFile, replaced: &[&str]) -> Result<Committed> {
+    let table = committer.table();
+    let mut seen = Vec::new();
+    for manifest in manifests(&table).await {
+        let loaded = manifest.load_manifest(&table.file_io).await.expect("manifest");
+        for entry in loaded.entries().iter().filter(|entry| entry.is_alive()) {
+            let path = entry.file_path();
+            if replaced
+                .iter()
+                .any(|name| path.ends_with(&format!("/{name}.parquet")))
+            {
+                seen.push((path.to_owned(), manifest.manifest_path.clone()));
+            }
+        }
+    }
+    assert_eq!(seen.len(), replaced.len());
+    let replacement = Replacement {
+        file,
+        partition_spec_id: 0,
+        replaced: seen,
+        table_id: table.metadata.uuid(),
+    };
+    committer.replace(replacement).await
+}
+
+async fn opened(faults: impl IntoIterator<Item = Fault>) -> (Stored, Arc<Faulty>, Committer) {
+    let warehouse = Warehouse::with(TABLES);
+    let catalog = Faulty::new(warehouse.catalog().await, []);
+    let committer = warehouse
+        .committer_with(Arc::clone(&catalog) as Arc<_>, window())
+        .await;
+    let stored = Stored(warehouse);
+    stored.commit(&committer, 1..=4).await;
+    catalog.faults.lock().expect("lock").extend(faults);
+    (stored, catalog, committer)
+}
+
+#[tokio::test]
+async fn a_file_takes_the_place_of_others() {
+    let (stored, _, committer) = opened([]).await;
+    let before = committer.table();
+    replace(&committer, stored.file("joined", 20), &["1-2", "1-3"])
+        .await
+        .expect("replaced");
+    let table = committer.table();
+    let snapshot = table.metadata.current_snapshot().expect("a snapshot");
+    assert_eq!(snapshot.summary().operation, Operation::Replace);
+    assert_eq!(
+        snapshot.parent_snapshot_id(),
+        before.metadata.current_snapshot_id()
+    );
+    let facts = [
+        ("added-data-files", "1"),
+        ("added-records", "20"),
+        ("deleted-data-files", "2"),
+        ("deleted-records", "20"),
+        ("removed-files-size", "2000"),
+        ("total-data-files", "3"),
+        ("total-records", "40"),
+        ("total-files-size", "4000"),
+        ("manifests-created", "2"),
+        ("manifests-kept", "2"),
+        ("manifests-replaced", "2"),
+    ];
+    for (key, value) in facts {
+        assert_eq!(summary(&table).get(key).map(String::as_str), Some(value), "{key}");
+    }
+    assert_eq!(live(&committer).await, names(["1-1", "1-4", "joined"]));
+    let gone = manifests(&table).await;
+    let gone: Vec<_> = gone
+        .iter()
+        .filter(|manifest| manifest.deleted_files_count != Some(0))
+        .collect();
+    assert_eq!(gone.len(), 1);
+    assert!(
+        !gone[0].has_added_files() && !gone[0].has_existing_files(),
+        "readers pass it over"
+    );
+    let gone = gone[0].load_manifest(&table.file_io).await.expect("manifest");
+    for (entry, sequence_number) in gone.entries().iter().zip([3, 2]) {
+        assert_eq!(entry.status(), ManifestStatus::Deleted);
+        assert_eq!(entry.snapshot_id(), table.metadata.current_snapshot_id());
+        assert_eq!(entry.sequence_number(), Some(sequence_number), "its own stays");
+    }
+    // Requests are recognised as before, and old snapshots can be read.
+    for sequence in 1..=4 {
+        let request = ids(1, sequence, sequence);
+        let id = RequestId {
+            writer: request.writer,
+            sequence,
+        };
+        assert_eq!(committer.already_committed(&[id]), [true]);
+    }
+    assert_eq!(entries(&before).await.len(), 4);
+    assert_eq!(stored.there(), names(["1-1", "1-2", "1-3", "1-4", "joined"]));
+    // The next snapshot does not list what went any more.
+    stored.commit(&committer, 5..=5).await;
+    assert!(
+        manifests(&committer.table())
+            .await
+            .iter()
+            .all(|manifest| manifest.deleted_files_count == Some(0))
+    );
+    assert_eq!(live(&committer).await, names(["1-1", "1-4", "1-5", "joined"]));
+}
+
+#[tokio::test]
+async fn other_files_of_a_manifest_stay_as_they_were() {
+    let (stored, _, committer) = opened([]).await;
+    // The fifth manifest has all five merged into one.
+    stored.commit(&committer, 5..=5).await;
+    assert_eq!(manifests(&committer.table()).await.len(), 1);
+    let before = entries(&committer.table()).await;
+    replace(&committer, stored.file("joined", 20), &["1-2", "1-4"])
+        .await
+        .expect("replaced");
+    assert_eq!(live(&committer).await, names(["1-1", "1-3", "1-5", "joined"]));
+    let after = entries(&committer.table()).await;
+    for (path, entry) in after.iter().filter(|(path, _)| !path.ends_with("joined.parquet")) {
+        let same = &before[path];
+        assert_eq!(entry.status(), ManifestStatus::Existing);
+        assert_eq!(entry.snapshot_id(), same.snapshot_id());
+        assert_eq!(entry.sequence_number(), same.sequence_number());
+        assert_eq!(entry.data_file(), same.data_file());
+    }
+}
+
+#[tokio::test]
+async fn a_lost_race_is_run_again_on_what_the_winner_left() {
+    for fault in [Conflict, Twice, LostAnswer, LostRequest] {
+        let (stored, catalog, committer) = opened([fault]).await;
+        let committed = replace(&committer, stored.file("joined", 20), &["1-2", "1-3"]).await;
+        let committed = committed.unwrap_or_else(|error| panic!("{fault:?}: {error}"));
+        assert_eq!(
+            Some(committed.snapshot_id),
+            committer.table().metadata.current_snapshot_id()
+        );
+        assert_eq!(
+            live(&committer).await,
+            names(["1-1", "1-4", "joined"]),
+            "{fault:?}"
+        );
+        stored.commit(&committer, 5..=5).await;
+        assert_eq!(
+            live(&committer).await,
+            names(["1-1", "1-4", "1-5", "joined"]),
+            "{fault:?}"
+        );
+        assert_eq!(summary(&committer.table())["total-data-files"], "4");
+        drop(catalog);
+    }
+}
+
+#[tokio::test]
+async fn appends_of_others_meanwhile_stay() {
+    let (stored, _, committer) = opened([]).await;
+    let other = stored.0.committer_with(stored.0.catalog().await, window()).await;
+    stored.commit(&other, 5..=9).await;
+    // Seen as the table was before; manifests were merged since.
+    replace(&committer, stored.file("joined", 20), &["1-2", "1-3"])
+        .await
+        .expect("replaced");
+    let all = ["1-1", "1-4", "1-5", "1-6", "1-7", "1-8", "1-9", "joined"];
+    assert_eq!(live(&committer).await, names(all));
+}
+
+#[tokio::test]
+async fn what_somebody_else_replaced_is_not_replaced_again() {
+    let (stored, _, committer) = opened([]).await;
+    let other = stored.0.committer_with(stored.0.catalog().await, window()).await;
+    replace(&other, stored.file("first", 20), &["1-2", "1-3"])
+        .await
+        .expect("replaced");
+    let metadata = stored.0.metadata_files("");
+    let error = replace(&committer, stored.file("second", 20), &["1-3", "1-4"])
+        .await
+        .expect_err("one of them is gone");
+    assert_eq!(
+        error.kind(),
+        ErrorKind::Catalog,
+        "so the file is of no use: {error}"
+    );
+    assert!(error.to_string().contains("not in the table any more"), "{error}");
+    assert_eq!(stored.0.metadata_files(""), metadata, "nothing is left behind");
+    assert_eq!(live(&committer).await, names(["1-1", "1-4", "first"]));
+}
+
+#[tokio::test]
+async fn a_refusal_leaves_everything_as_it_was() {
+    let (stored, _, committer) = opened([Refusal]).await;
+    let metadata = stored.0.metadata_files("");
+    let error = replace(&committer, stored.file("joined", 20), &["1-2", "1-3"])
+        .await
+        .expect_err("refused");
+    assert_eq!(error.kind(), ErrorKind::Catalog, "{error}");
+    assert_eq!(stored.0.metadata_files(""), metadata);
+    assert_eq!(live(&committer).await, names(["1-1", "1-2", "1-3", "1-4"]));
+}
+
+#[tokio::test]
+async fn replaced_files_go_with_the_last_snapshot_that_has_them() {
+    let (stored, _, committer) = opened([]).await;
+    replace(&committer, stored.file("joined", 20), &["1-2", "1-3"])
+        .await
+        .expect("replaced");
+    for sequence in 5..=40 {
+        stored.commit(&committer, sequence..=sequence).await;
+        let oldest = committer
+            .table()
+            .metadata
+            .snapshots()
+            .map(|kept| kept.sequence_number())
+            .min();
+        if oldest < Some(5) {
+            assert!(
+                stored.there().is_superset(&names(["1-2", "1-3"])),
+                "a snapshot has them"
+            );
+        }
+    }
+    committer.close().await;
+    let live = live(&committer).await;
+    assert_eq!(live.len(), 39);
+    assert_eq!(stored.there(), live, "the others are all there");
+    assert!(committer.table().metadata.snapshots().len() <= KEPT + 1);
+}
+
+#[tokio::test]
+async fn files_that_came_again_stay() {
+    let (stored, _, committer) = opened([]).await;
+    replace(&committer, stored.file("joined", 20), &["1-2", "1-3"])
+        .await
+        .expect("replaced");
+    stored.commit(&committer, 5..=9).await;
+    // A request that nobody recognised any more: the same file, in the table again.
+    let late = Append {
+        ids: vec![ids(2, 1, 1)],
+        ..stored.append(2)
+    };
+    committer.append(late, soon()).await.expect("committed");
+    // And one whose file is written and not committed yet.
+    let written = SystemTime::now() + Duration::from_secs(3_600);
+    let file = fs::File::options()
+        .write(true)
+        .open(stored.path("1-3"))
+        .expect("opens");
+    file.set_modified(written).expect("set");
+    stored.commit(&committer, 10..=40).await;
+    committer.close().await;
+    assert!(live(&committer).await.contains("1-2.parquet"));
+    assert!(stored.there().is_superset(&names(["1-2", "1-3"])));
+}
+
+#[tokio::test]
+async fn nothing_outside_of_the_table_is_deleted() {
+    let warehouse = Warehouse::with(TABLES);
+    let committer = warehouse
+        .committer_with(warehouse.catalog().await, window())
+        .await;
+    let elsewhere = tempfile::tempdir().expect("folder");
+    let path = elsewhere.path().join("1-1.parquet");
+    fs::write(&path, "of somebody else").expect("written");
+    let stored = Stored(warehouse);
+    let foreign = DataFileBuilder::default()
+        .content(DataContentType::Data)
+        .file_path(format!("file://{}", path.display()))
+        .file_format(DataFileFormat::Parquet)
+        .partition(Struct::from_iter([Some(Literal::date(20_000))]))
+        .partition_spec_id(0)
+        .record_count(10)
+        .file_size_in_bytes(1000)
+        .build()
+        .expect("data file");
+    let append = Append {
+        files: vec![foreign],
+        ..append(1, 1)
+    };
+    committer.append(append, soon()).await.expect("committed");
+    stored.commit(&committer, 2..=2).await;
+    replace(&committer, stored.file("joined", 20), &["1-1", "1-2"])
+        .await
+        .expect("replaced");
+    stored.commit(&committer, 3..=30).await;
+    committer.close().await;
+    assert!(path.exists());
+    assert!(!stored.path("1-2").exists());
+}

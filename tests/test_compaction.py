@@ -1,0 +1,170 @@
+"""Small data files become few while the Collector writes, and every reader finds the same rows, each once."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from pathlib import Path
+
+import pytest
+from pyiceberg.catalog import Catalog
+
+from catalogs.exporting import send_numbers, settings
+from catalogs.reading import load, read_all, rows_hash, wait_for_rows
+from catalogs.reference import ReferenceCatalog
+from o2i import corpus, numbered, readers
+from o2i import collector as o2i_collector
+from o2i.collector import Collector
+from o2i.senders import Senders
+from o2i.tables import TABLES, TIME_COLUMN
+
+ROUNDS = 12
+# A table of so many rounds has no more files than this: none of one size is left in such a number.
+FILES_MIN = 3
+OFTEN = {"compaction": {"interval": "1s", "min_files": FILES_MIN}}
+EACH_BY_ITSELF = {"wait_for_result": True, "batch": {"flush_timeout": "10ms"}}
+# Old snapshots are forgotten quickly.
+KEPT = 20
+FORGETFUL = {
+    "commit": {"dedup_snapshots": KEPT, "dedup_window": "0s"},
+    "tables": {"properties": {"history.expire.max-snapshot-age-ms": "0", "history.expire.min-snapshots-to-keep": "1"}},
+}
+
+
+def wait_for_files(catalog: Catalog, namespace: str, files_max: dict[str, int], seconds_max: float = 60.0) -> None:
+    """Waits until none of the tables has more data files than that."""
+    deadline = time.monotonic() + seconds_max
+    while True:
+        found = {name: len(files_of(load(catalog, name, namespace))) for name in files_max}
+        if all(found[name] <= most for name, most in files_max.items()):
+            return
+        assert time.monotonic() < deadline, f"after {seconds_max} s there are still {found} files, not {files_max} at most"
+        time.sleep(0.2)
+
+
+def files_of(table) -> list[str]:
+    """The table's data files."""
+    return [task.file.file_path for task in table.scan().plan_files()]
+
+
+def partitions(table) -> int:
+    """How many partitions have files."""
+    return len({str(task.file.partition) for task in table.scan().plan_files()})
+
+
+@pytest.mark.parametrize("kind", ["sql", "rest"])
+def test_every_reader_finds_the_same_rows_in_fewer_files(kind, warehouse, reference: ReferenceCatalog, namespace, tmp_path):
+    """Every column of all seven tables, in the corpus's hardest rows."""
+    if kind == "sql":
+        exporter = {"type": "sql", "warehouse": str(warehouse), "namespace": namespace}
+    else:
+        exporter = reference.settings(namespace=namespace)
+    fixtures = [corpus.fixture(name) for name in ("logs", "traces", "metrics")]
+    rows = {table: found for one in fixtures for table, found in one.rows.items()}
+    begun = time.time_ns() // 1000
+    with Collector(tmp_path / "collector", {"iceberg": {**settings(exporter), **OFTEN, "sending_queue": EACH_BY_ITSELF}}) as collector:
+        with collector.client() as client:
+            for _ in range(ROUNDS):
+                for one in fixtures:
+                    client.send(one.payload, "grpc", one.signal)
+        ended = time.time_ns() // 1000
+        catalog = readers.catalog(warehouse) if kind == "sql" else reference.client()
+        wait_for_rows(catalog, {table: ROUNDS * len(found) for table, found in rows.items()}, namespace)
+        # The corpus's rows are of several days, and of each there may be some of two sizes left.
+        files_max = {name: 2 * (FILES_MIN - 1) * partitions(load(catalog, name, namespace)) for name in TABLES}
+        wait_for_files(catalog, namespace, files_max)
+    assert "WARN otlp2iceberg" not in collector.log() and "otlp2iceberg ERROR" not in collector.log(), collector.log_tail()
+    spark = reference.spark()
+    for name in TABLES:
+        table = load(catalog, name, namespace)
+        merges = [snapshot for snapshot in table.metadata.snapshots if snapshot.summary.operation.value == "replace"]
+        assert merges, f"{name}: nothing was merged"
+        for merge in merges:
+            assert merge.summary["added-records"] == merge.summary["deleted-records"]
+        expected = rows_hash(rows[name] * ROUNDS)
+        if kind == "sql":
+            found = {"pyiceberg": readers.read_pyiceberg(table), "duckdb": readers.read_duckdb(table)}
+        else:
+            found = read_all(catalog, spark, name, namespace=namespace)
+        for reader, of_reader in found.items():
+            assert rows_hash(of_reader, (begun, ended), TIME_COLUMN[name]) == expected, f"{name}, {reader}"
+        # Each snapshot is whole, also those from before a merge.
+        for snapshot in table.metadata.snapshots[-10:]:
+            planned = list(table.scan(snapshot_id=snapshot.snapshot_id).plan_files())
+            assert len(planned) == int(snapshot.summary["total-data-files"])
+            assert sum(task.file.record_count for task in planned) == int(snapshot.summary["total-records"])
+            assert all(readers.local_path(task.file.file_path).exists() for task in planned)
+
+
+def test_what_was_replaced_is_deleted_with_the_snapshots_that_had_it(warehouse, tmp_path):
+    commits = 100
+    exporter = {**o2i_collector.settings(warehouse), **OFTEN, **FORGETFUL, "sending_queue": EACH_BY_ITSELF}
+    with Collector(tmp_path / "collector", {"iceberg": exporter}) as collector:
+        for number in range(commits):
+            send_numbers(collector, range(number, number + 1))
+            time.sleep(0.05)
+        catalog = readers.catalog(warehouse)
+        wait_for_files(catalog, "otel", {"logs": 10})
+        # Nothing is expired but by commits.
+        for number in range(commits, commits + 2 * KEPT):
+            send_numbers(collector, range(number, number + 1))
+    numbered.once(warehouse, range(commits + 2 * KEPT))
+    table = load(catalog, "logs")
+    data = {task.file.file_path for snapshot in table.metadata.snapshots for task in table.scan(snapshot_id=snapshot.snapshot_id).plan_files()}
+    folder = Path(readers.local_path(table.location())) / "data"
+    there = {str(path) for path in folder.rglob("*.parquet")}
+    assert there == {str(readers.local_path(path)) for path in data}
+    assert len(table.metadata.snapshots) < 3 * KEPT
+
+
+def test_kills_and_restarts_lose_and_double_nothing(warehouse, tmp_path):
+    exporter = {**o2i_collector.settings(warehouse, flush_timeout="30ms"), **OFTEN, **FORGETFUL}
+    # A request that comes again after a kill must be recognised.
+    exporter["commit"] = {"dedup_snapshots": 500, "dedup_window": "0s"}
+    collector = Collector(tmp_path / "collector", {"iceberg": exporter}, queue_on_disk=True).start()
+    acknowledged: set[int] = set()
+    sent: set[int] = set()
+    for number in itertools.count():
+        with Senders(collector, count=2, first=number * 1_000_000, pause_seconds=0.02) as senders:
+            # Merges come after half a second to one and a half.
+            time.sleep(2.3)
+            collector.kill()
+        acknowledged |= senders.acknowledged
+        sent |= senders.sent
+        collector.start()
+        if number == 4:
+            break
+    numbered.wait_until_stored(warehouse, acknowledged)
+    assert collector.stop() == 0
+    found = numbered.stored(warehouse)
+    assert set(found) <= sent and acknowledged <= set(found)
+    assert max(found.values()) == 1
+    table = readers.load(warehouse, "logs")
+    merges = [snapshot for snapshot in table.metadata.snapshots if snapshot.summary.operation.value == "replace"]
+    assert merges, "nothing was merged"
+
+
+def test_two_collectors_merge_one_table(reference: ReferenceCatalog, namespace, tmp_path):
+    exporter = {**settings(reference.settings(namespace=namespace)), **OFTEN, "sending_queue": EACH_BY_ITSELF}
+    one, other = (Collector(tmp_path / name, {"iceberg": exporter}).start() for name in ("one", "other"))
+    rounds = 40
+    for number in range(rounds):
+        send_numbers(one, range(2 * number, 2 * number + 1))
+        send_numbers(other, range(2 * number + 1, 2 * number + 2))
+        time.sleep(0.05)
+    catalog = reference.client()
+    wait_for_files(catalog, namespace, {"logs": 3 * (FILES_MIN - 1)})
+    assert one.stop() == 0
+    assert other.stop() == 0
+    table = load(catalog, "logs", namespace)
+    for rows in (readers.read_pyiceberg(table), readers.read_duckdb(table)):
+        assert sorted(int(row["Body"]) for row in rows) == list(range(2 * rounds))
+
+
+def test_it_is_off_where_it_is_switched_off(warehouse, tmp_path):
+    exporter = {**o2i_collector.settings(warehouse), "compaction": {**OFTEN["compaction"], "enabled": False}, "sending_queue": EACH_BY_ITSELF}
+    with Collector(tmp_path / "collector", {"iceberg": exporter}) as collector:
+        for number in range(2 * FILES_MIN):
+            send_numbers(collector, range(number, number + 1))
+        time.sleep(4)
+    assert len(files_of(load(readers.catalog(warehouse), "logs"))) == 2 * FILES_MIN
