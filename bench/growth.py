@@ -35,11 +35,11 @@ TIMED_COMMITS = 20
 
 
 def sections(snapshots: int, partition: str = "day", compacted: bool = True) -> dict:
-    """Of the configuration. Window and age are 10 s, since these commits are milliseconds apart."""
-    properties = {"history.expire.max-snapshot-age-ms": "10000", "history.expire.min-snapshots-to-keep": str(snapshots)}
+    """Of the configuration. Window and age are 4 s, in which there are about as many of these commits as in an hour of a flush in 10 s."""
+    properties = {"history.expire.max-snapshot-age-ms": "4000", "history.expire.min-snapshots-to-keep": str(snapshots)}
     return {
         "tables": {"properties": properties, "partition_by": partition},
-        "commit": {"dedup_snapshots": snapshots, "dedup_window": "10s"},
+        "commit": {"dedup_snapshots": snapshots, "dedup_window": "4s"},
         "compaction": {"enabled": compacted},
     }
 
@@ -56,7 +56,7 @@ class Case:
 
 CASES = {
     "500 kept": Case(
-        "500 snapshots stay, and small files are merged, as with the defaults and a flush in 10 s (window and age are 10 s here,"
+        "500 snapshots stay, and small files are merged, as with the defaults and a flush in 10 s (window and age are 4 s here,"
         " since these commits are milliseconds apart; with the defaults' 30 minutes none would be old enough to be expired)",
         sections(500),
     ),
@@ -71,7 +71,7 @@ CASES = {
         by_spark=True,
     ),
     "50 kept, by hour": Case(
-        "`dedup_snapshots: 50`, `dedup_window: 10s`, `partition_by: hour`, for who commits as fast as this",
+        "`dedup_snapshots: 50`, `dedup_window: 4s`, `partition_by: hour`, for who commits as fast as this",
         sections(50, "hour"),
     ),
     "none expired": Case(

@@ -4,6 +4,10 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
+# Where `make` builds, too.
+export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-${O2I_CACHE:-$HOME/.cache/otlp2iceberg}/target}
+scripts/own-cache.sh
+
 echo "building the growth benchmark (release)" >&2
 cargo build --locked --release --package otlp2iceberg --example growth
 python=$(tests/setup-venv.sh)
