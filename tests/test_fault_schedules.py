@@ -41,8 +41,11 @@ def test_each_acknowledged_record_is_stored_once(seed, lake, tmp_path):
     try:
         with lake.doors(tmp_path, weather, seed) as doors:
             running = []
+            exporter = doors.settings(namespace)
+            if seed % 2:
+                exporter["compaction"] = {"interval": "1s", "min_files": 2}
             for folder in collectors:
-                one = Collector(folder, {"iceberg": doors.settings(namespace)}, queue_on_disk=True).start()
+                one = Collector(folder, {"iceberg": exporter}, queue_on_disk=True).start()
                 running.append(one)
             sent = 0
             for _ in range(draw.randint(5, 15)):

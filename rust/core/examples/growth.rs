@@ -138,7 +138,10 @@ impl Growing {
         let begun = Instant::now();
         let config = (&self.config.compaction, &self.config.parquet);
         let stop = CancellationToken::new();
-        let done = self.compactor.run(&self.committer, config, &stop).await?;
+        let done = self
+            .compactor
+            .run(&self.committer, config, u64::MAX, &stop)
+            .await?;
         self.merges += done.made;
         self.merging += begun.elapsed();
         Ok(())

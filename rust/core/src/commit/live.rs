@@ -2,32 +2,31 @@
 
 use std::collections::HashSet;
 
-use futures::future::try_join_all;
 use iceberg::spec::{ManifestContentType, ManifestFile, ManifestStatus};
 
 use crate::catalog::{IcebergCause, LoadedTable, manifests};
 use crate::error::{Error, ErrorKind, Result};
 
-/// Manifests read at a time.
-const READS_MAX: usize = 8;
-
-/// The paths of the data files in the table's current snapshot. Reads every manifest: for
-/// the rare cases in which that must be known.
-pub(super) async fn live_files(table: &LoadedTable) -> Result<HashSet<String>> {
+/// The paths of the data files in those manifests of the table's current snapshot that were written after the snapshot with
+/// this sequence number: all that was added since is in one of them. Every file is in one that was written after 0.
+///
+/// # Errors
+/// `Storage` when a manifest cannot be read.
+pub(super) async fn live_files(table: &LoadedTable, after: i64) -> Result<HashSet<String>> {
     let Some(snapshot) = table.metadata.current_snapshot() else {
         return Ok(HashSet::new());
     };
     let paths = async {
-        let listed = manifests(table, snapshot.manifest_list()).await?;
-        let manifests: Vec<ManifestFile> = listed
-            .into_iter()
-            .filter(|manifest| manifest.content == ManifestContentType::Data)
-            .collect();
         let mut paths = HashSet::new();
-        for some in manifests.chunks(READS_MAX) {
-            for live in try_join_all(some.iter().map(|manifest| live_in(table, manifest))).await? {
-                paths.extend(live);
-            }
+        let is_wanted = |manifest: &ManifestFile| {
+            // In format v1 all sequence numbers are 0.
+            manifest.content == ManifestContentType::Data
+                && (manifest.sequence_number > after || manifest.sequence_number == 0)
+        };
+        let listed = manifests(table, snapshot.manifest_list()).await?;
+        // One after the other: what a large one tells of each file's columns takes much memory.
+        for manifest in listed.into_iter().filter(is_wanted) {
+            paths.extend(live_in(table, &manifest).await?);
         }
         Ok(paths)
     };

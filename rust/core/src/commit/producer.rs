@@ -130,7 +130,7 @@ impl Producer {
         let summary = summary(
             metadata,
             &self.files,
-            taken_out.totals,
+            taken_out.removed,
             self.ids_text.clone(),
             counts,
         );

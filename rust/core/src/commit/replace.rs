@@ -26,6 +26,8 @@ pub struct Replacement {
     pub replaced: Vec<(String, String)>,
     /// The table that it was made for.
     pub table_id: Uuid,
+    /// The table's last sequence number when they were chosen, and each was listed once.
+    pub chosen_at: i64,
 }
 
 impl Committer {
@@ -48,6 +50,7 @@ impl Committer {
         let (mut queued, waiting) = Queued::new(append, replacement.table_id, deadline, Origin::Call);
         queued.removal = Some(Removal {
             partition_spec_id: replacement.partition_spec_id,
+            chosen_at: replacement.chosen_at,
             files: Arc::new(replacement.replaced.into_iter().collect()),
         });
         // Nobody withdraws it, and it goes on when the caller does not.

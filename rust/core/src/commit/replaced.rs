@@ -11,6 +11,7 @@ use futures::future::try_join_all;
 use iceberg::spec::{ManifestFile, ManifestStatus, SnapshotRef};
 
 use super::live::live_files;
+use super::summary::chosen_at;
 use crate::catalog::storage::modified;
 use crate::catalog::{IcebergCause, LoadedTable, manifests};
 use crate::error::{Error, ErrorKind, Result};
@@ -41,7 +42,8 @@ pub(super) async fn unreachable(table: &LoadedTable, compactions: &[SnapshotRef]
         let latest_ms = compaction.timestamp_ms().saturating_add(CLOCKS_APART_MS);
         taken_out.extend(files.into_iter().map(|file| (file, latest_ms)));
     }
-    let live = live_files(table).await?;
+    let earliest = compactions.iter().map(|compaction| chosen_at(compaction)).min();
+    let live = live_files(table, earliest.unwrap_or(0)).await?;
     // What is elsewhere may belong to somebody else as well.
     let folders = folders(table);
     taken_out.retain(|(file, _)| {

@@ -7,7 +7,8 @@ use iceberg::spec::{DataFile, Operation, Snapshot, Summary, TableMetadata};
 use super::Files;
 use super::ids::COMMIT_IDS;
 
-/// The summary's property that says that a snapshot only put rows into other files, by us.
+/// The summary's property that says that a snapshot only put rows into other files, by us: the table's last sequence number
+/// when the files that it replaced were chosen.
 pub(super) const COMPACTION: &str = "otlp2iceberg.compaction";
 
 /// How many manifests of the snapshot are new, carried over, and merged into new ones.
@@ -23,7 +24,7 @@ pub(super) struct ManifestCounts {
 pub(super) fn summary(
     metadata: &TableMetadata,
     files: &[Files],
-    removed: Option<Totals>,
+    removed: Option<Removed>,
     ids_text: String,
     manifests: ManifestCounts,
 ) -> Summary {
@@ -42,9 +43,10 @@ pub(super) fn summary(
     set("manifests-created", manifests.created.to_string());
     set("manifests-kept", manifests.kept.to_string());
     set("manifests-replaced", manifests.replaced.to_string());
-    let taken = removed.unwrap_or_default();
-    if removed.is_some() {
-        set(COMPACTION, "true".to_owned());
+    let mut taken = Totals::default();
+    if let Some(removed) = removed {
+        taken = removed.totals;
+        set(COMPACTION, removed.chosen_at.to_string());
         set("deleted-data-files", taken.files.to_string());
         set("deleted-records", taken.records.to_string());
         set("removed-files-size", taken.bytes.to_string());
@@ -78,6 +80,20 @@ pub(super) fn summary(
 pub(super) fn is_compaction(snapshot: &Snapshot) -> bool {
     let summary = snapshot.summary();
     summary.operation == Operation::Replace && summary.additional_properties.contains_key(COMPACTION)
+}
+
+/// What the table held when a compaction's files were chosen: its last sequence number. 0 if that is not told.
+pub(super) fn chosen_at(compaction: &Snapshot) -> i64 {
+    let told = compaction.summary().additional_properties.get(COMPACTION);
+    told.and_then(|number| number.trim().parse().ok()).unwrap_or(0)
+}
+
+/// The files that others take the place of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Removed {
+    pub(super) totals: Totals,
+    /// As [`chosen_at`].
+    pub(super) chosen_at: i64,
 }
 
 /// Of some data files.

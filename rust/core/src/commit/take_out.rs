@@ -11,7 +11,7 @@ use iceberg::spec::{FormatVersion, ManifestEntry, ManifestFile};
 
 use super::merge::carry;
 use super::producer::Producer;
-use super::summary::Totals;
+use super::summary::{Removed, Totals};
 use crate::catalog::{IcebergCause, LoadedTable};
 use crate::error::{Error, ErrorKind, Result, RetryClass};
 
@@ -20,8 +20,20 @@ use crate::error::{Error, ErrorKind, Result, RetryClass};
 pub(super) struct Removal {
     /// Their partition spec.
     pub(super) partition_spec_id: i32,
+    /// The table's last sequence number when they were chosen, and each was listed once.
+    pub(super) chosen_at: i64,
     /// Their locations, with the manifest that each was last seen in.
     pub(super) files: Arc<HashMap<String, String>>,
+}
+
+impl Removal {
+    /// Whether an entry is one of those: one that was added since is of a file that came again.
+    fn takes(&self, entry: &ManifestEntry) -> bool {
+        entry
+            .sequence_number()
+            .is_some_and(|number| number <= self.chosen_at)
+            && self.files.contains_key(entry.file_path())
+    }
 }
 
 /// The table's data manifests when the files are out.
@@ -34,7 +46,7 @@ pub(super) struct TakenOut {
     /// Of all those, the ones written now.
     pub(super) written: Vec<String>,
     /// What went; none where nothing was to.
-    pub(super) totals: Option<Totals>,
+    pub(super) removed: Option<Removed>,
 }
 
 impl TakenOut {
@@ -78,7 +90,7 @@ pub(super) async fn take_out(
         let (out, stay): (Vec<_>, Vec<_>) = entries
             .iter()
             .filter(|entry| entry.is_alive())
-            .partition(|entry| removal.files.contains_key(entry.file_path()));
+            .partition(|entry| removal.takes(entry));
         for entry in out {
             let sequence_number = entry.sequence_number().unwrap_or_default();
             totals.add(entry.data_file());
@@ -106,7 +118,10 @@ pub(super) async fn take_out(
     let gone = gone.map_err(|cause| failed("cannot write a manifest", table, cause))?;
     taken.written.push(gone.manifest_path.clone());
     taken.deleted = Some(gone);
-    taken.totals = Some(totals);
+    taken.removed = Some(Removed {
+        totals,
+        chosen_at: removal.chosen_at,
+    });
     Ok(taken)
 }
 
@@ -133,7 +148,7 @@ async fn find(
         let read = read.map_err(|cause| failed("cannot read a manifest", table, cause))?;
         let mut is_affected = false;
         for entry in read.entries().iter().filter(|entry| entry.is_alive()) {
-            is_affected |= missing.remove(entry.file_path());
+            is_affected |= removal.takes(entry) && missing.remove(entry.file_path());
         }
         if is_affected {
             found.insert(manifest.manifest_path.clone(), read.entries().to_vec());

@@ -32,6 +32,13 @@ pub(super) struct Rules {
     pub(super) quiet_until: i64,
 }
 
+impl Rules {
+    /// A file of so many bytes stays as it is.
+    pub(super) fn large_bytes(&self) -> u64 {
+        self.target_bytes / 100 * LARGE_PERCENT
+    }
+}
+
 /// Files of one partition to be made one, oldest first, at least two; none if nothing is worth it.
 pub(super) fn choose(files: &[Listed], rules: Rules) -> Option<Vec<Listed>> {
     let mut partitions: HashMap<&Struct, Vec<&Listed>> = HashMap::new();
@@ -42,7 +49,7 @@ pub(super) fn choose(files: &[Listed], rules: Rules) -> Option<Vec<Listed>> {
         let is_quiet = partition
             .iter()
             .all(|file| file.sequence_number <= rules.quiet_until);
-        partition.retain(|file| file.bytes < rules.target_bytes / 100 * LARGE_PERCENT);
+        partition.retain(|file| file.bytes < rules.large_bytes());
         let of_one_size = of_one_size(&partition, rules);
         of_one_size.or_else(|| if is_quiet { rest(&partition, rules) } else { None })
     });

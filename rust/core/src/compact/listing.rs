@@ -3,13 +3,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use futures::{StreamExt, TryStreamExt, stream};
 use iceberg::spec::{DataFile, FormatVersion, ManifestContentType, ManifestFile, Struct};
 
 use crate::catalog::{LoadedTable, manifests};
-
-/// Manifests read at a time.
-const READS_MAX: usize = 8;
 
 /// A live data file of the table's default partition spec.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,12 +27,12 @@ pub(super) struct Listings {
 }
 
 impl Listings {
-    /// All files of the current snapshot, oldest manifest first; none where files must not be replaced: in formats other
-    /// than v2, in which rows have ids or order has no number, and where rows were deleted one by one.
+    /// The files of the current snapshot that have fewer bytes than that, oldest manifest first; none where files must not be
+    /// replaced: in formats other than v2, in which rows have ids or order has no number, and where rows were deleted one by one.
     ///
     /// # Errors
     /// When the manifest list or a manifest cannot be read.
-    pub(super) async fn of(&mut self, table: &LoadedTable) -> iceberg::Result<Vec<Listed>> {
+    pub(super) async fn of(&mut self, table: &LoadedTable, below_bytes: u64) -> iceberg::Result<Vec<Listed>> {
         let metadata = &table.metadata;
         let Some(current) = metadata.current_snapshot() else {
             return Ok(Vec::new());
@@ -56,18 +52,13 @@ impl Listings {
         listed.retain(|manifest| manifest.partition_spec_id == spec_id && manifest.key_metadata.is_none());
         self.by_manifest
             .retain(|path, _| listed.iter().any(|manifest| manifest.manifest_path == *path));
-        let unknown = listed
-            .iter()
-            .filter(|manifest| !self.by_manifest.contains_key(&manifest.manifest_path));
-        let read: Vec<(String, Arc<[Listed]>)> = stream::iter(unknown.cloned().collect::<Vec<_>>())
-            .map(|manifest| async move {
-                let files = files_in(table, &manifest).await?;
-                iceberg::Result::Ok((manifest.manifest_path, files))
-            })
-            .buffered(READS_MAX)
-            .try_collect()
-            .await?;
-        self.by_manifest.extend(read);
+        // One after the other: what a large one tells of each file's columns takes much memory.
+        for manifest in &listed {
+            if !self.by_manifest.contains_key(&manifest.manifest_path) {
+                let files = files_in(table, manifest, below_bytes).await?;
+                self.by_manifest.insert(manifest.manifest_path.clone(), files);
+            }
+        }
         Ok(listed
             .iter()
             .rev()
@@ -77,11 +68,18 @@ impl Listings {
     }
 }
 
-async fn files_in(table: &LoadedTable, manifest: &ManifestFile) -> iceberg::Result<Arc<[Listed]>> {
+async fn files_in(
+    table: &LoadedTable,
+    manifest: &ManifestFile,
+    below_bytes: u64,
+) -> iceberg::Result<Arc<[Listed]>> {
     let path: Arc<str> = manifest.manifest_path.as_str().into();
     let manifest = manifest.load_manifest(&table.file_io).await?;
-    let live = manifest.entries().iter().filter(|entry| entry.is_alive());
-    Ok(live
+    let small = manifest
+        .entries()
+        .iter()
+        .filter(|entry| entry.is_alive() && entry.file_size_in_bytes() < below_bytes);
+    Ok(small
         .map(|entry| Listed {
             path: entry.file_path().to_owned(),
             bytes: entry.file_size_in_bytes(),

@@ -10,7 +10,7 @@
 mod choice;
 mod listing;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use iceberg::spec::TableMetadata;
 use tokio_util::sync::CancellationToken;
@@ -43,7 +43,8 @@ pub struct Compactor {
 }
 
 impl Compactor {
-    /// Merges what can be, one merge after the other, until nothing is left to do or `stop` is cancelled.
+    /// Merges what can be, one merge after the other, until nothing is left to do, there were `merges_max`, or `stop` is
+    /// cancelled.
     ///
     /// # Errors
     /// `Storage` when files cannot be read or written; as [`Committer::replace`]. What was done before stays done.
@@ -51,10 +52,11 @@ impl Compactor {
         &mut self,
         committer: &Committer,
         (config, parquet): (&CompactionConfig, &ParquetConfig),
+        merges_max: u64,
         stop: &CancellationToken,
     ) -> Result<Compacted> {
         let mut compacted = Compacted::default();
-        while !stop.is_cancelled() {
+        while compacted.made < merges_max && !stop.is_cancelled() {
             let replaced = self.merge(committer, (config, parquet), stop).await?;
             match replaced {
                 None => break,
@@ -84,19 +86,15 @@ impl Compactor {
                 .with("table", table.ident.to_string())
                 .because(IcebergCause(cause))
         };
-        let files = self.listings.of(&table).await.map_err(unreadable)?;
-        self.apart
-            .retain(|path| files.iter().any(|file| file.path == *path));
-        let files: Vec<Listed> = files
-            .into_iter()
-            .filter(|file| !self.apart.contains(&file.path))
-            .collect();
         let age_ms = i64::try_from(age.as_millis()).unwrap_or(i64::MAX);
         let rules = Rules {
             target_bytes: write::target_file_bytes(parquet, &table.metadata)?,
             files_min: config.min_files,
             quiet_until: last_before(&table.metadata, now_ms().saturating_sub(age_ms)),
         };
+        let files = self.listings.of(&table, rules.large_bytes()).await;
+        let files = files.map_err(unreadable)?;
+        let files = self.alone(files);
         let Some(chosen) = choose(&files, rules) else {
             return Ok(None);
         };
@@ -142,6 +140,7 @@ impl Compactor {
             partition_spec_id: table.metadata.default_partition_spec_id(),
             replaced,
             table_id: table.metadata.uuid(),
+            chosen_at: table.metadata.last_sequence_number(),
         };
         match committer.replace(replacement).await {
             Ok(_) => {
@@ -153,6 +152,22 @@ impl Compactor {
                 Err(error)
             }
         }
+    }
+}
+
+impl Compactor {
+    /// Those files that may be merged: each listed once. A request that came again after it had fallen out of the window that
+    /// recognises it is in the table twice, with one file; which of the two entries a snapshot takes out could not be told.
+    fn alone(&mut self, files: Vec<Listed>) -> Vec<Listed> {
+        let mut listed: HashMap<String, u32> = HashMap::new();
+        for file in &files {
+            *listed.entry(file.path.clone()).or_default() += 1;
+        }
+        self.apart.retain(|path| listed.contains_key(path));
+        files
+            .into_iter()
+            .filter(|file| listed.get(&file.path) == Some(&1) && !self.apart.contains(&file.path))
+            .collect()
     }
 }
 
@@ -178,4 +193,30 @@ fn last_before(metadata: &TableMetadata, before_ms: i64) -> i64 {
     of_old
         .or_else(|| oldest.map(|oldest| oldest - 1))
         .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use iceberg::spec::Struct;
+
+    use super::*;
+
+    #[test]
+    fn a_file_that_is_listed_twice_is_left_alone() {
+        let listed = |path: &str, sequence_number| Listed {
+            path: path.to_owned(),
+            bytes: 1,
+            partition: Struct::empty(),
+            sequence_number,
+            manifest: Arc::from("m"),
+        };
+        let mut compactor = Compactor::default();
+        compactor.apart.extend(["others".to_owned(), "gone".to_owned()]);
+        let files = [("a", 1), ("twice", 2), ("others", 3), ("twice", 4), ("b", 5)];
+        let alone = compactor.alone(files.map(|(path, number)| listed(path, number)).to_vec());
+        assert_eq!(alone, [listed("a", 1), listed("b", 5)]);
+        assert_eq!(compactor.apart, HashSet::from(["others".to_owned()]));
+    }
 }

@@ -16,6 +16,8 @@ use crate::compact::{Compacted, Compactor};
 use crate::error::{ErrorKind, Result, panic_text};
 use crate::signal::Table;
 
+/// Merges of a table in one round at most: a table that is found with many small files must not take a core for hours.
+const MERGES_PER_ROUND: u64 = 16;
 /// After failures a table is left alone for twice as many rounds each time, up to this.
 const ROUNDS_OUT_MAX: u32 = 64;
 
@@ -58,7 +60,9 @@ impl Pipeline {
         let mut tables = self.compaction.tables.lock().await;
         for (committer, table) in self.committers().zip(tables.iter_mut()) {
             if let Some(committer) = committer {
-                let compacted = self.compact_table(&mut table.compactor, committer).await?;
+                let compacted = self
+                    .compact_table(&mut table.compactor, committer, u64::MAX)
+                    .await?;
                 done.made += compacted.made;
                 done.replaced += compacted.replaced;
             }
@@ -98,7 +102,10 @@ impl Pipeline {
                 table.rest -= 1;
                 continue;
             }
-            match self.compact_table(&mut table.compactor, committer).await {
+            match self
+                .compact_table(&mut table.compactor, committer, MERGES_PER_ROUND)
+                .await
+            {
                 Ok(_) => table.failures = 0,
                 Err(error) if error.kind() == ErrorKind::Cancelled => return,
                 // Who replaced or deleted files meanwhile was faster; the table is looked at again by the next commit.
@@ -117,10 +124,16 @@ impl Pipeline {
         }
     }
 
-    async fn compact_table(&self, compactor: &mut Compactor, committer: &Committer) -> Result<Compacted> {
+    async fn compact_table(
+        &self,
+        compactor: &mut Compactor,
+        committer: &Committer,
+        merges_max: u64,
+    ) -> Result<Compacted> {
         committer.refresh_if_stale().await?;
         let config = (&self.config.compaction, &self.config.parquet);
-        compactor.run(committer, config, &self.compaction.stop).await
+        let stop = &self.compaction.stop;
+        compactor.run(committer, config, merges_max, stop).await
     }
 
     /// Those of all tables, in their order; none of a table that was not written to, or has no catalog.

@@ -111,12 +111,20 @@ async fn replace(committer: &Committer, file: DataFile, replaced: &[&str]) -> Re
         partition_spec_id: 0,
         replaced: seen,
         table_id: table.metadata.uuid(),
+        chosen_at: table.metadata.last_sequence_number(),
     };
     committer.replace(replacement).await
 }
 
 async fn opened(faults: impl IntoIterator<Item = Fault>) -> (Stored, Arc<Faulty>, Committer) {
-    let warehouse = Warehouse::with(TABLES);
+    opened_with(TABLES, faults).await
+}
+
+async fn opened_with(
+    tables: &str,
+    faults: impl IntoIterator<Item = Fault>,
+) -> (Stored, Arc<Faulty>, Committer) {
+    let warehouse = Warehouse::with(tables);
     let catalog = Faulty::new(warehouse.catalog().await, []);
     let committer = warehouse
         .committer_with(Arc::clone(&catalog) as Arc<_>, window())
@@ -341,6 +349,29 @@ async fn files_that_came_again_stay() {
     committer.close().await;
     assert!(live(&committer).await.contains("1-2.parquet"));
     assert!(stored.there().is_superset(&names(["1-2", "1-3"])));
+}
+
+#[tokio::test]
+async fn a_file_that_came_again_while_it_was_being_replaced_stays() {
+    // Its manifest is not merged, and stays as old as it is.
+    let unmerged = TABLES.replace("min-count-to-merge\": \"5\"", "min-count-to-merge\": \"1000\"");
+    let (stored, _, committer) = opened_with(&unmerged, []).await;
+    let other = stored.0.committer_with(stored.0.catalog().await, window()).await;
+    // The table as it was chosen from is seen; then the same file is added once more.
+    let late = Append {
+        ids: vec![ids(2, 1, 1)],
+        ..stored.append(2)
+    };
+    other.append(late, soon()).await.expect("committed");
+    replace(&committer, stored.file("joined", 20), &["1-2", "1-3"])
+        .await
+        .expect("replaced");
+    assert_eq!(live(&committer).await, names(["1-1", "1-2", "1-4", "joined"]));
+    stored.commit(&committer, 5..=40).await;
+    committer.close().await;
+    assert!(live(&committer).await.contains("1-2.parquet"));
+    assert!(stored.there().contains("1-2.parquet"), "the table has it");
+    assert!(!stored.there().contains("1-3.parquet"));
 }
 
 #[tokio::test]
