@@ -92,7 +92,7 @@ def main() -> None:
     print(
         "Each commit adds one file of 100 log records, 10 s of them, to a local SQLite catalog. `young` is a table with ten "
         "commits, measured in turn with the old one, so that the ratio does not hang on what else the machine does. Commit: "
-        f"median of {TIMED_COMMITS}, files written before. Planning: median of {ROUNDS}, the table loaded anew each time, no caches.\n"
+        f"median of {TIMED_COMMITS}, files written before, a second after the last of the others. Planning: median of {ROUNDS}, the table loaded anew each time, no caches.\n"
     )
     for name in arguments.case or CASES:
         numbers = arguments.without_numbers if name == "none expired" else arguments.numbers

@@ -35,6 +35,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const TIMED: usize = 20;
 /// Commits of the table that the other is compared with.
 const YOUNG: u64 = 10;
+/// Files of expired snapshots are deleted by then.
+const SWEEPING: Duration = Duration::from_secs(1);
 const RECORDS: u64 = 100;
 const SECONDS_PER_COMMIT: u64 = 10;
 /// Of the default interval.
@@ -72,6 +74,8 @@ async fn grow(folder: &Path, numbers: &BTreeSet<u64>, sections: &Value) -> Resul
         while young.commits < YOUNG {
             young.commit().await?;
         }
+        // What the last of many commits left to delete is gone ten seconds later.
+        tokio::time::sleep(SWEEPING).await;
         let (mut of_old, mut of_young) = (Vec::new(), Vec::new());
         for _ in 0..TIMED {
             of_young.push(young.commit().await?);
