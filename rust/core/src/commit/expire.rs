@@ -22,6 +22,8 @@ const GC_ENABLED: &str = "gc.enabled";
 
 /// Snapshots that one commit expires at most: each costs the reading of its manifest list afterwards.
 const AT_ONCE_MAX: usize = 200;
+/// When so many wait to be expired, something holds that up.
+const OVERDUE_MAX: usize = 2 * AT_ONCE_MAX;
 /// A commit expires snapshots when they are at least one to so many that stay, so that most commits have
 /// nothing to do, and the metadata is larger than it must be by a tenth at most.
 const KEPT_PER_EXPIRED: usize = 10;
@@ -83,10 +85,19 @@ pub(super) fn expirable(metadata: &TableMetadata, window: Window, now_ms: i64) -
     })
 }
 
-/// From which age on the table wants its snapshots to be expired by whoever commits; `None` if it does not, or a tag or another
-/// branch keeps them. Takes as long as writing the metadata.
-pub(super) fn age_max(metadata: &TableMetadata) -> Option<Duration> {
+/// From which age on the table's snapshots are expired by whoever commits; `None` if they are not: the table does not want it, a
+/// tag or another branch keeps them, or something else has held it up for long, such as a rewrite by somebody who does not expire what
+/// came before it. Takes as long as writing the metadata.
+pub(super) fn age_max(metadata: &TableMetadata, window: Window, now_ms: i64) -> Option<Duration> {
     let rules = Rules::of(metadata.properties())?.on_main(&References::of(metadata)?)?;
+    if let Some(current) = metadata.current_snapshot() {
+        let line: Vec<&SnapshotRef> = ancestry(metadata).collect();
+        let in_window = window.recent(metadata, None, now_ms).count();
+        let overdue = oldest_ones(&line, in_window, rules, current, now_ms).count();
+        if !is_whole(metadata, &line) || overdue > OVERDUE_MAX {
+            return None;
+        }
+    }
     Some(Duration::from_millis(rules.max_age_ms.unsigned_abs()))
 }
 

@@ -168,6 +168,7 @@ impl Committer {
         let (interval, expires) = (config.interval, config.expire_snapshots);
         let (leftovers, to_sweep) = mpsc::channel(1);
         let expiry = Expiry::new(&config, Arc::clone(&receipts), leftovers);
+        let sweeping = tokio::spawn(sweep::sweep(Arc::clone(&catalog), to_sweep));
         let protocol = Arc::new(tokio::sync::Mutex::new(Protocol {
             catalog,
             spec,
@@ -191,7 +192,7 @@ impl Committer {
             closing,
             expires,
             tasks: tokio::sync::Mutex::new(tasks),
-            sweeping: tokio::sync::Mutex::new(Some(tokio::spawn(sweep::sweep(to_sweep)))),
+            sweeping: tokio::sync::Mutex::new(Some(sweeping)),
         })
     }
 

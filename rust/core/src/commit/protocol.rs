@@ -10,7 +10,7 @@ use futures::FutureExt;
 
 use super::expiry::Expiry;
 use super::failure::{Failure, shared_error};
-use super::history::Base;
+use super::history::{Base, History};
 use super::ids::{ancestry, to_text};
 use super::patience::Patience;
 use super::producer::{AttemptFiles, Producer};
@@ -60,6 +60,8 @@ struct Run {
     attempts: Vec<AttemptFiles>,
     /// Attempts that the catalog saw.
     sent: u32,
+    /// Where the table stood at the first of them.
+    first_base: Option<Base>,
     /// Whether the catalog said that the table is not where an attempt wanted it, and the table was not looked at
     /// since. The attempt itself may have moved it: whatever lies between us and the catalog may have
     /// delivered it twice, and passed on the second answer.
@@ -103,6 +105,7 @@ impl Protocol {
             producer: None,
             attempts: Vec::new(),
             sent: 0,
+            first_base: None,
             lost_race: false,
         };
         let mut failure: Option<Error> = None;
@@ -143,6 +146,7 @@ impl Protocol {
             };
             run.attempts.push(attempt.files);
             run.sent += 1;
+            run.first_base.get_or_insert_with(|| Base::of(&base.metadata));
             match self
                 .catalog
                 .commit(&base, attempt.requirements, attempt.updates)
@@ -271,11 +275,9 @@ impl Protocol {
 
     /// The callers first: what is left to clean up is no concern of theirs.
     async fn succeed(&mut self, mut run: Run, table: LoadedTable) {
-        let manifest_list = table
-            .metadata
-            .current_snapshot()
-            .map(|snapshot| snapshot.manifest_list().to_owned());
         self.see(table);
+        // The answer may tell of a later snapshot, which somebody else added meanwhile and which lists our manifests.
+        let manifest_list = run.landed(&self.shared.view());
         run.answer_committed();
         if let Some(manifest_list) = manifest_list {
             self.finish(&mut run, &manifest_list).await;
@@ -321,8 +323,12 @@ impl Protocol {
             return;
         }
         let table = Arc::clone(&self.shared.view().table);
-        let known = looked && self.in_doubt.is_empty();
-        if looked || !run.lost_race {
+        // An attempt that landed and whose snapshot was expired since cannot be seen any more.
+        let remembered = run
+            .first_base
+            .is_none_or(|base| History::of(&table.metadata).covers(&base));
+        let known = looked && self.in_doubt.is_empty() && remembered;
+        if remembered && (looked || !run.lost_race) {
             self.clean(&table, &run, None).await;
         }
         let cause = Arc::new(failure.into_error(known, run.sent, &table));

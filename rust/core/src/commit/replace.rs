@@ -10,10 +10,11 @@ use uuid::Uuid;
 use super::queue::{Origin, Queued};
 use super::take_out::Removal;
 use super::{Append, Committed, Committer};
+use crate::clock::now_ms;
 use crate::error::Result;
 
 /// After this no further attempt is begun.
-const TIME_MAX: Duration = Duration::from_secs(60);
+const TIME_MAX: Duration = Duration::from_secs(10);
 
 /// A file, and the files whose rows it holds.
 #[derive(Debug)]
@@ -36,8 +37,8 @@ impl Committer {
     /// The replaced files stay in storage for the snapshots that have them, and are deleted when those are expired.
     ///
     /// # Errors
-    /// As [`Committer::append`]. After `Catalog` the new file is not in the table and never will be, so that it may
-    /// be deleted: also where files to be replaced are not in the table any more, or rows were deleted from it.
+    /// As [`Committer::append`]. After `Catalog` the new file is not in the table and never will be, as far as the table
+    /// remembers: also where files to be replaced are not in the table any more, or rows were deleted from it.
     pub async fn replace(&self, replacement: Replacement) -> Result<Committed> {
         let append = Append {
             files: vec![replacement.file],
@@ -60,10 +61,19 @@ impl Committer {
         waiting.answer().await
     }
 
+    /// Whether the table, looked at anew, surely lacks a file that was not in it when it had this sequence number.
+    pub(crate) async fn surely_lacks(&self, path: &str, since: i64) -> bool {
+        if self.protocol.lock().await.look_again().await.is_err() {
+            return false;
+        }
+        let live = super::live::live_files(&self.table(), since).await;
+        live.is_ok_and(|live| !live.contains(path))
+    }
+
     /// How old the table's snapshots become before they are expired here, which is when files that were replaced can be
     /// deleted; `None` where they are not.
     #[must_use]
     pub fn snapshot_age_max(&self) -> Option<Duration> {
-        super::expire::age_max(&self.table().metadata).filter(|_| self.expires)
+        super::expire::age_max(&self.table().metadata, self.shared.window, now_ms()).filter(|_| self.expires)
     }
 }

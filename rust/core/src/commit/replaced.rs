@@ -7,13 +7,13 @@
 
 use std::collections::HashSet;
 
-use futures::future::try_join_all;
+use futures::future::join_all;
 use iceberg::spec::{ManifestFile, ManifestStatus, SnapshotRef};
 
 use super::live::live_files;
 use super::summary::chosen_at;
 use crate::catalog::storage::modified;
-use crate::catalog::{IcebergCause, LoadedTable, manifests};
+use crate::catalog::{Catalog, IcebergCause, LoadedTable, manifests};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Files looked at a time.
@@ -21,11 +21,63 @@ const AT_ONCE: usize = 8;
 /// How much the storage's clock may be ahead of ours. A request that comes again within that time is recognised.
 const CLOCKS_APART_MS: i64 = 60_000;
 
-/// What can be deleted.
+/// Deletes what can be; how many files that was. The first failure goes to `failure`, and the others are deleted all the same.
+pub(super) async fn delete(
+    catalog: &dyn Catalog,
+    table: &LoadedTable,
+    compactions: &[SnapshotRef],
+    failure: &mut Option<Error>,
+) -> usize {
+    let candidates = match unreachable(catalog, table, compactions).await {
+        Ok(candidates) => candidates,
+        Err(error) => {
+            failure.get_or_insert(error);
+            return 0;
+        }
+    };
+    let mut deleted = 0;
+    for some in candidates.chunks(AT_ONCE) {
+        let results = join_all(
+            some.iter()
+                .map(|(file, latest_ms)| delete_if_old(table, file, *latest_ms)),
+        )
+        .await;
+        for ((file, _), result) in some.iter().zip(results) {
+            match result {
+                Ok(done) => deleted += usize::from(done),
+                Err(cause) => {
+                    let error = Error::new(
+                        ErrorKind::Storage,
+                        "cannot delete a file that a compaction replaced",
+                    );
+                    failure.get_or_insert(error.with("path", file).because(IcebergCause(cause)));
+                }
+            }
+        }
+    }
+    deleted
+}
+
+/// Deletes a file that was last written by then; whether it was.
+async fn delete_if_old(table: &LoadedTable, file: &str, latest_ms: i64) -> iceberg::Result<bool> {
+    let modified_ms = modified::modified_ms(&table.file_io, file).await?;
+    if modified_ms.is_none_or(|at| at > latest_ms) {
+        return Ok(false);
+    }
+    table.file_io.delete(file).await?;
+    Ok(true)
+}
+
+/// The files that were replaced and that the table, as it is now, does not have, with the time after which they must not
+/// have been written.
 ///
 /// # Errors
-/// `Storage` when it cannot be told: then nothing of it may be.
-pub(super) async fn unreachable(table: &LoadedTable, compactions: &[SnapshotRef]) -> Result<Vec<String>> {
+/// `Storage` or `Catalog` when it cannot be told: then nothing of it may be deleted.
+async fn unreachable(
+    catalog: &dyn Catalog,
+    table: &LoadedTable,
+    compactions: &[SnapshotRef],
+) -> Result<Vec<(String, i64)>> {
     if compactions.is_empty() {
         return Ok(Vec::new());
     }
@@ -43,29 +95,18 @@ pub(super) async fn unreachable(table: &LoadedTable, compactions: &[SnapshotRef]
         taken_out.extend(files.into_iter().map(|file| (file, latest_ms)));
     }
     let earliest = compactions.iter().map(|compaction| chosen_at(compaction)).min();
-    let live = live_files(table, earliest.unwrap_or(0)).await?;
+    // Others may have committed since.
+    let now = catalog.load(&table.ident).await?;
+    if now.metadata.uuid() != table.metadata.uuid() {
+        return Ok(Vec::new());
+    }
+    let live = live_files(&now, earliest.unwrap_or(0)).await?;
     // What is elsewhere may belong to somebody else as well.
     let folders = folders(table);
     taken_out.retain(|(file, _)| {
         !live.contains(file) && folders.iter().any(|folder| file.starts_with(folder.as_str()))
     });
-    let mut unreachable = Vec::new();
-    for some in taken_out.chunks(AT_ONCE) {
-        let looks = some.iter().map(|(file, latest_ms)| async move {
-            let modified_ms = modified::modified_ms(&table.file_io, file).await?;
-            Ok(modified_ms.filter(|at| at <= latest_ms).map(|_| file.clone()))
-        });
-        let looked: iceberg::Result<Vec<Option<String>>> = try_join_all(looks).await;
-        let looked = looked.map_err(|cause| {
-            Error::new(
-                ErrorKind::Storage,
-                "cannot look at files that a compaction replaced",
-            )
-            .because(IcebergCause(cause))
-        })?;
-        unreachable.extend(looked.into_iter().flatten());
-    }
-    Ok(unreachable)
+    Ok(taken_out)
 }
 
 /// The files that a snapshot took out of the table.

@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 
 use super::expire::Expired;
 use super::replaced;
-use crate::catalog::{IcebergCause, LoadedTable, manifests, metadata_folder};
+use crate::catalog::{Catalog, IcebergCause, LoadedTable, manifests, metadata_folder};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Files read or deleted at a time.
@@ -33,10 +33,10 @@ pub(super) struct Leftover {
 }
 
 /// Deletes what is sent to it, until nobody can send any more.
-pub(super) async fn sweep(mut leftovers: mpsc::Receiver<Leftover>) {
+pub(super) async fn sweep(catalog: Arc<dyn Catalog>, mut leftovers: mpsc::Receiver<Leftover>) {
     while let Some(leftover) = leftovers.recv().await {
         let table = Arc::clone(&leftover.table);
-        match leftover.delete().await {
+        match leftover.delete(catalog.as_ref()).await {
             Ok(deleted) => {
                 tracing::debug!(table = %table.ident, deleted, "files of expired snapshots are deleted");
             }
@@ -52,7 +52,7 @@ impl Leftover {
     ///
     /// # Errors
     /// The first failure. The others' files are deleted all the same.
-    async fn delete(self) -> Result<usize> {
+    async fn delete(self, catalog: &dyn Catalog) -> Result<usize> {
         let metadata = &self.table.metadata;
         // A catalog that passed over what it was told keeps the snapshots, and they keep their files.
         let is_there = |id: i64| metadata.snapshot_by_id(id).is_some();
@@ -61,12 +61,9 @@ impl Leftover {
             return Err(Error::new(ErrorKind::Catalog, message));
         }
         let mut failure = None;
-        // Before the manifests that tell of them.
-        let replaced = replaced::unreachable(&self.table, &self.expired.compactions).await;
-        let replaced = replaced.unwrap_or_else(|error| {
-            failure.get_or_insert(error);
-            Vec::new()
-        });
+        // Before the manifests that tell of its files.
+        let compactions = &self.expired.compactions;
+        let mut deleted = replaced::delete(catalog, &self.table, compactions, &mut failure).await;
         let mut paths = self.manifests(&mut failure).await;
         let kept: HashSet<&str> = metadata.snapshots().map(|kept| kept.manifest_list()).collect();
         let lists = self
@@ -79,13 +76,7 @@ impl Leftover {
         let folder = format!("{}/", metadata_folder(metadata));
         paths.retain(|path| path.starts_with(&folder));
 
-        let mut deleted = 0;
-        for some in replaced
-            .into_iter()
-            .chain(paths)
-            .collect::<Vec<_>>()
-            .chunks(AT_ONCE)
-        {
+        for some in paths.into_iter().collect::<Vec<_>>().chunks(AT_ONCE) {
             let results = join_all(some.iter().map(|path| self.table.file_io.delete(path))).await;
             for (path, result) in some.iter().zip(results) {
                 match result {

@@ -17,7 +17,6 @@ use tokio_util::sync::CancellationToken;
 
 use self::choice::{Rules, choose};
 use self::listing::{Listed, Listings, entries};
-use crate::catalog::LoadedTable;
 use crate::cause::IcebergCause;
 use crate::clock::now_ms;
 use crate::commit::{Committer, Replacement};
@@ -148,7 +147,11 @@ impl Compactor {
                 Ok(Some(count))
             }
             Err(error) => {
-                discard_if_unused(&table, path, &error).await;
+                // Else it may be in the table, and the files that it replaced may be gone.
+                let since = table.metadata.last_sequence_number();
+                if error.kind() == ErrorKind::Catalog && committer.surely_lacks(&path, since).await {
+                    write::discard(&table.file_io, &[path]).await;
+                }
                 Err(error)
             }
         }
@@ -168,13 +171,6 @@ impl Compactor {
             .into_iter()
             .filter(|file| listed.get(&file.path) == Some(&1) && !self.apart.contains(&file.path))
             .collect()
-    }
-}
-
-/// Deletes the new file, if it is known that no table has it.
-async fn discard_if_unused(table: &LoadedTable, path: String, error: &Error) {
-    if error.kind() == ErrorKind::Catalog {
-        write::discard(&table.file_io, &[path]).await;
     }
 }
 

@@ -16,6 +16,8 @@ use crate::compact::{Compacted, Compactor};
 use crate::error::{ErrorKind, Result, panic_text};
 use crate::signal::Table;
 
+/// How long closing waits for a merge.
+const STOPS_IN: Duration = Duration::from_secs(5);
 /// Merges of a table in one round at most: a table that is found with many small files must not take a core for hours.
 const MERGES_PER_ROUND: u64 = 16;
 /// After failures a table is left alone for twice as many rounds each time, up to this.
@@ -44,9 +46,12 @@ impl Compaction {
         self.stop.cancel();
     }
 
-    /// Waits until nothing is under way.
+    /// Waits until nothing is under way, but not long: a merge that is given up leaves a file that costs space only, and its
+    /// commit goes on by itself.
     pub(super) async fn stopped(&self) {
-        drop(self.tables.lock().await);
+        if tokio::time::timeout(STOPS_IN, self.tables.lock()).await.is_err() {
+            tracing::debug!("a merge of small files is given up");
+        }
     }
 }
 

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use otlp2iceberg::catalog::LoadedTable;
+use iceberg::{TableIdent, TableRequirement, TableUpdate};
+use otlp2iceberg::catalog::{Catalog, CommitOutcome, LoadedTable, TableSpec};
 use otlp2iceberg::commit::{Append, Committer};
 use otlp2iceberg::config::CommitConfig;
-use otlp2iceberg::{ErrorKind, RequestId, RetryClass};
+use otlp2iceberg::{ErrorKind, RequestId, Result, RetryClass};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Executor};
 use tokio::time::Instant;
@@ -348,4 +349,62 @@ async fn panic_in_a_commit_ends_that_commit_only() {
     let committed = committer.append(append(1, 1), soon()).await.expect("found");
     assert!(committed.already_there);
     assert_eq!(entries(&committer.table()).await.len(), 2);
+}
+
+/// A catalog whose next answer to a commit tells of the table as it is after another writer's commit on top of it.
+#[derive(Debug)]
+struct Followed {
+    real: Arc<dyn Catalog>,
+    other: tokio::sync::Mutex<Option<Committer>>,
+}
+
+#[async_trait::async_trait]
+impl Catalog for Followed {
+    async fn ensure(&self, ident: &TableIdent, spec: Option<TableSpec>) -> Result<LoadedTable> {
+        self.real.ensure(ident, spec).await
+    }
+
+    async fn load(&self, ident: &TableIdent) -> Result<LoadedTable> {
+        self.real.load(ident).await
+    }
+
+    async fn commit(
+        &self,
+        base: &LoadedTable,
+        requirements: Vec<TableRequirement>,
+        updates: Vec<TableUpdate>,
+    ) -> CommitOutcome {
+        let outcome = self.real.commit(base, requirements, updates).await;
+        if let Some(other) = self.other.lock().await.take() {
+            assert!(matches!(outcome, CommitOutcome::Committed(_)), "{outcome:?}");
+            other.append(append(9, 1), soon()).await.expect("committed");
+            return CommitOutcome::Committed(self.real.load(&logs()).await.expect("loads"));
+        }
+        outcome
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_tells_of_a_later_snapshot_deletes_nothing_of_ours() {
+    let warehouse = Warehouse::new();
+    let other = warehouse.committer(warehouse.catalog().await).await;
+    let catalog = Arc::new(Followed {
+        real: warehouse.catalog().await,
+        other: tokio::sync::Mutex::new(Some(other)),
+    });
+    let committer = warehouse.committer(catalog).await;
+    let committed = committer.append(append(1, 1), soon()).await.expect("committed");
+    let table = committer.table();
+    assert_ne!(Some(committed.snapshot_id), table.metadata.current_snapshot_id());
+    assert_eq!(entries(&table).await.len(), 2, "both manifests can be read");
+    assert!(table.metadata.snapshot_by_id(committed.snapshot_id).is_some());
+    for snapshot in table.metadata.snapshots() {
+        let list = table.file_io.new_input(snapshot.manifest_list()).expect("input");
+        assert!(
+            list.exists().await.expect("looked"),
+            "{}",
+            snapshot.manifest_list()
+        );
+    }
+    committer.close().await;
 }
