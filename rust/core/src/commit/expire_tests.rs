@@ -68,6 +68,40 @@ impl History {
         self
     }
 
+    /// A compaction of ours.
+    fn compaction(self, id: i64) -> Self {
+        self.summary(id, "operation", "replace")
+            .summary(id, super::super::summary::COMPACTION, "1")
+            .summary(id, "deleted-data-files", "16")
+    }
+
+    /// The compactions whose files go.
+    fn compactions(self, window: usize) -> Vec<i64> {
+        let window = Window::new(&CommitConfig {
+            dedup_snapshots: window,
+            dedup_window: Duration::ZERO,
+            ..CommitConfig::default()
+        });
+        let now_ms = self.newest * 1_000;
+        let expired = expirable(&self.metadata(), window, now_ms);
+        let compactions = expired.map(|expired| expired.compactions).unwrap_or_default();
+        compactions
+            .iter()
+            .map(|compaction| compaction.snapshot_id())
+            .collect()
+    }
+
+    /// Whether files of it may be replaced.
+    fn compacts(self, window: usize) -> bool {
+        let window = Window::new(&CommitConfig {
+            dedup_snapshots: window,
+            dedup_window: Duration::ZERO,
+            ..CommitConfig::default()
+        });
+        let now_ms = self.newest * 1_000;
+        age_max(&self.metadata(), window, now_ms).is_some()
+    }
+
     fn timestamp(mut self, id: i64, ms: i64) -> Self {
         self.snapshot(id)["timestamp-ms"] = ms.into();
         self
@@ -286,4 +320,38 @@ fn parents_in_a_circle_are_no_history() {
     let mut history = History::of(4);
     history.snapshot(3)["parent-snapshot-id"] = 4.into();
     assert_eq!(history.expired(1), (vec![], None));
+}
+
+#[test]
+fn a_compaction_of_ours_does_not_hold_expiry_up_and_says_what_goes() {
+    // Compactions take no place in the window: 9, 8 and 6 are the newest three that count.
+    let history = || History::of(9).compaction(4).compaction(7);
+    assert_eq!(history().expired(3), (up_to(5), Some(6)));
+    assert_eq!(history().compactions(3), [4]);
+    // The first that stays is one: what it replaced is in none that stays.
+    assert_eq!(history().expired(2), (up_to(7), Some(8)));
+    assert_eq!(history().compactions(2), [7, 4]);
+    assert_eq!(History::of(9).compaction(6).expired(4), (up_to(4), Some(5)));
+    assert_eq!(History::of(9).compaction(6).compactions(4), [] as [i64; 0]);
+    assert_eq!(History::of(9).compaction(6).compactions(3), [6]);
+    // Somebody else's holds it up, whatever its operation.
+    let of_others = History::of(9).compaction(4).summary(6, "operation", "replace");
+    assert_eq!(of_others.expired(2), (up_to(4), Some(5)));
+}
+
+#[test]
+fn a_table_is_compacted_only_while_its_snapshots_can_be_expired() {
+    let overdue = i64::try_from(OVERDUE_MAX).expect("a number");
+    for (history, is_compacted) in [
+        (History::of(9), true),
+        (History::of(9).without(MAX_AGE), false),
+        (History::of(9).property(GC_ENABLED, "false"), false),
+        (History::of(9).reference("kept", "tag", 2), false),
+        (History::of(9).rolled_back_to(4), false),
+        (History::of(overdue + 3), true),
+        (History::of(overdue + 4), false),
+    ] {
+        let text = history.json["refs"].to_string();
+        assert_eq!(history.compacts(3), is_compacted, "{text}");
+    }
 }
