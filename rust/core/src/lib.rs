@@ -24,6 +24,7 @@ pub mod convert;
 pub mod decode;
 pub mod error;
 pub mod pipeline;
+mod random;
 pub mod reason;
 pub mod request;
 pub mod schema;

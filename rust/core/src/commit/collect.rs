@@ -190,8 +190,11 @@ async fn examine(name: &str, table: &LoadedTable, history: &History) -> Step {
         return Step::Done(name.to_owned());
     }
     // What was committed may have been compacted since, and its files are gone.
-    let is_there = history.coverage(&append.ids) == Coverage::Full;
-    for file in append.files.iter().filter(|_| !is_there) {
+    let needed = match history.coverage(&append.ids) {
+        Coverage::Full => &[],
+        Coverage::Partial | Coverage::None => append.files.as_slice(),
+    };
+    for file in needed {
         match table.file_io.exists(file.file_path()).await {
             Ok(true) => {}
             Ok(false) => {

@@ -77,12 +77,7 @@ impl History {
 
     /// The compactions whose files go.
     fn compactions(self, window: usize) -> Vec<i64> {
-        let window = Window::new(&CommitConfig {
-            dedup_snapshots: window,
-            dedup_window: Duration::ZERO,
-            ..CommitConfig::default()
-        });
-        let now_ms = self.newest * 1_000;
+        let (window, now_ms) = (window_of(window, Duration::ZERO), self.newest * 1_000);
         let expired = expirable(&self.metadata(), window, now_ms);
         let compactions = expired.map(|expired| expired.compactions).unwrap_or_default();
         compactions
@@ -93,12 +88,7 @@ impl History {
 
     /// Whether files of it may be replaced.
     fn compacts(self, window: usize) -> bool {
-        let window = Window::new(&CommitConfig {
-            dedup_snapshots: window,
-            dedup_window: Duration::ZERO,
-            ..CommitConfig::default()
-        });
-        let now_ms = self.newest * 1_000;
+        let (window, now_ms) = (window_of(window, Duration::ZERO), self.newest * 1_000);
         age_max(&self.metadata(), window, now_ms).is_some()
     }
 
@@ -151,16 +141,19 @@ impl History {
     }
 
     fn expired_at(self, snapshots: usize, age: Duration, now_ms: i64) -> (Vec<i64>, Option<i64>) {
-        let window = Window::new(&CommitConfig {
-            dedup_snapshots: snapshots,
-            dedup_window: age,
-            ..CommitConfig::default()
-        });
-        match expirable(&self.metadata(), window, now_ms) {
+        match expirable(&self.metadata(), window_of(snapshots, age), now_ms) {
             None => (Vec::new(), None),
             Some(expired) => (expired.ids(), Some(expired.oldest_kept.snapshot_id())),
         }
     }
+}
+
+fn window_of(snapshots: usize, age: Duration) -> Window {
+    Window::new(&CommitConfig {
+        dedup_snapshots: snapshots,
+        dedup_window: age,
+        ..CommitConfig::default()
+    })
 }
 
 fn snapshot(id: i64, parent: i64) -> Value {

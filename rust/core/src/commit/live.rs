@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use iceberg::spec::{ManifestContentType, ManifestFile, ManifestStatus};
+use iceberg::spec::{ManifestContentType, ManifestFile};
 
 use crate::catalog::{IcebergCause, LoadedTable, manifests};
 use crate::error::{Error, ErrorKind, Result};
@@ -39,9 +39,6 @@ pub(super) async fn live_files(table: &LoadedTable, after: i64) -> Result<HashSe
 
 async fn live_in(table: &LoadedTable, manifest: &ManifestFile) -> iceberg::Result<Vec<String>> {
     let manifest = manifest.load_manifest(&table.file_io).await?;
-    let live = manifest
-        .entries()
-        .iter()
-        .filter(|entry| entry.status() != ManifestStatus::Deleted);
+    let live = manifest.entries().iter().filter(|entry| entry.is_alive());
     Ok(live.map(|entry| entry.file_path().to_owned()).collect())
 }

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use tokio::time::Instant;
-use uuid::Uuid;
 
 use super::retry::RetryRules;
+use crate::random::random_part;
 
 /// Of attempts that failed otherwise than by losing a race, so many are made again at most: the
 /// caller shall hear within half a minute that the catalog is out of reach.
@@ -85,11 +85,6 @@ impl Patience {
     fn is_over(&self) -> bool {
         self.failures > FAILURES_MAX || self.lost_races.saturating_add(self.failures) > self.rules.retries_max
     }
-}
-
-fn random_part(whole: Duration) -> Duration {
-    let (random, _) = Uuid::new_v4().as_u64_pair();
-    whole / 1000 * u32::try_from(random % 1001).unwrap_or(0)
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Our snapshots: data files to manifests, a manifest list and a snapshot, with nothing committed.
 //!
-//! One producer makes all attempts of one commit: of an append, or of a file that replaces others with the same rows. The snapshot id and the manifests of the new files
-//! stay the same from attempt to attempt (sequence numbers are inherited, so a manifest is good for
+//! One producer makes all attempts of one commit: of an append, or of a file that replaces others with the same rows.
+//! The snapshot id and the manifests of the new files stay the same from attempt to attempt (sequence numbers are inherited, so a manifest is good for
 //! whichever snapshot lists it); the manifest list and merged manifests are made anew each time.
 //! Iceberg spec: "Manifests", "Manifest Lists", "Snapshots", "Sequence Number Inheritance".
 

@@ -15,6 +15,7 @@ use super::summary::chosen_at;
 use crate::catalog::storage::modified;
 use crate::catalog::{Catalog, IcebergCause, LoadedTable, manifests};
 use crate::error::{Error, ErrorKind, Result};
+use crate::write::data_folders;
 
 /// Files looked at a time.
 const AT_ONCE: usize = 8;
@@ -102,7 +103,7 @@ async fn unreachable(
     }
     let live = live_files(&now, earliest.unwrap_or(0)).await?;
     // What is elsewhere may belong to somebody else as well.
-    let folders = folders(table);
+    let folders = data_folders(&table.metadata);
     taken_out.retain(|(file, _)| {
         !live.contains(file) && folders.iter().any(|folder| file.starts_with(folder.as_str()))
     });
@@ -125,20 +126,4 @@ async fn taken_out_by(table: &LoadedTable, snapshot: &SnapshotRef) -> iceberg::R
         files.extend(deleted.map(|entry| entry.file_path().to_owned()));
     }
     Ok(files)
-}
-
-/// Where the table's own data files lie.
-fn folders(table: &LoadedTable) -> Vec<String> {
-    let metadata = &table.metadata;
-    let chosen = [
-        "write.data.path",
-        "write.folder-storage.path",
-        "write.object-storage.path",
-    ];
-    let chosen = chosen.iter().filter_map(|key| metadata.properties().get(*key));
-    chosen
-        .map(String::as_str)
-        .chain([metadata.location()])
-        .map(|folder| format!("{}/", folder.trim_end_matches('/')))
-        .collect()
 }

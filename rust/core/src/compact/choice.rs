@@ -5,6 +5,7 @@
 //! again once for each size. When nothing comes to a partition any more, what is left of all sizes becomes as few files
 //! as can be.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 
 use iceberg::spec::Struct;
@@ -63,10 +64,13 @@ pub(super) fn choose(files: &[Listed], rules: Rules) -> Option<Vec<Listed>> {
 fn of_one_size<'a>(files: &[&'a Listed], rules: Rules) -> Option<Vec<&'a Listed>> {
     let mut sizes: HashMap<u32, Vec<&'a Listed>> = HashMap::new();
     for file in files {
-        sizes.entry(size(file.bytes, rules)).or_default().push(file);
+        sizes
+            .entry(steps_below(file.bytes, rules))
+            .or_default()
+            .push(file);
     }
     let mut sizes: Vec<(u32, Vec<&Listed>)> = sizes.into_iter().collect();
-    sizes.sort_by_key(|(size, _)| *size);
+    sizes.sort_by_key(|(below, _)| Reverse(*below));
     sizes
         .into_iter()
         .filter(|(_, files)| files.len() >= rules.files_min)
@@ -76,16 +80,16 @@ fn of_one_size<'a>(files: &[&'a Listed], rules: Rules) -> Option<Vec<&'a Listed>
         })
 }
 
-/// How often a file can become `files_min` times as large: 0 for the smallest sizes, the more the larger.
-fn size(bytes: u64, rules: Rules) -> u32 {
+/// How many steps a file is below the target, each of `files_min` times the size: the more the smaller.
+fn steps_below(bytes: u64, rules: Rules) -> u32 {
     let step = rules.files_min.max(2) as u64;
     let mut limit = rules.target_bytes;
-    let mut below = 0_u32;
+    let mut below = 0;
     while bytes < limit && limit > 1 {
         limit /= step;
         below += 1;
     }
-    u32::MAX - below
+    below
 }
 
 /// What is left of all sizes, from the smallest on.

@@ -156,9 +156,7 @@ impl Compactor {
             }
         }
     }
-}
 
-impl Compactor {
     /// Those files that may be merged: each listed once. A request that came again after it had fallen out of the window that
     /// recognises it is in the table twice, with one file; which of the two entries a snapshot takes out could not be told.
     fn alone(&mut self, files: Vec<Listed>) -> Vec<Listed> {

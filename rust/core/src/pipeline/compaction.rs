@@ -7,13 +7,13 @@ use std::time::Duration;
 use futures::FutureExt;
 use tokio::sync::{Mutex, OnceCell};
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
 use super::Pipeline;
 use super::destination::Destination;
 use crate::commit::Committer;
 use crate::compact::{Compacted, Compactor};
 use crate::error::{ErrorKind, Result, panic_text};
+use crate::random::random_part;
 use crate::signal::Table;
 
 /// How long closing waits for a merge.
@@ -147,9 +147,4 @@ impl Pipeline {
             .iter()
             .map(|cell| OnceCell::get(cell).and_then(Destination::committer))
     }
-}
-
-fn random_part(whole: Duration) -> Duration {
-    let (random, _) = Uuid::new_v4().as_u64_pair();
-    whole / 1000 * u32::try_from(random % 1001).unwrap_or(0)
 }

@@ -23,6 +23,18 @@ pub(super) struct DataLocation {
     entropy: Option<Entropy>,
 }
 
+/// Every folder in which the table's own data files may lie, whichever of its properties held when they were written; each
+/// ends in a slash.
+pub(crate) fn data_folders(metadata: &TableMetadata) -> Vec<String> {
+    let chosen = [DATA_PATH, FOLDER_PATH, OBJECT_PATH];
+    let chosen = chosen.iter().filter_map(|key| metadata.properties().get(*key));
+    chosen
+        .map(String::as_str)
+        .chain([metadata.location()])
+        .map(|folder| format!("{}/", folder.trim_end_matches('/')))
+        .collect()
+}
+
 /// Folders from a hash before the file's own, so that a bucket spreads the files over its partitions.
 #[derive(Debug)]
 struct Entropy {
