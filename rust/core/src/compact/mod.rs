@@ -116,8 +116,8 @@ impl Compactor {
                 return Ok(Some(0));
             }
             Err(error) => {
-                // One of them cannot be read, by anybody: the others of the table must not wait for it.
-                if error.kind() == ErrorKind::Decode {
+                // One of them cannot be read, by anybody, or not be joined by us: the others of the table must not wait for it.
+                if matches!(error.kind(), ErrorKind::Decode | ErrorKind::Internal) {
                     self.apart.extend(chosen.into_iter().map(|file| file.path));
                 }
                 return Err(error.with("table", table.ident.to_string()));

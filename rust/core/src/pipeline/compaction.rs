@@ -12,7 +12,7 @@ use super::Pipeline;
 use super::destination::Destination;
 use crate::commit::Committer;
 use crate::compact::{Compacted, Compactor};
-use crate::error::{ErrorKind, Result, panic_text};
+use crate::error::{Error, ErrorKind, Result, panic_text};
 use crate::random::random_part;
 use crate::signal::Table;
 
@@ -90,10 +90,7 @@ impl Pipeline {
                 () = stop.cancelled() => return,
                 () = tokio::time::sleep(wait) => {}
             }
-            // What it remembers of a table's files is read anew in the next round, if need be.
-            if let Err(panic) = AssertUnwindSafe(self.compact_round()).catch_unwind().await {
-                tracing::error!(panic = panic_text(panic.as_ref()), "compaction panicked (a bug)");
-            }
+            self.compact_round().await;
         }
     }
 
@@ -107,10 +104,15 @@ impl Pipeline {
                 table.rest -= 1;
                 continue;
             }
-            match self
-                .compact_table(&mut table.compactor, committer, MERGES_PER_ROUND)
-                .await
-            {
+            let compacting = self.compact_table(&mut table.compactor, committer, MERGES_PER_ROUND);
+            let caught = AssertUnwindSafe(compacting).catch_unwind().await;
+            let compacted = caught.unwrap_or_else(|panic| {
+                // What it remembers may be half of it.
+                table.compactor = Compactor::default();
+                let message = "compaction panicked (a bug)";
+                Err(Error::new(ErrorKind::Internal, message).with("panic", panic_text(panic.as_ref())))
+            });
+            match compacted {
                 Ok(_) => table.failures = 0,
                 Err(error) if error.kind() == ErrorKind::Cancelled => return,
                 // Who replaced or deleted files meanwhile was faster; the table is looked at again by the next commit.
@@ -119,7 +121,7 @@ impl Pipeline {
                     table.rest = (1 << table.failures.min(16)).min(ROUNDS_OUT_MAX) - 1;
                     committer.look_again();
                     let name = &committer.table().ident;
-                    if table.failures > 1 || error.kind() == ErrorKind::Decode {
+                    if table.failures > 1 || matches!(error.kind(), ErrorKind::Decode | ErrorKind::Internal) {
                         tracing::warn!(table = %name, %error, "small files could not be merged; it is tried again later");
                     } else {
                         tracing::debug!(table = %name, %error, "small files could not be merged");

@@ -36,7 +36,10 @@ fn close(
     let column_indexes = piece.footer.column_index();
     let column_index = column_indexes.and_then(|indexes| indexes.get(piece.number)?.get(column));
     let offset_indexes = piece.footer.offset_index();
-    let offset_index = offset_indexes.and_then(|indexes| indexes.get(piece.number)?.get(column));
+    let offset_index = offset_indexes
+        .and_then(|indexes| indexes.get(piece.number)?.get(column))
+        // All that we wrote has one, and the file's writer panics where only some have.
+        .ok_or_else(|| ParquetError::General("a column chunk has no offset index".to_owned()))?;
     // Without a length it would have to be looked for.
     let bloom_filter = match chunk.bloom_filter_length() {
         Some(_) => Sbbf::read_from_column_chunk(chunk, &piece.bytes)?,
@@ -50,6 +53,6 @@ fn close(
         column_index: column_index
             .filter(|index| !matches!(index, ColumnIndexMetaData::NONE))
             .cloned(),
-        offset_index: offset_index.cloned(),
+        offset_index: Some(offset_index.clone()),
     })
 }

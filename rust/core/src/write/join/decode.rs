@@ -18,7 +18,7 @@ use parquet::schema::types::SchemaDescriptor;
 use super::leaves::{with_leaves, with_types};
 use super::row_group::Piece;
 use super::texts::Texts;
-use super::{failed, unreadable};
+use super::{failed, guarded, unreadable};
 use crate::error::Result;
 
 /// Rows that are decoded at a time.
@@ -40,9 +40,10 @@ pub(super) fn decode(pieces: Vec<Piece>, bytes_max: usize) -> Result<RecordBatch
     let mut parts = Parts::new(&pieces).map_err(failed)?;
     for piece in pieces {
         let path = piece.path.clone();
-        parts
-            .add(piece, bytes_max)
-            .map_err(|cause| unreadable(&path, cause))?;
+        guarded(&path, || {
+            let added = parts.add(piece, bytes_max);
+            added.map_err(|cause| unreadable(&path, cause))
+        })?;
     }
     parts.whole().map_err(|cause| failed(cause.into()))
 }

@@ -18,6 +18,7 @@ mod source;
 mod texts;
 mod work;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use iceberg::io::FileIO;
@@ -33,7 +34,7 @@ use super::files::describe;
 use super::metrics_config::MetricsConfig;
 use super::{discard, internal, paths};
 use crate::config::ParquetConfig;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, panic_text};
 
 /// How the names of such files begin.
 const NAME: &str = "joined";
@@ -79,7 +80,12 @@ pub async fn join(
         ));
     }
     let read = source::read_all(file_io, sources, options).await?;
-    let Some(fitting) = Fitting::of(read, metadata, options.parquet)? else {
+    // Of the newest one's columns.
+    let Some(newest) = read.last().map(|source| source.path.clone()) else {
+        return Ok(None);
+    };
+    let fitting = guarded(&newest, || Fitting::of(read, metadata, options.parquet))?;
+    let Some(fitting) = fitting else {
         return Ok(None);
     };
     let taken: Vec<usize> = fitting.sources.iter().map(|source| source.place).collect();
@@ -137,7 +143,7 @@ async fn make(
         output.write(bytes).await?;
     }
     let sort_order_id = work.sort_order_id().filter(|_| is_one_run);
-    let mut encoded = work.finish()?;
+    let mut encoded = blocking(move || work.finish()).await?;
     entries::merge(entries, &config, &mut encoded)?;
     let (rest, data_file) = describe(path.to_owned(), encoded, partition, metadata, sort_order_id)?;
     output.write(rest).await?;
@@ -150,6 +156,12 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + '
     tokio::task::spawn_blocking(work)
         .await
         .map_err(|cause| internal("joining files did not finish", cause))?
+}
+
+/// Reads something of a source. The parquet crate panics on some files that contradict themselves: in such pages and footers.
+fn guarded<T>(path: &str, read: impl FnOnce() -> Result<T>) -> Result<T> {
+    catch_unwind(AssertUnwindSafe(read))
+        .unwrap_or_else(|panic| Err(unreadable(path, panic_text(panic.as_ref()).to_owned())))
 }
 
 /// A source that is not what its manifest or its footer says.

@@ -15,7 +15,7 @@ use parquet::file::metadata::{
 
 use super::super::layout::CREATED_BY_US;
 use super::super::register::{FOOTER_GUESS_BYTES, Footer, Tail, thrift};
-use super::{JoinOptions, blocking, unreadable};
+use super::{JoinOptions, blocking, guarded, unreadable};
 use crate::cause::IcebergCause;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -81,10 +81,10 @@ async fn read(file_io: &FileIO, place: usize, file: &DataFile) -> Result<Option<
     let bytes = file.file_size_in_bytes();
     let reader = open(file_io, path).await?;
     let mut tail = Ending::read(reader.as_ref(), path, FOOTER_GUESS_BYTES.min(bytes), bytes).await?;
-    let mut footer = tail.footer(path)?;
+    let mut footer = guarded(path, || tail.footer(path))?;
     if let Tail::Needs(needed) = footer {
         tail = Ending::read(reader.as_ref(), path, needed, bytes).await?;
-        footer = tail.footer(path)?;
+        footer = guarded(path, || tail.footer(path))?;
     }
     let Tail::Whole(footer) = footer else {
         return Err(unreadable(path, "its footer has no end"));
@@ -109,14 +109,20 @@ async fn read(file_io: &FileIO, place: usize, file: &DataFile) -> Result<Option<
         }
         tail = Ending::read(reader.as_ref(), path, needed, bytes).await?;
     }
-    let footer = blocking(move || Ok(tail.with_indexes(footer))).await?;
-    let footer = footer.map_err(|cause| unreadable(path, cause))?;
-    Ok(Some(Source {
-        place,
-        path: path.to_owned(),
-        bytes,
-        footer: Arc::new(footer),
-    }))
+    let path = path.to_owned();
+    blocking(move || {
+        let footer = guarded(&path, || {
+            tail.with_indexes(footer)
+                .map_err(|cause| unreadable(&path, cause))
+        })?;
+        Ok(Some(Source {
+            place,
+            path,
+            bytes,
+            footer: Arc::new(footer),
+        }))
+    })
+    .await
 }
 
 /// Opens a file.

@@ -15,7 +15,7 @@ use super::decode::decode;
 use super::fitting::sorter;
 use super::plan::ARROW_BYTES;
 use super::row_group::Piece;
-use super::{copied, unreadable};
+use super::{copied, guarded, unreadable};
 use crate::error::Result;
 
 /// Memory that decoded rows take at most, should a footer tell less than there is.
@@ -50,7 +50,10 @@ impl Work {
     /// # Errors
     /// `Decode` when it cannot be.
     pub fn copy(mut self, piece: &Piece) -> Result<(Self, Vec<u8>)> {
-        copied::append(&mut self.writer, piece).map_err(|cause| unreadable(&piece.path, cause))?;
+        guarded(&piece.path, || {
+            let appended = copied::append(&mut self.writer, piece);
+            appended.map_err(|cause| unreadable(&piece.path, cause))
+        })?;
         self.with_bytes()
     }
 
