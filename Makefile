@@ -37,7 +37,7 @@ run: collector ## run the collector in the foreground on 127.0.0.1:4317 (gRPC) a
 .PHONY: collector
 collector: tools lib ## build dist/otelcol-iceberg
 	$(call step,"collector: build $(COLLECTOR) with the OpenTelemetry Collector builder $(BUILDER_VERSION)")
-	@CGO_ENABLED=1 go run go.opentelemetry.io/collector/cmd/builder@$(BUILDER_VERSION) --config builder-config.yaml
+	@BUILDER_VERSION=$(BUILDER_VERSION) scripts/build-collector.sh builder-config.yaml
 	@test -x $(COLLECTOR)
 
 .PHONY: lib

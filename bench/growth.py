@@ -19,6 +19,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import duckdb
+import file_system
 from o2i import readers
 from o2i.tables import NAMESPACE
 from pyiceberg import manifest
@@ -87,19 +88,21 @@ def main() -> None:
     parser.add_argument("--numbers", default="10,100,1000,10000")
     parser.add_argument("--without-numbers", default="10,100,1000", help="numbers for the case that expires nothing")
     parser.add_argument("--case", action="append", choices=list(CASES))
+    parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()), help="where the tables are made")
     arguments = parser.parse_args()
     print("## Growth: the next commit to a table, and planning a read of it\n")
     print(
         "Each commit adds one file of 100 log records, 10 s of them, to a local SQLite catalog. `young` is a table with ten "
         "commits, measured in turn with the old one, so that the ratio does not hang on what else the machine does. Commit: "
-        f"median of {TIMED_COMMITS}, files written before, a second after the last of the others. Planning: median of {ROUNDS}, the table loaded anew each time, no caches.\n"
+        f"median of {TIMED_COMMITS}, files written before, a second after the last of the others. Planning: median of {ROUNDS}, the table loaded anew each time, no caches. "
+        f"The tables are on {file_system.described(arguments.folder)}.\n"
     )
     for name in arguments.case or CASES:
         numbers = arguments.without_numbers if name == "none expired" else arguments.numbers
-        run(arguments.program, name, numbers)
+        run(arguments.program, arguments.folder, name, numbers)
 
 
-def run(program: Path, name: str, numbers: str) -> None:
+def run(program: Path, parent: Path, name: str, numbers: str) -> None:
     case = CASES[name]
     print(f"### {name}\n\n{case.about[0].upper() + case.about[1:]}.\n")
     print(
@@ -112,7 +115,7 @@ def run(program: Path, name: str, numbers: str) -> None:
     # Commits are timed at each stop, so that one just before a number would be beyond it.
     apart = {stop for stop in compactions if not any(0 <= number - stop < TIMED_COMMITS for number in measured)}
     stops = sorted({*measured, *apart})
-    folder = Path(tempfile.mkdtemp(prefix="growth-"))
+    folder = Path(tempfile.mkdtemp(prefix="growth-", dir=parent))
     command = [program, folder, ",".join(map(str, stops)), json.dumps(case.sections)]
     slowest_ms = 0.0
     try:
