@@ -448,6 +448,7 @@ func TestMetricsOfTheExporter(t *testing.T) {
 			ReceiptsWritten: 11, ReceiptRows: 12, ReceiptsCommitted: 13,
 			RejectedBy:        [16]uint64{native.ReasonNoData: 1, native.ReasonTable: 1},
 			DeadLetterRecords: 2, DeadLetterObjects: 1, CommitTime: 40 * time.Millisecond, InFlightWaits: 1,
+			Merges: 14, MergedFiles: 15, MergeFailures: 16,
 		}, nil
 	}}
 	telemetry := componenttest.NewTelemetry()
@@ -480,6 +481,9 @@ func TestMetricsOfTheExporter(t *testing.T) {
 	metadatatest.AssertEqualExporterIcebergReceiptsWritten(t, telemetry, points(11), metricdatatest.IgnoreTimestamp(), metricdatatest.IgnoreExemplars())
 	metadatatest.AssertEqualExporterIcebergReceiptRows(t, telemetry, points(12), metricdatatest.IgnoreTimestamp(), metricdatatest.IgnoreExemplars())
 	metadatatest.AssertEqualExporterIcebergReceiptsCommitted(t, telemetry, points(13), metricdatatest.IgnoreTimestamp(), metricdatatest.IgnoreExemplars())
+	metadatatest.AssertEqualExporterIcebergCompactions(t, telemetry, points(14), metricdatatest.IgnoreTimestamp(), metricdatatest.IgnoreExemplars())
+	metadatatest.AssertEqualExporterIcebergCompactedFiles(t, telemetry, points(15), metricdatatest.IgnoreTimestamp(), metricdatatest.IgnoreExemplars())
+	metadatatest.AssertEqualExporterIcebergCompactionFailures(t, telemetry, points(16), metricdatatest.IgnoreTimestamp(), metricdatatest.IgnoreExemplars())
 	metadatatest.AssertEqualExporterIcebergRepaired(t, telemetry, []metricdata.DataPoint[int64]{
 		point(6, attribute.String("reason", "invalid_utf8")),
 		point(7, attribute.String("reason", "nesting")),

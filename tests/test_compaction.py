@@ -14,7 +14,7 @@ from catalogs.reading import load, read_all, rows_hash, wait_for_rows
 from catalogs.reference import ReferenceCatalog
 from o2i import corpus, numbered, readers
 from o2i import collector as o2i_collector
-from o2i.collector import Collector
+from o2i.collector import Collector, total
 from o2i.senders import Senders
 from o2i.tables import TABLES, TIME_COLUMN
 
@@ -96,10 +96,25 @@ def test_every_reader_finds_the_same_rows_in_fewer_files(kind, warehouse, refere
             assert all(readers.local_path(task.file.file_path).exists() for task in planned)
 
 
+def send_until_told(collector: Collector, catalog: Catalog, sent: int) -> int:
+    """Sends numbers until the Collector's own metrics account for the files that the table has: merges are told with the next batch.
+    How many it has sent then."""
+    for sent in range(sent + 1, sent + 30):
+        send_numbers(collector, range(sent - 1, sent))
+        files = len(files_of(load(catalog, "logs")))
+        text = collector.own_metrics()
+        made, replaced = total(text, "compactions", "logs"), total(text, "compacted_files", "logs")
+        if files == sent - replaced + made:
+            assert made > 0 and total(text, "compaction_failures", "logs") == 0, text
+            return sent
+        time.sleep(0.3)
+    raise AssertionError(f"{files} files after {sent} flushes are not what the metrics tell\n{text}")
+
+
 def test_what_was_replaced_is_deleted_with_the_snapshots_that_had_it(warehouse, tmp_path):
     commits = 100
     exporter = {**o2i_collector.settings(warehouse), **OFTEN, **FORGETFUL, "sending_queue": EACH_BY_ITSELF}
-    with Collector(tmp_path / "collector", {"iceberg": exporter}) as collector:
+    with Collector(tmp_path / "collector", {"iceberg": exporter}, own_metrics=True) as collector:
         for number in range(commits):
             send_numbers(collector, range(number, number + 1))
             time.sleep(0.05)
@@ -108,7 +123,8 @@ def test_what_was_replaced_is_deleted_with_the_snapshots_that_had_it(warehouse, 
         # Nothing is expired but by commits.
         for number in range(commits, commits + 2 * KEPT):
             send_numbers(collector, range(number, number + 1))
-    numbered.once(warehouse, range(commits + 2 * KEPT))
+        sent = send_until_told(collector, catalog, commits + 2 * KEPT)
+    numbered.once(warehouse, range(sent))
     table = load(catalog, "logs")
     data = {task.file.file_path for snapshot in table.metadata.snapshots for task in table.scan(snapshot_id=snapshot.snapshot_id).plan_files()}
     folder = Path(readers.local_path(table.location())) / "data"

@@ -32,6 +32,9 @@ type TelemetryBuilder struct {
 	ExporterIcebergCommitConflicts      metric.Int64Counter
 	ExporterIcebergCommitDuration       metric.Float64Histogram
 	ExporterIcebergCommits              metric.Int64Counter
+	ExporterIcebergCompactedFiles       metric.Int64Counter
+	ExporterIcebergCompactionFailures   metric.Int64Counter
+	ExporterIcebergCompactions          metric.Int64Counter
 	ExporterIcebergDeadLetterRecords    metric.Int64Counter
 	ExporterIcebergDeadLetters          metric.Int64Counter
 	ExporterIcebergExportDuration       metric.Float64Histogram
@@ -125,6 +128,24 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 		"otelcol_exporter_iceberg_commits",
 		metric.WithDescription("Snapshots that batches waited for; one snapshot that holds several batches counts for each [Alpha]"),
 		metric.WithUnit("{commit}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.ExporterIcebergCompactedFiles, err = builder.meter.Int64Counter(
+		"otelcol_exporter_iceberg_compacted_files",
+		metric.WithDescription("Small data files that were merged, in the background, and that the merged ones took the place of [Alpha]"),
+		metric.WithUnit("{file}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.ExporterIcebergCompactionFailures, err = builder.meter.Int64Counter(
+		"otelcol_exporter_iceberg_compaction_failures",
+		metric.WithDescription("Rounds of compaction that ended with a failure, once per table; the log says why, and it is tried again [Alpha]"),
+		metric.WithUnit("{round}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.ExporterIcebergCompactions, err = builder.meter.Int64Counter(
+		"otelcol_exporter_iceberg_compactions",
+		metric.WithDescription("Data files that small ones were merged into, in the background; each is a snapshot of its own [Alpha]"),
+		metric.WithUnit("{file}"),
 	)
 	errs = errors.Join(errs, err)
 	builder.ExporterIcebergDeadLetterRecords, err = builder.meter.Int64Counter(

@@ -28,6 +28,9 @@ func TestSetupTelemetry(t *testing.T) {
 	tb.ExporterIcebergCommitConflicts.Add(context.Background(), 1)
 	tb.ExporterIcebergCommitDuration.Record(context.Background(), 1)
 	tb.ExporterIcebergCommits.Add(context.Background(), 1)
+	tb.ExporterIcebergCompactedFiles.Add(context.Background(), 1)
+	tb.ExporterIcebergCompactionFailures.Add(context.Background(), 1)
+	tb.ExporterIcebergCompactions.Add(context.Background(), 1)
 	tb.ExporterIcebergDeadLetterRecords.Add(context.Background(), 1)
 	tb.ExporterIcebergDeadLetters.Add(context.Background(), 1)
 	tb.ExporterIcebergExportDuration.Record(context.Background(), 1)
@@ -51,6 +54,15 @@ func TestSetupTelemetry(t *testing.T) {
 		[]metricdata.HistogramDataPoint[float64]{{}}, metricdatatest.IgnoreValue(),
 		metricdatatest.IgnoreTimestamp())
 	AssertEqualExporterIcebergCommits(t, testTel,
+		[]metricdata.DataPoint[int64]{{Value: 1}},
+		metricdatatest.IgnoreTimestamp())
+	AssertEqualExporterIcebergCompactedFiles(t, testTel,
+		[]metricdata.DataPoint[int64]{{Value: 1}},
+		metricdatatest.IgnoreTimestamp())
+	AssertEqualExporterIcebergCompactionFailures(t, testTel,
+		[]metricdata.DataPoint[int64]{{Value: 1}},
+		metricdatatest.IgnoreTimestamp())
+	AssertEqualExporterIcebergCompactions(t, testTel,
 		[]metricdata.DataPoint[int64]{{Value: 1}},
 		metricdatatest.IgnoreTimestamp())
 	AssertEqualExporterIcebergDeadLetterRecords(t, testTel,

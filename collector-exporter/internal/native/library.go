@@ -232,6 +232,9 @@ func goOutcome(outcome *C.o2i_outcome) Outcome {
 		DeadLetterObjects: uint64(outcome.dead_letter_objects),
 		CommitTime:        time.Duration(min(uint64(outcome.commit_micros), math.MaxInt64/uint64(time.Microsecond))) * time.Microsecond,
 		InFlightWaits:     uint64(outcome.in_flight_waits),
+		Merges:            uint64(outcome.merges),
+		MergedFiles:       uint64(outcome.merged_files),
+		MergeFailures:     uint64(outcome.merge_failures),
 	}
 }
 

@@ -85,6 +85,9 @@ type Outcome struct {
 	CommitTime time.Duration
 	// InFlightWaits is 1 when the call had to wait for limits.in_flight_bytes_max.
 	InFlightWaits uint64
+	// Merges is how many files small ones were merged into since the last call of the same signal, and
+	// MergedFiles how many they took the place of. MergeFailures are rounds that failed, once per table.
+	Merges, MergedFiles, MergeFailures uint64
 }
 
 // Reason says why a record, a point or a whole request was left out.

@@ -16,7 +16,7 @@
 
 // The version of this interface. It changes whenever a caller compiled against the old header could
 // misread the new library; compare it with `o2i_abi_version()` before any other call.
-#define O2I_ABI_VERSION 4
+#define O2I_ABI_VERSION 5
 
 // The call did what it says.
 #define O2I_OK 0
@@ -192,6 +192,12 @@ typedef struct o2i_outcome {
   uint64_t commit_micros;
   // 1 when the call had to wait for `limits.in_flight_bytes_max`.
   uint64_t in_flight_waits;
+  // Files that small ones were merged into since the last call of the same signal.
+  uint64_t merges;
+  // Small files that these took the place of.
+  uint64_t merged_files;
+  // Rounds of compaction that ended with a failure, once per table.
+  uint64_t merge_failures;
 } o2i_outcome;
 
 #ifdef __cplusplus

@@ -19,7 +19,7 @@ use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use otlp2iceberg::catalog::{self, LoadedTable, table_spec};
 use otlp2iceberg::commit::{Append, Committer};
-use otlp2iceberg::compact::Compactor;
+use otlp2iceberg::compact::{Compacted, Compactor};
 use otlp2iceberg::config::Config;
 use otlp2iceberg::convert::{self, ConvertOptions, ValueLimits};
 use otlp2iceberg::{IdRange, Signal, Table, write};
@@ -142,9 +142,9 @@ impl Growing {
         let begun = Instant::now();
         let config = (&self.config.compaction, &self.config.parquet);
         let stop = CancellationToken::new();
-        let done = self
-            .compactor
-            .run(&self.committer, config, u64::MAX, &stop)
+        let mut done = Compacted::default();
+        self.compactor
+            .run(&self.committer, config, u64::MAX, &stop, &mut done)
             .await?;
         self.merges += done.made;
         self.merging += begun.elapsed();

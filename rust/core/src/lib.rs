@@ -32,7 +32,9 @@ pub mod signal;
 pub mod write;
 
 pub use error::{Error, ErrorKind, Result, RetryClass, panic_text};
-pub use pipeline::{Batch, Delivery, Export, Outcome, ParquetFile, Pipeline, Registered, Registration};
+pub use pipeline::{
+    Batch, Delivery, Export, Merges, Outcome, ParquetFile, Pipeline, Registered, Registration,
+};
 pub use reason::{Reason, ReasonCounts};
 pub use request::{IdRange, Part, RequestId};
 pub use signal::{Signal, Table};

@@ -49,7 +49,7 @@ use self::encoding::{Remainder, State, TableEncoding};
 use self::in_flight::{InFlight, Share};
 use self::left_out::Warned;
 use self::letters::Letters;
-pub use self::outcome::Outcome;
+pub use self::outcome::{Merges, Outcome};
 use self::prepared::{Prepared, PreparedTable};
 pub use self::register::{ParquetFile, Registered, Registration};
 use self::spare::Spare;
@@ -336,6 +336,7 @@ impl Pipeline {
             .iter()
             .filter_map(|table| self.committers[*table as usize].get());
         outcome.receipts_committed = committers.map(Destination::take_receipts_committed).sum();
+        outcome.merges = self.compaction.take(signal.tables());
         outcome
     }
 

@@ -11,7 +11,7 @@ use crate::guard::guard_or;
 
 /// The version of this interface. It changes whenever a caller compiled against the old header could
 /// misread the new library; compare it with `o2i_abi_version()` before any other call.
-pub const O2I_ABI_VERSION: u32 = 4;
+pub const O2I_ABI_VERSION: u32 = 5;
 
 /// The call did what it says.
 pub const O2I_OK: i32 = 0;
@@ -177,6 +177,12 @@ pub struct AbiOutcome {
     pub commit_micros: u64,
     /// 1 when the call had to wait for `limits.in_flight_bytes_max`.
     pub in_flight_waits: u64,
+    /// Files that small ones were merged into since the last call of the same signal.
+    pub merges: u64,
+    /// Small files that these took the place of.
+    pub merged_files: u64,
+    /// Rounds of compaction that ended with a failure, once per table.
+    pub merge_failures: u64,
 }
 
 impl From<&Outcome> for AbiOutcome {
@@ -207,6 +213,9 @@ impl From<&Outcome> for AbiOutcome {
             dead_letter_objects: outcome.dead_letter_objects,
             commit_micros: outcome.commit_micros,
             in_flight_waits: outcome.in_flight_waits,
+            merges: outcome.merges.made,
+            merged_files: outcome.merges.replaced,
+            merge_failures: outcome.merges.failures,
         }
     }
 }

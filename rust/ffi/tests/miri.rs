@@ -63,7 +63,7 @@ fn assert_invalid(result: Result<(), Failure>, message: &str) {
 #[test]
 fn the_version_and_the_layout_are_told() {
     assert_eq!(o2i_abi_version(), O2I_ABI_VERSION);
-    assert_eq!(o2i_abi_layout(), 32 | 296 << 16 | 32 << 32);
+    assert_eq!(o2i_abi_layout(), 32 | 320 << 16 | 32 << 32);
     // SAFETY: NUL-terminated and static by contract.
     let version = unsafe { CStr::from_ptr(o2i_version()) };
     assert_eq!(version.to_str().unwrap(), env!("CARGO_PKG_VERSION"));
@@ -74,12 +74,13 @@ fn the_structs_have_no_padding_and_the_fields_are_where_c_puts_them() {
     assert_eq!(size_of::<AbiPart>(), 32);
     assert_eq!(offset_of!(AbiPart, sequence), 16);
     assert_eq!(offset_of!(AbiPart, len), 24);
-    assert_eq!(size_of::<AbiOutcome>(), 37 * 8);
+    assert_eq!(size_of::<AbiOutcome>(), 40 * 8);
     assert_eq!(offset_of!(AbiOutcome, receipts_committed), 72);
     assert_eq!(offset_of!(AbiOutcome, repaired_times), 104);
     assert_eq!(offset_of!(AbiOutcome, values_left_out), 112);
     assert_eq!(offset_of!(AbiOutcome, rejected_by), 136);
     assert_eq!(offset_of!(AbiOutcome, in_flight_waits), 288);
+    assert_eq!(offset_of!(AbiOutcome, merge_failures), 312);
     assert_eq!(offset_of!(AbiError, retry_after_ms), 8);
     assert_eq!(offset_of!(AbiError, message), 16);
     assert_eq!(align_of::<AbiError>(), 8);

@@ -43,7 +43,7 @@ pub struct Compactor {
 
 impl Compactor {
     /// Merges what can be, one merge after the other, until nothing is left to do, there were `merges_max`, or `stop` is
-    /// cancelled.
+    /// cancelled. Adds what it did to `done`, also if it fails in the end.
     ///
     /// # Errors
     /// `Storage` when files cannot be read or written; as [`Committer::replace`]. What was done before stays done.
@@ -53,20 +53,21 @@ impl Compactor {
         (config, parquet): (&CompactionConfig, &ParquetConfig),
         merges_max: u64,
         stop: &CancellationToken,
-    ) -> Result<Compacted> {
-        let mut compacted = Compacted::default();
-        while compacted.made < merges_max && !stop.is_cancelled() {
+        done: &mut Compacted,
+    ) -> Result<()> {
+        let made_max = done.made.saturating_add(merges_max);
+        while done.made < made_max && !stop.is_cancelled() {
             let replaced = self.merge(committer, (config, parquet), stop).await?;
             match replaced {
                 None => break,
                 Some(0) => {}
                 Some(replaced) => {
-                    compacted.made += 1;
-                    compacted.replaced += replaced;
+                    done.made += 1;
+                    done.replaced += replaced;
                 }
             }
         }
-        Ok(compacted)
+        Ok(())
     }
 
     /// One merge: how many files were replaced; `None` if there is nothing to do.

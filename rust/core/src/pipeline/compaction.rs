@@ -2,6 +2,7 @@
 //! memory and time.
 
 use std::panic::AssertUnwindSafe;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures::FutureExt;
@@ -10,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Pipeline;
 use super::destination::Destination;
+use super::outcome::Merges;
 use crate::commit::Committer;
 use crate::compact::{Compacted, Compactor};
 use crate::error::{Error, ErrorKind, Result, panic_text};
@@ -27,8 +29,25 @@ const ROUNDS_OUT_MAX: u32 = 64;
 #[derive(Debug, Default)]
 pub(super) struct Compaction {
     tables: Mutex<[OfTable; Table::ALL.len()]>,
+    tallies: [Tally; Table::ALL.len()],
     /// Cancelled once the host is about to stop.
     stop: CancellationToken,
+}
+
+/// What is to be told of a table.
+#[derive(Debug, Default)]
+struct Tally {
+    made: AtomicU64,
+    replaced: AtomicU64,
+    failures: AtomicU64,
+}
+
+impl Tally {
+    fn add(&self, done: Compacted, failures: u64) {
+        self.made.fetch_add(done.made, Ordering::Relaxed);
+        self.replaced.fetch_add(done.replaced, Ordering::Relaxed);
+        self.failures.fetch_add(failures, Ordering::Relaxed);
+    }
 }
 
 #[derive(Debug, Default)]
@@ -41,6 +60,19 @@ struct OfTable {
 }
 
 impl Compaction {
+    /// What became of these tables since they were last asked for.
+    pub(super) fn take(&self, tables: &[Table]) -> Merges {
+        let take = |count: &AtomicU64| count.swap(0, Ordering::Relaxed);
+        let tallies = tables
+            .iter()
+            .filter_map(|table| self.tallies.get(*table as usize));
+        tallies.fold(Merges::default(), |sum, tally| Merges {
+            made: sum.made + take(&tally.made),
+            replaced: sum.replaced + take(&tally.replaced),
+            failures: sum.failures + take(&tally.failures),
+        })
+    }
+
     /// Has what is under way end soon, and begins nothing more.
     pub(super) fn stop(&self) {
         self.stop.cancel();
@@ -65,11 +97,8 @@ impl Pipeline {
         let mut tables = self.compaction.tables.lock().await;
         for (committer, table) in self.committers().zip(tables.iter_mut()) {
             if let Some(committer) = committer {
-                let compacted = self
-                    .compact_table(&mut table.compactor, committer, u64::MAX)
+                self.compact_table(&mut table.compactor, committer, u64::MAX, &mut done)
                     .await?;
-                done.made += compacted.made;
-                done.replaced += compacted.replaced;
             }
         }
         Ok(done)
@@ -96,7 +125,8 @@ impl Pipeline {
 
     async fn compact_round(&self) {
         let mut tables = self.compaction.tables.lock().await;
-        for (committer, table) in self.committers().zip(tables.iter_mut()) {
+        let tables = tables.iter_mut().zip(&self.compaction.tallies);
+        for (committer, (table, tally)) in self.committers().zip(tables) {
             let Some(committer) = committer else {
                 continue;
             };
@@ -104,7 +134,8 @@ impl Pipeline {
                 table.rest -= 1;
                 continue;
             }
-            let compacting = self.compact_table(&mut table.compactor, committer, MERGES_PER_ROUND);
+            let mut done = Compacted::default();
+            let compacting = self.compact_table(&mut table.compactor, committer, MERGES_PER_ROUND, &mut done);
             let caught = AssertUnwindSafe(compacting).catch_unwind().await;
             let compacted = caught.unwrap_or_else(|panic| {
                 // What it remembers may be half of it.
@@ -112,8 +143,10 @@ impl Pipeline {
                 let message = "compaction panicked (a bug)";
                 Err(Error::new(ErrorKind::Internal, message).with("panic", panic_text(panic.as_ref())))
             });
+            let is_failure = |error: &Error| error.kind() != ErrorKind::Cancelled;
+            tally.add(done, u64::from(compacted.as_ref().is_err_and(is_failure)));
             match compacted {
-                Ok(_) => table.failures = 0,
+                Ok(()) => table.failures = 0,
                 Err(error) if error.kind() == ErrorKind::Cancelled => return,
                 // Who replaced or deleted files meanwhile was faster; the table is looked at again by the next commit.
                 Err(error) => {
@@ -136,11 +169,12 @@ impl Pipeline {
         compactor: &mut Compactor,
         committer: &Committer,
         merges_max: u64,
-    ) -> Result<Compacted> {
+        done: &mut Compacted,
+    ) -> Result<()> {
         committer.refresh_if_stale().await?;
         let config = (&self.config.compaction, &self.config.parquet);
         let stop = &self.compaction.stop;
-        compactor.run(committer, config, merges_max, stop).await
+        compactor.run(committer, config, merges_max, stop, done).await
     }
 
     /// Those of all tables, in their order; none of a table that was not written to, or has no catalog.

@@ -59,8 +59,21 @@ pub struct Outcome {
     pub cut_texts: u64,
     /// Attributes dropped beyond `limits.attributes_max`.
     pub dropped_attributes: u64,
+    /// What compaction did to the signal's tables since the last call of the same signal.
+    pub merges: Merges,
     /// The first reasons why records were left out; empty if none was.
     pub rejection: String,
+}
+
+/// What compaction did in the background.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Merges {
+    /// Files made.
+    pub made: u64,
+    /// Files that they took the place of.
+    pub replaced: u64,
+    /// Rounds that ended with a failure, once per table.
+    pub failures: u64,
 }
 
 /// What one append added.
