@@ -19,7 +19,7 @@ import (
 
 // Config is the exporter's configuration. An empty one works: it writes to ./warehouse.
 //
-// The first seven sections are the library's. It alone knows their defaults and rules, so only what was
+// The first eight sections are the library's. It alone knows their defaults and rules, so only what was
 // set is handed over, and a nil means "the library's default". docs/configuration.md describes them.
 type Config struct {
 	// Catalog says where tables are kept track of.

@@ -77,22 +77,29 @@ func (e *signalExporter) start(_ context.Context, host component.Host) error {
 	}
 	e.handle, e.host = h, host
 	if opened {
+		fields := []zap.Field{zap.String("library_version", native.Version())}
 		warehouse, uri := e.cfg.Catalog.places()
-		e.logger.Info("Writing Iceberg tables",
-			zap.String("library_version", native.Version()),
-			zap.String("warehouse", warehouse),
-			zap.String("catalog_uri", uri),
-			zap.String("namespace", settingOr(e.cfg.Catalog.Namespace, defaultNamespace)))
+		for _, place := range []struct{ name, value string }{{"warehouse", warehouse}, {"catalog_uri", uri}} {
+			if place.value != "" {
+				fields = append(fields, zap.String(place.name, place.value))
+			}
+		}
+		namespace := settingOr(e.cfg.Catalog.Namespace, defaultNamespace)
+		e.logger.Info("Writing Iceberg tables", append(fields, zap.String("namespace", namespace))...)
 	}
 	return nil
 }
 
-// places gives the warehouse and the catalog's URI as they are used: of a SQLite catalog, with
-// absolute paths.
+// places gives the warehouse and the catalog's URI as they are used, empty where there is none: of a
+// SQLite catalog, with absolute paths. Other catalogs choose a warehouse of their own.
 func (c *CatalogConfig) places() (warehouse, uri string) {
+	kind := settingOr(c.Type, defaultCatalogType)
+	if kind != defaultCatalogType && kind != catalogTypeNone {
+		return settingOr(c.Warehouse, ""), settingOr(c.URI, "")
+	}
 	warehouse = settingOr(c.Warehouse, defaultWarehouse)
-	if settingOr(c.Type, defaultCatalogType) != defaultCatalogType {
-		return warehouse, settingOr(c.URI, "")
+	if kind == catalogTypeNone {
+		return warehouse, ""
 	}
 	if !strings.Contains(warehouse, "://") {
 		warehouse = absolute(warehouse)
@@ -116,6 +123,7 @@ func absolute(path string) string {
 // The library's defaults, for the log line only; it is told what was set and nothing else.
 const (
 	defaultCatalogType = "sql"
+	catalogTypeNone    = "none"
 	defaultWarehouse   = "./warehouse"
 	defaultNamespace   = "otel"
 

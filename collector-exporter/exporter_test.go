@@ -576,6 +576,11 @@ func TestPlacesAreLoggedAsTheyAreUsed(t *testing.T) {
 		assert.Equal(t, place.wantWarehouse, warehouse)
 		assert.Equal(t, place.wantURI, uri)
 	}
+	for kind, want := range map[string]string{"rest": "", "glue": "", "none": defaultWarehouse} {
+		warehouse, uri := (&CatalogConfig{Type: &kind}).places()
+		assert.Equal(t, want, warehouse, kind)
+		assert.Empty(t, uri, kind)
+	}
 	url := "file:///w"
 	_, uri := (&CatalogConfig{Warehouse: &url}).places()
 	assert.Equal(t, "sqlite:///w/catalog.db", uri)

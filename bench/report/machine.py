@@ -20,7 +20,7 @@ def facts() -> str:
     }
     peers = ", ".join(f"{name} {version}" for name, version in crates.items())
     rustc = subprocess.run(["rustc", "--version"], capture_output=True, text=True, check=True).stdout.strip()
-    allocator = "the system's" if os.environ.get("O2I_BENCH_ALLOCATOR") == "system" else "mimalloc, as in what ships"
+    allocator = "the system's" if os.environ.get("O2I_BENCH_ALLOCATOR") == "system" else "mimalloc with its defaults"
     return (
         f"{os.cpu_count()} cores of {_cpu()}, {_memory()} GiB of memory; {rustc}; allocator for everybody: {allocator}. "
         f"Measured: {peers}."
