@@ -5,10 +5,10 @@
 //! nothing is expired that another branch or tag could need, and no data file is made unreachable but those that a compaction
 //! of ours replaced (`docs/decisions/0018-snapshot-expiry.md`).
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::time::Duration;
 
-use iceberg::spec::{MAIN_BRANCH, Operation, SnapshotRef, SnapshotRetention, TableMetadata};
+use iceberg::spec::{FormatVersion, MAIN_BRANCH, Operation, SnapshotRef, SnapshotRetention, TableMetadata};
 
 use super::ids::{Window, ancestry};
 use super::summary::is_compaction;
@@ -54,7 +54,7 @@ impl Expired {
 /// The snapshots that a commit on this metadata may expire; `None` if there are none, or too few to be worth
 /// it. None of them is within `window`.
 pub(super) fn expirable(metadata: &TableMetadata, window: Window, now_ms: i64) -> Option<Expired> {
-    let rules = Rules::of(metadata.properties())?;
+    let rules = Rules::of(metadata)?;
     let current = metadata.current_snapshot()?;
     let in_window = window.recent(metadata, None, now_ms).count();
     if metadata.snapshots().len() <= in_window {
@@ -89,7 +89,7 @@ pub(super) fn expirable(metadata: &TableMetadata, window: Window, now_ms: i64) -
 /// tag or another branch keeps them, or something else has held it up for long, such as a rewrite by somebody who does not expire what
 /// came before it. Takes as long as writing the metadata.
 pub(super) fn age_max(metadata: &TableMetadata, window: Window, now_ms: i64) -> Option<Duration> {
-    let rules = Rules::of(metadata.properties())?.on_main(&References::of(metadata)?)?;
+    let rules = Rules::of(metadata)?.on_main(&References::of(metadata)?)?;
     if let Some(current) = metadata.current_snapshot() {
         let line: Vec<&SnapshotRef> = ancestry(metadata).collect();
         let in_window = window.recent(metadata, None, now_ms).count();
@@ -99,6 +99,13 @@ pub(super) fn age_max(metadata: &TableMetadata, window: Window, now_ms: i64) -> 
         }
     }
     Some(Duration::from_millis(rules.max_age_ms.unsigned_abs()))
+}
+
+/// Whether files of snapshots that a commit expired may be deleted, given the table after it: nothing came that could need them.
+pub(super) fn may_delete(metadata: &TableMetadata) -> bool {
+    let rules = Rules::of(metadata).and_then(|rules| rules.on_main(&References::of(metadata)?));
+    let line: Vec<&SnapshotRef> = ancestry(metadata).collect();
+    rules.is_some() && is_whole(metadata, &line)
 }
 
 /// Those of `oldest`, with their children, that can be taken from so many snapshots; `None` if they are too few to
@@ -143,7 +150,15 @@ fn oldest_ones<'a>(
         .into_iter()
         .rev()
         .map(|(snapshot, child)| (*snapshot, *child))
-        .take_while(move |(snapshot, _)| snapshot.timestamp_ms() < before_ms)
+        // With the one before a compaction go the files that it replaced: queries may have been planned on them until then.
+        .take_while(move |(snapshot, child)| {
+            let latest_ms = if is_compaction(child) {
+                child.timestamp_ms()
+            } else {
+                i64::MIN
+            };
+            snapshot.timestamp_ms().max(latest_ms) < before_ms
+        })
 }
 
 /// What the table says of its snapshots' lives.
@@ -154,8 +169,12 @@ struct Rules {
 }
 
 impl Rules {
-    fn of(properties: &HashMap<String, String>) -> Option<Self> {
-        let text = |key: &str| properties.get(key).map(|value| value.trim());
+    fn of(metadata: &TableMetadata) -> Option<Self> {
+        // iceberg-rust does not read the branches and tags of that format.
+        if metadata.format_version() == FormatVersion::V1 {
+            return None;
+        }
+        let text = |key: &str| metadata.properties().get(key).map(|value| value.trim());
         if text(GC_ENABLED).is_some_and(|value| value.eq_ignore_ascii_case("false")) {
             return None;
         }

@@ -178,6 +178,25 @@ fn up_to(newest: i64) -> Vec<i64> {
     (1..=newest).collect()
 }
 
+/// With the snapshot before a compaction go the files that it replaced, which queries may have been planned on until then.
+#[test]
+fn what_was_replaced_stays_as_long_as_a_snapshot_does() {
+    let history = || History::of(9).property(MAX_AGE, "4500");
+    assert_eq!(history().expired(3).0, up_to(4));
+    assert_eq!(history().compaction(5).expired(3).0, up_to(3));
+    assert_eq!(history().compaction(4).expired(3).0, up_to(4));
+}
+
+/// iceberg-rust reads no tags and branches of format v1, so nobody knows what they hold.
+#[test]
+fn nothing_is_expired_in_format_v1() {
+    let mut history = History::of(9);
+    history.json["format-version"] = 1.into();
+    history.json["schema"] = history.json["schemas"][0].clone();
+    history.json["partition-spec"] = json!([]);
+    assert_eq!(history.expired(3), (vec![], None));
+}
+
 #[test]
 fn the_oldest_of_a_plain_history_are_expired() {
     for (history, expired) in [

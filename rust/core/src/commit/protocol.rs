@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use futures::FutureExt;
 
+use super::expire::Expired;
 use super::expiry::Expiry;
 use super::failure::{Failure, shared_error};
 use super::history::{Base, History};
@@ -113,7 +114,10 @@ impl Protocol {
         let mut patience = Patience::new(rules, run.deadline);
         while patience.allows_another().await {
             let begun = Instant::now();
-            if self.shared.is_stale() {
+            // Whoever tags a snapshot, or sets a property, does not move the main branch, which is all that a catalog compares
+            // with. So what is expired is chosen from the table as it is now.
+            let looks = self.shared.is_stale() || self.expiring().is_some();
+            if looks {
                 if let Err(error) = self.look_again().await {
                     patience.failed(error.retry_after());
                     failure = Some(error);
@@ -125,9 +129,7 @@ impl Protocol {
                 return;
             }
             let base = Arc::clone(&self.shared.view().table);
-            // Nothing is forgotten while an outcome hangs on what the table remembers.
-            let sure = self.in_doubt.is_empty() && self.floor.is_none();
-            let expired = sure.then(|| self.expiry.plan(&base)).flatten();
+            let expired = if looks { self.expiring() } else { None };
             let expires = expired.is_some();
             let attempt = match run.producer_for(&base).attempt(&base, expired).await {
                 Ok(attempt) => attempt,
@@ -176,6 +178,14 @@ impl Protocol {
         }
         let failure = failure.unwrap_or_else(|| Error::new(ErrorKind::Cancelled, "the time allowed ran out"));
         self.give_up(run, Failure::Catalogs(failure)).await;
+    }
+
+    /// What a commit on the table as last seen would expire.
+    fn expiring(&self) -> Option<Expired> {
+        // Nothing is forgotten while an outcome hangs on what the table remembers.
+        let sure = self.in_doubt.is_empty() && self.floor.is_none();
+        sure.then(|| self.expiry.plan(&self.shared.view().table))
+            .flatten()
     }
 
     /// Loads the table afresh. Attempts whose parent is no longer current can never land.

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use futures::future::join_all;
 use tokio::sync::mpsc;
 
-use super::expire::Expired;
+use super::expire::{Expired, may_delete};
 use super::replaced;
 use crate::catalog::{Catalog, IcebergCause, LoadedTable, manifests, metadata_folder};
 use crate::error::{Error, ErrorKind, Result};
@@ -58,6 +58,12 @@ impl Leftover {
         let is_there = |id: i64| metadata.snapshot_by_id(id).is_some();
         if self.expired.ids().into_iter().any(is_there) {
             let message = "the catalog did not expire the snapshots that it was told to";
+            return Err(Error::new(ErrorKind::Catalog, message));
+        }
+        // It may have come between our look and our commit, and the catalog has kept both.
+        if !may_delete(metadata) {
+            let message =
+                "the table has a tag, another branch or other properties since its snapshots were expired";
             return Err(Error::new(ErrorKind::Catalog, message));
         }
         let mut failure = None;

@@ -24,6 +24,8 @@ pub(super) struct Listed {
 #[derive(Debug, Default)]
 pub(super) struct Listings {
     by_manifest: HashMap<String, Arc<[Listed]>>,
+    /// What the files that are kept are below of.
+    below_bytes: u64,
 }
 
 impl Listings {
@@ -47,6 +49,10 @@ impl Listings {
             .any(|manifest| manifest.content != ManifestContentType::Data)
         {
             return Ok(Vec::new());
+        }
+        if self.below_bytes != below_bytes {
+            self.below_bytes = below_bytes;
+            self.by_manifest.clear();
         }
         let spec_id = metadata.default_partition_spec_id();
         listed.retain(|manifest| manifest.partition_spec_id == spec_id && manifest.key_metadata.is_none());

@@ -157,6 +157,38 @@ async fn a_rest_catalog_takes_it_in_the_same_commit() {
     );
 }
 
+/// A REST catalog compares the main branch alone, which a tag does not move: the table is looked at before snapshots are expired.
+#[tokio::test]
+async fn what_somebody_tags_meanwhile_stays_in_a_rest_catalog() {
+    let server = Server::new();
+    let catalog = server.catalog("").await;
+    let spec = Warehouse::with(TABLES).spec();
+    let committer = Committer::open(Arc::clone(&catalog), logs(), Some(spec), None, window())
+        .await
+        .expect("opens");
+    commit(&committer, 1..=KEPT_MAX as u64).await;
+    let table = catalog.load(&logs()).await.expect("loads");
+    let oldest = table
+        .metadata
+        .snapshots()
+        .min_by_key(|snapshot| snapshot.sequence_number())
+        .expect("one")
+        .snapshot_id();
+    let tag = TableUpdate::SetSnapshotRef {
+        ref_name: "release".to_owned(),
+        reference: SnapshotReference::new(oldest, SnapshotRetention::Tag { max_ref_age_ms: None }),
+    };
+    let outcome = server.catalog("").await.commit(&table, vec![], vec![tag]).await;
+    assert!(matches!(outcome, CommitOutcome::Committed(_)), "{outcome:?}");
+    commit(&committer, 101..=110).await;
+    committer.close().await;
+    let table = catalog.load(&logs()).await.expect("loads");
+    let tagged = table.metadata.snapshot_for_ref("release").expect("the tag");
+    assert_eq!(tagged.snapshot_id(), oldest);
+    assert_eq!(table.metadata.snapshots().len(), KEPT_MAX + 10);
+    listed(&table).await;
+}
+
 #[tokio::test]
 async fn a_catalog_that_refuses_it_gets_commits_without() {
     let server = Server::new();

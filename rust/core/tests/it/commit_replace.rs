@@ -6,9 +6,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use iceberg::TableUpdate;
 use iceberg::spec::{
     DataContentType, DataFile, DataFileBuilder, DataFileFormat, Literal, ManifestStatus, Operation, Struct,
+    UnboundPartitionSpec,
 };
+use otlp2iceberg::catalog::{Catalog, CommitOutcome};
 use otlp2iceberg::commit::{Append, Committed, Committer, Replacement};
 use otlp2iceberg::config::CommitConfig;
 use otlp2iceberg::{ErrorKind, RequestId, Result};
@@ -29,6 +32,11 @@ fn window() -> CommitConfig {
         dedup_window: Duration::ZERO,
         ..CommitConfig::default()
     }
+}
+
+/// The same, with manifests that are not merged and stay as old as they are.
+fn unmerged() -> String {
+    TABLES.replace("min-count-to-merge\": \"5\"", "min-count-to-merge\": \"1000\"")
 }
 
 /// A file of the table that is on disk: nobody reads it, but it can be seen to be there.
@@ -106,9 +114,19 @@ async fn replace(committer: &Committer, file: DataFile, replaced: &[&str]) -> Re
         }
     }
     assert_eq!(seen.len(), replaced.len());
+    replace_seen(committer, file, seen, 0).await
+}
+
+async fn replace_seen(
+    committer: &Committer,
+    file: DataFile,
+    seen: Vec<(String, String)>,
+    partition_spec_id: i32,
+) -> Result<Committed> {
+    let table = committer.table();
     let replacement = Replacement {
         file,
-        partition_spec_id: 0,
+        partition_spec_id,
         replaced: seen,
         table_id: table.metadata.uuid(),
         chosen_at: table.metadata.last_sequence_number(),
@@ -353,9 +371,7 @@ async fn files_that_came_again_stay() {
 
 #[tokio::test]
 async fn a_file_that_came_again_while_it_was_being_replaced_stays() {
-    // Its manifest is not merged, and stays as old as it is.
-    let unmerged = TABLES.replace("min-count-to-merge\": \"5\"", "min-count-to-merge\": \"1000\"");
-    let (stored, _, committer) = opened_with(&unmerged, []).await;
+    let (stored, _, committer) = opened_with(&unmerged(), []).await;
     let other = stored.0.committer_with(stored.0.catalog().await, window()).await;
     // The table as it was chosen from is seen; then the same file is added once more.
     let late = Append {
@@ -372,6 +388,58 @@ async fn a_file_that_came_again_while_it_was_being_replaced_stays() {
     assert!(live(&committer).await.contains("1-2.parquet"));
     assert!(stored.there().contains("1-2.parquet"), "the table has it");
     assert!(!stored.there().contains("1-3.parquet"));
+}
+
+/// A file that was added again after the table's partition spec had changed is listed under both.
+#[tokio::test]
+async fn a_file_that_the_table_has_in_another_partition_spec_stays() {
+    let (stored, catalog, committer) = opened_with(&unmerged(), []).await;
+    let unpartitioned = vec![
+        TableUpdate::AddSpec {
+            spec: UnboundPartitionSpec::builder().build(),
+        },
+        TableUpdate::SetDefaultSpec { spec_id: -1 },
+    ];
+    let outcome = catalog.commit(&committer.table(), vec![], unpartitioned).await;
+    assert!(matches!(outcome, CommitOutcome::Committed(_)), "{outcome:?}");
+    committer.look_again();
+    committer.refresh_if_stale().await.expect("looked at");
+    let spec_id = committer.table().metadata.default_partition_spec_id();
+    let without_partition = |name: &str, rows: u64| {
+        let path = stored.file(name, rows).file_path().to_owned();
+        DataFileBuilder::default()
+            .content(DataContentType::Data)
+            .file_path(path)
+            .file_format(DataFileFormat::Parquet)
+            .partition(Struct::empty())
+            .partition_spec_id(spec_id)
+            .record_count(rows)
+            .file_size_in_bytes(rows * 100)
+            .build()
+            .expect("data file")
+    };
+    let again = Append {
+        files: vec![without_partition("1-2", 10), without_partition("2-1", 10)],
+        partition_spec_id: spec_id,
+        ..append(2, 1)
+    };
+    committer.append(again, soon()).await.expect("committed");
+    let table = committer.table();
+    let manifests = manifests(&table).await;
+    let of_spec = manifests
+        .iter()
+        .find(|manifest| manifest.partition_spec_id == spec_id);
+    let manifest = &of_spec.expect("a manifest").manifest_path;
+    let path = |name: &str| format!("file://{}", stored.path(name).display());
+    let seen = ["1-2", "2-1"].map(|name| (path(name), manifest.clone()));
+    replace_seen(&committer, without_partition("joined", 20), seen.into(), spec_id)
+        .await
+        .expect("replaced");
+    stored.commit(&committer, 5..=40).await;
+    committer.close().await;
+    assert!(live(&committer).await.is_superset(&names(["1-2", "joined"])));
+    assert!(stored.there().contains("1-2.parquet"), "the table has it");
+    assert!(!stored.there().contains("2-1.parquet"), "and not this one");
 }
 
 #[tokio::test]
