@@ -13,7 +13,7 @@
 #include "otlp2iceberg.h"
 
 _Static_assert(sizeof(o2i_part) == 32, "o2i_part has padding");
-_Static_assert(sizeof(o2i_outcome) == 37 * 8, "o2i_outcome has padding");
+_Static_assert(sizeof(o2i_outcome) == 40 * 8, "o2i_outcome has padding");
 _Static_assert(offsetof(o2i_error, message) == 16, "o2i_error is laid out otherwise");
 
 #define EXPORTING_THREADS 4
