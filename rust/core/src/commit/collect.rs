@@ -140,7 +140,7 @@ async fn prepare(receipts: &Receipts, names: &[String]) -> Result<Vec<Ready>> {
                 // A file that is in the table now was committed; one that is not may have been compacted.
                 let live = match &live {
                     Some(live) => live,
-                    None => live.insert(live_files(&table, |_| true).await?),
+                    None => live.insert(live_files(&table, 0).await?),
                 };
                 if one
                     .append

@@ -14,38 +14,52 @@ pub(super) fn is_after(manifest: &ManifestFile, sequence_number: i64) -> bool {
     manifest.sequence_number > sequence_number || manifest.sequence_number == 0
 }
 
-/// The paths of the data files in those manifests of the table's current snapshot that are wanted.
+/// The manifests of data files of the table's current snapshot.
+///
+/// # Errors
+/// `Storage` when their list cannot be read.
+pub(super) async fn data_manifests(table: &LoadedTable) -> Result<Vec<ManifestFile>> {
+    let Some(snapshot) = table.metadata.current_snapshot() else {
+        return Ok(Vec::new());
+    };
+    let mut listed = manifests(table, snapshot.manifest_list())
+        .await
+        .map_err(|cause| unreadable(table, cause))?;
+    listed.retain(|manifest| manifest.content == ManifestContentType::Data);
+    Ok(listed)
+}
+
+/// The paths of the data files that a manifest adds or keeps.
+///
+/// # Errors
+/// `Storage` when it cannot be read.
+pub(super) async fn live_in(table: &LoadedTable, manifest: &ManifestFile) -> Result<Vec<String>> {
+    let manifest = manifest
+        .load_manifest(&table.file_io)
+        .await
+        .map_err(|cause| unreadable(table, cause))?;
+    let live = manifest.entries().iter().filter(|entry| entry.is_alive());
+    Ok(live.map(|entry| entry.file_path().to_owned()).collect())
+}
+
+/// The paths of the data files in those manifests of the table's current snapshot that were written after the snapshot with
+/// this sequence number.
 ///
 /// # Errors
 /// `Storage` when a manifest cannot be read.
-pub(super) async fn live_files(
-    table: &LoadedTable,
-    is_wanted: impl Fn(&ManifestFile) -> bool,
-) -> Result<HashSet<String>> {
-    let Some(snapshot) = table.metadata.current_snapshot() else {
-        return Ok(HashSet::new());
-    };
-    let paths = async {
-        let mut paths = HashSet::new();
-        let is_data = |manifest: &ManifestFile| manifest.content == ManifestContentType::Data;
-        let listed = manifests(table, snapshot.manifest_list()).await?;
-        // One after the other: what a large one tells of each file's columns takes much memory.
-        for manifest in listed {
-            if is_data(&manifest) && is_wanted(&manifest) {
-                paths.extend(live_in(table, &manifest).await?);
-            }
+pub(super) async fn live_files(table: &LoadedTable, after: i64) -> Result<HashSet<String>> {
+    let mut paths = HashSet::new();
+    // One after the other: what a large one tells of each file's columns takes much memory.
+    for manifest in data_manifests(table).await? {
+        if is_after(&manifest, after) {
+            paths.extend(live_in(table, &manifest).await?);
         }
-        Ok(paths)
-    };
-    paths.await.map_err(|cause: iceberg::Error| {
-        Error::new(ErrorKind::Storage, "cannot read the table's manifests")
-            .with("table", table.ident.to_string())
-            .because(IcebergCause(cause))
-    })
+    }
+    Ok(paths)
 }
 
-async fn live_in(table: &LoadedTable, manifest: &ManifestFile) -> iceberg::Result<Vec<String>> {
-    let manifest = manifest.load_manifest(&table.file_io).await?;
-    let live = manifest.entries().iter().filter(|entry| entry.is_alive());
-    Ok(live.map(|entry| entry.file_path().to_owned()).collect())
+fn unreadable(table: &LoadedTable, cause: iceberg::Error) -> Error {
+    Error::new(ErrorKind::Storage, "cannot read the table's manifests")
+        .with("table", table.ident.to_string())
+        .because(IcebergCause(cause))
 }

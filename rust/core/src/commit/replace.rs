@@ -7,7 +7,7 @@ use iceberg::spec::DataFile;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::live::{is_after, live_files};
+use super::live::live_files;
 use super::queue::{Origin, Queued};
 use super::take_out::Removal;
 use super::{Append, Committed, Committer};
@@ -67,7 +67,7 @@ impl Committer {
         if self.protocol.lock().await.look_again().await.is_err() {
             return false;
         }
-        let live = live_files(&self.table(), |manifest| is_after(manifest, since)).await;
+        let live = live_files(&self.table(), since).await;
         live.is_ok_and(|live| !live.contains(path))
     }
 

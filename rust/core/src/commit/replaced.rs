@@ -5,12 +5,12 @@
 //! nobody recognised it, whose files have the same names. So a file is left that the table has now, and one that was
 //! written since the compaction was made: it may be about to be added. Both times are the storage's.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use futures::future::join_all;
 use iceberg::spec::{ManifestFile, ManifestStatus, SnapshotRef};
 
-use super::live::{is_after, live_files};
+use super::live::{data_manifests, is_after, live_in};
 use super::summary::chosen_at;
 use crate::catalog::storage::modified;
 use crate::catalog::{Catalog, IcebergCause, LoadedTable, manifests};
@@ -60,11 +60,15 @@ pub(super) async fn delete(
             .iter()
             .any(|folder| file.path.starts_with(folder.as_str()))
     });
+    let mut looks = Looks::for_files(&taken_out);
     let mut deleted = 0;
     for some in taken_out.chunks(PER_LOOK) {
-        match live_of(catalog, table, some).await {
+        match looks.again(catalog, table).await {
             Ok(live) => {
-                let gone: Vec<&TakenOut> = some.iter().filter(|file| !live.contains(&file.path)).collect();
+                let gone: Vec<&TakenOut> = some
+                    .iter()
+                    .filter(|file| !live.contains(file.path.as_str()))
+                    .collect();
                 deleted += delete_old(table, &gone, failure).await;
             }
             Err(error) => {
@@ -105,24 +109,53 @@ async fn delete_if_old(table: &LoadedTable, file: &TakenOut) -> iceberg::Result<
     Ok(true)
 }
 
-/// What the table, as it is now, has of these files, and more.
-///
-/// # Errors
-/// `Storage` or `Catalog` when it cannot be told: then nothing of it may be deleted.
-async fn live_of(catalog: &dyn Catalog, table: &LoadedTable, files: &[TakenOut]) -> Result<HashSet<String>> {
-    let earliest = files.iter().map(|file| file.chosen_at).min().unwrap_or(0);
-    let spec_ids: HashSet<i32> = files.iter().map(|file| file.spec_id).collect();
-    // Others may have committed since.
-    let now = catalog.load(&table.ident).await?;
-    if now.metadata.uuid() != table.metadata.uuid() {
-        let message = "the table was made anew under its name";
-        return Err(Error::new(ErrorKind::Catalog, message));
+/// Looks for some files in the table as it is now, one after the other.
+struct Looks<'a> {
+    files: HashSet<&'a str>,
+    /// When they were chosen each was listed once, among the files of its partition spec.
+    chosen_at: i64,
+    spec_ids: HashSet<i32>,
+    /// Those of them that a manifest lists. It never changes, so it is read once.
+    by_manifest: HashMap<String, Vec<String>>,
+}
+
+impl<'a> Looks<'a> {
+    fn for_files(files: &'a [TakenOut]) -> Self {
+        Self {
+            files: files.iter().map(|file| file.path.as_str()).collect(),
+            chosen_at: files.iter().map(|file| file.chosen_at).min().unwrap_or(0),
+            spec_ids: files.iter().map(|file| file.spec_id).collect(),
+            by_manifest: HashMap::new(),
+        }
     }
-    // When they were chosen each was listed once, among the files of its partition spec.
-    let is_wanted = |manifest: &ManifestFile| {
-        is_after(manifest, earliest) || !spec_ids.contains(&manifest.partition_spec_id)
-    };
-    live_files(&now, is_wanted).await
+
+    /// Which of them the table has now.
+    ///
+    /// # Errors
+    /// `Storage` or `Catalog` when it cannot be told: then none of them may be deleted.
+    async fn again(&mut self, catalog: &dyn Catalog, table: &LoadedTable) -> Result<HashSet<&str>> {
+        // Others may have committed since.
+        let now = catalog.load(&table.ident).await?;
+        if now.metadata.uuid() != table.metadata.uuid() {
+            let message = "the table was made anew under its name";
+            return Err(Error::new(ErrorKind::Catalog, message));
+        }
+        let is_wanted = |manifest: &ManifestFile| {
+            is_after(manifest, self.chosen_at) || !self.spec_ids.contains(&manifest.partition_spec_id)
+        };
+        let mut listed = Vec::new();
+        for manifest in data_manifests(&now).await?.into_iter().filter(is_wanted) {
+            let path = manifest.manifest_path.clone();
+            if !self.by_manifest.contains_key(&path) {
+                let mut live = live_in(&now, &manifest).await?;
+                live.retain(|file| self.files.contains(file.as_str()));
+                self.by_manifest.insert(path.clone(), live);
+            }
+            listed.push(path);
+        }
+        let live = listed.iter().filter_map(|path| self.by_manifest.get(path));
+        Ok(live.flatten().map(String::as_str).collect())
+    }
 }
 
 /// The files that a snapshot took out of the table.
