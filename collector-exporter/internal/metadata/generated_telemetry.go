@@ -138,7 +138,7 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 	errs = errors.Join(errs, err)
 	builder.ExporterIcebergCompactionFailures, err = builder.meter.Int64Counter(
 		"otelcol_exporter_iceberg_compaction_failures",
-		metric.WithDescription("Rounds of compaction that ended with a failure, once per table; the log says why, and it is tried again [Alpha]"),
+		metric.WithDescription("Rounds of compaction that ended with a failure, once per table, also because another writer was faster; it is tried again, and logged when it happens twice in a row [Alpha]"),
 		metric.WithUnit("{round}"),
 	)
 	errs = errors.Join(errs, err)

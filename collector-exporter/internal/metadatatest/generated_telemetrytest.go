@@ -103,7 +103,7 @@ func AssertEqualExporterIcebergCompactedFiles(t *testing.T, tt *componenttest.Te
 func AssertEqualExporterIcebergCompactionFailures(t *testing.T, tt *componenttest.Telemetry, dps []metricdata.DataPoint[int64], opts ...metricdatatest.Option) {
 	want := metricdata.Metrics{
 		Name:        "otelcol_exporter_iceberg_compaction_failures",
-		Description: "Rounds of compaction that ended with a failure, once per table; the log says why, and it is tried again [Alpha]",
+		Description: "Rounds of compaction that ended with a failure, once per table, also because another writer was faster; it is tried again, and logged when it happens twice in a row [Alpha]",
 		Unit:        "{round}",
 		Data: metricdata.Sum[int64]{
 			Temporality: metricdata.CumulativeTemporality,

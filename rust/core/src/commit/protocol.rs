@@ -119,6 +119,8 @@ impl Protocol {
             let looks = self.shared.is_stale() || self.expiring().is_some();
             if looks {
                 if let Err(error) = self.look_again().await {
+                    // Whatever is said of this batch in the end, it is not from a fresh look.
+                    self.shared.set_stale(true);
                     patience.failed(error.retry_after());
                     failure = Some(error);
                     continue;

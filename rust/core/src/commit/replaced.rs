@@ -80,7 +80,7 @@ pub(super) async fn delete(
     deleted
 }
 
-/// Deletes those files that were written before the compaction that replaced them; how many that was.
+/// Deletes those files that were not written after the compaction that replaced them was made, as exactly as storage tells (S3: seconds); how many that was.
 async fn delete_old(table: &LoadedTable, files: &[&TakenOut], failure: &mut Option<Error>) -> usize {
     let mut deleted = 0;
     for some in files.chunks(AT_ONCE) {
@@ -101,8 +101,7 @@ async fn delete_old(table: &LoadedTable, files: &[&TakenOut], failure: &mut Opti
 
 async fn delete_if_old(table: &LoadedTable, file: &TakenOut) -> iceberg::Result<bool> {
     let modified_ms = modified::modified_ms(&table.file_io, &file.path).await?;
-    // S3 tells seconds.
-    if modified_ms.is_none_or(|at| at >= file.made_ms) {
+    if modified_ms.is_none_or(|at| at > file.made_ms) {
         return Ok(false);
     }
     table.file_io.delete(&file.path).await?;

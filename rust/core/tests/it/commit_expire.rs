@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use iceberg::TableUpdate;
 use iceberg::spec::{ManifestList, SnapshotReference, SnapshotRetention};
+use otlp2iceberg::ErrorKind;
 use otlp2iceberg::catalog::{Catalog, CommitOutcome, LoadedTable};
 use otlp2iceberg::commit::Committer;
 use otlp2iceberg::config::CommitConfig;
@@ -213,6 +214,31 @@ async fn a_catalog_that_refuses_it_gets_commits_without() {
     commit(&committer, next..next + 5).await;
     assert_eq!(committer.table().metadata.snapshots().len(), KEPT_MAX + 5);
     committer.close().await;
+}
+
+/// Nothing may be said for sure of a batch when the look before an expiry failed: the caller would delete its files.
+#[tokio::test]
+async fn a_look_that_fails_leaves_it_open() {
+    let warehouse = Warehouse::with(TABLES);
+    let catalog = Faulty::new(warehouse.catalog().await, []);
+    let shared: Arc<dyn Catalog> = Arc::<Faulty>::clone(&catalog);
+    let committer = warehouse.committer_with(shared, window()).await;
+    commit(&committer, 1..=KEPT_MAX as u64).await;
+    let next = KEPT_MAX as u64 + 1;
+    catalog.set_blind(true);
+    let soon_over = tokio::time::Instant::now() + Duration::from_millis(200);
+    let error = committer
+        .append(append(1, next), soon_over)
+        .await
+        .expect_err("blind");
+    assert_eq!(error.kind(), ErrorKind::CommitUnknown, "{error}");
+    assert!(committer.is_stale());
+    catalog.set_blind(false);
+    commit(&committer, next..=next).await;
+    assert!(
+        committer.table().metadata.snapshots().len() <= KEPT + 1,
+        "expired"
+    );
 }
 
 #[tokio::test]

@@ -390,7 +390,7 @@ async fn a_file_that_came_again_while_it_was_being_replaced_stays() {
     assert!(!stored.there().contains("1-3.parquet"));
 }
 
-/// A file that was added again after the table's partition spec had changed is listed under both.
+/// A file that was registered or added by an engine once more after the table's partition spec had changed is listed under both.
 #[tokio::test]
 async fn a_file_that_the_table_has_in_another_partition_spec_stays() {
     let (stored, catalog, committer) = opened_with(&unmerged(), []).await;
