@@ -89,7 +89,7 @@ pub(super) fn expirable(metadata: &TableMetadata, window: Window, now_ms: i64) -
 /// tag or another branch keeps them, or something else has held it up for long, such as a rewrite by somebody who does not expire what
 /// came before it. Takes as long as writing the metadata.
 pub(super) fn age_max(metadata: &TableMetadata, window: Window, now_ms: i64) -> Option<Duration> {
-    let rules = Rules::of(metadata)?.on_main(&References::of(metadata)?)?;
+    let rules = Rules::of_main(metadata)?;
     if let Some(current) = metadata.current_snapshot() {
         let line: Vec<&SnapshotRef> = ancestry(metadata).collect();
         let in_window = window.recent(metadata, None, now_ms).count();
@@ -103,9 +103,8 @@ pub(super) fn age_max(metadata: &TableMetadata, window: Window, now_ms: i64) -> 
 
 /// Whether files of snapshots that a commit expired may be deleted, given the table after it: nothing came that could need them.
 pub(super) fn may_delete(metadata: &TableMetadata) -> bool {
-    let rules = Rules::of(metadata).and_then(|rules| rules.on_main(&References::of(metadata)?));
     let line: Vec<&SnapshotRef> = ancestry(metadata).collect();
-    rules.is_some() && is_whole(metadata, &line)
+    is_whole(metadata, &line) && Rules::of_main(metadata).is_some()
 }
 
 /// Those of `oldest`, with their children, that can be taken from so many snapshots; `None` if they are too few to
@@ -152,12 +151,8 @@ fn oldest_ones<'a>(
         .map(|(snapshot, child)| (*snapshot, *child))
         // With the one before a compaction go the files that it replaced: queries may have been planned on them until then.
         .take_while(move |(snapshot, child)| {
-            let latest_ms = if is_compaction(child) {
-                child.timestamp_ms()
-            } else {
-                i64::MIN
-            };
-            snapshot.timestamp_ms().max(latest_ms) < before_ms
+            let is_old = |snapshot: &SnapshotRef| snapshot.timestamp_ms() < before_ms;
+            is_old(snapshot) && (is_old(child) || !is_compaction(child))
         })
 }
 
@@ -188,6 +183,11 @@ impl Rules {
             max_age_ms,
             min_to_keep,
         })
+    }
+
+    /// The table's and the main branch's together. Takes as long as writing the metadata.
+    fn of_main(metadata: &TableMetadata) -> Option<Self> {
+        Self::of(metadata)?.on_main(&References::of(metadata)?)
     }
 
     /// The same with what the main branch says itself; `None` where there is a tag or another branch.

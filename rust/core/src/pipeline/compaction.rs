@@ -2,7 +2,7 @@
 //! memory and time.
 
 use std::panic::AssertUnwindSafe;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use futures::FutureExt;
@@ -29,25 +29,10 @@ const ROUNDS_OUT_MAX: u32 = 64;
 #[derive(Debug, Default)]
 pub(super) struct Compaction {
     tables: Mutex<[OfTable; Table::ALL.len()]>,
-    tallies: [Tally; Table::ALL.len()],
+    /// What is still to be told, by table.
+    merges: std::sync::Mutex<[Merges; Table::ALL.len()]>,
     /// Cancelled once the host is about to stop.
     stop: CancellationToken,
-}
-
-/// What is to be told of a table.
-#[derive(Debug, Default)]
-struct Tally {
-    made: AtomicU64,
-    replaced: AtomicU64,
-    failures: AtomicU64,
-}
-
-impl Tally {
-    fn add(&self, done: Compacted, failures: u64) {
-        self.made.fetch_add(done.made, Ordering::Relaxed);
-        self.replaced.fetch_add(done.replaced, Ordering::Relaxed);
-        self.failures.fetch_add(failures, Ordering::Relaxed);
-    }
 }
 
 #[derive(Debug, Default)]
@@ -62,15 +47,18 @@ struct OfTable {
 impl Compaction {
     /// What became of these tables since they were last asked for.
     pub(super) fn take(&self, tables: &[Table]) -> Merges {
-        let take = |count: &AtomicU64| count.swap(0, Ordering::Relaxed);
-        let tallies = tables
-            .iter()
-            .filter_map(|table| self.tallies.get(*table as usize));
-        tallies.fold(Merges::default(), |sum, tally| Merges {
-            made: sum.made + take(&tally.made),
-            replaced: sum.replaced + take(&tally.replaced),
-            failures: sum.failures + take(&tally.failures),
-        })
+        let mut merges = self.merges.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut sum = Merges::default();
+        for table in tables {
+            sum.add(std::mem::take(&mut merges[*table as usize]));
+        }
+        sum
+    }
+
+    /// What became of the table of this number in a round.
+    fn tell(&self, table: usize, of_table: Merges) {
+        let mut merges = self.merges.lock().unwrap_or_else(PoisonError::into_inner);
+        merges[table].add(of_table);
     }
 
     /// Has what is under way end soon, and begins nothing more.
@@ -125,8 +113,7 @@ impl Pipeline {
 
     async fn compact_round(&self) {
         let mut tables = self.compaction.tables.lock().await;
-        let tables = tables.iter_mut().zip(&self.compaction.tallies);
-        for (committer, (table, tally)) in self.committers().zip(tables) {
+        for (number, (committer, table)) in self.committers().zip(tables.iter_mut()).enumerate() {
             let Some(committer) = committer else {
                 continue;
             };
@@ -144,7 +131,12 @@ impl Pipeline {
                 Err(Error::new(ErrorKind::Internal, message).with("panic", panic_text(panic.as_ref())))
             });
             let is_failure = |error: &Error| error.kind() != ErrorKind::Cancelled;
-            tally.add(done, u64::from(compacted.as_ref().is_err_and(is_failure)));
+            let of_table = Merges {
+                made: done.made,
+                replaced: done.replaced,
+                failures: u64::from(compacted.as_ref().is_err_and(is_failure)),
+            };
+            self.compaction.tell(number, of_table);
             match compacted {
                 Ok(()) => table.failures = 0,
                 Err(error) if error.kind() == ErrorKind::Cancelled => return,

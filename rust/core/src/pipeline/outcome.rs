@@ -76,6 +76,14 @@ pub struct Merges {
     pub failures: u64,
 }
 
+impl Merges {
+    pub(super) fn add(&mut self, more: Self) {
+        self.made += more.made;
+        self.replaced += more.replaced;
+        self.failures += more.failures;
+    }
+}
+
 /// What one append added.
 pub(super) struct Added {
     pub(super) rows: u64,

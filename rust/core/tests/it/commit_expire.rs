@@ -34,6 +34,26 @@ fn window() -> CommitConfig {
     }
 }
 
+async fn in_a_rest_catalog() -> (Server, Arc<dyn Catalog>, Committer) {
+    let server = Server::new();
+    let catalog = server.catalog("").await;
+    let spec = Warehouse::with(TABLES).spec();
+    let committer = Committer::open(Arc::clone(&catalog), logs(), Some(spec), None, window())
+        .await
+        .expect("opens");
+    (server, catalog, committer)
+}
+
+/// Somebody else tags a snapshot.
+async fn tag(catalog: &dyn Catalog, table: &LoadedTable, snapshot_id: i64) {
+    let tag = TableUpdate::SetSnapshotRef {
+        ref_name: "release".to_owned(),
+        reference: SnapshotReference::new(snapshot_id, SnapshotRetention::Tag { max_ref_age_ms: None }),
+    };
+    let outcome = catalog.commit(table, vec![], vec![tag]).await;
+    assert!(matches!(outcome, CommitOutcome::Committed(_)), "{outcome:?}");
+}
+
 async fn commit(committer: &Committer, sequences: impl Iterator<Item = u64>) {
     for sequence in sequences {
         committer
@@ -122,12 +142,7 @@ async fn many_commits_leave_a_small_table_that_is_whole() {
 
 #[tokio::test]
 async fn a_rest_catalog_takes_it_in_the_same_commit() {
-    let server = Server::new();
-    let catalog = server.catalog("").await;
-    let spec = Warehouse::with(TABLES).spec();
-    let committer = Committer::open(Arc::clone(&catalog), logs(), Some(spec), None, window())
-        .await
-        .expect("opens");
+    let (server, catalog, committer) = in_a_rest_catalog().await;
     commit(&committer, 1..=100).await;
     committer.close().await;
     let table = catalog.load(&logs()).await.expect("loads");
@@ -161,12 +176,7 @@ async fn a_rest_catalog_takes_it_in_the_same_commit() {
 /// A REST catalog compares the main branch alone, which a tag does not move: the table is looked at before snapshots are expired.
 #[tokio::test]
 async fn what_somebody_tags_meanwhile_stays_in_a_rest_catalog() {
-    let server = Server::new();
-    let catalog = server.catalog("").await;
-    let spec = Warehouse::with(TABLES).spec();
-    let committer = Committer::open(Arc::clone(&catalog), logs(), Some(spec), None, window())
-        .await
-        .expect("opens");
+    let (server, catalog, committer) = in_a_rest_catalog().await;
     commit(&committer, 1..=KEPT_MAX as u64).await;
     let table = catalog.load(&logs()).await.expect("loads");
     let oldest = table
@@ -175,12 +185,7 @@ async fn what_somebody_tags_meanwhile_stays_in_a_rest_catalog() {
         .min_by_key(|snapshot| snapshot.sequence_number())
         .expect("one")
         .snapshot_id();
-    let tag = TableUpdate::SetSnapshotRef {
-        ref_name: "release".to_owned(),
-        reference: SnapshotReference::new(oldest, SnapshotRetention::Tag { max_ref_age_ms: None }),
-    };
-    let outcome = server.catalog("").await.commit(&table, vec![], vec![tag]).await;
-    assert!(matches!(outcome, CommitOutcome::Committed(_)), "{outcome:?}");
+    tag(server.catalog("").await.as_ref(), &table, oldest).await;
     commit(&committer, 101..=110).await;
     committer.close().await;
     let table = catalog.load(&logs()).await.expect("loads");
@@ -192,12 +197,7 @@ async fn what_somebody_tags_meanwhile_stays_in_a_rest_catalog() {
 
 #[tokio::test]
 async fn a_catalog_that_refuses_it_gets_commits_without() {
-    let server = Server::new();
-    let catalog = server.catalog("").await;
-    let spec = Warehouse::with(TABLES).spec();
-    let committer = Committer::open(Arc::clone(&catalog), logs(), Some(spec), None, window())
-        .await
-        .expect("opens");
+    let (server, _, committer) = in_a_rest_catalog().await;
     // The next one expires snapshots.
     commit(&committer, 1..=KEPT_MAX as u64 + 1).await;
     while committer.table().metadata.snapshots().len() < KEPT_MAX {
@@ -261,12 +261,7 @@ async fn what_a_tag_holds_stays() {
     commit(&committer, 1..=10).await;
     let table = committer.table();
     let tagged = table.metadata.current_snapshot_id().expect("a snapshot");
-    let tag = TableUpdate::SetSnapshotRef {
-        ref_name: "release".to_owned(),
-        reference: SnapshotReference::new(tagged, SnapshotRetention::Tag { max_ref_age_ms: None }),
-    };
-    let outcome = catalog.commit(&table, vec![], vec![tag]).await;
-    assert!(matches!(outcome, CommitOutcome::Committed(_)), "{outcome:?}");
+    tag(catalog.as_ref(), &table, tagged).await;
     commit(&committer, 11..=60).await;
     committer.close().await;
     let table = catalog.load(&logs()).await.expect("loads");

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -54,16 +54,7 @@ impl Stored {
         let path = self.path(name);
         fs::create_dir_all(path.parent().expect("folder")).expect("folder");
         fs::write(&path, name).expect("written");
-        DataFileBuilder::default()
-            .content(DataContentType::Data)
-            .file_path(format!("file://{}", path.display()))
-            .file_format(DataFileFormat::Parquet)
-            .partition(Struct::from_iter([Some(Literal::date(20_000))]))
-            .partition_spec_id(0)
-            .record_count(rows)
-            .file_size_in_bytes(rows * 100)
-            .build()
-            .expect("data file")
+        entry(&path, rows, by_day(), 0)
     }
 
     fn append(&self, sequence: u64) -> Append {
@@ -85,6 +76,23 @@ impl Stored {
             crate::commit_support::file_names(&self.0.folder.path().join("otel/logs/data"), ".parquet");
         names.into_iter().collect()
     }
+}
+
+fn entry(path: &Path, rows: u64, partition: Struct, partition_spec_id: i32) -> DataFile {
+    DataFileBuilder::default()
+        .content(DataContentType::Data)
+        .file_path(format!("file://{}", path.display()))
+        .file_format(DataFileFormat::Parquet)
+        .partition(partition)
+        .partition_spec_id(partition_spec_id)
+        .record_count(rows)
+        .file_size_in_bytes(rows * 100)
+        .build()
+        .expect("data file")
+}
+
+fn by_day() -> Struct {
+    Struct::from_iter([Some(Literal::date(20_000))])
 }
 
 fn names(names: impl IntoIterator<Item = impl ToString>) -> BTreeSet<String> {
@@ -406,17 +414,8 @@ async fn a_file_that_the_table_has_in_another_partition_spec_stays() {
     committer.refresh_if_stale().await.expect("looked at");
     let spec_id = committer.table().metadata.default_partition_spec_id();
     let without_partition = |name: &str, rows: u64| {
-        let path = stored.file(name, rows).file_path().to_owned();
-        DataFileBuilder::default()
-            .content(DataContentType::Data)
-            .file_path(path)
-            .file_format(DataFileFormat::Parquet)
-            .partition(Struct::empty())
-            .partition_spec_id(spec_id)
-            .record_count(rows)
-            .file_size_in_bytes(rows * 100)
-            .build()
-            .expect("data file")
+        stored.file(name, rows);
+        entry(&stored.path(name), rows, Struct::empty(), spec_id)
     };
     let again = Append {
         files: vec![without_partition("1-2", 10), without_partition("2-1", 10)],
@@ -452,18 +451,8 @@ async fn nothing_outside_of_the_table_is_deleted() {
     let path = elsewhere.path().join("1-1.parquet");
     fs::write(&path, "of somebody else").expect("written");
     let stored = Stored(warehouse);
-    let foreign = DataFileBuilder::default()
-        .content(DataContentType::Data)
-        .file_path(format!("file://{}", path.display()))
-        .file_format(DataFileFormat::Parquet)
-        .partition(Struct::from_iter([Some(Literal::date(20_000))]))
-        .partition_spec_id(0)
-        .record_count(10)
-        .file_size_in_bytes(1000)
-        .build()
-        .expect("data file");
     let append = Append {
-        files: vec![foreign],
+        files: vec![entry(&path, 10, by_day(), 0)],
         ..append(1, 1)
     };
     committer.append(append, soon()).await.expect("committed");
