@@ -11,6 +11,7 @@ use std::collections::HashMap;
 use iceberg::spec::Struct;
 
 use super::listing::Listed;
+use crate::write::Columns;
 
 /// Files merged at a time at most: their footers are in memory together.
 const FILES_MAX: usize = 64;
@@ -40,11 +41,14 @@ impl Rules {
     }
 }
 
-/// Files of one partition to be made one, oldest first, at least two; none if nothing is worth it.
+/// Files of one partition and with the same columns, as far as is known, to be made one, oldest first, at least two; none if nothing is worth it.
 pub(super) fn choose(files: &[Listed], rules: Rules) -> Option<Vec<Listed>> {
-    let mut partitions: HashMap<&Struct, Vec<&Listed>> = HashMap::new();
+    let mut partitions: HashMap<(&Struct, Option<Columns>), Vec<&Listed>> = HashMap::new();
     for file in files {
-        partitions.entry(&file.partition).or_default().push(file);
+        partitions
+            .entry((&file.partition, file.columns))
+            .or_default()
+            .push(file);
     }
     let choices = partitions.into_values().filter_map(|mut partition| {
         let is_quiet = partition

@@ -26,6 +26,7 @@ fn files(day: i32, from: i64, sizes: &[u64]) -> Vec<Listed> {
             partition: Struct::from_iter([Some(Literal::date(day))]),
             sequence_number,
             manifest: Arc::from("m"),
+            columns: None,
         })
         .collect()
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use iceberg::spec::{DataFile, FormatVersion, ManifestContentType, ManifestFile, Struct};
 
 use crate::catalog::{LoadedTable, manifests};
+use crate::write::Columns;
 
 /// A live data file of the table's default partition spec.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +19,8 @@ pub(super) struct Listed {
     pub(super) sequence_number: i64,
     /// The location of the manifest that lists it.
     pub(super) manifest: Arc<str>,
+    /// Its columns, if they are known to be others than those of newer files.
+    pub(super) columns: Option<Columns>,
 }
 
 /// What is known of a table's manifests. One never changes, so each is read once.
@@ -92,6 +95,7 @@ async fn files_in(
             partition: entry.data_file().partition().clone(),
             sequence_number: entry.sequence_number().unwrap_or_default(),
             manifest: Arc::clone(&path),
+            columns: None,
         })
         .collect())
 }

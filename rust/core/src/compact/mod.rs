@@ -22,7 +22,7 @@ use crate::clock::now_ms;
 use crate::commit::{Committer, Replacement};
 use crate::config::{CompactionConfig, ParquetConfig};
 use crate::error::{Error, ErrorKind, Result};
-use crate::write::{self, JoinOptions};
+use crate::write::{self, Columns, Join, JoinOptions};
 
 /// What compaction did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -37,8 +37,10 @@ pub struct Compacted {
 #[derive(Debug, Default)]
 pub struct Compactor {
     listings: Listings,
-    /// Files that do not fit with others: written by others, or with other columns.
+    /// Files that do not fit with others: those that others wrote.
     apart: HashSet<String>,
+    /// Files that fit with their like alone: from before the table got a column, mostly.
+    columns: HashMap<String, Columns>,
 }
 
 impl Compactor {
@@ -110,12 +112,8 @@ impl Compactor {
                 }
             },
         };
-        let joined = match write::join(&table.metadata, &table.file_io, &sources, &options).await {
-            Ok(Some(joined)) => joined,
-            Ok(None) => {
-                self.apart.extend(chosen.into_iter().map(|file| file.path));
-                return Ok(Some(0));
-            }
+        let join = match write::join(&table.metadata, &table.file_io, &sources, &options).await {
+            Ok(join) => join,
             Err(error) => {
                 // One of them cannot be read, by anybody, or not be joined by us: the others of the table must not wait for it.
                 if matches!(error.kind(), ErrorKind::Decode | ErrorKind::Internal) {
@@ -124,11 +122,16 @@ impl Compactor {
                 return Err(error.with("table", table.ident.to_string()));
             }
         };
+        let of_all = chosen.first().and_then(|file| file.columns);
+        let taken = join.joined.as_ref().map_or(&[][..], |joined| &joined.taken);
         let (taken, left): (Vec<_>, Vec<_>) = chosen
             .into_iter()
             .enumerate()
-            .partition(|(number, _)| joined.taken.contains(number));
-        self.apart.extend(left.into_iter().map(|(_, file)| file.path));
+            .partition(|(number, _)| taken.contains(number));
+        self.set_apart(left, &join);
+        let Some(joined) = join.joined else {
+            return Ok(Some(0));
+        };
         let replaced: Vec<(String, String)> = taken
             .into_iter()
             .map(|(_, file)| (file.path, file.manifest.to_string()))
@@ -144,6 +147,9 @@ impl Compactor {
         };
         match committer.replace(replacement).await {
             Ok(_) => {
+                if let Some(columns) = joined.other_columns.or(of_all) {
+                    self.columns.insert(path.clone(), columns);
+                }
                 tracing::debug!(table = %table.ident, path, replaced = count, "small files were made one");
                 Ok(Some(count))
             }
@@ -158,6 +164,26 @@ impl Compactor {
         }
     }
 
+    /// Sees to it that files which were chosen and not joined are not chosen with the same ones again.
+    fn set_apart(&mut self, left: Vec<(usize, Listed)>, join: &Join) {
+        let is_new = |file: &Listed, columns: Columns| file.columns != Some(columns);
+        let goes_on = join.joined.is_some()
+            || !join.unfit.is_empty()
+            || left.iter().any(|(number, file)| {
+                let mut others = join.other_columns.iter();
+                others.any(|(place, columns)| place == number && is_new(file, *columns))
+            });
+        for (number, file) in left {
+            let others = join.other_columns.iter().find(|(place, _)| *place == number);
+            if let Some((_, columns)) = others {
+                self.columns.insert(file.path.clone(), *columns);
+            }
+            if join.unfit.contains(&number) || !goes_on {
+                self.apart.insert(file.path);
+            }
+        }
+    }
+
     /// Those files that may be merged: each listed once. A request that came again after it had fallen out of the window that
     /// recognises it is in the table twice, with one file; which of the two entries a snapshot takes out could not be told.
     fn alone(&mut self, files: Vec<Listed>) -> Vec<Listed> {
@@ -166,9 +192,14 @@ impl Compactor {
             *listed.entry(file.path.clone()).or_default() += 1;
         }
         self.apart.retain(|path| listed.contains_key(path));
+        self.columns.retain(|path, _| listed.contains_key(path));
         files
             .into_iter()
             .filter(|file| listed.get(&file.path) == Some(&1) && !self.apart.contains(&file.path))
+            .map(|file| Listed {
+                columns: self.columns.get(&file.path).copied(),
+                ..file
+            })
             .collect()
     }
 }
@@ -198,15 +229,50 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn a_file_that_is_listed_twice_is_left_alone() {
-        let listed = |path: &str, sequence_number| Listed {
+    fn listed(path: &str, sequence_number: i64) -> Listed {
+        Listed {
             path: path.to_owned(),
             bytes: 1,
             partition: Struct::empty(),
             sequence_number,
             manifest: Arc::from("m"),
+            columns: None,
+        }
+    }
+
+    /// Whatever joining says, the same files are not chosen in the same way again.
+    #[test]
+    fn files_that_were_not_joined_are_told_apart() {
+        let [columns, others] = [Columns::of_test(1), Columns::of_test(2)];
+        let join = |other_columns: &[(usize, Columns)], unfit: &[usize]| Join {
+            joined: None,
+            other_columns: other_columns.to_vec(),
+            unfit: unfit.to_vec(),
         };
+        let mut compactor = Compactor::default();
+        let left = || vec![(0, listed("a", 1)), (1, listed("b", 2)), (2, listed("c", 3))];
+        let columns_of = |compactor: &mut Compactor| {
+            let files = compactor.alone(left().into_iter().map(|(_, file)| file).collect());
+            files
+                .into_iter()
+                .map(|file| (file.path, file.columns))
+                .collect::<Vec<_>>()
+        };
+        compactor.set_apart(left(), &join(&[(0, columns), (1, others)], &[]));
+        let [a, b, c] = ["a", "b", "c"].map(str::to_owned);
+        assert_eq!(
+            columns_of(&mut compactor),
+            [(a, Some(columns)), (b, Some(others)), (c.clone(), None)]
+        );
+        compactor.set_apart(left(), &join(&[], &[0, 1]));
+        assert_eq!(columns_of(&mut compactor), [(c, None)]);
+        // Nothing is said of any.
+        compactor.set_apart(left(), &join(&[], &[]));
+        assert_eq!(columns_of(&mut compactor), []);
+    }
+
+    #[test]
+    fn a_file_that_is_listed_twice_is_left_alone() {
         let mut compactor = Compactor::default();
         compactor.apart.extend(["others".to_owned(), "gone".to_owned()]);
         let files = [("a", 1), ("twice", 2), ("others", 3), ("twice", 4), ("b", 5)];

@@ -35,7 +35,7 @@ use iceberg::spec::{DataFile, TableMetadata};
 use self::align::Aligned;
 pub(crate) use self::data_location::data_folders;
 pub use self::files::Files;
-pub use self::join::{JoinOptions, Joined, join};
+pub use self::join::{Columns, Join, JoinOptions, Joined, join};
 pub use self::memory::Memory;
 use self::settings::Settings;
 use crate::cause::IcebergCause;

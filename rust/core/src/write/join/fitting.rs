@@ -1,5 +1,7 @@
 //! Which of the files go together.
 
+use std::cmp::Reverse;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
@@ -19,6 +21,54 @@ use super::unreadable;
 use crate::config::ParquetConfig;
 use crate::error::Result;
 
+/// Columns of a file, told from others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Columns(u64);
+
+impl Columns {
+    #[cfg(test)]
+    pub(crate) fn of_test(number: u64) -> Self {
+        Self(number)
+    }
+
+    fn of(schema: &SchemaDescriptor) -> Self {
+        // Names, types and field ids. Were two alike by chance, [`alike`] would still tell them apart.
+        let mut hasher = DefaultHasher::new();
+        format!("{:?}", schema.root_schema()).hash(&mut hasher);
+        Self(hasher.finish())
+    }
+}
+
+/// Files with the same columns, in their order.
+pub(super) struct Alike {
+    /// The files, at least one.
+    pub sources: Vec<Source>,
+    /// Their columns, unless they are those of the newest of all files.
+    pub others: Option<Columns>,
+}
+
+/// Files by their columns: first those of which there are most.
+pub(super) fn alike(read: Vec<Source>) -> Vec<Alike> {
+    let schema = |source: &Source| source.footer.file_metadata().schema_descr_ptr();
+    let Some(newest) = read.last().map(schema) else {
+        return Vec::new();
+    };
+    let mut by_columns: Vec<Alike> = Vec::new();
+    for source in read {
+        let columns = schema(&source);
+        let same = |alike: &&mut Alike| alike.sources.first().map(schema).as_ref() == Some(&columns);
+        match by_columns.iter_mut().find(same) {
+            Some(alike) => alike.sources.push(source),
+            None => by_columns.push(Alike {
+                others: (columns != newest).then(|| Columns::of(&columns)),
+                sources: vec![source],
+            }),
+        }
+    }
+    by_columns.sort_by_key(|alike| Reverse((alike.sources.len(), alike.others.is_none())));
+    by_columns
+}
+
 /// Files that go together, and what becomes of them.
 pub(super) struct Fitting {
     /// How the new file is made.
@@ -30,12 +80,12 @@ pub(super) struct Fitting {
 }
 
 impl Fitting {
-    /// Those files that have the columns of the newest one. `None` if they are fewer than two.
+    /// Those files of the same columns that can be made one. `None` if they are fewer than two.
     ///
     /// # Errors
     /// `Decode` with the path of a file whose footer contradicts itself.
-    pub fn of(read: Vec<Source>, metadata: &TableMetadata, config: &ParquetConfig) -> Result<Option<Self>> {
-        let Some(newest) = read.last().map(|newest| Arc::clone(&newest.footer)) else {
+    pub fn of(alike: Vec<Source>, metadata: &TableMetadata, config: &ParquetConfig) -> Result<Option<Self>> {
+        let Some(newest) = alike.last().map(|newest| Arc::clone(&newest.footer)) else {
             return Ok(None);
         };
         let schema = newest.file_metadata().schema_descr();
@@ -51,12 +101,9 @@ impl Fitting {
         };
         let max = Size::max(&settings);
         let layout = Layout::of(empty.schema(), schema.clone(), sorter.sorting_columns(), settings);
-        let mut sources = Vec::with_capacity(read.len());
+        let mut sources = Vec::with_capacity(alike.len());
         let mut groups = Vec::new();
-        for source in read {
-            if source.footer.file_metadata().schema_descr() != schema {
-                continue;
-            }
+        for source in alike {
             if let Some(of_source) = groups_of(&source, sources.len(), &layout, &max)? {
                 groups.extend(of_source);
                 sources.push(source);

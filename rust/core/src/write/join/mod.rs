@@ -25,7 +25,8 @@ use iceberg::io::FileIO;
 use iceberg::spec::{DataFile, Struct, TableMetadata};
 use parquet::errors::ParquetError;
 
-use self::fitting::Fitting;
+pub use self::fitting::Columns;
+use self::fitting::{Alike, Fitting, alike};
 use self::output::Output;
 use self::plan::Part;
 use self::work::Work;
@@ -49,20 +50,33 @@ pub struct JoinOptions<'a> {
 }
 
 /// What came of joining.
+#[derive(Debug, Clone, Default)]
+pub struct Join {
+    /// The new file; `None` if fewer than two of the sources fit together.
+    pub joined: Option<Joined>,
+    /// Sources of ours that have other columns than the newest one, by their places: they may go together with their like.
+    pub other_columns: Vec<(usize, Columns)>,
+    /// Sources that go together with none: not ours, or in an order of their own.
+    pub unfit: Vec<usize>,
+}
+
+/// A file that was made.
 #[derive(Debug, Clone)]
 pub struct Joined {
-    /// The manifest's entry for the new file.
+    /// The manifest's entry for it.
     pub data_file: DataFile,
     /// Which of the sources are in it, by their places, in order.
     pub taken: Vec<usize>,
+    /// Its columns, if they are not those of the newest source.
+    pub other_columns: Option<Columns>,
 }
 
 /// Makes one file of those of the `sources` that fit together, and puts it into storage. They are live entries of the
 /// table's default partition spec with one partition value, oldest first, with the metrics that a manifest keeps.
 ///
-/// Left out are files that are not ours, and those whose columns are not the newest one's. `None` if fewer than two
-/// fit together. Nothing is in storage after an error or `None`; only if the future is dropped while it ends the file
-/// may there be one, whole, that no table knows.
+/// Files go together that are ours and have the same columns; of several such sets the largest is taken. Nothing is in
+/// storage after an error or without a file; only if the future is dropped while it ends the file may there be one,
+/// whole, that no table knows.
 ///
 /// # Errors
 /// `Storage` or `Decode` with the path of a source that cannot be read; `Storage` when the file cannot be written;
@@ -72,7 +86,7 @@ pub async fn join(
     file_io: &FileIO,
     sources: &[DataFile],
     options: &JoinOptions<'_>,
-) -> Result<Option<Joined>> {
+) -> Result<Join> {
     if metadata.properties().contains_key(ENCRYPTION_KEY) {
         return Err(Error::new(
             ErrorKind::TableMismatch,
@@ -80,23 +94,55 @@ pub async fn join(
         ));
     }
     let read = source::read_all(file_io, sources, options).await?;
-    // Of the newest one's columns.
-    let Some(newest) = read.last().map(|source| source.path.clone()) else {
-        return Ok(None);
+    let by_columns = alike(read);
+    let other_columns = by_columns
+        .iter()
+        .filter_map(|alike| alike.others.map(|columns| (columns, &alike.sources)))
+        .flat_map(|(columns, sources)| sources.iter().map(move |source| (source.place, columns)));
+    let is_ours = |place: &usize| {
+        let mut ours = by_columns.iter().flat_map(|alike| &alike.sources);
+        ours.any(|source| source.place == *place)
     };
-    let fitting = guarded(&newest, || Fitting::of(read, metadata, options.parquet))?;
+    let mut join = Join {
+        joined: None,
+        other_columns: other_columns.collect(),
+        unfit: (0..sources.len()).filter(|place| !is_ours(place)).collect(),
+    };
+    let Some(Alike {
+        sources: most,
+        others,
+    }) = by_columns.into_iter().next()
+    else {
+        return Ok(join);
+    };
+    if most.len() < 2 {
+        return Ok(join);
+    }
+    let tried: Vec<usize> = most.iter().map(|source| source.place).collect();
+    let newest = most.last().map_or_else(String::new, |source| source.path.clone());
+    let fitting = guarded(&newest, || Fitting::of(most, metadata, options.parquet))?;
     let Some(fitting) = fitting else {
-        return Ok(None);
+        join.unfit.extend(tried);
+        return Ok(join);
     };
     let taken: Vec<usize> = fitting.sources.iter().map(|source| source.place).collect();
+    join.unfit
+        .extend(tried.into_iter().filter(|place| !taken.contains(place)));
     let entries: Vec<&DataFile> = taken.iter().filter_map(|place| sources.get(*place)).collect();
     let Some(partition) = entries.first().map(|entry| entry.partition().clone()) else {
-        return Ok(None);
+        return Ok(join);
     };
     let path = paths::new_file(metadata, &partition, NAME)?;
     let made = make(metadata, file_io, fitting, &entries, (&path, partition), options).await;
     match made {
-        Ok(data_file) => Ok(Some(Joined { data_file, taken })),
+        Ok(data_file) => {
+            join.joined = Some(Joined {
+                data_file,
+                taken,
+                other_columns: others,
+            });
+            Ok(join)
+        }
         Err(error) => {
             // Where storage does not do so by itself.
             discard(file_io, &[path]).await;

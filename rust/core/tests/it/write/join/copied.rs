@@ -29,7 +29,7 @@ async fn large_row_groups_are_copied_and_small_ones_between_them_are_joined() {
         folder.write(logs(310..390)).await,
         folder.write(logs(390..410)).await,
     ];
-    let Joined { data_file, taken } = folder.join(&sources).await;
+    let Joined { data_file, taken, .. } = folder.join(&sources).await;
     assert_eq!(taken, [0, 1, 2, 3, 4]);
     let bytes = folder.bytes(&data_file).await;
     let joined = footer(&bytes);
@@ -122,7 +122,7 @@ async fn what_was_joined_is_joined_again() {
         folder.write(logs(130..150)).await,
         folder.write(logs(150..160)).await,
     ];
-    let Joined { data_file, taken } = folder.join(&later).await;
+    let Joined { data_file, taken, .. } = folder.join(&later).await;
     assert_eq!(taken, [0, 1, 2]);
     let (bytes, first_bytes) = (folder.bytes(&data_file).await, folder.bytes(&first).await);
     // 50 and 80 rows are copied, 20 and 10 joined.

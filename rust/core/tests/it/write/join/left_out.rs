@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use iceberg::spec::{NullOrder, SortDirection};
-use otlp2iceberg::write::{JoinOptions, Joined, join};
+use otlp2iceberg::write::{Join, JoinOptions, Joined, join};
 use otlp2iceberg::{Error, ErrorKind, Table};
 
 use super::super::support::{TestTable, footer, rows_of, strings};
@@ -38,14 +38,49 @@ async fn files_of_other_columns_and_of_others_are_left_out() {
         new[1].clone(),
         other.clone(),
     ];
-    let Joined { data_file, taken } = folder.join(&all).await;
-    assert_eq!(taken, [1, 3]);
-    let bytes = folder.bytes(&data_file).await;
+    let join = folder.try_join(&all).await.unwrap();
+    let places = |join: &Join| {
+        join.other_columns
+            .iter()
+            .map(|(place, _)| *place)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!((places(&join), &join.unfit), (vec![0, 2], &vec![4]));
+    let joined = join.joined.unwrap();
+    assert_eq!((joined.taken, joined.other_columns), (vec![1, 3], None));
+    let bytes = folder.bytes(&joined.data_file).await;
     assert_eq!(multiset([&bytes]), multiset([&folder.at_once(&[logs(20..40)]).0]));
 
+    // Where there are more of before.
+    let old_columns = join.other_columns[0].1;
+    let join = folder.try_join(&all[..3]).await.unwrap();
+    let joined = join.joined.as_ref().unwrap();
+    assert_eq!(
+        (&joined.taken, joined.other_columns),
+        (&vec![0, 2], None),
+        "old[1] is the newest"
+    );
+    let join = folder
+        .try_join(&[old[0].clone(), old[1].clone(), new[0].clone()])
+        .await
+        .unwrap();
+    let joined = join.joined.as_ref().unwrap();
+    assert_eq!(
+        (&joined.taken, joined.other_columns),
+        (&vec![0, 1], Some(old_columns))
+    );
+    assert_eq!((places(&join), join.unfit.len()), (vec![0, 1], 0));
+
     let files = folder.files();
-    for alone in [&all[..2], &[new[0].clone(), other], &[new[0].clone()], &[]] {
-        assert!(folder.try_join(alone).await.unwrap().is_none());
+    for (alone, others, unfit) in [
+        (&all[..2], vec![0], vec![]),
+        (&[new[0].clone(), other], vec![], vec![1]),
+        (&[new[0].clone()], vec![], vec![]),
+        (&[], vec![], vec![]),
+    ] {
+        let join = folder.try_join(alone).await.unwrap();
+        assert!(join.joined.is_none());
+        assert_eq!((places(&join), join.unfit), (others, unfit));
     }
     assert_eq!(folder.files(), files);
 }
@@ -61,7 +96,7 @@ async fn files_of_another_sort_order_are_sorted_by_the_tables_own() {
     folder.metadata = sorted.located(location).build();
     let newest = folder.write(logs(90..150)).await;
     let [small, large] = unsorted;
-    let Joined { data_file, taken } = folder.join(&[small, large, newest]).await;
+    let Joined { data_file, taken, .. } = folder.join(&[small, large, newest]).await;
     assert_eq!(taken, [0, 2]);
     let bytes = folder.bytes(&data_file).await;
     let joined = footer(&bytes);
@@ -131,8 +166,11 @@ async fn no_byte_of_a_source_breaks_more_than_the_join() {
             broken[at] ^= 0x55;
             std::fs::write(path, broken).unwrap();
             match folder.try_join(&sources).await {
-                Ok(Some(joined)) => std::fs::remove_file(local(&joined.data_file)).unwrap(),
-                Ok(None) => {}
+                Ok(join) => {
+                    if let Some(joined) = join.joined {
+                        std::fs::remove_file(local(&joined.data_file)).unwrap();
+                    }
+                }
                 Err(error) => assert_names(&error, path),
             }
             assert_eq!(folder.files(), files, "byte {at}");
@@ -170,8 +208,8 @@ async fn it_ends_when_it_is_told_to_and_leaves_nothing_behind() {
             proceed: &proceed,
         };
         match join(&folder.metadata, &folder.file_io, &sources, &options).await {
-            Ok(joined) => {
-                assert_eq!(joined.unwrap().data_file.record_count(), 120);
+            Ok(join) => {
+                assert_eq!(join.joined.unwrap().data_file.record_count(), 120);
                 break;
             }
             Err(error) => {

@@ -23,7 +23,7 @@ async fn small_row_groups_become_one_as_if_their_rows_had_been_written_at_once()
         for batch in &batches {
             sources.push(folder.write(batch.clone()).await);
         }
-        let Joined { data_file, taken } = folder.join(&sources).await;
+        let Joined { data_file, taken, .. } = folder.join(&sources).await;
         assert_eq!(taken, [0, 1, 2], "{table}");
         let (at_once, expected) = folder.at_once(&batches);
         let bytes = folder.bytes(&data_file).await;

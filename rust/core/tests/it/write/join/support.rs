@@ -13,7 +13,7 @@ use otlp2iceberg::catalog::local_file_io;
 use otlp2iceberg::config::ParquetConfig;
 use otlp2iceberg::convert::TableBatch;
 use otlp2iceberg::request::IdRange;
-use otlp2iceberg::write::{JoinOptions, Joined, join, write};
+use otlp2iceberg::write::{Join, JoinOptions, Joined, join, write};
 use otlp2iceberg::{Result, Table};
 use parquet::bloom_filter::Sbbf;
 use parquet::file::metadata::ColumnChunkMetaData;
@@ -73,7 +73,7 @@ impl Folder {
         file
     }
 
-    pub async fn try_join(&self, sources: &[DataFile]) -> Result<Option<Joined>> {
+    pub async fn try_join(&self, sources: &[DataFile]) -> Result<Join> {
         let options = JoinOptions {
             parquet: &self.config,
             proceed: &|| Ok(()),
@@ -82,7 +82,7 @@ impl Folder {
     }
 
     pub async fn join(&self, sources: &[DataFile]) -> Joined {
-        self.try_join(sources).await.unwrap().unwrap()
+        self.try_join(sources).await.unwrap().joined.unwrap()
     }
 
     pub async fn bytes(&self, file: &DataFile) -> Bytes {
