@@ -45,6 +45,11 @@ impl PageBuffer {
         &mut self.memory.bytes
     }
 
+    /// The values so far.
+    pub fn written(&self) -> &[u8] {
+        self.memory.bytes.get(LEVELS_ROOM..).unwrap_or_default()
+    }
+
     /// Whether there are no values.
     #[inline]
     pub fn is_empty(&self) -> bool {

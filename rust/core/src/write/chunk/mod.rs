@@ -11,6 +11,7 @@
 //! [`indices`], both written by [`hybrid`]. [`distinct`] says what a dictionary is worth, [`search`] is zstd, [`hex_ids`] zstd for
 //! ids; [`view`] is the arrays' side.
 
+mod bloom;
 mod boolean;
 mod buffer;
 mod chunk_bytes;
@@ -41,12 +42,12 @@ use arrow_schema::{DataType, Field, SchemaRef, TimeUnit};
 use arrow_select::take::take;
 use parquet::arrow::arrow_writer::{ArrowColumnWriter, compute_leaves};
 use parquet::basic::Type;
-use parquet::bloom_filter::Sbbf;
 use parquet::errors::{ParquetError, Result};
 use parquet::file::properties::WriterProperties;
 use parquet::file::writer::SerializedRowGroupWriter;
 use parquet::schema::types::{ColumnDescPtr, SchemaDescriptor};
 
+use self::bloom::Bloom;
 pub(super) use self::compress::Compressor;
 use self::leaf::Leaf;
 pub(super) use self::leaf::{PageRows, Summary};
@@ -54,7 +55,7 @@ use self::nested::Node;
 use self::number::Numbers;
 pub(super) use self::range::Range;
 use self::shared::SharedMaps;
-use self::text::{Bloom, TextOptions, Texts};
+use self::text::{TextOptions, Texts};
 use self::values::Values;
 use self::view::View;
 
@@ -185,6 +186,7 @@ impl<'a> ChunkEncoder<'a> {
         let path = column.path();
         let with_dictionary = self.properties.dictionary_enabled(path);
         let dictionary_bytes_max = self.properties.column_dictionary_page_size_limit(path);
+        let bloom = || Bloom::of(self.properties, path, rows_max);
         let values = match (data_type, column.physical_type()) {
             (DataType::Utf8, Type::BYTE_ARRAY) => self.texts(column, rows_max)?,
             (DataType::Dictionary(key, value), Type::BYTE_ARRAY)
@@ -193,14 +195,14 @@ impl<'a> ChunkEncoder<'a> {
                 self.texts(column, rows_max)?
             }
             (DataType::Int32, Type::INT32) => {
-                Values::Int(Numbers::new(with_dictionary, dictionary_bytes_max))
+                Values::Int(Numbers::new(with_dictionary, dictionary_bytes_max, bloom()?))
             }
             (
                 DataType::Int64 | DataType::Timestamp(TimeUnit::Microsecond | TimeUnit::Nanosecond, _),
                 Type::INT64,
-            ) => Values::Long(Numbers::new(with_dictionary, dictionary_bytes_max)),
+            ) => Values::Long(Numbers::new(with_dictionary, dictionary_bytes_max, bloom()?)),
             (DataType::Float64, Type::DOUBLE) => {
-                Values::Double(Numbers::new(with_dictionary, dictionary_bytes_max))
+                Values::Double(Numbers::new(with_dictionary, dictionary_bytes_max, bloom()?))
             }
             (DataType::Boolean, Type::BOOLEAN) => Values::Bool(boolean::Booleans::default()),
             _ => return Ok(None),
@@ -226,13 +228,7 @@ impl<'a> ChunkEncoder<'a> {
             dictionary_bytes_max: self.properties.column_dictionary_page_size_limit(path),
             with_range: column.max_rep_level() == 0,
         };
-        let bloom = match self.properties.bloom_filter_properties(path) {
-            Some(properties) => Some(Bloom {
-                filter: Sbbf::new_with_ndv_fpp(properties.ndv.min(rows_max as u64).max(1), properties.fpp)?,
-                false_positives: properties.fpp,
-            }),
-            None => None,
-        };
+        let bloom = Bloom::of(self.properties, path, rows_max)?;
         Ok(Values::Text(Box::new(Texts::new(options, bloom))))
     }
 

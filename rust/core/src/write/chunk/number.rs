@@ -5,7 +5,9 @@ use std::ops::Range as Span;
 
 use hashbrown::{DefaultHashBuilder, HashTable};
 use parquet::basic::Encoding;
+use parquet::bloom_filter::Sbbf;
 
+use super::bloom::Bloom;
 use super::buffer::PageBuffer;
 use super::indices::Indices;
 use super::pages::DictionaryPage;
@@ -32,6 +34,11 @@ pub(super) trait Number: Copy + Default {
     fn widen(self, range: &mut Option<(Self, Self)>);
     /// The range for readers.
     fn range(range: (Self, Self)) -> Range;
+    /// Adds a plain value to a filter, and what readers take for equal.
+    #[inline]
+    fn insert(plain: &[u8], bloom: &mut Bloom) {
+        bloom.insert(plain);
+    }
 }
 
 macro_rules! integer {
@@ -130,6 +137,17 @@ impl Number for f64 {
     fn range((least, greatest): (Self, Self)) -> Range {
         Range::Double(least, greatest)
     }
+
+    /// Zero is equal to the other zero, and one NaN to another.
+    fn insert(plain: &[u8], bloom: &mut Bloom) {
+        bloom.insert(plain);
+        let value = plain.try_into().map_or(1.0, f64::from_le_bytes);
+        if value == 0.0 {
+            bloom.insert(&(-value).to_le_bytes());
+        } else if value.is_nan() {
+            bloom.insert(&f64::NAN.to_le_bytes());
+        }
+    }
 }
 
 /// Numbers of a chunk.
@@ -146,6 +164,8 @@ pub(super) struct Numbers<T: Number> {
     nans: u64,
     /// Where the list is that was appended last.
     last_list: Span<usize>,
+    /// Filled when pages end, and with the dictionary.
+    bloom: Option<Bloom>,
 }
 
 /// Values that were met, and the open page as indices into them.
@@ -161,7 +181,7 @@ struct Dictionary<T: Number> {
 
 impl<T: Number> Numbers<T> {
     /// With a dictionary, unless values are known not to repeat.
-    pub fn new(with_dictionary: bool, dictionary_bytes_max: usize) -> Self {
+    pub fn new(with_dictionary: bool, dictionary_bytes_max: usize, bloom: Option<Bloom>) -> Self {
         Self {
             dictionary: with_dictionary.then(Dictionary::new),
             dictionary_bytes_max,
@@ -170,6 +190,7 @@ impl<T: Number> Numbers<T> {
             range: None,
             nans: 0,
             last_list: 0..0,
+            bloom,
         }
     }
 
@@ -287,6 +308,10 @@ impl<T: Number> Numbers<T> {
     pub fn end_page(&mut self) -> PageValues {
         let range = self.range.take().map(T::range);
         let Some(dictionary) = &mut self.dictionary else {
+            if let Some(bloom) = &mut self.bloom {
+                let values = self.page.written().chunks_exact(size_of::<T>());
+                values.for_each(|value| T::insert(value, bloom));
+            }
             return PageValues {
                 encoding: Encoding::PLAIN,
                 content: T::CONTENT,
@@ -306,19 +331,29 @@ impl<T: Number> Numbers<T> {
         }
     }
 
-    /// The dictionary, if a page uses it.
-    pub fn finish(self) -> Option<DictionaryPage> {
+    /// The dictionary, if a page uses it, and the bloom filter, if there is one.
+    pub fn finish(self) -> (Option<DictionaryPage>, Option<Sbbf>) {
         let open = self.dictionary.filter(|dictionary| dictionary.used);
-        let values = self.closed.or(open.map(|dictionary| dictionary.values))?;
-        let mut bytes = Vec::with_capacity(values.len() * size_of::<T>());
-        for value in &values {
-            value.write(&mut bytes);
-        }
-        Some(DictionaryPage {
-            bytes,
-            values: values.len(),
-            content: T::CONTENT,
-        })
+        let values = self.closed.or(open.map(|dictionary| dictionary.values));
+        let dictionary = values.map(|values| {
+            let mut bytes = Vec::with_capacity(values.len() * size_of::<T>());
+            for value in &values {
+                value.write(&mut bytes);
+            }
+            DictionaryPage {
+                bytes,
+                values: values.len(),
+                content: T::CONTENT,
+            }
+        });
+        let bloom = self.bloom.map(|mut bloom| {
+            let values = dictionary
+                .iter()
+                .flat_map(|page| page.bytes.chunks_exact(size_of::<T>()));
+            values.for_each(|value| T::insert(value, &mut bloom));
+            bloom.finish()
+        });
+        (dictionary, bloom)
     }
 }
 

@@ -6,6 +6,7 @@ use arrow_array::{Array, StringArray};
 use parquet::basic::Encoding;
 use parquet::bloom_filter::Sbbf;
 
+use super::bloom::Bloom;
 use super::buffer::PageBuffer;
 use super::distinct::Distinct;
 use super::leaf::Repeat;
@@ -32,14 +33,6 @@ pub(super) struct TextOptions {
     pub dictionary_bytes_max: usize,
     /// Whether readers prune by the least and the greatest value.
     pub with_range: bool,
-}
-
-/// A bloom filter that is being filled.
-pub(super) struct Bloom {
-    /// The filter, large enough for all values that may come.
-    pub filter: Sbbf,
-    /// The share of false positives that it may have.
-    pub false_positives: f64,
 }
 
 /// Texts of a chunk.
@@ -160,7 +153,7 @@ impl Texts {
         match &mut self.dictionary {
             Some(dictionary) => {
                 if let Some(bloom) = &mut self.bloom {
-                    bloom.filter.insert(text);
+                    bloom.insert(text);
                 }
                 let (index, is_new) = dictionary.index_of(text, place);
                 dictionary.push_index(index);
@@ -239,7 +232,7 @@ impl Texts {
             return 1;
         };
         if let Some(bloom) = &mut self.bloom {
-            bloom.filter.insert(text);
+            bloom.insert(text);
         }
         let (index, is_new) = dictionary.index_of(text, 0);
         dictionary.push_run(index, count);
@@ -290,7 +283,7 @@ impl Texts {
     fn push_plain(&mut self, bytes: &[u8], span: Span<usize>) {
         let text = self.page.push_text(bytes, span);
         if let Some(bloom) = &mut self.bloom {
-            bloom.filter.insert(text);
+            bloom.insert(text);
         }
         if self.options.with_range {
             self.range.widen(text);
@@ -364,13 +357,12 @@ impl Texts {
         }
     }
 
-    /// The dictionary, if a page uses it, and the bloom filter, folded to what its values need.
+    /// The dictionary, if a page uses it, and the bloom filter, if there is one.
     pub fn finish(self) -> (Option<DictionaryPage>, Option<Sbbf>) {
         let open = self.dictionary.filter(Dictionary::is_used);
-        let bloom = self.bloom.map(|mut bloom| {
-            bloom.filter.fold_to_target_fpp(bloom.false_positives);
-            bloom.filter
-        });
-        (self.closed.or(open.map(Dictionary::into_page)), bloom)
+        (
+            self.closed.or(open.map(Dictionary::into_page)),
+            self.bloom.map(Bloom::finish),
+        )
     }
 }

@@ -207,9 +207,9 @@ impl Values {
     pub fn finish(self) -> (Option<DictionaryPage>, Option<Sbbf>) {
         match self {
             Values::Text(texts) => texts.finish(),
-            Values::Int(numbers) => (numbers.finish(), None),
-            Values::Long(numbers) => (numbers.finish(), None),
-            Values::Double(numbers) => (numbers.finish(), None),
+            Values::Int(numbers) => numbers.finish(),
+            Values::Long(numbers) => numbers.finish(),
+            Values::Double(numbers) => numbers.finish(),
             Values::Bool(_) => (None, None),
         }
     }

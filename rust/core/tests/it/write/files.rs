@@ -1,8 +1,9 @@
 //! The Parquet files themselves: names, sizes, bloom filters, indexes, codec.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
-use arrow_array::RecordBatch;
+use arrow_array::{Float64Array, Int32Array, Int64Array, RecordBatch};
 use iceberg::io::FileIO;
 use iceberg::spec::{Datum, TableMetadata};
 use otlp2iceberg::config::{Compression, ParquetConfig};
@@ -11,12 +12,14 @@ use otlp2iceberg::request::IdRange;
 use otlp2iceberg::write::write;
 use otlp2iceberg::{ErrorKind, RetryClass, Table};
 use parquet::basic::{Compression as Codec, Encoding};
+use parquet::bloom_filter::Sbbf;
 use parquet::file::properties::ReaderProperties;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::file::serialized_reader::ReadOptionsBuilder;
 
 use super::support::{
-    DAY, TestTable, batch, id, ids, integers, labels, read, read_bytes, texts, times, write_logs, write_with,
+    DAY, TestTable, batch, encode_with, id, ids, integers, labels, read, read_bytes, texts, times,
+    write_logs, write_with,
 };
 
 fn rows(count: i64) -> RecordBatch {
@@ -227,6 +230,103 @@ async fn the_bloom_filter_knows_trace_ids_and_hardly_any_other() {
         false_positives < 300,
         "{false_positives} of 10,000 at a target of 100"
     );
+}
+
+/// The bloom filters of the only row group of rows, by their columns' names.
+fn filters_of(
+    table: Table,
+    properties: &[(&str, &str)],
+    rows: RecordBatch,
+    config: &ParquetConfig,
+) -> HashMap<String, Sbbf> {
+    let metadata = TestTable::ours(table).properties(properties).build();
+    let encoded = encode_with(&metadata, table, rows, config).unwrap();
+    let [file] = <[_; 1]>::try_from(encoded.files).unwrap();
+    let with_filters = ReaderProperties::builder().set_read_bloom_filter(true).build();
+    let options = ReadOptionsBuilder::new()
+        .with_reader_properties(with_filters)
+        .build();
+    let reader = SerializedFileReader::new_with_options(file.bytes, options).unwrap();
+    let row_group = reader.get_row_group(0).unwrap();
+    let columns = reader
+        .metadata()
+        .file_metadata()
+        .schema_descr()
+        .columns()
+        .iter()
+        .enumerate();
+    columns
+        .filter_map(|(at, column)| {
+            Some((
+                column.name().to_owned(),
+                row_group.get_column_bloom_filter(at)?.clone(),
+            ))
+        })
+        .collect()
+}
+
+/// In a dictionary, plain, and first the one and then the other.
+#[test]
+fn bloom_filters_know_numbers_too() {
+    let rows = 60_000_i64;
+    let config = ParquetConfig {
+        bloom_filter_columns: Some(vec!["Duration".to_owned(), "TraceFlags".to_owned()]),
+        ..ParquetConfig::default()
+    };
+    let small = [("write.parquet.dict-size-bytes", "8192")];
+    for (spread, properties) in [(1, &[][..]), (1_000, &[]), (20, &small)] {
+        let duration = move |row: i64| (row % 2 == 0).then_some(row / spread * 1_000_003 - 5_000);
+        let flags = move |row: i64| i32::try_from(row / spread).unwrap() - 7;
+        let batch = batch(&[
+            ("Timestamp", times((0..rows).map(|_| 0))),
+            (
+                "Duration",
+                Arc::new((0..rows).map(duration).collect::<Int64Array>()),
+            ),
+            (
+                "TraceFlags",
+                Arc::new((0..rows).map(flags).collect::<Int32Array>()),
+            ),
+        ]);
+        let filters = filters_of(Table::Traces, properties, batch, &config);
+        assert_eq!(filters.len(), 2);
+        assert!(
+            (0..rows)
+                .filter_map(duration)
+                .all(|value| filters["Duration"].check(&value))
+        );
+        assert!(
+            (0..rows)
+                .map(flags)
+                .all(|value| filters["TraceFlags"].check(&value))
+        );
+        let others = (1..10_000_i64)
+            .filter(|other| filters["Duration"].check(&(other * 1_000_003 + 1)))
+            .count();
+        assert!(others < 300, "{others} of 10,000 at a target of 100");
+    }
+}
+
+/// Readers look for a number, and not for its bits.
+#[test]
+fn bloom_filters_of_doubles_know_what_is_equal() {
+    let config = ParquetConfig {
+        bloom_filter_columns: Some(vec!["Value".to_owned()]),
+        ..ParquetConfig::default()
+    };
+    let stale = f64::from_bits(0x7ff0_0000_0000_0002);
+    for (held, equal) in [(-0.0, 0.0), (0.0, -0.0), (stale, f64::NAN), (1.5, 1.5)] {
+        let batch = batch(&[
+            ("TimeUnix", times([0])),
+            ("Value", Arc::new(Float64Array::from(vec![held]))),
+        ]);
+        let filters = filters_of(Table::Gauge, &[], batch, &config);
+        assert!(
+            filters["Value"].check(&held) && filters["Value"].check(&equal),
+            "{held} and {equal}"
+        );
+        assert!(!filters["Value"].check(&2.5));
+    }
 }
 
 #[tokio::test]
