@@ -13,7 +13,7 @@ glibc_max=2.34
 
 mkdir -p dist/lambda
 cp "$program" dist/lambda/bootstrap
-# Symbols, and the tables of unwinding, which nothing does here (panic = "abort"): a quarter of it. Rust's component
+# Symbols, the tables of unwinding, which nothing does here (panic = "abort"), and compilers' names: a quarter of it. Rust's component
 # llvm-tools knows every architecture, the host's own binutils most often only that of the host.
 case "$(uname -m)-$arch" in
   x86_64-arm64) tools=aarch64-linux-gnu- ;;
@@ -27,7 +27,8 @@ if [ -z "$objcopy" ]; then
     "rustup component add llvm-tools" >&2
   exit 1
 fi
-"$objcopy" --strip-all --remove-section .eh_frame --remove-section .eh_frame_hdr dist/lambda/bootstrap
+"$objcopy" --strip-all --remove-section .eh_frame --remove-section .eh_frame_hdr \
+  --remove-section .gcc_except_table --remove-section .comment dist/lambda/bootstrap
 
 if command -v readelf >/dev/null; then
   glibc=$(readelf --version-info --wide dist/lambda/bootstrap | grep -o 'GLIBC_[0-9.]*' | sed 's/GLIBC_//' | sort -Vu | tail -1)
