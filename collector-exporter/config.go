@@ -125,10 +125,28 @@ type TablesConfig struct {
 	AutoCreate *bool `mapstructure:"auto_create" json:"auto_create,omitempty"`
 	// AutoEvolve says whether our missing columns are added to a table.
 	AutoEvolve *bool `mapstructure:"auto_evolve" json:"auto_evolve,omitempty"`
+	// AttributeColumns are the attributes that get columns of their own: each a key, or a mapping with attribute, from,
+	// column, type and tables.
+	AttributeColumns []any `mapstructure:"attribute_columns" json:"attribute_columns,omitempty"`
 	// PartitionBy is a word (hour, day, month, none) or a list of transforms.
 	PartitionBy any `mapstructure:"partition_by" json:"partition_by,omitempty"`
 	// Properties that a table gets when it is made.
 	Properties map[string]string `mapstructure:"properties" json:"properties,omitempty"`
+}
+
+// Unmarshal reads the section. What ${env:…} stands for is put into the keys that take anything: the Collector's own
+// way leaves its place holders in their lists and mappings.
+func (cfg *TablesConfig) Unmarshal(conf *confmap.Conf) error {
+	if err := conf.Unmarshal(cfg); err != nil {
+		return err
+	}
+	if cfg.PartitionBy != nil {
+		cfg.PartitionBy = conf.Get("partition_by")
+	}
+	if columns, is := conf.Get("attribute_columns").([]any); is {
+		cfg.AttributeColumns = columns
+	}
+	return nil
 }
 
 // ParquetConfig is the section parquet.
@@ -208,6 +226,8 @@ type DeadLetterConfig struct {
 var (
 	_ component.Config  = (*Config)(nil)
 	_ confmap.Validator = (*Config)(nil)
+
+	_ confmap.Unmarshaler = (*TablesConfig)(nil)
 )
 
 // Validate reports every problem at once, each with its key.

@@ -22,6 +22,8 @@ import (
 	"go.opentelemetry.io/collector/config/configretry"
 	"go.opentelemetry.io/collector/confmap"
 	"go.opentelemetry.io/collector/confmap/confmaptest"
+	"go.opentelemetry.io/collector/confmap/provider/envprovider"
+	"go.opentelemetry.io/collector/confmap/provider/fileprovider"
 	"go.opentelemetry.io/collector/exporter/exporterhelper"
 )
 
@@ -52,6 +54,40 @@ func TestEmptyConfigIsValidAndSetsNothingForTheLibrary(t *testing.T) {
 	config, err := cfg.libraryJSON()
 	require.NoError(t, err)
 	assert.JSONEq(t, `{}`, string(config))
+}
+
+// What the environment says is in lists and mappings, too, where nothing says what type they are of.
+func TestTheEnvironmentIsReadInListsAndMappings(t *testing.T) {
+	t.Setenv("O2I_TENANT", "tenant.id")
+	t.Setenv("O2I_FROM", "resource")
+	t.Setenv("O2I_TRANSFORM", "identity(Tenant)")
+	path := filepath.Join(t.TempDir(), "config.yaml")
+	text := `tables:
+  attribute_columns:
+    - {attribute: "${env:O2I_TENANT}", from: "${env:O2I_FROM}", column: Tenant, tables: [logs, "${env:O2I_TABLE:-traces}"]}
+    - ${env:O2I_TENANT}
+  partition_by: ["day(Timestamp)", "${env:O2I_TRANSFORM}"]
+`
+	require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+	resolver, err := confmap.NewResolver(confmap.ResolverSettings{
+		URIs:              []string{"file:" + path},
+		ProviderFactories: []confmap.ProviderFactory{fileprovider.NewFactory(), envprovider.NewFactory()},
+	})
+	require.NoError(t, err)
+	conf, err := resolver.Resolve(t.Context())
+	require.NoError(t, err)
+	cfg := createDefaultConfig().(*Config)
+	require.NoError(t, conf.Unmarshal(cfg))
+
+	config, err := cfg.libraryJSON()
+	require.NoError(t, err)
+	assert.JSONEq(t, `{"tables": {
+		"attribute_columns": [
+			{"attribute": "tenant.id", "from": "resource", "column": "Tenant", "tables": ["logs", "traces"]},
+			"tenant.id"
+		],
+		"partition_by": ["day(Timestamp)", "identity(Tenant)"]
+	}}`, string(config))
 }
 
 func TestDefaultsNeverGiveUpAndMakeLargeBatches(t *testing.T) {
@@ -90,6 +126,7 @@ func TestEveryKeyIsRead(t *testing.T) {
 			"names": {"logs": "app_logs", "traces": "app_spans"},
 			"auto_create": false,
 			"auto_evolve": true,
+			"attribute_columns": ["http.route", {"attribute": "tenant.id", "from": "resource", "column": "Tenant", "type": "long", "tables": ["logs", "traces"]}],
 			"partition_by": ["day(Timestamp)", "bucket(16, ServiceName)"],
 			"properties": {"write.metadata.delete-after-commit.enabled": "true"}
 		},
@@ -270,6 +307,9 @@ var badConfigs = map[string][]string{
 	"bad_catalog_warehouse.yaml":             {"catalog.warehouse:", `scheme "gs" is not supported`},
 	"bad_catalog_namespace.yaml":             {"catalog.namespace:", "empty level"},
 	"bad_table_names.yaml":                   {"tables.names.log: there is no such table; known are logs"},
+	"bad_attribute_column_clash.yaml":        {"tables.attribute_columns[1].column: table metrics_gauge has a column ServiceName already", "another name"},
+	"bad_attribute_column_key.yaml":          {"tables.attribute_columns[0].name: unknown field `name`, expected one of `attribute`"},
+	"bad_attribute_column_type.yaml":         {"tables.attribute_columns[0].type: unknown variant `int`, expected one of `string`, `long`"},
 	"bad_partition_by.yaml":                  {"accepted are hour, day, month, none"},
 	"bad_partition_column.yaml":              {"tables.partition_by:", `no column "When"`},
 	"bad_compression_level.yaml":             {"parquet.compression_level: 40 is no zstd level; give 1 to 22"},

@@ -42,7 +42,9 @@ fn write(folder: &Path, set: &str, kind: Kind, file: usize) -> Result<(), Failur
     };
     let first = file * rows;
     let whole = merged(kind, first, rows, request)?;
-    for (who, layout) in [("ours", Layout::Default), ("plain", Layout::Plain)] {
+    let column = (kind == Kind::Logs300).then_some(("ours", "logs-column", Layout::Column));
+    let layouts = [("ours", set, Layout::Default), ("plain", set, Layout::Plain)];
+    for (who, set, layout) in layouts.into_iter().chain(column) {
         let folder = folder.join(who).join(set);
         fs::create_dir_all(&folder)?;
         Ours::in_folder(&folder, layout)?.write(&whole, file as u64 + 1)?;

@@ -8,6 +8,7 @@
 --   Events.Name, Links.TraceId (arrays side by side)      Events, Links: lists of structs
 --   has(mapKeys(LogAttributes), 'k')                      LogAttributes['k'] IS NOT NULL
 --   '' for what is absent                                 NULL
+--   MATERIALIZED columns of attributes                    tables.attribute_columns in the exporter's configuration
 
 -- Number of log records by severity and minute.
 SELECT SeverityText, date_trunc('minute', Timestamp) AS minute, count(*) AS count

@@ -8,7 +8,7 @@ use std::path::Path;
 use iceberg::TableCreation;
 use iceberg::io::FileIO;
 use iceberg::spec::{SortOrder, TableMetadata, TableMetadataBuilder};
-use otlp2iceberg::config::{Config, LimitsConfig, ParquetConfig};
+use otlp2iceberg::config::{Config, LimitsConfig};
 use otlp2iceberg::convert::{self, BatchSink, ConvertOptions, Converted, TableBatch, ValueLimits};
 use otlp2iceberg::write::{self, EncodeOptions, Files};
 use otlp2iceberg::{IdRange, Table, catalog};
@@ -55,13 +55,15 @@ pub enum Layout {
     Default,
     /// The same rows in the order they came, without bloom filters.
     Plain,
+    /// As by default, and `url.path` has a column of its own.
+    Column,
 }
 
 /// The tables' metadata as the catalog would have made them, and storage.
 pub struct Ours {
     metadata: HashMap<Table, TableMetadata>,
     file_io: FileIO,
-    parquet: ParquetConfig,
+    config: Config,
     runtime: Runtime,
     /// Memory of conversion, then of encoding. Both outlive a call, as in a process that takes many.
     converts: RefCell<convert::Memory>,
@@ -85,16 +87,16 @@ impl Ours {
     }
 
     fn new(place: &str, file_io: FileIO, layout: Layout) -> Result<Self, Failure> {
-        let config = Config::from_json(b"{}")?;
-        let mut parquet = config.parquet.clone();
-        if layout == Layout::Plain {
-            parquet.bloom_filter_columns = Some(Vec::new());
-        }
+        let config = Config::from_json(match layout {
+            Layout::Default => b"{}",
+            Layout::Plain => br#"{"parquet": {"bloom_filter_columns": []}}"#,
+            Layout::Column => br#"{"tables": {"attribute_columns": ["url.path"]}}"#,
+        })?;
         let mut metadata = HashMap::new();
         for table in Table::ALL {
             let spec = catalog::table_spec(&config, table)?;
             let sort_order = match layout {
-                Layout::Default => spec.sort_order,
+                Layout::Default | Layout::Column => spec.sort_order,
                 Layout::Plain => SortOrder::unsorted_order(),
             };
             let creation = TableCreation::builder()
@@ -110,7 +112,7 @@ impl Ours {
         Ok(Self {
             metadata,
             file_io,
-            parquet,
+            config,
             runtime: Builder::new_current_thread().build()?,
             converts: RefCell::default(),
             writes: RefCell::default(),
@@ -131,7 +133,7 @@ impl Ours {
         }];
         let options = EncodeOptions {
             ids: &ids,
-            parquet: &self.parquet,
+            parquet: &self.config.parquet,
             partitions_max: usize::MAX,
             proceed: &|| Ok(()),
         };
@@ -176,7 +178,13 @@ impl BatchSink for Encoding<'_> {
         if let Some(metadata) = self.ours.metadata.get(&batch.table) {
             let files = self.files.entry(batch.table).or_default();
             let memory = &mut self.ours.writes.borrow_mut();
-            files.append(metadata, batch, &self.options, memory)?;
+            let attributes = self.ours.config.tables.attribute_columns.of(batch.table);
+            if attributes.is_empty() {
+                files.append(metadata, batch, &self.options, memory)?;
+            } else {
+                let batch = convert::with_attribute_columns(batch, attributes)?;
+                files.append(metadata, &batch, &self.options, memory)?;
+            }
         }
         Ok(())
     }

@@ -19,6 +19,8 @@ pub(super) enum Kind {
     List,
     /// `key=value,key=value` or a JSON object.
     Map,
+    /// `a,b` or a JSON list, whose items may be objects.
+    Items,
     /// A word or a JSON list: its items hold commas.
     WordOrList,
 }
@@ -37,7 +39,7 @@ const fn key(path: &'static str, kind: Kind) -> Key {
     Key { path, kind }
 }
 
-use Kind::{Bool, Integer, List, Map, Text, WordOrList};
+use Kind::{Bool, Integer, Items, List, Map, Text, WordOrList};
 
 pub(super) static KEYS: &[Key] = &[
     key("catalog.type", Text),
@@ -72,6 +74,7 @@ pub(super) static KEYS: &[Key] = &[
     key("tables.names.metrics_summary", Text),
     key("tables.auto_create", Bool),
     key("tables.auto_evolve", Bool),
+    key("tables.attribute_columns", Items),
     key("tables.partition_by", WordOrList),
     key("tables.properties", Map),
     key("parquet.compression", Text),

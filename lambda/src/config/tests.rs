@@ -1,5 +1,6 @@
 use std::collections::BTreeSet;
 
+use otlp2iceberg::Table;
 use otlp2iceberg::config::{CatalogType, OnFailure};
 
 use super::*;
@@ -104,6 +105,10 @@ fn values_of_every_kind_reach_the_library() {
             "OTLP2ICEBERG_TABLES_PARTITION_BY",
             r#"["day(Timestamp)", "bucket(4, ServiceName)"]"#,
         ),
+        (
+            "OTLP2ICEBERG_TABLES_ATTRIBUTE_COLUMNS",
+            r#"["http.route", {"attribute": "tenant", "from": "resource", "type": "long", "tables": ["logs"]}]"#,
+        ),
         ("OTLP2ICEBERG_PARQUET_BLOOM_FILTER_COLUMNS", "TraceId,SpanId"),
         ("OTLP2ICEBERG_COMMIT_INTERVAL", "2s"),
         ("OTLP2ICEBERG_LIMITS_PARTITIONS_MAX", "5"),
@@ -125,6 +130,17 @@ fn values_of_every_kind_reach_the_library() {
     assert_eq!(library.tables.names["traces"], "b");
     let bloom_filters = library.parquet.bloom_filter_columns.as_deref().expect("given");
     assert_eq!(bloom_filters, ["TraceId", "SpanId"]);
+    let columns = |table| {
+        let columns = library.tables.attribute_columns.of(table);
+        columns
+            .iter()
+            .map(|column| column.name.as_str())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        (columns(Table::Logs), columns(Table::Sum)),
+        (vec!["HttpRoute", "Tenant"], vec!["HttpRoute"])
+    );
     assert_eq!(library.commit.interval.as_secs(), 2);
     assert_eq!(library.limits.partitions_max, 5);
     assert_eq!(library.limits.payload_bytes_max, 128 << 20);

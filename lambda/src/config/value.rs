@@ -20,7 +20,9 @@ pub(super) fn read(kind: Kind, text: &str) -> Result<Value, &'static str> {
             .parse::<u64>()
             .map(Value::from)
             .map_err(|_| "must be a whole number, without a unit"),
-        Kind::List => list(text),
+        // A lone object would pass for a list of odd names.
+        Kind::Items if text.starts_with(['[', '{']) => items(text),
+        Kind::List | Kind::Items => list(text),
         Kind::Map => map(text),
         Kind::WordOrList if text.starts_with('[') => list(text),
         Kind::Text | Kind::WordOrList => Ok(text.into()),
@@ -37,6 +39,12 @@ fn list(text: &str) -> Result<Value, &'static str> {
     if items.contains(&"") {
         return Err(ACCEPTED);
     }
+    Ok(items.into())
+}
+
+fn items(text: &str) -> Result<Value, &'static str> {
+    let items: Vec<Value> = serde_json::from_str(text)
+        .map_err(|_| "must be a list: a,b or as JSON [\"a\",{\"attribute\":\"b\",\"type\":\"long\"}]")?;
     Ok(items.into())
 }
 

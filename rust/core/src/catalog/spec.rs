@@ -2,15 +2,13 @@
 
 use std::collections::HashMap;
 
-use iceberg::spec::{
-    NullOrder, Schema, SortDirection, SortField, SortOrder, Transform, UnboundPartitionSpec,
-};
+use iceberg::spec::{NullOrder, Schema, SortDirection, SortField, SortOrder, Transform};
 
 use super::TableSpec;
 use super::cause::IcebergCause;
-use crate::config::{CommitConfig, Compression, Config, ParquetConfig, PartitionBy, PartitionField};
+use crate::config::{CommitConfig, Compression, Config, ParquetConfig};
 use crate::error::{Error, ErrorKind, Result};
-use crate::schema::{iceberg_schema, sort_columns, time_column};
+use crate::schema::{iceberg_schema, sort_columns};
 use crate::signal::Table;
 
 /// The schema, partitioning, sort order and properties that a configuration gives a new table.
@@ -18,8 +16,8 @@ use crate::signal::Table;
 /// # Errors
 /// `Config` when a transform of `tables.partition_by` does not fit its column.
 pub fn table_spec(config: &Config, table: Table) -> Result<TableSpec> {
-    let schema = iceberg_schema(table)?;
-    let partition_spec = partition_spec(&config.tables.partition_by, table, &schema)?;
+    let schema = iceberg_schema(table, config.tables.attribute_columns.of(table))?;
+    let partition_spec = config.tables.partition_by.spec(table, &schema)?;
     let sort_order = sort_order(table, &schema)?;
     let properties = properties(config, &schema);
     Ok(TableSpec {
@@ -30,65 +28,14 @@ pub fn table_spec(config: &Config, table: Table) -> Result<TableSpec> {
     })
 }
 
-fn partition_spec(partition_by: &PartitionBy, table: Table, schema: &Schema) -> Result<UnboundPartitionSpec> {
-    let fields = match partition_by {
-        PartitionBy::None => Vec::new(),
-        PartitionBy::Time(transform) => vec![PartitionField {
-            transform: *transform,
-            column: time_column(table).to_owned(),
-        }],
-        PartitionBy::Fields(fields) => fields.clone(),
-    };
-    let refused = |column: &str, cause| {
-        Error::new(
-            ErrorKind::Config,
-            format!("tables.partition_by: cannot partition by column {column:?}"),
-        )
-        .with("table", table.default_name())
-        .because(IcebergCause(cause))
-    };
-    // Optional in the protocol, but Java's server refuses a partition spec without an id.
-    let mut builder = UnboundPartitionSpec::builder().with_spec_id(0);
-    for field in &fields {
-        // Both names mean the table's time, so that one list serves all tables.
-        let column = match field.column.as_str() {
-            "Timestamp" | "TimeUnix" => time_column(table),
-            other => other,
-        };
-        let id = field_id(schema, column, table)?;
-        builder = builder
-            .add_partition_field(id, partition_name(column, field.transform), field.transform)
-            .map_err(|cause| refused(column, cause))?;
-    }
-    let spec = builder.build();
-    // Binding checks that each transform fits its column's type.
-    spec.clone().bind(schema.clone()).map_err(|cause| {
-        let columns: Vec<&str> = fields.iter().map(|field| field.column.as_str()).collect();
-        refused(&columns.join(", "), cause)
-    })?;
-    Ok(spec)
-}
-
-/// The name that Java's `PartitionSpec.Builder` gives, and so Spark's `CREATE TABLE`.
-fn partition_name(column: &str, transform: Transform) -> String {
-    let suffix = match transform {
-        Transform::Year => "_year",
-        Transform::Month => "_month",
-        Transform::Day => "_day",
-        Transform::Hour => "_hour",
-        Transform::Bucket(_) => "_bucket",
-        Transform::Truncate(_) => "_trunc",
-        Transform::Void => "_null",
-        Transform::Identity | Transform::Unknown => "",
-    };
-    format!("{column}{suffix}")
-}
-
 fn sort_order(table: Table, schema: &Schema) -> Result<SortOrder> {
     let mut builder = SortOrder::builder();
-    for column in sort_columns(table) {
+    let sorted = sort_columns(table)
+        .iter()
+        .filter_map(|column| schema.field_id_by_name(column));
+    for source_id in sorted {
         builder.with_sort_field(SortField {
-            source_id: field_id(schema, column, table)?,
+            source_id,
             transform: Transform::Identity,
             direction: SortDirection::Ascending,
             null_order: NullOrder::First,
@@ -101,16 +48,6 @@ fn sort_order(table: Table, schema: &Schema) -> Result<SortOrder> {
         )
         .with("table", table.default_name())
         .because(IcebergCause(cause))
-    })
-}
-
-fn field_id(schema: &Schema, column: &str, table: Table) -> Result<i32> {
-    schema.field_id_by_name(column).ok_or_else(|| {
-        Error::new(
-            ErrorKind::Config,
-            format!("tables.partition_by: there is no column {column:?}"),
-        )
-        .with("table", table.default_name())
     })
 }
 

@@ -14,12 +14,21 @@ use super::retry::RetryRules;
 use crate::catalog::{Catalog, CommitOutcome, IcebergCause, LoadedTable};
 use crate::config::CommitConfig;
 use crate::error::{Error, ErrorKind, Result};
-use crate::schema::{holds, match_fields};
+use crate::schema::{AttributeColumn, holds, match_fields};
 
 /// After this no further attempt is begun.
 const TIME_MAX: Duration = Duration::from_secs(30);
 
-/// Adds the columns (and fields of structs) that `wanted` has and the table lacks, as optional ones
+/// The columns that a table is to have.
+#[derive(Debug, Clone, Copy)]
+pub struct Wanted<'a> {
+    /// All of them.
+    pub schema: &'a Schema,
+    /// Those of them that may stand in the table with another type: our rows are whole without them.
+    pub attributes: &'a [AttributeColumn],
+}
+
+/// Adds the columns (and fields of structs) that are wanted and that the table lacks, as optional ones
 /// with new ids. Several writers may do so at once: each looks again after a lost race.
 ///
 /// # Errors
@@ -28,7 +37,7 @@ const TIME_MAX: Duration = Duration::from_secs(30);
 pub(super) async fn add_missing_columns(
     catalog: &dyn Catalog,
     mut table: LoadedTable,
-    wanted: &Schema,
+    wanted: Wanted<'_>,
     config: &CommitConfig,
 ) -> Result<LoadedTable> {
     let rules = RetryRules::of(config, &table.metadata);
@@ -89,15 +98,16 @@ fn updates(schema: Schema) -> Vec<TableUpdate> {
 }
 
 /// The table's schema with what it lacks; `None` if it lacks nothing.
-fn evolved(table: &LoadedTable, wanted: &Schema) -> Result<Option<Schema>> {
+fn evolved(table: &LoadedTable, wanted: Wanted<'_>) -> Result<Option<Schema>> {
     let current = table.metadata.current_schema();
     let mut evolution = Evolution {
+        attributes: wanted.attributes,
         last_id: table.metadata.last_column_id(),
         added: 0,
     };
     let named = |error: Error| error.with("table", table.ident.to_string());
     let fields = evolution
-        .fields(current.as_struct(), wanted.as_struct(), "")
+        .fields(current.as_struct(), wanted.schema.as_struct(), "")
         .map_err(named)?;
     if evolution.added == 0 {
         return Ok(None);
@@ -117,12 +127,13 @@ fn evolved(table: &LoadedTable, wanted: &Schema) -> Result<Option<Schema>> {
     Ok(Some(schema))
 }
 
-struct Evolution {
+struct Evolution<'a> {
+    attributes: &'a [AttributeColumn],
     last_id: i32,
     added: usize,
 }
 
-impl Evolution {
+impl Evolution<'_> {
     /// The fields of `have`, each with what it lacks inside, then those that only `want` has.
     fn fields(&mut self, have: &StructType, want: &StructType, path: &str) -> Result<Vec<NestedFieldRef>> {
         let names: Vec<&str> = want.fields().iter().map(|field| field.name.as_str()).collect();
@@ -136,6 +147,7 @@ impl Evolution {
         let mut fields = Vec::with_capacity(want.fields().len());
         for (field, position) in have.fields().iter().zip(&matches) {
             fields.push(match position.and_then(|position| want.fields().get(position)) {
+                Some(wanted) if path.is_empty() && self.is_attribute(wanted) => Arc::clone(field),
                 Some(wanted) => self.field(field, wanted, path)?,
                 None => Arc::clone(field),
             });
@@ -149,6 +161,13 @@ impl Evolution {
             .collect();
         fields.extend(self.fresh_fields(&missing));
         Ok(fields)
+    }
+
+    /// There is nothing in such a column that could be missing.
+    fn is_attribute(&self, column: &NestedField) -> bool {
+        self.attributes
+            .iter()
+            .any(|attribute| attribute.name == column.name)
     }
 
     fn field(&mut self, have: &NestedFieldRef, want: &NestedFieldRef, path: &str) -> Result<NestedFieldRef> {
@@ -244,8 +263,9 @@ mod tests {
     #[test]
     fn every_missing_column_gets_ids_that_are_new_and_unique() {
         let have = StructType::new(vec![primitive(7, "Theirs", PrimitiveType::String)]);
-        let wanted = iceberg_schema(Table::Traces).expect("schema");
+        let wanted = iceberg_schema(Table::Traces, &[]).expect("schema");
         let mut evolution = Evolution {
+            attributes: &[],
             last_id: 40,
             added: 0,
         };
@@ -279,12 +299,16 @@ mod tests {
 
     #[test]
     fn field_missing_inside_a_list_of_structs_is_added_there() {
-        let wanted = iceberg_schema(Table::Traces).expect("schema");
+        let wanted = iceberg_schema(Table::Traces, &[]).expect("schema");
         let event = StructType::new(vec![primitive(3, "Name", PrimitiveType::String)]);
         let element = Arc::new(NestedField::list_element(2, Type::Struct(event), true));
         let events = NestedField::optional(1, "Events", Type::List(ListType::new(element)));
         let have = StructType::new(vec![Arc::new(events)]);
-        let mut evolution = Evolution { last_id: 3, added: 0 };
+        let mut evolution = Evolution {
+            attributes: &[],
+            last_id: 3,
+            added: 0,
+        };
         let fields = evolution.fields(&have, wanted.as_struct(), "").expect("no clash");
         let schema = Schema::builder()
             .with_fields(fields)
@@ -300,9 +324,13 @@ mod tests {
 
     #[test]
     fn clash_names_the_column_and_both_types() {
-        let wanted = iceberg_schema(Table::Logs).expect("schema");
+        let wanted = iceberg_schema(Table::Logs, &[]).expect("schema");
         let have = StructType::new(vec![primitive(1, "Body", PrimitiveType::Long)]);
-        let mut evolution = Evolution { last_id: 1, added: 0 };
+        let mut evolution = Evolution {
+            attributes: &[],
+            last_id: 1,
+            added: 0,
+        };
         let error = evolution
             .fields(&have, wanted.as_struct(), "")
             .expect_err("clash");
@@ -316,22 +344,27 @@ mod tests {
 
     #[test]
     fn wider_column_is_kept_as_it_is() {
-        let wanted = iceberg_schema(Table::Logs).expect("schema");
+        let wanted = iceberg_schema(Table::Logs, &[]).expect("schema");
         let have = StructType::new(vec![primitive(1, "SeverityNumber", PrimitiveType::Long)]);
-        let mut evolution = Evolution { last_id: 1, added: 0 };
+        let mut evolution = Evolution {
+            attributes: &[],
+            last_id: 1,
+            added: 0,
+        };
         let fields = evolution.fields(&have, wanted.as_struct(), "").expect("no clash");
         assert_eq!(*fields[0].field_type, Type::Primitive(PrimitiveType::Long));
     }
 
     #[test]
     fn column_in_another_case_is_ours_and_two_of_them_are_a_mismatch() {
-        let wanted = iceberg_schema(Table::Logs).expect("schema");
+        let wanted = iceberg_schema(Table::Logs, &[]).expect("schema");
         let evolve = |names: &[&str]| {
             let fields = (1..)
                 .zip(names)
                 .map(|(id, name)| primitive(id, name, PrimitiveType::String));
             let have = StructType::new(fields.collect());
             let mut evolution = Evolution {
+                attributes: &[],
                 last_id: 10,
                 added: 0,
             };

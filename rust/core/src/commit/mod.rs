@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use iceberg::TableIdent;
-use iceberg::spec::{DataFile, Schema};
+use iceberg::spec::DataFile;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -64,6 +64,7 @@ mod take_out;
 mod worker;
 
 pub use accept::Stored;
+pub use evolve::Wanted;
 pub use ids::COMMIT_IDS;
 pub use replace::Replacement;
 
@@ -120,8 +121,8 @@ pub struct Committer {
 }
 
 impl Committer {
-    /// Opens the table, made if missing and `spec` is given. With `evolve`, columns of that schema
-    /// that the table lacks are added first, as optional ones.
+    /// Opens the table, made if missing and `spec` is given. With `evolve`, columns that are wanted
+    /// and that the table lacks are added first, as optional ones.
     ///
     /// Receipts that other processes left are known when this returns, and committed by and by.
     ///
@@ -132,7 +133,7 @@ impl Committer {
         catalog: Arc<dyn Catalog>,
         ident: TableIdent,
         spec: Option<TableSpec>,
-        evolve: Option<&Schema>,
+        evolve: Option<Wanted<'_>>,
         config: CommitConfig,
     ) -> Result<Self> {
         let table = catalog.ensure(&ident, spec.clone()).await?;
@@ -147,11 +148,11 @@ impl Committer {
         catalog: Arc<dyn Catalog>,
         mut table: LoadedTable,
         spec: Option<TableSpec>,
-        evolve: Option<&Schema>,
+        evolve: Option<Wanted<'_>>,
         config: CommitConfig,
     ) -> Result<Self> {
-        if let Some(schema) = evolve {
-            table = evolve::add_missing_columns(catalog.as_ref(), table, schema, &config).await?;
+        if let Some(wanted) = evolve {
+            table = evolve::add_missing_columns(catalog.as_ref(), table, wanted, &config).await?;
         }
         let shared = Arc::new(Shared::new(table, Window::new(&config)));
         let closing = CancellationToken::new();

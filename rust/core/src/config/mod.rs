@@ -3,6 +3,7 @@
 //! `docs/configuration.md` tells the same for users. Unknown keys are refused. [`Config::from_json`]
 //! reports every problem at once, each with its key's path.
 
+mod attribute_columns;
 mod catalog;
 mod commit;
 mod compaction;
@@ -23,6 +24,7 @@ use serde::Deserialize;
 use crate::error::{Error, ErrorKind, Result};
 use crate::signal::Table;
 
+pub use attribute_columns::{AttributeColumnConfig, AttributeColumns};
 pub use catalog::{CatalogConfig, CatalogType, OAuth2Config, S3TablesApi, SigV4Config};
 pub use commit::{CommitConfig, OnFailure};
 pub use compaction::CompactionConfig;
@@ -66,6 +68,8 @@ pub struct TablesConfig {
     pub auto_create: bool,
     /// Whether our missing columns are added to a table that is found. Default true.
     pub auto_evolve: bool,
+    /// Attributes that have columns of their own, beside the maps. None by default.
+    pub attribute_columns: AttributeColumns,
     /// Partitioning of tables that are made. Default `day`.
     pub partition_by: PartitionBy,
     /// Extra Iceberg table properties at creation.
@@ -78,6 +82,7 @@ impl Default for TablesConfig {
             names: BTreeMap::new(),
             auto_create: true,
             auto_evolve: true,
+            attribute_columns: AttributeColumns::default(),
             partition_by: PartitionBy::default(),
             properties: BTreeMap::new(),
         }

@@ -2,7 +2,8 @@
 
 use serde::Deserialize;
 
-use crate::schema::columns;
+use super::Config;
+use crate::schema::{ColumnType, columns};
 use crate::signal::Table;
 
 /// `parquet.compression`.
@@ -45,7 +46,8 @@ impl ParquetConfig {
 }
 
 /// Adds what is wrong with the section.
-pub(super) fn problems(parquet: &ParquetConfig, problems: &mut Vec<String>) {
+pub(super) fn problems(config: &Config, problems: &mut Vec<String>) {
+    let parquet = &config.parquet;
     let compressed = parquet.compression != Some(Compression::None);
     if let Some(level) = parquet.compression_level
         && compressed
@@ -65,13 +67,31 @@ pub(super) fn problems(parquet: &ParquetConfig, problems: &mut Vec<String>) {
         problems.push("parquet.target_file_size_bytes: must be at least 1048576 bytes (1 MiB)".into());
     }
     for column in parquet.bloom_filter_columns.iter().flatten() {
-        let known = Table::ALL
-            .iter()
-            .any(|table| columns(*table).iter().any(|known| known.name == column));
-        if !known {
-            problems.push(format!(
+        let types = Table::ALL.into_iter().flat_map(|table| {
+            let columns = columns(table, config.tables.attribute_columns.of(table));
+            let named = columns.into_iter().filter(|known| known.name == column);
+            named.map(|known| known.column_type)
+        });
+        match types.map(may_have_filter).reduce(|one, other| one || other) {
+            Some(true) => {}
+            Some(false) => problems.push(format!(
+                "parquet.bloom_filter_columns: {column:?} can have none; give columns of texts, numbers or times"
+            )),
+            None => problems.push(format!(
                 "parquet.bloom_filter_columns: no table has a column {column:?}"
-            ));
+            )),
         }
     }
+}
+
+fn may_have_filter(column_type: ColumnType) -> bool {
+    matches!(
+        column_type,
+        ColumnType::Timestamp
+            | ColumnType::Text
+            | ColumnType::Label
+            | ColumnType::Int
+            | ColumnType::Long
+            | ColumnType::Double
+    )
 }

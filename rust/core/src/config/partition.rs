@@ -1,7 +1,12 @@
 //! `tables.partition_by`.
 
-use iceberg::spec::Transform;
+use iceberg::spec::{Schema, Transform, UnboundPartitionSpec};
 use serde::{Deserialize, Deserializer, de};
+
+use crate::cause::IcebergCause;
+use crate::error::{Error, ErrorKind, Result};
+use crate::schema::time_column;
+use crate::signal::Table;
 
 /// How tables that are made are partitioned.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +29,74 @@ pub struct PartitionField {
     pub column: String,
 }
 
+impl PartitionBy {
+    /// The partition spec of a new table.
+    ///
+    /// # Errors
+    /// `Config` when there is no such column, when a transform does not fit its column, or when a field of the spec would
+    /// have the name of a column.
+    pub(crate) fn spec(&self, table: Table, schema: &Schema) -> Result<UnboundPartitionSpec> {
+        let fields = match self {
+            PartitionBy::None => Vec::new(),
+            PartitionBy::Time(transform) => vec![PartitionField {
+                transform: *transform,
+                column: time_column(table).to_owned(),
+            }],
+            PartitionBy::Fields(fields) => fields.clone(),
+        };
+        let refused = |column: &str, cause| {
+            let message = format!("tables.partition_by: cannot partition by column {column:?}");
+            Error::new(ErrorKind::Config, message)
+                .with("table", table.default_name())
+                .because(IcebergCause(cause))
+        };
+        // Optional in the protocol, but Java's server refuses a partition spec without an id.
+        let mut builder = UnboundPartitionSpec::builder().with_spec_id(0);
+        for field in &fields {
+            let column = field.column_of(table);
+            let id = schema.field_id_by_name(column).ok_or_else(|| {
+                let message = format!("tables.partition_by: there is no column {column:?}");
+                Error::new(ErrorKind::Config, message).with("table", table.default_name())
+            })?;
+            builder = builder
+                .add_partition_field(id, partition_name(column, field.transform), field.transform)
+                .map_err(|cause| refused(column, cause))?;
+        }
+        let spec = builder.build();
+        // Binding checks that each transform fits its column's type.
+        spec.clone().bind(schema.clone()).map_err(|cause| {
+            let columns: Vec<&str> = fields.iter().map(|field| field.column.as_str()).collect();
+            refused(&columns.join(", "), cause)
+        })?;
+        Ok(spec)
+    }
+}
+
+impl PartitionField {
+    /// The column's name in a table: both names of the time mean the table's, so that one list serves all tables.
+    pub(super) fn column_of(&self, table: Table) -> &str {
+        match self.column.as_str() {
+            "Timestamp" | "TimeUnix" => time_column(table),
+            other => other,
+        }
+    }
+}
+
+/// The name that Java's `PartitionSpec.Builder` gives, and so Spark's `CREATE TABLE`.
+fn partition_name(column: &str, transform: Transform) -> String {
+    let suffix = match transform {
+        Transform::Year => "_year",
+        Transform::Month => "_month",
+        Transform::Day => "_day",
+        Transform::Hour => "_hour",
+        Transform::Bucket(_) => "_bucket",
+        Transform::Truncate(_) => "_trunc",
+        Transform::Void => "_null",
+        Transform::Identity | Transform::Unknown => "",
+    };
+    format!("{column}{suffix}")
+}
+
 impl Default for PartitionBy {
     fn default() -> Self {
         PartitionBy::Time(Transform::Day)
@@ -38,7 +111,7 @@ enum Raw {
 }
 
 impl<'de> Deserialize<'de> for PartitionBy {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
         match Raw::deserialize(deserializer) {
             Ok(Raw::One(word)) => match word.as_str() {
                 "hour" => Ok(PartitionBy::Time(Transform::Hour)),
@@ -55,7 +128,7 @@ impl<'de> Deserialize<'de> for PartitionBy {
                     parse_field(item)
                         .ok_or_else(|| de::Error::custom(format!("{item:?} is no transform; {ACCEPTED}")))
                 })
-                .collect::<Result<_, _>>()
+                .collect::<std::result::Result<_, _>>()
                 .map(PartitionBy::Fields),
             Err(_) => Err(de::Error::custom(ACCEPTED)),
         }

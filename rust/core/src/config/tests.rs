@@ -1,4 +1,5 @@
 use super::*;
+use crate::schema::{AttributeColumn, AttributeType, AttributesOf};
 
 #[test]
 fn empty_object_is_a_whole_configuration() {
@@ -88,6 +89,150 @@ fn unknown_keys_and_wrong_types_are_named_with_their_path() {
         "limits: must be a section",
     ] {
         assert!(message.contains(part), "{part} in {message}");
+    }
+}
+
+#[test]
+fn attribute_columns_are_keys_or_mappings_and_go_to_the_tables_that_are_named() {
+    let json = br#"{"tables": {
+        "attribute_columns": [
+            "http.route", "user_agent.original",
+            {"attribute": "tenant.id", "from": "resource", "column": "tenant", "type": "long", "tables": ["traces"]}
+        ],
+        "partition_by": ["day(Timestamp)", "identity(HttpRoute)"]
+    }, "parquet": {"bloom_filter_columns": ["TraceId", "tenant"]}}"#;
+    let config = Config::from_json(json).expect("valid");
+    let of = |table| config.tables.attribute_columns.of(table);
+    let column = |name: &str, attribute: &str, of, value_type| AttributeColumn {
+        name: name.to_owned(),
+        attribute: attribute.to_owned(),
+        of,
+        value_type,
+    };
+    let everywhere = [
+        column(
+            "HttpRoute",
+            "http.route",
+            AttributesOf::Record,
+            AttributeType::String,
+        ),
+        column(
+            "UserAgentOriginal",
+            "user_agent.original",
+            AttributesOf::Record,
+            AttributeType::String,
+        ),
+    ];
+    assert_eq!(of(Table::Summary), everywhere);
+    assert_eq!(of(Table::Traces)[..2], everywhere);
+    let tenant = column("tenant", "tenant.id", AttributesOf::Resource, AttributeType::Long);
+    assert_eq!(of(Table::Traces)[2..], [tenant]);
+    assert!(
+        Config::default()
+            .tables
+            .attribute_columns
+            .of(Table::Logs)
+            .is_empty()
+    );
+}
+
+#[test]
+fn attribute_columns_that_cannot_be_are_all_named() {
+    let json = br#"{"tables": {
+        "attribute_columns": [
+            "", "service.name", "a.b", {"attribute": "x", "column": "AB"}, {"attribute": "3d"},
+            {"attribute": "y", "column": "_file"}, {"attribute": "z", "tables": []}, {"attribute": "q", "tables": ["spans"]},
+            {"attribute": "status.code", "tables": ["logs"]}, {"attribute": "body", "tables": ["traces"]},
+            {"attribute": "body", "column": "body", "tables": ["logs"]}
+        ]
+    }}"#;
+    let message = Config::from_json(json).expect_err("invalid").to_string();
+    let problems: Vec<&str> = message.split("; tables.").collect();
+    let wanted = [
+        "attribute_columns[0].attribute: must not be empty",
+        "attribute_columns[1].column: table logs has a column ServiceName already; give another name for the attribute \
+         \"service.name\"",
+        "attribute_columns[3].column: table logs has a column AB already",
+        "attribute_columns[4].column: \"3d\" is no name that every engine takes",
+        "attribute_columns[5].column: \"_file\" is no name",
+        "attribute_columns[6].tables: names no table",
+        "attribute_columns[7].tables: there is no table \"spans\"; known are logs, traces,",
+        "attribute_columns[10].column: table logs has a column Body already",
+    ];
+    for wanted in wanted {
+        assert!(
+            problems.iter().any(|problem| problem.contains(wanted)),
+            "{wanted} in {message}"
+        );
+    }
+    for (entry, part) in [
+        (
+            "7",
+            "tables.attribute_columns[0]: invalid type: integer `7`, expected an attribute's key such as http.route",
+        ),
+        ("{}", "tables.attribute_columns[0]: missing field `attribute`"),
+        (
+            r#"{"attribute": "a", "from": "span"}"#,
+            "tables.attribute_columns[0].from: unknown variant `span`",
+        ),
+    ] {
+        let json = format!(r#"{{"tables": {{"attribute_columns": [{entry}]}}}}"#);
+        let message = Config::from_json(json.as_bytes())
+            .expect_err("invalid")
+            .to_string();
+        assert!(message.contains(part), "{part} in {message}");
+    }
+}
+
+#[test]
+fn what_cannot_be_partitioned_by_is_told_at_once() {
+    for (tables, part) in [
+        (
+            r#""attribute_columns": [{"attribute": "a", "tables": ["logs"]}], "partition_by": ["identity(A)"]"#,
+            "there is no column \"A\" (table: traces)",
+        ),
+        (
+            r#""attribute_columns": [{"attribute": "timestamp.day", "column": "timestamp_day"}, {"attribute": "a", "column": "Timestamp_day"}]"#,
+            "table logs has a column timestamp_day already",
+        ),
+        (
+            r#""attribute_columns": [{"attribute": "a", "column": "Timestamp_day"}]"#,
+            "tables.partition_by: cannot partition by column \"Timestamp\" (table: logs)",
+        ),
+        (
+            r#""attribute_columns": [{"attribute": "a", "type": "double"}], "partition_by": ["bucket(4, A)"]"#,
+            "tables.partition_by: cannot partition by column \"A\" (table: logs)",
+        ),
+        (
+            r#""partition_by": ["hour(ServiceName)"]"#,
+            "tables.partition_by: cannot partition by column \"ServiceName\" (table: logs)",
+        ),
+    ] {
+        let json = format!(r#"{{"tables": {{{tables}}}}}"#);
+        let message = Config::from_json(json.as_bytes())
+            .expect_err("invalid")
+            .to_string();
+        assert!(message.contains(part), "{part} in {message}");
+    }
+}
+
+#[test]
+fn bloom_filters_are_of_columns_that_can_have_some() {
+    let message = |columns: &str| {
+        let json = format!(
+            r#"{{"parquet": {{"bloom_filter_columns": [{columns}]}},
+                "tables": {{"attribute_columns": [{{"attribute": "cached", "type": "boolean"}}]}}}}"#
+        );
+        Config::from_json(json.as_bytes()).map_or_else(|error| error.to_string(), |_| String::new())
+    };
+    assert_eq!(
+        message(r#""TraceId", "Duration", "Value", "Timestamp", "ServiceName", "TraceFlags""#),
+        ""
+    );
+    for column in ["Cached", "LogAttributes", "Events"] {
+        let said = format!("parquet.bloom_filter_columns: \"{column}\" can have none");
+        let message = message(&format!("\"{column}\""));
+        assert!(message.contains(&said), "{said} in {message}");
     }
 }
 

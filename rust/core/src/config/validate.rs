@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::{
-    CatalogType, Config, PartitionBy, catalog, commit, compaction, dead_letter, limits, parquet, storage,
+    CatalogType, Config, TablesConfig, attribute_columns, catalog, commit, compaction, dead_letter, limits,
+    parquet, storage,
 };
-use crate::schema::{columns, time_column};
+use crate::schema::iceberg_schema;
 use crate::signal::Table;
 
 /// Every problem of a configuration that could be read.
@@ -13,7 +14,7 @@ pub(super) fn problems(config: &Config) -> Vec<String> {
     let mut problems = catalog::rules::problems(&config.catalog);
     storage::problems(&config.storage, &mut problems);
     tables(config, &mut problems);
-    parquet::problems(&config.parquet, &mut problems);
+    parquet::problems(config, &mut problems);
     commit::problems(config, &mut problems);
     compaction::problems(config, &mut problems);
     limits::problems(&config.limits, &mut problems);
@@ -55,23 +56,20 @@ fn tables(config: &Config, problems: &mut Vec<String>) {
             ));
         }
     }
-    if let PartitionBy::Fields(fields) = &tables.partition_by {
-        for field in fields {
-            for table in Table::ALL {
-                let is_time = matches!(field.column.as_str(), "Timestamp" | "TimeUnix");
-                let column = if is_time {
-                    time_column(table)
-                } else {
-                    &field.column
-                };
-                if !columns(table).iter().any(|known| known.name == column) {
-                    problems.push(format!(
-                        "tables.partition_by: table {} has no column {:?}",
-                        table.default_name(),
-                        field.column
-                    ));
-                }
-            }
-        }
+    let known = problems.len();
+    attribute_columns::problems(&tables.attribute_columns, problems);
+    // What is wrong with a column would be said again.
+    if problems.len() == known {
+        partitions(tables, problems);
     }
+}
+
+/// The first table that cannot be partitioned so: it is mostly the same with the others.
+fn partitions(tables: &TablesConfig, problems: &mut Vec<String>) {
+    let failure = Table::ALL.into_iter().find_map(|table| {
+        let schema = iceberg_schema(table, tables.attribute_columns.of(table));
+        let spec = schema.and_then(|schema| tables.partition_by.spec(table, &schema));
+        spec.err()
+    });
+    problems.extend(failure.map(|error| error.to_string()));
 }

@@ -11,6 +11,7 @@
 //! The mapping rules are those of `docs/schema.md`; "rule n" in comments is its list.
 
 mod any_value;
+mod attribute_columns;
 mod attributes;
 mod columns;
 mod context;
@@ -40,6 +41,7 @@ mod validity;
 use arrow_array::RecordBatch;
 use arrow_schema::ArrowError;
 
+pub use self::attribute_columns::with_attribute_columns;
 use self::context::Context;
 pub use self::memory::Memory;
 use crate::decode::DecodeError;

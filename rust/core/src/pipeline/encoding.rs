@@ -8,7 +8,7 @@ use super::destination::Destination;
 use super::work::{Request, Work};
 use crate::catalog::LoadedTable;
 use crate::config::Config;
-use crate::convert::{BatchSink, RejectedRun, TableBatch};
+use crate::convert::{self, BatchSink, RejectedRun, TableBatch};
 use crate::error::{Error, ErrorKind, Result};
 use crate::request::{IdRange, RequestId};
 use crate::signal::Table;
@@ -266,7 +266,14 @@ impl TableEncoding {
         };
         let proceed = || call.proceed();
         let options = options(&self.ids, config, &proceed);
-        match files.append(&loaded.metadata, batch, &options, memory) {
+        let attributes = config.tables.attribute_columns.of(self.table);
+        let appended = if attributes.is_empty() {
+            files.append(&loaded.metadata, batch, &options, memory)
+        } else {
+            convert::with_attribute_columns(batch, attributes)
+                .and_then(|batch| files.append(&loaded.metadata, &batch, &options, memory))
+        };
+        match appended {
             Ok(appended) => {
                 let rejected = appended.rejected.into_iter();
                 add_rows(&mut self.rejected, rejected.map(|row| first_row + u64::from(row)));

@@ -3,7 +3,7 @@
 use iceberg::spec::{NestedFieldRef, PartitionSpecRef, SchemaRef, SortOrderRef, TableMetadata};
 use uuid::Uuid;
 
-use crate::schema;
+use crate::schema::{AttributeColumn, columns};
 use crate::signal::Table;
 
 /// What a table must still be like for files to be added to it.
@@ -29,7 +29,7 @@ impl Layout {
 
     /// Whether files fit a table as it is now: the same one, whatever became of its schema, or one that was
     /// made anew with the same ids for our columns.
-    pub(super) fn fits(&self, metadata: &TableMetadata) -> bool {
+    pub(super) fn fits(&self, metadata: &TableMetadata, attributes: &[AttributeColumn]) -> bool {
         let spec = metadata.partition_spec_by_id(self.partition_spec.spec_id());
         if spec.is_none_or(|spec| spec.fields() != self.partition_spec.fields()) {
             return false;
@@ -38,15 +38,16 @@ impl Layout {
             return true;
         }
         let order = metadata.sort_order_by_id(self.sort_order.order_id);
-        order.is_some_and(|order| order.fields == self.sort_order.fields) && self.has_our_columns(metadata)
+        order.is_some_and(|order| order.fields == self.sort_order.fields)
+            && self.has_our_columns(metadata, attributes)
     }
 
     /// Whether the columns that the files can have mean the same, and nothing else is required.
-    fn has_our_columns(&self, metadata: &TableMetadata) -> bool {
+    fn has_our_columns(&self, metadata: &TableMetadata, attributes: &[AttributeColumn]) -> bool {
         let (then, now) = (self.schema.as_struct(), metadata.current_schema().as_struct());
-        let ours = schema::arrow_schema(self.table);
+        let ours = columns(self.table, attributes);
         let is_ours = |field: &&NestedFieldRef| {
-            let mut names = ours.fields().iter().map(|field| field.name());
+            let mut names = ours.iter().map(|column| column.name);
             names.any(|name| name.eq_ignore_ascii_case(&field.name))
         };
         let is_same = |field: &NestedFieldRef| {

@@ -16,6 +16,7 @@ use crate::catalog::{IcebergCause, LoadedTable};
 use crate::commit::Append;
 use crate::error::{Error, ErrorKind, Result, RetryClass};
 use crate::request::IdRange;
+use crate::schema::AttributeColumn;
 use crate::signal::{Signal, Table};
 use crate::write;
 
@@ -104,7 +105,10 @@ impl Pipeline {
             if committer.is_committed(&prepared.append.ids) {
                 return Ok(Done::There);
             }
-            prepared.fit(&committer.table())?;
+            prepared.fit(
+                &committer.table(),
+                self.config.tables.attribute_columns.of(prepared.table),
+            )?;
             self.find_files(prepared, committer, call).await?;
         }
         Self::store(&prepared.append, committer, call)
@@ -191,8 +195,8 @@ impl PreparedTable {
     ///
     /// # Errors
     /// `TableMismatch` (permanent), naming the files, when they do not fit it.
-    fn fit(&mut self, now: &LoadedTable) -> Result<()> {
-        if !self.layout.fits(&now.metadata) {
+    fn fit(&mut self, now: &LoadedTable, attributes: &[AttributeColumn]) -> Result<()> {
+        if !self.layout.fits(&now.metadata, attributes) {
             let message = "the table was dropped and made anew with another layout, or lost its partition spec, before these \
                            files were committed; they are in storage and in no table: add them with an engine";
             return Err(self.lost(message).with("table", now.ident.to_string()));

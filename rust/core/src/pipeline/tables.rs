@@ -9,7 +9,7 @@ use iceberg::TableIdent;
 use super::Pipeline;
 use super::destination::Destination;
 use crate::catalog::{self, LoadedTable};
-use crate::commit::Committer;
+use crate::commit::{Committer, Wanted};
 use crate::config::OnFailure;
 use crate::error::{Error, ErrorKind, Result, RetryClass};
 use crate::schema;
@@ -48,10 +48,14 @@ impl Pipeline {
                 .transpose()?;
             let wanted = tables
                 .auto_evolve
-                .then(|| schema::iceberg_schema(table))
+                .then(|| schema::iceberg_schema(table, tables.attribute_columns.of(table)))
                 .transpose()?;
             let catalog = Arc::clone(&self.catalog);
-            let (wanted, mut config) = (wanted.as_ref(), self.config.commit.clone());
+            let wanted = wanted.as_ref().map(|schema| Wanted {
+                schema,
+                attributes: tables.attribute_columns.of(table),
+            });
+            let mut config = self.config.commit.clone();
             // The service expires snapshots and deletes files itself.
             config.expire_snapshots &= !self.config.catalog.is_in_s3_tables();
             let committer = match loaded {

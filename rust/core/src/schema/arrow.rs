@@ -1,11 +1,12 @@
 //! The canonical Arrow schema of each table: what `convert` builds and `write` takes.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow_schema::{DataType, Field, Fields, Schema, TimeUnit};
 
 use super::tables::columns;
-use super::{Column, ColumnType};
+use super::{AttributeColumn, Column, ColumnType};
 use crate::signal::Table;
 
 /// The time zone of every timestamp.
@@ -20,14 +21,28 @@ pub const MAP_VALUE: &str = "value";
 pub const LIST_ELEMENT: &str = "element";
 
 /// The Arrow schema of a table: our columns in our order, without field ids (those come from the
-/// Iceberg table at write time).
+/// Iceberg table at write time). Columns of single attributes come after them.
 #[must_use]
 pub fn arrow_schema(table: Table) -> Arc<Schema> {
-    let fields: Vec<Field> = columns(table).iter().map(field).collect();
+    let fields: Vec<Field> = columns(table, &[]).iter().map(field).collect();
     Arc::new(Schema::new(fields))
 }
 
-fn field(column: &Column) -> Field {
+/// Marks fields of columns of one attribute.
+const ATTRIBUTE: &str = "otlp2iceberg.attribute";
+
+/// The Arrow field of a column of one attribute, which says so.
+pub(crate) fn attribute_field(column: &AttributeColumn) -> Field {
+    let mark = (ATTRIBUTE.to_owned(), column.attribute.clone());
+    field(&column.column()).with_metadata(HashMap::from([mark]))
+}
+
+/// Whether a field is that of a column of one attribute: its values are in a map, too.
+pub(crate) fn is_attribute_field(field: &Field) -> bool {
+    field.metadata().contains_key(ATTRIBUTE)
+}
+
+fn field(column: &Column<'_>) -> Field {
     Field::new(column.name, data_type(column.column_type), !column.required)
 }
 

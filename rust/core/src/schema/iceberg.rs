@@ -5,7 +5,7 @@ use std::sync::Arc;
 use iceberg::spec::{ListType, MapType, NestedField, PrimitiveType, Schema, StructType, Type};
 
 use super::tables::columns;
-use super::{Column, ColumnType};
+use super::{AttributeColumn, Column, ColumnType};
 use crate::error::{Error, ErrorKind, Result};
 use crate::signal::Table;
 
@@ -14,8 +14,8 @@ use crate::signal::Table;
 ///
 /// # Errors
 /// Never for the tables as they are; an `Internal` error if a definition breaks Iceberg's rules.
-pub fn iceberg_schema(table: Table) -> Result<Schema> {
-    let columns = columns(table);
+pub fn iceberg_schema(table: Table, attributes: &[AttributeColumn]) -> Result<Schema> {
+    let columns = columns(table, attributes);
     let mut ids = Ids(0);
     let fields = struct_fields(&columns, &mut ids);
     Schema::builder().with_fields(fields).build().map_err(|cause| {
@@ -35,7 +35,7 @@ impl Ids {
 }
 
 /// Ids go to all fields of a struct before what they contain, as Java's `AssignFreshIds` does.
-fn struct_fields(columns: &[Column], ids: &mut Ids) -> Vec<Arc<NestedField>> {
+fn struct_fields(columns: &[Column<'_>], ids: &mut Ids) -> Vec<Arc<NestedField>> {
     let own_ids: Vec<i32> = columns.iter().map(|_| ids.next()).collect();
     columns
         .iter()

@@ -1,14 +1,18 @@
-//! The seven tables: their columns, once, and the Arrow and Iceberg schemas made from them.
+//! The seven tables: their columns, once, and the Arrow and Iceberg schemas made from them; and the columns of single
+//! attributes that a configuration adds.
 //!
 //! `docs/schema.md` tells the same for users. Column names follow the Collector's ClickHouse
 //! exporter.
 
 mod arrow;
+mod attributes;
 mod iceberg;
 mod matching;
 mod tables;
 
 pub use self::arrow::{LIST_ELEMENT, MAP_ENTRIES, MAP_KEY, MAP_VALUE, UTC, arrow_schema};
+pub(crate) use self::arrow::{attribute_field, is_attribute_field};
+pub use self::attributes::{AttributeColumn, AttributeType, AttributesOf};
 pub use self::iceberg::iceberg_schema;
 pub(crate) use self::matching::{holds, match_fields};
 pub use self::tables::{columns, sort_columns, time_column};
@@ -37,14 +41,14 @@ pub enum ColumnType {
     /// `list<T>`; elements required.
     List(&'static ColumnType),
     /// A struct; its fields are optional.
-    Struct(&'static [Column]),
+    Struct(&'static [Column<'static>]),
 }
 
 /// A column of a table, or a field of a struct.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Column {
+pub struct Column<'a> {
     /// The name, as users query it.
-    pub name: &'static str,
+    pub name: &'a str,
     /// The type.
     pub column_type: ColumnType,
     /// Whether it may not be null. Only the time that partitions the table is required.

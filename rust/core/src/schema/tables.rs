@@ -3,10 +3,10 @@
 use super::ColumnType::{
     Attributes, Boolean, Double, Int, Label, List, Long, SharedAttributes, Struct, Text, Timestamp,
 };
-use super::{Column, ColumnType};
+use super::{AttributeColumn, Column, ColumnType};
 use crate::signal::Table;
 
-const fn optional(name: &'static str, column_type: ColumnType) -> Column {
+const fn optional(name: &'static str, column_type: ColumnType) -> Column<'static> {
     Column {
         name,
         column_type,
@@ -14,7 +14,7 @@ const fn optional(name: &'static str, column_type: ColumnType) -> Column {
     }
 }
 
-const fn required(name: &'static str, column_type: ColumnType) -> Column {
+const fn required(name: &'static str, column_type: ColumnType) -> Column<'static> {
     Column {
         name,
         column_type,
@@ -23,7 +23,7 @@ const fn required(name: &'static str, column_type: ColumnType) -> Column {
 }
 
 /// Columns of every table: the resource (resource/v1/resource.proto) and the scope (common/v1/common.proto).
-const SHARED: &[Column] = &[
+const SHARED: &[Column<'static>] = &[
     optional("ServiceName", Label),
     optional("ResourceAttributes", SharedAttributes),
     optional("ResourceSchemaUrl", Label),
@@ -36,7 +36,7 @@ const SHARED: &[Column] = &[
 ];
 
 /// `LogRecord`, logs/v1/logs.proto.
-const LOGS: &[Column] = &[
+const LOGS: &[Column<'static>] = &[
     required("Timestamp", Timestamp),
     optional("ObservedTimestamp", Timestamp),
     optional("TraceId", Text),
@@ -51,7 +51,7 @@ const LOGS: &[Column] = &[
 ];
 
 /// `Span.Event`, trace/v1/trace.proto.
-const EVENT: &[Column] = &[
+const EVENT: &[Column<'static>] = &[
     optional("Timestamp", Timestamp),
     optional("Name", Text),
     optional("Attributes", Attributes),
@@ -59,7 +59,7 @@ const EVENT: &[Column] = &[
 ];
 
 /// `Span.Link`, trace/v1/trace.proto.
-const LINK: &[Column] = &[
+const LINK: &[Column<'static>] = &[
     optional("TraceId", Text),
     optional("SpanId", Text),
     optional("TraceState", Text),
@@ -69,7 +69,7 @@ const LINK: &[Column] = &[
 ];
 
 /// `Span`, trace/v1/trace.proto.
-const TRACES: &[Column] = &[
+const TRACES: &[Column<'static>] = &[
     required("Timestamp", Timestamp),
     optional("Duration", Long),
     optional("TraceId", Text),
@@ -90,7 +90,7 @@ const TRACES: &[Column] = &[
 ];
 
 /// What every kind of data point has, and its `Metric` (metrics/v1/metrics.proto).
-const POINT: &[Column] = &[
+const POINT: &[Column<'static>] = &[
     required("TimeUnix", Timestamp),
     optional("StartTimeUnix", Timestamp),
     optional("MetricName", Label),
@@ -102,7 +102,7 @@ const POINT: &[Column] = &[
 ];
 
 /// `Exemplar`, metrics/v1/metrics.proto.
-const EXEMPLAR: &[Column] = &[
+const EXEMPLAR: &[Column<'static>] = &[
     optional("TimeUnix", Timestamp),
     optional("Value", Double),
     optional("ValueInt", Long),
@@ -111,18 +111,18 @@ const EXEMPLAR: &[Column] = &[
     optional("FilteredAttributes", Attributes),
 ];
 
-const EXEMPLARS: &[Column] = &[optional("Exemplars", List(&Struct(EXEMPLAR)))];
+const EXEMPLARS: &[Column<'static>] = &[optional("Exemplars", List(&Struct(EXEMPLAR)))];
 
 /// `NumberDataPoint`, metrics/v1/metrics.proto.
-const NUMBER: &[Column] = &[optional("Value", Double), optional("ValueInt", Long)];
+const NUMBER: &[Column<'static>] = &[optional("Value", Double), optional("ValueInt", Long)];
 
-const SUM: &[Column] = &[
+const SUM: &[Column<'static>] = &[
     optional("AggregationTemporality", Label),
     optional("IsMonotonic", Boolean),
 ];
 
 /// `HistogramDataPoint`, metrics/v1/metrics.proto.
-const HISTOGRAM: &[Column] = &[
+const HISTOGRAM: &[Column<'static>] = &[
     optional("Count", Long),
     optional("Sum", Double),
     optional("Min", Double),
@@ -133,7 +133,7 @@ const HISTOGRAM: &[Column] = &[
 ];
 
 /// `ExponentialHistogramDataPoint`, metrics/v1/metrics.proto.
-const EXPONENTIAL_HISTOGRAM: &[Column] = &[
+const EXPONENTIAL_HISTOGRAM: &[Column<'static>] = &[
     optional("Count", Long),
     optional("Sum", Double),
     optional("Min", Double),
@@ -149,18 +149,18 @@ const EXPONENTIAL_HISTOGRAM: &[Column] = &[
 ];
 
 /// `SummaryDataPoint.ValueAtQuantile`, metrics/v1/metrics.proto.
-const VALUE_AT_QUANTILE: &[Column] = &[optional("Quantile", Double), optional("Value", Double)];
+const VALUE_AT_QUANTILE: &[Column<'static>] = &[optional("Quantile", Double), optional("Value", Double)];
 
-const SUMMARY: &[Column] = &[
+const SUMMARY: &[Column<'static>] = &[
     optional("Count", Long),
     optional("Sum", Double),
     optional("ValueAtQuantiles", List(&Struct(VALUE_AT_QUANTILE))),
 ];
 
-/// The columns of a table, in order: its own, then those of the resource and scope.
+/// The columns of a table, in order: its own, those of the resource and scope, then those of single attributes.
 #[must_use]
-pub fn columns(table: Table) -> Vec<Column> {
-    let own: &[&[Column]] = match table {
+pub fn columns(table: Table, attributes: &[AttributeColumn]) -> Vec<Column<'_>> {
+    let own: &[&[Column<'static>]] = match table {
         Table::Logs => &[LOGS],
         Table::Traces => &[TRACES],
         Table::Gauge => &[POINT, NUMBER, EXEMPLARS],
@@ -169,7 +169,9 @@ pub fn columns(table: Table) -> Vec<Column> {
         Table::ExponentialHistogram => &[POINT, EXPONENTIAL_HISTOGRAM, EXEMPLARS],
         Table::Summary => &[POINT, SUMMARY],
     };
-    own.iter().copied().chain([SHARED]).flatten().copied().collect()
+    let own = own.iter().copied().chain([SHARED]).flatten().copied();
+    own.chain(attributes.iter().map(AttributeColumn::column))
+        .collect()
 }
 
 /// The required time that partitions the table.

@@ -19,7 +19,7 @@ use parquet::arrow::PARQUET_FIELD_ID_META_KEY;
 use self::types::{our_primitive, our_type_name, table_type_name, widened};
 use super::{LeftOut, internal};
 use crate::error::{Error, ErrorKind, Result};
-use crate::schema::{LIST_ELEMENT, MAP_ENTRIES, MAP_KEY, MAP_VALUE, holds, match_fields};
+use crate::schema::{LIST_ELEMENT, MAP_ENTRIES, MAP_KEY, MAP_VALUE, holds, is_attribute_field, match_fields};
 use crate::signal::Table;
 
 mod default;
@@ -38,7 +38,7 @@ pub(super) struct Aligned {
 
 /// Relabels a batch of our canonical schema for the table's current schema.
 ///
-/// Columns that only we have are left out and told. Columns that only the table has are left out too, unless
+/// Columns that only we have are left out and told, as are those of single attributes whose type is another in the table. Columns that only the table has are left out too, unless
 /// they have a default value, which is then written.
 ///
 /// # Errors
@@ -123,6 +123,11 @@ impl Aligner<'_> {
         for (field, position) in theirs.fields().iter().zip(&matches) {
             let child_path = joined(path, &field.name);
             let of_ours = match position.and_then(|position| ours.get(position)) {
+                // The map has it all the same.
+                Some((ours, array)) if is_attribute_field(ours) && !is_held(&field.field_type, array) => {
+                    self.left_out.add_other_type(&child_path, array);
+                    None
+                }
                 Some((_, array)) => self.array(&child_path, &field.field_type, array)?,
                 None => None,
             };
@@ -270,6 +275,14 @@ impl Aligner<'_> {
             what.as_ref()
         );
         Error::new(ErrorKind::TableMismatch, message).with("location", self.location)
+    }
+}
+
+/// Whether a table's field takes all values of ours.
+fn is_held(field_type: &Type, array: &ArrayRef) -> bool {
+    match (field_type, our_primitive(array.data_type())) {
+        (Type::Primitive(held), Some(ours)) => holds(held, &ours),
+        _ => false,
     }
 }
 

@@ -96,7 +96,9 @@ pub struct Encoded {
 pub struct LeftOut {
     /// Full names of the columns, and of fields inside columns, that are missing, with values or without.
     pub columns: BTreeSet<String>,
-    /// Values for them that were not null.
+    /// Columns of single attributes whose type is another in the table.
+    pub other_types: BTreeSet<String>,
+    /// Values for all of them that were not null.
     pub values: u64,
 }
 
@@ -104,12 +106,23 @@ impl LeftOut {
     /// Adds a column with its values.
     fn add(&mut self, column: &str, array: &ArrayRef) {
         self.columns.insert(column.to_owned());
+        self.count(array);
+    }
+
+    /// Adds a column of one attribute with its values.
+    fn add_other_type(&mut self, column: &str, array: &ArrayRef) {
+        self.other_types.insert(column.to_owned());
+        self.count(array);
+    }
+
+    fn count(&mut self, array: &ArrayRef) {
         self.values += (array.len() - array.logical_null_count()) as u64;
     }
 
     /// Adds what another batch left out.
     pub fn merge(&mut self, other: LeftOut) {
         self.columns.extend(other.columns);
+        self.other_types.extend(other.other_types);
         self.values += other.values;
     }
 }

@@ -39,7 +39,15 @@ impl Warehouse {
 
     /// `sections` are sections of the configuration other than `catalog`.
     pub fn with_sections(sections: &str) -> Self {
-        let folder = tempfile::tempdir().expect("temporary folder");
+        Self::in_folder(tempfile::tempdir().expect("temporary folder"), sections)
+    }
+
+    /// The same warehouse, with other sections of the configuration from now on.
+    pub fn reconfigured(self, sections: &str) -> Self {
+        Self::in_folder(self.folder, sections)
+    }
+
+    fn in_folder(folder: TempDir, sections: &str) -> Self {
         let path = folder.path().to_str().expect("UTF-8");
         let json = format!(r#"{{"catalog": {{"warehouse": "{path}"}}, {sections}}}"#);
         let config = Config::from_json(json.as_bytes()).expect("valid configuration");

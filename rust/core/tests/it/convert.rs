@@ -1,5 +1,6 @@
 //! Conversion: against an independent one, rule by rule, and with input that is hostile or too large.
 
+mod attribute_columns;
 mod differential;
 mod hostile;
 mod limits;

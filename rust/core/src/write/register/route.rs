@@ -6,11 +6,11 @@ use super::Footer;
 use super::columns::mismatch;
 use crate::config::TablesConfig;
 use crate::error::Result;
-use crate::schema::columns;
+use crate::schema::{AttributeColumn, columns};
 use crate::signal::Table;
 
 /// The table that the nearest folder of the file's key is named after; without one, the table that has exactly
-/// the file's columns.
+/// the file's columns, without those of single attributes or with all of them.
 ///
 /// # Errors
 /// `TableMismatch` when neither tells.
@@ -20,14 +20,16 @@ pub fn table_of(key: &str, footer: &Footer, tables: &TablesConfig) -> Result<Tab
         return Ok(table);
     }
     let found: BTreeSet<&str> = footer.column_names().collect();
-    let has = |table: &Table| {
-        columns(*table)
-            .iter()
-            .map(|column| column.name)
-            .collect::<BTreeSet<_>>()
-            == found
+    let has = |table: &Table, attributes: &[AttributeColumn]| {
+        let columns = columns(*table, attributes);
+        columns.iter().map(|column| column.name).collect::<BTreeSet<_>>() == found
     };
-    Table::ALL.into_iter().find(has).ok_or_else(|| {
+    let own = Table::ALL.into_iter().find(|table| has(table, &[]));
+    let found = own.or_else(|| {
+        let mut tables_of = Table::ALL.into_iter();
+        tables_of.find(|table| has(table, tables.attribute_columns.of(*table)))
+    });
+    found.ok_or_else(|| {
         let names: Vec<&str> = Table::ALL.into_iter().map(|table| tables.name(table)).collect();
         mismatch(format!(
             "it is not known which table the file is for: no folder in its key is named after one ({}), and no table \

@@ -111,7 +111,9 @@ fn struct_row(array: &StructArray, row: usize) -> Row {
 
 /// Column names live as long as the program; there are few.
 fn interned(name: &str) -> &'static str {
-    let all = Table::ALL.into_iter().flat_map(otlp2iceberg::schema::columns);
+    let all = Table::ALL
+        .into_iter()
+        .flat_map(|table| otlp2iceberg::schema::columns(table, &[]));
     let names = all.map(|column| column.name).chain(NESTED.iter().copied());
     names
         .into_iter()
@@ -128,7 +130,7 @@ const NESTED: &[&str] = &[
     "Value",
 ];
 
-fn cell(array: &ArrayRef, row: usize) -> Cell {
+pub fn cell(array: &ArrayRef, row: usize) -> Cell {
     if array.is_null(row) {
         return Cell::Null;
     }

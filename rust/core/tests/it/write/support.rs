@@ -41,7 +41,7 @@ pub struct TestTable {
 impl TestTable {
     /// One of ours, unpartitioned and unsorted.
     pub fn ours(table: Table) -> Self {
-        Self::with_schema(iceberg_schema(table).unwrap())
+        Self::with_schema(iceberg_schema(table, &[]).unwrap())
     }
 
     pub fn with_schema(schema: Schema) -> Self {

@@ -1,0 +1,207 @@
+//! `tables.attribute_columns`.
+
+use std::fmt;
+
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{self, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+
+use crate::schema::{AttributeColumn, AttributeType, AttributesOf, columns};
+use crate::signal::Table;
+
+/// Attributes that have columns of their own. None by default.
+#[derive(Debug, Clone, Default)]
+pub struct AttributeColumns {
+    entries: Vec<AttributeColumnConfig>,
+    /// Those of each table, by its place in [`Table::ALL`].
+    by_table: [Vec<AttributeColumn>; Table::ALL.len()],
+}
+
+/// One attribute, as it is configured: a mapping, or its key alone.
+#[derive(Debug, Clone)]
+pub struct AttributeColumnConfig {
+    /// The attribute's key.
+    pub attribute: String,
+    /// Whose attribute it is. Default `record`.
+    pub of: AttributesOf,
+    /// The column's name.
+    pub column: String,
+    /// The type of its values. Default `string`.
+    pub value_type: AttributeType,
+    /// The tables that get the column, by their default names; all when not set.
+    pub tables: Option<Vec<String>>,
+}
+
+impl AttributeColumns {
+    /// The columns that a table has.
+    #[must_use]
+    pub fn of(&self, table: Table) -> &[AttributeColumn] {
+        // `by_table` has one list per variant of `Table`.
+        &self.by_table[table as usize]
+    }
+
+    fn new(entries: Vec<AttributeColumnConfig>) -> Self {
+        let by_table = Table::ALL.map(|table| {
+            let of_table = entries.iter().filter(|entry| entry.is_for(table));
+            of_table.map(AttributeColumnConfig::column).collect()
+        });
+        Self { entries, by_table }
+    }
+}
+
+impl AttributeColumnConfig {
+    fn is_for(&self, table: Table) -> bool {
+        match &self.tables {
+            None => true,
+            Some(names) => names.iter().any(|name| name == table.default_name()),
+        }
+    }
+
+    fn column(&self) -> AttributeColumn {
+        AttributeColumn {
+            name: self.column.clone(),
+            attribute: self.attribute.clone(),
+            of: self.of,
+            value_type: self.value_type,
+        }
+    }
+}
+
+/// The name of a column that is given none, in the way of the others': `http.route` is `HttpRoute`.
+fn default_column(attribute: &str) -> String {
+    let words = attribute.split(|letter: char| !letter.is_ascii_alphanumeric());
+    words
+        .flat_map(|word| {
+            let first = word.chars().next().map(|first| first.to_ascii_uppercase());
+            first.into_iter().chain(word.chars().skip(1))
+        })
+        .collect()
+}
+
+/// Adds what is wrong with the columns.
+pub(super) fn problems(attribute_columns: &AttributeColumns, problems: &mut Vec<String>) {
+    for (index, entry) in attribute_columns.entries.iter().enumerate() {
+        let key = format!("tables.attribute_columns[{index}]");
+        if entry.attribute.is_empty() {
+            problems.push(format!("{key}.attribute: must not be empty"));
+            continue;
+        }
+        if !is_plain(&entry.column) {
+            problems.push(format!(
+                "{key}.column: {:?} is no name that every engine takes; give one of ASCII letters, digits and _, a letter \
+                 first",
+                entry.column
+            ));
+        }
+        if entry.tables.as_ref().is_some_and(Vec::is_empty) {
+            problems.push(format!(
+                "{key}.tables: names no table; leave it out for all of them"
+            ));
+        }
+        for name in entry.tables.iter().flatten() {
+            if !Table::ALL.iter().any(|table| table.default_name() == name) {
+                let known: Vec<&str> = Table::ALL.iter().map(|table| table.default_name()).collect();
+                problems.push(format!(
+                    "{key}.tables: there is no table {name:?}; known are {}",
+                    known.join(", ")
+                ));
+            }
+        }
+        let earlier = attribute_columns.entries.get(..index).unwrap_or_default();
+        if let Some((table, other)) = taken(entry, earlier) {
+            problems.push(format!(
+                "{key}.column: table {} has a column {other} already; give another name for the attribute {:?}",
+                table.default_name(),
+                entry.attribute
+            ));
+        }
+    }
+}
+
+fn is_plain(name: &str) -> bool {
+    // Iceberg's own columns begin with _.
+    name.starts_with(|letter: char| letter.is_ascii_alphabetic())
+        && name
+            .bytes()
+            .all(|letter| letter.is_ascii_alphanumeric() || letter == b'_')
+}
+
+/// The first table in which the column's name is another's, in any case: some engines know no other.
+fn taken<'a>(
+    entry: &AttributeColumnConfig,
+    earlier: &'a [AttributeColumnConfig],
+) -> Option<(Table, &'a str)> {
+    let tables = Table::ALL.into_iter().filter(|table| entry.is_for(*table));
+    tables
+        .flat_map(|table| {
+            let own = columns(table, &[]).into_iter().map(|column| column.name);
+            let others = earlier.iter().filter(move |other| other.is_for(table));
+            own.chain(others.map(|other| other.column.as_str()))
+                .map(move |name| (table, name))
+        })
+        .find(|(_, name)| name.eq_ignore_ascii_case(&entry.column))
+}
+
+impl<'de> Deserialize<'de> for AttributeColumns {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Vec::deserialize(deserializer).map(Self::new)
+    }
+}
+
+impl<'de> Deserialize<'de> for AttributeColumnConfig {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Entry)
+    }
+}
+
+/// The mapping's keys.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Keys {
+    attribute: String,
+    #[serde(default)]
+    from: AttributesOf,
+    column: Option<String>,
+    #[serde(default)]
+    r#type: AttributeType,
+    tables: Option<Vec<String>>,
+}
+
+impl From<Keys> for AttributeColumnConfig {
+    fn from(keys: Keys) -> Self {
+        Self {
+            column: keys.column.unwrap_or_else(|| default_column(&keys.attribute)),
+            attribute: keys.attribute,
+            of: keys.from,
+            value_type: keys.r#type,
+            tables: keys.tables,
+        }
+    }
+}
+
+struct Entry;
+
+impl<'de> Visitor<'de> for Entry {
+    type Value = AttributeColumnConfig;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(
+            "an attribute's key such as http.route, or a mapping with attribute, from, column, type, tables",
+        )
+    }
+
+    fn visit_str<E: de::Error>(self, attribute: &str) -> Result<Self::Value, E> {
+        Ok(Keys {
+            attribute: attribute.to_owned(),
+            from: AttributesOf::default(),
+            column: None,
+            r#type: AttributeType::default(),
+            tables: None,
+        }
+        .into())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, keys: A) -> Result<Self::Value, A::Error> {
+        Keys::deserialize(MapAccessDeserializer::new(keys)).map(Into::into)
+    }
+}

@@ -1,0 +1,149 @@
+//! Columns of single attributes, read from the maps of a batch.
+//!
+//! They are made once a batch is closed: a map's keys are numbers of a dictionary then, so that an attribute is found by
+//! comparing numbers, and those of a resource are looked at once for all of its rows. Who asks for none pays nothing.
+
+use std::sync::Arc;
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::Int32Type;
+use arrow_array::{
+    Array, ArrayRef, BooleanArray, Float64Array, Int32Array, Int64Array, MapArray, RecordBatch,
+};
+use arrow_schema::{ArrowError, Field, Schema};
+
+use super::TableBatch;
+use super::columns::TextColumn;
+use super::dictionary::{Dictionary, Key};
+use crate::error::{Error, ErrorKind, Result};
+use crate::schema::{AttributeColumn, AttributeType, attribute_field};
+
+/// The batch with these columns after its own, in their order. A row without the attribute has null, as has one whose
+/// value is null or cannot be read as the column's type; its map has the value all the same.
+///
+/// # Errors
+/// `Internal` when the batch is not of its table's schema.
+pub fn with_attribute_columns(rows: &TableBatch, columns: &[AttributeColumn]) -> Result<TableBatch> {
+    let batch = extended(rows, columns).map_err(|cause| {
+        Error::new(ErrorKind::Internal, "columns of attributes cannot be made")
+            .with("table", rows.table.default_name())
+            .because(cause)
+    })?;
+    Ok(TableBatch {
+        table: rows.table,
+        batch,
+    })
+}
+
+fn extended(rows: &TableBatch, columns: &[AttributeColumn]) -> Result<RecordBatch, ArrowError> {
+    let schema = rows.batch.schema();
+    let mut fields: Vec<Arc<Field>> = schema.fields().iter().map(Arc::clone).collect();
+    let mut arrays = rows.batch.columns().to_vec();
+    let mut texts = Vec::new();
+    for column in columns {
+        let map = column.map(rows.table);
+        let maps = rows.batch.column_by_name(map);
+        let maps = maps.ok_or_else(|| ArrowError::SchemaError(format!("there is no column {map}")))?;
+        fields.push(Arc::new(attribute_field(column)));
+        arrays.push(array(maps, column, &mut texts)?);
+    }
+    RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays)
+}
+
+/// The values of one column. `texts` is memory.
+fn array<'a>(
+    maps: &'a ArrayRef,
+    column: &AttributeColumn,
+    texts: &mut Vec<Option<&'a str>>,
+) -> Result<ArrayRef, ArrowError> {
+    texts.clear();
+    let Some(shared) = maps.as_dictionary_opt::<Int32Type>() else {
+        find_texts(maps, &column.attribute, texts)?;
+        return read(texts, column.value_type);
+    };
+    find_texts(shared.values(), &column.attribute, texts)?;
+    if column.value_type == AttributeType::String {
+        return labels(texts, shared.keys());
+    }
+    let of_row = |key: Option<Key>| *texts.get(key?.unsigned_abs() as usize)?;
+    let of_rows: Vec<Option<&str>> = shared.keys().iter().map(of_row).collect();
+    read(&of_rows, column.value_type)
+}
+
+/// Finds the text of an attribute in each of the maps.
+fn find_texts<'a>(
+    maps: &'a ArrayRef,
+    attribute: &str,
+    texts: &mut Vec<Option<&'a str>>,
+) -> Result<(), ArrowError> {
+    let no_maps = || ArrowError::SchemaError(format!("{} is no map of texts by label", maps.data_type()));
+    let maps: &MapArray = maps.as_map_opt().ok_or_else(no_maps)?;
+    let keys = maps.keys().as_dictionary_opt::<Int32Type>().ok_or_else(no_maps)?;
+    let known = keys.values().as_string_opt::<i32>().ok_or_else(no_maps)?;
+    let values = maps.values().as_string_opt::<i32>().ok_or_else(no_maps)?;
+    let Some(wanted) = known.iter().position(|key| key == Some(attribute)) else {
+        texts.resize(maps.len(), None);
+        return Ok(());
+    };
+    let mut entry = entry_finder(keys.keys().values(), wanted);
+    texts.extend(maps.offsets().windows(2).map(|ends| {
+        match ends {
+            [start, end] => entry(start.unsigned_abs() as usize, end.unsigned_abs() as usize)
+                .filter(|entry| values.is_valid(*entry))
+                .map(|entry| values.value(entry)),
+            _ => None,
+        }
+    }));
+    Ok(())
+}
+
+/// Finds the entry with a key in the map from one entry to another.
+fn entry_finder(keys: &[Key], wanted: usize) -> impl FnMut(usize, usize) -> Option<usize> {
+    let is_wanted = move |key: &Key| key.unsigned_abs() as usize == wanted;
+    // Neighbouring rows have the same keys in the same order.
+    let mut likely = 0;
+    move |start, end| {
+        let map = keys.get(start..end)?;
+        if !map.get(likely).is_some_and(is_wanted) {
+            likely = map.iter().position(is_wanted)?;
+        }
+        Some(start + likely)
+    }
+}
+
+/// Texts that rows refer to by `keys`, each once.
+fn labels(texts: &[Option<&str>], keys: &Int32Array) -> Result<ArrayRef, ArrowError> {
+    let mut labels = Dictionary::default();
+    let of_texts: Vec<Option<Key>> = texts
+        .iter()
+        .map(|text| text.map(|text| labels.intern(text.as_bytes(), 0)))
+        .collect();
+    let of_row = |key: Option<Key>| *of_texts.get(key?.unsigned_abs() as usize)?;
+    let (_, keys, nulls) = keys.iter().map(of_row).collect::<Int32Array>().into_parts();
+    Ok(Arc::new(labels.into_array(keys.to_vec(), nulls)?))
+}
+
+/// Texts as values of a type; null where one cannot be read.
+fn read(texts: &[Option<&str>], value_type: AttributeType) -> Result<ArrayRef, ArrowError> {
+    let texts = texts.iter().copied();
+    Ok(match value_type {
+        AttributeType::String => {
+            let mut column = TextColumn::default();
+            for text in texts {
+                column
+                    .writer()
+                    .extend_from_slice(text.unwrap_or_default().as_bytes());
+                column.end_value(text.is_some());
+            }
+            Arc::new(column.into_array()?)
+        }
+        AttributeType::Long => Arc::new(texts.map(|text| whole(text?)).collect::<Int64Array>()),
+        AttributeType::Double => Arc::new(texts.map(|text| text?.parse().ok()).collect::<Float64Array>()),
+        AttributeType::Boolean => Arc::new(texts.map(|text| text?.parse().ok()).collect::<BooleanArray>()),
+    })
+}
+
+/// A double has a point always (rule 5).
+fn whole(text: &str) -> Option<i64> {
+    text.strip_suffix(".0").unwrap_or(text).parse().ok()
+}

@@ -1,0 +1,278 @@
+//! Columns of single attributes: what they hold is what the maps hold.
+
+use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
+use opentelemetry_proto::tonic::common::v1::any_value::Value;
+use opentelemetry_proto::tonic::common::v1::{InstrumentationScope, KeyValue};
+use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
+use opentelemetry_proto::tonic::resource::v1::Resource;
+use otlp2iceberg::convert::{TableBatch, with_attribute_columns};
+use otlp2iceberg::schema::{AttributeColumn, AttributeType, AttributesOf, arrow_schema};
+use otlp2iceberg::signal::{Signal, Table};
+use proptest::prelude::*;
+use prost::Message;
+
+use super::rows::{Cell, cell, converted};
+use super::rules::any;
+use crate::strategies;
+
+const TYPES: [AttributeType; 4] = [
+    AttributeType::String,
+    AttributeType::Long,
+    AttributeType::Double,
+    AttributeType::Boolean,
+];
+
+fn column(attribute: &str, of: AttributesOf, value_type: AttributeType) -> AttributeColumn {
+    AttributeColumn {
+        name: format!("{attribute}_{of:?}_{value_type:?}"),
+        attribute: attribute.to_owned(),
+        of,
+        value_type,
+    }
+}
+
+/// One attribute in four types, for each kind of map.
+fn columns(attribute: &str) -> Vec<AttributeColumn> {
+    let maps = [AttributesOf::Record, AttributesOf::Scope, AttributesOf::Resource];
+    let typed = |of| TYPES.map(|value_type| column(attribute, of, value_type));
+    maps.into_iter().flat_map(typed).collect()
+}
+
+fn extended(batch: &TableBatch, columns: &[AttributeColumn]) -> TableBatch {
+    let extended = with_attribute_columns(batch, columns).expect("extended");
+    for array in extended.batch.columns() {
+        array.to_data().validate_full().expect("valid Arrow data");
+    }
+    extended
+}
+
+/// The cells of a column, for logs of these attributes.
+fn cells(payload: &[u8], column: AttributeColumn) -> Vec<Cell> {
+    let converted = converted(Signal::Logs, payload);
+    let [batch] = converted.batches.as_slice() else {
+        panic!("one batch");
+    };
+    let extended = extended(batch, &[column]);
+    let array = extended.batch.columns().last().expect("a column");
+    (0..array.len()).map(|row| cell(array, row)).collect()
+}
+
+fn key_value(key: &str, value: Value) -> KeyValue {
+    KeyValue {
+        key: key.to_owned(),
+        value: any(value),
+        ..KeyValue::default()
+    }
+}
+
+fn log(attributes: Vec<KeyValue>) -> LogRecord {
+    LogRecord {
+        attributes,
+        ..LogRecord::default()
+    }
+}
+
+fn text(text: &str) -> Value {
+    Value::StringValue(text.to_owned())
+}
+
+#[test]
+fn values_are_read_as_the_type_of_the_column() {
+    let values = [
+        text("500"),
+        Value::IntValue(-7),
+        Value::DoubleValue(2.5),
+        Value::BoolValue(true),
+        text("false"),
+        text("five"),
+        text(""),
+        text("9223372036854775808"),
+        text("NaN"),
+        Value::DoubleValue(200.0),
+        text("1.0.0"),
+    ];
+    let records = values
+        .into_iter()
+        .map(|value| log(vec![key_value("code", value)]));
+    let unset = KeyValue {
+        key: "code".to_owned(),
+        ..KeyValue::default()
+    };
+    let records = records.chain([log(vec![unset]), log(Vec::new())]);
+    let request = ExportLogsServiceRequest {
+        resource_logs: vec![ResourceLogs {
+            scope_logs: vec![ScopeLogs {
+                log_records: records.collect(),
+                ..ScopeLogs::default()
+            }],
+            ..ResourceLogs::default()
+        }],
+    };
+    let payload = request.encode_to_vec();
+    let read = |value_type| cells(&payload, column("code", AttributesOf::Record, value_type));
+    let texts = [
+        "500",
+        "-7",
+        "2.5",
+        "true",
+        "false",
+        "five",
+        "",
+        "9223372036854775808",
+        "NaN",
+        "200.0",
+        "1.0.0",
+    ];
+    let texts = texts.map(Cell::text).into_iter().chain([Cell::Null, Cell::Null]);
+    assert_eq!(read(AttributeType::String), texts.collect::<Vec<_>>());
+    let with = |set: &[(usize, Cell)]| {
+        let mut cells = vec![Cell::Null; 13];
+        for (at, cell) in set {
+            cells[*at] = cell.clone();
+        }
+        cells
+    };
+    assert_eq!(
+        read(AttributeType::Long),
+        with(&[
+            (0, Cell::Number(500)),
+            (1, Cell::Number(-7)),
+            (9, Cell::Number(200))
+        ])
+    );
+    assert_eq!(
+        read(AttributeType::Double),
+        with(&[
+            (0, Cell::double(500.0)),
+            (1, Cell::double(-7.0)),
+            (2, Cell::double(2.5)),
+            (7, Cell::double(9_223_372_036_854_775_808.0)),
+            (8, Cell::double(f64::NAN)),
+            (9, Cell::double(200.0)),
+        ])
+    );
+    assert_eq!(
+        read(AttributeType::Boolean),
+        with(&[(3, Cell::Boolean(true)), (4, Cell::Boolean(false))])
+    );
+}
+
+/// Resources with equal values of an attribute share it, however they differ otherwise.
+#[test]
+fn what_resources_share_is_there_once() {
+    let resource_logs = |attributes: &[(&str, &str)]| ResourceLogs {
+        resource: Some(Resource {
+            attributes: attributes
+                .iter()
+                .map(|(key, value)| key_value(key, text(value)))
+                .collect(),
+            ..Resource::default()
+        }),
+        scope_logs: vec![ScopeLogs {
+            scope: Some(InstrumentationScope::default()),
+            log_records: vec![LogRecord::default(); 2],
+            ..ScopeLogs::default()
+        }],
+        ..ResourceLogs::default()
+    };
+    let request = ExportLogsServiceRequest {
+        resource_logs: vec![
+            resource_logs(&[("pod", "1"), ("tenant", "a")]),
+            resource_logs(&[("tenant", "b"), ("pod", "2")]),
+            resource_logs(&[("pod", "3"), ("tenant", "a")]),
+            resource_logs(&[("pod", "4")]),
+            resource_logs(&[]),
+        ],
+    };
+    let converted = converted(Signal::Logs, &request.encode_to_vec());
+    let tenant = column("tenant", AttributesOf::Resource, AttributeType::String);
+    let extended = extended(&converted.batches[0], &[tenant]);
+    let array = extended.batch.columns().last().expect("a column");
+    let found: Vec<Cell> = (0..array.len()).map(|row| cell(array, row)).collect();
+    let [a, b] = ["a", "b"].map(Cell::text);
+    let null = Cell::Null;
+    assert_eq!(
+        found,
+        [&a, &a, &b, &b, &a, &a, &null, &null, &null, &null].map(Clone::clone)
+    );
+    let labels = arrow_array::cast::as_dictionary_array::<arrow_array::types::Int32Type>(array);
+    assert_eq!(arrow_array::Array::len(labels.values()), 2);
+}
+
+/// What the map of a row has for the attribute, as a type.
+fn expected(map: &Cell, attribute: &str, value_type: AttributeType) -> Cell {
+    let entry = match map {
+        Cell::Map(entries) => entries.iter().find(|(key, _)| key == attribute),
+        _ => None,
+    };
+    let Some((_, Cell::Text(text))) = entry else {
+        return Cell::Null;
+    };
+    match value_type {
+        AttributeType::String => Cell::text(text),
+        AttributeType::Long => {
+            let digits = text.trim_end_matches(".0");
+            let is_whole = text.len() - digits.len() <= 2;
+            digits
+                .parse()
+                .ok()
+                .filter(|_| is_whole)
+                .map_or(Cell::Null, Cell::Number)
+        }
+        AttributeType::Double => text.parse().map_or(Cell::Null, Cell::double),
+        AttributeType::Boolean => text.parse().map_or(Cell::Null, Cell::Boolean),
+    }
+}
+
+fn check(signal: Signal, payload: &[u8]) -> Result<(), TestCaseError> {
+    for batch in converted(signal, payload).batches {
+        for attribute in ["a", "service.name", "never"] {
+            let columns = columns(attribute);
+            let extended = extended(&batch, &columns).batch;
+            let own = arrow_schema(batch.table).fields().len();
+            prop_assert_eq!(extended.num_columns(), own + columns.len());
+            prop_assert_eq!(&extended.columns()[..own], batch.batch.columns());
+            for column in &columns {
+                let found = extended.column_by_name(&column.name).expect("by its name");
+                let maps = batch
+                    .batch
+                    .column_by_name(column.map(batch.table))
+                    .expect("a map");
+                for row in 0..extended.num_rows() {
+                    let wanted = expected(&cell(maps, row), attribute, column.value_type);
+                    prop_assert_eq!(cell(found, row), wanted, "{} of row {}", column.name, row);
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn columns_of_logs_are_as_their_maps(request in strategies::logs_request()) {
+        check(Signal::Logs, &request.encode_to_vec())?;
+    }
+
+    #[test]
+    fn columns_of_traces_are_as_their_maps(request in strategies::traces_request()) {
+        check(Signal::Traces, &request.encode_to_vec())?;
+    }
+
+    #[test]
+    fn columns_of_metrics_are_as_their_maps(request in strategies::metrics_request()) {
+        check(Signal::Metrics, &request.encode_to_vec())?;
+    }
+}
+
+#[test]
+fn every_table_has_the_maps() {
+    for table in Table::ALL {
+        let schema = arrow_schema(table);
+        for column in columns("a") {
+            assert!(schema.field_with_name(column.map(table)).is_ok(), "{table}");
+        }
+    }
+}
