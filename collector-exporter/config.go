@@ -134,21 +134,6 @@ type TablesConfig struct {
 	Properties map[string]string `mapstructure:"properties" json:"properties,omitempty"`
 }
 
-// Unmarshal reads the section. What ${env:…} stands for is put into the keys that take anything: the Collector's own
-// way leaves its place holders in their lists and mappings.
-func (cfg *TablesConfig) Unmarshal(conf *confmap.Conf) error {
-	if err := conf.Unmarshal(cfg); err != nil {
-		return err
-	}
-	if cfg.PartitionBy != nil {
-		cfg.PartitionBy = conf.Get("partition_by")
-	}
-	if columns, is := conf.Get("attribute_columns").([]any); is {
-		cfg.AttributeColumns = columns
-	}
-	return nil
-}
-
 // ParquetConfig is the section parquet.
 type ParquetConfig struct {
 	// Compression is the codec: zstd or none.
@@ -224,11 +209,25 @@ type DeadLetterConfig struct {
 }
 
 var (
-	_ component.Config  = (*Config)(nil)
-	_ confmap.Validator = (*Config)(nil)
-
-	_ confmap.Unmarshaler = (*TablesConfig)(nil)
+	_ component.Config    = (*Config)(nil)
+	_ confmap.Unmarshaler = (*Config)(nil)
+	_ confmap.Validator   = (*Config)(nil)
 )
+
+// Unmarshal reads the configuration. What ${env:…} stands for is put into the keys that take anything: the Collector's
+// own way leaves its place holders in their lists and mappings.
+func (cfg *Config) Unmarshal(conf *confmap.Conf) error {
+	if err := conf.Unmarshal(cfg); err != nil {
+		return err
+	}
+	if cfg.Tables.PartitionBy != nil {
+		cfg.Tables.PartitionBy = conf.Get("tables::partition_by")
+	}
+	if columns, ok := conf.Get("tables::attribute_columns").([]any); ok {
+		cfg.Tables.AttributeColumns = columns
+	}
+	return nil
+}
 
 // Validate reports every problem at once, each with its key.
 func (cfg *Config) Validate() error {
