@@ -41,7 +41,8 @@ impl Rules {
     }
 }
 
-/// Files of one partition and with the same columns, as far as is known, to be made one, oldest first, at least two; none if nothing is worth it.
+/// Files of one partition and with the same columns, as far as is known, to be made one, oldest first, at least two; none if
+/// nothing is worth it.
 pub(super) fn choose(files: &[Listed], rules: Rules) -> Option<Vec<Listed>> {
     let mut partitions: HashMap<(&Struct, Option<Columns>), Vec<&Listed>> = HashMap::new();
     for file in files {

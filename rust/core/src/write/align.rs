@@ -38,8 +38,8 @@ pub(super) struct Aligned {
 
 /// Relabels a batch of our canonical schema for the table's current schema.
 ///
-/// Columns that only we have are left out and told, as are those of single attributes whose type is another in the table. Columns that only the table has are left out too, unless
-/// they have a default value, which is then written.
+/// Columns that only we have are left out and told, as are those of single attributes whose type is another in the table. Columns
+/// that only the table has are left out too, unless they have a default value, which is then written.
 ///
 /// # Errors
 /// `TableMismatch` when types clash, when names cannot be told apart, when the table requires what our rows
