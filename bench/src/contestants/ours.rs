@@ -179,12 +179,8 @@ impl BatchSink for Encoding<'_> {
             let files = self.files.entry(batch.table).or_default();
             let memory = &mut self.ours.writes.borrow_mut();
             let attributes = self.ours.config.tables.attribute_columns.of(batch.table);
-            if attributes.is_empty() {
-                files.append(metadata, batch, &self.options, memory)?;
-            } else {
-                let batch = convert::with_attribute_columns(batch, attributes)?;
-                files.append(metadata, &batch, &self.options, memory)?;
-            }
+            let batch = convert::with_attribute_columns(batch, attributes)?;
+            files.append(metadata, &batch, &self.options, memory)?;
         }
         Ok(())
     }

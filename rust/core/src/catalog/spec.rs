@@ -30,25 +30,20 @@ pub fn table_spec(config: &Config, table: Table) -> Result<TableSpec> {
 
 fn sort_order(table: Table, schema: &Schema) -> Result<SortOrder> {
     let mut builder = SortOrder::builder();
-    let sorted = sort_columns(table)
-        .iter()
-        .filter_map(|column| schema.field_id_by_name(column));
-    for source_id in sorted {
+    let unfit = || {
+        let message = "the table's sort order does not fit its schema";
+        Error::new(ErrorKind::Internal, message).with("table", table.default_name())
+    };
+    for column in sort_columns(table) {
         builder.with_sort_field(SortField {
-            source_id,
+            source_id: schema.field_id_by_name(column).ok_or_else(unfit)?,
             transform: Transform::Identity,
             direction: SortDirection::Ascending,
             null_order: NullOrder::First,
         });
     }
-    builder.build(schema).map_err(|cause| {
-        Error::new(
-            ErrorKind::Internal,
-            "the table's sort order does not fit its schema",
-        )
-        .with("table", table.default_name())
-        .because(IcebergCause(cause))
-    })
+    let order = builder.build(schema);
+    order.map_err(|cause| unfit().because(IcebergCause(cause)))
 }
 
 /// Ours, then the user's over them. Other writers of the table, such as compaction, go by these.

@@ -256,6 +256,14 @@ mod tests {
     use crate::schema::iceberg_schema;
     use crate::signal::Table;
 
+    fn evolution(last_id: i32) -> Evolution<'static> {
+        Evolution {
+            attributes: &[],
+            last_id,
+            added: 0,
+        }
+    }
+
     fn primitive(id: i32, name: &str, primitive: PrimitiveType) -> NestedFieldRef {
         Arc::new(NestedField::optional(id, name, Type::Primitive(primitive)))
     }
@@ -264,11 +272,7 @@ mod tests {
     fn every_missing_column_gets_ids_that_are_new_and_unique() {
         let have = StructType::new(vec![primitive(7, "Theirs", PrimitiveType::String)]);
         let wanted = iceberg_schema(Table::Traces, &[]).expect("schema");
-        let mut evolution = Evolution {
-            attributes: &[],
-            last_id: 40,
-            added: 0,
-        };
+        let mut evolution = evolution(40);
         let fields = evolution.fields(&have, wanted.as_struct(), "").expect("no clash");
         let schema = Schema::builder()
             .with_fields(fields)
@@ -304,11 +308,7 @@ mod tests {
         let element = Arc::new(NestedField::list_element(2, Type::Struct(event), true));
         let events = NestedField::optional(1, "Events", Type::List(ListType::new(element)));
         let have = StructType::new(vec![Arc::new(events)]);
-        let mut evolution = Evolution {
-            attributes: &[],
-            last_id: 3,
-            added: 0,
-        };
+        let mut evolution = evolution(3);
         let fields = evolution.fields(&have, wanted.as_struct(), "").expect("no clash");
         let schema = Schema::builder()
             .with_fields(fields)
@@ -326,11 +326,7 @@ mod tests {
     fn clash_names_the_column_and_both_types() {
         let wanted = iceberg_schema(Table::Logs, &[]).expect("schema");
         let have = StructType::new(vec![primitive(1, "Body", PrimitiveType::Long)]);
-        let mut evolution = Evolution {
-            attributes: &[],
-            last_id: 1,
-            added: 0,
-        };
+        let mut evolution = evolution(1);
         let error = evolution
             .fields(&have, wanted.as_struct(), "")
             .expect_err("clash");
@@ -346,11 +342,7 @@ mod tests {
     fn wider_column_is_kept_as_it_is() {
         let wanted = iceberg_schema(Table::Logs, &[]).expect("schema");
         let have = StructType::new(vec![primitive(1, "SeverityNumber", PrimitiveType::Long)]);
-        let mut evolution = Evolution {
-            attributes: &[],
-            last_id: 1,
-            added: 0,
-        };
+        let mut evolution = evolution(1);
         let fields = evolution.fields(&have, wanted.as_struct(), "").expect("no clash");
         assert_eq!(*fields[0].field_type, Type::Primitive(PrimitiveType::Long));
     }
@@ -363,11 +355,7 @@ mod tests {
                 .zip(names)
                 .map(|(id, name)| primitive(id, name, PrimitiveType::String));
             let have = StructType::new(fields.collect());
-            let mut evolution = Evolution {
-                attributes: &[],
-                last_id: 10,
-                added: 0,
-            };
+            let mut evolution = evolution(10);
             evolution.fields(&have, wanted.as_struct(), "")
         };
         let fields = evolve(&["body", "servicename"]).expect("no clash");

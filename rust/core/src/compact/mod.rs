@@ -166,22 +166,19 @@ impl Compactor {
 
     /// Sees to it that files which were chosen and not joined are not chosen with the same ones again.
     fn set_apart(&mut self, left: Vec<(usize, Listed)>, join: &Join) {
-        let is_new = |file: &Listed, columns: Columns| file.columns != Some(columns);
-        let goes_on = join.joined.is_some()
-            || !join.unfit.is_empty()
-            || left.iter().any(|(number, file)| {
-                let mut others = join.other_columns.iter();
-                others.any(|(place, columns)| place == number && is_new(file, *columns))
-            });
-        for (number, file) in left {
-            let others = join.other_columns.iter().find(|(place, _)| *place == number);
+        // Else the same files would be chosen again, and again not be joined.
+        let mut is_stuck = join.joined.is_none() && join.unfit.is_empty();
+        for (number, file) in &left {
+            let others = join.other_columns.iter().find(|(place, _)| place == number);
             if let Some((_, columns)) = others {
+                is_stuck &= file.columns == Some(*columns);
                 self.columns.insert(file.path.clone(), *columns);
             }
-            if join.unfit.contains(&number) || !goes_on {
-                self.apart.insert(file.path);
-            }
         }
+        let unfit = left
+            .into_iter()
+            .filter(|(number, _)| is_stuck || join.unfit.contains(number));
+        self.apart.extend(unfit.map(|(_, file)| file.path));
     }
 
     /// Those files that may be merged: each listed once. A request that came again after it had fallen out of the window that

@@ -12,24 +12,17 @@ use crate::signal::Table;
 /// Attributes that have columns of their own. None by default.
 #[derive(Debug, Clone, Default)]
 pub struct AttributeColumns {
-    entries: Vec<AttributeColumnConfig>,
+    entries: Vec<Entry>,
     /// Those of each table, by its place in [`Table::ALL`].
     by_table: [Vec<AttributeColumn>; Table::ALL.len()],
 }
 
 /// One attribute, as it is configured: a mapping, or its key alone.
 #[derive(Debug, Clone)]
-pub struct AttributeColumnConfig {
-    /// The attribute's key.
-    pub attribute: String,
-    /// Whose attribute it is. Default `record`.
-    pub of: AttributesOf,
-    /// The column's name.
-    pub column: String,
-    /// The type of its values. Default `string`.
-    pub value_type: AttributeType,
+struct Entry {
+    column: AttributeColumn,
     /// The tables that get the column, by their default names; all when not set.
-    pub tables: Option<Vec<String>>,
+    tables: Option<Vec<String>>,
 }
 
 impl AttributeColumns {
@@ -40,29 +33,20 @@ impl AttributeColumns {
         &self.by_table[table as usize]
     }
 
-    fn new(entries: Vec<AttributeColumnConfig>) -> Self {
+    fn new(entries: Vec<Entry>) -> Self {
         let by_table = Table::ALL.map(|table| {
             let of_table = entries.iter().filter(|entry| entry.is_for(table));
-            of_table.map(AttributeColumnConfig::column).collect()
+            of_table.map(|entry| entry.column.clone()).collect()
         });
         Self { entries, by_table }
     }
 }
 
-impl AttributeColumnConfig {
+impl Entry {
     fn is_for(&self, table: Table) -> bool {
         match &self.tables {
             None => true,
             Some(names) => names.iter().any(|name| name == table.default_name()),
-        }
-    }
-
-    fn column(&self) -> AttributeColumn {
-        AttributeColumn {
-            name: self.column.clone(),
-            attribute: self.attribute.clone(),
-            of: self.of,
-            value_type: self.value_type,
         }
     }
 }
@@ -82,15 +66,15 @@ fn default_column(attribute: &str) -> String {
 pub(super) fn problems(attribute_columns: &AttributeColumns, problems: &mut Vec<String>) {
     for (index, entry) in attribute_columns.entries.iter().enumerate() {
         let key = format!("tables.attribute_columns[{index}]");
-        if entry.attribute.is_empty() {
+        if entry.column.attribute.is_empty() {
             problems.push(format!("{key}.attribute: must not be empty"));
             continue;
         }
-        if !is_plain(&entry.column) {
+        if !is_plain(&entry.column.name) {
             problems.push(format!(
                 "{key}.column: {:?} is no name that every engine takes; give one of ASCII letters, digits and _, a letter \
                  first",
-                entry.column
+                entry.column.name
             ));
         }
         if entry.tables.as_ref().is_some_and(Vec::is_empty) {
@@ -112,7 +96,7 @@ pub(super) fn problems(attribute_columns: &AttributeColumns, problems: &mut Vec<
             problems.push(format!(
                 "{key}.column: table {} has a column {other} already; give another name for the attribute {:?}",
                 table.default_name(),
-                entry.attribute
+                entry.column.attribute
             ));
         }
     }
@@ -127,19 +111,16 @@ fn is_plain(name: &str) -> bool {
 }
 
 /// The first table in which the column's name is another's, in any case: some engines know no other.
-fn taken<'a>(
-    entry: &AttributeColumnConfig,
-    earlier: &'a [AttributeColumnConfig],
-) -> Option<(Table, &'a str)> {
+fn taken<'a>(entry: &Entry, earlier: &'a [Entry]) -> Option<(Table, &'a str)> {
     let tables = Table::ALL.into_iter().filter(|table| entry.is_for(*table));
     tables
         .flat_map(|table| {
             let own = columns(table, &[]).into_iter().map(|column| column.name);
             let others = earlier.iter().filter(move |other| other.is_for(table));
-            own.chain(others.map(|other| other.column.as_str()))
+            own.chain(others.map(|other| other.column.name.as_str()))
                 .map(move |name| (table, name))
         })
-        .find(|(_, name)| name.eq_ignore_ascii_case(&entry.column))
+        .find(|(_, name)| name.eq_ignore_ascii_case(&entry.column.name))
 }
 
 impl<'de> Deserialize<'de> for AttributeColumns {
@@ -148,9 +129,9 @@ impl<'de> Deserialize<'de> for AttributeColumns {
     }
 }
 
-impl<'de> Deserialize<'de> for AttributeColumnConfig {
+impl<'de> Deserialize<'de> for Entry {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(Entry)
+        deserializer.deserialize_any(EntryVisitor)
     }
 }
 
@@ -167,22 +148,24 @@ struct Keys {
     tables: Option<Vec<String>>,
 }
 
-impl From<Keys> for AttributeColumnConfig {
+impl From<Keys> for Entry {
     fn from(keys: Keys) -> Self {
         Self {
-            column: keys.column.unwrap_or_else(|| default_column(&keys.attribute)),
-            attribute: keys.attribute,
-            of: keys.from,
-            value_type: keys.r#type,
+            column: AttributeColumn {
+                name: keys.column.unwrap_or_else(|| default_column(&keys.attribute)),
+                attribute: keys.attribute,
+                of: keys.from,
+                value_type: keys.r#type,
+            },
             tables: keys.tables,
         }
     }
 }
 
-struct Entry;
+struct EntryVisitor;
 
-impl<'de> Visitor<'de> for Entry {
-    type Value = AttributeColumnConfig;
+impl<'de> Visitor<'de> for EntryVisitor {
+    type Value = Entry;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(

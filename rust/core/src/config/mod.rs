@@ -24,7 +24,7 @@ use serde::Deserialize;
 use crate::error::{Error, ErrorKind, Result};
 use crate::signal::Table;
 
-pub use attribute_columns::{AttributeColumnConfig, AttributeColumns};
+pub use attribute_columns::AttributeColumns;
 pub use catalog::{CatalogConfig, CatalogType, OAuth2Config, S3TablesApi, SigV4Config};
 pub use commit::{CommitConfig, OnFailure};
 pub use compaction::CompactionConfig;

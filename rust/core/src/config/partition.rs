@@ -74,7 +74,7 @@ impl PartitionBy {
 
 impl PartitionField {
     /// The column's name in a table: both names of the time mean the table's, so that one list serves all tables.
-    pub(super) fn column_of(&self, table: Table) -> &str {
+    fn column_of(&self, table: Table) -> &str {
         match self.column.as_str() {
             "Timestamp" | "TimeUnix" => time_column(table),
             other => other,

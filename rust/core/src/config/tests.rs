@@ -1,6 +1,10 @@
 use super::*;
 use crate::schema::{AttributeColumn, AttributeType, AttributesOf};
 
+fn refusal(json: &[u8]) -> String {
+    Config::from_json(json).expect_err("invalid").to_string()
+}
+
 #[test]
 fn empty_object_is_a_whole_configuration() {
     let config = Config::from_json(b"{}").expect("valid");
@@ -17,7 +21,7 @@ fn without_a_catalog_there_is_nothing_to_say_of_one() {
                     "s3tables_api": "rest"},
         "commit": {"on_failure": "accept"}
     }"#;
-    let message = Config::from_json(json).expect_err("invalid").to_string();
+    let message = refusal(json);
     for key in [
         "catalog.uri:",
         "catalog.name:",
@@ -41,7 +45,7 @@ fn every_problem_is_reported_at_once() {
         "tables": {"names": {"log": "l", "traces": "logs"}, "partition_by": ["day(When)"]},
         "parquet": {"compression_level": 40, "max_row_group_rows": 0}
     }"#;
-    let message = Config::from_json(json).expect_err("invalid").to_string();
+    let message = refusal(json);
     for part in [
         "catalog.uri:",
         "catalog.warehouse:",
@@ -60,9 +64,7 @@ fn every_problem_is_reported_at_once() {
 fn what_is_no_name_of_a_folder_names_no_table() {
     for name in ["", ".", "..", "a/b", "../logs"] {
         let json = format!(r#"{{"tables": {{"names": {{"logs": "{name}"}}}}}}"#);
-        let message = Config::from_json(json.as_bytes())
-            .expect_err("invalid")
-            .to_string();
+        let message = refusal(json.as_bytes());
         let said = format!("tables.names.logs: {name:?} cannot name a table");
         assert!(message.contains(&said), "{said} in {message}");
     }
@@ -79,7 +81,7 @@ fn unknown_keys_and_wrong_types_are_named_with_their_path() {
         "commit": {"interval": "10"},
         "limits": 7
     }"#;
-    let message = Config::from_json(json).expect_err("invalid").to_string();
+    let message = refusal(json);
     for part in [
         "catlog: there is no such key; known are catalog, storage,",
         "catalog.typ: unknown field `typ`, expected one of",
@@ -146,7 +148,7 @@ fn attribute_columns_that_cannot_be_are_all_named() {
             {"attribute": "body", "column": "body", "tables": ["logs"]}
         ]
     }}"#;
-    let message = Config::from_json(json).expect_err("invalid").to_string();
+    let message = refusal(json);
     let problems: Vec<&str> = message.split("; tables.").collect();
     let wanted = [
         "attribute_columns[0].attribute: must not be empty",
@@ -177,9 +179,7 @@ fn attribute_columns_that_cannot_be_are_all_named() {
         ),
     ] {
         let json = format!(r#"{{"tables": {{"attribute_columns": [{entry}]}}}}"#);
-        let message = Config::from_json(json.as_bytes())
-            .expect_err("invalid")
-            .to_string();
+        let message = refusal(json.as_bytes());
         assert!(message.contains(part), "{part} in {message}");
     }
 }
@@ -209,9 +209,7 @@ fn what_cannot_be_partitioned_by_is_told_at_once() {
         ),
     ] {
         let json = format!(r#"{{"tables": {{{tables}}}}}"#);
-        let message = Config::from_json(json.as_bytes())
-            .expect_err("invalid")
-            .to_string();
+        let message = refusal(json.as_bytes());
         assert!(message.contains(part), "{part} in {message}");
     }
 }
@@ -243,9 +241,7 @@ fn what_is_no_object_is_refused() {
         ("{", "is no JSON"),
         ("", "is no JSON"),
     ] {
-        let message = Config::from_json(json.as_bytes())
-            .expect_err("invalid")
-            .to_string();
+        let message = refusal(json.as_bytes());
         assert!(message.contains(part), "{part} in {message}");
     }
 }

@@ -3,6 +3,7 @@
 //! They are made once a batch is closed: a map's keys are numbers of a dictionary then, so that an attribute is found by
 //! comparing numbers, and those of a resource are looked at once for all of its rows. Who asks for none pays nothing.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
@@ -23,16 +24,22 @@ use crate::schema::{AttributeColumn, AttributeType, attribute_field};
 ///
 /// # Errors
 /// `Internal` when the batch is not of its table's schema.
-pub fn with_attribute_columns(rows: &TableBatch, columns: &[AttributeColumn]) -> Result<TableBatch> {
+pub fn with_attribute_columns<'a>(
+    rows: &'a TableBatch,
+    columns: &[AttributeColumn],
+) -> Result<Cow<'a, TableBatch>> {
+    if columns.is_empty() {
+        return Ok(Cow::Borrowed(rows));
+    }
     let batch = extended(rows, columns).map_err(|cause| {
         Error::new(ErrorKind::Internal, "columns of attributes cannot be made")
             .with("table", rows.table.default_name())
             .because(cause)
     })?;
-    Ok(TableBatch {
+    Ok(Cow::Owned(TableBatch {
         table: rows.table,
         batch,
-    })
+    }))
 }
 
 fn extended(rows: &TableBatch, columns: &[AttributeColumn]) -> Result<RecordBatch, ArrowError> {

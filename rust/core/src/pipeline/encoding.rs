@@ -267,12 +267,8 @@ impl TableEncoding {
         let proceed = || call.proceed();
         let options = options(&self.ids, config, &proceed);
         let attributes = config.tables.attribute_columns.of(self.table);
-        let appended = if attributes.is_empty() {
-            files.append(&loaded.metadata, batch, &options, memory)
-        } else {
-            convert::with_attribute_columns(batch, attributes)
-                .and_then(|batch| files.append(&loaded.metadata, &batch, &options, memory))
-        };
+        let appended = convert::with_attribute_columns(batch, attributes)
+            .and_then(|batch| files.append(&loaded.metadata, &batch, &options, memory));
         match appended {
             Ok(appended) => {
                 let rejected = appended.rejected.into_iter();

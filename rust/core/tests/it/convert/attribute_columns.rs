@@ -39,7 +39,9 @@ fn columns(attribute: &str) -> Vec<AttributeColumn> {
 }
 
 fn extended(batch: &TableBatch, columns: &[AttributeColumn]) -> TableBatch {
-    let extended = with_attribute_columns(batch, columns).expect("extended");
+    let extended = with_attribute_columns(batch, columns)
+        .expect("extended")
+        .into_owned();
     for array in extended.batch.columns() {
         array.to_data().validate_full().expect("valid Arrow data");
     }

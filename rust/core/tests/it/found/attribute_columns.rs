@@ -2,7 +2,6 @@
 //! partitioned by.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, Int64Type};
@@ -10,10 +9,9 @@ use arrow_cast::cast;
 use arrow_schema::DataType;
 use iceberg::spec::PrimitiveType;
 use otlp2iceberg::catalog::LoadedTable;
-use otlp2iceberg::{Export, Outcome, Part, Pipeline, RequestId, Result, Signal};
-use tokio_util::sync::CancellationToken;
+use otlp2iceberg::{Outcome, Pipeline, Result};
 
-use super::support::{TIME, loaded, made, open, rows};
+use super::support::{TIME, export_logs, loaded, made, open, rows};
 use crate::commit_support::{Warehouse, entries};
 use crate::decode::encode::{delimited, fixed64, nested};
 
@@ -63,22 +61,7 @@ fn request(records: &[(&str, &[(&str, &str)])]) -> Vec<u8> {
 }
 
 async fn export(pipeline: &Pipeline, sequence: u64, records: &[(&str, &[(&str, &str)])]) -> Result<Outcome> {
-    let payload = request(records);
-    let id = RequestId {
-        writer: [9; 16],
-        sequence,
-    };
-    let len = payload.len() as u64;
-    pipeline
-        .export(Export {
-            signal: Signal::Logs,
-            payload: &payload,
-            parts: &[Part { id, len }],
-            received_unix_nano: TIME,
-            cancel: CancellationToken::new(),
-            timeout: Duration::from_secs(60),
-        })
-        .await
+    export_logs(pipeline, sequence, &request(records)).await
 }
 
 async fn stored(warehouse: &Warehouse, sequence: u64, records: &[(&str, &[(&str, &str)])]) -> Outcome {

@@ -31,7 +31,11 @@ pub fn request(bodies: &[&str]) -> Vec<u8> {
 
 /// Stores one request.
 pub async fn export(pipeline: &Pipeline, sequence: u64, bodies: &[&str]) -> Result<Outcome> {
-    let payload = request(bodies);
+    export_logs(pipeline, sequence, &request(bodies)).await
+}
+
+/// Stores a request of logs.
+pub async fn export_logs(pipeline: &Pipeline, sequence: u64, payload: &[u8]) -> Result<Outcome> {
     let id = RequestId {
         writer: [7; 16],
         sequence,
@@ -40,7 +44,7 @@ pub async fn export(pipeline: &Pipeline, sequence: u64, bodies: &[&str]) -> Resu
     pipeline
         .export(Export {
             signal: Signal::Logs,
-            payload: &payload,
+            payload,
             parts: &[Part { id, len }],
             received_unix_nano: TIME,
             cancel: CancellationToken::new(),
