@@ -51,7 +51,7 @@ fn extended(rows: &TableBatch, columns: &[AttributeColumn]) -> Result<RecordBatc
         let map = column.map(rows.table);
         let maps = rows.batch.column_by_name(map);
         let maps = maps.ok_or_else(|| ArrowError::SchemaError(format!("there is no column {map}")))?;
-        fields.push(Arc::new(attribute_field(column)));
+        fields.push(Arc::new(attribute_field(column, rows.table)));
         arrays.push(array(maps, column, &mut texts)?);
     }
     RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays)

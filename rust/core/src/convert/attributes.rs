@@ -198,6 +198,12 @@ impl MapColumn {
         self.offsets.len()
     }
 
+    /// Whether the last list is empty.
+    pub(super) fn ends_empty(&self) -> bool {
+        let last = self.len().checked_sub(1);
+        last.is_none_or(|last| self.offsets.start(last) == self.offsets.end())
+    }
+
     /// Whether the last list is the same as these.
     pub(super) fn ends_with(&self, entries: &Entries) -> bool {
         let Some(last) = self.len().checked_sub(1) else {

@@ -28,6 +28,7 @@ mod memory;
 mod metrics;
 mod numbers;
 mod points;
+mod series_map;
 mod shared;
 mod shared_map;
 mod subject;

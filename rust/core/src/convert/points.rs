@@ -10,6 +10,7 @@ use super::ids::{append_span_id, append_trace_id};
 use super::labels::{LabelColumn, WordColumn};
 use super::lists::ListColumn;
 use super::numbers::append_value;
+use super::series_map::SeriesMapColumn;
 use super::shared::{Group, SharedColumns};
 use super::shared_map::SharedMapColumn;
 use super::subject::Subject;
@@ -97,7 +98,7 @@ columns! {
         metric_description: LabelColumn,
         metric_unit: LabelColumn,
         metric_metadata: SharedMapColumn,
-        attributes: MapColumn,
+        attributes: SeriesMapColumn,
         flags: IntColumn,
     }
     state {

@@ -8,9 +8,11 @@ use arrow_schema::{ArrowError, DataType};
 
 use super::attributes::{Entries, MapColumn};
 use super::columns::{Arrays, Columns, roomy};
+use super::context::Context;
 use super::dictionary::Key;
-use super::used::Used;
+use super::used::{Used, memory};
 use super::validity::Validity;
+use crate::decode::{DecodeError, KeyValue, Repeated};
 
 /// A column of attributes as a dictionary. No attributes are null (rule 1).
 #[derive(Default)]
@@ -30,8 +32,27 @@ impl SharedMapColumn {
         if !self.maps.ends_with(entries) {
             self.maps.append_rendered(entries);
         }
-        // There are no more lists than groups, and those have 32-bit offsets elsewhere.
-        Some(Key::try_from(self.maps.len() - 1).unwrap_or(Key::MAX))
+        self.last_key()
+    }
+
+    /// The key of attributes that are rendered for it, which rows may have until the batch is closed; none if there are none.
+    ///
+    /// # Errors
+    /// When the attributes are malformed; `field` is the name of their field.
+    pub(super) fn render(
+        &mut self,
+        attributes: &Repeated<'_, KeyValue<'_>>,
+        field: &'static str,
+        context: &mut Context,
+    ) -> Result<Option<Key>, DecodeError> {
+        self.maps.append(attributes, field, context)?;
+        Ok(self.last_key().filter(|_| !self.maps.ends_empty()))
+    }
+
+    /// The key of the last list. There are no more lists than rows, and those have 32-bit offsets elsewhere.
+    fn last_key(&self) -> Option<Key> {
+        let last = self.maps.len().checked_sub(1)?;
+        Some(Key::try_from(last).unwrap_or(Key::MAX))
     }
 
     /// Appends attributes by their key.
@@ -87,6 +108,10 @@ impl Columns for SharedMapColumn {
     }
 
     fn reuse(&mut self, arrays: &mut Used) {
-        self.keys = arrays.next_keys();
+        if let Some(array) = arrays.next::<DictionaryArray<Int32Type>>() {
+            let (keys, maps) = array.into_parts();
+            self.keys = memory(keys.into_parts().1);
+            self.maps.reuse(&mut Used::values(maps));
+        }
     }
 }

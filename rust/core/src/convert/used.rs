@@ -34,6 +34,11 @@ impl Used {
         }
     }
 
+    /// The values of a dictionary.
+    pub(super) fn values(values: ArrayRef) -> Self {
+        Self::arrays(vec![values])
+    }
+
     fn arrays(arrays: Vec<ArrayRef>) -> Self {
         Self(arrays.into_iter())
     }

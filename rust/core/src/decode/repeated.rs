@@ -40,6 +40,12 @@ impl<'a, M: Message<'a>> Repeated<'a, M> {
         self.region.len().checked_div(self.len).unwrap_or_default()
     }
 
+    /// The bytes that the elements are read from; equal ones of the same field have equal elements.
+    #[inline]
+    pub(crate) fn region(&self) -> &'a [u8] {
+        self.region
+    }
+
     /// The elements in order, each serialized; the first error is the last item. An element's own errors are named by
     /// [`Self::in_element`].
     #[inline]

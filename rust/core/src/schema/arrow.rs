@@ -31,10 +31,10 @@ pub fn arrow_schema(table: Table) -> Arc<Schema> {
 /// Marks fields of columns of one attribute.
 const ATTRIBUTE: &str = "otlp2iceberg.attribute";
 
-/// The Arrow field of a column of one attribute, which says so.
-pub(crate) fn attribute_field(column: &AttributeColumn) -> Field {
+/// The Arrow field of a table's column of one attribute, which says so.
+pub(crate) fn attribute_field(column: &AttributeColumn, table: Table) -> Field {
     let mark = (ATTRIBUTE.to_owned(), column.attribute.clone());
-    field(&column.column()).with_metadata(HashMap::from([mark]))
+    field(&column.column(table)).with_metadata(HashMap::from([mark]))
 }
 
 /// Whether a field is that of a column of one attribute: its values are in a map, too.

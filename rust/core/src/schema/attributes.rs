@@ -59,23 +59,23 @@ impl AttributeColumn {
         }
     }
 
-    /// The column as one of a table's.
-    pub(super) fn column(&self) -> Column<'_> {
+    /// The column as one of this table's.
+    pub(super) const fn column(&self, table: Table) -> Column<'_> {
         Column {
-            name: &self.name,
-            column_type: self.column_type(),
+            name: self.name.as_str(),
+            column_type: self.column_type(table),
             required: false,
         }
     }
 
-    /// What rows share of their resource or scope is there once.
-    const fn column_type(&self) -> ColumnType {
-        match (self.value_type, self.of) {
-            (AttributeType::String, AttributesOf::Record) => ColumnType::Text,
-            (AttributeType::String, AttributesOf::Scope | AttributesOf::Resource) => ColumnType::Label,
-            (AttributeType::Long, _) => ColumnType::Long,
-            (AttributeType::Double, _) => ColumnType::Double,
-            (AttributeType::Boolean, _) => ColumnType::Boolean,
+    /// The text of maps that rows share is there once.
+    const fn column_type(&self, table: Table) -> ColumnType {
+        match (self.value_type, self.of, table) {
+            (AttributeType::String, AttributesOf::Record, Table::Logs | Table::Traces) => ColumnType::Text,
+            (AttributeType::String, _, _) => ColumnType::Label,
+            (AttributeType::Long, _, _) => ColumnType::Long,
+            (AttributeType::Double, _, _) => ColumnType::Double,
+            (AttributeType::Boolean, _, _) => ColumnType::Boolean,
         }
     }
 }

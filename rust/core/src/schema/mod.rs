@@ -36,7 +36,7 @@ pub enum ColumnType {
     Boolean,
     /// `map<string, string>`; keys required, values optional.
     Attributes,
-    /// The same, where neighbouring rows share them.
+    /// The same, where rows share them: the resource's, the scope's, a series'. Arrow `Dictionary<Int32, Map>`.
     SharedAttributes,
     /// `list<T>`; elements required.
     List(&'static ColumnType),

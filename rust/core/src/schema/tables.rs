@@ -97,7 +97,7 @@ const POINT: &[Column<'static>] = &[
     optional("MetricDescription", Label),
     optional("MetricUnit", Label),
     optional("MetricMetadata", SharedAttributes),
-    optional("Attributes", Attributes),
+    optional("Attributes", SharedAttributes),
     optional("Flags", Int),
 ];
 
@@ -170,7 +170,7 @@ pub fn columns(table: Table, attributes: &[AttributeColumn]) -> Vec<Column<'_>> 
         Table::Summary => &[POINT, SUMMARY],
     };
     let own = own.iter().copied().chain([SHARED]).flatten().copied();
-    own.chain(attributes.iter().map(AttributeColumn::column))
+    own.chain(attributes.iter().map(|column| column.column(table)))
         .collect()
 }
 

@@ -11,6 +11,7 @@ mod rows;
 mod rules;
 mod rules_metrics;
 mod rules_text;
+mod series;
 mod sink;
 mod subset;
 mod values;

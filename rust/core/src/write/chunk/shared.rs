@@ -58,6 +58,8 @@ impl SharedMaps {
         let View::Struct { fields, .. } = element.as_ref() else {
             return Ok(());
         };
+        // What is remembered of a map is worth it only if the map comes again.
+        let come_again = 2 * offsets.len() <= keys.len();
         for ((leaf, repetition), view) in self.leaves.iter_mut().zip(fields) {
             let View::Leaf(view) = view else {
                 return Ok(());
@@ -85,7 +87,8 @@ impl SharedMaps {
                 }
                 match span(offsets, key) {
                     span if span.is_empty() => leaf.push_missing(self.empty, 0),
-                    span => leaf.push_to_repeat(key, view, span, *repetition),
+                    span if come_again => leaf.push_to_repeat(key, view, span, *repetition),
+                    span => leaf.push_elements(view, span, 0, *repetition),
                 }
                 leaf.end_row(compressor)?;
                 rest = later;

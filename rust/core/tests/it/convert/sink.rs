@@ -170,9 +170,16 @@ fn an_error_of_the_sink_ends_the_conversion() {
 /// A table that gets a row now and then does not get a batch for each, while another fills.
 #[test]
 fn the_largest_open_batch_is_closed() {
-    let gauge = nested(&[2, 5, 1, 7, 2, 1], "g".repeat(1000));
+    let gauge = |at: usize| nested(&[2, 5, 1, 7, 2, 1], format!("{at:01000}"));
     let sum = nested(&[2, 7, 1], []);
-    let scope_metrics = [gauge.repeat(10), sum].concat().repeat(50);
+    let group = |at: usize| {
+        [
+            (0..10).flat_map(|point| gauge(10 * at + point)).collect(),
+            sum.clone(),
+        ]
+        .concat()
+    };
+    let scope_metrics: Vec<u8> = (0..50).flat_map(group).collect();
     let (keeper, _) = keep(Signal::Metrics, &nested(&[1, 2], scope_metrics), 100_000);
     let count = |table| keeper.batches.iter().filter(|batch| batch.table == table).count();
     assert!(count(Table::Gauge) >= 5, "{} batches", count(Table::Gauge));

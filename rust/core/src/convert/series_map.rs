@@ -1,0 +1,214 @@
+//! Attributes of data points, which come again with each point of their series.
+
+use hashbrown::{DefaultHashBuilder, HashTable};
+use std::hash::BuildHasher;
+
+use arrow_schema::ArrowError;
+
+use super::columns::{Arrays, Columns};
+use super::context::Context;
+use super::dictionary::Key;
+use super::shared_map::SharedMapColumn;
+use super::used::Used;
+use crate::decode::{DecodeError, KeyValue, Repeated};
+
+/// Lists that are known at most.
+const LISTS_MAX: usize = 32 * 1024;
+/// Bytes that they take at most.
+const BYTES_MAX: usize = 4 << 20;
+
+/// A column of attributes as a dictionary, each list rendered once however often it comes. No attributes are null (rule 1).
+#[derive(Default)]
+pub(super) struct SeriesMapColumn {
+    maps: SharedMapColumn,
+    known: Known,
+}
+
+impl SeriesMapColumn {
+    /// Appends attributes.
+    ///
+    /// # Errors
+    /// When the attributes are malformed; `field` is the name of their field.
+    #[inline]
+    pub(super) fn append(
+        &mut self,
+        attributes: &Repeated<'_, KeyValue<'_>>,
+        field: &'static str,
+        context: &mut Context,
+    ) -> Result<(), DecodeError> {
+        let serialized = attributes.region();
+        let key = match self.known.find(serialized) {
+            Some(key) => Some(key),
+            None => self.render(serialized, attributes, field, context)?,
+        };
+        self.maps.append_key(key);
+        Ok(())
+    }
+
+    #[inline(never)]
+    fn render(
+        &mut self,
+        serialized: &[u8],
+        attributes: &Repeated<'_, KeyValue<'_>>,
+        field: &'static str,
+        context: &mut Context,
+    ) -> Result<Option<Key>, DecodeError> {
+        if attributes.is_empty() {
+            return Ok(None);
+        }
+        let repairs = context.repairs;
+        let key = self.maps.render(attributes, field, context)?;
+        // What is mended is counted each time that it comes.
+        if let Some(key) = key
+            && context.repairs == repairs
+        {
+            self.known.add(serialized, key);
+        }
+        Ok(key)
+    }
+}
+
+impl Columns for SeriesMapColumn {
+    fn reserve(&mut self, times: usize) {
+        self.maps.reserve(times);
+    }
+
+    fn truncate(&mut self, len: usize) {
+        self.maps.truncate(len);
+    }
+
+    #[inline]
+    fn extent(&self) -> usize {
+        self.maps.extent()
+    }
+
+    #[inline]
+    fn bytes(&self) -> usize {
+        self.maps.bytes() + self.known.bytes()
+    }
+
+    fn finish(self, arrays: &mut Arrays<'_>) -> Result<(), ArrowError> {
+        self.maps.finish(arrays)
+    }
+
+    fn reuse(&mut self, arrays: &mut Used) {
+        self.maps.reuse(arrays);
+    }
+}
+
+/// The keys of serialized lists.
+#[derive(Default)]
+struct Known {
+    /// The lists, one after another.
+    bytes: Vec<u8>,
+    lists: Vec<List>,
+    /// Places in `lists`.
+    index: HashTable<u32>,
+    hasher: DefaultHashBuilder,
+    /// Where the next list is, if points come in the order in which they came before.
+    guess: usize,
+    /// How often a list was known.
+    found: usize,
+    /// There is no room for more, or it is not worth it.
+    is_full: bool,
+}
+
+/// A serialized list, and the key that its attributes have.
+#[derive(Clone, Copy)]
+struct List {
+    start: u32,
+    end: u32,
+    key: Key,
+}
+
+impl Known {
+    /// The key of this list, if it was added.
+    #[inline]
+    fn find(&mut self, serialized: &[u8]) -> Option<Key> {
+        if let Some(list) = self.lists.get(self.guess).copied()
+            && self.bytes.get(list.span()) == Some(serialized)
+        {
+            self.found(self.guess);
+            return Some(list.key);
+        }
+        self.look_up(serialized)
+    }
+
+    fn look_up(&mut self, serialized: &[u8]) -> Option<Key> {
+        if self.lists.is_empty() {
+            return None;
+        }
+        let hash = self.hasher.hash_one(serialized);
+        let Self { bytes, lists, .. } = self;
+        let is_this = |place: &u32| {
+            let list = lists.get(*place as usize);
+            list.and_then(|list| bytes.get(list.span())) == Some(serialized)
+        };
+        let place = *self.index.find(hash, is_this)? as usize;
+        let key = lists.get(place)?.key;
+        self.found(place);
+        Some(key)
+    }
+
+    #[inline]
+    fn found(&mut self, place: usize) {
+        self.found += 1;
+        self.guess = if place + 1 < self.lists.len() {
+            place + 1
+        } else {
+            0
+        };
+    }
+
+    /// Adds a list that is not known. When there is no more room and most lists came only once, all are forgotten.
+    fn add(&mut self, serialized: &[u8], key: Key) {
+        if self.is_full {
+            return;
+        }
+        if self.lists.len() == LISTS_MAX || self.bytes.len() + serialized.len() > BYTES_MAX {
+            let repeats = self.found >= self.lists.len();
+            *self = Self {
+                is_full: true,
+                ..if repeats {
+                    std::mem::take(self)
+                } else {
+                    Self::default()
+                }
+            };
+            return;
+        }
+        let Self {
+            bytes,
+            lists,
+            index,
+            hasher,
+            ..
+        } = self;
+        // Both far below 2^32.
+        let start = bytes.len() as u32;
+        let place = lists.len() as u32;
+        bytes.extend_from_slice(serialized);
+        lists.push(List {
+            start,
+            end: bytes.len() as u32,
+            key,
+        });
+        index.insert_unique(hasher.hash_one(serialized), place, |place| {
+            let list = lists.get(*place as usize);
+            hasher.hash_one(list.and_then(|list| bytes.get(list.span())).unwrap_or_default())
+        });
+    }
+
+    /// Bytes in memory.
+    #[inline]
+    fn bytes(&self) -> usize {
+        self.bytes.len() + self.lists.len() * (size_of::<List>() + 2 * size_of::<u32>())
+    }
+}
+
+impl List {
+    #[inline]
+    fn span(self) -> std::ops::Range<usize> {
+        self.start as usize..self.end as usize
+    }
+}
