@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use iceberg::spec::{FormatVersion, MAIN_BRANCH, Operation, SnapshotRef, SnapshotRetention, TableMetadata};
 
-use super::ids::{Window, ancestry};
+use super::history::Base;
+use super::ids::{Window, ancestry, is_forgotten};
 use super::summary::is_compaction;
 use crate::catalog::References;
 
@@ -52,11 +53,16 @@ impl Expired {
 }
 
 /// The snapshots that a commit on this metadata may expire; `None` if there are none, or too few to be worth
-/// it. None of them is within `window`.
-pub(super) fn expirable(metadata: &TableMetadata, window: Window, now_ms: i64) -> Option<Expired> {
+/// it. None of them is within `window` or came after `floor`.
+pub(super) fn expirable(
+    metadata: &TableMetadata,
+    window: Window,
+    floor: Option<&Base>,
+    now_ms: i64,
+) -> Option<Expired> {
     let rules = Rules::of(metadata)?;
     let current = metadata.current_snapshot()?;
-    let in_window = window.recent(metadata, None, now_ms).count();
+    let in_window = window.recent(metadata, floor, now_ms).count();
     if metadata.snapshots().len() <= in_window {
         return None;
     }
@@ -86,7 +92,7 @@ pub(super) fn expirable(metadata: &TableMetadata, window: Window, now_ms: i64) -
 }
 
 /// From which age on the table's snapshots are expired by whoever commits; `None` if they are not: the table does not want it, a
-/// tag or another branch keeps them, or something else has held it up for long, such as a rewrite by somebody who does not expire what
+/// tag or another branch keeps them, the catalog tells of none but the current one, or something else has held it up for long, such as a rewrite by somebody who does not expire what
 /// came before it. Takes as long as writing the metadata.
 pub(super) fn age_max(metadata: &TableMetadata, window: Window, now_ms: i64) -> Option<Duration> {
     let rules = Rules::of_main(metadata)?;
@@ -94,7 +100,7 @@ pub(super) fn age_max(metadata: &TableMetadata, window: Window, now_ms: i64) -> 
         let line: Vec<&SnapshotRef> = ancestry(metadata).collect();
         let in_window = window.recent(metadata, None, now_ms).count();
         let overdue = oldest_ones(&line, in_window, rules, current, now_ms).count();
-        if !is_whole(metadata, &line) || overdue > OVERDUE_MAX {
+        if !is_whole(metadata, &line) || overdue > OVERDUE_MAX || is_forgotten(metadata) {
             return None;
         }
     }

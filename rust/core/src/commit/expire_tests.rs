@@ -78,7 +78,7 @@ impl History {
     /// The compactions whose files go.
     fn compactions(self, window: usize) -> Vec<i64> {
         let (window, now_ms) = (window_of(window, Duration::ZERO), self.newest * 1_000);
-        let expired = expirable(&self.metadata(), window, now_ms);
+        let expired = expirable(&self.metadata(), window, None, now_ms);
         let compactions = expired.map(|expired| expired.compactions).unwrap_or_default();
         compactions
             .iter()
@@ -141,7 +141,7 @@ impl History {
     }
 
     fn expired_at(self, snapshots: usize, age: Duration, now_ms: i64) -> (Vec<i64>, Option<i64>) {
-        match expirable(&self.metadata(), window_of(snapshots, age), now_ms) {
+        match expirable(&self.metadata(), window_of(snapshots, age), None, now_ms) {
             None => (Vec::new(), None),
             Some(expired) => (expired.ids(), Some(expired.oldest_kept.snapshot_id())),
         }

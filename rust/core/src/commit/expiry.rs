@@ -7,6 +7,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::expire::{Expired, expirable};
+use super::history::Base;
 use super::ids::Window;
 use super::receipts::Receipts;
 use super::sweep::Leftover;
@@ -41,8 +42,8 @@ impl Expiry {
         }
     }
 
-    /// What the next commit on this table expires.
-    pub(super) fn plan(&self, table: &LoadedTable) -> Option<Expired> {
+    /// What the next commit on this table expires; nothing that came after `floor`.
+    pub(super) fn plan(&self, table: &LoadedTable, floor: Option<&Base>) -> Option<Expired> {
         let leftovers = self.leftovers.as_ref()?;
         // One at a time: who deletes slowly, expires slowly. Receipts are recognised by the snapshots since
         // they were made, however old these are.
@@ -52,7 +53,7 @@ impl Expiry {
         {
             return None;
         }
-        expirable(&table.metadata, self.window, now_ms())
+        expirable(&table.metadata, self.window, floor, now_ms())
     }
 
     /// A commit that was to expire snapshots was refused for good.

@@ -40,6 +40,8 @@ pub(super) struct History {
     /// Those snapshots, and the parent of the oldest, which may be gone.
     reached: HashSet<i64>,
     oldest_sequence: Option<i64>,
+    /// The table's, whichever snapshot has it.
+    last_sequence: i64,
     /// Whether the first snapshot ever is among them, or there was none yet.
     whole: bool,
 }
@@ -50,6 +52,7 @@ impl History {
             ids: IdSet::from_ranges(ancestry(metadata).flat_map(ids_of)),
             reached: HashSet::new(),
             oldest_sequence: None,
+            last_sequence: metadata.last_sequence_number(),
             whole: metadata.current_snapshot_id().is_none(),
         };
         for snapshot in ancestry(metadata) {
@@ -73,6 +76,10 @@ impl History {
             None => self.whole,
             Some(id) => self.reached.contains(&id),
         };
+        // An older state of the table, such as a copy of it that lags behind, says nothing of what came later.
+        if base.sequence_number > self.last_sequence {
+            return false;
+        }
         // In format v1 all sequence numbers are 0 and tell nothing.
         let passed = base.sequence_number > 0
             && self

@@ -74,6 +74,15 @@ pub(super) fn ancestry(metadata: &TableMetadata) -> impl Iterator<Item = &Snapsh
     .take(metadata.snapshots().len())
 }
 
+/// Whether the catalog tells of a table's current snapshot alone, as Nessie does: it is not the first, and has no parent.
+/// What is expired leaves its id behind in the snapshot that came after it.
+pub(super) fn is_forgotten(metadata: &TableMetadata) -> bool {
+    metadata.snapshots().len() == 1
+        && metadata
+            .current_snapshot()
+            .is_some_and(|snapshot| snapshot.parent_snapshot_id().is_none() && snapshot.sequence_number() > 1)
+}
+
 /// The ids that a snapshot holds. What is no id is passed over: the property is ours, but the table is
 /// not ours alone.
 pub(super) fn ids_of(snapshot: &SnapshotRef) -> impl Iterator<Item = IdRange> {

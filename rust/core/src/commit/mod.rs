@@ -9,7 +9,6 @@
 //! commit them: a receipt is stored beside them, and whoever writes to the table next commits it
 //! (`docs/decisions/0012-receipts.md`).
 
-use std::collections::HashSet;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -23,6 +22,8 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use self::carried::carried;
+use self::doubt::Doubts;
 use self::expiry::Expiry;
 use self::history::Base;
 use self::ids::{Coverage, IdSet, Window};
@@ -37,7 +38,9 @@ use crate::error::{Error, ErrorKind, Result, RetryClass};
 use crate::request::{IdRange, RequestId};
 
 mod accept;
+mod carried;
 mod collect;
+mod doubt;
 mod evolve;
 mod expire;
 mod expiry;
@@ -175,8 +178,8 @@ impl Committer {
             spec,
             config,
             shared: Arc::clone(&shared),
-            in_doubt: HashSet::new(),
-            floor: None,
+            doubts: Doubts::default(),
+            left: Vec::new(),
             expiry,
             out_of_sight: false,
         }));
@@ -364,12 +367,14 @@ struct Shared {
 struct View {
     table: Arc<LoadedTable>,
     ids: IdSet,
+    /// See [`carried`].
+    carried: Vec<IdRange>,
 }
 
 impl Shared {
     fn new(table: LoadedTable, window: Window) -> Self {
         Self {
-            view: RwLock::new(Arc::new(View::new(table, window, None))),
+            view: RwLock::new(Arc::new(View::new(table, window, None, None))),
             window,
             stale: AtomicBool::new(false),
         }
@@ -388,17 +393,22 @@ impl Shared {
     }
 
     fn set(&self, table: LoadedTable, floor: Option<Base>) {
-        let view = Arc::new(View::new(table, self.window, floor));
+        let before = self.view();
+        let view = Arc::new(View::new(table, self.window, floor, Some(&before)));
         *self.view.write().unwrap_or_else(PoisonError::into_inner) = view;
     }
 }
 
 impl View {
-    fn new(table: LoadedTable, window: Window, floor: Option<Base>) -> Self {
-        let ids = IdSet::of_table(&table.metadata, window, floor.as_ref(), now_ms());
+    /// `before` is the view before it, if there was one.
+    fn new(table: LoadedTable, window: Window, floor: Option<Base>, before: Option<&View>) -> Self {
+        let mut ids = IdSet::of_table(&table.metadata, window, floor.as_ref(), now_ms());
+        let carried = carried(&table.metadata, before);
+        ids.extend(carried.iter().copied());
         Self {
             table: Arc::new(table),
             ids,
+            carried,
         }
     }
 }

@@ -17,6 +17,7 @@ use iceberg::{TableRequirement, TableUpdate};
 use uuid::Uuid;
 
 use super::Files;
+use super::carried::with_carried;
 use super::expire::Expired;
 use super::merge::{Merged, merge};
 use super::summary::{ManifestCounts, summary};
@@ -24,6 +25,7 @@ use super::take_out::{Removal, TakenOut, take_out};
 use crate::catalog::{IcebergCause, LoadedTable, manifests, metadata_folder};
 use crate::clock::now_ms;
 use crate::error::{Error, ErrorKind, Result};
+use crate::request::IdRange;
 
 /// One attempt, ready to be committed.
 #[derive(Debug)]
@@ -54,7 +56,7 @@ pub(super) struct Producer {
     files: Vec<Files>,
     /// The files whose rows `files` hold, if any.
     removal: Option<Removal>,
-    ids_text: String,
+    ids: Vec<IdRange>,
     /// Manifests of `files`, once written.
     added: Vec<ManifestFile>,
     manifests_named: AtomicU32,
@@ -62,19 +64,19 @@ pub(super) struct Producer {
 }
 
 impl Producer {
-    /// `files` by partition spec, each group not empty; `ids_text` goes into the summary.
+    /// `files` by partition spec, each group not empty; `ids` go into the summary.
     pub(super) fn new(
         metadata: &TableMetadata,
         files: Vec<Files>,
         removal: Option<Removal>,
-        ids_text: String,
+        ids: Vec<IdRange>,
     ) -> Self {
         Self {
             snapshot_id: new_snapshot_id(metadata),
             commit_id: Uuid::new_v4(),
             files,
             removal,
-            ids_text,
+            ids,
             added: Vec::new(),
             manifests_named: AtomicU32::new(0),
             attempts: 0,
@@ -87,8 +89,13 @@ impl Producer {
     }
 
     /// Writes all metadata files of an attempt on top of the table as loaded, which expires some of its
-    /// snapshots in the same commit.
-    pub(super) async fn attempt(&mut self, table: &LoadedTable, expired: Option<Expired>) -> Result<Attempt> {
+    /// snapshots in the same commit. `carried` are ids of other snapshots that its summary names, too.
+    pub(super) async fn attempt(
+        &mut self,
+        table: &LoadedTable,
+        expired: Option<Expired>,
+        carried: &[IdRange],
+    ) -> Result<Attempt> {
         self.attempts += 1;
         let metadata = &table.metadata;
         self.write_added(table).await?;
@@ -131,7 +138,7 @@ impl Producer {
             metadata,
             &self.files,
             taken_out.removed,
-            self.ids_text.clone(),
+            with_carried(&self.ids, carried),
             counts,
         );
         let row_range = self
@@ -145,11 +152,16 @@ impl Producer {
         })
     }
 
-    /// The metadata files of attempts that no snapshot uses, given the attempt that won, if one did.
+    /// The metadata files of attempts that no snapshot uses, given the manifest list of the attempt that won, if one did. None
+    /// if it is called something else there.
     pub(super) fn unused(&self, attempts: &[AttemptFiles], winner: Option<&str>) -> Vec<String> {
-        let winner = attempts
+        let won = attempts
             .iter()
             .find(|attempt| Some(attempt.manifest_list.as_str()) == winner);
+        if winner.is_some() && won.is_none() {
+            return Vec::new();
+        }
+        let winner = won;
         let added = self.added.iter().map(|manifest| &manifest.manifest_path);
         attempts
             .iter()

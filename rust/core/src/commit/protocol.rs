@@ -1,18 +1,20 @@
 //! One commit, with all its attempts, until every append in it has an answer.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
-use tokio::time::Instant;
-
 use futures::FutureExt;
+use iceberg::spec::TableMetadata;
+use tokio::time::Instant;
+use uuid::Uuid;
 
+use super::doubt::Doubts;
 use super::expire::Expired;
 use super::expiry::Expiry;
 use super::failure::{Failure, shared_error};
 use super::history::{Base, History};
-use super::ids::{ancestry, to_text};
+use super::ids::ancestry;
 use super::patience::Patience;
 use super::producer::{AttemptFiles, Producer};
 use super::queue::Queued;
@@ -24,6 +26,9 @@ use crate::catalog::{Catalog, CommitOutcome, LoadedTable, TableSpec};
 use crate::config::CommitConfig;
 use crate::error::{Error, ErrorKind, Result, panic_text};
 
+/// Runs whose files are remembered to be deleted.
+const LEFT_MAX: usize = 64;
+
 /// What commits, one batch at a time, and what is known of the attempts so far.
 #[derive(Debug)]
 pub(super) struct Protocol {
@@ -32,22 +37,28 @@ pub(super) struct Protocol {
     pub(super) spec: Option<TableSpec>,
     pub(super) config: CommitConfig,
     pub(super) shared: Arc<Shared>,
-    /// The parent snapshots of attempts whose outcome is not known. Such an attempt can still land
-    /// while the main branch is at its parent; once the branch has moved, it never can.
-    pub(super) in_doubt: HashSet<Option<i64>>,
-    /// Where the table stood before the first of the attempts that were in doubt lately.
-    pub(super) floor: Option<Floor>,
+    /// Attempts whose outcome is not known.
+    pub(super) doubts: Doubts,
+    /// Files of attempts that were refused while the table could not be looked at.
+    pub(super) left: Vec<Left>,
     pub(super) expiry: Expiry,
     /// Whether the last look at the table failed: it was told once then.
     pub(super) out_of_sight: bool,
 }
 
-/// An attempt may have added ids after `base`, however long ago that is when the catalog answers again.
+/// Metadata files that nothing needs, if the table lacks the snapshot.
 #[derive(Debug)]
-pub(super) struct Floor {
+pub(super) struct Left {
+    begun: Begun,
+    snapshot_id: i64,
+    paths: Vec<String>,
+}
+
+/// Where a run's first attempt began.
+#[derive(Debug, Clone, Copy)]
+struct Begun {
+    table_id: Uuid,
     base: Base,
-    /// When the table was first looked at since.
-    looked: Option<Instant>,
 }
 
 /// The appends of one commit and what was tried for them.
@@ -62,11 +73,7 @@ struct Run {
     /// Attempts that the catalog saw.
     sent: u32,
     /// Where the table stood at the first of them.
-    first_base: Option<Base>,
-    /// Whether the catalog said that the table is not where an attempt wanted it, and the table was not looked at
-    /// since. The attempt itself may have moved it: whatever lies between us and the catalog may have
-    /// delivered it twice, and passed on the second answer.
-    lost_race: bool,
+    begun: Option<Begun>,
 }
 
 impl Protocol {
@@ -106,8 +113,7 @@ impl Protocol {
             producer: None,
             attempts: Vec::new(),
             sent: 0,
-            first_base: None,
-            lost_race: false,
+            begun: None,
         };
         let mut failure: Option<Error> = None;
         let rules = RetryRules::of(&self.config, &self.shared.view().table.metadata);
@@ -125,15 +131,17 @@ impl Protocol {
                     failure = Some(error);
                     continue;
                 }
-                run.lost_race = false;
+                self.clean_left().await;
             }
             if self.settle(&mut run).await {
                 return;
             }
-            let base = Arc::clone(&self.shared.view().table);
+            let view = self.shared.view();
+            let base = Arc::clone(&view.table);
             let expired = if looks { self.expiring() } else { None };
             let expires = expired.is_some();
-            let attempt = match run.producer_for(&base).attempt(&base, expired).await {
+            let producer = run.producer_for(&base);
+            let attempt = match producer.attempt(&base, expired, &view.carried).await {
                 Ok(attempt) => attempt,
                 Err(error) => {
                     // What it read of the table may be gone, because the table is, or because another
@@ -150,7 +158,7 @@ impl Protocol {
             };
             run.attempts.push(attempt.files);
             run.sent += 1;
-            run.first_base.get_or_insert_with(|| Base::of(&base.metadata));
+            run.begun.get_or_insert_with(|| Begun::on(&base.metadata));
             match self
                 .catalog
                 .commit(&base, attempt.requirements, attempt.updates)
@@ -160,7 +168,6 @@ impl Protocol {
                 CommitOutcome::Refused { conflict, error } => {
                     tracing::debug!(table = %base.ident, %error, conflict, "a commit attempt was refused");
                     self.shared.set_stale(true);
-                    run.lost_race |= conflict;
                     failure = Some(error);
                     if !conflict {
                         if expires {
@@ -185,9 +192,11 @@ impl Protocol {
     /// What a commit on the table as last seen would expire.
     fn expiring(&self) -> Option<Expired> {
         // Nothing is forgotten while an outcome hangs on what the table remembers.
-        let sure = self.in_doubt.is_empty() && self.floor.is_none();
-        sure.then(|| self.expiry.plan(&self.shared.view().table))
-            .flatten()
+        if self.doubts.is_open() {
+            return None;
+        }
+        let floor = self.doubts.floor();
+        self.expiry.plan(&self.shared.view().table, floor.as_ref())
     }
 
     /// Loads the table afresh. Attempts whose parent is no longer current can never land.
@@ -223,34 +232,17 @@ impl Protocol {
     }
 
     fn see(&mut self, table: LoadedTable) {
-        let current = table.metadata.current_snapshot_id();
-        self.in_doubt.retain(|parent| *parent == current);
-        let floor = self.floor();
-        self.shared.set(table, floor);
+        self.doubts
+            .looked(&table.metadata, self.config.dedup_window, Instant::now());
+        self.shared.set(table, self.doubts.floor());
         // What can still land may have done so by the next look.
-        self.shared.set_stale(!self.in_doubt.is_empty());
+        self.shared.set_stale(self.doubts.is_open());
     }
 
     /// An attempt on this table may have been taken or not.
     fn doubt(&mut self, base: &LoadedTable) {
-        self.in_doubt.insert(base.metadata.current_snapshot_id());
-        let floor = self.floor.get_or_insert_with(|| Floor {
-            base: Base::of(&base.metadata),
-            looked: None,
-        });
-        floor.looked = None;
+        self.doubts.add(&base.metadata);
         self.shared.set_stale(true);
-    }
-
-    /// How far back views must reach, after a look at the table. Callers that were left in doubt come
-    /// again soon after the catalog does; then the usual window is enough.
-    fn floor(&mut self) -> Option<Base> {
-        let floor = self.floor.as_mut()?;
-        let looked = *floor.looked.get_or_insert_with(Instant::now);
-        if self.in_doubt.is_empty() && looked.elapsed() > self.config.dedup_window {
-            self.floor = None;
-        }
-        self.floor.as_ref().map(|floor| floor.base)
     }
 
     /// A commit ended at an unknown point: the table as last seen may be its base.
@@ -335,13 +327,19 @@ impl Protocol {
             return;
         }
         let table = Arc::clone(&self.shared.view().table);
-        // An attempt that landed and whose snapshot was expired since cannot be seen any more.
-        let remembered = run
-            .first_base
-            .is_none_or(|base| History::of(&table.metadata).covers(&base));
-        let known = looked && self.in_doubt.is_empty() && remembered;
-        if remembered && (looked || !run.lost_race) {
-            self.clean(&table, &run, None).await;
+        let snapshot_id = run.producer.as_ref().map_or(0, Producer::snapshot_id);
+        let surely_lacks = run
+            .begun
+            .is_none_or(|begun| begun.is_remembered(&table.metadata, snapshot_id));
+        let known = looked && !self.doubts.is_open() && surely_lacks;
+        // Whatever was answered: what lies between us and the catalog may have delivered an attempt twice, and passed on the
+        // second answer.
+        if looked || run.begun.is_none() {
+            if surely_lacks {
+                self.clean(&table, &run, None).await;
+            }
+        } else {
+            self.leave(&run);
         }
         let cause = Arc::new(failure.into_error(known, run.sent, &table));
         for queued in run.batch {
@@ -354,13 +352,61 @@ impl Protocol {
         let Some(producer) = &run.producer else {
             return;
         };
-        if winner.is_none() && !self.in_doubt.is_empty() {
+        let is_another = |begun: Begun| begun.table_id != table.metadata.uuid();
+        if winner.is_none() && (self.doubts.is_open() || run.begun.is_some_and(is_another)) {
             return;
         }
-        for path in producer.unused(&run.attempts, winner) {
-            if let Err(cause) = table.file_io.delete(&path).await {
-                tracing::warn!(path, %cause, "cannot delete a metadata file that is not needed");
+        delete(table, producer.unused(&run.attempts, winner)).await;
+    }
+
+    /// Remembers what the attempts of a run wrote, to be deleted after the next look.
+    fn leave(&mut self, run: &Run) {
+        if let (Some(producer), Some(begun)) = (&run.producer, run.begun)
+            && self.left.len() < LEFT_MAX
+        {
+            self.left.push(Left {
+                begun,
+                snapshot_id: producer.snapshot_id(),
+                paths: producer.unused(&run.attempts, None),
+            });
+        }
+    }
+
+    /// Deletes what was left, after a look at the table. What the table may need, or may need one day, stays.
+    async fn clean_left(&mut self) {
+        if self.left.is_empty() || self.doubts.is_open() {
+            return;
+        }
+        let table = Arc::clone(&self.shared.view().table);
+        for left in std::mem::take(&mut self.left) {
+            if left.begun.is_remembered(&table.metadata, left.snapshot_id) {
+                delete(&table, left.paths).await;
             }
+        }
+    }
+}
+
+impl Begun {
+    fn on(metadata: &TableMetadata) -> Self {
+        Self {
+            table_id: metadata.uuid(),
+            base: Base::of(metadata),
+        }
+    }
+
+    /// Whether the table, which lacks this snapshot, would know of it if it had been added since. One that landed and was
+    /// expired, or went with another table that had the name, cannot be seen any more; one that was rolled back is still there.
+    fn is_remembered(&self, metadata: &TableMetadata, snapshot_id: i64) -> bool {
+        self.table_id == metadata.uuid()
+            && metadata.snapshot_by_id(snapshot_id).is_none()
+            && History::of(metadata).covers(&self.base)
+    }
+}
+
+async fn delete(table: &LoadedTable, paths: Vec<String>) {
+    for path in paths {
+        if let Err(cause) = table.file_io.delete(&path).await {
+            tracing::warn!(path, %cause, "cannot delete a metadata file that is not needed");
         }
     }
 }
@@ -382,10 +428,10 @@ impl Run {
                 });
                 group.files.extend(append.files.iter().cloned());
             }
-            let ids = batch.iter().flat_map(|queued| &queued.append.ids);
+            let ids = batch.iter().flat_map(|queued| queued.append.ids.iter().copied());
             // A replacement is alone in its batch.
             let removal = batch.iter().find_map(|queued| queued.removal.clone());
-            Producer::new(metadata, groups.into_values().collect(), removal, to_text(ids))
+            Producer::new(metadata, groups.into_values().collect(), removal, ids.collect())
         })
     }
 

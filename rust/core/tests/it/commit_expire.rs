@@ -312,3 +312,35 @@ async fn lost_races_and_lost_answers_delete_nothing_that_is_needed() {
         "most were expired"
     );
 }
+
+/// An answer that is lost now and then holds nothing up but for what came since.
+#[tokio::test]
+async fn snapshots_are_expired_although_outcomes_were_in_doubt_lately() {
+    let warehouse = Warehouse::with(TABLES);
+    let catalog = Faulty::new(warehouse.catalog().await, []);
+    let config = CommitConfig {
+        dedup_window: Duration::from_secs(3600),
+        ..window()
+    };
+    let committer = warehouse.committer_with(catalog.clone(), config).await;
+    commit(&committer, 1..=60).await;
+    let all = committer.table().metadata.snapshots().len();
+    assert_eq!(all, 60, "none is older than an hour");
+    committer.close().await;
+
+    let committer = warehouse.committer_with(catalog.clone(), window()).await;
+    for sequence in 61..=200 {
+        if sequence % 20 == 0 {
+            catalog.faults.lock().expect("lock").push_back(LostAnswer);
+        }
+        commit(&committer, sequence..=sequence).await;
+    }
+    committer.close().await;
+    let table = warehouse.catalog().await.load(&logs()).await.expect("loads");
+    assert!(
+        table.metadata.snapshots().len() <= KEPT_MAX + 20,
+        "{} snapshots",
+        table.metadata.snapshots().len()
+    );
+    assert_eq!(entries(&table).await.len(), 200);
+}

@@ -12,7 +12,9 @@ use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Executor};
 use tokio::time::Instant;
 
-use crate::commit_support::Fault::{self, Conflict, LostAnswer, LostRequest, Panic, Refusal, Twice};
+use crate::commit_support::Fault::{
+    self, Conflict, LostAnswer, LostRequest, Panic, Refusal, Throttled, Twice, TwiceThrottled,
+};
 use crate::commit_support::{Faulty, Warehouse, append, entries, logs, soon};
 
 async fn open(warehouse: &Warehouse, faults: &[Fault], max_retries: u32) -> (Arc<Faulty>, Committer) {
@@ -215,6 +217,60 @@ async fn a_commit_that_was_delivered_twice_keeps_its_files_until_it_is_found() {
     assert!(committed.already_there);
     assert_eq!(entries(&committer.table()).await.len(), 1);
     assert_no_leftovers(&warehouse);
+}
+
+/// Whoever asks to wait is not asked how the table is. What the attempt wrote waits for the next look.
+#[tokio::test]
+async fn what_was_refused_without_a_look_is_deleted_after_the_next_unless_it_is_in_the_table() {
+    for (fault, already_there) in [(TwiceThrottled, true), (Throttled, false)] {
+        let warehouse = Warehouse::new();
+        let (_, committer) = open(&warehouse, &[fault], 5).await;
+        let error = committer.append(append(1, 1), soon()).await.expect_err("to wait");
+        assert!(
+            error.retry_after().is_some_and(|after| !after.is_zero()),
+            "{error}"
+        );
+        let left = warehouse.metadata_files(".avro");
+        assert_eq!(left.len(), 2, "{fault:?}: {left:?}");
+        let committed = committer.append(append(1, 1), soon()).await.expect("committed");
+        assert_eq!(committed.already_there, already_there, "{fault:?}");
+        committer.append(append(1, 2), soon()).await.expect("committed");
+        assert_eq!(entries(&committer.table()).await.len(), 2, "{fault:?}");
+        committer.close().await;
+        // Of both snapshots the list and the manifest.
+        assert_eq!(warehouse.metadata_files(".avro").len(), 4, "{fault:?}");
+    }
+}
+
+/// An answer is lost, and then the table is renamed and made anew: what landed is in the renamed one.
+#[tokio::test]
+async fn nothing_of_a_table_that_was_renamed_is_deleted() {
+    let warehouse = Warehouse::new();
+    let (catalog, committer) = open(&warehouse, &[], 1).await;
+    committer.append(append(1, 1), soon()).await.expect("committed");
+    catalog.faults.lock().expect("lock").push_back(LostAnswer);
+    catalog.set_blind(true);
+    let error = committer.append(append(1, 2), soon()).await.expect_err("unknown");
+    assert_eq!(error.kind(), ErrorKind::CommitUnknown);
+    rename_table(&warehouse, "logs_old").await;
+    catalog.set_blind(false);
+    let error = committer
+        .append(append(1, 3), soon())
+        .await
+        .expect_err("written for the old table");
+    assert_eq!(error.kind(), ErrorKind::Catalog);
+    committer.append(append(1, 3), soon()).await.expect("committed");
+    committer.close().await;
+    let renamed = TableIdent::from_strs(["otel", "logs_old"]).expect("ident");
+    let renamed = warehouse.catalog().await.load(&renamed).await.expect("loads");
+    assert_eq!(entries(&renamed).await.len(), 2, "all of it can be read");
+}
+
+async fn rename_table(warehouse: &Warehouse, name: &str) {
+    let options = SqliteConnectOptions::new().filename(warehouse.folder.path().join("catalog.db"));
+    let mut connection = options.connect().await.expect("connects");
+    let rename = sqlx::query("UPDATE iceberg_tables SET table_name = ?").bind(name);
+    rename.execute(&mut connection).await.expect("renamed");
 }
 
 #[tokio::test]

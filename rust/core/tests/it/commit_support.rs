@@ -16,7 +16,7 @@ use iceberg::{TableIdent, TableRequirement, TableUpdate};
 use otlp2iceberg::catalog::{self, Catalog, CommitOutcome, LoadedTable, TableSpec, table_spec};
 use otlp2iceberg::commit::{Append, Committer};
 use otlp2iceberg::config::{CommitConfig, Config};
-use otlp2iceberg::{Error, ErrorKind, IdRange, Result, Table};
+use otlp2iceberg::{Error, ErrorKind, IdRange, Result, RetryClass, Table};
 use tempfile::TempDir;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
@@ -189,6 +189,10 @@ pub enum Fault {
     Refusal,
     /// A conflict, since it was delivered twice: the real catalog took the first.
     Twice,
+    /// Asked to wait, without asking the real catalog.
+    Throttled,
+    /// Asked to wait, since it was delivered twice: the real catalog took the first.
+    TwiceThrottled,
     /// Unknown, and the real catalog was not asked.
     LostRequest,
     /// Unknown, and the real catalog took it.
@@ -295,6 +299,13 @@ impl Catalog for Faulty {
             conflict,
             error: Error::new(ErrorKind::Catalog, "told to refuse"),
         };
+        let throttled = || {
+            let after = Some(Duration::from_secs(1));
+            CommitOutcome::Refused {
+                conflict: false,
+                error: Error::new(ErrorKind::Catalog, "told to wait").class(RetryClass::Retry { after }),
+            }
+        };
         let unknown = || CommitOutcome::Unknown(Error::new(ErrorKind::CommitUnknown, "told not to know"));
         match fault {
             Fault::None => self.real.commit(base, requirements, updates).await,
@@ -304,6 +315,12 @@ impl Catalog for Faulty {
                 let outcome = self.real.commit(base, requirements, updates).await;
                 assert!(matches!(outcome, CommitOutcome::Committed(_)), "{outcome:?}");
                 refused(true)
+            }
+            Fault::Throttled => throttled(),
+            Fault::TwiceThrottled => {
+                let outcome = self.real.commit(base, requirements, updates).await;
+                assert!(matches!(outcome, CommitOutcome::Committed(_)), "{outcome:?}");
+                throttled()
             }
             Fault::LostRequest => unknown(),
             Fault::LostAnswer => {

@@ -25,6 +25,7 @@ mod commit_append;
 mod commit_expire;
 mod commit_faults;
 mod commit_foreign;
+mod commit_forgetful;
 mod commit_merge;
 mod commit_receipts;
 mod commit_receipts_found;

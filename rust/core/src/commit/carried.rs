@@ -1,0 +1,88 @@
+//! Ids that a snapshot carries on for a catalog that tells of no other snapshot.
+//!
+//! Requests are recognised by the ids in the snapshots of the last while. Nessie tells of the current snapshot alone, so there each
+//! of our snapshots names the ids of those before it, too: the newest first, and of so many that it does not matter what comes after.
+
+use iceberg::spec::TableMetadata;
+
+use super::View;
+use super::ids::{ancestry, ids_of, is_forgotten, to_text};
+use crate::request::IdRange;
+
+/// Ranges that are carried on; 48 bytes each in the summary. A writer has one, unless its requests do not end in order.
+const RANGES_MAX: usize = 1000;
+
+/// The ids in the table's snapshots, newest first, where the catalog does not tell of them all: with those of a view from before. None where it does.
+pub(super) fn carried(metadata: &TableMetadata, before: Option<&View>) -> Vec<IdRange> {
+    if !is_forgotten(metadata) {
+        return Vec::new();
+    }
+    let before = before.filter(|before| before.table.metadata.uuid() == metadata.uuid());
+    let known = before.into_iter().flat_map(|before| {
+        let seen = ancestry(&before.table.metadata).flat_map(ids_of);
+        seen.chain(before.carried.iter().copied())
+    });
+    newest_first(ancestry(metadata).flat_map(ids_of).chain(known))
+}
+
+/// The summary's text for a snapshot of these ids, which carries others on.
+pub(super) fn with_carried(ids: &[IdRange], carried: &[IdRange]) -> String {
+    if carried.is_empty() {
+        return to_text(ids);
+    }
+    let folded = IdRange::fold(ids.iter().copied());
+    let all = newest_first(folded.into_iter().chain(carried.iter().copied()));
+    let texts: Vec<String> = all.iter().map(ToString::to_string).collect();
+    texts.join(",")
+}
+
+/// The first ranges, those that overlap or touch made one at the place of the first.
+fn newest_first(ranges: impl Iterator<Item = IdRange>) -> Vec<IdRange> {
+    let mut all: Vec<IdRange> = Vec::new();
+    for range in ranges {
+        let joins = |other: &&mut IdRange| {
+            other.writer == range.writer
+                && range.from <= other.to.saturating_add(1)
+                && other.from <= range.to.saturating_add(1)
+        };
+        let is_full = all.len() == RANGES_MAX;
+        match all.iter_mut().find(joins) {
+            Some(other) => {
+                other.from = other.from.min(range.from);
+                other.to = other.to.max(range.to);
+            }
+            None if is_full => {}
+            None => all.push(range),
+        }
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn range(writer: u8, from: u64, to: u64) -> IdRange {
+        IdRange {
+            writer: [writer; 16],
+            from,
+            to,
+        }
+    }
+
+    #[test]
+    fn the_newest_come_first_and_a_writer_in_order_has_one_range() {
+        let carried = [range(2, 5, 9), range(1, 1, 4), range(3, 1, 1)];
+        let text = with_carried(&[range(1, 7, 8), range(1, 5, 6)], &carried);
+        let read: Vec<IdRange> = text.split(',').filter_map(IdRange::parse).collect();
+        assert_eq!(read, [range(1, 1, 8), range(2, 5, 9), range(3, 1, 1)]);
+    }
+
+    #[test]
+    fn what_is_carried_is_bounded() {
+        let many: Vec<IdRange> = (0..2000).map(|number| range(7, 2 * number, 2 * number)).collect();
+        let text = with_carried(&[range(1, 1, 1)], &many);
+        assert_eq!(text.split(',').count(), RANGES_MAX);
+        assert!(text.starts_with(&range(1, 1, 1).to_string()));
+    }
+}

@@ -1,0 +1,132 @@
+//! What is not known of attempts, and from where on the table is searched for what they may have added.
+
+use std::collections::{HashSet, VecDeque};
+use std::time::Duration;
+
+use iceberg::spec::TableMetadata;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use super::history::Base;
+
+/// Bases that are told apart; of more, two are taken for one.
+const FLOORS_MAX: usize = 256;
+
+/// Attempts whose outcome is not known, and those whose was not for a while.
+#[derive(Debug, Default)]
+pub(super) struct Doubts {
+    /// The tables and parent snapshots of attempts that can still land: while the main branch is at its parent, an attempt
+    /// can; once the branch has moved, it never can.
+    open: HashSet<(Uuid, Option<i64>)>,
+    /// Where the table stood before attempts that were in doubt lately, oldest first.
+    floors: VecDeque<Floor>,
+}
+
+/// An attempt may have added ids after `base`, however long ago that is when the catalog answers again.
+#[derive(Debug)]
+struct Floor {
+    base: Base,
+    /// When the table was first looked at since.
+    looked: Option<Instant>,
+}
+
+impl Doubts {
+    /// Whether an attempt may still land.
+    pub(super) fn is_open(&self) -> bool {
+        !self.open.is_empty()
+    }
+
+    /// An attempt on this table may have been taken or not.
+    pub(super) fn add(&mut self, metadata: &TableMetadata) {
+        self.open
+            .insert((metadata.uuid(), metadata.current_snapshot_id()));
+        let base = Base::of(metadata);
+        if let Some(last) = self.floors.back_mut().filter(|last| last.base == base) {
+            last.looked = None;
+            return;
+        }
+        if self.floors.len() == FLOORS_MAX
+            && let Some(oldest) = self.floors.pop_front()
+            && let Some(next) = self.floors.front_mut()
+        {
+            next.base = oldest.base;
+        }
+        self.floors.push_back(Floor { base, looked: None });
+    }
+
+    /// Takes note of a look at the table. Callers that were left in doubt come again soon after the catalog does; `window`
+    /// after that, what the table usually remembers is enough.
+    pub(super) fn looked(&mut self, metadata: &TableMetadata, window: Duration, now: Instant) {
+        let place = (metadata.uuid(), metadata.current_snapshot_id());
+        self.open.retain(|parent| *parent == place);
+        for floor in &mut self.floors {
+            floor.looked.get_or_insert(now);
+        }
+        let is_over = |floor: &mut Floor| floor.looked.is_some_and(|looked| now - looked > window);
+        while !self.is_open() && self.floors.pop_front_if(is_over).is_some() {}
+    }
+
+    /// How far back ids must be looked for, if further than usual.
+    pub(super) fn floor(&self) -> Option<Base> {
+        self.floors.front().map(|floor| floor.base)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use iceberg::spec::{FormatVersion, PartitionSpec, Schema, SortOrder, TableMetadataBuilder};
+
+    use super::*;
+
+    /// A table without snapshots that had so many.
+    fn table(snapshots: i64) -> TableMetadata {
+        let schema = Schema::builder().build().unwrap();
+        let (spec, order) = (PartitionSpec::unpartition_spec(), SortOrder::unsorted_order());
+        let (place, format) = ("file:///table".to_owned(), FormatVersion::V2);
+        let builder = TableMetadataBuilder::new(schema, spec, order, place, format, HashMap::new());
+        let built = builder.unwrap().build().unwrap();
+        let mut json = serde_json::to_value(built.metadata).unwrap();
+        json["last-sequence-number"] = snapshots.into();
+        serde_json::from_value(json).unwrap()
+    }
+
+    #[test]
+    fn each_doubt_ends_a_window_after_the_next_look_whatever_is_in_doubt_since() {
+        let (window, mut now) = (Duration::from_secs(60), Instant::now());
+        let mut doubts = Doubts::default();
+        for number in 0..10 {
+            let wanted = table(number);
+            doubts.add(&wanted);
+            doubts.looked(&wanted, window, now);
+            assert!(doubts.is_open(), "the table is where the attempt wanted it");
+            // Another table under the name: no attempt that was made for the first can land in it.
+            doubts.looked(&table(0), window, now);
+            assert!(!doubts.is_open());
+            let oldest = table((number - 2).max(0));
+            assert_eq!(doubts.floor(), Some(Base::of(&oldest)), "{number}");
+            now += Duration::from_secs(21);
+        }
+        doubts.looked(&table(0), window, now + window);
+        assert_eq!(doubts.floor(), None);
+    }
+
+    #[test]
+    fn of_too_many_the_oldest_base_counts_until_the_next_one_ends() {
+        let (window, begin) = (Duration::from_secs(1000), Instant::now());
+        let mut doubts = Doubts::default();
+        for number in 0..300_u32 {
+            doubts.add(&table(number.into()));
+            doubts.looked(&table(0), window, begin + Duration::from_secs(number.into()));
+        }
+        assert_eq!(doubts.floor(), Some(Base::of(&table(0))));
+        assert_eq!(doubts.floors.len(), FLOORS_MAX);
+        // The base of the first 45 ends with the last of them.
+        let last = Duration::from_secs(300 - FLOORS_MAX as u64);
+        doubts.looked(&table(0), window, begin + window + last);
+        assert_eq!(doubts.floor(), Some(Base::of(&table(0))));
+        doubts.looked(&table(0), window, begin + window + last + Duration::from_secs(1));
+        assert_eq!(doubts.floor(), Some(Base::of(&table(45))));
+    }
+}
