@@ -1,5 +1,5 @@
 -- Queries after the documentation of the Collector's ClickHouse exporter, as they run here in DuckDB. Column names are the
--- same. What differs:
+-- same but for one. What differs:
 --   otel_logs, otel_traces, otel_metrics_gauge, ...      logs, traces, metrics_gauge, ...
 --   otel_metrics_exponential_histogram                    metrics_exponential_histogram
 --   TimestampTime (a DateTime beside Timestamp)           Timestamp: partitions and file statistics prune by it
@@ -7,7 +7,11 @@
 --     'STATUS_CODE_ERROR' (older exporters)
 --   Events.Name, Links.TraceId (arrays side by side)      Events, Links: lists of structs
 --   has(mapKeys(LogAttributes), 'k')                      LogAttributes['k'] IS NOT NULL
---   '' for what is absent                                 NULL
+--   '' for what is absent; zeros for an id that is        NULL, so that averages and filters see only what was sent
+--     absent, 0 for a value, sum, min or max that is
+--   ScopeDroppedAttrCount                                 ScopeDroppedAttributesCount
+--   AggregationTemporality 0, 1, 2                        'Unspecified', 'Delta', 'Cumulative'
+--   LogAttributes['ratio'] '1' of the double 1.0          '1.0'
 --   MATERIALIZED columns of attributes                    tables.attribute_columns in the exporter's configuration
 
 -- Number of log records by severity and minute.

@@ -22,20 +22,12 @@ pub(super) fn write_text(
         AnyValue::Empty => return Ok(false),
         value => {
             let start = out.len();
+            context.begin_text(start);
             write_other(value, out, context)?;
-            if out.len() - start > context.limits.text_bytes_max {
-                cut(start, out, context);
-            }
+            context.end_text(start, out);
         }
     }
     Ok(true)
-}
-
-/// Cuts what was written from `start` on (rule 15).
-#[cold]
-fn cut(start: usize, out: &mut Vec<u8>, context: &mut Context) {
-    let kept = context.cut(out.get(start..).unwrap_or_default()).len();
-    out.truncate(start + kept);
 }
 
 fn write_other(value: AnyValue<'_>, out: &mut Vec<u8>, context: &mut Context) -> Result<(), DecodeError> {

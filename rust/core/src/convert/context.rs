@@ -39,6 +39,9 @@ pub(super) struct Context<'s> {
     pub(super) members: Vec<Member>,
     /// Base64 on its way into a column.
     pub(super) encoded: String,
+    /// Where the text that is being written ends at the latest, and whether something was left out for that.
+    text_end: usize,
+    text_is_short: bool,
     /// Whether each text is checked. If not, invalid UTF-8 shows when its column is built.
     checks_text: bool,
     summary: Summary,
@@ -68,6 +71,8 @@ impl<'s> Context<'s> {
             duplicates: Duplicates::default(),
             members: Vec::new(),
             encoded: String::new(),
+            text_end: usize::MAX,
+            text_is_short: false,
             checks_text,
             summary: Summary::default(),
             sink,
@@ -131,15 +136,39 @@ impl<'s> Context<'s> {
     /// The bytes to store for a text (rules 8 and 15).
     #[inline]
     pub(super) fn mended<'a>(&mut self, text: Text<'a>) -> Cow<'a, [u8]> {
-        let text = if text.0.len() > self.limits.text_bytes_max {
-            Text(self.cut(text.0))
-        } else {
-            text
-        };
+        let is_cut = text.0.len() > self.limits.text_bytes_max;
+        let text = if is_cut { Text(self.cut(text.0)) } else { text };
         if self.checks_text {
-            self.checked(text)
+            self.checked(text, is_cut)
         } else {
             Cow::Borrowed(text.0)
+        }
+    }
+
+    /// Begins a text that is written piece by piece, at `start` of what it is written to.
+    pub(super) fn begin_text(&mut self, start: usize) {
+        self.text_end = start.saturating_add(self.limits.text_bytes_max);
+        self.text_is_short = false;
+    }
+
+    /// Whether the text that is being written is too long already, so that what comes next need not be written. An empty
+    /// element of a list takes 2 bytes of a request, and fifteen times that while its list is written.
+    #[inline]
+    pub(super) fn is_cut_at(&mut self, end: usize) -> bool {
+        let is_cut = end > self.text_end;
+        self.text_is_short |= is_cut;
+        is_cut
+    }
+
+    /// Ends the text: cuts off what is too much (rule 15).
+    #[inline]
+    pub(super) fn end_text(&mut self, start: usize, out: &mut Vec<u8>) {
+        if out.len() > self.text_end {
+            let kept = self.cut(out.get(start..).unwrap_or_default()).len();
+            out.truncate(start + kept);
+        } else if self.text_is_short {
+            // Of members with the same key one is left, so that what was written fits after all.
+            self.repairs.cut_texts += 1;
         }
     }
 
@@ -147,6 +176,10 @@ impl<'s> Context<'s> {
     #[cold]
     pub(super) fn cut<'a>(&mut self, text: &'a [u8]) -> &'a [u8] {
         self.repairs.cut_texts += 1;
+        self.start_of(text)
+    }
+
+    fn start_of<'a>(&self, text: &'a [u8]) -> &'a [u8] {
         let continues = |at: &usize| text.get(*at).is_some_and(|byte| byte & 0xc0 == 0x80);
         let max = self.limits.text_bytes_max;
         // A character has at most three continuation bytes; what has more is no UTF-8.
@@ -154,12 +187,18 @@ impl<'s> Context<'s> {
         text.get(..end.unwrap_or(max)).unwrap_or(text)
     }
 
-    fn checked<'a>(&mut self, text: Text<'a>) -> Cow<'a, [u8]> {
+    fn checked<'a>(&mut self, text: Text<'a>, is_cut: bool) -> Cow<'a, [u8]> {
         match text.to_str_lossy() {
             (Cow::Borrowed(valid), _) => Cow::Borrowed(valid.as_bytes()),
             (Cow::Owned(mended), _) => {
                 self.repairs.invalid_utf8 += 1;
-                Cow::Owned(mended.into_bytes())
+                let mut mended = mended.into_bytes();
+                // What stands for a byte takes three.
+                if mended.len() > self.limits.text_bytes_max {
+                    mended.truncate(self.start_of(&mended).len());
+                    self.repairs.cut_texts += u64::from(!is_cut);
+                }
+                Cow::Owned(mended)
             }
         }
     }

@@ -60,7 +60,7 @@ impl Duplicates {
 
     #[cold]
     fn find_among_many<K: Print>(&mut self, len: usize, key: impl Fn(usize) -> K) -> bool {
-        let mut last_seen = HashMap::with_capacity(len);
+        let mut last_seen = HashMap::new();
         let mut found = false;
         for index in 0..len {
             match last_seen.entry(key(index)) {

@@ -65,6 +65,9 @@ fn write_array(
 ) -> Result<(), DecodeError> {
     out.push(b'[');
     for (index, element) in array.values.iter().enumerate() {
+        if context.is_cut_at(out.len()) {
+            break;
+        }
         let element = element?;
         if index > 0 {
             out.push(b',');
@@ -84,6 +87,9 @@ fn write_object(
     out.push(b'{');
     let outer_members = context.members.len();
     for (index, member) in list.values.iter().enumerate() {
+        if context.is_cut_at(out.len()) {
+            break;
+        }
         let member = member?;
         if index > 0 {
             out.push(b',');

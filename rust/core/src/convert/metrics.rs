@@ -5,6 +5,7 @@ use std::fmt;
 use super::Stop;
 use super::columns::Columns;
 use super::context::Context;
+use super::elements::{Elements, too_many};
 use super::histograms::{ExponentialHistogramColumns, HistogramColumns};
 use super::memory::{Memory, Spare};
 use super::points::{GaugeColumns, MetricGroup, SumColumns};
@@ -280,7 +281,7 @@ struct Kind<C> {
 }
 
 /// Appends each point of a metric to the rows of its kind.
-fn convert_points<'a, P: Message<'a>, C: Columns>(
+fn convert_points<'a, P: Message<'a> + Elements, C: Columns>(
     data_points: Repeated<'a, P>,
     Kind { place, field, rows }: Kind<C>,
     group: &MetricGroup<'a>,
@@ -291,6 +292,10 @@ fn convert_points<'a, P: Message<'a>, C: Columns>(
     for (index, point) in data_points.iter().enumerate() {
         let point = point.map_err(|error| error.in_field(field))?;
         let path = || format!("{place}.{field}.data_points[{index}]{}", group.subject());
+        if let Some(reason) = too_many(point.elements()) {
+            context.reject(path, Reason::RecordTooLarge, reason);
+            continue;
+        }
         rows(tables)
             .row(context, path, |columns, context| append(columns, &point, context))
             .map_err(|stop| stop.in_element("data_points", index).in_field(field))?;

@@ -17,6 +17,7 @@ mod columns;
 mod context;
 mod dictionary;
 mod duplicates;
+mod elements;
 mod histograms;
 mod ids;
 mod json;

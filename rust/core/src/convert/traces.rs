@@ -4,6 +4,7 @@ use super::Stop;
 use super::attributes::{MapColumn, dropped_attributes};
 use super::columns::{IntColumn, LongColumn, TextColumn, TimeColumn, columns};
 use super::context::Context;
+use super::elements::{Elements, too_many};
 use super::ids::{append_span_id, append_trace_id};
 use super::labels::{LabelColumn, WordColumn};
 use super::lists::ListColumn;
@@ -14,6 +15,7 @@ use super::subject::Subject;
 use super::table::TableBuilder;
 use super::time::{microseconds, nanoseconds};
 use crate::decode::{DecodeError, Event, Link, Message, ResourceSpans, ScopeSpans, Span, TracesRequest};
+use crate::reason::Reason;
 use crate::signal::Table;
 
 /// `Span.SpanKind` by number.
@@ -126,6 +128,10 @@ fn convert_scope<'a>(
             let of_service = Subject::new(None, group);
             format!("resource_spans[{resource}].scope_spans[{scope}].spans[{index}]{of_service}")
         };
+        if let Some(reason) = too_many(span.elements()) {
+            context.reject(path, Reason::RecordTooLarge, reason);
+            continue;
+        }
         rows.row(context, path, |columns, context| {
             append(columns, &span, group, context)?;
             Ok(None)

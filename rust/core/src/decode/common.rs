@@ -6,6 +6,10 @@ use super::error::DecodeError;
 use super::repeated::{Occurrences, Repeated};
 use super::wire::{LENGTH_DELIMITED, Message, Reader};
 
+/// The field of `ResourceLogs`, `ResourceSpans` and `ResourceMetrics` that scopes were in before OTLP 0.15, in the same layout. The
+/// Collector still reads it, too, from who sends no other.
+pub(super) const DEPRECATED_SCOPES: u32 = 1000;
+
 /// Tag of `AnyValue.string_value`.
 const STRING_VALUE: u8 = 1 << 3 | LENGTH_DELIMITED;
 /// Tag of `KeyValue.key`.

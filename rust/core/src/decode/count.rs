@@ -1,7 +1,7 @@
 //! Whether a request has more records than it may.
 
 use super::error::DecodeError;
-use super::subset::{FIELDS, POINT_FIELD, RECORD, last_data};
+use super::subset::{POINT_FIELD, RECORD, field_at, last_data};
 use super::wire::Reader;
 use crate::signal::Signal;
 
@@ -40,7 +40,10 @@ impl Count {
 
     /// Counts in a message at `depth`; false when the request cannot have too many any more.
     fn message(&mut self, bytes: &[u8], depth: usize) -> Result<bool, DecodeError> {
-        let field = FIELDS.get(depth).copied().unwrap_or_default();
+        if !self.can_pass() {
+            return Ok(false);
+        }
+        let field = field_at(depth, bytes)?;
         let mut reader = Reader::new(bytes);
         while self.can_pass() {
             let Some(tag) = reader.tag()? else { return Ok(true) };

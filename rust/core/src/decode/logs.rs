@@ -1,6 +1,6 @@
 //! `logs/v1/logs.proto` and `collector/logs/v1/logs_service.proto`.
 
-use super::common::{AnyValue, KeyValue, Resource, Scope, Text};
+use super::common::{AnyValue, DEPRECATED_SCOPES, KeyValue, Resource, Scope, Text};
 use super::error::DecodeError;
 use super::repeated::{Occurrences, Repeated};
 use super::wire::{Message, Reader};
@@ -25,7 +25,7 @@ impl<'a> Message<'a> for LogsRequest<'a> {
 pub struct ResourceLogs<'a> {
     /// Field 1.
     pub resource: Option<Resource<'a>>,
-    /// Field 2.
+    /// Field 2; field 1000 where there is none.
     pub scope_logs: Repeated<'a, ScopeLogs<'a>>,
     /// Field 3.
     pub schema_url: Text<'a>,
@@ -35,16 +35,18 @@ impl<'a> Message<'a> for ResourceLogs<'a> {
     fn parse(bytes: &'a [u8]) -> Result<Self, DecodeError> {
         let mut view = Self::default();
         let mut scope_logs = Occurrences::of(2, "scope_logs");
+        let mut deprecated = Occurrences::of(DEPRECATED_SCOPES, "instrumentation_library_logs");
         let mut reader = Reader::new(bytes);
         while let Some(tag) = reader.tag()? {
             match tag.number {
                 1 => view.resource = Some(reader.message(tag, "resource")?),
                 2 => scope_logs.note(&mut reader, tag)?,
                 3 => view.schema_url = Text(reader.bytes(tag, "schema_url")?),
+                DEPRECATED_SCOPES => deprecated.note(&mut reader, tag)?,
                 _ => reader.skip(tag)?,
             }
         }
-        view.scope_logs = scope_logs.messages(bytes);
+        view.scope_logs = scope_logs.or(deprecated).messages(bytes);
         Ok(view)
     }
 }

@@ -1,6 +1,6 @@
 //! `metrics/v1/metrics.proto` and `collector/metrics/v1/metrics_service.proto`.
 
-use super::common::{KeyValue, Resource, Scope, Text};
+use super::common::{DEPRECATED_SCOPES, KeyValue, Resource, Scope, Text};
 use super::error::DecodeError;
 use super::points::{ExponentialHistogramDataPoint, HistogramDataPoint, NumberDataPoint, SummaryDataPoint};
 use super::repeated::{Occurrences, Repeated};
@@ -26,7 +26,7 @@ impl<'a> Message<'a> for MetricsRequest<'a> {
 pub struct ResourceMetrics<'a> {
     /// Field 1.
     pub resource: Option<Resource<'a>>,
-    /// Field 2.
+    /// Field 2; field 1000 where there is none.
     pub scope_metrics: Repeated<'a, ScopeMetrics<'a>>,
     /// Field 3.
     pub schema_url: Text<'a>,
@@ -36,16 +36,18 @@ impl<'a> Message<'a> for ResourceMetrics<'a> {
     fn parse(bytes: &'a [u8]) -> Result<Self, DecodeError> {
         let mut view = Self::default();
         let mut scope_metrics = Occurrences::of(2, "scope_metrics");
+        let mut deprecated = Occurrences::of(DEPRECATED_SCOPES, "instrumentation_library_metrics");
         let mut reader = Reader::new(bytes);
         while let Some(tag) = reader.tag()? {
             match tag.number {
                 1 => view.resource = Some(reader.message(tag, "resource")?),
                 2 => scope_metrics.note(&mut reader, tag)?,
                 3 => view.schema_url = Text(reader.bytes(tag, "schema_url")?),
+                DEPRECATED_SCOPES => deprecated.note(&mut reader, tag)?,
                 _ => reader.skip(tag)?,
             }
         }
-        view.scope_metrics = scope_metrics.messages(bytes);
+        view.scope_metrics = scope_metrics.or(deprecated).messages(bytes);
         Ok(view)
     }
 }

@@ -216,6 +216,17 @@ impl<'a, T: Scalar> PackedOrNot<'a, T> {
         self.region.is_empty()
     }
 
+    /// More elements than there are, or as many: what its bytes have room for.
+    #[must_use]
+    pub(crate) fn len_max(&self) -> usize {
+        let least = if self.wire_type == VARINT {
+            1
+        } else {
+            size_of::<u64>()
+        };
+        self.region.len() / least
+    }
+
     /// Appends what becomes of each element to `out`; those before an error, too. Much less work than one element after the
     /// other: writers pack a list into one occurrence.
     ///
@@ -405,6 +416,12 @@ impl Occurrences {
             end: 0,
             count: 0,
         }
+    }
+
+    /// These, or others if there are none.
+    #[inline]
+    pub(super) fn or(self, others: Self) -> Self {
+        if self.count == 0 { others } else { self }
     }
 
     /// The field of a message that has no other.

@@ -5,6 +5,7 @@
 
 use std::fmt;
 
+use super::common::DEPRECATED_SCOPES;
 use super::error::DecodeError;
 use super::wire::{LENGTH_DELIMITED, Reader, Tag};
 use crate::signal::{Signal, Table};
@@ -65,7 +66,25 @@ const POINT: usize = 3;
 pub(super) const POINT_FIELD: u32 = 1;
 
 /// The repeated field that leads to the records, at each depth.
-pub(super) const FIELDS: [u32; 3] = [1, 2, 2];
+const FIELDS: [u32; 3] = [1, 2, 2];
+/// The depth at which scopes are.
+const SCOPE: usize = 1;
+
+/// The repeated field that leads to the records in this message at `depth`: as it is converted.
+pub(super) fn field_at(depth: usize, message: &[u8]) -> Result<u32, DecodeError> {
+    let field = FIELDS.get(depth).copied().unwrap_or_default();
+    if depth != SCOPE {
+        return Ok(field);
+    }
+    let mut reader = Reader::new(message);
+    while let Some(tag) = reader.tag()? {
+        if tag.number == field {
+            return Ok(field);
+        }
+        reader.skip(tag)?;
+    }
+    Ok(DEPRECATED_SCOPES)
+}
 
 /// A message at `depth` with what is kept of it; none if no record in it is.
 fn message(
@@ -76,7 +95,7 @@ fn message(
 ) -> Result<Option<Vec<u8>>, DecodeError> {
     let mut kept = Kept::default();
     let mut reader = Reader::new(bytes);
-    let field = FIELDS.get(depth).copied().unwrap_or_default();
+    let field = field_at(depth, bytes)?;
     while let Some(tag) = reader.tag()? {
         if tag.number != field {
             kept.copy(bytes, &mut reader, tag)?;

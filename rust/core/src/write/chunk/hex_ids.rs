@@ -64,7 +64,7 @@ const WIDTHS: [Width; 2] = [
 ];
 
 /// Appends a page as a frame, whose plain values begin at `values_at`. `false` when these are not ids of one width, or
-/// few; what was appended then means nothing.
+/// few, or there are more levels than a block holds; what was appended then means nothing.
 pub(super) fn frame(page: &[u8], values_at: usize, out: &mut Vec<u8>) -> bool {
     write_frame(page, values_at, out).is_some()
 }
@@ -78,6 +78,10 @@ fn write_frame(page: &[u8], values_at: usize, out: &mut Vec<u8>) -> Option<()> {
     let size = LENGTH + width.digits;
     let count = values.len() / size;
     if !values.len().is_multiple_of(size) || count < IDS_MIN {
+        return None;
+    }
+    // Levels that fill a block, of lists of which few have ids, are better compressed than stored.
+    if values_at + LENGTH > BLOCK_BYTES_MAX {
         return None;
     }
 
@@ -258,8 +262,12 @@ mod tests {
             .collect()
     }
 
+    /// Read at once, as DuckDB does, and as a stream, as Java's readers do: only that holds blocks to their size.
     fn unpacked(frame: &[u8], len: usize) -> Vec<u8> {
-        zstd::bulk::decompress(frame, len).unwrap()
+        let at_once = zstd::bulk::decompress(frame, len).unwrap();
+        let streamed = zstd::stream::decode_all(frame).unwrap();
+        assert!(streamed == at_once);
+        at_once
     }
 
     #[test]
@@ -274,6 +282,26 @@ mod tests {
                         unpacked(&frame, page.len()) == page,
                         "{count} ids of {width} after {levels}"
                     );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn levels_that_fill_a_block_are_left_to_zstd() {
+        let most = super::BLOCK_BYTES_MAX - super::LENGTH;
+        for (levels, fits) in [
+            (most - 1, true),
+            (most, true),
+            (most + 1, false),
+            (300_000, false),
+        ] {
+            for width in [16, 32] {
+                let page = page(&vec![7; levels], &ids(width, 100, 3));
+                let frame = frame(&page, levels);
+                assert_eq!(frame.is_some(), fits, "{levels} bytes of levels");
+                if let Some(frame) = frame {
+                    assert!(unpacked(&frame, page.len()) == page, "{levels} bytes of levels");
                 }
             }
         }

@@ -4,6 +4,7 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::Int32Type;
 use arrow_array::{Array, ArrayRef};
 use arrow_schema::DataType;
+use otlp2iceberg::Reason;
 use otlp2iceberg::convert::{ConvertOptions, Converted, ValueLimits, convert};
 use otlp2iceberg::signal::{Signal, Table};
 use proptest::prelude::*;
@@ -110,6 +111,56 @@ fn a_record_that_passes_the_limit_alone_is_rejected_alone() {
         converted.rejections[0]
     );
     assert_within_limit(&converted);
+}
+
+/// What an empty element takes in memory is many times what it takes in a request.
+#[test]
+fn a_record_with_too_many_elements_is_left_out_by_itself() {
+    const MOST: usize = 1 << 20;
+    let elements = |field: u64, count: usize| delimited(field, []).repeat(count);
+    let span = |events, links| delimited(2, [elements(11, events), elements(13, links)].concat());
+    let spans = [span(MOST, 0), span(MOST - 1, 2), span(0, 1)].concat();
+    check_left_out(Signal::Traces, &nested(&[1, 2], spans), Table::Traces);
+
+    // Exemplars of a gauge, a sum and a histogram; buckets, packed; quantiles.
+    let packed = |field: u64, count: usize| delimited(field, vec![0; count]);
+    for (table, data, element, as_list) in [
+        (Table::Gauge, 5, 5, true),
+        (Table::Sum, 7, 5, true),
+        (Table::Histogram, 9, 8, true),
+        (Table::ExponentialHistogram, 10, 11, true),
+        (Table::ExponentialHistogram, 10, 8, false),
+        (Table::Summary, 11, 6, true),
+    ] {
+        let list = |count| {
+            if as_list {
+                elements(element, count)
+            } else {
+                delimited(element, packed(2, count - 8))
+            }
+        };
+        let point = |count| delimited(1, list(count));
+        let points = [point(MOST), point(MOST + 9), point(9)].concat();
+        check_left_out(Signal::Metrics, &nested(&[1, 2, 2, data], points), table);
+    }
+}
+
+/// Of three records the second is left out.
+fn check_left_out(signal: Signal, payload: &[u8], table: Table) {
+    let options = ConvertOptions {
+        arrival_time_unix_nano: ARRIVAL,
+        column_bytes_max: usize::MAX,
+        batch_bytes_max: usize::MAX,
+        values: ValueLimits::default(),
+    };
+    let converted = convert(signal, payload, &options).unwrap();
+    let rows: usize = converted.batches.iter().map(|batch| batch.batch.num_rows()).sum();
+    assert_eq!((rows, converted.rejected), (2, 1), "{table}");
+    let rejection = &converted.rejections[0];
+    assert_eq!(rejection.code, Reason::RecordTooLarge);
+    assert!(rejection.path.contains("[1]"), "{rejection:?}");
+    assert!(rejection.reason.contains("1048576"), "{rejection:?}");
+    assert_eq!(converted.batches[0].table, table);
 }
 
 #[test]

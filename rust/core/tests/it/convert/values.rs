@@ -182,3 +182,39 @@ fn rejected_records_are_told_by_reason_and_in_runs() {
     counts.add(Reason::InvalidPoint, 1);
     assert_eq!((summary.rejected_by, summary.rejected), (counts, 5));
 }
+
+/// What comes after the cut is not written in the first place: an element of 2 bytes would take 30 in memory meanwhile.
+#[test]
+fn rule_15_a_list_is_written_as_far_as_it_is_kept() {
+    let lists = [
+        nested(&[5, 5], delimited(1, [])).repeat(1),
+        nested(&[5, 5], delimited(1, []).repeat(1000)),
+        nested(&[5, 6], delimited(1, delimited(1, "k")).repeat(1000)),
+        nested(&[5, 5, 1, 5], delimited(1, []).repeat(1000)),
+    ];
+    let expected = ["[null]", "[null,null", "{\"k\":null}", "[[null,nul"];
+    // Of members with the same key one is left.
+    for (list, expected) in lists.into_iter().zip(expected) {
+        let converted = limited(Signal::Logs, &nested(&[1, 2, 2], list), texts(10));
+        assert_eq!(rows(&converted, Table::Logs)[0]["Body"], Cell::text(expected));
+        let cut = u64::from(expected.len() == 10);
+        assert_eq!(converted.repairs.cut_texts, cut, "{expected}");
+    }
+}
+
+/// What stands for a bad byte takes three.
+#[test]
+fn rule_15_text_that_is_mended_is_cut_too_and_counted_once() {
+    for (bytes, cut) in [(3, 0), (4, 1), (11, 1)] {
+        let body = nested(&[5, 1], vec![0xff; bytes]);
+        let converted = limited(Signal::Logs, &nested(&[1, 2, 2], body), texts(10));
+        let expected = "\u{fffd}".repeat(bytes.min(3));
+        assert_eq!(rows(&converted, Table::Logs)[0]["Body"], Cell::text(expected));
+        let repairs = Repairs {
+            invalid_utf8: 1,
+            cut_texts: cut,
+            ..Default::default()
+        };
+        assert_eq!(converted.repairs, repairs, "{bytes} bytes");
+    }
+}

@@ -2,9 +2,10 @@
 
 use otlp2iceberg::decode::{
     AnyValue, Buckets, ExponentialHistogramDataPoint, HistogramDataPoint, LogRecord, LogsRequest, Message,
-    Metric, MetricData, NumberDataPoint, NumberValue, ResourceLogs, Span, SummaryDataPoint, Text,
-    ValueAtQuantile,
+    Metric, MetricData, NumberDataPoint, NumberValue, ResourceLogs, ResourceMetrics, ResourceSpans, Span,
+    SummaryDataPoint, Text, ValueAtQuantile, records_above, subset,
 };
+use otlp2iceberg::signal::Signal;
 use proptest::prelude::*;
 use prost::Message as _;
 
@@ -51,6 +52,42 @@ fn the_last_singular_message_wins_whole() {
     let statuses = [delimited(15, number(3, 2)), delimited(15, delimited(2, "m"))].concat();
     let status = Span::parse(&statuses).unwrap().status.unwrap();
     assert_eq!((status.code, status.message), (0, Text(b"m")));
+}
+
+/// Field 1000, from before OTLP 0.15, as the Collector does.
+#[test]
+fn scopes_of_old_senders_count_where_there_are_no_others() {
+    let scope = |name: &str| [delimited(1, delimited(1, name)), delimited(2, [])].concat();
+    let old = |name: &str| delimited(1000, scope(name));
+    let names = |bytes: &[u8]| -> Vec<String> {
+        let scopes = ResourceLogs::parse(bytes).unwrap().scope_logs;
+        let names = scopes
+            .iter()
+            .map(|scope| scope.unwrap().scope.unwrap().name.to_str_lossy().0);
+        names.map(Into::into).collect()
+    };
+    assert_eq!(names(&[old("a"), old("b")].concat()), ["a", "b"]);
+    assert_eq!(
+        names(&[old("a"), delimited(2, scope("c")), old("b")].concat()),
+        ["c"]
+    );
+    assert_eq!(
+        ResourceSpans::parse(&old("a")).unwrap().scope_spans.len(),
+        1,
+        "spans"
+    );
+    assert_eq!(
+        ResourceMetrics::parse(&old("a")).unwrap().scope_metrics.len(),
+        1,
+        "metrics"
+    );
+
+    let request = delimited(1, [old("a"), old("b")].concat());
+    assert_eq!(records_above(Signal::Logs, &request, 1), Ok(Some(2)));
+    let second = subset(Signal::Logs, &request, &mut |place| {
+        place.to_string() == "resource_logs[0].scope_logs[1].log_records[0]"
+    });
+    assert_eq!(second.unwrap(), delimited(1, old("b")));
 }
 
 #[test]
