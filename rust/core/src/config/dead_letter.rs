@@ -2,6 +2,8 @@
 
 use serde::Deserialize;
 
+use super::bucket;
+
 /// `dead_letter`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -38,7 +40,7 @@ pub(super) fn problems(dead_letter: &DeadLetterConfig, problems: &mut Vec<String
 
 fn is_place(path: &str) -> bool {
     match path.split_once("://") {
-        Some(("s3" | "s3a", place)) => !place.is_empty() && !place.starts_with('/'),
+        Some(("s3" | "s3a", _)) => bucket::problem(path).is_none(),
         Some(("file", place)) => place.starts_with('/'),
         Some(_) => false,
         None => !path.trim().is_empty() && !path.starts_with('~'),
@@ -68,6 +70,7 @@ mod tests {
             "s3://",
             "s3:///dead",
             "gs://bucket",
+            "s3://my bucket/dead",
         ] {
             assert!(!is_place(path), "{path}");
         }

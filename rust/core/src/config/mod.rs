@@ -4,11 +4,13 @@
 //! reports every problem at once, each with its key's path.
 
 mod attribute_columns;
+mod bucket;
 mod catalog;
 mod commit;
 mod compaction;
 mod dead_letter;
 mod duration;
+mod header;
 mod limits;
 mod parquet;
 mod partition;
@@ -25,10 +27,12 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::signal::Table;
 
 pub use attribute_columns::AttributeColumns;
+pub(crate) use bucket::is_name as is_bucket_name;
 pub use catalog::{CatalogConfig, CatalogType, OAuth2Config, S3TablesApi, SigV4Config};
 pub use commit::{CommitConfig, OnFailure};
 pub use compaction::CompactionConfig;
 pub use dead_letter::DeadLetterConfig;
+pub(crate) use header::can_carry as header_can_carry;
 pub use limits::LimitsConfig;
 pub use parquet::{Compression, ParquetConfig};
 pub use partition::{PartitionBy, PartitionField};

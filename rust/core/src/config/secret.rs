@@ -40,10 +40,23 @@ impl<'de> Deserialize<'de> for Secret {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         // Through a value: serde's own type errors quote what they were given.
         match serde_json::Value::deserialize(deserializer)? {
-            serde_json::Value::String(text) => Ok(Self(text)),
+            serde_json::Value::String(text) => Ok(Self::new(without_end(&text))),
             _ => Err(de::Error::custom("a secret is not a string; put it in quotes")),
         }
     }
+}
+
+/// A file that holds a secret mostly ends with a line break, which is none of it.
+fn without_end(text: &str) -> &str {
+    text.trim_end_matches(['\r', '\n'])
+}
+
+/// Reads what comes from such a file and is no secret itself.
+pub(super) fn without_line_break<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<String>, D::Error> {
+    let text = Option::<String>::deserialize(deserializer)?;
+    Ok(text.map(|text| without_end(&text).to_owned()))
 }
 
 /// Reads a section that holds secrets. serde's own error would repeat a value of the wrong type, such
@@ -69,6 +82,8 @@ mod tests {
         let secret: Secret = serde_json::from_str("\"hunter2\"").expect("a string");
         assert_eq!(secret.expose(), "hunter2");
         assert!(!format!("{secret:?} {secret:#?}").contains("hunter2"));
+        let of_file: Secret = serde_json::from_str(r#""hunter2\r\n""#).expect("a string");
+        assert_eq!(of_file, secret);
         let error = serde_json::from_str::<Secret>("4711").expect_err("a number");
         assert!(!error.to_string().contains("4711"), "{error}");
     }

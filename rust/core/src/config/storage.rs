@@ -1,8 +1,10 @@
 //! `storage`: how files are reached.
 
+use reqwest::Url;
 use serde::Deserialize;
 
-use super::secret::{Secret, section};
+use super::secret::{Secret, section, without_line_break};
+use super::{bucket, header};
 
 /// `storage`.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -25,6 +27,7 @@ pub struct S3Config {
     /// true with an endpoint or a bucket name with dots, else false.
     pub path_style: Option<bool>,
     /// With `secret_access_key`: fixed credentials, before any others.
+    #[serde(deserialize_with = "without_line_break")]
     pub access_key_id: Option<String>,
     /// The secret of `access_key_id`.
     pub secret_access_key: Option<Secret>,
@@ -63,6 +66,20 @@ pub(super) fn problems(storage: &StorageConfig, problems: &mut Vec<String>) {
                 "storage.s3.{key}: must not be empty; give a value or leave it out"
             ));
         }
+    }
+    if let Some(region) = s3.region.as_deref().filter(|region| !region.trim().is_empty())
+        && !bucket::is_name(region)
+    {
+        problems.push(format!(
+            "storage.s3.region: {region:?} is no region; give one such as eu-west-1"
+        ));
+    }
+    // Both go into headers; the secret key signs and is not sent.
+    if let Some(access_key_id) = &s3.access_key_id {
+        header::problem(problems, "storage.s3.access_key_id", access_key_id);
+    }
+    if let Some(session_token) = &s3.session_token {
+        header::problem(problems, "storage.s3.session_token", session_token.expose());
     }
     let secret_keys = [
         ("secret_access_key", &s3.secret_access_key),
@@ -105,6 +122,7 @@ fn is_base_url(endpoint: &str) -> bool {
         !host.trim_end_matches('/').is_empty()
             && !host.starts_with('/')
             && !host.contains(['@', '?', '#', ' '])
+            && Url::parse(endpoint).is_ok()
     })
 }
 
@@ -122,11 +140,30 @@ mod tests {
             (r#"{"endpoint": "minio:9000"}"#, "storage.s3.endpoint:"),
             (r#"{"endpoint": "https://"}"#, "storage.s3.endpoint:"),
             (r#"{"endpoint": "http://k:s@minio"}"#, "storage.s3.endpoint:"),
+            (r#"{"endpoint": "http://minio:99999"}"#, "storage.s3.endpoint:"),
+            (r#"{"region": "eu west"}"#, "storage.s3.region:"),
+            (
+                r#"{"access_key_id": "a\nb", "secret_access_key": "a"}"#,
+                "storage.s3.access_key_id:",
+            ),
+            (
+                r#"{"access_key_id": "a", "secret_access_key": "a", "session_token": "a\u0000"}"#,
+                "storage.s3.session_token:",
+            ),
         ] {
             let json = format!(r#"{{"storage": {{"s3": {json}}}}}"#);
             let error = Config::from_json(json.as_bytes()).expect_err("invalid");
             assert!(error.to_string().contains(key), "{error}");
         }
+    }
+
+    #[test]
+    fn keys_from_files_end_with_a_line_break() {
+        let json = br#"{"storage": {"s3": {"access_key_id": "a\n", "secret_access_key": "b\r\n", "session_token": "c\n"}}}"#;
+        let s3 = Config::from_json(json).expect("valid").storage.s3;
+        assert_eq!(s3.access_key_id.as_deref(), Some("a"));
+        assert_eq!(s3.secret_access_key.expect("given").expose(), "b");
+        assert_eq!(s3.session_token.expect("given").expose(), "c");
     }
 
     #[test]

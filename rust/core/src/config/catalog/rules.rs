@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use reqwest::Url;
-use reqwest::header::{HeaderName, HeaderValue};
+use reqwest::header::HeaderName;
 
+use super::super::{bucket, header};
 use super::{CatalogConfig, CatalogType, S3TablesApi};
 
 /// Names in S3 Tables are at most this long.
@@ -56,6 +57,10 @@ fn file_warehouse(problems: &mut Vec<String>, catalog: &CatalogConfig) {
     {
         problems.push(format!(
             "catalog.warehouse: scheme {scheme:?} is not supported; give a directory, a file:// URL or s3://<bucket>/<prefix>"
+        ));
+    } else if let Some(problem) = bucket::problem(warehouse) {
+        problems.push(format!(
+            "catalog.warehouse: {warehouse:?} {problem}; give s3://<bucket>/<prefix>"
         ));
     }
 }
@@ -128,7 +133,7 @@ fn rest(catalog: &CatalogConfig) -> Vec<String> {
         problems.push(format!("catalog: only one of {} can be used", ways.join(", ")));
     }
     if let Some(token) = &catalog.token {
-        header_value(&mut problems, "catalog.token", token.expose());
+        header::problem(&mut problems, "catalog.token", token.expose());
         if token.expose().is_empty() {
             problems.push("catalog.token: must not be empty".into());
         }
@@ -248,15 +253,7 @@ fn headers(problems: &mut Vec<String>, catalog: &CatalogConfig, authorized: bool
             }
             Ok(_) => {}
         }
-        header_value(problems, &key, value.expose());
-    }
-}
-
-fn header_value(problems: &mut Vec<String>, key: &str, value: &str) {
-    if HeaderValue::from_str(value).is_err() {
-        problems.push(format!(
-            "{key}: holds characters that no header can carry, such as a line break"
-        ));
+        header::problem(problems, &key, value.expose());
     }
 }
 

@@ -256,3 +256,39 @@ async fn body_of_a_bad_role() {
     }
     assert!(!error.contains('\n'), "{error}");
 }
+
+#[test]
+fn a_key_with_a_line_break_is_an_error_that_says_so_and_no_panic() {
+    run(
+        "a_key_with_a_line_break",
+        &[
+            ("AWS_ACCESS_KEY_ID", "AKID\n"),
+            ("AWS_SECRET_ACCESS_KEY", "hush"),
+            ("AWS_REGION", "eu-west-1"),
+        ],
+    );
+}
+
+#[tokio::test]
+#[ignore = "run by a_key_with_a_line_break_is_an_error_that_says_so_and_no_panic"]
+async fn body_of_a_key_with_a_line_break() {
+    let s3 = S3::start().await;
+    let error = write(&files(Some(&s3), false)).await.expect_err("no key");
+    let error = format!("{error:?}");
+    assert!(error.contains("line break"), "{error}");
+    assert!(!error.contains("hush"), "{error}");
+}
+
+#[tokio::test]
+async fn a_bucket_that_no_url_can_name_is_an_error_and_no_panic() {
+    let s3 = S3::start().await;
+    let file_io = files(Some(&s3), true);
+    for location in ["s3://b:9x/t/a", "s3://b \u{fc}/t/a", "s3://b\n/t/a"] {
+        let output = file_io.new_output(location).expect("output");
+        let error = output
+            .write(Bytes::from_static(b"a"))
+            .await
+            .expect_err("no bucket");
+        assert!(error.to_string().contains("bucket"), "{error}");
+    }
+}

@@ -8,7 +8,8 @@ use object_store::aws::{AwsCredential, AwsCredentialProvider};
 use object_store::{CredentialProvider, Result, StaticCredentialProvider};
 
 use super::super::super::aws::Aws;
-use crate::error::Error;
+use crate::config::header_can_carry;
+use crate::error::{Error, ErrorKind};
 
 /// The credential that the configuration or the catalog gave, else the chain, which is asked with the
 /// first request.
@@ -28,20 +29,31 @@ impl CredentialProvider for Chain {
     type Credential = AwsCredential;
 
     async fn get_credential(&self) -> Result<Arc<AwsCredential>> {
-        let credentials = self
-            .0
-            .credentials()
-            .await
-            .map_err(|cause| object_store::Error::Generic {
-                store: "S3",
-                source: Box::new(NoCredentials(cause)),
-            })?;
-        Ok(Arc::new(AwsCredential {
+        let credentials = self.0.credentials().await.map_err(none)?;
+        let credential = AwsCredential {
             key_id: credentials.access_key_id().to_owned(),
             secret_key: credentials.secret_access_key().to_owned(),
             token: credentials.session_token().map(str::to_owned),
-        }))
+        };
+        if !can_be_sent(&credential) {
+            let message = "the AWS access key or session token of the environment holds characters that no header can \
+                           carry, such as a line break at its end";
+            return Err(none(Error::new(ErrorKind::Storage, message)));
+        }
+        Ok(Arc::new(credential))
     }
+}
+
+fn none(cause: Error) -> object_store::Error {
+    object_store::Error::Generic {
+        store: "S3",
+        source: Box::new(NoCredentials(cause)),
+    }
+}
+
+/// Whether headers can carry it: `object_store` takes that for granted.
+pub(super) fn can_be_sent(credential: &AwsCredential) -> bool {
+    header_can_carry(&credential.key_id) && credential.token.as_deref().is_none_or(header_can_carry)
 }
 
 /// Why there are no credentials, and where else they can be given.

@@ -25,7 +25,7 @@ use self::settings::{Origin, Settings, process_environment};
 use self::storage::S3StorageFactory;
 use self::upload::WrongLength;
 use super::super::aws::Aws;
-use crate::config::{S3Config, UploadSizes};
+use crate::config::{S3Config, UploadSizes, is_bucket_name};
 
 mod credentials;
 mod failure;
@@ -152,6 +152,13 @@ impl Connection {
     }
 
     fn connect(&self, bucket: &str, region: &str) -> Result<AmazonS3> {
+        // `object_store` makes URLs and headers of them, and takes for granted that it can.
+        for (what, name) in [("bucket", bucket), ("region", region)] {
+            if !is_bucket_name(name) {
+                let message = format!("cannot use the {what} {name:?}: there is none with such characters");
+                return Err(Error::new(ErrorKind::Unexpected, message));
+            }
+        }
         let (url, host_has_bucket) = self.settings.bucket_url(bucket, region);
         let options = ClientOptions::new()
             .with_user_agent(HeaderValue::from_static(concat!(

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use object_store::aws::AwsCredential;
 
 use super::super::super::aws::domain;
+use super::credentials::can_be_sent;
 use crate::config::S3Config;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -134,11 +135,20 @@ fn configured(config: &S3Config) -> Option<AwsCredential> {
 
 fn vended(property: &dyn Fn(&str) -> Option<String>) -> Result<Option<AwsCredential>> {
     match (property("s3.access-key-id"), property("s3.secret-access-key")) {
-        (Some(key_id), Some(secret_key)) => Ok(Some(AwsCredential {
-            key_id,
-            secret_key,
-            token: property("s3.session-token"),
-        })),
+        (Some(key_id), Some(secret_key)) => {
+            let credential = AwsCredential {
+                key_id,
+                secret_key,
+                token: property("s3.session-token"),
+            };
+            if !can_be_sent(&credential) {
+                return Err(Error::new(
+                    ErrorKind::Config,
+                    "the catalog's s3.access-key-id or s3.session-token holds characters that no header can carry; mend the catalog, or set storage.s3.access_key_id and storage.s3.secret_access_key",
+                ));
+            }
+            Ok(Some(credential))
+        }
         (None, None) => Ok(None),
         _ => Err(Error::new(
             ErrorKind::Config,
@@ -295,5 +305,21 @@ mod tests {
             .err()
             .expect("refused");
         assert!(error.to_string().contains("s3.secret-access-key"), "{error}");
+    }
+
+    #[test]
+    fn keys_that_no_header_can_carry_are_refused() {
+        for (key_id, token) in [("a\n", "t"), ("a", "t\r\n")] {
+            let catalog = properties(&[
+                ("s3.access-key-id", key_id),
+                ("s3.secret-access-key", "hush"),
+                ("s3.session-token", token),
+            ]);
+            let error = Settings::new(&S3Config::default(), &catalog, &|_| None)
+                .err()
+                .expect("refused");
+            assert!(error.to_string().contains("no header"), "{error}");
+            assert!(!error.to_string().contains("hush"), "{error}");
+        }
     }
 }

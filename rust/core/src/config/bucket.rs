@@ -1,0 +1,55 @@
+//! Names of buckets, which become a part of URLs.
+
+/// What is wrong with an `s3://` or `s3a://` location's bucket; `None` for another kind of location, too.
+pub(super) fn problem(location: &str) -> Option<&'static str> {
+    let rest = ["s3://", "s3a://"]
+        .iter()
+        .find_map(|scheme| location.strip_prefix(scheme))?;
+    let bucket = rest.split('/').next().unwrap_or_default();
+    if bucket.is_empty() {
+        Some("names no bucket")
+    } else if !is_name(bucket) {
+        Some("has a bucket with characters that no bucket's name has")
+    } else {
+        None
+    }
+}
+
+/// Whether a bucket, or a region, can be called so. Services that speak S3 allow more than AWS: capitals and underscores.
+pub(crate) fn is_name(name: &str) -> bool {
+    !name.is_empty()
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bucket_is_a_part_of_a_host_name_or_nearly_one() {
+        for location in [
+            "s3://bucket",
+            "s3a://my.Bucket_1/otel",
+            "./warehouse",
+            "file:///w x",
+            "a name",
+        ] {
+            assert_eq!(problem(location), None, "{location}");
+        }
+        for location in ["s3://", "s3:///otel", "s3a:///"] {
+            assert_eq!(problem(location), Some("names no bucket"), "{location}");
+        }
+        for location in [
+            "s3://bad bucket/wh",
+            "s3://b_ü/",
+            "s3://b:9/wh",
+            "s3://b\n/wh",
+            "s3://b@c/",
+            "s3://b?c",
+        ] {
+            assert!(problem(location).is_some(), "{location}");
+        }
+    }
+}

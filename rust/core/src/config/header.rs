@@ -1,0 +1,17 @@
+//! Values that are sent in HTTP headers.
+
+use reqwest::header::HeaderValue;
+
+/// Adds a problem when no header can carry the value, which is not repeated.
+pub(super) fn problem(problems: &mut Vec<String>, key: &str, value: &str) {
+    if !can_carry(value) {
+        problems.push(format!(
+            "{key}: holds characters that no header can carry, such as a line break"
+        ));
+    }
+}
+
+/// Whether a header can carry the value.
+pub(crate) fn can_carry(value: &str) -> bool {
+    HeaderValue::from_str(value).is_ok()
+}
