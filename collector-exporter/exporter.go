@@ -33,6 +33,8 @@ type signalExporter struct {
 	handles   *sharedHandles
 	numbers   *numberer
 	telemetry *telemetry
+	// last has the batches that a stop would drop untried.
+	last *lastAttempts
 
 	// handle is set by Start. Once closed it answers every export with class shutdown.
 	handle *sharedHandle
@@ -52,6 +54,7 @@ func newSignalExporter(set exporter.Settings, cfg *Config, signal native.Signal,
 		handles:   handles,
 		numbers:   newNumberer(),
 		telemetry: telemetry,
+		last:      newLastAttempts(),
 	}, nil
 }
 
@@ -148,12 +151,14 @@ func (e *signalExporter) hurry() {
 	}
 }
 
-// shutdown gives the library back. exporterhelper has drained the queue by now.
+// shutdown gives the library back. exporterhelper has drained the queue by now, and let go of what waited for another
+// attempt.
 func (e *signalExporter) shutdown(ctx context.Context) error {
-	e.telemetry.shutdown()
+	defer e.telemetry.shutdown()
 	if e.handle == nil {
 		return nil
 	}
+	e.exportLeft(ctx)
 	return e.handles.release(ctx, e.cfg)
 }
 
@@ -208,6 +213,7 @@ func (e *signalExporter) export(ctx context.Context, req xexporterhelper.Request
 		return err
 	}
 	e.telemetry.begin(r)
+	again := e.last.begin(r)
 	started := time.Now()
 	outcome, err := e.handle.Export(ctx, r.batch, r.received)
 	took := time.Since(started)
@@ -229,9 +235,12 @@ func (e *signalExporter) export(ctx context.Context, req xexporterhelper.Request
 			zap.Int("payload_bytes", r.bytes),
 			zap.Duration("took", took))
 	}
-	if err == nil || consumererror.IsPermanent(err) {
+	switch {
+	case err == nil || consumererror.IsPermanent(err):
 		e.telemetry.end(r)
 		r.free()
+	case again && e.cfg.triesAtTheStop():
+		e.last.failed(r)
 	}
 	return err
 }

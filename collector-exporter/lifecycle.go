@@ -47,7 +47,8 @@ func (e *metricsExporter) Shutdown(ctx context.Context) error {
 
 // stopper shuts an exporter down the first time it is asked to and does nothing later. What is queued is drained
 // before the library is closed, so the library is told to hurry first: with a long commit.interval the drain
-// would outlast what a host gives a process to end.
+// would outlast what a host gives a process to end. What waits for another attempt is noted first, too: exporterhelper drops
+// it before it drains the queue.
 type stopper struct {
 	base *signalExporter
 	once sync.Once
@@ -56,6 +57,7 @@ type stopper struct {
 func (s *stopper) do(ctx context.Context, shutdown func(context.Context) error) (err error) {
 	s.once.Do(func() {
 		s.base.hurry()
+		s.base.last.stop()
 		err = shutdown(ctx)
 	})
 	return err
