@@ -68,6 +68,7 @@ func (e *signalExporter) options() []exporterhelper.Option {
 		exporterhelper.WithRetry(e.cfg.RetryConfig),
 		xexporterhelper.WithQueueBatch(e.cfg.QueueConfig, xexporterhelper.QueueBatchSettings{
 			Encoding: &queueEncoding{signal: e.signal, numbers: e.numbers, logger: e.logger},
+			MergeCtx: e.cfg.mergeClients(),
 		}),
 	}
 }

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package icebergexporter
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"go.opentelemetry.io/collector/component/componenttest"
+	"go.opentelemetry.io/collector/pdata/plog"
+)
+
+func TestAMergedContextEndsWithTheLastOfItsContexts(t *testing.T) {
+	for _, order := range [][]int{{0, 1, 2}, {2, 1, 0}, {1, 0, 2}} {
+		var contexts []context.Context
+		var ends []context.CancelFunc
+		for range 3 {
+			ctx, end := context.WithCancel(context.Background())
+			contexts, ends = append(contexts, ctx), append(ends, end)
+		}
+		merged := mergeContexts(mergeContexts(contexts[0], contexts[1]), contexts[2])
+		ends[order[0]]()
+		ends[order[1]]()
+		require.NoError(t, merged.Err(), "one still waits")
+		ends[order[2]]()
+		<-merged.Done()
+		require.ErrorIs(t, merged.Err(), context.Canceled)
+	}
+}
+
+func TestAMergedContextHasTheLatestDeadline(t *testing.T) {
+	noon := time.Date(2100, 1, 1, 12, 0, 0, 0, time.UTC)
+	early, end := context.WithDeadline(t.Context(), noon)
+	defer end()
+	late, end := context.WithDeadline(t.Context(), noon.Add(time.Hour))
+	defer end()
+	for _, pair := range [][2]context.Context{{early, late}, {late, early}} {
+		deadline, bounded := mergeContexts(pair[0], pair[1]).Deadline()
+		assert.True(t, bounded)
+		assert.Equal(t, noon.Add(time.Hour), deadline)
+	}
+	_, bounded := mergeContexts(early, t.Context()).Deadline()
+	assert.False(t, bounded, "one of them waits as long as it takes")
+
+	over, end := context.WithDeadline(context.Background(), time.Unix(0, 0))
+	defer end()
+	merged := mergeContexts(over, over)
+	<-merged.Done()
+	assert.ErrorIs(t, merged.Err(), context.DeadlineExceeded)
+}
+
+func TestABatchIsGivenUpOnceAllOfItsClientsHaveGivenUp(t *testing.T) {
+	library := &fakeLibrary{answer: failingWith(notNow)}
+	set, seen := observedSettings()
+	cfg := quick(t, func(cfg *Config) {
+		waiting(cfg)
+		// Two requests make a batch, one does not.
+		one, err := (&plog.ProtoMarshaler{}).MarshalLogs(logsOf("one"))
+		require.NoError(t, err)
+		cfg.QueueConfig.Get().Batch.Get().FlushTimeout = time.Hour
+		cfg.QueueConfig.Get().Batch.Get().MinSize = int64(len(one)) + 1
+	})
+	logs := startLogs(t, library, cfg, set, componenttest.NewNopHost())
+	answers := make(chan error, 2)
+	var ends []context.CancelFunc
+	for range 2 {
+		ctx, end := context.WithCancel(t.Context())
+		ends = append(ends, end)
+		go func() { answers <- logs.ConsumeLogs(ctx, logsOf("one")) }()
+	}
+	tried := func(n int) func() bool { return func() bool { return len(library.exports()) > n } }
+	require.Eventually(t, tried(0), time.Minute, time.Millisecond)
+	require.Len(t, library.exports()[0].parts, 2)
+	ends[0]()
+	require.ErrorIs(t, <-answers, context.Canceled)
+	require.Eventually(t, tried(len(library.exports())+2), time.Minute, time.Millisecond, "the other client still waits")
+	ends[1]()
+	require.ErrorIs(t, <-answers, context.Canceled)
+	givenUp := func() bool { return seen.FilterMessageSnippet("Dropping data").Len() == 1 }
+	require.Eventually(t, givenUp, time.Minute, time.Millisecond)
+	count := len(library.exports())
+	require.NoError(t, logs.Shutdown(t.Context()))
+	assert.Len(t, library.exports(), count)
+}
