@@ -182,7 +182,7 @@ type LimitsConfig struct {
 	ColumnBytesMax *int64 `mapstructure:"column_bytes_max" json:"column_bytes_max,omitempty"`
 	// BatchBytesMax bounds the rows of a call in memory.
 	BatchBytesMax *int64 `mapstructure:"batch_bytes_max" json:"batch_bytes_max,omitempty"`
-	// PayloadBytesMax bounds a merged batch.
+	// PayloadBytesMax bounds one request, before it is merged with others.
 	PayloadBytesMax *int64 `mapstructure:"payload_bytes_max" json:"payload_bytes_max,omitempty"`
 	// InFlightBytesMax bounds the payloads of all calls under way; 0 is no limit.
 	InFlightBytesMax *int64 `mapstructure:"in_flight_bytes_max" json:"in_flight_bytes_max,omitempty"`
@@ -268,10 +268,6 @@ func (cfg *Config) validateQueue() error {
 	if len(batch.Partition.MetadataKeys) > 0 {
 		problems = append(problems, errors.New(
 			"sending_queue::batch::partition::metadata_keys: is not supported; no column holds client metadata, and tables are partitioned by tables.partition_by"))
-	}
-	if limit := cfg.Limits.PayloadBytesMax; limit != nil && batch.Sizer == exporterhelper.RequestSizerTypeBytes && batch.MinSize > *limit {
-		problems = append(problems, fmt.Errorf(
-			"sending_queue::batch::min_size: %d bytes is more than limits.payload_bytes_max allows (%d)", batch.MinSize, *limit))
 	}
 	return errors.Join(problems...)
 }

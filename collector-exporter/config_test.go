@@ -342,7 +342,6 @@ var badConfigs = map[string][]string{
 	"bad_batch_sizer.yaml":                   {"sending_queue: batch: `batch` supports only `items` or `bytes` sizer"},
 	"bad_batch_max_size.yaml":                {"sending_queue::batch::max_size: must be 0; a request is never split"},
 	"bad_batch_metadata_keys.yaml":           {"sending_queue::batch::partition::metadata_keys: is not supported"},
-	"bad_batch_over_limit.yaml":              {"sending_queue::batch::min_size: 25165824 bytes is more than limits.payload_bytes_max allows (1048576)"},
 	"bad_storage_without_retries.yaml":       {"sending_queue::storage: needs retry_on_failure::enabled: true"},
 	"bad_catalog_rest_without_uri.yaml":      {"catalog.uri: type rest needs the catalog's base URI"},
 	"bad_catalog_two_ways.yaml":              {"catalog: only one of token, oauth2 can be used"},

@@ -84,7 +84,7 @@
 // Place in `rejected_by`: the request is no well-formed message.
 #define O2I_REASON_MALFORMED 0
 
-// Place in `rejected_by`: the payload is above `limits.payload_bytes_max`.
+// Place in `rejected_by`: the request is above `limits.payload_bytes_max`.
 #define O2I_REASON_PAYLOAD_TOO_LARGE 1
 
 // Place in `rejected_by`: the request has more records than `limits.records_per_request_max`.

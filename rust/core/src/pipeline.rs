@@ -247,7 +247,7 @@ impl Pipeline {
     /// Everything up to files in storage.
     async fn prepare<'w>(&self, work: &'w Work<'_>, call: &Call) -> Result<(Prepared, Origin<'w, '_>)> {
         let mut admission = Admission::new(work);
-        admission.refuse_too_large(&self.config.limits, self.dead_letters.is_some())?;
+        admission.refuse_large(&self.config.limits, self.dead_letters.is_some())?;
         let request_bytes = work.bytes();
         let share = self.in_flight.enter(request_bytes, call).await?;
         admission.refuse_long(&self.config.limits);

@@ -6,7 +6,7 @@
 pub enum Reason {
     /// The request is no well-formed message.
     Malformed = 0,
-    /// The payload is above `limits.payload_bytes_max`.
+    /// The request is above `limits.payload_bytes_max`.
     PayloadTooLarge = 1,
     /// The request has more records than `limits.records_per_request_max`.
     TooManyRecords = 2,

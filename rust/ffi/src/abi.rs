@@ -60,7 +60,7 @@ pub const O2I_SIGNAL_METRICS: u32 = 3;
 
 /// Place in `rejected_by`: the request is no well-formed message.
 pub const O2I_REASON_MALFORMED: usize = 0;
-/// Place in `rejected_by`: the payload is above `limits.payload_bytes_max`.
+/// Place in `rejected_by`: the request is above `limits.payload_bytes_max`.
 pub const O2I_REASON_PAYLOAD_TOO_LARGE: usize = 1;
 /// Place in `rejected_by`: the request has more records than `limits.records_per_request_max`.
 pub const O2I_REASON_TOO_MANY_RECORDS: usize = 2;

@@ -15,7 +15,7 @@ pub struct LimitsConfig {
     pub column_bytes_max: usize,
     /// Rows are encoded when they take this many bytes in memory, in all tables together. Default 16 MiB.
     pub batch_bytes_max: usize,
-    /// Payload bytes of one call at most, after merging. Default 1 GiB.
+    /// Bytes of one request, not merged, at most. Default 1 GiB.
     pub payload_bytes_max: usize,
     /// Payload bytes that all calls under way hold; further calls wait. Default 512 MiB, 0 is no limit.
     pub in_flight_bytes_max: usize,

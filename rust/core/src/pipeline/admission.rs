@@ -84,31 +84,32 @@ impl<'a> Admission<'a> {
         self.refuse(long);
     }
 
-    /// Refuses all requests of a payload that is too large.
+    /// Refuses the requests that are too large. However many others were merged with them: what a batch costs is
+    /// bounded by the limits of rows and of bytes under way.
     ///
     /// # Errors
-    /// `Limit` (permanent) for the host, when refused requests are not `kept`.
-    pub(super) fn refuse_too_large(&mut self, limits: &LimitsConfig, kept: bool) -> Result<(), Error> {
-        let (bytes, max) = (self.work.bytes(), limits.payload_bytes_max);
-        if bytes <= max {
-            return Ok(());
+    /// `Limit` (permanent) for the host, when no request is left and refused ones are not `kept`.
+    pub(super) fn refuse_large(&mut self, limits: &LimitsConfig, kept: bool) -> Result<(), Error> {
+        let max = limits.payload_bytes_max;
+        let requests = self.work.requests.iter().enumerate();
+        let large = requests.filter(|(_, request)| request.bytes.len() > max);
+        let large = large.map(|(index, request)| {
+            let message = format!(
+                "a request of {} bytes is above limits.payload_bytes_max ({max}); raise it or send smaller requests",
+                request.bytes.len()
+            );
+            let reason = Reason::PayloadTooLarge;
+            let records = 1;
+            (index, Refusal { reason, message, records })
+        });
+        let large: Vec<_> = large.collect();
+        if let Some((_, first)) = large.first()
+            && large.len() == self.work.requests.len()
+            && !kept
+        {
+            return Err(Error::new(ErrorKind::Limit, first.message.clone()).class(RetryClass::Permanent));
         }
-        let message = format!(
-            "a payload of {bytes} bytes is above limits.payload_bytes_max ({max}); raise it or send smaller batches"
-        );
-        if !kept {
-            return Err(Error::new(ErrorKind::Limit, message).class(RetryClass::Permanent));
-        }
-        let refusal = || Refusal {
-            reason: Reason::PayloadTooLarge,
-            message: message.clone(),
-            records: 1,
-        };
-        self.refuse(
-            (0..self.work.requests.len())
-                .map(|index| (index, refusal()))
-                .collect::<Vec<_>>(),
-        );
+        self.refuse(large);
         Ok(())
     }
 

@@ -95,30 +95,49 @@ async fn a_malformed_request_does_not_hold_up_the_others() {
 }
 
 #[tokio::test]
-async fn a_payload_that_is_too_large_is_kept_request_by_request() {
-    let home = Home::new();
-    let requests = [
-        (1, logs("one", &[record("a", 0)])),
-        (2, logs("two", &[record("b", 0)])),
-    ];
-    let limit = r#""limits": {"payload_bytes_max": 50}"#;
-    let pipeline = home.opened_as(limit).await;
-    let error = export(&pipeline, Signal::Logs, &requests)
-        .await
-        .expect_err("refused");
-    assert_eq!(
-        (error.kind(), error.retry_class()),
-        (ErrorKind::Limit, RetryClass::Permanent)
-    );
-    pipeline.close().await;
-
-    let pipeline = home.opened(limit).await;
-    let outcome = export(&pipeline, Signal::Logs, &requests).await.unwrap();
-    assert_eq!(
-        (outcome.rows, outcome.rejected_by.of(Reason::PayloadTooLarge)),
-        (0, 2)
-    );
-    let kept: Vec<Vec<u8>> = home.letters().into_values().map(|(bytes, _)| bytes).collect();
-    assert_eq!(kept, requests.map(|(_, bytes)| bytes));
-    pipeline.close().await;
+async fn a_request_that_is_too_large_is_refused_and_the_others_are_stored() {
+    for keeps in [true, false] {
+        let home = Home::new();
+        let small = logs("small", &[record("a", 0)]);
+        let large = logs("large", &[record("a", 0), record("b", 0)]);
+        assert!(small.len() < large.len());
+        let limit = format!(r#""limits": {{"payload_bytes_max": {}}}"#, small.len());
+        let pipeline = if keeps {
+            home.opened(&limit).await
+        } else {
+            home.opened_as(&limit).await
+        };
+        // Together they are far above it, and each of the small ones is just as large as it may be.
+        let requests = [(1, small.clone()), (2, large.clone()), (3, small)];
+        let outcome = export(&pipeline, Signal::Logs, &requests).await.unwrap();
+        assert_eq!(
+            (outcome.rows, outcome.rejected, outcome.refused_requests),
+            (2, 1, 1)
+        );
+        assert_eq!(outcome.rejected_by.of(Reason::PayloadTooLarge), 1);
+        let told = format!(
+            "a request of {} bytes is above limits.payload_bytes_max",
+            large.len()
+        );
+        assert!(outcome.rejection.contains(&told), "{}", outcome.rejection);
+        // Without others it is the host's to answer for, unless it is kept.
+        let two = [(2, large.clone()), (4, large.clone())];
+        let alone = export(&pipeline, Signal::Logs, &two).await;
+        pipeline.close().await;
+        if keeps {
+            let outcome = alone.unwrap();
+            assert_eq!(
+                (outcome.rows, outcome.rejected_by.of(Reason::PayloadTooLarge)),
+                (0, 2)
+            );
+            let kept: Vec<Vec<u8>> = home.letters().into_values().map(|(bytes, _)| bytes).collect();
+            assert_eq!(kept, [large.clone(), large]);
+        } else {
+            let error = alone.expect_err("refused");
+            assert_eq!(
+                (error.kind(), error.retry_class()),
+                (ErrorKind::Limit, RetryClass::Permanent)
+            );
+        }
+    }
 }
