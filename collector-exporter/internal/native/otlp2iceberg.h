@@ -301,9 +301,9 @@ int32_t o2i_hurry(const struct o2i_handle *handle,
 // - `error` (owned by the caller, filled): why not; null to drop it. Free with `o2i_error_free`.
 //
 // # Returns
-// `O2I_OK` when everything is done. `O2I_ERROR_SHUTDOWN` when calls were still in flight after
-// `timeout_ms`: they go on to their end on their own threads, and the last one stops the runtime.
-// `O2I_ERROR_INTERNAL` when the handle was poisoned; it is closed all the same.
+// `O2I_OK` when no call is in flight any more; work in the background that was not done after `timeout_ms` is
+// abandoned with a warning. `O2I_ERROR_SHUTDOWN` when calls were still in flight then: they go on to their end on
+// their own threads, and the last one stops the runtime. `O2I_ERROR_INTERNAL` when the handle was poisoned; it is closed all the same.
 //
 // # Safety
 // `error` is null or writable and aligned.

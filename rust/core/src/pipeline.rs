@@ -33,7 +33,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use futures::future::join;
+use futures::future::{join, join_all};
 use iceberg::NamespaceIdent;
 use tokio::sync::{OnceCell, RwLock, RwLockReadGuard, Semaphore};
 use tokio_util::sync::CancellationToken;
@@ -415,9 +415,9 @@ impl Pipeline {
         let mut open = self.open.write().await;
         *open = false;
         self.compaction.stopped().await;
-        for committer in self.committers.iter().filter_map(OnceCell::get) {
-            committer.close().await;
-        }
+        // At once: a slow catalog, or files of expired snapshots that are still to be deleted, hold each of them up.
+        let committers = self.committers.iter().filter_map(OnceCell::get);
+        join_all(committers.map(Destination::close)).await;
         self.catalog.close().await;
     }
 

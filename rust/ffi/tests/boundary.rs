@@ -411,6 +411,17 @@ fn a_call_that_outlasts_close_ends_safely() {
     });
 }
 
+/// Every call has had its answer, so a host need not hear of what is left of the work behind them.
+#[test]
+fn a_close_without_time_for_the_background_is_no_error() {
+    let (_directory, handle) = opened();
+    let payload = otlp::logs(1);
+    let parts = [part(1, payload.len())];
+    let (outcome, result) = export(handle, Request::new(O2I_SIGNAL_LOGS, &payload, &parts));
+    assert_eq!((result, outcome.rows), (Ok(()), 1));
+    assert_eq!(close(handle, 0), Ok(()));
+}
+
 /// Threads export until they are refused. What they were told is stored must be there afterwards, and
 /// what they were refused must not.
 #[test]
