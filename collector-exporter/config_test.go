@@ -310,6 +310,7 @@ var badConfigs = map[string][]string{
 	"bad_attribute_column_clash.yaml":        {"tables.attribute_columns[1].column: table metrics_gauge has a column ServiceName already", "another name"},
 	"bad_attribute_column_key.yaml":          {"tables.attribute_columns[0].name: unknown field `name`, expected one of `attribute`"},
 	"bad_attribute_column_type.yaml":         {"tables.attribute_columns[0].type: unknown variant `int`, expected one of `string`, `long`"},
+	"bad_table_properties.yaml":              {`tables.properties.format-version: "4" is no format version`, "tables.properties.uuid: is reserved by Iceberg"},
 	"bad_partition_by.yaml":                  {"accepted are hour, day, month, none"},
 	"bad_partition_column.yaml":              {"tables.partition_by:", `no column "When"`},
 	"bad_compression_level.yaml":             {"parquet.compression_level: 40 is no zstd level; give 1 to 22"},

@@ -39,6 +39,28 @@ fn without_a_catalog_there_is_nothing_to_say_of_one() {
 }
 
 #[test]
+fn properties_that_no_table_can_have_are_told() {
+    let json = br#"{"tables": {"properties": {"format-version": "v2", "uuid": "x", "current-snapshot-id": "1", "owner": "ops"}}}"#;
+    assert_eq!(
+        refusal(json).matches("tables.properties.").count(),
+        3,
+        "{}",
+        refusal(json)
+    );
+    for part in [
+        r#"tables.properties.format-version: "v2" is no format version; give 1, 2 or 3"#,
+        "tables.properties.uuid: is reserved",
+        "tables.properties.current-snapshot-id: is reserved",
+    ] {
+        assert!(refusal(json).contains(part), "{part} in {}", refusal(json));
+    }
+    for version in ["1", "2", "3"] {
+        let json = format!(r#"{{"tables": {{"properties": {{"format-version": "{version}"}}}}}}"#);
+        Config::from_json(json.as_bytes()).expect("valid");
+    }
+}
+
+#[test]
 fn every_problem_is_reported_at_once() {
     let json = br#"{
         "catalog": {"uri": "mysql://x", "warehouse": "gs://b", "namespace": "a..b"},

@@ -65,7 +65,8 @@ impl Pipeline {
             committer.map(Destination::Table)
         };
         // `committers` has one cell per variant of `Table`.
-        let opened = self.committers[table as usize].get_or_try_init(open).await?;
+        let opened = self.committers[table as usize].get_or_try_init(open).await;
+        let opened = opened.map_err(until_mended)?;
         // Whoever hurried while it was being opened did not see it.
         if self.hurrying.load(Ordering::SeqCst) {
             opened.hurry();
@@ -92,6 +93,14 @@ impl Pipeline {
         Error::new(error.kind(), message)
             .class(error.retry_class())
             .because(error)
+    }
+}
+
+/// A configuration of which only now shows that it cannot work is for its owner to mend, and no request's fault: it waits.
+fn until_mended(error: Error) -> Error {
+    match error.kind() {
+        ErrorKind::Config => error.class(RetryClass::Retry { after: None }),
+        _ => error,
     }
 }
 

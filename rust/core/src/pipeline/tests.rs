@@ -232,3 +232,22 @@ async fn calls_wait_while_others_hold_the_bytes_in_flight() {
             .waited
     );
 }
+
+#[tokio::test]
+async fn what_only_shows_when_a_table_is_made_costs_no_request() {
+    let home = tempfile::tempdir().expect("temporary folder");
+    for kind in ["sql", "none"] {
+        let json = format!(
+            r#"{{"catalog": {{"type": "{kind}", "warehouse": {:?}}}}}"#,
+            home.path()
+        );
+        let mut config = Config::from_json(json.as_bytes()).expect("valid");
+        // As something would be that the rules do not know of.
+        config.tables.properties.insert("uuid".into(), "mine".into());
+        let pipeline = Pipeline::open(config).await.expect("opens");
+        let error = pipeline.export(export(&[part(1)])).await.expect_err("no table");
+        assert_eq!(error.kind(), ErrorKind::Config);
+        assert_eq!(error.retry_class(), RetryClass::Retry { after: None });
+        pipeline.close().await;
+    }
+}
