@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::error::{Error, ErrorKind, Result};
@@ -37,9 +37,12 @@ impl Call {
         self.deadline
     }
 
-    /// Comes when the caller gives up.
-    pub(super) async fn cancelled(&self) {
-        self.cancel.cancelled().await;
+    /// What is waited for, or none when the call ends before it comes.
+    pub(super) async fn wait<T>(&self, awaited: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            came = timeout_at(self.deadline, awaited) => came.ok(),
+            () = self.cancel.cancelled() => None,
+        }
     }
 
     /// Asked between steps.

@@ -62,7 +62,14 @@ impl Pipeline {
     /// Converts and encodes a payload for every table that it fills. Requests that are malformed, or
     /// that make the library panic, are refused; the others are not held up by them.
     pub(super) async fn encode<'a>(&self, admission: &mut Admission<'a>, call: &Call) -> Result<Encoded<'a>> {
-        let _permit = self.encoders.acquire().await.map_err(|cause| {
+        let permit = call.wait(self.encoders.acquire()).await.ok_or_else(|| {
+            let max = self.config.limits.parallel_calls_max;
+            let message = format!(
+                "other calls, limits.parallel_calls_max ({max}) at a time, were making files until this one's time ran out; send less, or give more CPUs"
+            );
+            Error::new(ErrorKind::Cancelled, message)
+        })?;
+        let _permit = permit.map_err(|cause| {
             Error::new(ErrorKind::Shutdown, "the exporter is shutting down").because(cause)
         })?;
         call.proceed()?;

@@ -51,16 +51,15 @@ impl InFlight {
                 waited: false,
             });
         }
-        let turn = tokio::time::timeout_at(call.deadline(), self.units.acquire_many(wanted));
-        tokio::select! {
-            turn = turn => match turn {
-                Ok(Ok(units)) => Ok(Share { _units: Some(units), waited: true }),
-                Ok(Err(cause)) => {
-                    Err(Error::new(ErrorKind::Shutdown, "the exporter is shutting down").because(cause))
-                }
-                Err(_) => Err(self.no_turn()),
-            },
-            () = call.cancelled() => Err(self.no_turn()),
+        match call.wait(self.units.acquire_many(wanted)).await {
+            Some(Ok(units)) => Ok(Share {
+                _units: Some(units),
+                waited: true,
+            }),
+            Some(Err(cause)) => {
+                Err(Error::new(ErrorKind::Shutdown, "the exporter is shutting down").because(cause))
+            }
+            None => Err(self.no_turn()),
         }
     }
 

@@ -234,6 +234,35 @@ async fn calls_wait_while_others_hold_the_bytes_in_flight() {
 }
 
 #[tokio::test]
+async fn a_call_does_not_wait_beyond_its_end_for_others_that_make_files() {
+    let home = tempfile::tempdir().expect("temporary folder");
+    let json = format!(
+        r#"{{"catalog": {{"warehouse": {:?}}}, "limits": {{"parallel_calls_max": 1}}}}"#,
+        home.path()
+    );
+    let config = Config::from_json(json.as_bytes()).expect("valid");
+    let pipeline = Pipeline::open(config).await.expect("opens");
+    let other = pipeline.encoders.acquire().await.expect("open");
+    let parts = [part(1)];
+    let waiting = export(&parts);
+    let cancel = waiting.cancel.clone();
+    {
+        let mut waiting = std::pin::pin!(pipeline.export(waiting));
+        assert!(futures::poll!(waiting.as_mut()).is_pending());
+        cancel.cancel();
+        let error = waiting.await.expect_err("cancelled");
+        assert_eq!(error.kind(), ErrorKind::Cancelled);
+        assert!(matches!(error.retry_class(), RetryClass::Retry { .. }));
+        let told = "limits.parallel_calls_max (1) at a time, were making files";
+        assert!(error.to_string().contains(told), "{error}");
+    }
+    drop(other);
+    let outcome = pipeline.export(export(&parts)).await.expect("its turn");
+    assert_eq!(outcome.rows, 2);
+    pipeline.close().await;
+}
+
+#[tokio::test]
 async fn what_only_shows_when_a_table_is_made_costs_no_request() {
     let home = tempfile::tempdir().expect("temporary folder");
     for kind in ["sql", "none"] {
