@@ -35,6 +35,8 @@ type signalExporter struct {
 	telemetry *telemetry
 	// last has the batches that a stop would drop untried.
 	last *lastAttempts
+	// turns bound the calls at a time.
+	turns turns
 
 	// handle is set by Start. Once closed it answers every export with class shutdown.
 	handle *sharedHandle
@@ -55,6 +57,7 @@ func newSignalExporter(set exporter.Settings, cfg *Config, signal native.Signal,
 		numbers:   newNumberer(),
 		telemetry: telemetry,
 		last:      newLastAttempts(),
+		turns:     newTurns(cfg),
 	}, nil
 }
 
@@ -213,6 +216,10 @@ func (e *signalExporter) export(ctx context.Context, req xexporterhelper.Request
 	if err := r.hold(); err != nil {
 		return err
 	}
+	if err := e.turns.take(ctx); err != nil {
+		return e.sayTimeout(ctx, err)
+	}
+	defer e.turns.giveBack()
 	e.telemetry.begin(r)
 	again := e.last.begin(r)
 	started := time.Now()
