@@ -267,16 +267,15 @@ func (e *signalExporter) reportIfPoisoned(err error) {
 	})
 }
 
-// sayTimeout names the setting when it was the configured timeout that ended an attempt: the library
-// knows only that it was told to stop.
+// sayTimeout names the setting when it was the configured timeout that ended an attempt: the library knows only that it
+// was told to stop, and what it was waiting for.
 func (e *signalExporter) sayTimeout(ctx context.Context, err error) error {
 	var failure *native.Error
 	if !errors.As(err, &failure) || failure.Code != native.CodeCancelled || !errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		return err
 	}
 	timedOut := *failure
-	timedOut.Message = fmt.Sprintf("not stored within timeout (%s); raise timeout if this repeats",
-		e.cfg.TimeoutConfig.Timeout)
+	timedOut.Message = fmt.Sprintf("not stored within timeout (%s): %s", e.cfg.TimeoutConfig.Timeout, failure.Message)
 	return &timedOut
 }
 

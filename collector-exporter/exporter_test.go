@@ -336,7 +336,7 @@ func TestATimeoutIsNamedWithItsKey(t *testing.T) {
 	ended, stop := context.WithDeadline(t.Context(), time.Unix(0, 0))
 	defer stop()
 	err := e.sayTimeout(ended, cancelled)
-	require.EqualError(t, err, "not stored within timeout (1m30s); raise timeout if this repeats")
+	require.EqualError(t, err, "not stored within timeout (1m30s): cancelled")
 	assert.NotErrorIs(t, e.classify(native.Outcome{}, err), cancelled)
 	assert.False(t, consumererror.IsPermanent(e.classify(native.Outcome{}, err)), "it is tried again")
 
