@@ -226,7 +226,29 @@ func (cfg *Config) Unmarshal(conf *confmap.Conf) error {
 	if columns, ok := conf.Get("tables::attribute_columns").([]any); ok {
 		cfg.Tables.AttributeColumns = columns
 	}
-	return nil
+	return cfg.askForSizes(conf)
+}
+
+// askForSizes refuses a size that was left at its default, which is in bytes, where the unit was changed: a queue of half
+// a billion requests has no bound, and a batch of 24 million items waits for its flush_timeout each time.
+func (cfg *Config) askForSizes(conf *confmap.Conf) error {
+	if !cfg.QueueConfig.HasValue() {
+		return nil
+	}
+	var problems []error
+	ask := func(section, key string, sizer exporterhelper.RequestSizerType) {
+		if sizer != exporterhelper.RequestSizerTypeBytes && !conf.IsSet(section+"::"+key) {
+			problems = append(problems, fmt.Errorf("%s::%s: is needed with %s::sizer: %s, in %[4]s; its default is in bytes",
+				section, key, section, sizer.String()))
+		}
+	}
+	queue := cfg.QueueConfig.Get()
+	ask("sending_queue", "queue_size", queue.Sizer)
+	// A batch has no other unit than these two, which exporterhelper says itself.
+	if queue.Batch.HasValue() && queue.Batch.Get().Sizer == exporterhelper.RequestSizerTypeItems {
+		ask("sending_queue::batch", "min_size", queue.Batch.Get().Sizer)
+	}
+	return errors.Join(problems...)
 }
 
 // Validate reports every problem at once, each with its key.

@@ -300,46 +300,51 @@ func TestASecretOfAnotherTypeIsRefusedWithoutBeingShown(t *testing.T) {
 
 // badConfigs says, for every bad file, what its message must hold.
 var badConfigs = map[string][]string{
-	"bad_unknown_section.yaml":               {"invalid keys: catlog"},
-	"bad_unknown_key.yaml":                   {"'tables' has invalid keys: partition_on"},
-	"bad_catalog_type.yaml":                  {"catalog.type: unknown variant `mysql`, expected one of `none`, `sql`, `rest`, `glue`, `s3tables`"},
-	"bad_catalog_uri.yaml":                   {"catalog.uri:", "sqlite://"},
-	"bad_catalog_warehouse.yaml":             {"catalog.warehouse:", `scheme "gs" is not supported`},
-	"bad_catalog_namespace.yaml":             {"catalog.namespace:", "empty level"},
-	"bad_table_names.yaml":                   {"tables.names.log: there is no such table; known are logs"},
-	"bad_attribute_column_clash.yaml":        {"tables.attribute_columns[1].column: table metrics_gauge has a column ServiceName already", "another name"},
-	"bad_attribute_column_key.yaml":          {"tables.attribute_columns[0].name: unknown field `name`, expected one of `attribute`"},
-	"bad_attribute_column_type.yaml":         {"tables.attribute_columns[0].type: unknown variant `int`, expected one of `string`, `long`"},
-	"bad_table_properties.yaml":              {`tables.properties.format-version: "4" is no format version`, "tables.properties.uuid: is reserved by Iceberg"},
-	"bad_partition_by.yaml":                  {"accepted are hour, day, month, none"},
-	"bad_partition_column.yaml":              {"tables.partition_by:", `no column "When"`},
-	"bad_compression_level.yaml":             {"parquet.compression_level: 40 is no zstd level; give 1 to 22"},
-	"bad_commit_interval.yaml":               {`"ten" is no duration`, "such as 10s"},
-	"bad_commit_interval_unit.yaml":          {"'commit.interval' expected type 'string'"},
-	"bad_dedup_snapshots.yaml":               {"commit.dedup_snapshots: must be at least 1 snapshot"},
-	"bad_dedup_window.yaml":                  {"commit.dedup_window:", `"half an hour" is no duration`},
-	"bad_on_failure.yaml":                    {"commit.on_failure:", "expected `retry` or `accept`"},
-	"bad_on_failure_s3tables.yaml":           {"commit.on_failure: accept does not go with S3 Tables", "give retry"},
-	"bad_compaction_interval.yaml":           {"compaction.interval: must be at least 1s"},
-	"bad_compaction_min_files.yaml":          {"compaction.min_files: must be at least 2 files"},
-	"bad_receipts_interval.yaml":             {"commit.receipts_interval: must be at least 1s"},
-	"bad_column_bytes_max.yaml":              {"limits.column_bytes_max: must be from 65536 to 2147483647 bytes"},
-	"bad_payload_bytes_max.yaml":             {"limits.payload_bytes_max: must be at least 1 byte"},
-	"bad_batch_bytes_max.yaml":               {"limits.batch_bytes_max: must be at least 1048576 bytes (1 MiB)"},
-	"bad_partitions_max.yaml":                {"limits.partitions_max: must be at least 1 partition"},
-	"bad_nesting_max.yaml":                   {"limits.nesting_max: must be from 1 to 64 levels"},
-	"bad_in_flight_bytes_max.yaml":           {"limits.in_flight_bytes_max: must be at least 1048576 bytes (1 MiB), or 0 for no limit"},
-	"bad_records_per_request_max.yaml":       {"limits.records_per_request_max: invalid value: integer `-1`"},
-	"bad_dead_letter_path.yaml":              {`dead_letter.path: "gs://bucket" is no place for files`},
-	"bad_dead_letter_object_bytes_max.yaml":  {"dead_letter.object_bytes_max: must be at least 1024 bytes (1 KiB)"},
-	"bad_parallel_calls_max.yaml":            {"limits.parallel_calls_max: must be at least 1 call"},
-	"bad_target_file_size.yaml":              {"parquet.target_file_size_bytes: must be at least 1048576 bytes (1 MiB)"},
-	"bad_bloom_filter_columns.yaml":          {`parquet.bloom_filter_columns: no table has a column "TraceID"`},
-	"bad_catalog_name.yaml":                  {"catalog.name: must not be empty"},
-	"bad_table_name_slash.yaml":              {`tables.names.logs: "app/logs" cannot name a table`},
-	"bad_table_name_dots.yaml":               {`tables.names.logs: ".." cannot name a table`},
-	"bad_timeout.yaml":                       {"timeout: must be above 0"},
-	"bad_queue_size.yaml":                    {"sending_queue: `queue_size` must be positive"},
+	"bad_unknown_section.yaml":              {"invalid keys: catlog"},
+	"bad_unknown_key.yaml":                  {"'tables' has invalid keys: partition_on"},
+	"bad_catalog_type.yaml":                 {"catalog.type: unknown variant `mysql`, expected one of `none`, `sql`, `rest`, `glue`, `s3tables`"},
+	"bad_catalog_uri.yaml":                  {"catalog.uri:", "sqlite://"},
+	"bad_catalog_warehouse.yaml":            {"catalog.warehouse:", `scheme "gs" is not supported`},
+	"bad_catalog_namespace.yaml":            {"catalog.namespace:", "empty level"},
+	"bad_table_names.yaml":                  {"tables.names.log: there is no such table; known are logs"},
+	"bad_attribute_column_clash.yaml":       {"tables.attribute_columns[1].column: table metrics_gauge has a column ServiceName already", "another name"},
+	"bad_attribute_column_key.yaml":         {"tables.attribute_columns[0].name: unknown field `name`, expected one of `attribute`"},
+	"bad_attribute_column_type.yaml":        {"tables.attribute_columns[0].type: unknown variant `int`, expected one of `string`, `long`"},
+	"bad_table_properties.yaml":             {`tables.properties.format-version: "4" is no format version`, "tables.properties.uuid: is reserved by Iceberg"},
+	"bad_partition_by.yaml":                 {"accepted are hour, day, month, none"},
+	"bad_partition_column.yaml":             {"tables.partition_by:", `no column "When"`},
+	"bad_compression_level.yaml":            {"parquet.compression_level: 40 is no zstd level; give 1 to 22"},
+	"bad_commit_interval.yaml":              {`"ten" is no duration`, "such as 10s"},
+	"bad_commit_interval_unit.yaml":         {"'commit.interval' expected type 'string'"},
+	"bad_dedup_snapshots.yaml":              {"commit.dedup_snapshots: must be at least 1 snapshot"},
+	"bad_dedup_window.yaml":                 {"commit.dedup_window:", `"half an hour" is no duration`},
+	"bad_on_failure.yaml":                   {"commit.on_failure:", "expected `retry` or `accept`"},
+	"bad_on_failure_s3tables.yaml":          {"commit.on_failure: accept does not go with S3 Tables", "give retry"},
+	"bad_compaction_interval.yaml":          {"compaction.interval: must be at least 1s"},
+	"bad_compaction_min_files.yaml":         {"compaction.min_files: must be at least 2 files"},
+	"bad_receipts_interval.yaml":            {"commit.receipts_interval: must be at least 1s"},
+	"bad_column_bytes_max.yaml":             {"limits.column_bytes_max: must be from 65536 to 2147483647 bytes"},
+	"bad_payload_bytes_max.yaml":            {"limits.payload_bytes_max: must be at least 1 byte"},
+	"bad_batch_bytes_max.yaml":              {"limits.batch_bytes_max: must be at least 1048576 bytes (1 MiB)"},
+	"bad_partitions_max.yaml":               {"limits.partitions_max: must be at least 1 partition"},
+	"bad_nesting_max.yaml":                  {"limits.nesting_max: must be from 1 to 64 levels"},
+	"bad_in_flight_bytes_max.yaml":          {"limits.in_flight_bytes_max: must be at least 1048576 bytes (1 MiB), or 0 for no limit"},
+	"bad_records_per_request_max.yaml":      {"limits.records_per_request_max: invalid value: integer `-1`"},
+	"bad_dead_letter_path.yaml":             {`dead_letter.path: "gs://bucket" is no place for files`},
+	"bad_dead_letter_object_bytes_max.yaml": {"dead_letter.object_bytes_max: must be at least 1024 bytes (1 KiB)"},
+	"bad_parallel_calls_max.yaml":           {"limits.parallel_calls_max: must be at least 1 call"},
+	"bad_target_file_size.yaml":             {"parquet.target_file_size_bytes: must be at least 1048576 bytes (1 MiB)"},
+	"bad_bloom_filter_columns.yaml":         {`parquet.bloom_filter_columns: no table has a column "TraceID"`},
+	"bad_catalog_name.yaml":                 {"catalog.name: must not be empty"},
+	"bad_table_name_slash.yaml":             {`tables.names.logs: "app/logs" cannot name a table`},
+	"bad_table_name_dots.yaml":              {`tables.names.logs: ".." cannot name a table`},
+	"bad_timeout.yaml":                      {"timeout: must be above 0"},
+	"bad_queue_size.yaml":                   {"sending_queue: `queue_size` must be positive"},
+	"bad_queue_size_without_unit.yaml": {
+		"sending_queue::queue_size: is needed with sending_queue::sizer: items, in items; its default is in bytes",
+		"sending_queue::batch::min_size: is needed with sending_queue::batch::sizer: items, in items",
+	},
+	"bad_queue_sizer_requests.yaml":          {"sending_queue::queue_size: is needed with sending_queue::sizer: requests, in requests"},
 	"bad_batch_sizer.yaml":                   {"sending_queue: batch: `batch` supports only `items` or `bytes` sizer"},
 	"bad_batch_max_size.yaml":                {"sending_queue::batch::max_size: must be 0; a request is never split"},
 	"bad_batch_metadata_keys.yaml":           {"sending_queue::batch::partition::metadata_keys: is not supported"},
@@ -370,6 +375,26 @@ func TestEveryRuleHasABadFileAndItsMessage(t *testing.T) {
 			for _, part := range parts {
 				assert.ErrorContains(t, err, part)
 			}
+		})
+	}
+}
+
+func TestSizesInAnotherUnitThanBytesAreTakenWhenTheyAreGiven(t *testing.T) {
+	for _, section := range []string{
+		"sending_queue: {sizer: requests, queue_size: 1000}",
+		"sending_queue: {sizer: items, queue_size: 1000000, batch: {flush_timeout: 5s, min_size: 50000}}",
+		"sending_queue: {batch: {sizer: items, min_size: 50000}}",
+		"sending_queue: {sizer: bytes}",
+		"sending_queue: {enabled: false}",
+	} {
+		t.Run(section, func(t *testing.T) {
+			retrieved, err := confmap.NewRetrievedFromYAML([]byte(section))
+			require.NoError(t, err)
+			conf, err := retrieved.AsConf()
+			require.NoError(t, err)
+			cfg := createDefaultConfig().(*Config)
+			require.NoError(t, conf.Unmarshal(cfg))
+			assert.NoError(t, confmap.Validate(cfg))
 		})
 	}
 }
