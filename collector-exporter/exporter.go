@@ -93,8 +93,21 @@ func (e *signalExporter) start(_ context.Context, host component.Host) error {
 		}
 		namespace := settingOr(e.cfg.Catalog.Namespace, defaultNamespace)
 		e.logger.Info("Writing Iceberg tables", append(fields, zap.String("namespace", namespace))...)
+		e.warnOfInterval()
 	}
 	return nil
+}
+
+// warnOfInterval tells of a commit.interval that the library cuts short: it keeps half of the time that the first batch of a
+// commit has left for the commit itself.
+func (e *signalExporter) warnOfInterval() {
+	interval, err := time.ParseDuration(settingOr(e.cfg.Commit.Interval, "0s"))
+	timeout := e.cfg.TimeoutConfig.Timeout
+	if err != nil || interval <= timeout/2 {
+		return
+	}
+	e.logger.Warn("commit.interval is more than half of timeout, and commits come as soon as half of timeout is over; set timeout to at least twice commit.interval.",
+		zap.Duration("commit.interval", interval), zap.Duration("timeout", timeout))
 }
 
 // places gives the warehouse and the catalog's URI as they are used, empty where there is none: of a

@@ -562,6 +562,34 @@ func TestTheStartIsLoggedOnceWithWhatIsWrittenWhere(t *testing.T) {
 	}, started[0].ContextMap())
 }
 
+func TestAnIntervalThatTheTimeoutCutsShortIsWarnedOfOnce(t *testing.T) {
+	for interval, warned := range map[string]int{"": 0, "0s": 0, "30s": 0, "30.5s": 1, "1m": 1} {
+		set, seen := observedSettings()
+		library := &fakeLibrary{}
+		cfg := quick(t, func(cfg *Config) {
+			cfg.TimeoutConfig.Timeout = time.Minute
+			if interval != "" {
+				cfg.Commit.Interval = &interval
+			}
+		})
+		factory := newFactory(library.open)
+		logs, err := factory.CreateLogs(t.Context(), set, cfg)
+		require.NoError(t, err)
+		traces, err := factory.CreateTraces(t.Context(), set, cfg)
+		require.NoError(t, err)
+		for _, e := range []component.Component{logs, traces} {
+			require.NoError(t, e.Start(t.Context(), componenttest.NewNopHost()))
+			defer func() { require.NoError(t, e.Shutdown(t.Context())) }()
+		}
+		warnings := seen.FilterMessageSnippet("set timeout to at least twice commit.interval").All()
+		require.Len(t, warnings, warned, "commit.interval: %s", interval)
+		for _, warning := range warnings {
+			assert.Equal(t, zap.WarnLevel, warning.Level)
+			assert.Equal(t, time.Minute, warning.ContextMap()["timeout"])
+		}
+	}
+}
+
 func TestPlacesAreLoggedAsTheyAreUsed(t *testing.T) {
 	t.Chdir(t.TempDir())
 	here, err := os.Getwd()
