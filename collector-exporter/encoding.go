@@ -93,13 +93,15 @@ func (e *queueEncoding) Unmarshal(data []byte) (context.Context, xexporterhelper
 			zap.Error(err), zap.Int("bytes", len(data)))
 		return context.Background(), nil, fmt.Errorf("a queued request cannot be read: %w", err)
 	}
-	if !e.numbers.hasNumbered(r.batch.Parts()) {
-		r.batch.SetRedelivered()
+	if !e.numbers.hasNumbered(r.parts()) {
+		r.setRedelivered()
 	}
 	return context.Background(), r, nil
 }
 
-// decodeRequest reads a stored request of any signal.
+// decodeRequest reads a stored request of any signal. One of one part, as all are that come from the pipeline, keeps its
+// bytes until it is merged or exported: at its start a queue moves what was under way to its end, that is, it reads all of
+// it and writes it again, and the library need not hold it meanwhile.
 func decodeRequest(data []byte) (*request, error) {
 	if len(data) < encodingHeaderLen+encodingTrailerLen {
 		return nil, fmt.Errorf("%d bytes are too few", len(data))
@@ -128,6 +130,10 @@ func decodeRequest(data []byte) (*request, error) {
 		return nil, fmt.Errorf("its parts do not add up to its %d bytes of payload", len(rest))
 	}
 	r.items, r.bytes = int(items), len(rest)
+	if len(parts) == 1 {
+		r.message, r.part = rest, parts[0]
+		return r, nil
+	}
 	var err error
 	r.batch, err = native.NewBatch(r.signal, rest, parts)
 	return r, err

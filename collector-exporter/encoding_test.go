@@ -5,6 +5,7 @@ package icebergexporter
 import (
 	"encoding/binary"
 	"encoding/hex"
+	"fmt"
 	"hash/crc32"
 	"os"
 	"path/filepath"
@@ -16,6 +17,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
+
+	"go.opentelemetry.io/collector/pdata/plog"
 
 	"github.com/otlp2iceberg/otlp2iceberg/collector-exporter/internal/native"
 )
@@ -76,6 +79,44 @@ func TestQueuedRequestIsReadBack(t *testing.T) {
 	assert.Equal(t, want.bytes, read.BytesSize())
 	assert.Equal(t, "firstsecond!", payloadOf(t, read))
 	assert.True(t, want.received.Equal(read.received))
+}
+
+func TestAQueueThatMovesRequestsAtItsStartDoesNotHaveTheLibraryHoldThem(t *testing.T) {
+	noneLeft(t, 0)
+	encoding := encodingFor(native.SignalLogs)
+	stored, err := encoding.Marshal(t.Context(), newNumberer().number(native.SignalLogs, []byte("one"), 1))
+	require.NoError(t, err)
+	_, req, err := encoding.Unmarshal(stored)
+	require.NoError(t, err)
+	again, err := encoding.Marshal(t.Context(), req)
+	require.NoError(t, err)
+	assert.Equal(t, hex.Dump(stored), hex.Dump(again))
+	assert.Zero(t, native.LiveBatches())
+}
+
+// What another process numbered may be in a table in part, so its bytes are held to the end; the library tells by its answer
+// to a copy after the export.
+func TestWhatAnotherProcessNumberedIsHeldToTheEnd(t *testing.T) {
+	library, err := native.Open(fmt.Appendf(nil, `{"catalog": {"warehouse": %q}}`, t.TempDir()))
+	require.NoError(t, err)
+	defer func() { require.NoError(t, library.Close(time.Minute)) }()
+	encoding := encodingFor(native.SignalLogs)
+	message, err := (&plog.ProtoMarshaler{}).MarshalLogs(logsOf("one"))
+	require.NoError(t, err)
+	for _, numbers := range []*numberer{encoding.numbers, newNumberer()} {
+		stored, err := encoding.Marshal(t.Context(), numbers.number(native.SignalLogs, message, 1))
+		require.NoError(t, err)
+		_, req, err := encoding.Unmarshal(stored)
+		require.NoError(t, err)
+		r := req.(*request)
+		require.NoError(t, r.hold())
+		outcome, err := library.Export(t.Context(), r.batch, r.received)
+		require.NoError(t, err)
+		assert.Equal(t, uint64(1), outcome.Rows)
+		_, err = r.batch.AppendPayload(nil)
+		assert.Equal(t, numbers == encoding.numbers, err != nil, "let go")
+		r.free()
+	}
 }
 
 func TestAnEmptyRequestIsReadBack(t *testing.T) {

@@ -31,10 +31,12 @@ type request struct {
 	signal native.Signal
 	// batch holds the bytes. It is nil as long as message has them, and once they are stored or given up.
 	batch *native.Batch
-	// message is a serialized message on its way to a queue on disk.
+	// message is a serialized message on its way to a queue on disk, or just back from it.
 	message []byte
 	// part says who message is.
 	part native.Part
+	// redelivered says whether an earlier process numbered some of it.
+	redelivered bool
 	// items counts log records, spans or data points.
 	items int
 	// bytes is the length of all messages.
@@ -83,13 +85,25 @@ func (r *request) MergeSplit(_ context.Context, _ int, _ exporterhelper.RequestS
 
 // hold has the library hold the bytes, if it does not yet.
 func (r *request) hold() (err error) {
-	if r.batch == nil {
-		r.batch, err = native.NewBatch(r.signal, r.message, []native.Part{r.part})
+	if r.batch != nil {
+		return nil
 	}
-	if err == nil {
-		r.message = nil
+	if r.batch, err = native.NewBatch(r.signal, r.message, []native.Part{r.part}); err != nil {
+		return err
 	}
-	return err
+	if r.redelivered {
+		r.batch.SetRedelivered()
+	}
+	r.message = nil
+	return nil
+}
+
+// setRedelivered says that an earlier process numbered some of it.
+func (r *request) setRedelivered() {
+	r.redelivered = true
+	if r.batch != nil {
+		r.batch.SetRedelivered()
+	}
 }
 
 // free lets the bytes go: they are stored, or given up.
