@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
+import signal
 import sqlite3
 import threading
 import time
@@ -177,6 +179,27 @@ def test_what_comes_while_another_process_locks_the_catalog_is_stored_after(tmp_
         numbered.once(warehouse, range(20))
 
 
+@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGHUP])
+def test_a_stop_and_a_reload_store_what_waits_for_its_next_attempt(tmp_path, warehouse, end):
+    exporter = settings(warehouse, flush_timeout="100ms", timeout="2s")
+    exporter["retry_on_failure"] = {"initial_interval": NEVER, "max_interval": NEVER}
+    with Collector(tmp_path / "collector", {"iceberg": exporter}) as collector, collector.client() as client:
+        client.send(numbered.request(range(10)))
+        numbered.wait_until_stored(warehouse, range(10))
+        with locked(warehouse):
+            client.send(numbered.request(range(10, 20)))
+            until(lambda: "Will retry the request after interval" in collector.log())
+        numbered.once(warehouse, range(10))
+        if end == signal.SIGTERM:
+            assert collector.stop() == 0
+        else:
+            os.kill(collector.pid, end)
+            until(lambda: collector.log().count("Everything is ready") == 2)
+            assert collector.healthy()
+        numbered.once(warehouse, range(20))
+        assert "is stored after all" in collector.log()
+
+
 def test_a_warehouse_removed_while_running_is_told_and_nothing_counts_as_stored(tmp_path, warehouse):
     exporter = settings(warehouse, flush_timeout="100ms", timeout="5s")
     exporter["sending_queue"]["wait_for_result"] = True
@@ -231,6 +254,14 @@ def locked(warehouse):
         connection.execute("ROLLBACK")
     finally:
         connection.close()
+
+
+def until(holds, seconds_max: float = 60.0) -> None:
+    """Waits until it holds."""
+    deadline = time.monotonic() + seconds_max
+    while not holds():
+        assert time.monotonic() < deadline, "it did not come to that in time"
+        time.sleep(0.05)
 
 
 def log_line(collector: Collector, part: str) -> str:
