@@ -104,6 +104,11 @@ pub trait Catalog: Send + Sync + std::fmt::Debug {
         true
     }
 
+    /// Whether the service deletes files that no snapshot has any more, so that nobody else may or must.
+    fn deletes_files(&self) -> bool {
+        false
+    }
+
     /// Does what commits left to do that no caller waits for, such as to delete files that fell out of use.
     async fn tidy(&self) {}
 

@@ -6,7 +6,7 @@ use iceberg::spec::{NullOrder, Schema, SortDirection, SortField, SortOrder, Tran
 
 use super::TableSpec;
 use super::cause::IcebergCause;
-use crate::config::{CommitConfig, Compression, Config, ParquetConfig};
+use crate::config::{Compression, Config, ParquetConfig};
 use crate::error::{Error, ErrorKind, Result};
 use crate::schema::{iceberg_schema, sort_columns};
 use crate::signal::Table;
@@ -56,11 +56,13 @@ fn properties(config: &Config, schema: &Schema) -> HashMap<String, String> {
     set("write.metadata.delete-after-commit.enabled", "true".to_owned());
     set("write.metadata.previous-versions-max", "20".to_owned());
     let commit = &config.commit;
-    // S3 Tables expires snapshots itself, and stops doing so in a table with properties for it.
+    // The service itself stops expiring snapshots in a table whose properties keep them longer than it does. Our commits expire
+    // them there without any.
     if commit.expire_snapshots && !config.catalog.is_in_s3_tables() {
-        let age = CommitConfig::MAX_SNAPSHOT_AGE.max(commit.dedup_window.saturating_mul(2));
-        let age_ms = i64::try_from(age.as_millis()).unwrap_or(i64::MAX);
-        set("history.expire.max-snapshot-age-ms", age_ms.to_string());
+        set(
+            "history.expire.max-snapshot-age-ms",
+            commit.max_snapshot_age_ms().to_string(),
+        );
         // For engines, too: these snapshots are what a request is recognised by. Java has an int there.
         let count = i32::try_from(commit.dedup_snapshots).unwrap_or(i32::MAX);
         set("history.expire.min-snapshots-to-keep", count.to_string());

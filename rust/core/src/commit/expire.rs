@@ -31,6 +31,16 @@ const KEPT_PER_EXPIRED: usize = 10;
 /// Summary keys of snapshots that took files out of the table, whatever operation they name.
 const TAKEN_OUT: [&str; 2] = ["deleted-data-files", "removed-delete-files"];
 
+/// Who deletes the files that no snapshot has any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Cleaner {
+    /// We do. So nothing is expired but where the table asks for it, and no data file is made unreachable that we do not know.
+    Us,
+    /// The service that the table is in, days later. How many snapshots a table has is up to its writers there as well;
+    /// these rules hold where the table has none.
+    Service(Rules),
+}
+
 /// Snapshots to be expired, and what is left of the history.
 #[derive(Debug, Clone)]
 pub(super) struct Expired {
@@ -58,9 +68,10 @@ pub(super) fn expirable(
     metadata: &TableMetadata,
     window: Window,
     floor: Option<&Base>,
+    cleaner: Cleaner,
     now_ms: i64,
 ) -> Option<Expired> {
-    let rules = Rules::of(metadata)?;
+    let rules = Rules::of(metadata, cleaner)?;
     let current = metadata.current_snapshot()?;
     let in_window = window.recent(metadata, floor, now_ms).count();
     if metadata.snapshots().len() <= in_window {
@@ -71,6 +82,7 @@ pub(super) fn expirable(
         lot(
             metadata,
             oldest_ones(&line, in_window, rules, current, now_ms),
+            cleaner,
             line.len(),
         )
     };
@@ -118,11 +130,12 @@ pub(super) fn may_delete(metadata: &TableMetadata) -> bool {
 fn lot<'a>(
     metadata: &TableMetadata,
     oldest: impl Iterator<Item = (&'a SnapshotRef, &'a SnapshotRef)>,
+    cleaner: Cleaner,
     count: usize,
 ) -> Option<Vec<SnapshotRef>> {
     let snapshots: Vec<SnapshotRef> = oldest
         .take_while(|(snapshot, child)| {
-            (adds_only(child) || is_compaction(child))
+            (cleaner != Cleaner::Us || adds_only(child) || is_compaction(child))
                 && !has_statistics(metadata, snapshot)
                 && !snapshot.manifest_list().is_empty()
         })
@@ -162,15 +175,18 @@ fn oldest_ones<'a>(
         })
 }
 
-/// What the table says of its snapshots' lives.
-#[derive(Debug, Clone, Copy)]
-struct Rules {
-    max_age_ms: i64,
-    min_to_keep: usize,
+/// How long snapshots stay.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Rules {
+    /// Older ones may go.
+    pub(super) max_age_ms: i64,
+    /// So many of the newest stay.
+    pub(super) min_to_keep: usize,
 }
 
 impl Rules {
-    fn of(metadata: &TableMetadata) -> Option<Self> {
+    /// What the table's properties say.
+    fn of(metadata: &TableMetadata, cleaner: Cleaner) -> Option<Self> {
         // iceberg-rust does not read the branches and tags of that format.
         if metadata.format_version() == FormatVersion::V1 {
             return None;
@@ -179,9 +195,16 @@ impl Rules {
         if text(GC_ENABLED).is_some_and(|value| value.eq_ignore_ascii_case("false")) {
             return None;
         }
-        let max_age_ms = text(MAX_AGE)?.parse().ok().filter(|age: &i64| *age >= 0)?;
+        let others = match cleaner {
+            Cleaner::Us => None,
+            Cleaner::Service(rules) => Some(rules),
+        };
+        let max_age_ms = match text(MAX_AGE) {
+            None => others?.max_age_ms,
+            Some(text) => text.parse().ok().filter(|age: &i64| *age >= 0)?,
+        };
         let min_to_keep = match text(MIN_TO_KEEP) {
-            None => 1,
+            None => others.map_or(1, |rules| rules.min_to_keep),
             // What cannot be read may have meant many.
             Some(text) => text.parse().ok()?,
         };
@@ -193,7 +216,7 @@ impl Rules {
 
     /// The table's and the main branch's together. Takes as long as writing the metadata.
     fn of_main(metadata: &TableMetadata) -> Option<Self> {
-        Self::of(metadata)?.on_main(&References::of(metadata)?)
+        Self::of(metadata, Cleaner::Us)?.on_main(&References::of(metadata)?)
     }
 
     /// The same with what the main branch says itself; `None` where there is a tag or another branch.

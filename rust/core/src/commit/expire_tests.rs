@@ -11,6 +11,7 @@ use crate::config::CommitConfig;
 struct History {
     json: Value,
     newest: i64,
+    cleaner: Cleaner,
 }
 
 impl History {
@@ -36,7 +37,20 @@ impl History {
             "snapshots": snapshots,
             "refs": {"main": {"snapshot-id": newest, "type": "branch"}},
         });
-        Self { json, newest }
+        Self {
+            json,
+            newest,
+            cleaner: Cleaner::Us,
+        }
+    }
+
+    /// In a service that deletes files, with what holds there where the table says nothing.
+    fn in_a_service(mut self, max_age_ms: i64, min_to_keep: usize) -> Self {
+        self.cleaner = Cleaner::Service(Rules {
+            max_age_ms,
+            min_to_keep,
+        });
+        self
     }
 
     fn property(mut self, key: &str, value: &str) -> Self {
@@ -78,7 +92,7 @@ impl History {
     /// The compactions whose files go.
     fn compactions(self, window: usize) -> Vec<i64> {
         let (window, now_ms) = (window_of(window, Duration::ZERO), self.newest * 1_000);
-        let expired = expirable(&self.metadata(), window, None, now_ms);
+        let expired = expirable(&self.metadata(), window, None, Cleaner::Us, now_ms);
         let compactions = expired.map(|expired| expired.compactions).unwrap_or_default();
         compactions
             .iter()
@@ -141,7 +155,8 @@ impl History {
     }
 
     fn expired_at(self, snapshots: usize, age: Duration, now_ms: i64) -> (Vec<i64>, Option<i64>) {
-        match expirable(&self.metadata(), window_of(snapshots, age), None, now_ms) {
+        let cleaner = self.cleaner;
+        match expirable(&self.metadata(), window_of(snapshots, age), None, cleaner, now_ms) {
             None => (Vec::new(), None),
             Some(expired) => (expired.ids(), Some(expired.oldest_kept.snapshot_id())),
         }
@@ -241,6 +256,34 @@ fn a_table_that_does_not_ask_is_left_alone() {
         let text = history.json["properties"].to_string();
         assert_eq!(history.expired(1), (vec![], None), "{text}");
     }
+}
+
+/// There it is the table's writers who make snapshots, and the service that deletes files: also those that its compaction replaced.
+#[test]
+fn a_service_that_deletes_files_leaves_snapshots_to_us() {
+    let plain = || History::of(9).without(MAX_AGE);
+    assert_eq!(plain().expired(1), (vec![], None));
+    assert_eq!(plain().in_a_service(0, 3).expired(1), (up_to(6), Some(7)));
+    assert_eq!(plain().in_a_service(4_500, 1).expired(1), (up_to(4), Some(5)));
+    let compacted = || {
+        plain()
+            .summary(3, "operation", "replace")
+            .summary(3, "deleted-data-files", "16")
+    };
+    assert_eq!(compacted().property(MAX_AGE, "0").expired(1), (vec![1], Some(2)));
+    assert_eq!(compacted().in_a_service(0, 3).expired(1), (up_to(6), Some(7)));
+    // What the table says holds there, too.
+    for history in [
+        plain().property(MAX_AGE, "9000"),
+        plain().property(GC_ENABLED, "false"),
+        plain().property(MIN_TO_KEEP, "many"),
+        plain().reference("end-of-year", "tag", 5),
+    ] {
+        let text = history.json.to_string();
+        assert_eq!(history.in_a_service(0, 1).expired(1), (vec![], None), "{text}");
+    }
+    let kept = plain().property(MIN_TO_KEEP, "7").in_a_service(0, 1);
+    assert_eq!(kept.expired(1), (up_to(2), Some(3)));
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::expire::{Expired, expirable};
+use super::expire::{Cleaner, Expired, Rules, expirable};
 use super::history::Base;
 use super::ids::Window;
 use super::receipts::Receipts;
@@ -23,37 +23,51 @@ const PAUSE: Duration = Duration::from_secs(600);
 pub(super) struct Expiry {
     window: Window,
     receipts: Arc<Receipts>,
-    /// Where files to be deleted go; none where nothing is expired.
+    /// None where nothing is expired.
+    cleaner: Option<Cleaner>,
+    /// Where files to be deleted go; none where the service deletes them.
     leftovers: Option<mpsc::Sender<Leftover>>,
     not_before: Option<Instant>,
 }
 
 impl Expiry {
+    /// `by_service` says that the catalog's service deletes what no snapshot has.
     pub(super) fn new(
         config: &CommitConfig,
+        by_service: bool,
         receipts: Arc<Receipts>,
         leftovers: mpsc::Sender<Leftover>,
     ) -> Self {
+        let cleaner = if by_service {
+            Cleaner::Service(Rules {
+                max_age_ms: config.max_snapshot_age_ms(),
+                min_to_keep: config.dedup_snapshots,
+            })
+        } else {
+            Cleaner::Us
+        };
         Self {
             window: Window::new(config),
             receipts,
-            leftovers: config.expire_snapshots.then_some(leftovers),
+            cleaner: config.expire_snapshots.then_some(cleaner),
+            leftovers: (!by_service).then_some(leftovers),
             not_before: None,
         }
     }
 
     /// What the next commit on this table expires; nothing that came after `floor`.
     pub(super) fn plan(&self, table: &LoadedTable, floor: Option<&Base>) -> Option<Expired> {
-        let leftovers = self.leftovers.as_ref()?;
+        let cleaner = self.cleaner?;
         // One at a time: who deletes slowly, expires slowly. Receipts are recognised by the snapshots since
         // they were made, however old these are.
-        if leftovers.capacity() == 0
+        let is_sweeping = |leftovers: &mpsc::Sender<Leftover>| leftovers.capacity() == 0;
+        if self.leftovers.as_ref().is_some_and(is_sweeping)
             || self.not_before.is_some_and(|until| Instant::now() < until)
             || self.receipts.is_any_open()
         {
             return None;
         }
-        expirable(&table.metadata, self.window, floor, now_ms())
+        expirable(&table.metadata, self.window, floor, cleaner, now_ms())
     }
 
     /// A commit that was to expire snapshots was refused for good.
@@ -76,6 +90,7 @@ impl Expiry {
 
     /// Expires nothing any more; the task that deletes files ends when it has done what it was sent.
     pub(super) fn stop(&mut self) {
+        self.cleaner = None;
         self.leftovers = None;
     }
 }

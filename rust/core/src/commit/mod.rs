@@ -115,7 +115,7 @@ pub struct Committer {
     queue: Mutex<Option<mpsc::UnboundedSender<Queued>>>,
     hurrying: CancellationToken,
     closing: CancellationToken,
-    /// Whether old snapshots are expired, where the table asks for it.
+    /// Whether old snapshots are expired, where the table asks for it, and their files deleted by us.
     expires: bool,
     /// The one that commits what is queued, and the one that commits receipts.
     tasks: tokio::sync::Mutex<Vec<JoinHandle<()>>>,
@@ -169,9 +169,10 @@ impl Committer {
             tracing::info!(%error, "receipts of other writers are not looked for");
         }
         let (sender, receiver) = mpsc::unbounded_channel();
-        let (interval, expires) = (config.interval, config.expire_snapshots);
+        let by_service = catalog.deletes_files();
+        let (interval, expires) = (config.interval, config.expire_snapshots && !by_service);
         let (leftovers, to_sweep) = mpsc::channel(1);
-        let expiry = Expiry::new(&config, Arc::clone(&receipts), leftovers);
+        let expiry = Expiry::new(&config, by_service, Arc::clone(&receipts), leftovers);
         let sweeping = tokio::spawn(sweep::sweep(Arc::clone(&catalog), to_sweep));
         let protocol = Arc::new(tokio::sync::Mutex::new(Protocol {
             catalog,

@@ -28,7 +28,7 @@ pub struct CommitConfig {
     #[serde(deserialize_with = "duration::deserialize")]
     pub receipts_interval: Duration,
     /// Whether commits expire the table's old snapshots where its property
-    /// `history.expire.max-snapshot-age-ms` asks for that. Never in S3 Tables. Default true.
+    /// `history.expire.max-snapshot-age-ms` asks for that; in S3 Tables, which deletes the files, without it, too. Default true.
     pub expire_snapshots: bool,
 }
 
@@ -40,6 +40,13 @@ impl CommitConfig {
     pub const WAITING_BYTES_MAX: u64 = 256 << 20;
     /// `history.expire.max-snapshot-age-ms` of tables that are made. One hour; or twice `dedup_window`.
     pub const MAX_SNAPSHOT_AGE: Duration = Duration::from_secs(3_600);
+
+    /// How old snapshots become where nobody says otherwise, in milliseconds.
+    #[must_use]
+    pub fn max_snapshot_age_ms(&self) -> i64 {
+        let age = Self::MAX_SNAPSHOT_AGE.max(self.dedup_window.saturating_mul(2));
+        i64::try_from(age.as_millis()).unwrap_or(i64::MAX)
+    }
 }
 
 impl Default for CommitConfig {

@@ -55,9 +55,7 @@ impl Pipeline {
                 schema,
                 attributes: tables.attribute_columns.of(table),
             });
-            let mut config = self.config.commit.clone();
-            // The service expires snapshots and deletes files itself.
-            config.expire_snapshots &= !self.config.catalog.is_in_s3_tables();
+            let config = self.config.commit.clone();
             let committer = match loaded {
                 Some(loaded) => Committer::on(catalog, loaded, spec, wanted, config).await,
                 None => Committer::open(catalog, self.ident(table), spec, wanted, config).await,

@@ -46,6 +46,8 @@ pub(super) struct RestCatalog {
     region: Option<String>,
     /// Whether it is S3 Tables, which has another API.
     is_s3tables: bool,
+    /// Whether tables are in S3 Tables, through whichever endpoint.
+    in_s3_tables: bool,
     /// Asked for with the first request.
     session: OnceCell<Session>,
     /// Storage of each table by what it was made of: it holds connections and credentials.
@@ -81,6 +83,7 @@ impl RestCatalog {
             stores,
             region: settings.region,
             is_s3tables: config.r#type == CatalogType::S3Tables,
+            in_s3_tables: config.is_in_s3_tables(),
             session: OnceCell::new(),
             file_ios: Mutex::default(),
         }))
@@ -375,6 +378,10 @@ impl Catalog for RestCatalog {
             Ok(table) => CommitOutcome::Committed(table),
             Err(outcome) => outcome,
         }
+    }
+
+    fn deletes_files(&self) -> bool {
+        self.in_s3_tables
     }
 }
 

@@ -286,6 +286,10 @@ impl Catalog for S3TablesCatalog {
             Err(outcome) => outcome,
         }
     }
+
+    fn deletes_files(&self) -> bool {
+        true
+    }
 }
 
 /// Deletes a metadata file that no table points to. Where that is not allowed, the service does it.

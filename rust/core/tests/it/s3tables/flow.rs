@@ -185,3 +185,37 @@ async fn commits_of_two_processes_follow_one_another() {
         "files of lost races are deleted"
     );
 }
+
+/// The service deletes what no snapshot has; how many snapshots there are is up to us.
+#[tokio::test]
+#[ignore = "run by the_services_own_api, with credentials"]
+async fn many_commits_leave_few_snapshots_and_all_files() {
+    let server = Server::new();
+    let mut spec = table_spec(&server.config(""), Table::Logs).expect("spec");
+    let keys = || spec.properties.keys().filter(|key| key.starts_with("history."));
+    assert_eq!(keys().count(), 0, "they could stop the service's own work");
+    let age = "history.expire.max-snapshot-age-ms".to_owned();
+    spec.properties.insert(age, "0".to_owned());
+    let config = CommitConfig {
+        dedup_snapshots: 20,
+        dedup_window: std::time::Duration::ZERO,
+        ..CommitConfig::default()
+    };
+    let catalog = server.catalog("").await;
+    let committer = Committer::open(catalog, logs(), Some(spec), None, config)
+        .await
+        .expect("opens");
+    for sequence in 1..=60 {
+        let appended = committer.append(append(1, sequence), soon()).await;
+        appended.expect("committed");
+    }
+    committer.close().await;
+    let snapshots = committer.table().metadata.snapshots().len();
+    assert!(snapshots <= 22, "{snapshots} snapshots");
+    assert_eq!(summary(&committer.table())["total-data-files"], "60");
+    let folder = server.folder.path().join("logs/metadata");
+    let lists = crate::commit_support::file_names(&folder, ".avro");
+    let lists = lists.iter().filter(|name| name.starts_with("snap-")).count();
+    assert_eq!(lists, 60, "the service deletes them");
+    assert_eq!(committer.snapshot_age_max(), None, "and replaced files");
+}
