@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use iceberg::TableUpdate;
-use iceberg::spec::{MAIN_BRANCH, SnapshotReference, TableMetadata};
+use iceberg::spec::{MAIN_BRANCH, SnapshotReference, SnapshotRetention, TableMetadata};
 use serde::{Deserialize, Serialize};
 
 /// All branches and tags of a table's metadata, by name.
@@ -26,6 +26,21 @@ impl References {
         }
         let only: OnlyReferences = serde_json::from_slice(text).ok()?;
         Some(only.refs)
+    }
+
+    /// Whether there is none but the main branch, which says nothing of its snapshots' lives.
+    pub(super) fn are_main_alone(&self) -> bool {
+        self.0.iter().all(|(name, reference)| {
+            name == MAIN_BRANCH
+                && matches!(
+                    reference.retention,
+                    SnapshotRetention::Branch {
+                        min_snapshots_to_keep: None,
+                        max_snapshot_age_ms: None,
+                        max_ref_age_ms: None,
+                    }
+                )
+        })
     }
 
     /// Those that updates lead to.

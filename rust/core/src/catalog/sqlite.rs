@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use iceberg::io::FileIO;
-use iceberg::spec::TableMetadata;
+use iceberg::spec::{FormatVersion, TableMetadata};
 use iceberg::{TableIdent, TableRequirement, TableUpdate};
 
 use self::database::{Database, Key};
@@ -16,11 +16,12 @@ use self::failure::Failure;
 use super::local_storage::{Advice, create_folders};
 use super::location::{Warehouse, config_error, database_path, prepare_warehouse, table_location};
 use super::metadata::{self, MetadataCache, NextMetadata, refused};
-use super::metadata_file::write_metadata_file;
-use super::storage::Stores;
-use super::{Catalog, CommitOutcome, LoadedTable, TableSpec, no_table};
+use super::metadata_file::{metadata_folder, write_metadata_file};
+use super::references::References;
+use super::storage::{Stores, listing};
+use super::{Catalog, CommitOutcome, IcebergCause, LoadedTable, TableSpec, no_table};
 use crate::config::CatalogConfig;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, RetryClass};
 
 mod database;
 mod failure;
@@ -123,6 +124,7 @@ impl SqliteCatalog {
         };
         let key = key(ident);
         let metadata = metadata::first_metadata(table_location(&self.warehouse, ident), spec, ident)?;
+        self.warn_of_another(ident, &metadata).await;
         self.database
             .insert_namespace(&key.namespace)
             .await
@@ -140,6 +142,47 @@ impl SqliteCatalog {
                 }
                 Err(failed(cause))
             }
+        }
+    }
+
+    /// Our metadata of format v1 has no branches and tags, since iceberg-rust reads none there. A table that has some is left alone:
+    /// without them, the files that they keep would be deleted one day.
+    async fn refuse_references_of_v1(&self, base: &LoadedTable) -> Result<()> {
+        if base.metadata.format_version() != FormatVersion::V1 {
+            return Ok(());
+        }
+        let about = |error: Error| error.with("table", base.ident.to_string());
+        let text = self.file_io.new_input(&base.metadata_location);
+        let text = async { text?.read().await }.await.map_err(|cause| {
+            let message = "cannot look for branches and tags of a table in format v1";
+            about(Error::new(ErrorKind::Storage, message)).because(IcebergCause(cause))
+        })?;
+        if References::in_json(&text).is_none_or(|references| references.are_main_alone()) {
+            return Ok(());
+        }
+        let message = "the table is in format v1 and has branches, tags or a retention of its own, which this catalog would lose; set \
+                       its property format-version to 2 with an engine";
+        Err(about(
+            Error::new(ErrorKind::TableMismatch, message).class(RetryClass::Retry { after: None }),
+        ))
+    }
+
+    /// Says so when the new table comes to lie where another one lies: that of a database that was lost, or of another one with the
+    /// same warehouse. Each knows its own rows only, and a clean-up of orphan files in one takes the other's. Dropped tables leave their
+    /// files behind, too, so it is no error.
+    async fn warn_of_another(&self, ident: &TableIdent, metadata: &TableMetadata) {
+        let folder = metadata_folder(metadata);
+        // Whoever must not list is not helped by an error here.
+        let names = listing::list(&self.file_io, &folder).await.unwrap_or_default();
+        let ours = names.iter().filter(|name| name.ends_with(".metadata.json"));
+        if let Some(newest) = ours.max() {
+            tracing::warn!(
+                table = %ident,
+                folder,
+                newest,
+                "a new table is made in the folder of another one, whose rows it does not have: if it was not dropped, another catalog \
+                 database has it; use that one, or register its newest metadata file, or give this catalog a warehouse of its own"
+            );
         }
     }
 
@@ -183,6 +226,12 @@ impl Catalog for SqliteCatalog {
             Ok(next) => next,
             Err(refusal) => return refusal.into(),
         };
+        if let Err(error) = self.refuse_references_of_v1(base).await {
+            return CommitOutcome::Refused {
+                conflict: false,
+                error,
+            };
+        }
         // Before anything is written into a folder that may be gone with the database.
         if let Err(cause) = self.database.check_place(false).await {
             return refused(false, REFUSED, ident, cause).into();

@@ -100,6 +100,10 @@ fn updates(schema: Schema) -> Vec<TableUpdate> {
 /// The table's schema with what it lacks; `None` if it lacks nothing.
 fn evolved(table: &LoadedTable, wanted: Wanted<'_>) -> Result<Option<Schema>> {
     let current = table.metadata.current_schema();
+    // Its rows are refused, naming that column: nobody's table gets ours for nothing.
+    if requires_others(current.as_struct(), wanted.schema.as_struct()) {
+        return Ok(None);
+    }
     let mut evolution = Evolution {
         attributes: wanted.attributes,
         last_id: table.metadata.last_column_id(),
@@ -125,6 +129,16 @@ fn evolved(table: &LoadedTable, wanted: Wanted<'_>) -> Result<Option<Schema>> {
             .because(IcebergCause(cause))
         })?;
     Ok(Some(schema))
+}
+
+/// Whether a column is required that is none of ours and has no default for our rows.
+fn requires_others(have: &StructType, want: &StructType) -> bool {
+    let names: Vec<&str> = want.fields().iter().map(|field| field.name.as_str()).collect();
+    let Ok(matches) = match_fields(have.fields(), &names) else {
+        return false;
+    };
+    let mut fields = have.fields().iter().zip(matches);
+    fields.any(|(field, position)| field.required && field.write_default.is_none() && position.is_none())
 }
 
 struct Evolution<'a> {

@@ -213,6 +213,11 @@ impl Committer {
         self.shared.is_stale() && !self.receipts.is_catalog_down()
     }
 
+    /// Whether the catalog is known not to commit, so that calls get receipts: no time to ask it for what can wait.
+    pub(crate) fn is_catalog_down(&self) -> bool {
+        self.receipts.is_catalog_down()
+    }
+
     /// Loads the table anew if an attempt was refused, or its outcome is not known, and the table was
     /// not looked at since. Waits for a commit that is in flight then, which settles it. Nothing
     /// otherwise. To be called before [`Committer::already_committed`] when its answer decides whether

@@ -114,18 +114,25 @@ impl Receipt {
         self.ids.split(',').filter_map(IdRange::parse).collect()
     }
 
+    /// # Errors
+    /// `Storage`, permanent, when it belongs to another table.
+    pub(super) fn check_table(&self, metadata: &TableMetadata) -> Result<()> {
+        if self.table_uuid == metadata.uuid().to_string() {
+            return Ok(());
+        }
+        Err(unusable(format!(
+            "it belongs to table {} ({}), which was dropped; delete it with its files, or add the files to this table \
+             with an engine",
+            self.table, self.table_uuid
+        )))
+    }
+
     /// What it asks to be added to the table.
     ///
     /// # Errors
     /// `Storage`, permanent, when the files are another table's or do not fit this one any more.
     pub(super) fn append(&self, metadata: &TableMetadata) -> Result<Append> {
-        if self.table_uuid != metadata.uuid().to_string() {
-            return Err(unusable(format!(
-                "it belongs to table {} ({}), which was dropped; delete it with its files, or add the files to this table \
-                 with an engine",
-                self.table, self.table_uuid
-            )));
-        }
+        self.check_table(metadata)?;
         let changed = |cause| {
             unusable("its files do not fit the table any more; add them with an engine").because(cause)
         };

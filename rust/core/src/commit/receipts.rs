@@ -117,7 +117,11 @@ impl Receipts {
                     Ok(receipt) if self.is_partly_stored(&receipt) => {
                         self.set_aside(name, &unusable(PARTLY_THERE));
                     }
-                    Ok(receipt) => self.known().open((*name).clone(), receipt.ids()),
+                    // Nor could one of a table that was dropped: its requests are not in this one.
+                    Ok(receipt) => match receipt.check_table(&table.metadata) {
+                        Ok(()) => self.known().open((*name).clone(), receipt.ids()),
+                        Err(error) => self.set_aside(name, &error),
+                    },
                     Err(error) => self.set_aside(name, &error),
                 }
             }

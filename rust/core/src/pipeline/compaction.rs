@@ -163,6 +163,10 @@ impl Pipeline {
         merges_max: u64,
         done: &mut Compacted,
     ) -> Result<()> {
+        // What is merged now could not be committed, and its file would be left behind.
+        if committer.is_catalog_down() {
+            return Ok(());
+        }
         committer.refresh_if_stale().await?;
         let config = (&self.config.compaction, &self.config.parquet);
         let stop = &self.compaction.stop;

@@ -245,6 +245,13 @@ async fn a_receipt_of_a_table_that_was_made_anew_is_left_alone() {
     assert_eq!(stored(&warehouse).await, [2]);
     assert_eq!(receipts(&warehouse).len(), 1);
     assert_eq!(data_files(&warehouse).len(), 3, "its file is not touched");
+    process.pipeline.close().await;
+    // A request of it that comes again is not in the new table, whatever the receipt says, also before it was looked at.
+    let process = Process::unopened(&warehouse).await;
+    let outcome = process.send(&[1]).await.expect("stored in the new table");
+    assert_eq!((outcome.already_committed, outcome.rows), (0, 1));
+    process.pipeline.close().await;
+    assert_eq!(stored(&warehouse).await, [1, 2]);
 }
 
 /// What an engine's expiration does to the metadata.

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use futures::future::join_all;
 use iceberg::TableUpdate;
 use iceberg::spec::PrimitiveType::{Int, Long, String as Text, Timestamptz};
-use iceberg::spec::{NestedField, Schema, Type};
+use iceberg::spec::{NestedField, Schema, SortOrder, Type, UnboundPartitionSpec};
+use otlp2iceberg::catalog::TableSpec;
 use otlp2iceberg::schema::{columns, iceberg_schema};
 use otlp2iceberg::{ErrorKind, RetryClass, Table};
 
 use super::support::{changed, export, loaded, made, open, rows, stored, values};
-use crate::commit_support::Warehouse;
+use crate::commit_support::{Warehouse, logs};
 
 fn without_evolution() -> Warehouse {
     Warehouse::with(r#"{"auto_evolve": false}"#)
@@ -154,4 +155,38 @@ async fn processes_that_add_columns_at_once_add_each_of_them_once() {
         .map(|batch| batch.column_by_name("Timestamp").expect("a new column").len())
         .sum();
     assert_eq!(times, 6);
+}
+
+/// Its rows are refused, so that somebody's table does not get ours for nothing.
+#[tokio::test]
+async fn a_table_that_requires_a_column_of_others_gets_none_of_ours() {
+    let warehouse = Warehouse::new();
+    let fields = [
+        NestedField::optional(1, "Timestamp", Type::Primitive(Timestamptz)),
+        NestedField::required(2, "tenant", Type::Primitive(Text)),
+    ];
+    let spec = TableSpec {
+        schema: Schema::builder()
+            .with_fields(fields.map(Arc::new))
+            .build()
+            .expect("schema"),
+        partition_spec: UnboundPartitionSpec::builder().build(),
+        sort_order: SortOrder::unsorted_order(),
+        properties: std::collections::HashMap::new(),
+    };
+    let catalog = warehouse.catalog().await;
+    catalog.ensure(&logs(), Some(spec)).await.expect("made");
+    let pipeline = open(&warehouse).await;
+    let error = export(&pipeline, 1, &["a"]).await.expect_err("refused");
+    assert!(error.to_string().contains("column tenant is required"), "{error}");
+    let names: Vec<String> = loaded(&warehouse)
+        .await
+        .metadata
+        .current_schema()
+        .as_struct()
+        .fields()
+        .iter()
+        .map(|field| field.name.clone())
+        .collect();
+    assert_eq!(names, ["Timestamp", "tenant"]);
 }

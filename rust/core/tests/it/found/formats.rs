@@ -9,6 +9,7 @@ use iceberg::spec::{
     SnapshotRetention, Summary, Transform, UNASSIGNED_SEQUENCE_NUMBER, UnboundPartitionField,
     UnboundPartitionSpec,
 };
+use otlp2iceberg::RetryClass;
 use otlp2iceberg::catalog::LoadedTable;
 
 use super::support::{changed, export, loaded, open, stored, values};
@@ -315,4 +316,33 @@ async fn a_table_that_another_tool_repartitions_is_written_by_its_new_spec() {
         expected.sort_by_key(|partition| format!("{partition:?}"));
         assert_eq!(partitions, expected, "version {version}");
     }
+}
+
+/// iceberg-rust neither reads nor writes references of version 1, and what they keep would be deleted one day.
+#[tokio::test]
+async fn a_table_of_version_1_with_a_tag_is_left_alone() {
+    let warehouse = with_version(1);
+    stored(&warehouse, 1, &["a"]).await;
+    let location = loaded(&warehouse).await.metadata_location;
+    let path = location.strip_prefix("file://").unwrap();
+    let mut json: serde_json::Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+    let id = json["current-snapshot-id"].clone();
+    let mut with_references = |references: serde_json::Value| {
+        json["refs"] = references;
+        std::fs::write(path, json.to_string()).unwrap();
+    };
+    with_references(serde_json::json!({
+        "main": {"snapshot-id": id, "type": "branch"}, "release": {"snapshot-id": id, "type": "tag"},
+    }));
+    let pipeline = open(&warehouse).await;
+    let error = export(&pipeline, 2, &["b"]).await.expect_err("refused");
+    assert!(error.to_string().contains("format-version"), "{error}");
+    assert_eq!(error.retry_class(), RetryClass::Retry { after: None });
+    let table = loaded(&warehouse).await;
+    assert_eq!(table.metadata_location, location, "nothing is written");
+    // Dropped with an engine.
+    with_references(serde_json::json!({"main": {"snapshot-id": id, "type": "branch"}}));
+    export(&pipeline, 2, &["b"]).await.expect("stored");
+    pipeline.close().await;
+    assert_eq!(values(&loaded(&warehouse).await, "Body").await, ["a", "b"]);
 }
