@@ -7,7 +7,7 @@ use otlp2iceberg::catalog::storage::Objects;
 use otlp2iceberg::config::{CatalogType, Config, OnFailure};
 use otlp2iceberg::{
     Error, ErrorKind, Export, Outcome, ParquetFile, Part, Pipeline, Registration, RequestId, Result,
-    RetryClass, Signal,
+    RetryClass, Signal, Table,
 };
 use sha2::{Digest, Sha256};
 use tokio::sync::OnceCell;
@@ -165,6 +165,12 @@ impl Store {
         }
         metrics.stored(batch, &result, begun.elapsed());
         result
+    }
+
+    /// As [`Pipeline::owner`]; none when that cannot be told now.
+    pub async fn owner(&self, location: &str, deadline: Deadline) -> Option<Table> {
+        let look = async { self.pipeline().await.ok()?.owner(location).await };
+        tokio::time::timeout(deadline.commit_by(), look).await.ok()?
     }
 
     /// Holds Parquet files against their tables.

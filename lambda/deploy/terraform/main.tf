@@ -63,6 +63,10 @@ resource "aws_lambda_function" "function" {
       condition     = local.uses_table_bucket || var.catalog_type == "glue"
       error_message = "warehouse_bucket_name needs catalog_type glue; S3 Tables keep their files in the table bucket."
     }
+    precondition {
+      condition     = !local.has_raw || local.raw_bucket != var.warehouse_bucket_name
+      error_message = "raw_bucket_name must not be warehouse_bucket_name. The function would be told of each file that it writes; give raw objects a bucket of their own."
+    }
   }
 }
 

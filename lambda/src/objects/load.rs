@@ -96,6 +96,10 @@ impl Loading<'_> {
         if self.results.contains_key(&known_as) {
             return;
         }
+        if self.is_a_tables_own(notified).await {
+            self.results.insert(known_as, None);
+            return;
+        }
         let read = match self.version(notified).await {
             Ok(version) => self.read(version, known_as.clone()).await,
             Err(error) => Err(error),
@@ -120,6 +124,21 @@ impl Loading<'_> {
         if self.store.is_without_catalog() {
             self.flush().await;
         }
+    }
+
+    /// Whether it is a file of the tables that are written to, of which a bucket tells that they share with raw objects.
+    async fn is_a_tables_own(&self, notified: &Notified) -> bool {
+        let location = format!("s3://{}/{}", notified.object.bucket, notified.object.key);
+        let owner = self.store.owner(&location, self.deadline).await;
+        if let Some(table) = owner {
+            tracing::warn!(
+                object = location,
+                %table,
+                "the object lies among the table's own files and is passed over; give objects that are to be loaded a bucket \
+                 or prefix of their own"
+            );
+        }
+        owner.is_some()
     }
 
     /// Which content is meant: of an object that is only named, the one that it has now.

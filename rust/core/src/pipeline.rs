@@ -21,6 +21,7 @@ mod layout;
 mod left_out;
 mod letters;
 mod outcome;
+mod own_files;
 mod prepared;
 mod register;
 mod spare;

@@ -70,6 +70,7 @@ pub use accept::Stored;
 pub use evolve::Wanted;
 pub use ids::COMMIT_IDS;
 pub use replace::Replacement;
+pub(crate) use shelf::OWN_FOLDER;
 
 /// How long closing waits for files of expired snapshots to be deleted.
 const SWEEPING_ENDS_IN: Duration = Duration::from_secs(5);

@@ -8,8 +8,10 @@ use crate::catalog::storage::listing;
 use crate::catalog::{IcebergCause, LoadedTable};
 use crate::error::{Error, ErrorKind, Result};
 
-/// The folder, in the table's location.
-const FOLDER: &str = "_otlp2iceberg/receipts";
+/// What this program keeps in a table's location beside the table's files.
+pub(crate) const OWN_FOLDER: &str = "_otlp2iceberg";
+/// The folder in it.
+const FOLDER: &str = "receipts";
 /// The ending of a receipt's name.
 pub(super) const ENDING: &str = ".json";
 /// The ending of a receipt's name that a person gave it to say that it is not in the table.
@@ -69,7 +71,10 @@ pub(super) fn path(metadata: &TableMetadata, name: &str) -> String {
 }
 
 fn folder(metadata: &TableMetadata) -> String {
-    format!("{}/{FOLDER}", metadata.location().trim_end_matches('/'))
+    format!(
+        "{}/{OWN_FOLDER}/{FOLDER}",
+        metadata.location().trim_end_matches('/')
+    )
 }
 
 fn failed(message: &str, table: &LoadedTable, path: &str, cause: iceberg::Error) -> Error {

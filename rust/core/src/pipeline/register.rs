@@ -129,6 +129,9 @@ impl Pipeline {
     }
 
     async fn prepare_file(&self, file: &ParquetFile) -> Result<State> {
+        if let Some(table) = self.owner(&file.location).await {
+            return Ok(own(file, table));
+        }
         if !self.catalog.keeps_tables() {
             return Err(refused(
                 "there is no catalog to register files in (catalog.type: none)",
@@ -143,6 +146,9 @@ impl Pipeline {
         let table = register::table_of(key(&file.location), &file.footer, &self.config.tables)?;
         let destination = self.committer(table).await?;
         destination.refresh_if_stale().await?;
+        if let Some(table) = self.known_owner(&file.location) {
+            return Ok(own(file, table));
+        }
         let described = self.describe_file(destination, file).await;
         let described =
             described.map_err(|error| error.with("table", destination.table().ident.to_string()))?;
@@ -220,6 +226,22 @@ impl Pipeline {
             ..ready.registered
         })
     }
+}
+
+/// A file that a writer of the table has put where its files lie. Whoever wrote it commits it.
+fn own(file: &ParquetFile, table: Table) -> State {
+    tracing::warn!(
+        file = file.location,
+        %table,
+        "the file lies among the table's own files and is passed over; give objects that are to be loaded a bucket or \
+         prefix of their own"
+    );
+    State::Done(Ok(Registered {
+        table,
+        rows: file.footer.rows(),
+        bytes: file.footer.file_bytes,
+        already_there: true,
+    }))
 }
 
 /// The key in `s3://bucket/key`.

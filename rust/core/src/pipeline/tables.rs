@@ -19,8 +19,14 @@ impl Pipeline {
     /// Looks at the tables that are there, all at once, so that the first call need not. Nothing is made.
     /// What cannot be reached is left to the first call that needs it.
     pub async fn warm(&self) {
-        let warm = Table::ALL.into_iter().map(|table| async move {
-            if let Ok(there) = self.catalog.load(&self.ident(table)).await {
+        let closed = Table::ALL
+            .into_iter()
+            .filter(|table| self.committers[*table as usize].get().is_none());
+        let warm = closed.map(|table| async move {
+            if !self.catalog.keeps_tables() {
+                // Nothing is asked for: it is its definition.
+                let _ = self.committer(table).await;
+            } else if let Ok(there) = self.catalog.load(&self.ident(table)).await {
                 // A failure is told to the call that meets it again.
                 let _ = self.committer_on(table, Some(there)).await;
             }

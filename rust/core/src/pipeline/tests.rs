@@ -1,5 +1,7 @@
 //! What only the inside shows: how often a payload is converted.
 
+mod own_files;
+
 use super::encoding::Encoding;
 use super::spare::Memory;
 use super::*;

@@ -26,13 +26,23 @@ pub(super) struct DataLocation {
 /// Every folder in which the table's own data files may lie, whichever of its properties held when they were written; each
 /// ends in a slash.
 pub(crate) fn data_folders(metadata: &TableMetadata) -> Vec<String> {
-    let chosen = [DATA_PATH, FOLDER_PATH, OBJECT_PATH];
-    let chosen = chosen.iter().filter_map(|key| metadata.properties().get(*key));
-    chosen
-        .map(String::as_str)
-        .chain([metadata.location()])
+    let location = format!("{}/", metadata.location().trim_end_matches('/'));
+    chosen_folders(metadata).chain([location]).collect()
+}
+
+/// The folders in which writers of the table put data files, and nobody else; each ends in a slash. Not all of the table's
+/// location: beside them lie files that were written without a catalog.
+pub(crate) fn writers_folders(metadata: &TableMetadata) -> Vec<String> {
+    let usual = format!("{}/data/", metadata.location().trim_end_matches('/'));
+    chosen_folders(metadata).chain([usual]).collect()
+}
+
+/// Those that the table's properties name.
+fn chosen_folders(metadata: &TableMetadata) -> impl Iterator<Item = String> {
+    [DATA_PATH, FOLDER_PATH, OBJECT_PATH]
+        .iter()
+        .filter_map(|key| metadata.properties().get(*key))
         .map(|folder| format!("{}/", folder.trim_end_matches('/')))
-        .collect()
 }
 
 /// Folders from a hash before the file's own, so that a bucket spreads the files over its partitions.

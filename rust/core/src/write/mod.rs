@@ -33,7 +33,7 @@ use iceberg::io::FileIO;
 use iceberg::spec::{DataFile, TableMetadata};
 
 use self::align::Aligned;
-pub(crate) use self::data_location::data_folders;
+pub(crate) use self::data_location::{data_folders, writers_folders};
 pub use self::files::Files;
 pub use self::join::{Columns, Join, JoinOptions, Joined, join};
 pub use self::memory::Memory;

@@ -22,7 +22,7 @@ pub const FOOTER_BYTES_MAX: u64 = 8 << 20;
 #[derive(Debug, Clone)]
 pub struct Footer {
     pub(in crate::write) metadata: ParquetMetaData,
-    pub(super) file_bytes: u64,
+    pub(crate) file_bytes: u64,
 }
 
 /// What came of a file's last bytes.
@@ -93,6 +93,11 @@ impl Footer {
     #[must_use]
     pub fn memory_bytes(&self) -> usize {
         self.metadata.memory_size()
+    }
+
+    /// The rows that it says the file has.
+    pub(crate) fn rows(&self) -> u64 {
+        u64::try_from(self.metadata.file_metadata().num_rows()).unwrap_or(0)
     }
 
     /// The names of the file's columns.

@@ -1,0 +1,82 @@
+"""Combinations of parameters that the template refuses before anything is made. moto does not look at rules, so they are worked out here."""
+
+from __future__ import annotations
+
+import pytest
+import yaml
+
+from .aws import TEMPLATE
+
+
+class Functions(yaml.SafeLoader):
+    """YAML of CloudFormation; `!Equals [a, b]` is `("Equals", [a, b])`."""
+
+
+def keep(loader, name: str, node):
+    kinds = {yaml.ScalarNode: loader.construct_scalar, yaml.SequenceNode: lambda one: loader.construct_sequence(one, deep=True)}
+    construct = kinds.get(type(node), lambda one: loader.construct_mapping(one, deep=True))
+    return name, construct(node)
+
+
+Functions.add_multi_constructor("!", keep)
+LOADED = yaml.load(TEMPLATE.read_text(), Functions)
+CODE = {"LambdaCodeBucket": "code", "LambdaCodeKey": "code.zip"}
+
+
+def value(expression, parameters: dict[str, str]):
+    """What an expression of a rule comes to."""
+    if not isinstance(expression, tuple):
+        return expression
+    name, argument = expression
+    if name == "Ref":
+        return parameters[argument]
+    arguments = [value(one, parameters) for one in argument]
+    return {
+        "Equals": lambda: str(arguments[0]) == str(arguments[1]),
+        "Not": lambda: not arguments[0],
+        "And": lambda: all(arguments),
+        "Or": lambda: any(arguments),
+    }[name]()
+
+
+def refusals(**given: str) -> list[str]:
+    """What CloudFormation would say to these parameters."""
+    parameters = {name: str(one["Default"]) for name, one in LOADED["Parameters"].items()} | CODE | given
+    said = []
+    for rule in LOADED["Rules"].values():
+        if value(rule.get("RuleCondition", True), parameters):
+            said += [one["AssertDescription"] for one in rule["Assertions"] if not value(one["Assert"], parameters)]
+    return said
+
+
+LAKE = {"CatalogType": "glue", "WarehouseBucketName": "lake"}
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {},
+        LAKE,
+        {**LAKE, "RawIngest": "standard"},
+        {**LAKE, "RawIngest": "fifo", "RawBucketName": "raw"},
+        # Without objects from S3 its name says nothing.
+        {**LAKE, "RawBucketName": "lake"},
+        {"LambdaCodeBucket": "", "LambdaCodeKey": "", "ImageUri": "image"},
+    ],
+)
+def test_what_fits_together_is_taken(given):
+    assert refusals(**given) == []
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"LambdaCodeKey": ""}, "LambdaCodeBucket and LambdaCodeKey are needed"),
+        ({"WarehouseBucketName": "lake"}, "WarehouseBucketName needs CatalogType glue"),
+        ({**LAKE, "RawIngest": "standard", "RawBucketName": "lake"}, "RawBucketName must not be WarehouseBucketName"),
+        ({**LAKE, "RawIngest": "fifo", "RawBucketName": "lake"}, "RawBucketName must not be WarehouseBucketName"),
+    ],
+)
+def test_what_does_not_is_refused_with_its_reason(given, said):
+    [message] = refusals(**given)
+    assert message.startswith(said)

@@ -1,0 +1,84 @@
+"""Tables and raw objects in one bucket: the function is told of every file that it writes itself, and adds none of them again."""
+
+from __future__ import annotations
+
+import pytest
+from pyiceberg.catalog.sql import SqlCatalog
+
+from catalogs.s3 import S3Server
+from lambda_host import events, settings
+from lambda_host.emulator import Lambda
+from o2i.numbered import request
+
+BUCKET = "lake"
+
+
+@pytest.fixture
+def s3(tmp_path):
+    with S3Server(tmp_path) as server:
+        server.make_bucket(BUCKET)
+        yield server
+
+
+@pytest.fixture
+def client(s3):
+    opened = s3.client()
+    yield opened
+    opened.close()
+
+
+def told_of_everything(client) -> dict:
+    """What a queue holds when every object of the bucket was told of."""
+    listed = client.list_objects_v2(Bucket=BUCKET)["Contents"]
+    return events.sqs(*(events.event_bridge(BUCKET, one["Key"], one["ETag"]) for one in listed))
+
+
+def put_logs(client, key: str, *numbers: int) -> None:
+    client.put_object(Bucket=BUCKET, Key=key, Body=request(numbers).SerializeToString())
+
+
+def passed_over(function: Lambda) -> set[str]:
+    """What the log says was passed over, by the function before it was read or by the library after."""
+    lines = [line for line in function.log_lines() if "passed over" in line.get("message", "")]
+    assert all("bucket or prefix of their own" in line["message"] for line in lines)
+    return {line.get("object") or line["file"] for line in lines}
+
+
+def test_files_of_tables_are_passed_over_and_objects_beside_them_are_loaded(tmp_path, s3, client):
+    database = tmp_path / "catalog.db"
+    catalog = {"type": "sql", "uri": f"sqlite://{database}", "warehouse": f"s3://{BUCKET}/tables"}
+    config = {**settings.variables({"catalog": catalog}), **settings.aws(s3)}
+    # One environment is warm before there is a table, one is not.
+    with Lambda(tmp_path / "early", config) as early, Lambda(tmp_path / "writer", config) as writer:
+        put_logs(client, "raw/logs_1", 1, 2)
+        assert events.failed(writer.invoke(told_of_everything(client))) == []
+        own = [key for key in s3.keys(BUCKET) if not key.startswith("raw/")]
+        assert {key.rpartition(".")[2] for key in own} == {"parquet", "avro", "json"}
+        put_logs(client, "raw/logs_2", 3)
+        for function in (early, writer):
+            assert events.failed(function.invoke(told_of_everything(client))) == []
+            assert passed_over(function) >= {f"s3://{BUCKET}/{key}" for key in own}
+        # A file as it is written without a catalog lies in the same folder, and is no file of a table yet.
+        [data] = [key for key in own if key.endswith(".parquet")]
+        day = "tables/otel/logs/Timestamp_day=2026-01-01/a.parquet"
+        client.copy_object(Bucket=BUCKET, Key=day, CopySource={"Bucket": BUCKET, "Key": data})
+        for function in (early, writer):
+            assert events.failed(function.invoke(told_of_everything(client))) == []
+            assert not any("Timestamp_day=2026-01-01" in one for one in passed_over(function))
+    table = SqlCatalog("default", uri=f"sqlite:///{database}", **s3.properties()).load_table("otel.logs")
+    bodies = sorted(table.scan().to_arrow()["Body"].to_pylist())
+    assert bodies == ["1", "1", "2", "2", "3"]
+    paths = table.inspect.files()["file_path"].to_pylist()
+    assert len(paths) == len(set(paths)) == 3
+
+
+def test_files_that_the_function_writes_without_a_catalog_are_passed_over(tmp_path, s3, client):
+    config = {"ICEBERG_ENABLED": "false", "OTLP2ICEBERG_CATALOG_WAREHOUSE": f"s3://{BUCKET}/files", **settings.aws(s3)}
+    with Lambda(tmp_path / "lambda", config) as function:
+        put_logs(client, "raw/logs_1", 1)
+        function.invoke(told_of_everything(client))
+        written = [key for key in s3.keys(BUCKET) if key.startswith("files/")]
+        assert len(written) == 1 and written[0].endswith(".parquet")
+        assert events.failed(function.invoke(told_of_everything(client))) == []
+        assert passed_over(function) == {f"s3://{BUCKET}/{written[0]}"}
+        assert [key for key in s3.keys(BUCKET) if key.startswith("files/")] == written
