@@ -49,8 +49,8 @@ main() {
     find_zip
     upload_zip
   fi
+  check_token
   choose_buckets
-  warn_of_open_url
   deploy_stack
   print_outputs
 }
@@ -228,10 +228,13 @@ table_bucket_exists() {
 }
 raw_bucket_exists() { aws s3api head-bucket --bucket "$1" >/dev/null 2>&1; }
 
-warn_of_open_url() {
-  if [ "$(parameter FunctionUrlAuth AWS_IAM)" = NONE ] && [ -z "$(parameter AuthTokenSecretArn)" ]; then
-    step "warning: FunctionUrlAuth=NONE without AuthTokenSecretArn: whoever knows the URL can write to your tables"
-  fi
+# The template's rule says the same, after minutes.
+check_token() {
+  case "$(parameter FunctionUrlAuth AWS_IAM) $(parameter AuthTokenSecretArn)" in
+    "NONE ") step "warning: FunctionUrlAuth=NONE without AuthTokenSecretArn: whoever knows the URL can write to your tables" ;;
+    "AWS_IAM ") ;;
+    "AWS_IAM "*) die "FunctionUrlAuth=AWS_IAM with AuthTokenSecretArn: signed requests have no room for a token; add AuthTokenSecretArn=, or FunctionUrlAuth=NONE" 2 ;;
+  esac
 }
 
 deploy_stack() {

@@ -49,6 +49,7 @@ def refusals(**given: str) -> list[str]:
     return said
 
 
+SECRET = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:token-a"
 LAKE = {"CatalogType": "glue", "WarehouseBucketName": "lake"}
 
 
@@ -62,6 +63,9 @@ LAKE = {"CatalogType": "glue", "WarehouseBucketName": "lake"}
         # Without objects from S3 its name says nothing.
         {**LAKE, "RawBucketName": "lake"},
         {"LambdaCodeBucket": "", "LambdaCodeKey": "", "ImageUri": "image"},
+        {"FunctionUrlAuth": "NONE", "AuthTokenSecretArn": SECRET},
+        # For an API Gateway or a load balancer in front.
+        {"FunctionUrlAuth": "DISABLED", "AuthTokenSecretArn": SECRET},
     ],
 )
 def test_what_fits_together_is_taken(given):
@@ -75,6 +79,7 @@ def test_what_fits_together_is_taken(given):
         ({"WarehouseBucketName": "lake"}, "WarehouseBucketName needs CatalogType glue"),
         ({**LAKE, "RawIngest": "standard", "RawBucketName": "lake"}, "RawBucketName must not be WarehouseBucketName"),
         ({**LAKE, "RawIngest": "fifo", "RawBucketName": "lake"}, "RawBucketName must not be WarehouseBucketName"),
+        ({"AuthTokenSecretArn": SECRET}, "AuthTokenSecretArn needs FunctionUrlAuth NONE"),
     ],
 )
 def test_what_does_not_is_refused_with_its_reason(given, said):

@@ -23,6 +23,7 @@ from o2i.tables import NAMESPACE, TABLES, TIME_COLUMN
 from .aws import ACCESS_KEY_ID, ACCOUNT, REGION, SECRET_ACCESS_KEY, Aws, FunctionUrl
 
 CODE_BUCKET = f"otlp2iceberg-code-{ACCOUNT}-{REGION}"
+SECRET = f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:token-a"
 SIGNALS = ("logs", "traces", "metrics")
 
 
@@ -258,6 +259,7 @@ class QuietHandler(http.server.SimpleHTTPRequestHandler):
         ("deploy.sh", ["--", "nonsense"], "not a parameter: nonsense (Name=Value is wanted)"),
         ("deploy.sh", ["--env", "PATH=/tmp"], "--env PATH: OTLP2ICEBERG_<KEY>=<value> is wanted"),
         ("deploy.sh", ["--env", "OTLP2ICEBERG_CATALOG_TYPE=glue"], "the template sets it; use the parameters"),
+        ("deploy.sh", ["--stack", "absent", "--image", "i", "--", f"AuthTokenSecretArn={SECRET}"], "signed requests have no room"),
         ("test.sh", ["--stack", "absent"], f"stack absent does not exist in {REGION}: deploy.sh makes it"),
         ("test.sh", ["--log-wait", "long"], "--log-wait long: a number of seconds is wanted"),
         ("setup-glue-integration.sh", ["--stack", "absent"], f"stack absent does not exist in {REGION}"),

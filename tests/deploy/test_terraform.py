@@ -101,3 +101,15 @@ def test_alarms_and_outputs_are_the_same(template, text):
     snake = {re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower() for name in template["Outputs"]}
     # What a caller of the module has given itself.
     assert set(re.findall(r'^output "([a-z_]+)"', text, re.MULTILINE)) == snake - {"catalog_type", "tables_namespace"}
+
+
+def test_what_the_template_refuses_it_refuses(text):
+    """Each rule of the template has its precondition, whose names are there."""
+    [function] = re.findall(r'^resource "aws_lambda_function" "function" \{\n(.*?)^\}', text, re.MULTILINE | re.DOTALL)
+    conditions = {re.sub(r"\s+", " ", one) for one in re.findall(r"precondition \{\s+condition += (.*?)\n", function)}
+    assert conditions == {
+        "(var.zip == null) != (var.image_uri == null)",
+        'local.uses_table_bucket || var.catalog_type == "glue"',
+        "!local.has_raw || local.raw_bucket != var.warehouse_bucket_name",
+        "var.auth_token == null || !local.url_is_signed",
+    }

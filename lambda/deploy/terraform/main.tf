@@ -67,6 +67,11 @@ resource "aws_lambda_function" "function" {
       condition     = !local.has_raw || local.raw_bucket != var.warehouse_bucket_name
       error_message = "raw_bucket_name must not be warehouse_bucket_name. The function would be told of each file that it writes; give raw objects a bucket of their own."
     }
+    precondition {
+      # A signature takes up the header that the token would be in, so that nobody could send.
+      condition     = var.auth_token == null || !local.url_is_signed
+      error_message = "auth_token needs function_url_auth NONE, or DISABLED with a gateway of yours. Signed requests have no room for a token."
+    }
   }
 }
 

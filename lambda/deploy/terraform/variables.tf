@@ -71,7 +71,7 @@ variable "function_url_auth" {
 }
 
 variable "auth_token" {
-  description = "The bearer token that requests must have, for senders that cannot sign. It gets into Terraform's state."
+  description = "The bearer token that requests must have, for senders that cannot sign, so not with AWS_IAM. It gets into Terraform's state."
   type        = string
   default     = null
   sensitive   = true
