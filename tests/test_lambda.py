@@ -153,6 +153,26 @@ def test_what_cannot_be_stored_is_refused_with_a_status(status, path, method, pa
     assert "retry-after" not in answer.headers
 
 
+def test_requests_that_are_refused_whole_are_counted_and_those_that_come_again_are_not(tmp_path, reference):
+    token = {"OTLP2ICEBERG_AUTH_TOKEN": "t0ken", **settings.variables({"limits": {"payload_bytes_max": 1 << 20}})}
+    bearer = {"authorization": "Bearer t0ken"}
+    with Proxy(reference.uri) as proxy:
+        proxy.instead = lambda request: ProxyAnswer(503, b"")
+        config = settings.variables({"catalog": {**reference.settings(proxy.uri), "namespace": "refused"}})
+        with Lambda(tmp_path / "lambda", {**config, **token}) as environment:
+            for status, signal, payload, headers in (
+                (401, "logs", numbers(0), PROTOBUF),
+                (415, "logs", b"", {**bearer, "content-type": "text/plain"}),
+                (413, "traces", b"\0" * 2_000_000, {**bearer, **PROTOBUF}),
+                (400, "traces", b"{", {**bearer, **JSON}),
+                (503, "metrics", corpus.fixture("metrics").payload, {**bearer, **PROTOBUF}),
+            ):
+                assert post(environment, payload, headers, signal).status == status
+            lines = [line for line in environment.log_lines() if "_aws" in line]
+    counted = [(line["Signal"], line["RefusedRequests"], line["Failures"]) for line in lines]
+    assert counted == [("logs", 1, 0), ("logs", 1, 0), ("traces", 1, 0), ("traces", 1, 0), ("metrics", 0, 1)]
+
+
 @pytest.fixture(scope="module")
 def refusing(tmp_path_factory):
     """One for all requests that are refused."""

@@ -34,6 +34,7 @@ struct Sums {
     receipts_committed: u64,
     commit_ms: f64,
     failures: u64,
+    refused: u64,
     registered_files: u64,
     registered_rows: u64,
 }
@@ -61,6 +62,11 @@ impl Metrics {
         }
     }
 
+    /// A request was answered with an error after which senders drop it.
+    pub(crate) fn refused(&mut self, signal: Signal) {
+        self.signals[signal as usize].refused += 1;
+    }
+
     /// Parquet files of the signal's tables that were registered where they are.
     pub(crate) fn registered(&mut self, signal: Signal, files: &Registration) {
         let sums = &mut self.signals[signal as usize];
@@ -78,7 +84,7 @@ impl Metrics {
         Signal::ALL
             .iter()
             .zip(&self.signals)
-            .filter(|(_, sums)| sums.batches + sums.registered_files > 0)
+            .filter(|(_, sums)| sums.batches + sums.registered_files + sums.refused > 0)
             .map(move |(signal, sums)| line(now_ms, function, request_id, *signal, sums))
     }
 }
@@ -98,6 +104,7 @@ fn line(now_ms: u64, function: &str, request_id: &str, signal: Signal, sums: &Su
         ("ReceiptRows", "Count", json!(sums.receipt_rows)),
         ("ReceiptsCommitted", "Count", json!(sums.receipts_committed)),
         ("Failures", "Count", json!(sums.failures)),
+        ("RefusedRequests", "Count", json!(sums.refused)),
         ("RegisteredFiles", "Count", json!(sums.registered_files)),
         ("RegisteredRows", "Count", json!(sums.registered_rows)),
     ];
@@ -160,6 +167,20 @@ mod tests {
                 .iter()
                 .all(|metric| line[metric["Name"].as_str().unwrap()].is_number())
         );
-        assert_eq!(declared.len(), 15);
+        assert_eq!(declared.len(), 16);
+    }
+
+    #[test]
+    fn a_request_that_is_refused_is_counted_though_nothing_was_tried() {
+        let mut metrics = Metrics::default();
+        assert_eq!(metrics.lines("f", "r-1").count(), 0);
+        metrics.refused(Signal::Logs);
+        let [line] = <[String; 1]>::try_from(metrics.lines("f", "r-1").collect::<Vec<_>>()).unwrap();
+        let line: Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(
+            (&line["Signal"], &line["RefusedRequests"]),
+            (&json!("logs"), &json!(1))
+        );
+        assert_eq!(line["Failures"], 0);
     }
 }

@@ -29,7 +29,8 @@ RAW = {
     "sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "s3:GetObject", "s3:GetObjectVersion", "s3:ListBucket",
 }  # fmt: skip
 LOGS = {"logs:CreateLogStream", "logs:PutLogEvents"}
-ALARMS = {"errors", "throttles", "slow", "rejected"}
+ALARMS = {"errors", "throttles", "slow", "rejected", "refused", "failures"}
+OF_URL = {"url-5xx"}
 
 
 def permissions(aws: Aws, outputs: dict[str, str]) -> dict[str, set[str]]:
@@ -84,7 +85,7 @@ def test_the_default_is_signed_requests_into_s3_tables(aws):
     assert (function["MemorySize"], function["Timeout"]) == (512, 60)
     groups = aws.client("logs").describe_log_groups(logGroupNamePrefix="/aws/lambda/plain")["logGroups"]
     assert [group["retentionInDays"] for group in groups] == [7]
-    assert alarms(aws, "plain") == ALARMS
+    assert alarms(aws, "plain") == ALARMS | OF_URL
     assert aws.client("sqs").list_queues(QueueNamePrefix="plain").get("QueueUrls", []) == []
 
 
@@ -122,6 +123,7 @@ def test_glue_on_an_ordinary_bucket(aws):
     allowed = permissions(aws, outputs)
     assert set(allowed) == WAREHOUSE | GLUE | LOGS
     assert allowed["s3:PutObject"] == {"arn:aws:s3:::lake/*"}
+    assert alarms(aws, "ordinary") == ALARMS
     assert not {"TableBucketArn", "TableBucketName", "FunctionUrl", "SenderPolicyArn"} & set(outputs)
     buckets = aws.client("s3tables").list_table_buckets()["tableBuckets"]
     assert "of-ordinary" not in {bucket["name"] for bucket in buckets}
@@ -168,7 +170,7 @@ def test_objects_from_s3(aws, kind, suffix, groups):
     (mapping,) = aws.client("lambda").list_event_source_mappings(FunctionName=f"raw-{kind}")["EventSourceMappings"]
     assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
     assert mapping["BatchSize"] == (10 if suffix else 100)
-    assert alarms(aws, f"raw-{kind}") == ALARMS | {"raw-dead", "raw-age"}
+    assert alarms(aws, f"raw-{kind}") == ALARMS | OF_URL | {"raw-dead", "raw-age"}
 
 
 def test_what_moto_leaves_out():
@@ -201,3 +203,19 @@ def test_every_object_has_a_group(key, groups):
     assert f"key: [{{anything-but: {{wildcard: [{listed}]}}}}]" in text
     matched = {group for group, pattern in patterns.items() if fnmatch.fnmatchcase(key, pattern)}
     assert (matched or {"other"}) == groups
+
+
+@pytest.mark.parametrize(("alarm", "metric", "periods"), [("Failures", "Failures", (3, 2)), ("Refused", "RefusedRequests", (1, None))])
+def test_alarms_on_metrics_of_the_program_count_every_signal(alarm, metric, periods):
+    """Names and dimensions are what the program writes; a wrong one would be an alarm that never comes."""
+    properties = yaml.load(TEMPLATE.read_text(), Tagless)["Resources"][f"{alarm}Alarm"]["Properties"]
+    total, *queries = properties["Metrics"]
+    assert total["ReturnData"] == "true" or total["ReturnData"] is True
+    assert total["Expression"] == " + ".join(f"FILL({one['Id']}, 0)" for one in queries)
+    stats = [one["MetricStat"] for one in queries]
+    assert {(one["Stat"], one["Metric"]["Namespace"], one["Metric"]["MetricName"]) for one in stats} == {("Sum", "otlp2iceberg", metric)}
+    dimensions = [{pair["Name"]: pair["Value"] for pair in one["Metric"]["Dimensions"]} for one in stats]
+    assert dimensions == [{"FunctionName": "Function", "Signal": signal} for signal in ("logs", "traces", "metrics")]
+    assert (properties["EvaluationPeriods"], properties.get("DatapointsToAlarm")) == periods
+    emf = (DEPLOY.parent / "src" / "emf.rs").read_text()
+    assert f'("{metric}", "Count"' in emf and '[["FunctionName", "Signal"]]' in emf

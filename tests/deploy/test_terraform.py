@@ -97,7 +97,7 @@ def actions(value) -> set[str]:
 
 def test_alarms_and_outputs_are_the_same(template, text):
     alarms = {one["Properties"]["AlarmName"].split("}")[1] for one in template["Resources"].values() if "Alarm" in one["Type"]}
-    assert set(re.findall(r'alarm_name += "\$\{var\.name\}(-[a-z-]+)"', text)) == alarms
+    assert set(re.findall(r'alarm_name += "\$\{var\.name\}(-[a-z0-9-]+)"', text)) == alarms
     snake = {re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower() for name in template["Outputs"]}
     # What a caller of the module has given itself.
     assert set(re.findall(r'^output "([a-z_]+)"', text, re.MULTILINE)) == snake - {"catalog_type", "tables_namespace"}

@@ -80,6 +80,90 @@ resource "aws_cloudwatch_metric_alarm" "rejected" {
   }
 }
 
+resource "aws_cloudwatch_metric_alarm" "refused" {
+  alarm_name          = "${var.name}-refused"
+  alarm_description   = "Requests were refused whole (malformed, too large, of another type, without the token) and senders drop them; the log says why."
+  evaluation_periods  = 1
+  threshold           = 1
+  comparison_operator = "GreaterThanOrEqualToThreshold"
+  treat_missing_data  = "notBreaching"
+  alarm_actions       = local.alarm_actions
+
+  metric_query {
+    id          = "all"
+    label       = "refused requests"
+    expression  = "FILL(logs, 0) + FILL(traces, 0) + FILL(metrics, 0)"
+    return_data = true
+  }
+
+  dynamic "metric_query" {
+    for_each = ["logs", "traces", "metrics"]
+    content {
+      id          = metric_query.value
+      return_data = false
+
+      metric {
+        namespace   = "otlp2iceberg"
+        metric_name = "RefusedRequests"
+        dimensions  = { FunctionName = aws_lambda_function.function.function_name, Signal = metric_query.value }
+        stat        = "Sum"
+        period      = 300
+      }
+    }
+  }
+}
+
+resource "aws_cloudwatch_metric_alarm" "failures" {
+  alarm_name          = "${var.name}-failures"
+  alarm_description   = "Requests or objects could not be stored in two of three times five minutes, such as while the catalog is down; the log says why."
+  evaluation_periods  = 3
+  datapoints_to_alarm = 2
+  threshold           = 1
+  comparison_operator = "GreaterThanOrEqualToThreshold"
+  treat_missing_data  = "notBreaching"
+  alarm_actions       = local.alarm_actions
+
+  metric_query {
+    id          = "all"
+    label       = "failures"
+    expression  = "FILL(logs, 0) + FILL(traces, 0) + FILL(metrics, 0)"
+    return_data = true
+  }
+
+  dynamic "metric_query" {
+    for_each = ["logs", "traces", "metrics"]
+    content {
+      id          = metric_query.value
+      return_data = false
+
+      metric {
+        namespace   = "otlp2iceberg"
+        metric_name = "Failures"
+        dimensions  = { FunctionName = aws_lambda_function.function.function_name, Signal = metric_query.value }
+        stat        = "Sum"
+        period      = 300
+      }
+    }
+  }
+}
+
+resource "aws_cloudwatch_metric_alarm" "url_5xx" {
+  count               = local.has_url ? 1 : 0
+  alarm_name          = "${var.name}-url-5xx"
+  alarm_description   = "Senders got 5xx in two of three times five minutes. An answer of 503 is no error to AWS/Lambda Errors."
+  namespace           = "AWS/Lambda"
+  metric_name         = "Url5xxCount"
+  dimensions          = { FunctionName = aws_lambda_function.function.function_name }
+  statistic           = "Sum"
+  period              = 300
+  evaluation_periods  = 3
+  datapoints_to_alarm = 2
+  threshold           = 1
+  comparison_operator = "GreaterThanOrEqualToThreshold"
+  treat_missing_data  = "notBreaching"
+  alarm_actions       = local.alarm_actions
+}
+
 resource "aws_cloudwatch_metric_alarm" "raw_dead" {
   count               = local.has_raw ? 1 : 0
   alarm_name          = "${var.name}-raw-dead"

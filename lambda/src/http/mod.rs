@@ -46,9 +46,11 @@ pub async fn handle(
         Route::Health => Answer::health(),
         Route::Export(signal) => {
             if !auth.allows(request.header("authorization")) {
+                metrics.refused(signal);
                 return Answer::unauthorized(answer_form);
             }
             let Some(form) = form else {
+                metrics.refused(signal);
                 let said = request.header("content-type").unwrap_or("none");
                 return Answer::error(
                     answer_form,
@@ -109,6 +111,7 @@ async fn export(
     let body = match body::read(request, signal, form, store.payload_bytes_max()) {
         Ok(body) => body,
         Err(refused) => {
+            metrics.refused(signal);
             tracing::warn!(%signal, status = refused.status, error = %refused.message, "a request is refused");
             return Answer::error(form, refused.status, &refused.message);
         }
@@ -130,7 +133,12 @@ async fn export(
             }
             Answer::stored(form, signal, outcome.rejected, &outcome.rejection)
         }
-        Err(error) => failed(form, signal, &error),
+        Err(error) => {
+            if retry_after(&error).is_none() {
+                metrics.refused(signal);
+            }
+            failed(form, signal, &error)
+        }
     }
 }
 
