@@ -120,6 +120,15 @@ def test_every_kind_of_http_event(shape, function, warehouse):
     assert sorted(bodies, key=int) == [str(number) for number in range(50)]
 
 
+@pytest.mark.parametrize("shape", [shape for shape in events.SHAPES if shape.startswith("api-gateway")])
+@pytest.mark.parametrize("stage", ["v1", "$default", "otlp"])
+def test_a_stage_may_have_any_name(stage, shape, refusing):
+    """Of format 1.0 the path is without the stage, of 2.0 with it."""
+    assert post(refusing, b"", PROTOBUF, shape=shape, stage=stage).status == 200
+    health = events.answer(refusing.invoke(events.http("/health", method="GET", shape=shape, stage=stage)))
+    assert health.status == 200
+
+
 @pytest.mark.parametrize(
     ("status", "path", "method", "payload", "headers", "words"),
     [
@@ -171,6 +180,20 @@ def test_requests_that_are_refused_whole_are_counted_and_those_that_come_again_a
             lines = [line for line in environment.log_lines() if "_aws" in line]
     counted = [(line["Signal"], line["RefusedRequests"], line["Failures"]) for line in lines]
     assert counted == [("logs", 1, 0), ("logs", 1, 0), ("traces", 1, 0), ("traces", 1, 0), ("metrics", 0, 1)]
+
+
+@pytest.mark.parametrize("headers", [PROTOBUF, {**JSON, "content-encoding": "gzip"}])
+def test_a_body_that_a_gateway_made_text_of_is_refused_with_the_setting_that_is_missing(headers, refusing):
+    payload = b"\x0a\xff" if headers is PROTOBUF else gzip.compress(b"{}")
+    event = events.http("/v1/logs", payload, headers, shape="api-gateway-v1")
+    event |= {"body": payload.decode(errors="replace"), "isBase64Encoded": False}
+    answer = events.answer(refusing.invoke(event))
+    assert answer.status == 400
+    assert b"binaryMediaTypes" in answer.body
+    # The character is as good as any other in what is text.
+    event = events.http("/v1/logs", '{"resourceLogs":[{"schemaUrl":"\ufffd"}]}'.encode(), JSON, shape="api-gateway-v1")
+    assert event["isBase64Encoded"] is False
+    assert events.answer(refusing.invoke(event)).status == 200
 
 
 @pytest.fixture(scope="module")

@@ -55,7 +55,6 @@ struct Rest {
 struct RequestContext {
     http: Option<HttpContext>,
     elb: Option<Value>,
-    stage: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -129,7 +128,7 @@ impl Event {
         let (Some(method), Some(path)) = (method, self.raw_path.as_ref().or(self.path.as_ref())) else {
             return Err(self);
         };
-        let path = without_stage(path, context.stage.as_deref()).to_owned();
+        let path = path.clone();
         let headers = lower_case_headers(self.headers, self.multi_value_headers);
         let request = Request {
             method,
@@ -166,14 +165,6 @@ impl Event {
         };
         Messages::Notification(Message::of_notification(&notification))
     }
-}
-
-/// API Gateway puts the stage before the path; a Function URL's stage is `$default` and is not there.
-fn without_stage<'a>(path: &'a str, stage: Option<&str>) -> &'a str {
-    let stripped = stage
-        .and_then(|stage| path.strip_prefix('/')?.strip_prefix(stage))
-        .filter(|rest| rest.starts_with('/'));
-    stripped.unwrap_or(path)
 }
 
 fn lower_case_headers(

@@ -22,14 +22,20 @@ class Answer:
 
 
 def http(
-    path: str, body: bytes = b"", headers: dict[str, str] | None = None, *, method: str = "POST", shape: str = SHAPES[0]
+    path: str,
+    body: bytes = b"",
+    headers: dict[str, str] | None = None,
+    *,
+    method: str = "POST",
+    shape: str = SHAPES[0],
+    stage: str = "prod",
 ) -> dict:
-    """An HTTP request. A body that is text goes as it is, any other as base64."""
+    """An HTTP request. A body that is text goes as it is, any other as base64. `stage` is the API Gateway's."""
     headers = {"Host": "x.lambda-url.eu-west-3.on.aws", **(headers or {})}
     text, is_base64 = _text(body, headers)
     payload = {"body": text, "isBase64Encoded": is_base64}
     if shape in ("function-url", "api-gateway-v2"):
-        stage = "$default" if shape == "function-url" else "prod"
+        stage = "$default" if shape == "function-url" else stage
         raw_path = path if stage == "$default" else f"/{stage}{path}"
         return {
             "version": "2.0",
@@ -48,7 +54,7 @@ def http(
     common = {"httpMethod": method, "path": path, "queryStringParameters": None, **payload}
     several = {name: [value] for name, value in headers.items()}
     if shape == "api-gateway-v1":
-        context = {"resourcePath": "/{proxy+}", "httpMethod": method, "stage": "prod", "path": f"/prod{path}"}
+        context = {"resourcePath": "/{proxy+}", "httpMethod": method, "stage": stage, "path": f"/{stage}{path}"}
         return {
             "resource": "/{proxy+}",
             "headers": headers,

@@ -39,6 +39,8 @@ pub(super) fn read(request: Request, signal: Signal, form: Form, bytes_max: usiz
         STANDARD
             .decode(request.body)
             .map_err(|cause| Refused::new(400, format!("the event's body is not base64: {cause}")))?
+    } else if is_mangled(&request.body, compression.is_some(), form) {
+        return Err(Refused::new(400, MANGLED));
     } else {
         request.body.into_bytes()
     };
@@ -64,6 +66,14 @@ pub(super) fn read(request: Request, signal: Signal, form: Form, bytes_max: usiz
         Form::Json => from_json(&plain, signal)?,
     };
     Ok(Body { payload, id })
+}
+
+const MANGLED: &str = "the body is binary and was made text on its way to the function, which destroys it: a REST API of API Gateway needs \
+                       binaryMediaTypes with */* (docs/lambda.md)";
+
+/// Whether bytes that are no UTF-8 have become replacement characters, as API Gateway does without `binaryMediaTypes`.
+fn is_mangled(text: &str, is_compressed: bool, form: Form) -> bool {
+    (is_compressed || form == Form::Protobuf) && text.contains(char::REPLACEMENT_CHARACTER)
 }
 
 fn compression(encoding: Option<&str>) -> Result<Option<Compression>, Refused> {

@@ -22,7 +22,7 @@ use crate::store::{Batch, RETRY_AFTER, Store, retry_after};
 pub struct Request {
     /// `POST`.
     pub method: String,
-    /// Without the stage of an API Gateway.
+    /// With whatever the stage of an API Gateway or a custom domain put before it.
     pub path: String,
     /// By name in lower case; several values joined with commas.
     pub headers: HashMap<String, String>,
@@ -83,7 +83,8 @@ impl Request {
         self.headers.get(name).map(|value| value.trim())
     }
 
-    /// A path may begin with what a custom domain maps to the function.
+    /// A path may begin with a stage of an API Gateway, or with what a custom domain maps to the function. Stages
+    /// are not taken off: some kinds of events have them in the path and some do not, and one may be named `v1`.
     fn route(&self) -> Route {
         let path = self.path.trim_end_matches('/');
         let signal = Signal::ALL.into_iter().find(|signal| {
