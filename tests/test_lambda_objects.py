@@ -197,6 +197,40 @@ def test_versions_that_are_kept_are_loaded_each(function, client, s3, warehouse)
     assert stored(warehouse) == {1: 1, 2: 1}
 
 
+def test_an_object_that_was_deleted_is_loaded_where_its_version_is_kept(function, client, s3, warehouse):
+    bucket = "deleted"
+    s3.make_bucket(bucket)
+    client.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    put = client.put_object(Bucket=bucket, Key="logs", Body=logs(1))
+    client.delete_object(Bucket=bucket, Key="logs")
+    function.invoke(events.s3(events.s3_record(bucket, "logs", put["ETag"], put["VersionId"])))
+    assert stored(warehouse) == {1: 1}
+    client.delete_object(Bucket=bucket, Key="logs", VersionId=put["VersionId"])
+    with pytest.raises(Failed, match="deleted/logs"):
+        function.invoke(events.s3(events.s3_record(bucket, "logs", put["ETag"], put["VersionId"])))
+
+
+def test_what_is_overwritten_while_versioning_is_suspended_is_loaded_again(function, put, warehouse):
+    for number in (1, 2):
+        record = put("logs_a", logs(number))
+        record["s3"]["object"]["versionId"] = "null"
+        function.invoke(events.s3(record))
+    assert stored(warehouse) == {1: 1, 2: 1}
+
+
+def test_folders_of_the_console_are_nothing_to_do_and_keys_that_cannot_be_read_are_named(function, client, put, warehouse):
+    folder = put("logs/", b"")
+    folder["s3"]["object"]["size"] = 0
+    # The object that the key without its first slash names is another one.
+    client.put_object(Bucket=BUCKET, Key="year=2026/logs_1", Body=logs(1))
+    leading = client.put_object(Bucket=BUCKET, Key="/year=2026/logs_1", Body=logs(1))
+    records = [folder, events.s3_record(BUCKET, "/year=2026/logs_1", leading["ETag"]), put("logs_2", logs(2))]
+    assert events.failed(function.invoke(events.sqs(*(events.s3(record) for record in records)))) == ["m1"]
+    assert stored(warehouse) == {2: 1}
+    [error] = [line["error"] for line in function.log_lines() if line.get("level") == "ERROR"]
+    assert '"/year=2026/logs_1"' in error and "slash" in error
+
+
 def test_bombs_and_objects_that_are_too_large_fail_alone(tmp_path, config, put, warehouse):
     limits = settings.variables({"limits": {"payload_bytes_max": 1 << 20}})
     with Lambda(tmp_path / "lambda", {**config, **limits}) as function:

@@ -4,7 +4,7 @@
 //! <https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-events.html>
 
 use otlp2iceberg::calendar::day_of_date;
-use otlp2iceberg::catalog::storage::ObjectVersion;
+use otlp2iceberg::catalog::storage::{NO_VERSION, ObjectVersion};
 use serde_json::Value;
 
 use super::Notified;
@@ -102,13 +102,17 @@ fn of_s3(record: &Value) -> Result<Option<Notified>, String> {
     }
     let (bucket, object) = (&record["s3"]["bucket"], &record["s3"]["object"]);
     let key = text(&object["key"]).ok_or("a record of S3 names no key")?;
+    // As in a form: spaces are plus signs.
+    let key = decoded(&key).ok_or_else(|| format!("the key {key:?} is not URL-encoded UTF-8"))?;
+    if is_folder(object, &key) {
+        return Ok(None);
+    }
     Ok(Some(Notified {
         object: ObjectVersion {
             bucket: text(&bucket["name"]).ok_or("a record of S3 names no bucket")?,
-            // As in a form: spaces are plus signs.
-            key: decoded(&key).ok_or_else(|| format!("the key {key:?} is not URL-encoded UTF-8"))?,
+            key,
             etag: text(&object["eTag"]),
-            version: text(&object["versionId"]),
+            version: version(&object["versionId"]),
         },
         created_unix_nano: text(&record["eventTime"]).map_or(0, |time| unix_nano(&time)),
     }))
@@ -119,13 +123,17 @@ fn of_event_bridge(event: &Value) -> Result<Option<Notified>, String> {
         return Ok(None);
     }
     let (bucket, object) = (&event["detail"]["bucket"], &event["detail"]["object"]);
+    // As it is: EventBridge's keys are not encoded.
+    let key = text(&object["key"]).ok_or("the event of EventBridge names no key")?;
+    if is_folder(object, &key) {
+        return Ok(None);
+    }
     Ok(Some(Notified {
         object: ObjectVersion {
             bucket: text(&bucket["name"]).ok_or("the event of EventBridge names no bucket")?,
-            // As it is: EventBridge's keys are not encoded.
-            key: text(&object["key"]).ok_or("the event of EventBridge names no key")?,
+            key,
             etag: text(&object["etag"]),
-            version: text(&object["version-id"]),
+            version: version(&object["version-id"]),
         },
         created_unix_nano: text(&event["time"]).map_or(0, |time| unix_nano(&time)),
     }))
@@ -133,6 +141,17 @@ fn of_event_bridge(event: &Value) -> Result<Option<Notified>, String> {
 
 fn text(value: &Value) -> Option<String> {
     value.as_str().filter(|text| !text.is_empty()).map(str::to_owned)
+}
+
+/// Objects of a bucket whose versioning is suspended all have the version `null`, which is overwritten as any object
+/// without versions.
+fn version(value: &Value) -> Option<String> {
+    text(value).filter(|version| version != NO_VERSION)
+}
+
+/// The console's "Create folder" makes an object without bytes for it.
+fn is_folder(object: &Value, key: &str) -> bool {
+    key.ends_with('/') && object["size"].as_u64().unwrap_or(0) == 0
 }
 
 fn decoded(key: &str) -> Option<String> {
@@ -246,6 +265,34 @@ mod tests {
         let bridge = json!({"source": "aws.s3", "detail-type": "Object Created",
             "detail": {"bucket": {"name": "raw"}, "object": {"key": "a+b%20c"}}});
         assert_eq!(parse(&bridge).unwrap()[0].object.key, "a+b%20c");
+    }
+
+    #[test]
+    fn a_folder_of_the_console_is_nothing_to_do_and_what_has_bytes_is() {
+        let mut record = s3_event("logs%2F");
+        record["Records"][0]["s3"]["object"]["size"] = json!(0);
+        let mut bridge = json!({"source": "aws.s3", "detail-type": "Object Created",
+            "detail": {"bucket": {"name": "raw"}, "object": {"key": "logs/"}}});
+        assert_eq!(parse(&record).unwrap(), []);
+        assert_eq!(parse(&bridge).unwrap(), []);
+        bridge["detail"]["object"]["size"] = json!(7);
+        assert_eq!(parse(&bridge).unwrap()[0].object.key, "logs/");
+        assert_eq!(parse(&s3_event("logs/")).unwrap(), [notified("logs/")]);
+    }
+
+    #[test]
+    fn where_versioning_is_suspended_there_is_no_version() {
+        let mut record = s3_event("a");
+        record["Records"][0]["s3"]["object"]["versionId"] = json!("null");
+        let bridge = json!({"source": "aws.s3", "detail-type": "Object Created",
+            "detail": {"bucket": {"name": "raw"}, "object": {"key": "a", "etag": "abc", "version-id": "null"}}});
+        for event in [record, bridge] {
+            let notified = &parse(&event).unwrap()[0];
+            assert_eq!(
+                (notified.object.version.as_deref(), notified.name().as_str()),
+                (None, "raw/a@abc")
+            );
+        }
     }
 
     #[test]

@@ -16,7 +16,7 @@ pub(crate) mod modified;
 mod s3;
 
 pub(in crate::catalog) use s3::credentials_refused;
-pub use s3::{Content, End, ObjectVersion, Objects};
+pub use s3::{Content, End, NO_VERSION, ObjectVersion, Objects};
 
 /// A `FileIO` for the files under `location`, which is a path, a `file:` URL or an `s3://` or
 /// `s3a://` URL. Nothing is connected to. Connections and credentials live as long as the `FileIO`

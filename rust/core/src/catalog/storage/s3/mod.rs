@@ -20,7 +20,7 @@ use object_store::path::Path;
 use object_store::{BackoffConfig, ClientOptions, RetryConfig};
 
 use self::failure::{Answers, WatchedConnector, failed};
-pub use self::objects::{Content, End, ObjectVersion, Objects};
+pub use self::objects::{Content, End, NO_VERSION, ObjectVersion, Objects};
 use self::settings::{Origin, Settings, process_environment};
 use self::storage::S3StorageFactory;
 use self::upload::WrongLength;

@@ -11,7 +11,7 @@ use super::{Connection, connection, length, whole};
 use crate::catalog::IcebergCause;
 use crate::catalog::aws::Aws;
 use crate::config::StorageConfig;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, RetryClass};
 
 /// One version of an object.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -25,6 +25,9 @@ pub struct ObjectVersion {
     /// The version, in a bucket that keeps versions.
     pub version: Option<String>,
 }
+
+/// What S3 calls the version of an object without versions, where versioning is suspended.
+pub const NO_VERSION: &str = "null";
 
 /// What was found for an [`ObjectVersion`].
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,7 +71,7 @@ impl Objects {
     /// # Errors
     /// `Limit`, permanent, when it has more than `bytes_max` bytes; else `Storage`.
     pub async fn read(&self, object: &ObjectVersion, bytes_max: u64) -> Result<Content> {
-        // By its ETag, which needs no right but s3:GetObject; by its version if it was overwritten.
+        // By its ETag, which needs no right but s3:GetObject; by its version if it was overwritten or deleted.
         match (
             self.get(object, newest(object), bytes_max).await?,
             &object.version,
@@ -89,7 +92,7 @@ impl Objects {
     /// # Errors
     /// `Storage` when it cannot be looked at.
     pub async fn current(&self, bucket: &str, key: &str) -> Result<ObjectVersion> {
-        let location = format!("s3://{bucket}/{key}");
+        let location = location(bucket, key)?;
         let look = self.0.operation(&location).await.map_err(failed)?;
         let head = GetOptions {
             head: true,
@@ -105,7 +108,7 @@ impl Objects {
             bucket: bucket.to_owned(),
             key: key.to_owned(),
             etag: found.meta.e_tag.map(|etag| etag.trim_matches('"').to_owned()),
-            version: found.meta.version,
+            version: found.meta.version.filter(|version| version != NO_VERSION),
         })
     }
 
@@ -120,7 +123,7 @@ impl Objects {
         };
         let version = object.version.clone();
         self.0
-            .operation(&format!("s3://{}/{}", object.bucket, object.key))
+            .operation(&location(&object.bucket, &object.key)?)
             .await
             .map_err(failed)?
             .run("read", |bucket, key, _| async move {
@@ -142,7 +145,9 @@ impl Objects {
     }
 
     async fn get(&self, object: &ObjectVersion, options: GetOptions, bytes_max: u64) -> Result<Content> {
-        let location = format!("s3://{}/{}", object.bucket, object.key);
+        let location = location(&object.bucket, &object.key)?;
+        // What was deleted where versions are kept is still there under its version.
+        let has_another_way = object.version.is_some() && options.version.is_none();
         let read = self
             .0
             .operation(&location)
@@ -152,6 +157,9 @@ impl Objects {
                 let found = match bucket.get_opts(&key, options).await {
                     Ok(found) => found,
                     Err(object_store::Error::Precondition { .. }) => return Ok(Read::Replaced),
+                    Err(object_store::Error::NotFound { .. }) if has_another_way => {
+                        return Ok(Read::Replaced);
+                    }
                     Err(error) => return Err(error),
                 };
                 if found.meta.size > bytes_max {
@@ -174,9 +182,24 @@ impl Objects {
                 format!("an object of {size} bytes is above limits.payload_bytes_max ({bytes_max})"),
             )
             .with("object", location)
-            .class(crate::error::RetryClass::Permanent)),
+            .class(RetryClass::Permanent)),
         }
     }
+}
+
+/// Where an object is.
+///
+/// # Errors
+/// `Storage`, permanent, when the key has a slash at an end: the client takes it off, and would read another object.
+fn location(bucket: &str, key: &str) -> Result<String> {
+    if key.starts_with('/') || key.ends_with('/') {
+        let message = format!(
+            "the key {key:?} has a slash at its beginning or end, which this program cannot read; copy the object to a key \
+             without, and have its writer use such keys"
+        );
+        return Err(Error::new(ErrorKind::Storage, message).class(RetryClass::Permanent));
+    }
+    Ok(format!("s3://{bucket}/{key}"))
 }
 
 /// The newest content, if it is the version's.
@@ -196,4 +219,19 @@ enum Read {
     Whole(Bytes),
     Replaced,
     TooLarge(u64),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_that_would_be_read_as_others_are_refused() {
+        for key in ["/year=2026/logs", "a/", "/", "//a"] {
+            let error = location("raw", key).expect_err("another key would be read");
+            assert_eq!(error.retry_class(), RetryClass::Permanent);
+            assert!(error.to_string().contains(&format!("{key:?}")), "{error}");
+        }
+        assert_eq!(location("raw", "a/b").expect("as it is"), "s3://raw/a/b");
+    }
 }
