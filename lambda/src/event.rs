@@ -6,6 +6,7 @@ use otlp2iceberg::{Error, ErrorKind, RetryClass};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::apart;
 use crate::deadline::Deadline;
 use crate::emf::Metrics;
 use crate::http::{self, Request, Shape};
@@ -81,13 +82,19 @@ pub async fn handle(
         Err(event) => event,
     };
     match event.into_messages() {
-        Messages::Queue(messages) => {
-            let failed = objects::load(store, &messages, deadline, metrics).await;
-            let failures: Vec<Value> = messages
+        Messages::Queue(records) => {
+            let failed: Vec<bool> = if apart::is_suspect(&records) {
+                apart::load(&records, deadline).await
+            } else {
+                let messages: Vec<Message> = records.iter().map(Message::of_queue).collect();
+                let errors = objects::load(store, &messages, deadline, metrics).await;
+                errors.iter().map(Option::is_some).collect()
+            };
+            let failures: Vec<Value> = records
                 .iter()
                 .zip(&failed)
-                .filter(|(_, failed)| failed.is_some())
-                .map(|(message, _)| json!({"itemIdentifier": message.id}))
+                .filter(|(_, failed)| **failed)
+                .map(|(record, _)| json!({"itemIdentifier": record["messageId"]}))
                 .collect();
             Ok(json!({"batchItemFailures": failures}))
         }
@@ -103,7 +110,7 @@ pub async fn handle(
 
 enum Messages {
     /// Each is answered by itself.
-    Queue(Vec<Message>),
+    Queue(Vec<Value>),
     /// Lambda repeats it as a whole.
     Notification(Message),
 }
@@ -147,7 +154,7 @@ impl Event {
         let records = self.records.unwrap_or_default();
         let is_queue = |record: &Value| record["eventSource"] == "aws:sqs";
         if !records.is_empty() && records.iter().all(is_queue) {
-            return Messages::Queue(records.iter().map(Message::of_queue).collect());
+            return Messages::Queue(records);
         }
         let Rest {
             source,

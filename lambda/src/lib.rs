@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod apart;
 pub mod config;
 pub mod deadline;
 pub mod emf;

@@ -30,6 +30,12 @@ pub fn begin_invocation(request_id: &str) {
     request_id.clone_into(&mut invocation);
 }
 
+/// Which one they belong to now.
+#[must_use]
+pub fn invocation() -> String {
+    INVOCATION.lock().unwrap_or_else(PoisonError::into_inner).clone()
+}
+
 fn subscriber<W>(level: Level, writer: W) -> impl Subscriber + Send + Sync
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,

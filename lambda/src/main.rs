@@ -1,10 +1,13 @@
-//! The program that Lambda starts: everything is opened once, then one event after the other.
+//! The program that Lambda starts: everything is opened once, then one event after the other. With a file as its
+//! argument it is a child of itself, for one batch ([`apart`]).
 
 use std::env;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use lambda_runtime::{Diagnostic, LambdaEvent, Runtime, service_fn};
+use otlp2iceberg_lambda::apart;
 use otlp2iceberg_lambda::config::{HostConfig, name_variables};
 use otlp2iceberg_lambda::deadline::Deadline;
 use otlp2iceberg_lambda::emf::Metrics;
@@ -52,6 +55,10 @@ async fn run() -> Result<(), String> {
         .warm()
         .await
         .map_err(|error| name_variables(&error.to_string()))?;
+    if let Some(path) = env::args_os().nth(1) {
+        let child = apart::be_child(&host.store, Path::new(&path), &host.function).await;
+        return child.map_err(|cause| format!("a batch cannot be loaded apart: {cause}"));
+    }
     let service = service_fn(move |event: LambdaEvent<Event>| {
         let host = Arc::clone(&host);
         async move { host.invoke(event).await }
