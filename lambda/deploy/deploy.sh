@@ -43,6 +43,8 @@ main() {
   fi
   clear_failed_stack
   choose_architecture
+  check_package
+  check_cli
   if [ -n "$IMAGE" ]; then
     PARAMETERS+=("ImageUri=$IMAGE")
   else
@@ -149,6 +151,25 @@ parameter() {
 choose_architecture() {
   [ -n "$ARCH" ] || ARCH=$(parameter LambdaArchitecture arm64)
   PARAMETERS+=("LambdaArchitecture=$ARCH")
+}
+
+# A function keeps the kind of its code for life, and CloudFormation makes no second one of the same name.
+check_package() {
+  stack_exists || return 0
+  local before=Zip now=Zip
+  [ -z "$(stack_parameter ImageUri)" ] || before=Image
+  [ -z "$IMAGE" ] || now=Image
+  [ "$before" = "$now" ] ||
+    die "stack $STACK has a function of the package type $before, which cannot become $now: deploy.sh --delete --stack $STACK first (the data stay, the URL changes)"
+}
+
+# An old CLI would say of a table bucket that is there that it is not. Without an operation the CLI asks nobody.
+check_cli() {
+  local said
+  [ -z "$(parameter WarehouseBucketName)" ] || return 0
+  said=$(aws s3tables 2>&1) || true
+  [[ $said != *nvalid\ choice* ]] ||
+    die "this AWS CLI has no aws s3tables ($(aws --version 2>&1 | cut -d ' ' -f 1)): 2.23 or 1.37, or newer, is needed"
 }
 
 find_zip() {

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import http.server
 import re
+import sys
 import threading
 import time
 import zipfile
@@ -218,6 +219,35 @@ def test_data_outlive_the_stack(aws, code):
     assert aws.client("s3tables").get_table_bucket(tableBucketARN=arn)["name"] == "longlived"
     aws.run("deploy.sh", "--stack", "shortlived", "--bucket", "longlived", "--zip", str(code))
     assert aws.stack("shortlived")[1]["CreateTableBucket"] == "false"
+
+
+def test_a_zip_does_not_become_an_image_nor_an_image_a_zip(aws, deployed, code):
+    before = aws.stack("otlp2iceberg")
+    assert "package type Zip, which cannot become Image: deploy.sh --delete" in aws.run("deploy.sh", "--image", "uri", fails=True)
+    assert aws.stack("otlp2iceberg") == before
+    aws.make_stack("imaged", LambdaCodeBucket="", LambdaCodeKey="", ImageUri="uri")
+    printed = aws.run("deploy.sh", "--stack", "imaged", "--zip", str(code), fails=True)
+    assert "package type Image, which cannot become Zip: deploy.sh --delete --stack imaged first" in printed
+
+
+def test_a_cli_without_s3_tables_is_told_before_anything_is_made(aws, code, tmp_path):
+    """As the CLI of before December 2024 answers. Without a table bucket it does."""
+    real = Path(sys.executable).parent / "aws"
+    old = tmp_path / "aws"
+    old.write_text(f"""#!/bin/sh
+case "$1" in
+  s3tables) echo "aws: error: argument command: Invalid choice, valid choices are:" >&2; exit 2 ;;
+  --version) echo "aws-cli/2.9.19 Python/3.11.2" ;;
+  *) exec {real} "$@" ;;
+esac
+""")
+    old.chmod(0o755)
+    path = f"{tmp_path}:{aws.environment()['PATH']}"
+    printed = aws.run("deploy.sh", "--stack", "old-cli", "--zip", str(code), fails=True, PATH=path)
+    assert printed.strip().splitlines()[-1].startswith("deploy.sh: this AWS CLI has no aws s3tables (aws-cli/2.9.19)")
+    assert len(printed.strip().splitlines()) == 1
+    aws.run("deploy.sh", "--stack", "old-cli", "--zip", str(code), "--", "CatalogType=glue", "WarehouseBucketName=lake", PATH=path)
+    assert "old-cli" in aws.stack("old-cli")[0]["LambdaFunctionArn"]
 
 
 def test_a_release_is_checked_before_it_is_used(aws, tmp_path):
