@@ -8,7 +8,7 @@ from pyiceberg.catalog.sql import SqlCatalog
 from catalogs.s3 import S3Server
 from lambda_host import events, settings
 from lambda_host.emulator import Lambda
-from o2i.numbered import request
+from o2i.numbered import request, stored
 
 BUCKET = "lake"
 
@@ -82,3 +82,24 @@ def test_files_that_the_function_writes_without_a_catalog_are_passed_over(tmp_pa
         assert events.failed(function.invoke(told_of_everything(client))) == []
         assert passed_over(function) == {f"s3://{BUCKET}/{written[0]}"}
         assert [key for key in s3.keys(BUCKET) if key.startswith("files/")] == written
+
+
+def test_dead_letters_are_not_loaded_from_where_they_are_written_unless_they_are_listed(tmp_path, s3, client, warehouse):
+    """Each would be rejected again, and become another dead letter, and so on."""
+    more = {"limits": {"records_per_request_max": 3}, "dead_letter": {"path": f"s3a://{BUCKET}/dead/"}}
+    config = {**settings.sqlite(warehouse), **settings.variables(more), **settings.aws(s3)}
+    # It only begins as the folder does.
+    put_logs(client, "deadline/logs_1", 7)
+    with Lambda(tmp_path / "lambda", config) as function:
+        put_logs(client, "raw/logs_1", *range(10))
+        function.invoke(told_of_everything(client))
+        dead = [key for key in s3.keys(BUCKET) if key.startswith("dead/")]
+        assert len([key for key in dead if key.endswith(".pb")]) == 1
+        assert events.failed(function.invoke(told_of_everything(client))) == []
+        assert [key for key in s3.keys(BUCKET) if key.startswith("dead/")] == dead
+    assert stored(warehouse) == {7: 1}
+    # As a person does who has mended the cause.
+    raised = settings.variables({"limits": {"records_per_request_max": 10}})
+    with Lambda(tmp_path / "mended", {**config, **raised}) as function:
+        function.invoke({"objects": [f"s3://{BUCKET}/{key}" for key in dead if key.endswith(".pb")]})
+    assert stored(warehouse) == dict.fromkeys(range(10), 1) | {7: 2}

@@ -173,6 +173,20 @@ impl Store {
         tokio::time::timeout(deadline.commit_by(), look).await.ok()?
     }
 
+    /// Whether rejected data is kept there (`dead_letter.path`).
+    #[must_use]
+    pub fn keeps_dead_letters_at(&self, location: &str) -> bool {
+        let without_scheme = |place: &str| place.split_once("://").map(|(_, path)| path.to_owned());
+        let kept = self.config.dead_letter.path.as_deref().and_then(without_scheme);
+        let path = without_scheme(location);
+        kept.zip(path)
+            .and_then(|(kept, path)| {
+                path.strip_prefix(kept.trim_end_matches('/'))
+                    .map(|rest| rest.starts_with('/'))
+            })
+            .unwrap_or(false)
+    }
+
     /// Holds Parquet files against their tables.
     ///
     /// # Errors

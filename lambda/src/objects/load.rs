@@ -96,7 +96,7 @@ impl Loading<'_> {
         if self.results.contains_key(&known_as) {
             return;
         }
-        if self.is_a_tables_own(notified).await {
+        if self.is_own(notified).await {
             self.results.insert(known_as, None);
             return;
         }
@@ -126,19 +126,30 @@ impl Loading<'_> {
         }
     }
 
-    /// Whether it is a file of the tables that are written to, of which a bucket tells that they share with raw objects.
-    async fn is_a_tables_own(&self, notified: &Notified) -> bool {
-        let location = format!("s3://{}/{}", notified.object.bucket, notified.object.key);
-        let owner = self.store.owner(&location, self.deadline).await;
-        if let Some(table) = owner {
+    /// Whether it is a file that this program, or another writer of its tables, made: a bucket tells of those, too, when
+    /// they share it with raw objects.
+    async fn is_own(&self, notified: &Notified) -> bool {
+        let object = &notified.object;
+        let location = format!("s3://{}/{}", object.bucket, object.key);
+        if let Some(table) = self.store.owner(&location, self.deadline).await {
             tracing::warn!(
                 object = location,
                 %table,
                 "the object lies among the table's own files and is passed over; give objects that are to be loaded a bucket \
                  or prefix of their own"
             );
+            return true;
         }
-        owner.is_some()
+        // Loaded, it would be rejected again, and so for ever. A person who lists it means it.
+        let is_told = object.etag.is_some() || object.version.is_some();
+        let is_dead_letter = is_told && self.store.keeps_dead_letters_at(&location);
+        if is_dead_letter {
+            tracing::warn!(
+                object = location,
+                "the object is a dead letter and is passed over; give dead letters a bucket of their own"
+            );
+        }
+        is_dead_letter
     }
 
     /// Which content is meant: of an object that is only named, the one that it has now.
