@@ -22,6 +22,7 @@ use serde_json::Value;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    no_backtraces();
     log::install(env::var("AWS_LAMBDA_LOG_LEVEL").ok().as_deref());
     // An execution environment has one event at a time, and less than a core at 512 MB.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -34,6 +35,17 @@ fn main() -> ExitCode {
         Err(problem) => {
             tracing::error!("{problem}");
             ExitCode::FAILURE
+        }
+    }
+}
+
+/// The packed program has no tables of unwinding: whoever walked its stack would end it, which errors of libraries do where a
+/// variable asks for it.
+fn no_backtraces() {
+    for variable in ["RUST_BACKTRACE", "RUST_LIB_BACKTRACE"] {
+        // SAFETY: no other thread was started yet that could read the environment.
+        unsafe {
+            env::set_var(variable, "0");
         }
     }
 }

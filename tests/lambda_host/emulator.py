@@ -111,7 +111,8 @@ class Lambda:
             "AWS_LAMBDA_LOG_GROUP_NAME": f"/aws/lambda/{FUNCTION}",
             "AWS_LAMBDA_LOG_STREAM_NAME": "stream",
             "AWS_EC2_METADATA_DISABLED": "true",
-            "RUST_BACKTRACE": "0",
+            # The program must live with what its user asks for.
+            "RUST_BACKTRACE": "1",
             **self.settings,
         }
         self._asked.clear()
