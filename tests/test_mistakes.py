@@ -28,6 +28,10 @@ from o2i.collector import Collector, settings
     ({"tables": {"names": {"logs": ".."}}}, ["tables.names.logs", "..", "cannot name a table"]),
     ({"limits": {"column_bytes_max": 1}}, ["limits.column_bytes_max", "65536"]),
     ({"catalog": {"uri": "postgres://x"}}, ["catalog.uri", "postgres", "sqlite://"]),
+    ({"catalog": {"uri": "sqlite://./c.db", "warehouse": "s3://my bucket/x"}}, ["catalog.warehouse", "my bucket"]),
+    ({"catalog": {"uri": "sqlite://./c.db", "warehouse": "s3:///x"}}, ["catalog.warehouse", "names no bucket"]),
+    ({"storage": {"s3": {"region": "eu west"}}}, ["storage.s3.region", "eu west"]),
+    ({"storage": {"s3": {"access_key_id": "a\nb", "secret_access_key": "hush"}}}, ["storage.s3.access_key_id", "no header"]),
 ], ids=lambda value: value[-1] if isinstance(value, list) else None)  # fmt: skip
 def test_a_wrong_setting_is_named_with_what_is_accepted(exporter, said, tmp_path):
     code, output = Collector(tmp_path, {"iceberg": exporter}).run_to_end()
@@ -118,3 +122,17 @@ def line_that_says(output: str, parts: list[str]) -> None:
     lines = [line for line in output.splitlines() if all(part in line for part in parts)]
     assert lines, f"no line says {parts}:\n{output}"
     assert sum(line.startswith("Error: ") for line in lines) <= 1, f"said more than once: {lines}"
+
+
+def test_a_database_that_was_lost_is_told_when_tables_are_made_over_those_that_it_had(tmp_path, warehouse):
+    fixture = corpus.fixture("logs")
+    for life in ("first", "second"):
+        with Collector(tmp_path / life, {"iceberg": settings(warehouse)}) as collector:
+            with collector.client() as client:
+                client.send(fixture.payload, "grpc", fixture.signal)
+            assert collector.stop() == 0
+        told = [line for line in collector.log().splitlines() if "in the folder of another one" in line]
+        assert len(told) == (1 if life == "second" else 0), told
+        for database in warehouse.glob("catalog.db*"):
+            database.unlink()
+    assert "otel.logs" in told[0] and ".metadata.json" in told[0], told

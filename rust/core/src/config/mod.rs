@@ -14,6 +14,7 @@ mod header;
 mod limits;
 mod parquet;
 mod partition;
+mod properties;
 mod read;
 mod secret;
 mod storage;

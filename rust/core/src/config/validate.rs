@@ -2,11 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use iceberg::spec::TableProperties;
-
 use super::{
     CatalogType, Config, TablesConfig, attribute_columns, catalog, commit, compaction, dead_letter, limits,
-    parquet, storage,
+    parquet, properties, storage,
 };
 use crate::schema::iceberg_schema;
 use crate::signal::Table;
@@ -58,30 +56,12 @@ fn tables(config: &Config, problems: &mut Vec<String>) {
             ));
         }
     }
-    properties(&tables.properties, problems);
+    properties::problems(&tables.properties, problems);
     let known = problems.len();
     attribute_columns::problems(&tables.attribute_columns, problems);
     // What is wrong with a column would be said again.
     if problems.len() == known {
         partitions(tables, problems);
-    }
-}
-
-/// Properties with which no table can be made. Java's catalogs pass reserved ones over without a word, so whoever sets
-/// them is told everywhere.
-fn properties(properties: &BTreeMap<String, String>, problems: &mut Vec<String>) {
-    for (key, value) in properties {
-        if key == TableProperties::PROPERTY_FORMAT_VERSION {
-            if !matches!(value.as_str(), "1" | "2" | "3") {
-                problems.push(format!(
-                    "tables.properties.{key}: {value:?} is no format version; give 1, 2 or 3"
-                ));
-            }
-        } else if TableProperties::RESERVED_PROPERTIES.contains(&key.as_str()) {
-            problems.push(format!(
-                "tables.properties.{key}: is reserved by Iceberg; the catalog sets it"
-            ));
-        }
     }
 }
 

@@ -31,7 +31,12 @@ impl Layout {
     /// made anew with the same ids for our columns.
     pub(super) fn fits(&self, metadata: &TableMetadata, attributes: &[AttributeColumn]) -> bool {
         let spec = metadata.partition_spec_by_id(self.partition_spec.spec_id());
-        if spec.is_none_or(|spec| spec.fields() != self.partition_spec.fields()) {
+        // Its columns may have been dropped since: the partitions have no types then.
+        let is_usable = |spec: &PartitionSpecRef| {
+            spec.fields() == self.partition_spec.fields()
+                && spec.partition_type(metadata.current_schema()).is_ok()
+        };
+        if !spec.is_some_and(is_usable) {
             return false;
         }
         if metadata.uuid() == self.table_id {

@@ -111,9 +111,24 @@ impl Pipeline {
             )?;
             self.find_files(prepared, committer, call).await?;
         }
-        Self::store(&prepared.append, committer, call)
-            .await
-            .map(Done::Added)
+        match Self::store(&prepared.append, committer, call).await {
+            Ok(added) => Ok(Done::Added(added)),
+            // No attempt can land any more, and the request is given up. What comes again may have no bytes any more: then its
+            // files are all there is of its rows.
+            Err(error) if error.retry_class() == RetryClass::Permanent && again => {
+                let message = "the table does not take these files, for good; they are in storage and in no table: add them with an \
+                               engine";
+                Err(prepared.lost(message).because(error))
+            }
+            Err(error) => {
+                if error.retry_class() == RetryClass::Permanent {
+                    let paths: Vec<String> = prepared.append.files.iter().map(path_of).collect();
+                    write::discard(&committer.table().file_io, &paths).await;
+                }
+                // Otherwise a retry commits the same files again, so until then they stay.
+                Err(error)
+            }
+        }
     }
 
     /// Makes sure that files which were written some time ago are still there: a clean-up of files that no
@@ -148,22 +163,7 @@ impl Pipeline {
             file_bytes: append.files.iter().map(DataFile::file_size_in_bytes).sum(),
             stored: None,
         };
-        let loaded = committer.table();
-        added.stored = match committer.store(append.clone(), call.deadline()).await {
-            Ok(stored) => stored,
-            // No attempt can land any more, and the request is given up. A retry would commit the same
-            // files again, so until then they stay.
-            Err(error) if error.retry_class() == RetryClass::Permanent => {
-                let paths: Vec<String> = append
-                    .files
-                    .iter()
-                    .map(|file| file.file_path().to_owned())
-                    .collect();
-                write::discard(&loaded.file_io, &paths).await;
-                return Err(error);
-            }
-            Err(error) => return Err(error),
-        };
+        added.stored = committer.store(append.clone(), call.deadline()).await?;
         Ok(added)
     }
 }
@@ -220,6 +220,10 @@ impl PreparedTable {
         let error = Error::new(error.kind(), error.to_string()).class(RetryClass::Permanent);
         Some((self.table, error))
     }
+}
+
+fn path_of(file: &DataFile) -> String {
+    file.file_path().to_owned()
 }
 
 fn count(ids: &[IdRange]) -> u64 {

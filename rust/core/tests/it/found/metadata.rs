@@ -75,7 +75,7 @@ async fn a_commit_is_tried_as_often_as_the_table_says_unless_configured() {
         (None, None, 101),
         (Some("2"), None, 3),
         (Some("2"), Some(0), 1),
-        (Some("many"), Some(1), 2),
+        (Some("7"), Some(1), 2),
     ] {
         let properties = property.map_or_else(
             || r#"{"properties": {"commit.retry.min-wait-ms": "1", "commit.retry.max-wait-ms": "1"}}"#.to_owned(),
