@@ -135,6 +135,12 @@ impl Outcome {
         }
     }
 
+    /// Counts what an earlier attempt added that was not known to have ended well.
+    pub(super) fn find(&mut self, added: &Added) {
+        self.add(added);
+        self.commits += 1;
+    }
+
     pub(super) fn reject(&mut self, reason: Reason, count: u64, message: &str) {
         if count == 0 {
             return;

@@ -38,6 +38,8 @@ pub(super) struct PreparedTable {
     append: Append,
     layout: Layout,
     state: State,
+    /// Whether it was tried to commit them.
+    attempted: bool,
 }
 
 /// Where a table's files stand.
@@ -81,6 +83,8 @@ impl Pipeline {
                     table.state = State::Stored;
                     match done {
                         Done::Added(added) => outcome.add(&added),
+                        // The answer was lost, and the commit was not: these are the files.
+                        Done::There if table.attempted => outcome.find(&added(&table.append)),
                         Done::There => outcome.already_committed += count(&table.append.ids),
                     }
                 }
@@ -111,6 +115,7 @@ impl Pipeline {
             )?;
             self.find_files(prepared, committer, call).await?;
         }
+        prepared.attempted = true;
         match Self::store(&prepared.append, committer, call).await {
             Ok(added) => Ok(Done::Added(added)),
             // No attempt can land any more, and the request is given up. What comes again may have no bytes any more: then its
@@ -157,14 +162,11 @@ impl Pipeline {
     }
 
     async fn store(append: &Append, committer: &Destination, call: &Call) -> Result<Added> {
-        let mut added = Added {
-            rows: append.files.iter().map(DataFile::record_count).sum(),
-            files: append.files.len() as u64,
-            file_bytes: append.files.iter().map(DataFile::file_size_in_bytes).sum(),
-            stored: None,
-        };
-        added.stored = committer.store(append.clone(), call.deadline()).await?;
-        Ok(added)
+        let stored = committer.store(append.clone(), call.deadline()).await?;
+        Ok(Added {
+            stored,
+            ..added(append)
+        })
     }
 }
 
@@ -188,6 +190,7 @@ impl PreparedTable {
             },
             layout: Layout::of(table, metadata),
             state: State::Pending,
+            attempted: false,
         }
     }
 
@@ -219,6 +222,15 @@ impl PreparedTable {
         };
         let error = Error::new(error.kind(), error.to_string()).class(RetryClass::Permanent);
         Some((self.table, error))
+    }
+}
+
+fn added(append: &Append) -> Added {
+    Added {
+        rows: append.files.iter().map(DataFile::record_count).sum(),
+        files: append.files.len() as u64,
+        file_bytes: append.files.iter().map(DataFile::file_size_in_bytes).sum(),
+        stored: None,
     }
 }
 
