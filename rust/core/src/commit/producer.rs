@@ -24,7 +24,7 @@ use super::summary::{ManifestCounts, summary};
 use super::take_out::{Removal, TakenOut, take_out};
 use crate::catalog::{IcebergCause, LoadedTable, manifests, metadata_folder};
 use crate::clock::now_ms;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, RetryClass};
 use crate::request::IdRange;
 
 /// One attempt, ready to be committed.
@@ -340,8 +340,10 @@ fn updates(table: &LoadedTable, snapshot: Snapshot, expired: Option<&Expired>) -
         .and_then(TableMetadataBuilder::build)
         .map(|built| built.changes)
         .map_err(|cause| {
+            // What iceberg-rust does not take may be right all the same, so nothing is given up for it.
             Error::new(ErrorKind::TableMismatch, "the table cannot take a new snapshot")
                 .with("table", table.ident.to_string())
+                .class(RetryClass::Retry { after: None })
                 .because(IcebergCause(cause))
         })
 }
