@@ -78,7 +78,7 @@ func (e *signalExporter) options() []exporterhelper.Option {
 
 // start opens the library, or joins the exporter of another signal that has.
 func (e *signalExporter) start(_ context.Context, host component.Host) error {
-	h, opened, err := e.handles.acquire(e.cfg)
+	h, opened, err := e.handles.acquire(e.cfg, e.logger)
 	if err != nil {
 		return fmt.Errorf("cannot open the Iceberg catalog: %w", err)
 	}
@@ -238,6 +238,8 @@ func (e *signalExporter) export(ctx context.Context, req xexporterhelper.Request
 	started := time.Now()
 	outcome, err := e.handle.Export(ctx, r.batch, r.received)
 	took := time.Since(started)
+	// What the library has to say about it, before anything that is said here.
+	theLibraryLog.handOn()
 	e.telemetry.record(ctx, outcome, took)
 
 	e.reportIfPoisoned(err)

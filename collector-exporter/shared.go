@@ -7,6 +7,8 @@ import (
 	"sync"
 	"time"
 
+	"go.uber.org/zap"
+
 	"github.com/otlp2iceberg/otlp2iceberg/collector-exporter/internal/native"
 )
 
@@ -45,6 +47,8 @@ type sharedHandles struct {
 type sharedHandle struct {
 	handle
 	users int
+	// logger has the library's warnings while this is open.
+	logger *zap.Logger
 	// poisoned is done when it has been reported that the library can do no more.
 	poisoned sync.Once
 }
@@ -53,8 +57,9 @@ func newSharedHandles(open openFunc) *sharedHandles {
 	return &sharedHandles{open: open, byConf: map[*Config]*sharedHandle{}}
 }
 
-// acquire gives the handle of a configuration, opening it for its first user, who is told by opened.
-func (s *sharedHandles) acquire(cfg *Config) (shared *sharedHandle, opened bool, err error) {
+// acquire gives the handle of a configuration, opening it for its first user, who is told by opened and whose logger has
+// the library's warnings.
+func (s *sharedHandles) acquire(cfg *Config, logger *zap.Logger) (shared *sharedHandle, opened bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if shared, found := s.byConf[cfg]; found {
@@ -65,11 +70,13 @@ func (s *sharedHandles) acquire(cfg *Config) (shared *sharedHandle, opened bool,
 	if err != nil {
 		return nil, false, err
 	}
+	theLibraryLog.listen(logger)
 	h, err := s.open(config)
 	if err != nil {
+		theLibraryLog.leave(logger)
 		return nil, false, err
 	}
-	shared = &sharedHandle{handle: h, users: 1}
+	shared = &sharedHandle{handle: h, users: 1, logger: logger}
 	s.byConf[cfg] = shared
 	return shared, true, nil
 }
@@ -91,5 +98,7 @@ func (s *sharedHandles) release(ctx context.Context, cfg *Config) error {
 	if deadline, bounded := ctx.Deadline(); bounded {
 		timeout = min(timeout, max(0, time.Until(deadline)))
 	}
+	// The closing may have something to say.
+	defer theLibraryLog.leave(shared.logger)
 	return shared.Close(timeout)
 }

@@ -74,6 +74,7 @@ def test_values_without_a_column_are_counted_and_warned_of_once(tmp_path, wareho
         assert collector.stop() == 0
     assert _left_out(text) == 2 * left_out
     [warning] = [line for line in collector.log().splitlines() if "the table has no columns for them" in line]
+    assert "\twarn\t" in warning and "otlp2iceberg::" in warning, f"not a line of the Collector's log: {warning}"
     assert "TraceId" in warning and "tables.auto_evolve" in warning and "theirs" not in warning, warning
 
 

@@ -45,6 +45,20 @@ func Version() string {
 	return C.GoString(C.o2i_version())
 }
 
+// logLineBytesMax is where a line of the library's log is cut.
+const logLineBytesMax = 16 << 10
+
+// TakeLog gives the oldest line of the library's log that was not taken yet, LogNone without one. From the first call on
+// the library keeps its lines for this and no longer writes them to stderr. It has one log for the whole process.
+func TakeLog() (LogLevel, string) {
+	var (
+		text  [logLineBytesMax]byte
+		level C.int32_t
+	)
+	length := C.o2i_log_take(bytesPointer(text[:]), C.size_t(len(text)), &level)
+	return LogLevel(level), string(text[:length])
+}
+
 // CheckConfig checks a configuration, given as JSON, without opening anything. The error is an
 // *Error whose message lists every problem with its key.
 func CheckConfig(config []byte) error {

@@ -158,6 +158,16 @@ const (
 	CodeInternal      Code = 11
 )
 
+// LogLevel is a level of the library's log, with the numbers of O2I_LOG_*.
+type LogLevel int32
+
+// The levels. LogNone is that of no line.
+const (
+	LogNone  LogLevel = 0
+	LogError LogLevel = 1
+	LogWarn  LogLevel = 2
+)
+
 // Error is an error of the library.
 type Error struct {
 	Code       Code

@@ -81,6 +81,15 @@
 // The payload is an `ExportMetricsServiceRequest`.
 #define O2I_SIGNAL_METRICS 3
 
+// No line of the log.
+#define O2I_LOG_NONE 0
+
+// A line that asks for somebody.
+#define O2I_LOG_ERROR 1
+
+// A line that warns.
+#define O2I_LOG_WARN 2
+
 // Place in `rejected_by`: the request is no well-formed message.
 #define O2I_REASON_MALFORMED 0
 
@@ -253,7 +262,8 @@ int32_t o2i_config_check(const uint8_t *config_json,
 // on the first write of each.
 //
 // The first call in a process also has the warnings of the library (of the whole process's Rust
-// `tracing`) written to stderr, one line each, unless the host has set a `tracing` subscriber before.
+// `tracing`) kept for `o2i_log_take`, or written to stderr, one line each, where the host never called that;
+// unless the host has set a `tracing` subscriber before.
 //
 // # Arguments
 // - `config_json` (borrowed), `config_json_len`: a JSON object in UTF-8, its length in bytes.
@@ -500,6 +510,27 @@ int32_t o2i_batch_export(const struct o2i_handle *handle,
                          uint64_t timeout_ms,
                          struct o2i_outcome *outcome,
                          struct o2i_error *error);
+
+// Takes the oldest line of the library's log (of the whole process's Rust `tracing`) that was not taken yet.
+//
+// From the first call on, lines are kept for the host, 1,024 at most, and no longer written to stderr: a host that begins
+// to take them goes on, and takes them once more after its last `o2i_close`. What is beyond that is left out, and
+// one line says how many that were.
+//
+// # Arguments
+// - `text` (borrowed, filled), `text_max`: where the line goes, and how many bytes that has room for. A longer line is cut
+//   at the end of a character. Null with 0 takes no line: it only begins.
+// - `level` (borrowed, filled): where the line's level goes, one of `O2I_LOG_*`; `O2I_LOG_NONE` without a line. Null to
+//   drop it.
+//
+// # Returns
+// The length of the line in bytes: UTF-8, no end of line, no control characters. 0 when there is none.
+//
+// # Safety
+// `text` is null or writable for `text_max` bytes; `level` is null or writable and aligned.
+size_t o2i_log_take(uint8_t *text,
+                    size_t text_max,
+                    int32_t *level);
 
 #ifdef __cplusplus
 }  // extern "C"

@@ -84,7 +84,11 @@ static o2i_handle *open_at(const char *warehouse) {
     CHECK(len > 0 && (size_t)len < sizeof config);
     o2i_handle *handle = NULL;
     o2i_error error;
+    int32_t level = -1;
+    uint8_t line[8];
+    CHECK(o2i_log_take(NULL, 0, &level) == 0 && level == O2I_LOG_NONE);
     CHECK_OK(o2i_open((const uint8_t *)config, (size_t)len, &handle, &error), &error);
+    CHECK(o2i_log_take(line, sizeof line, NULL) <= sizeof line);
     CHECK(handle != NULL);
     return handle;
 }

@@ -58,6 +58,13 @@ pub const O2I_SIGNAL_TRACES: u32 = 2;
 /// The payload is an `ExportMetricsServiceRequest`.
 pub const O2I_SIGNAL_METRICS: u32 = 3;
 
+/// No line of the log.
+pub const O2I_LOG_NONE: i32 = 0;
+/// A line that asks for somebody.
+pub const O2I_LOG_ERROR: i32 = 1;
+/// A line that warns.
+pub const O2I_LOG_WARN: i32 = 2;
+
 /// Place in `rejected_by`: the request is no well-formed message.
 pub const O2I_REASON_MALFORMED: usize = 0;
 /// Place in `rejected_by`: the request is above `limits.payload_bytes_max`.

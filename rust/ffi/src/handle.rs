@@ -28,7 +28,8 @@ static OPEN: LazyLock<RwLock<HashMap<usize, Arc<Instance>>>> = LazyLock::new(RwL
 /// on the first write of each.
 ///
 /// The first call in a process also has the warnings of the library (of the whole process's Rust
-/// `tracing`) written to stderr, one line each, unless the host has set a `tracing` subscriber before.
+/// `tracing`) kept for `o2i_log_take`, or written to stderr, one line each, where the host never called that;
+/// unless the host has set a `tracing` subscriber before.
 ///
 /// # Arguments
 /// - `config_json` (borrowed), `config_json_len`: a JSON object in UTF-8, its length in bytes.

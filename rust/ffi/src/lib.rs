@@ -15,9 +15,9 @@
 //! | [`export`] | `o2i_export`, `o2i_batch_export` |
 //! | [`cancel`] | `o2i_cancel_new`, `o2i_cancel_trigger`, `o2i_cancel_free` |
 //! | [`error`] | `o2i_error`, its making and `o2i_error_free` |
+//! | [`logging`] | warnings of the process's `tracing`: `o2i_log_take`, or lines on stderr |
 //! | `instance` | what stands behind a handle: pipeline, runtime, calls in flight |
 //! | `allocator` | mimalloc, with the feature of its name |
-//! | `logging` | warnings of the process's `tracing`, on stderr |
 //! | `guard` | the one way into every call: panics become errors |
 //! | `borrow` | pointer and length pairs become slices, or an error |
 //!
@@ -70,6 +70,6 @@ pub mod export;
 mod guard;
 pub mod handle;
 mod instance;
-mod logging;
+pub mod logging;
 #[doc(hidden)]
 pub mod test_hooks;

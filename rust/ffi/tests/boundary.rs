@@ -20,8 +20,8 @@ use otlp2iceberg_ffi::cancel::{o2i_cancel_free, o2i_cancel_new, o2i_cancel_trigg
 use otlp2iceberg_ffi::test_hooks::{Point, at};
 use serde_json::json;
 use support::{
-    FOR_EVER, Opened, Request, append, batch, close, copy, export, export_batch, free, hurry, merge, open,
-    part,
+    FOR_EVER, Opened, Request, append, batch, close, copy, export, export_batch, free, hurry, log_take,
+    merge, open, part,
 };
 use tempfile::TempDir;
 
@@ -482,5 +482,28 @@ fn exports_on_many_threads_during_close_are_stored_or_refused() {
     for sequence in refused {
         assert!(!held(sequence), "{sequence} was refused and is there");
     }
+    assert_eq!(close(handle, FOR_EVER), Ok(()));
+}
+
+/// Other tests of this process may warn meanwhile, so theirs are passed over.
+#[test]
+fn a_host_takes_the_warnings_of_the_process() {
+    assert_eq!(log_take(0), (O2I_LOG_NONE, String::new()), "it only begins");
+    let (_directory, handle) = opened();
+    tracing::warn!(target: "test", attempts = 2, "for the host");
+    tracing::error!(target: "test", "for somebody");
+    let ours = |(_, text): &(i32, String)| text.starts_with("test: ");
+    let mut taken: Vec<(i32, String)> = Vec::new();
+    while taken.last() != Some(&(O2I_LOG_NONE, String::new())) {
+        taken.push(log_take(1000));
+    }
+    taken.retain(ours);
+    assert_eq!(
+        taken,
+        [
+            (O2I_LOG_WARN, "test: for the host attempts=2".to_owned()),
+            (O2I_LOG_ERROR, "test: for somebody".to_owned()),
+        ]
+    );
     assert_eq!(close(handle, FOR_EVER), Ok(()));
 }

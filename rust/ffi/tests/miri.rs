@@ -28,10 +28,11 @@ use otlp2iceberg_ffi::config::o2i_config_check;
 use otlp2iceberg_ffi::error::{AbiError, o2i_error_free};
 use otlp2iceberg_ffi::export::o2i_export;
 use otlp2iceberg_ffi::handle::{Handle, o2i_close, o2i_open};
+use otlp2iceberg_ffi::logging::o2i_log_take;
 use otlp2iceberg_ffi::test_hooks::{Point, at};
 use support::{
     Failure, Held, Opened, Request, append, batch, call, config_check, copy, export, export_batch, free,
-    merge, open, part,
+    log_take, merge, open, part,
 };
 
 /// An address that no handle has: handles are looked up, so a stray one is an error.
@@ -501,4 +502,16 @@ fn a_panic_whose_payload_panics_is_contained() {
     }
     at(Point::Guard, || panic_any(Spiteful));
     assert_eq!(config_check("{}").unwrap_err().code, O2I_ERROR_INTERNAL);
+}
+
+#[test]
+fn a_log_without_lines_gives_none() {
+    assert_eq!(log_take(100), (O2I_LOG_NONE, String::new()));
+    // SAFETY: null is no place, and has room for nothing.
+    assert_eq!(unsafe { o2i_log_take(ptr::null_mut(), 9, ptr::null_mut()) }, 0);
+    panic_next();
+    let mut level = 7;
+    // SAFETY: null has room for nothing; the level's place is a local.
+    assert_eq!(unsafe { o2i_log_take(ptr::null_mut(), 0, &raw mut level) }, 0);
+    assert_eq!(level, 7, "a call that panicked wrote nothing");
 }

@@ -20,6 +20,7 @@ use otlp2iceberg_ffi::config::o2i_config_check;
 use otlp2iceberg_ffi::error::{AbiError, o2i_error_free};
 use otlp2iceberg_ffi::export::{o2i_batch_export, o2i_export};
 use otlp2iceberg_ffi::handle::{Handle, o2i_close, o2i_hurry, o2i_open};
+use otlp2iceberg_ffi::logging::o2i_log_take;
 
 pub const FOR_EVER: u64 = u64::MAX;
 
@@ -245,4 +246,16 @@ pub fn part(sequence: u64, len: usize) -> AbiPart {
         sequence,
         len: len as u64,
     }
+}
+
+/// The oldest line of the log, with room for `room` bytes, and its level.
+pub fn log_take(room: usize) -> (i32, String) {
+    let mut level = -1;
+    let mut text = Vec::with_capacity(room);
+    // SAFETY: the vector has room for `room` bytes, of which the call fills as many as it says.
+    unsafe {
+        let len = o2i_log_take(text.as_mut_ptr(), room, &raw mut level);
+        text.set_len(len);
+    }
+    (level, String::from_utf8(text).unwrap())
 }

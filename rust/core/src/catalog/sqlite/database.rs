@@ -7,7 +7,7 @@ use sqlx::query::Query;
 use sqlx::sqlite::{
     Sqlite, SqliteArguments, SqliteConnectOptions, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
-use sqlx::{Connection, Executor, Row, SqliteConnection};
+use sqlx::{ConnectOptions, Connection, Executor, Row, SqliteConnection};
 
 use super::failure::{Failure, is_locked};
 use super::place::Place;
@@ -81,7 +81,9 @@ impl Database {
         let options = SqliteConnectOptions::new()
             .filename(path)
             .busy_timeout(BUSY_TIMEOUT)
-            .synchronous(SqliteSynchronous::Full);
+            .synchronous(SqliteSynchronous::Full)
+            // A statement that waits for another writer ends in an error that says so, or well. Its SQL tells nobody more.
+            .disable_statement_logging();
         let pool = SqlitePoolOptions::new()
             .max_connections(CONNECTIONS_MAX)
             .acquire_timeout(ACQUIRE_TIMEOUT)
