@@ -226,7 +226,7 @@ func (cfg *Config) Unmarshal(conf *confmap.Conf) error {
 	if columns, ok := conf.Get("tables::attribute_columns").([]any); ok {
 		cfg.Tables.AttributeColumns = columns
 	}
-	return cfg.askForSizes(conf)
+	return errors.Join(refuseEmpty(conf), cfg.askForSizes(conf))
 }
 
 // askForSizes refuses a size that was left at its default, which is in bytes, where the unit was changed: a queue of half
@@ -253,7 +253,7 @@ func (cfg *Config) askForSizes(conf *confmap.Conf) error {
 
 // Validate reports every problem at once, each with its key.
 func (cfg *Config) Validate() error {
-	return errors.Join(cfg.validateLibrary(), cfg.validateQueue())
+	return errors.Join(cfg.validateLibrary(), cfg.validateTimes(), cfg.validateQueue())
 }
 
 // validateLibrary lets the library check its own sections.

@@ -61,23 +61,13 @@ func TestTheEnvironmentIsReadInListsAndMappings(t *testing.T) {
 	t.Setenv("O2I_TENANT", "tenant.id")
 	t.Setenv("O2I_FROM", "resource")
 	t.Setenv("O2I_TRANSFORM", "identity(Tenant)")
-	path := filepath.Join(t.TempDir(), "config.yaml")
-	text := `tables:
+	cfg, err := fromText(t, `tables:
   attribute_columns:
     - {attribute: "${env:O2I_TENANT}", from: "${env:O2I_FROM}", column: Tenant, tables: [logs, "${env:O2I_TABLE:-traces}"]}
     - ${env:O2I_TENANT}
   partition_by: ["day(Timestamp)", "${env:O2I_TRANSFORM}"]
-`
-	require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
-	resolver, err := confmap.NewResolver(confmap.ResolverSettings{
-		URIs:              []string{"file:" + path},
-		ProviderFactories: []confmap.ProviderFactory{fileprovider.NewFactory(), envprovider.NewFactory()},
-	})
+`)
 	require.NoError(t, err)
-	conf, err := resolver.Resolve(t.Context())
-	require.NoError(t, err)
-	cfg := createDefaultConfig().(*Config)
-	require.NoError(t, conf.Unmarshal(cfg))
 
 	config, err := cfg.libraryJSON()
 	require.NoError(t, err)
@@ -88,6 +78,56 @@ func TestTheEnvironmentIsReadInListsAndMappings(t *testing.T) {
 		],
 		"partition_by": ["day(Timestamp)", "identity(Tenant)"]
 	}}`, string(config))
+}
+
+// fromText reads a configuration with what ${env:…} stands for in it, as the Collector does.
+func fromText(t *testing.T, text string) (*Config, error) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "config.yaml")
+	require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+	resolver, err := confmap.NewResolver(confmap.ResolverSettings{
+		URIs:              []string{"file:" + path},
+		ProviderFactories: []confmap.ProviderFactory{fileprovider.NewFactory(), envprovider.NewFactory()},
+	})
+	require.NoError(t, err)
+	conf, err := resolver.Resolve(t.Context())
+	require.NoError(t, err)
+	cfg := createDefaultConfig().(*Config)
+	return cfg, conf.Unmarshal(cfg)
+}
+
+// An empty warehouse would be ./warehouse, in a container gone with it; an empty token none.
+func TestAnEnvironmentVariableThatIsEmptyOrNotSetIsNamedByItsKey(t *testing.T) {
+	t.Setenv("O2I_EMPTY", "")
+	for _, variable := range []string{"${env:O2I_NOT_SET}", "${env:O2I_EMPTY}", `"${env:O2I_NOT_SET}"`} {
+		for _, key := range []string{
+			"catalog::warehouse", "catalog::uri", "catalog::token", "catalog::oauth2::client_id", "catalog::oauth2::scope",
+			"catalog::headers::X-Key", "storage::s3::access_key_id", "dead_letter::path",
+		} {
+			text := ""
+			for depth, name := range strings.Split(key, "::") {
+				text += "\n" + strings.Repeat("  ", depth) + name + ":"
+			}
+			_, err := fromText(t, text+" "+variable)
+			require.ErrorContains(t, err, key+": is empty; is an environment variable not set?", variable)
+		}
+	}
+	cfg, err := fromText(t, "catalog: {warehouse: '${env:O2I_NOT_SET:-/var/lib/otel}', namespace: '${env:O2I_NOT_SET}'}")
+	require.NoError(t, err, "a default in the place of the variable, and a key whose default harms nobody")
+	assert.Equal(t, "/var/lib/otel", *cfg.Catalog.Warehouse)
+}
+
+func TestATimeFromTheEnvironmentNeedsItsUnitToo(t *testing.T) {
+	t.Setenv("O2I_TIMEOUT", "60")
+	cfg, err := fromText(t, "timeout: ${env:O2I_TIMEOUT}")
+	require.NoError(t, err)
+	require.ErrorContains(t, confmap.Validate(cfg), "timeout: is 60ns, which nothing can be done in; write a unit, such as 60s")
+
+	t.Setenv("O2I_TIMEOUT", "60s")
+	cfg, err = fromText(t, "timeout: ${env:O2I_TIMEOUT}\nsending_queue: {batch: {flush_timeout: 1ms}}")
+	require.NoError(t, err)
+	require.NoError(t, confmap.Validate(cfg))
+	assert.Equal(t, time.Minute, cfg.TimeoutConfig.Timeout)
 }
 
 func TestDefaultsNeverGiveUpAndMakeLargeBatches(t *testing.T) {
@@ -257,7 +297,7 @@ func TestAnEmptySectionIsHandedOverOnlyWhereItMeansSomething(t *testing.T) {
 	for name, test := range map[string]struct{ section, want string }{
 		"sigv4 asks for signing": {"catalog: {sigv4: {}}", `{"catalog": {"sigv4": {}}}`},
 		"storage":                {"storage: {s3: {}}", `{}`},
-		"null":                   {"catalog: {token: , oauth2: , sigv4: }\nstorage:", `{}`},
+		"null":                   {"catalog: {namespace: , oauth2: , sigv4: , headers: }\nstorage: {s3: }\ndead_letter:\ntables:", `{}`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			retrieved, err := confmap.NewRetrievedFromYAML([]byte(test.section))
@@ -339,7 +379,17 @@ var badConfigs = map[string][]string{
 	"bad_table_name_slash.yaml":             {`tables.names.logs: "app/logs" cannot name a table`},
 	"bad_table_name_dots.yaml":              {`tables.names.logs: ".." cannot name a table`},
 	"bad_timeout.yaml":                      {"timeout: must be above 0"},
-	"bad_queue_size.yaml":                   {"sending_queue: `queue_size` must be positive"},
+	"bad_empty_keys.yaml": {
+		"catalog::headers::X-Api-Key: is empty; is an environment variable not set?", "catalog::oauth2::client_secret: is empty",
+		"catalog::token: is empty", "catalog::uri: is empty", "catalog::warehouse: is empty", "dead_letter::path: is empty",
+		"storage::s3::region: is empty",
+	},
+	"bad_times_without_unit.yaml": {
+		"timeout: is 60ns, which nothing can be done in; write a unit, such as 60s", "retry_on_failure::initial_interval: is 5ns",
+		"retry_on_failure::max_interval: is 30ns", "retry_on_failure::max_elapsed_time: is 600ns",
+		"sending_queue::batch::flush_timeout: is 10ns",
+	},
+	"bad_queue_size.yaml": {"sending_queue: `queue_size` must be positive"},
 	"bad_queue_size_without_unit.yaml": {
 		"sending_queue::queue_size: is needed with sending_queue::sizer: items, in items; its default is in bytes",
 		"sending_queue::batch::min_size: is needed with sending_queue::batch::sizer: items, in items",
