@@ -37,6 +37,8 @@ type signalExporter struct {
 	last *lastAttempts
 	// turns bound the calls at a time.
 	turns turns
+	// outage tells of attempts that fail.
+	outage outage
 
 	// handle is set by Start. Once closed it answers every export with class shutdown.
 	handle *sharedHandle
@@ -58,6 +60,7 @@ func newSignalExporter(set exporter.Settings, cfg *Config, signal native.Signal,
 		telemetry: telemetry,
 		last:      newLastAttempts(),
 		turns:     newTurns(cfg),
+		outage:    outage{logger: set.Logger},
 	}, nil
 }
 
@@ -77,12 +80,13 @@ func (e *signalExporter) options() []exporterhelper.Option {
 }
 
 // start opens the library, or joins the exporter of another signal that has.
-func (e *signalExporter) start(_ context.Context, host component.Host) error {
+func (e *signalExporter) start(ctx context.Context, host component.Host) error {
 	h, opened, err := e.handles.acquire(e.cfg, e.logger)
 	if err != nil {
 		return fmt.Errorf("cannot open the Iceberg catalog: %w", err)
 	}
-	e.handle, e.host = h, host
+	e.handle, e.host, e.outage.host = h, host, host
+	e.telemetry.beginAtZero(ctx)
 	if opened {
 		fields := []zap.Field{zap.String("library_version", native.Version())}
 		warehouse, uri := e.cfg.Catalog.places()
@@ -216,7 +220,8 @@ func (e *signalExporter) newRequest(message []byte, items int) (xexporterhelper.
 	return r, nil
 }
 
-// export stores one batch: nil means that its rows are in committed snapshots.
+// export stores one batch: nil means that its rows are in committed snapshots. It counts attempts that fail, and tells of
+// them.
 func (e *signalExporter) export(ctx context.Context, req xexporterhelper.Request) error {
 	r, ok := req.(*request)
 	if !ok {
@@ -226,6 +231,21 @@ func (e *signalExporter) export(ctx context.Context, req xexporterhelper.Request
 		r.free()
 		return nil
 	}
+	err := e.attempt(ctx, r)
+	if err == nil {
+		e.outage.succeeded(time.Now())
+		return nil
+	}
+	e.telemetry.fail(ctx, err)
+	// What is given up is told as an error, and a client that went away says nothing about the destination.
+	if !consumererror.IsPermanent(err) && !errors.Is(ctx.Err(), context.Canceled) {
+		e.outage.failed(time.Now(), err)
+	}
+	return err
+}
+
+// attempt stores one batch, as export does.
+func (e *signalExporter) attempt(ctx context.Context, r *request) error {
 	if err := r.hold(); err != nil {
 		return err
 	}
@@ -286,12 +306,17 @@ func (e *signalExporter) reportIfPoisoned(err error) {
 // was told to stop, and what it was waiting for.
 func (e *signalExporter) sayTimeout(ctx context.Context, err error) error {
 	var failure *native.Error
-	if !errors.As(err, &failure) || failure.Code != native.CodeCancelled || !errors.Is(ctx.Err(), context.DeadlineExceeded) {
+	if !errors.As(err, &failure) || !timedOut(ctx, failure) {
 		return err
 	}
-	timedOut := *failure
-	timedOut.Message = fmt.Sprintf("not stored within timeout (%s): %s", e.cfg.TimeoutConfig.Timeout, failure.Message)
-	return &timedOut
+	said := *failure
+	said.Message = fmt.Sprintf("not stored within timeout (%s): %s", e.cfg.TimeoutConfig.Timeout, failure.Message)
+	return &said
+}
+
+// timedOut says whether it was the configured timeout that ended an attempt.
+func timedOut(ctx context.Context, failure *native.Error) bool {
+	return failure.Code == native.CodeCancelled && errors.Is(ctx.Err(), context.DeadlineExceeded)
 }
 
 // classify says in exporterhelper's words what the library decided.

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -463,10 +464,7 @@ func TestMetricsOfTheExporter(t *testing.T) {
 	}
 	points := func(value int64) []metricdata.DataPoint[int64] { return []metricdata.DataPoint[int64]{point(value)} }
 	metadatatest.AssertEqualExporterIcebergRows(t, telemetry, points(10), metricdatatest.IgnoreTimestamp(), metricdatatest.IgnoreExemplars())
-	metadatatest.AssertEqualExporterIcebergRejected(t, telemetry, []metricdata.DataPoint[int64]{
-		point(1, attribute.String("reason", "no_data")),
-		point(1, attribute.String("reason", "table")),
-	}, metricdatatest.IgnoreTimestamp(), metricdatatest.IgnoreExemplars())
+	metadatatest.AssertEqualExporterIcebergRejected(t, telemetry, rejectedPoints(map[string]int64{"no_data": 1, "table": 1}), metricdatatest.IgnoreTimestamp(), metricdatatest.IgnoreExemplars())
 	metadatatest.AssertEqualExporterIcebergDeadLetterRecords(t, telemetry, points(2), metricdatatest.IgnoreTimestamp(), metricdatatest.IgnoreExemplars())
 	metadatatest.AssertEqualExporterIcebergDeadLetters(t, telemetry, points(1), metricdatatest.IgnoreTimestamp(), metricdatatest.IgnoreExemplars())
 	metadatatest.AssertEqualExporterIcebergInFlightWaits(t, telemetry, points(1), metricdatatest.IgnoreTimestamp(), metricdatatest.IgnoreExemplars())
@@ -509,14 +507,58 @@ func TestABatchThatIsGivenUpIsCountedByReason(t *testing.T) {
 			defer func() { require.NoError(t, telemetry.Shutdown(context.WithoutCancel(t.Context()))) }()
 			logs := startLogs(t, library, quick(t, waiting), metadatatest.NewSettings(telemetry), componenttest.NewNopHost())
 			require.Error(t, logs.ConsumeLogs(t.Context(), logsOf("one", "two")))
-			metadatatest.AssertEqualExporterIcebergRejected(t, telemetry, []metricdata.DataPoint[int64]{{
-				Value: 2,
-				Attributes: attribute.NewSet(attribute.String("exporter", "iceberg"), attribute.String("signal", "logs"),
-					attribute.String("reason", reason)),
-			}}, metricdatatest.IgnoreTimestamp(), metricdatatest.IgnoreExemplars())
+			metadatatest.AssertEqualExporterIcebergRejected(t, telemetry, rejectedPoints(map[string]int64{reason: 2}), metricdatatest.IgnoreTimestamp(), metricdatatest.IgnoreExemplars())
+			metadatatest.AssertEqualExporterIcebergFailedAttempts(t, telemetry, failedPoints(map[string]int64{code.String(): 1}), metricdatatest.IgnoreTimestamp(), metricdatatest.IgnoreExemplars())
 			require.NoError(t, logs.Shutdown(t.Context()))
 		})
 	}
+}
+
+// pointsOf are the points of the logs exporter, one for each of these values of an attribute; 0 where counts has none.
+func pointsOf(name string, values []string, counts map[string]int64) []metricdata.DataPoint[int64] {
+	points := make([]metricdata.DataPoint[int64], 0, len(values))
+	for _, value := range values {
+		points = append(points, metricdata.DataPoint[int64]{Value: counts[value], Attributes: attribute.NewSet(
+			attribute.String("exporter", "iceberg"), attribute.String("signal", "logs"), attribute.String(name, value))})
+	}
+	return points
+}
+
+func rejectedPoints(counts map[string]int64) []metricdata.DataPoint[int64] {
+	reasons := []string{"malformed", "payload_too_large", "too_many_records", "no_data", "invalid_point", "record_too_large",
+		"too_many_partitions", "table", "panic"}
+	return pointsOf("reason", reasons, counts)
+}
+
+func failedPoints(counts map[string]int64) []metricdata.DataPoint[int64] {
+	codes := []string{"config", "decode", "table_mismatch", "storage", "catalog", "commit_unknown", "cancelled", "shutdown",
+		"limit", "internal", "invalid_argument", "timeout"}
+	return pointsOf("code", codes, counts)
+}
+
+func TestEveryCounterIsThereBeforeItCounts(t *testing.T) {
+	telemetry := componenttest.NewTelemetry()
+	defer func() { require.NoError(t, telemetry.Shutdown(context.WithoutCancel(t.Context()))) }()
+	logs := startLogs(t, &fakeLibrary{}, quick(t, nil), metadatatest.NewSettings(telemetry), componenttest.NewNopHost())
+	described, err := os.ReadFile("metadata.yaml")
+	require.NoError(t, err)
+	counters := 0
+	for _, metric := range strings.Split(string(described), "\n    exporter_")[1:] {
+		if !strings.Contains(metric, "monotonic: true") {
+			continue
+		}
+		counters++
+		name, _, _ := strings.Cut(metric, ":")
+		counter, err := telemetry.GetMetric("otelcol_exporter_" + name)
+		require.NoError(t, err)
+		for _, point := range counter.Data.(metricdata.Sum[int64]).DataPoints {
+			assert.Zero(t, point.Value, name)
+		}
+	}
+	assert.Equal(t, 19, counters)
+	metadatatest.AssertEqualExporterIcebergRejected(t, telemetry, rejectedPoints(nil), metricdatatest.IgnoreTimestamp(), metricdatatest.IgnoreExemplars())
+	metadatatest.AssertEqualExporterIcebergFailedAttempts(t, telemetry, failedPoints(nil), metricdatatest.IgnoreTimestamp(), metricdatatest.IgnoreExemplars())
+	require.NoError(t, logs.Shutdown(t.Context()))
 }
 
 func TestOldestAgeIsThatOfTheOldestBatchUnderWay(t *testing.T) {

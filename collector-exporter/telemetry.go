@@ -4,6 +4,7 @@ package icebergexporter // import "github.com/otlp2iceberg/otlp2iceberg/collecto
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 	"weak"
@@ -27,6 +28,17 @@ const (
 	repairCount   = "attribute_count"
 )
 
+// failTimeout is the value of the attribute code for what the configured timeout ended. The others are native.Code's names.
+const failTimeout = "timeout"
+
+// failures are the values of the attribute code: CodeRejected is no failure.
+var failures = []string{
+	native.CodeConfig.String(), native.CodeDecode.String(), native.CodeTableMismatch.String(), native.CodeStorage.String(),
+	native.CodeCatalog.String(), native.CodeCommitUnknown.String(), native.CodeCancelled.String(),
+	native.CodeShutdown.String(), native.CodeLimit.String(), native.CodeInternal.String(),
+	native.CodeInvalidArgument.String(), failTimeout,
+}
+
 // telemetry counts what the exporter of one signal does.
 type telemetry struct {
 	builder *metadata.TelemetryBuilder
@@ -36,6 +48,8 @@ type telemetry struct {
 	repairs map[string]metric.MeasurementOption
 	// rejections are the same with each reason for a rejection.
 	rejections map[native.Reason]metric.MeasurementOption
+	// failures are the same with each code of a failed attempt.
+	failures map[string]metric.MeasurementOption
 
 	mu sync.Mutex
 	// underway holds when the oldest request of each batch was received, from the batch's first
@@ -59,16 +73,20 @@ func newTelemetry(set exporter.Settings, signal native.Signal) (*telemetry, erro
 		attributes: metric.WithAttributeSet(attribute.NewSet(attributes...)),
 		repairs:    map[string]metric.MeasurementOption{},
 		rejections: map[native.Reason]metric.MeasurementOption{},
+		failures:   map[string]metric.MeasurementOption{},
 		underway:   map[weak.Pointer[request]]time.Time{},
 	}
-	withReason := func(reason string) metric.MeasurementOption {
-		return metric.WithAttributeSet(attribute.NewSet(append(attributes[:2:2], attribute.String("reason", reason))...))
+	with := func(name, value string) metric.MeasurementOption {
+		return metric.WithAttributeSet(attribute.NewSet(append(attributes[:2:2], attribute.String(name, value))...))
 	}
 	for _, reason := range []string{repairUTF8, repairNesting, repairID, repairTime, repairLength, repairCount} {
-		t.repairs[reason] = withReason(reason)
+		t.repairs[reason] = with("reason", reason)
 	}
 	for _, reason := range native.Reasons() {
-		t.rejections[reason] = withReason(reason.String())
+		t.rejections[reason] = with("reason", reason.String())
+	}
+	for _, code := range failures {
+		t.failures[code] = with("code", code)
 	}
 	err = builder.RegisterExporterIcebergOldestUncommittedAgeCallback(func(_ context.Context, observer metric.Float64Observer) error {
 		observer.Observe(t.oldestAge(time.Now()).Seconds(), t.attributes)
@@ -78,6 +96,30 @@ func newTelemetry(set exporter.Settings, signal native.Signal) (*telemetry, erro
 		return nil, err
 	}
 	return t, nil
+}
+
+// beginAtZero has every counter be there before it counts: the first increase of one that was not is none to Prometheus, so
+// that an alert would miss the first event.
+func (t *telemetry) beginAtZero(ctx context.Context) {
+	b := t.builder
+	for _, counter := range []metric.Int64Counter{
+		b.ExporterIcebergRows, b.ExporterIcebergDeadLetterRecords, b.ExporterIcebergDeadLetters, b.ExporterIcebergInFlightWaits,
+		b.ExporterIcebergFiles, b.ExporterIcebergFileBytes, b.ExporterIcebergCommits, b.ExporterIcebergCommitConflicts,
+		b.ExporterIcebergAlreadyCommitted, b.ExporterIcebergReceiptsWritten, b.ExporterIcebergReceiptRows,
+		b.ExporterIcebergReceiptsCommitted, b.ExporterIcebergCompactions, b.ExporterIcebergCompactedFiles,
+		b.ExporterIcebergCompactionFailures, b.ExporterIcebergValuesLeftOut,
+	} {
+		counter.Add(ctx, 0, t.attributes)
+	}
+	for _, repair := range t.repairs {
+		b.ExporterIcebergRepaired.Add(ctx, 0, repair)
+	}
+	for _, rejection := range t.rejections {
+		b.ExporterIcebergRejected.Add(ctx, 0, rejection)
+	}
+	for _, failure := range t.failures {
+		b.ExporterIcebergFailedAttempts.Add(ctx, 0, failure)
+	}
 }
 
 // begin notes that a batch is under way.
@@ -170,6 +212,23 @@ func (t *telemetry) recordPermanent(ctx context.Context, r *request, code native
 		reason = native.ReasonPayloadTooLarge
 	}
 	t.reject(ctx, reason, uint64(r.items))
+}
+
+// fail counts an attempt that failed, whether it is made again or not.
+func (t *telemetry) fail(ctx context.Context, err error) {
+	code := native.CodeInternal.String()
+	var failure *native.Error
+	if errors.As(err, &failure) {
+		code = failure.Code.String()
+		if timedOut(ctx, failure) {
+			code = failTimeout
+		}
+	}
+	option, known := t.failures[code]
+	if !known {
+		option = t.failures[native.CodeInternal.String()]
+	}
+	t.builder.ExporterIcebergFailedAttempts.Add(ctx, 1, option)
 }
 
 // shutdown takes the callbacks back.

@@ -38,6 +38,7 @@ type TelemetryBuilder struct {
 	ExporterIcebergDeadLetterRecords    metric.Int64Counter
 	ExporterIcebergDeadLetters          metric.Int64Counter
 	ExporterIcebergExportDuration       metric.Float64Histogram
+	ExporterIcebergFailedAttempts       metric.Int64Counter
 	ExporterIcebergFileBytes            metric.Int64Counter
 	ExporterIcebergFiles                metric.Int64Counter
 	ExporterIcebergInFlightWaits        metric.Int64Counter
@@ -165,6 +166,12 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 		metric.WithDescription("Time from handing a batch to the library to its answer, commit included [Alpha]"),
 		metric.WithUnit("s"),
 		metric.WithExplicitBucketBoundaries([]float64{0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120}...),
+	)
+	errs = errors.Join(errs, err)
+	builder.ExporterIcebergFailedAttempts, err = builder.meter.Int64Counter(
+		"otelcol_exporter_iceberg_failed_attempts",
+		metric.WithDescription("Attempts to store a batch that failed, whether they are made again or not [Alpha]"),
+		metric.WithUnit("{attempt}"),
 	)
 	errs = errors.Join(errs, err)
 	builder.ExporterIcebergFileBytes, err = builder.meter.Int64Counter(

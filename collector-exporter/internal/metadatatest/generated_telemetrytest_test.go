@@ -34,6 +34,7 @@ func TestSetupTelemetry(t *testing.T) {
 	tb.ExporterIcebergDeadLetterRecords.Add(context.Background(), 1)
 	tb.ExporterIcebergDeadLetters.Add(context.Background(), 1)
 	tb.ExporterIcebergExportDuration.Record(context.Background(), 1)
+	tb.ExporterIcebergFailedAttempts.Add(context.Background(), 1)
 	tb.ExporterIcebergFileBytes.Add(context.Background(), 1)
 	tb.ExporterIcebergFiles.Add(context.Background(), 1)
 	tb.ExporterIcebergInFlightWaits.Add(context.Background(), 1)
@@ -73,6 +74,9 @@ func TestSetupTelemetry(t *testing.T) {
 		metricdatatest.IgnoreTimestamp())
 	AssertEqualExporterIcebergExportDuration(t, testTel,
 		[]metricdata.HistogramDataPoint[float64]{{}}, metricdatatest.IgnoreValue(),
+		metricdatatest.IgnoreTimestamp())
+	AssertEqualExporterIcebergFailedAttempts(t, testTel,
+		[]metricdata.DataPoint[int64]{{Value: 1}},
 		metricdatatest.IgnoreTimestamp())
 	AssertEqualExporterIcebergFileBytes(t, testTel,
 		[]metricdata.DataPoint[int64]{{Value: 1}},

@@ -146,17 +146,35 @@ const (
 // Code says what kind of thing went wrong, with the numbers of O2I_ERROR_*.
 type Code int32
 
-// The codes that this side tells apart or raises itself; the header has them all.
+// The codes.
 const (
-	CodeConfig        Code = 1
-	CodeDecode        Code = 2
-	CodeRejected      Code = 3
-	CodeTableMismatch Code = 4
-	CodeCancelled     Code = 8
-	CodeShutdown      Code = 9
-	CodeLimit         Code = 10
-	CodeInternal      Code = 11
+	CodeConfig          Code = 1
+	CodeDecode          Code = 2
+	CodeRejected        Code = 3
+	CodeTableMismatch   Code = 4
+	CodeStorage         Code = 5
+	CodeCatalog         Code = 6
+	CodeCommitUnknown   Code = 7
+	CodeCancelled       Code = 8
+	CodeShutdown        Code = 9
+	CodeLimit           Code = 10
+	CodeInternal        Code = 11
+	CodeInvalidArgument Code = 12
 )
+
+var codeNames = map[Code]string{
+	CodeConfig: "config", CodeDecode: "decode", CodeRejected: "rejected", CodeTableMismatch: "table_mismatch",
+	CodeStorage: "storage", CodeCatalog: "catalog", CodeCommitUnknown: "commit_unknown", CodeCancelled: "cancelled",
+	CodeShutdown: "shutdown", CodeLimit: "limit", CodeInternal: "internal", CodeInvalidArgument: "invalid_argument",
+}
+
+// String gives the code's name in metrics.
+func (c Code) String() string {
+	if name, known := codeNames[c]; known {
+		return name
+	}
+	return "unknown"
+}
 
 // LogLevel is a level of the library's log, with the numbers of O2I_LOG_*.
 type LogLevel int32

@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package icebergexporter
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
+
+	"go.opentelemetry.io/collector/component/componentstatus"
+	"go.opentelemetry.io/collector/component/componenttest"
+	"go.opentelemetry.io/collector/config/configoptional"
+	"go.opentelemetry.io/collector/exporter/exporterhelper"
+	"go.opentelemetry.io/otel/sdk/metric/metricdata/metricdatatest"
+
+	"github.com/otlp2iceberg/otlp2iceberg/collector-exporter/internal/metadatatest"
+	"github.com/otlp2iceberg/otlp2iceberg/collector-exporter/internal/native"
+)
+
+// statuses gives what was reported, in order.
+func (h *statusHost) statuses() []componentstatus.Status {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	all := make([]componentstatus.Status, 0, len(h.events))
+	for _, event := range h.events {
+		all = append(all, event.Status())
+	}
+	return all
+}
+
+func TestAnOutageIsWarnedOfAtItsBeginEachMinuteAndAtItsEnd(t *testing.T) {
+	core, seen := observer.New(zap.InfoLevel)
+	host := &statusHost{Host: componenttest.NewNopHost()}
+	o := &outage{logger: zap.New(core), host: host}
+	begin := time.Unix(1_700_000_000, 0)
+	at := func(seconds int) time.Time { return begin.Add(time.Duration(seconds) * time.Second) }
+	refused := errors.New("connection refused")
+
+	o.succeeded(at(-1))
+	assert.Empty(t, host.statuses(), "nothing had failed")
+	for _, seconds := range []int{0, 5, 59, 60, 100, 121} {
+		o.failed(at(seconds), refused)
+	}
+	o.succeeded(at(130))
+	o.succeeded(at(131))
+
+	type line struct {
+		level    string
+		attempts int64
+	}
+	var lines []line
+	for _, entry := range seen.TakeAll() {
+		lines = append(lines, line{entry.Level.String(), entry.ContextMap()["failed_attempts"].(int64)})
+		if entry.Level == zap.WarnLevel {
+			assert.Equal(t, "connection refused", entry.ContextMap()["error"])
+			assert.Equal(t, begin, entry.ContextMap()["since"])
+		} else {
+			assert.Equal(t, 130*time.Second, entry.ContextMap()["failed_for"])
+		}
+	}
+	assert.Equal(t, []line{{"warn", 1}, {"warn", 4}, {"warn", 6}, {"info", 6}}, lines)
+	assert.Equal(t, []componentstatus.Status{componentstatus.StatusRecoverableError, componentstatus.StatusOK}, host.statuses())
+	assert.Equal(t, refused, host.events[0].Err())
+}
+
+func TestAttemptsThatFailAndSucceedByTurnsAreWarnedOfOnceAMinute(t *testing.T) {
+	core, seen := observer.New(zap.InfoLevel)
+	host := &statusHost{Host: componenttest.NewNopHost()}
+	o := &outage{logger: zap.New(core), host: host}
+	begin := time.Unix(1_700_000_000, 0)
+	for seconds := range 90 {
+		now := begin.Add(time.Duration(seconds) * time.Second)
+		o.failed(now, errors.New("busy"))
+		o.succeeded(now)
+	}
+	levels := map[string]int{}
+	for _, entry := range seen.All() {
+		levels[entry.Level.String()]++
+	}
+	assert.Equal(t, map[string]int{"warn": 2, "info": 2}, levels)
+	assert.Len(t, host.statuses(), 180, "the status follows each time")
+}
+
+func TestFailedAttemptsAreCountedByCodeAndTold(t *testing.T) {
+	answers := []native.Error{
+		{Code: native.CodeCatalog, RetryClass: native.RetryClassRetry, Message: "connection refused"},
+		{Code: native.CodeCatalog, RetryClass: native.RetryClassRetry, RetryAfter: time.Millisecond, Message: "busy"},
+		{Code: native.CodeStorage, RetryClass: native.RetryClassRetry, Message: "no bucket"},
+	}
+	attempts := 0
+	library := &fakeLibrary{answer: func(exported) (native.Outcome, error) {
+		if attempts++; attempts <= len(answers) {
+			return native.Outcome{}, &answers[attempts-1]
+		}
+		return native.Outcome{Rows: 1}, nil
+	}}
+	telemetry := componenttest.NewTelemetry()
+	defer func() { require.NoError(t, telemetry.Shutdown(context.WithoutCancel(t.Context()))) }()
+	core, seen := observer.New(zap.InfoLevel)
+	set := metadatatest.NewSettings(telemetry)
+	set.Logger = zap.New(core)
+	host := &statusHost{Host: componenttest.NewNopHost()}
+	logs := startLogs(t, library, quick(t, waiting), set, host)
+	require.NoError(t, logs.ConsumeLogs(t.Context(), logsOf("one")))
+	require.NoError(t, logs.Shutdown(t.Context()))
+
+	metadatatest.AssertEqualExporterIcebergFailedAttempts(t, telemetry, failedPoints(map[string]int64{"catalog": 2, "storage": 1}), metricdatatest.IgnoreTimestamp(), metricdatatest.IgnoreExemplars())
+	warned := seen.FilterMessageSnippet("Attempts to store fail").All()
+	require.Len(t, warned, 1)
+	assert.Equal(t, zap.WarnLevel, warned[0].Level)
+	assert.Equal(t, "connection refused", warned[0].ContextMap()["error"])
+	over := seen.FilterMessageSnippet("Attempts to store succeed again").All()
+	require.Len(t, over, 1)
+	assert.Equal(t, int64(3), over[0].ContextMap()["failed_attempts"])
+	assert.Equal(t, []componentstatus.Status{componentstatus.StatusRecoverableError, componentstatus.StatusOK}, host.statuses())
+}
+
+// A batch that is given up is an error of its own; others go on.
+func TestABatchThatIsGivenUpIsNoOutage(t *testing.T) {
+	library := &fakeLibrary{answer: failingWith(native.Error{Code: native.CodeTableMismatch, RetryClass: native.RetryClassPermanent, Message: "no"})}
+	set, seen := observedSettings()
+	host := &statusHost{Host: componenttest.NewNopHost()}
+	logs := startLogs(t, library, quick(t, waiting), set, host)
+	require.Error(t, logs.ConsumeLogs(t.Context(), logsOf("one")))
+	require.NoError(t, logs.Shutdown(t.Context()))
+	assert.Zero(t, seen.FilterMessageSnippet("Attempts to store").Len())
+	assert.Empty(t, host.statuses())
+}
+
+func TestATimeoutHasACodeOfItsOwnAndAClientThatLeavesIsNoOutage(t *testing.T) {
+	left, leave := context.WithCancel(t.Context())
+	late, stop := context.WithTimeout(t.Context(), time.Second)
+	defer stop()
+	ends := []func(){leave, func() { <-late.Done() }}
+	library := &fakeLibrary{}
+	library.answer = func(exported) (native.Outcome, error) {
+		ends[len(library.exports())-1]()
+		return native.Outcome{}, &native.Error{Code: native.CodeCancelled, RetryClass: native.RetryClassRetry, Message: "told to stop"}
+	}
+	telemetry := componenttest.NewTelemetry()
+	defer func() { require.NoError(t, telemetry.Shutdown(context.WithoutCancel(t.Context()))) }()
+	host := &statusHost{Host: componenttest.NewNopHost()}
+	cfg := quick(t, func(cfg *Config) {
+		cfg.RetryConfig.Enabled = false
+		cfg.QueueConfig = configoptional.None[exporterhelper.QueueBatchConfig]()
+	})
+	logs := startLogs(t, library, cfg, metadatatest.NewSettings(telemetry), host)
+
+	require.ErrorContains(t, logs.ConsumeLogs(left, logsOf("one")), "told to stop")
+	assert.Empty(t, host.statuses())
+	require.ErrorContains(t, logs.ConsumeLogs(late, logsOf("one")), "not stored within timeout")
+	assert.Equal(t, []componentstatus.Status{componentstatus.StatusRecoverableError}, host.statuses())
+
+	metadatatest.AssertEqualExporterIcebergFailedAttempts(t, telemetry, failedPoints(map[string]int64{"cancelled": 1, "timeout": 1}), metricdatatest.IgnoreTimestamp(), metricdatatest.IgnoreExemplars())
+	require.NoError(t, logs.Shutdown(t.Context()))
+}
