@@ -98,6 +98,7 @@ func (e *signalExporter) start(ctx context.Context, host component.Host) error {
 		namespace := settingOr(e.cfg.Catalog.Namespace, defaultNamespace)
 		e.logger.Info("Writing Iceberg tables", append(fields, zap.String("namespace", namespace))...)
 		e.warnOfInterval()
+		e.warnOfWaiting()
 	}
 	return nil
 }
@@ -112,6 +113,23 @@ func (e *signalExporter) warnOfInterval() {
 	}
 	e.logger.Warn("commit.interval is more than half of timeout, and commits come as soon as half of timeout is over; set timeout to at least twice commit.interval.",
 		zap.Duration("commit.interval", interval), zap.Duration("timeout", timeout))
+}
+
+// clientTimeoutUsual is what most clients wait for an answer, those of OpenTelemetry's SDKs by default.
+const clientTimeoutUsual = 10 * time.Second
+
+// warnOfWaiting tells of clients that would give up before their batch is flushed and committed, and send it again: as a
+// new request, whose rows are then stored twice.
+func (e *signalExporter) warnOfWaiting() {
+	if !e.cfg.QueueConfig.HasValue() || !e.cfg.QueueConfig.Get().WaitForResult || !e.cfg.QueueConfig.Get().Batch.HasValue() {
+		return
+	}
+	flush := e.cfg.QueueConfig.Get().Batch.Get().FlushTimeout
+	if flush < clientTimeoutUsual/2 {
+		return
+	}
+	e.logger.Warn("With sending_queue.wait_for_result clients wait for flush_timeout and the commit. Those that give up before, as OpenTelemetry's SDKs do after 10s, send again, and rows are stored twice; set sending_queue.batch.flush_timeout to 1s, or raise the clients' timeout.",
+		zap.Duration("sending_queue.batch.flush_timeout", flush))
 }
 
 // places gives the warehouse and the catalog's URI as they are used, empty where there is none: of a

@@ -632,6 +632,36 @@ func TestAnIntervalThatTheTimeoutCutsShortIsWarnedOfOnce(t *testing.T) {
 	}
 }
 
+func TestClientsThatWaitLongerThanTheyUsuallyDoAreWarnedOfOnce(t *testing.T) {
+	const second = time.Second
+	for _, test := range []struct {
+		waits  bool
+		flush  time.Duration
+		warned int
+	}{{false, 10 * second, 0}, {true, 4999 * time.Millisecond, 0}, {true, 5 * second, 1}, {true, 10 * second, 1}} {
+		set, seen := observedSettings()
+		cfg := quick(t, func(cfg *Config) {
+			cfg.QueueConfig.Get().WaitForResult = test.waits
+			cfg.QueueConfig.Get().Batch.Get().FlushTimeout = test.flush
+		})
+		factory := newFactory((&fakeLibrary{}).open)
+		logs, err := factory.CreateLogs(t.Context(), set, cfg)
+		require.NoError(t, err)
+		traces, err := factory.CreateTraces(t.Context(), set, cfg)
+		require.NoError(t, err)
+		for _, e := range []component.Component{logs, traces} {
+			require.NoError(t, e.Start(t.Context(), componenttest.NewNopHost()))
+			defer func() { require.NoError(t, e.Shutdown(t.Context())) }()
+		}
+		warnings := seen.FilterMessageSnippet("rows are stored twice").All()
+		require.Len(t, warnings, test.warned, "%+v", test)
+		for _, warning := range warnings {
+			assert.Equal(t, zap.WarnLevel, warning.Level)
+			assert.Equal(t, test.flush, warning.ContextMap()["sending_queue.batch.flush_timeout"])
+		}
+	}
+}
+
 func TestPlacesAreLoggedAsTheyAreUsed(t *testing.T) {
 	t.Chdir(t.TempDir())
 	here, err := os.Getwd()
