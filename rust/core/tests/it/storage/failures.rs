@@ -14,7 +14,10 @@ async fn each_refusal_names_its_cause_and_what_to_change() {
     for (answer, parts) in [
         (
             Answer::Refusal(404, "NoSuchBucket", ""),
-            ["the bucket does not exist", "catalog.warehouse"],
+            [
+                "the bucket does not exist",
+                "catalog.warehouse or dead_letter.path",
+            ],
         ),
         (
             Answer::Refusal(403, "AccessDenied", ""),

@@ -280,7 +280,7 @@ fn advice(verb: &str, refusal: &Refusal, origin: Origin) -> String {
     };
     match (refusal.code.as_str(), refusal.status) {
         ("NoSuchBucket", _) => {
-            "the bucket does not exist; create it, or change catalog.warehouse".into()
+            "the bucket does not exist; create it, or change catalog.warehouse or dead_letter.path, whichever names it".into()
         }
         (
             "PermanentRedirect"
