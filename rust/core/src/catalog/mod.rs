@@ -104,6 +104,12 @@ pub trait Catalog: Send + Sync + std::fmt::Debug {
         true
     }
 
+    /// Whether it surely tells of all snapshots of a table, and of their parents. Not known of catalogs of others before a table has a
+    /// second one.
+    fn tells_history(&self) -> bool {
+        true
+    }
+
     /// Whether the service deletes files that no snapshot has any more, so that nobody else may or must.
     fn deletes_files(&self) -> bool {
         false

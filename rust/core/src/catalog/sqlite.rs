@@ -157,10 +157,11 @@ impl SqliteCatalog {
             let message = "cannot look for branches and tags of a table in format v1";
             about(Error::new(ErrorKind::Storage, message)).because(IcebergCause(cause))
         })?;
-        if References::in_json(&text).is_none_or(|references| references.are_main_alone()) {
+        if References::in_json(&text).is_some_and(|references| references.are_main_alone()) {
             return Ok(());
         }
-        let message = "the table is in format v1 and has branches, tags or a retention of its own, which this catalog would lose; set \
+        let message = "the table is in format v1 and has branches, tags or a retention of its own, or metadata that cannot be searched for \
+                       them, which this catalog would lose; set \
                        its property format-version to 2 with an engine";
         Err(about(
             Error::new(ErrorKind::TableMismatch, message).class(RetryClass::Retry { after: None }),

@@ -6,15 +6,16 @@
 use iceberg::spec::TableMetadata;
 
 use super::View;
-use super::ids::{ancestry, ids_of, is_forgotten, to_text};
+use super::ids::{ancestry, ids_of, is_alone, is_forgotten, to_text};
 use crate::request::IdRange;
 
 /// Ranges that are carried on; 48 bytes each in the summary. A writer has one, unless its requests do not end in order.
 const RANGES_MAX: usize = 1000;
 
-/// The ids in the table's snapshots, newest first, where the catalog does not tell of them all: with those of a view from before. None where it does.
-pub(super) fn carried(metadata: &TableMetadata, before: Option<&View>) -> Vec<IdRange> {
-    if !is_forgotten(metadata) {
+/// The ids in the table's snapshots, newest first, where the catalog does not tell of them all: with those of a view from before. None
+/// where it does. Unless that `is_told` for sure, it shows with the second snapshot only; so that one names the first one's ids.
+pub(super) fn carried(metadata: &TableMetadata, is_told: bool, before: Option<&View>) -> Vec<IdRange> {
+    if is_told && !is_forgotten(metadata) || !is_alone(metadata) {
         return Vec::new();
     }
     let before = before.filter(|before| before.table.metadata.uuid() == metadata.uuid());

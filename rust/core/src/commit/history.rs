@@ -59,7 +59,8 @@ impl History {
             history.reached.insert(snapshot.snapshot_id());
             history.reached.extend(snapshot.parent_snapshot_id());
             history.oldest_sequence = Some(snapshot.sequence_number());
-            history.whole = snapshot.parent_snapshot_id().is_none();
+            // One without a parent that is not the first is all that some catalogs tell of.
+            history.whole = snapshot.parent_snapshot_id().is_none() && snapshot.sequence_number() <= 1;
         }
         history
     }

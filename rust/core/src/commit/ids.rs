@@ -77,10 +77,14 @@ pub(super) fn ancestry(metadata: &TableMetadata) -> impl Iterator<Item = &Snapsh
 /// Whether the catalog tells of a table's current snapshot alone, as Nessie does: it is not the first, and has no parent.
 /// What is expired leaves its id behind in the snapshot that came after it.
 pub(super) fn is_forgotten(metadata: &TableMetadata) -> bool {
-    metadata.snapshots().len() == 1
-        && metadata
-            .current_snapshot()
-            .is_some_and(|snapshot| snapshot.parent_snapshot_id().is_none() && snapshot.sequence_number() > 1)
+    let is_later = |snapshot: &SnapshotRef| snapshot.sequence_number() > 1;
+    is_alone(metadata) && metadata.current_snapshot().is_some_and(is_later)
+}
+
+/// Whether it may be so: the table tells of one snapshot, without a parent. It may be the first.
+pub(super) fn is_alone(metadata: &TableMetadata) -> bool {
+    let has_no_parent = |snapshot: &SnapshotRef| snapshot.parent_snapshot_id().is_none();
+    metadata.snapshots().len() == 1 && metadata.current_snapshot().is_some_and(has_no_parent)
 }
 
 /// The ids that a snapshot holds. What is no id is passed over: the property is ours, but the table is

@@ -158,7 +158,7 @@ impl Committer {
         if let Some(wanted) = evolve {
             table = evolve::add_missing_columns(catalog.as_ref(), table, wanted, &config).await?;
         }
-        let shared = Arc::new(Shared::new(table, Window::new(&config)));
+        let shared = Arc::new(Shared::new(table, Window::new(&config), catalog.tells_history()));
         let closing = CancellationToken::new();
         let receipts = Arc::new(Receipts::new(Arc::clone(&shared), &config, closing.clone()));
         // Before the first request, which may have come before and be in one of them.
@@ -364,6 +364,8 @@ struct Shared {
     view: RwLock<Arc<View>>,
     /// How far back views reach.
     window: Window,
+    /// See [`Catalog::tells_history`].
+    tells_history: bool,
     /// The table must be looked at again before the next attempt, and before anything is said of what
     /// it holds.
     stale: AtomicBool,
@@ -379,10 +381,11 @@ struct View {
 }
 
 impl Shared {
-    fn new(table: LoadedTable, window: Window) -> Self {
+    fn new(table: LoadedTable, window: Window, tells_history: bool) -> Self {
         Self {
-            view: RwLock::new(Arc::new(View::new(table, window, None, None))),
+            view: RwLock::new(Arc::new(View::new(table, window, None, (tells_history, None)))),
             window,
+            tells_history,
             stale: AtomicBool::new(false),
         }
     }
@@ -401,16 +404,22 @@ impl Shared {
 
     fn set(&self, table: LoadedTable, floor: Option<Base>) {
         let before = self.view();
-        let view = Arc::new(View::new(table, self.window, floor, Some(&before)));
+        let view = Arc::new(View::new(
+            table,
+            self.window,
+            floor,
+            (self.tells_history, Some(&before)),
+        ));
         *self.view.write().unwrap_or_else(PoisonError::into_inner) = view;
     }
 }
 
 impl View {
-    /// `before` is the view before it, if there was one.
-    fn new(table: LoadedTable, window: Window, floor: Option<Base>, before: Option<&View>) -> Self {
+    /// `history` says whether the catalog surely tells it, and the view before this one, if there was one.
+    fn new(table: LoadedTable, window: Window, floor: Option<Base>, history: (bool, Option<&View>)) -> Self {
         let mut ids = IdSet::of_table(&table.metadata, window, floor.as_ref(), now_ms());
-        let carried = carried(&table.metadata, before);
+        let (is_told, before) = history;
+        let carried = carried(&table.metadata, is_told, before);
         ids.extend(carried.iter().copied());
         Self {
             table: Arc::new(table),

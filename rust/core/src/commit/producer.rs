@@ -145,11 +145,19 @@ impl Producer {
             .write_manifest_list(table, &files.manifest_list, listed)
             .await?;
         let snapshot = self.snapshot(metadata, &files.manifest_list, summary, row_range);
-        Ok(Attempt {
-            requirements: requirements(metadata),
-            updates: updates(table, snapshot, files.expired.as_ref())?,
-            files,
-        })
+        match updates(table, snapshot, files.expired.as_ref()) {
+            Ok(updates) => Ok(Attempt {
+                requirements: requirements(metadata),
+                updates,
+                files,
+            }),
+            Err(error) => {
+                // Nobody was told of them, and it may happen each time.
+                delete(table, self.unused(&[files], None)).await;
+                self.added.clear();
+                Err(error)
+            }
+        }
     }
 
     /// The metadata files of attempts that no snapshot uses, given the manifest list of the attempt that won, if one did. None
@@ -346,6 +354,15 @@ fn updates(table: &LoadedTable, snapshot: Snapshot, expired: Option<&Expired>) -
                 .class(RetryClass::Retry { after: None })
                 .because(IcebergCause(cause))
         })
+}
+
+/// Deletes metadata files that nothing needs.
+pub(super) async fn delete(table: &LoadedTable, paths: Vec<String>) {
+    for path in paths {
+        if let Err(cause) = table.file_io.delete(&path).await {
+            tracing::warn!(path, %cause, "cannot delete a metadata file that is not needed");
+        }
+    }
 }
 
 /// The table is the same one, and its main branch is where this attempt was built.

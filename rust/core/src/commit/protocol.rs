@@ -16,7 +16,7 @@ use super::failure::{Failure, shared_error};
 use super::history::{Base, History};
 use super::ids::ancestry;
 use super::patience::Patience;
-use super::producer::{AttemptFiles, Producer};
+use super::producer::{AttemptFiles, Producer, delete};
 use super::queue::Queued;
 use super::recognise::{history_for, not_settled, part_repeated, settled};
 use super::retry::RetryRules;
@@ -270,7 +270,9 @@ impl Protocol {
         }
         // The others must not go out with a manifest that has the files of those just answered.
         if run.batch.len() < before && run.producer.is_some() {
-            self.clean(&view.table, run, None).await;
+            if run.is_surely_lacking(&view.table.metadata) {
+                self.clean(&view.table, run, None).await;
+            }
             run.producer = None;
             run.attempts.clear();
         }
@@ -327,10 +329,7 @@ impl Protocol {
             return;
         }
         let table = Arc::clone(&self.shared.view().table);
-        let snapshot_id = run.producer.as_ref().map_or(0, Producer::snapshot_id);
-        let surely_lacks = run
-            .begun
-            .is_none_or(|begun| begun.is_remembered(&table.metadata, snapshot_id));
+        let surely_lacks = run.is_surely_lacking(&table.metadata);
         let known = looked && !self.doubts.is_open() && surely_lacks;
         // Whatever was answered: what lies between us and the catalog may have delivered an attempt twice, and passed on the
         // second answer.
@@ -403,14 +402,6 @@ impl Begun {
     }
 }
 
-async fn delete(table: &LoadedTable, paths: Vec<String>) {
-    for path in paths {
-        if let Err(cause) = table.file_io.delete(&path).await {
-            tracing::warn!(path, %cause, "cannot delete a metadata file that is not needed");
-        }
-    }
-}
-
 impl Run {
     fn producer_for(&mut self, table: &LoadedTable) -> &mut Producer {
         let (batch, metadata) = (&self.batch, &table.metadata);
@@ -433,6 +424,13 @@ impl Run {
             let removal = batch.iter().find_map(|queued| queued.removal.clone());
             Producer::new(metadata, groups.into_values().collect(), removal, ids.collect())
         })
+    }
+
+    /// Whether none of the attempts is in the table, as far as it remembers.
+    fn is_surely_lacking(&self, metadata: &TableMetadata) -> bool {
+        let snapshot_id = self.producer.as_ref().map_or(0, Producer::snapshot_id);
+        self.begun
+            .is_none_or(|begun| begun.is_remembered(metadata, snapshot_id))
     }
 
     /// The manifest list of the attempt that is in the table, if one is.

@@ -58,6 +58,8 @@ struct Known {
     done: BTreeSet<String>,
     /// Told of, and left alone.
     aside: BTreeSet<String>,
+    /// Not the table's as it was last seen.
+    doubted: BTreeSet<String>,
 }
 
 /// What became of an append that the catalog did not take.
@@ -120,7 +122,7 @@ impl Receipts {
                     // Nor could one of a table that was dropped: its requests are not in this one.
                     Ok(receipt) => match receipt.check_table(&table.metadata) {
                         Ok(()) => self.known().open((*name).clone(), receipt.ids()),
-                        Err(error) => self.set_aside(name, &error),
+                        Err(error) => self.doubt(name, &error),
                     },
                     Err(error) => self.set_aside(name, &error),
                 }
@@ -131,6 +133,16 @@ impl Receipts {
             self.shared.set_stale(true);
         }
         Ok(())
+    }
+
+    /// A receipt is another table's than the one last seen. It may be the newer one, so the table is looked at before it is
+    /// left alone.
+    fn doubt(&self, name: &str, error: &Error) {
+        if self.known().doubted.insert(name.to_owned()) {
+            self.shared.set_stale(true);
+        } else if !self.shared.is_stale() {
+            self.set_aside(name, error);
+        }
     }
 
     fn is_partly_stored(&self, receipt: &Receipt) -> bool {

@@ -36,7 +36,7 @@ const BOOLEANS: [&str; 5] = [
 /// them is told everywhere; and a value that nobody can read would be taken for its default here, and for an error there.
 pub(super) fn problems(properties: &BTreeMap<String, String>, problems: &mut Vec<String>) {
     for (key, value) in properties {
-        if let Some(problem) = problem(key, value.trim()) {
+        if let Some(problem) = problem(key, value) {
             problems.push(format!("tables.properties.{key}: {problem}"));
         }
     }
@@ -91,6 +91,7 @@ mod tests {
                 "no number; give one of bytes",
             ),
             ("gc.enabled", "no", "neither true nor false"),
+            ("commit.retry.num-retries", " 4", "no number; give one"),
             ("format-version", "v2", "1, 2 or 3"),
             ("uuid", "x", "reserved"),
         ] {

@@ -82,6 +82,7 @@ impl<C: Columns> TableBuilder<C> {
         mut append: impl FnMut(&mut C, &mut Context) -> Verdict,
     ) -> Result<(), Stop> {
         let repairs = context.repairs;
+        let mut begun_anew = false;
         loop {
             let rejection = append(&mut self.columns, context)?;
             let bytes = self.columns.bytes();
@@ -98,6 +99,12 @@ impl<C: Columns> TableBuilder<C> {
             }
             context.repairs = repairs;
             self.columns.truncate(self.rows);
+            // Labels and lists of rows that were rejected before may be what does not fit.
+            if !fits && self.rows == 0 && !begun_anew {
+                begun_anew = true;
+                self.columns = C::default();
+                continue;
+            }
             if fits || self.rows == 0 {
                 let (code, reason) = match rejection {
                     Some(reason) => (Reason::InvalidPoint, reason),

@@ -10,7 +10,7 @@ use otlp2iceberg::commit::{COMMIT_IDS, Committer};
 use otlp2iceberg::config::CommitConfig;
 use otlp2iceberg::{ErrorKind, Result};
 
-use crate::commit_support::Fault::{self, LostAnswer};
+use crate::commit_support::Fault::{self, LostAnswer, TwiceThrottled};
 use crate::commit_support::{Faulty, Warehouse, append, entries, logs, soon, summary};
 
 #[derive(Debug)]
@@ -66,6 +66,10 @@ impl Catalog for Forgetful {
             CommitOutcome::Committed(table) => CommitOutcome::Committed(forgetful(table)),
             outcome => outcome,
         }
+    }
+
+    fn tells_history(&self) -> bool {
+        false
     }
 }
 
@@ -140,4 +144,28 @@ async fn requests_are_recognised_after_a_restart() {
     );
     let whole = warehouse.catalog().await.load(&logs()).await.expect("loads");
     assert_eq!(whole.metadata.snapshots().len(), 5);
+}
+
+/// The very first snapshot looks like that of any other catalog.
+#[tokio::test]
+async fn what_landed_first_is_found_after_another_process_committed() {
+    for fault in [LostAnswer, TwiceThrottled] {
+        let warehouse = Warehouse::new();
+        let (catalog, committer) = open(&warehouse, &[fault]).await;
+        catalog.set_blind(true);
+        committer
+            .append(append(1, 1), soon())
+            .await
+            .expect_err("unknown, or to wait");
+        let (_, other) = open(&warehouse, &[]).await;
+        other.append(append(2, 1), soon()).await.expect("committed");
+        catalog.set_blind(false);
+        committer.append(append(1, 2), soon()).await.expect("committed");
+        let committed = committer.append(append(1, 1), soon()).await.expect("there");
+        assert!(committed.already_there, "{fault:?}");
+        committer.close().await;
+        // Each manifest is still there to be read.
+        let table = warehouse.catalog().await.load(&logs()).await.expect("loads");
+        assert_eq!(entries(&table).await.len(), 3, "{fault:?}");
+    }
 }

@@ -335,6 +335,10 @@ impl Catalog for Faulty {
         }
     }
 
+    fn tells_history(&self) -> bool {
+        self.real.tells_history()
+    }
+
     async fn tidy(&self) {
         self.real.tidy().await;
     }

@@ -380,6 +380,10 @@ impl Catalog for RestCatalog {
         }
     }
 
+    fn tells_history(&self) -> bool {
+        false
+    }
+
     fn deletes_files(&self) -> bool {
         self.in_s3_tables
     }

@@ -113,6 +113,21 @@ fn a_record_that_passes_the_limit_alone_is_rejected_alone() {
     assert_within_limit(&converted);
 }
 
+/// The attributes of rejected points stay in the open batch until it is closed, and are in nobody's way.
+#[test]
+fn attributes_of_rejected_points_do_not_pass_the_limit() {
+    // Histogram points of a series each with 1 kB of attributes; all but the last have one bound and no count.
+    let point = |at: usize| {
+        let bound = if at == 399 { Vec::new() } else { double(7, 1.0) };
+        let attributes = nested(&[9, 2, 1], format!("{at:01000}"));
+        delimited(1, [attributes, bound].concat())
+    };
+    let points: Vec<u8> = (0..400).flat_map(point).collect();
+    let converted = limited(Signal::Metrics, &nested(&[1, 2, 2, 9], points));
+    assert_eq!(converted.rejected, 399);
+    assert_eq!(rows(&converted, Table::Histogram).len(), 1);
+}
+
 /// What an empty element takes in memory is many times what it takes in a request.
 #[test]
 fn a_record_with_too_many_elements_is_left_out_by_itself() {
