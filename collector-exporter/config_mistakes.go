@@ -14,10 +14,11 @@ import (
 
 // neverEmpty are the keys that say where data goes and with whose right. An environment variable that is not set, or
 // empty, leaves null there, and null is taken for the default elsewhere: data would go to ./warehouse, or without a token,
-// and nobody would be told. What ends in :: is a section, each key of which is meant.
+// and nobody would be told. What ends in :: is a section, each key of which is meant. Other keys may be left empty, such as a session token
+// that only some deployments have: what lacks one is refused by whoever it is meant for.
 var neverEmpty = []string{
-	"catalog::uri", "catalog::warehouse", "catalog::token", "catalog::oauth2::", "catalog::headers::",
-	"storage::s3::", "dead_letter::path",
+	"catalog::uri", "catalog::warehouse", "catalog::token", "catalog::oauth2::client_id", "catalog::oauth2::client_secret",
+	"catalog::headers::", "storage::s3::access_key_id", "storage::s3::secret_access_key", "dead_letter::path",
 }
 
 // refuseEmpty refuses null in the keys of neverEmpty.

@@ -101,7 +101,7 @@ func TestAnEnvironmentVariableThatIsEmptyOrNotSetIsNamedByItsKey(t *testing.T) {
 	t.Setenv("O2I_EMPTY", "")
 	for _, variable := range []string{"${env:O2I_NOT_SET}", "${env:O2I_EMPTY}", `"${env:O2I_NOT_SET}"`} {
 		for _, key := range []string{
-			"catalog::warehouse", "catalog::uri", "catalog::token", "catalog::oauth2::client_id", "catalog::oauth2::scope",
+			"catalog::warehouse", "catalog::uri", "catalog::token", "catalog::oauth2::client_id", "catalog::oauth2::client_secret",
 			"catalog::headers::X-Key", "storage::s3::access_key_id", "dead_letter::path",
 		} {
 			text := ""
@@ -112,8 +112,9 @@ func TestAnEnvironmentVariableThatIsEmptyOrNotSetIsNamedByItsKey(t *testing.T) {
 			require.ErrorContains(t, err, key+": is empty; is an environment variable not set?", variable)
 		}
 	}
-	cfg, err := fromText(t, "catalog: {warehouse: '${env:O2I_NOT_SET:-/var/lib/otel}', namespace: '${env:O2I_NOT_SET}'}")
-	require.NoError(t, err, "a default in the place of the variable, and a key whose default harms nobody")
+	cfg, err := fromText(t, "catalog: {warehouse: '${env:O2I_NOT_SET:-/var/lib/otel}', namespace: '${env:O2I_NOT_SET}'}\n"+
+		"storage: {s3: {session_token: '${env:O2I_NOT_SET}', endpoint: '${env:O2I_NOT_SET}'}}")
+	require.NoError(t, err, "a default in the place of the variable, and keys whose default harms nobody")
 	assert.Equal(t, "/var/lib/otel", *cfg.Catalog.Warehouse)
 }
 
@@ -382,7 +383,7 @@ var badConfigs = map[string][]string{
 	"bad_empty_keys.yaml": {
 		"catalog::headers::X-Api-Key: is empty; is an environment variable not set?", "catalog::oauth2::client_secret: is empty",
 		"catalog::token: is empty", "catalog::uri: is empty", "catalog::warehouse: is empty", "dead_letter::path: is empty",
-		"storage::s3::region: is empty",
+		"storage::s3::secret_access_key: is empty",
 	},
 	"bad_times_without_unit.yaml": {
 		"timeout: is 60ns, which nothing can be done in; write a unit, such as 60s", "retry_on_failure::initial_interval: is 5ns",

@@ -4,6 +4,9 @@ package icebergexporter
 
 import (
 	"context"
+	"runtime"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -51,6 +54,52 @@ func TestAMergedContextHasTheLatestDeadline(t *testing.T) {
 	merged := mergeContexts(over, over)
 	<-merged.Done()
 	assert.ErrorIs(t, merged.Err(), context.DeadlineExceeded)
+}
+
+// endless is the context of a client that never ends, such as a receiver in this Collector; it counts who waits for it.
+type endless struct {
+	context.Context
+	done    chan struct{}
+	waiting atomic.Int64
+}
+
+func (e *endless) Done() <-chan struct{} { return e.done }
+
+// AfterFunc is what the context package asks for when there is one.
+func (e *endless) AfterFunc(func()) func() bool {
+	e.waiting.Add(1)
+	return sync.OnceValue(func() bool { e.waiting.Add(-1); return true })
+}
+
+func TestNothingIsLeftWithAClientThatNeverEnds(t *testing.T) {
+	client := &endless{Context: context.Background(), done: make(chan struct{})}
+	for range 100 {
+		merged := mergeContexts(client, t.Context())
+		for range 10 {
+			merged = mergeContexts(context.WithValue(merged, struct{}{}, 1), client)
+		}
+		attempt, end := context.WithTimeout(merged, time.Hour)
+		require.NoError(t, attempt.Err())
+		end()
+	}
+	assert.NotZero(t, client.waiting.Load())
+	require.Eventually(t, func() bool { runtime.GC(); return client.waiting.Load() == 0 }, time.Minute, time.Millisecond)
+}
+
+func TestAClientThatComesWhenABatchIsTriedIsWaitedForToo(t *testing.T) {
+	first, endFirst := context.WithCancel(context.Background())
+	second, endSecond := context.WithCancel(context.Background())
+	third, endThird := context.WithCancel(context.Background())
+	tried := mergeContexts(first, second)
+	require.NoError(t, tried.Err())
+	merged := mergeContexts(tried, third)
+	endFirst()
+	endSecond()
+	<-tried.Done()
+	require.NoError(t, merged.Err())
+	endThird()
+	<-merged.Done()
+	require.ErrorIs(t, merged.Err(), context.Canceled)
 }
 
 func TestABatchIsGivenUpOnceAllOfItsClientsHaveGivenUp(t *testing.T) {

@@ -11,9 +11,9 @@ import (
 
 // directCallsMax bounds the calls of the library that one signal makes at a time without a queue, where each request of a
 // client is one. A call holds a thread of the process until it ends, up to timeout; Go ends a process that has 10,000 of them,
-// which clients would reach while a catalog hangs. Calls that wait for their commit go out together, so that more of them at
-// a time would store hardly more.
-const directCallsMax = 64
+// which clients would reach while a catalog hangs. Calls that wait for their commit go out together, so this is also how many requests of a
+// signal one snapshot can hold.
+const directCallsMax = 1000
 
 // turns are what calls wait for. Nil, with a queue, is no bound: there its consumers are one.
 type turns chan struct{}

@@ -34,7 +34,7 @@ func TestWithoutAQueueOnlySoManyCallsAreMadeAtATime(t *testing.T) {
 
 	over, end := context.WithCancel(t.Context())
 	end()
-	require.ErrorContains(t, logs.ConsumeLogs(over, logsOf("one")), "64 requests were being stored already")
+	require.ErrorContains(t, logs.ConsumeLogs(over, logsOf("one")), "1000 requests were being stored already")
 	go store()
 	assert.Len(t, library.exports(), directCallsMax, "it waits")
 	close(goOn)

@@ -62,6 +62,12 @@ impl Metrics {
         }
     }
 
+    /// An object could not be read, or not be registered: of which signal it is may not be known, so it is told with the first.
+    pub(crate) fn failed(&mut self) {
+        let [first, ..] = &mut self.signals;
+        first.failures += 1;
+    }
+
     /// A request was answered with an error after which senders drop it.
     pub(crate) fn refused(&mut self, signal: Signal) {
         self.signals[signal as usize].refused += 1;
@@ -84,7 +90,7 @@ impl Metrics {
         Signal::ALL
             .iter()
             .zip(&self.signals)
-            .filter(|(_, sums)| sums.batches + sums.registered_files + sums.refused > 0)
+            .filter(|(_, sums)| sums.batches + sums.registered_files + sums.refused + sums.failures > 0)
             .map(move |(signal, sums)| line(now_ms, function, request_id, *signal, sums))
     }
 }

@@ -173,18 +173,12 @@ impl Store {
         tokio::time::timeout(deadline.commit_by(), look).await.ok()?
     }
 
-    /// Whether rejected data is kept there (`dead_letter.path`).
+    /// Whether an object at this location is one in which rejected data is kept (`dead_letter.path`), by its folders: raw objects may
+    /// lie below the same path.
     #[must_use]
     pub fn keeps_dead_letters_at(&self, location: &str) -> bool {
-        let without_scheme = |place: &str| place.split_once("://").map(|(_, path)| path.to_owned());
-        let kept = self.config.dead_letter.path.as_deref().and_then(without_scheme);
-        let path = without_scheme(location);
-        kept.zip(path)
-            .and_then(|(kept, path)| {
-                path.strip_prefix(kept.trim_end_matches('/'))
-                    .map(|rest| rest.starts_with('/'))
-            })
-            .unwrap_or(false)
+        let kept = self.config.dead_letter.path.as_deref();
+        kept.is_some_and(|kept| is_dead_letter(kept, location))
     }
 
     /// Holds Parquet files against their tables.
@@ -268,5 +262,58 @@ pub fn retry_after(error: &Error) -> Option<Duration> {
         RetryClass::Retry { after } => Some(after.unwrap_or(RETRY_AFTER)),
         RetryClass::Shutdown => Some(RETRY_AFTER),
         RetryClass::Permanent | RetryClass::Partial => None,
+    }
+}
+/// Whether a location is `<kept>/<signal>/<day>/<name>`, as dead letters are called.
+fn is_dead_letter(kept: &str, location: &str) -> bool {
+    let without_scheme = |place: &str| place.split_once("://").map(|(_, path)| path.to_owned());
+    let (Some(kept), Some(path)) = (without_scheme(kept), without_scheme(location)) else {
+        return false;
+    };
+    let below = path
+        .strip_prefix(kept.trim_end_matches('/'))
+        .and_then(|rest| rest.strip_prefix('/'));
+    let Some([signal, day, name]) = below.and_then(|below| {
+        let parts: Vec<&str> = below.split('/').collect();
+        <[&str; 3]>::try_from(parts).ok()
+    }) else {
+        return false;
+    };
+    let is_day = day.len() == 10 && day.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
+    let ends_so = [".otlp.pb", ".json"].iter().any(|ending| name.ends_with(ending));
+    Signal::ALL.iter().any(|of| of.as_str() == signal) && is_day && ends_so
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_dead_letter;
+
+    #[test]
+    fn dead_letters_are_known_by_their_folders() {
+        for (kept, location, expected) in [
+            ("s3://lake", "s3://lake/logs/2026-11-29/0192.otlp.pb", true),
+            (
+                "s3://lake/dead/",
+                "s3://lake/dead/metrics/2026-11-29/0192.json",
+                true,
+            ),
+            (
+                "s3a://lake/dead",
+                "s3://lake/dead/traces/2026-11-29/0192.otlp.pb",
+                true,
+            ),
+            ("s3://lake", "s3://lake/raw/logs_1", false),
+            ("s3://lake", "s3://lake/raw/logs/2026-11-29/0192.otlp.pb", false),
+            ("s3://lake", "s3://lake/logs/2026/0192.otlp.pb", false),
+            (
+                "s3://lake/dead",
+                "s3://lake/deader/logs/2026-11-29/0192.otlp.pb",
+                false,
+            ),
+            ("s3://lake", "s3://other/logs/2026-11-29/0192.otlp.pb", false),
+            ("/var/dead", "s3://var/dead/logs/2026-11-29/0192.otlp.pb", false),
+        ] {
+            assert_eq!(is_dead_letter(kept, location), expected, "{kept} {location}");
+        }
     }
 }

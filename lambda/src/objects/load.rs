@@ -106,7 +106,10 @@ impl Loading<'_> {
         };
         match read {
             Ok(read) => self.take(known_as, read).await,
-            Err(error) => self.failed(&known_as, &error),
+            Err(error) => {
+                self.metrics.failed();
+                self.failed(&known_as, &error);
+            }
         }
     }
 
@@ -231,7 +234,10 @@ impl Loading<'_> {
                     already_there = registered.already_there,
                     "a Parquet file is registered"
                 ),
-                Err(error) => self.failed(known_as, &error),
+                Err(error) => {
+                    self.metrics.failed();
+                    self.failed(known_as, &error);
+                }
             }
         }
     }
@@ -243,6 +249,7 @@ impl Loading<'_> {
             Ok(files) => files,
             Err(error) => {
                 for (known_as, _) in &group.files {
+                    self.metrics.failed();
                     self.failed(known_as, &error);
                 }
                 Registration::default()

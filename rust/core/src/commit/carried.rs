@@ -6,8 +6,11 @@
 use iceberg::spec::TableMetadata;
 
 use super::View;
-use super::ids::{ancestry, ids_of, is_alone, is_forgotten, to_text};
+use super::ids::{ancestry, ids_of, is_alone, is_forgotten};
 use crate::request::IdRange;
+
+/// The snapshot summary's property for them: ranges as in [`super::COMMIT_IDS`], which has the snapshot's own.
+pub(super) const CARRIED_IDS: &str = "otlp2iceberg.carried-ids";
 
 /// Ranges that are carried on; 48 bytes each in the summary. A writer has one, unless its requests do not end in order.
 const RANGES_MAX: usize = 1000;
@@ -26,14 +29,9 @@ pub(super) fn carried(metadata: &TableMetadata, is_told: bool, before: Option<&V
     newest_first(ancestry(metadata).flat_map(ids_of).chain(known))
 }
 
-/// The summary's text for a snapshot of these ids, which carries others on.
-pub(super) fn with_carried(ids: &[IdRange], carried: &[IdRange]) -> String {
-    if carried.is_empty() {
-        return to_text(ids);
-    }
-    let folded = IdRange::fold(ids.iter().copied());
-    let all = newest_first(folded.into_iter().chain(carried.iter().copied()));
-    let texts: Vec<String> = all.iter().map(ToString::to_string).collect();
+/// The property's text.
+pub(super) fn to_text(carried: &[IdRange]) -> String {
+    let texts: Vec<String> = carried.iter().map(ToString::to_string).collect();
     texts.join(",")
 }
 
@@ -73,17 +71,24 @@ mod tests {
 
     #[test]
     fn the_newest_come_first_and_a_writer_in_order_has_one_range() {
-        let carried = [range(2, 5, 9), range(1, 1, 4), range(3, 1, 1)];
-        let text = with_carried(&[range(1, 7, 8), range(1, 5, 6)], &carried);
-        let read: Vec<IdRange> = text.split(',').filter_map(IdRange::parse).collect();
-        assert_eq!(read, [range(1, 1, 8), range(2, 5, 9), range(3, 1, 1)]);
+        let ranges = [
+            range(1, 7, 8),
+            range(1, 5, 6),
+            range(2, 5, 9),
+            range(1, 1, 4),
+            range(3, 1, 1),
+        ];
+        let all = newest_first(ranges.into_iter());
+        assert_eq!(all, [range(1, 1, 8), range(2, 5, 9), range(3, 1, 1)]);
+        let read: Vec<IdRange> = to_text(&all).split(',').filter_map(IdRange::parse).collect();
+        assert_eq!(read, all);
     }
 
     #[test]
     fn what_is_carried_is_bounded() {
-        let many: Vec<IdRange> = (0..2000).map(|number| range(7, 2 * number, 2 * number)).collect();
-        let text = with_carried(&[range(1, 1, 1)], &many);
-        assert_eq!(text.split(',').count(), RANGES_MAX);
-        assert!(text.starts_with(&range(1, 1, 1).to_string()));
+        let many = (0..2000).map(|number| range(7, 2 * number, 2 * number));
+        let all = newest_first([range(1, 1, 1)].into_iter().chain(many));
+        assert_eq!(all.len(), RANGES_MAX);
+        assert_eq!(all.first(), Some(&range(1, 1, 1)));
     }
 }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use iceberg::spec::{SnapshotRef, TableMetadata};
 
+use super::carried::CARRIED_IDS;
 use super::history::Base;
 use super::summary::is_compaction;
 use crate::config::CommitConfig;
@@ -87,14 +88,13 @@ pub(super) fn is_alone(metadata: &TableMetadata) -> bool {
     metadata.snapshots().len() == 1 && metadata.current_snapshot().is_some_and(has_no_parent)
 }
 
-/// The ids that a snapshot holds. What is no id is passed over: the property is ours, but the table is
+/// The ids that a snapshot holds, and those that it carries on from others. What is no id is passed over: the property is ours, but the table is
 /// not ours alone.
 pub(super) fn ids_of(snapshot: &SnapshotRef) -> impl Iterator<Item = IdRange> {
-    snapshot
-        .summary()
-        .additional_properties
-        .get(COMMIT_IDS)
+    let properties = &snapshot.summary().additional_properties;
+    [COMMIT_IDS, CARRIED_IDS]
         .into_iter()
+        .filter_map(|key| properties.get(key))
         .flat_map(|text| text.split(','))
         .filter_map(IdRange::parse)
 }

@@ -16,12 +16,12 @@ use iceberg::spec::{
 use iceberg::{TableRequirement, TableUpdate};
 use uuid::Uuid;
 
-use super::Files;
-use super::carried::with_carried;
 use super::expire::Expired;
+use super::ids::to_text;
 use super::merge::{Merged, merge};
 use super::summary::{ManifestCounts, summary};
 use super::take_out::{Removal, TakenOut, take_out};
+use super::{Files, carried};
 use crate::catalog::{IcebergCause, LoadedTable, manifests, metadata_folder};
 use crate::clock::now_ms;
 use crate::error::{Error, ErrorKind, Result, RetryClass};
@@ -89,12 +89,12 @@ impl Producer {
     }
 
     /// Writes all metadata files of an attempt on top of the table as loaded, which expires some of its
-    /// snapshots in the same commit. `carried` are ids of other snapshots that its summary names, too.
+    /// snapshots in the same commit. `others` are ids of other snapshots that its summary carries on.
     pub(super) async fn attempt(
         &mut self,
         table: &LoadedTable,
         expired: Option<Expired>,
-        carried: &[IdRange],
+        others: &[IdRange],
     ) -> Result<Attempt> {
         self.attempts += 1;
         let metadata = &table.metadata;
@@ -138,7 +138,7 @@ impl Producer {
             metadata,
             &self.files,
             taken_out.removed,
-            with_carried(&self.ids, carried),
+            [to_text(&self.ids), carried::to_text(others)],
             counts,
         );
         let row_range = self

@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use iceberg::spec::{DataFile, Operation, Snapshot, Summary, TableMetadata};
 
 use super::Files;
+use super::carried::CARRIED_IDS;
 use super::ids::COMMIT_IDS;
 
 /// The summary's property that says that a snapshot only put rows into other files, by us: the table's last sequence number
@@ -25,7 +26,7 @@ pub(super) fn summary(
     metadata: &TableMetadata,
     files: &[Files],
     removed: Option<Removed>,
-    ids_text: String,
+    [ids, carried]: [String; 2],
     manifests: ManifestCounts,
 ) -> Summary {
     let mut properties: HashMap<String, String> = HashMap::new();
@@ -33,8 +34,10 @@ pub(super) fn summary(
     let (added, partitions) = added(metadata, files);
     set("engine-name", "otlp2iceberg".to_owned());
     set("engine-version", env!("CARGO_PKG_VERSION").to_owned());
-    if !ids_text.is_empty() {
-        set(COMMIT_IDS, ids_text);
+    for (key, ids) in [(COMMIT_IDS, ids), (CARRIED_IDS, carried)] {
+        if !ids.is_empty() {
+            set(key, ids);
+        }
     }
     set("added-data-files", added.files.to_string());
     set("added-records", added.records.to_string());
