@@ -39,6 +39,14 @@ def s3(tmp_path_factory):
         yield server
 
 
+@pytest.fixture
+def client(s3):
+    """A client of the test's S3 server."""
+    opened = s3.client()
+    yield opened
+    opened.close()
+
+
 @pytest.fixture(scope="session")
 def reference(tmp_path_factory):
     """One REST catalog for all tests that do not need an empty one; each has a namespace of its own."""

@@ -27,13 +27,6 @@ def s3(tmp_path_factory):
 
 
 @pytest.fixture
-def client(s3):
-    opened = s3.client()
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
 def config(s3, warehouse) -> dict[str, str]:
     return {**settings.sqlite(warehouse), **settings.aws(s3)}
 

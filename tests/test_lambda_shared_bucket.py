@@ -20,13 +20,6 @@ def s3(tmp_path):
         yield server
 
 
-@pytest.fixture
-def client(s3):
-    opened = s3.client()
-    yield opened
-    opened.close()
-
-
 def told_of_everything(client) -> dict:
     """What a queue holds when every object of the bucket was told of."""
     listed = client.list_objects_v2(Bucket=BUCKET)["Contents"]

@@ -106,10 +106,7 @@ impl Loading<'_> {
         };
         match read {
             Ok(read) => self.take(known_as, read).await,
-            Err(error) => {
-                self.metrics.failed();
-                self.failed(&known_as, &error);
-            }
+            Err(error) => self.not_taken(&known_as, &error),
         }
     }
 
@@ -234,10 +231,7 @@ impl Loading<'_> {
                     already_there = registered.already_there,
                     "a Parquet file is registered"
                 ),
-                Err(error) => {
-                    self.metrics.failed();
-                    self.failed(known_as, &error);
-                }
+                Err(error) => self.not_taken(known_as, &error),
             }
         }
     }
@@ -249,8 +243,7 @@ impl Loading<'_> {
             Ok(files) => files,
             Err(error) => {
                 for (known_as, _) in &group.files {
-                    self.metrics.failed();
-                    self.failed(known_as, &error);
+                    self.not_taken(known_as, &error);
                 }
                 Registration::default()
             }
@@ -313,6 +306,12 @@ impl Loading<'_> {
             tracing::warn!(%signal, rejected = outcome.rejected, reasons = %outcome.rejection, "records are left out");
         }
         Ok(outcome)
+    }
+
+    /// An object could not be read or registered. Where rows are not stored, the store counts that.
+    fn not_taken(&mut self, name: &str, error: &Error) {
+        self.metrics.failed();
+        self.failed(name, error);
     }
 
     fn failed(&mut self, name: &str, error: &Error) {

@@ -29,12 +29,6 @@ pub(super) fn carried(metadata: &TableMetadata, is_told: bool, before: Option<&V
     newest_first(ancestry(metadata).flat_map(ids_of).chain(known))
 }
 
-/// The property's text.
-pub(super) fn to_text(carried: &[IdRange]) -> String {
-    let texts: Vec<String> = carried.iter().map(ToString::to_string).collect();
-    texts.join(",")
-}
-
 /// The first ranges, those that overlap or touch made one at the place of the first.
 fn newest_first(ranges: impl Iterator<Item = IdRange>) -> Vec<IdRange> {
     let mut all: Vec<IdRange> = Vec::new();
@@ -59,15 +53,9 @@ fn newest_first(ranges: impl Iterator<Item = IdRange>) -> Vec<IdRange> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::ids::joined;
+    use super::super::ids::tests::range;
     use super::*;
-
-    fn range(writer: u8, from: u64, to: u64) -> IdRange {
-        IdRange {
-            writer: [writer; 16],
-            from,
-            to,
-        }
-    }
 
     #[test]
     fn the_newest_come_first_and_a_writer_in_order_has_one_range() {
@@ -80,7 +68,7 @@ mod tests {
         ];
         let all = newest_first(ranges.into_iter());
         assert_eq!(all, [range(1, 1, 8), range(2, 5, 9), range(3, 1, 1)]);
-        let read: Vec<IdRange> = to_text(&all).split(',').filter_map(IdRange::parse).collect();
+        let read: Vec<IdRange> = joined(&all).split(',').filter_map(IdRange::parse).collect();
         assert_eq!(read, all);
     }
 

@@ -59,10 +59,12 @@ impl Window {
 
 /// The ids as the summary's property has them: in order, and in as few ranges as can be.
 pub(super) fn to_text<'a>(ids: impl IntoIterator<Item = &'a IdRange>) -> String {
-    let texts: Vec<String> = IdRange::fold(ids.into_iter().copied())
-        .iter()
-        .map(ToString::to_string)
-        .collect();
+    joined(&IdRange::fold(ids.into_iter().copied()))
+}
+
+/// The ids as the summary's properties have them, in this order.
+pub(super) fn joined(ranges: &[IdRange]) -> String {
+    let texts: Vec<String> = ranges.iter().map(ToString::to_string).collect();
     texts.join(",")
 }
 
@@ -199,10 +201,10 @@ fn fold(runs: &mut Vec<(u64, u64)>) {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    fn range(writer: u8, from: u64, to: u64) -> IdRange {
+    pub(in crate::commit) fn range(writer: u8, from: u64, to: u64) -> IdRange {
         IdRange {
             writer: [writer; 16],
             from,

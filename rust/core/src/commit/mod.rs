@@ -382,8 +382,9 @@ struct View {
 
 impl Shared {
     fn new(table: LoadedTable, window: Window, tells_history: bool) -> Self {
+        let carried = carried(&table.metadata, tells_history, None);
         Self {
-            view: RwLock::new(Arc::new(View::new(table, window, None, (tells_history, None)))),
+            view: RwLock::new(Arc::new(View::new(table, window, None, carried))),
             window,
             tells_history,
             stale: AtomicBool::new(false),
@@ -403,23 +404,15 @@ impl Shared {
     }
 
     fn set(&self, table: LoadedTable, floor: Option<Base>) {
-        let before = self.view();
-        let view = Arc::new(View::new(
-            table,
-            self.window,
-            floor,
-            (self.tells_history, Some(&before)),
-        ));
+        let carried = carried(&table.metadata, self.tells_history, Some(&self.view()));
+        let view = Arc::new(View::new(table, self.window, floor, carried));
         *self.view.write().unwrap_or_else(PoisonError::into_inner) = view;
     }
 }
 
 impl View {
-    /// `history` says whether the catalog surely tells it, and the view before this one, if there was one.
-    fn new(table: LoadedTable, window: Window, floor: Option<Base>, history: (bool, Option<&View>)) -> Self {
+    fn new(table: LoadedTable, window: Window, floor: Option<Base>, carried: Vec<IdRange>) -> Self {
         let mut ids = IdSet::of_table(&table.metadata, window, floor.as_ref(), now_ms());
-        let (is_told, before) = history;
-        let carried = carried(&table.metadata, is_told, before);
         ids.extend(carried.iter().copied());
         Self {
             table: Arc::new(table),

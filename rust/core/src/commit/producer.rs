@@ -16,12 +16,12 @@ use iceberg::spec::{
 use iceberg::{TableRequirement, TableUpdate};
 use uuid::Uuid;
 
+use super::Files;
 use super::expire::Expired;
-use super::ids::to_text;
+use super::ids::{joined, to_text};
 use super::merge::{Merged, merge};
 use super::summary::{ManifestCounts, summary};
 use super::take_out::{Removal, TakenOut, take_out};
-use super::{Files, carried};
 use crate::catalog::{IcebergCause, LoadedTable, manifests, metadata_folder};
 use crate::clock::now_ms;
 use crate::error::{Error, ErrorKind, Result, RetryClass};
@@ -138,7 +138,7 @@ impl Producer {
             metadata,
             &self.files,
             taken_out.removed,
-            [to_text(&self.ids), carried::to_text(others)],
+            [to_text(&self.ids), joined(others)],
             counts,
         );
         let row_range = self
@@ -169,15 +169,12 @@ impl Producer {
         if winner.is_some() && won.is_none() {
             return Vec::new();
         }
-        let winner = won;
         let added = self.added.iter().map(|manifest| &manifest.manifest_path);
         attempts
             .iter()
             .flat_map(|attempt| attempt.written.iter().chain([&attempt.manifest_list]))
             .chain(added)
-            .filter(|path| {
-                winner.is_none_or(|winner| winner.manifest_list != **path && !winner.listed.contains(*path))
-            })
+            .filter(|path| won.is_none_or(|won| won.manifest_list != **path && !won.listed.contains(*path)))
             .cloned()
             .collect()
     }

@@ -346,13 +346,13 @@ impl Protocol {
         }
     }
 
-    /// Deletes metadata files of attempts that did not win. None while an attempt may still land.
+    /// Deletes metadata files of attempts that did not win; without a winner, of a run that the table [surely lacks](Run::is_surely_lacking).
+    /// None while an attempt may still land.
     async fn clean(&self, table: &LoadedTable, run: &Run, winner: Option<&str>) {
         let Some(producer) = &run.producer else {
             return;
         };
-        let is_another = |begun: Begun| begun.table_id != table.metadata.uuid();
-        if winner.is_none() && (self.doubts.is_open() || run.begun.is_some_and(is_another)) {
+        if winner.is_none() && self.doubts.is_open() {
             return;
         }
         delete(table, producer.unused(&run.attempts, winner)).await;

@@ -68,5 +68,5 @@ fn is_named_as_metadata(location: &str) -> bool {
         ".stats",
         ".puffin",
     ];
-    endings.iter().any(|ending| location.ends_with(ending)) || location.contains("/_otlp2iceberg/")
+    endings.iter().any(|ending| location.ends_with(ending)) || location.contains(&format!("/{OWN_FOLDER}/"))
 }
