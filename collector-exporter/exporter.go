@@ -13,7 +13,6 @@ import (
 	"go.uber.org/zap"
 
 	"go.opentelemetry.io/collector/component"
-	"go.opentelemetry.io/collector/component/componentstatus"
 	"go.opentelemetry.io/collector/consumer/consumererror"
 	"go.opentelemetry.io/collector/exporter"
 	"go.opentelemetry.io/collector/exporter/exporterhelper"
@@ -42,8 +41,8 @@ type signalExporter struct {
 
 	// handle is set by Start. Once closed it answers every export with class shutdown.
 	handle *sharedHandle
-	// host is set by Start.
-	host component.Host
+	// statuses is set by Start.
+	statuses *statuses
 }
 
 func newSignalExporter(set exporter.Settings, cfg *Config, signal native.Signal, handles *sharedHandles) (*signalExporter, error) {
@@ -85,7 +84,8 @@ func (e *signalExporter) start(ctx context.Context, host component.Host) error {
 	if err != nil {
 		return fmt.Errorf("cannot open the Iceberg catalog: %w", err)
 	}
-	e.handle, e.host, e.outage.host = h, host, host
+	e.handle, e.statuses = h, newStatuses(host, h.stopping)
+	e.outage.report = e.statuses.report
 	e.telemetry.beginAtZero(ctx)
 	if opened {
 		fields := []zap.Field{zap.String("library_version", native.Version())}
@@ -179,12 +179,13 @@ func settingOr(setting *string, libraryDefault string) string {
 	return *setting
 }
 
-// hurry has the batches that are queued commit without waiting for their turn. A library that cannot is broken,
-// which whoever exports is told.
-func (e *signalExporter) hurry() {
+// beginStop ends reports of statuses, and has the batches that are queued commit without waiting for their turn. A library
+// that cannot is broken, which whoever exports is told.
+func (e *signalExporter) beginStop() {
 	if e.handle == nil {
 		return
 	}
+	e.statuses.stop()
 	if err := e.handle.Hurry(); err != nil {
 		e.logger.Debug("Batches wait for their turn to commit.", zap.Error(err))
 	}
@@ -307,16 +308,16 @@ func (e *signalExporter) attempt(ctx context.Context, r *request) error {
 }
 
 // reportIfPoisoned ends the Collector, by a fatal status, once the library can store nothing more in
-// this process. Whoever supervises it starts a new one, which a queue on disk carries over to.
+// this process. Whoever supervises it starts a new one, which a queue on disk carries over to. A Collector that is stopping
+// already is only told by the log.
 func (e *signalExporter) reportIfPoisoned(err error) {
 	var failure *native.Error
 	if !errors.As(err, &failure) || !failure.Poisoned() {
 		return
 	}
 	e.handle.poisoned.Do(func() {
-		err := fmt.Errorf("the Iceberg exporter can store nothing more in this process, the Collector must be restarted: %w", failure)
 		e.logger.Error("The Iceberg exporter is broken by a bug; restart the Collector.", zap.Error(failure))
-		componentstatus.ReportStatus(e.host, componentstatus.NewFatalErrorEvent(err))
+		e.statuses.reportFatal(fmt.Errorf("the Iceberg exporter can store nothing more in this process, the Collector must be restarted: %w", failure))
 	})
 }
 

@@ -7,9 +7,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -19,7 +17,6 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 
 	"go.opentelemetry.io/collector/component"
-	"go.opentelemetry.io/collector/component/componentstatus"
 	"go.opentelemetry.io/collector/component/componenttest"
 	"go.opentelemetry.io/collector/config/configoptional"
 	"go.opentelemetry.io/collector/consumer"
@@ -259,62 +256,6 @@ func TestRetryClassesInExporterhelpersWords(t *testing.T) {
 	assert.EqualError(t, e.classify(native.Outcome{}, errors.New("other")), "other")
 }
 
-// statusHost is a host that remembers the statuses that are reported to it.
-type statusHost struct {
-	component.Host
-	mu     sync.Mutex
-	events []*componentstatus.Event
-}
-
-func (h *statusHost) Report(event *componentstatus.Event) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.events = append(h.events, event)
-}
-
-func (h *statusHost) fatal() []*componentstatus.Event {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return slices.DeleteFunc(slices.Clone(h.events), func(event *componentstatus.Event) bool {
-		return event.Status() != componentstatus.StatusFatalError
-	})
-}
-
-func TestAPoisonedLibraryEndsTheCollectorOnce(t *testing.T) {
-	library := &fakeLibrary{answer: failingWith(native.Error{
-		Code: native.CodeInternal, RetryClass: native.RetryClassShutdown, Message: "the handle is poisoned",
-	})}
-	host := &statusHost{Host: componenttest.NewNopHost()}
-	set, seen := observedSettings()
-	factory, cfg := newFactory(library.open), quick(t, nil)
-	logs, err := factory.CreateLogs(t.Context(), set, cfg)
-	require.NoError(t, err)
-	traces, err := factory.CreateTraces(t.Context(), set, cfg)
-	require.NoError(t, err)
-	for _, e := range []component.Component{logs, traces} {
-		require.NoError(t, e.Start(t.Context(), host))
-	}
-	spans := ptrace.NewTraces()
-	spans.ResourceSpans().AppendEmpty().ScopeSpans().AppendEmpty().Spans().AppendEmpty()
-	require.NoError(t, logs.ConsumeLogs(t.Context(), logsOf("one")))
-	require.NoError(t, traces.ConsumeTraces(t.Context(), spans))
-	signals := func() map[native.Signal]bool {
-		called := map[native.Signal]bool{}
-		for _, call := range library.exports() {
-			called[call.signal] = true
-		}
-		return called
-	}
-	require.Eventually(t, func() bool { return len(signals()) == 2 && len(library.exports()) > 4 }, 10*time.Second, time.Millisecond)
-	require.NoError(t, logs.Shutdown(t.Context()))
-	require.NoError(t, traces.Shutdown(t.Context()))
-
-	fatal := host.fatal()
-	require.Len(t, fatal, 1)
-	require.ErrorContains(t, fatal[0].Err(), "must be restarted: the handle is poisoned")
-	assert.Equal(t, 1, seen.FilterMessageSnippet("restart the Collector").Len())
-}
-
 func TestOtherInternalErrorsDoNotEndTheCollector(t *testing.T) {
 	attempts := 0
 	library := &fakeLibrary{answer: func(exported) (native.Outcome, error) {
@@ -323,7 +264,7 @@ func TestOtherInternalErrorsDoNotEndTheCollector(t *testing.T) {
 		}
 		return native.Outcome{Rows: 1}, nil
 	}}
-	host := &statusHost{Host: componenttest.NewNopHost()}
+	host := newStatusHost()
 	logs := startLogs(t, library, quick(t, waiting), nopSettings(), host)
 	require.NoError(t, logs.ConsumeLogs(t.Context(), logsOf("one")))
 	require.NoError(t, logs.Shutdown(t.Context()))

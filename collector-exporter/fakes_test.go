@@ -13,6 +13,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/component/componenttest"
+	"go.opentelemetry.io/collector/config/configoptional"
+	"go.opentelemetry.io/collector/exporter/exporterhelper"
 	"go.opentelemetry.io/collector/extension/xextension/storage"
 
 	"github.com/otlp2iceberg/otlp2iceberg/collector-exporter/internal/native"
@@ -192,4 +194,10 @@ func quick(t *testing.T, change func(*Config)) *Config {
 		change(cfg)
 	}
 	return cfg
+}
+
+// withoutQueue has each client wait for its own request, which is tried once.
+func withoutQueue(cfg *Config) {
+	cfg.RetryConfig.Enabled = false
+	cfg.QueueConfig = configoptional.None[exporterhelper.QueueBatchConfig]()
 }

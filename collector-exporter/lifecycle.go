@@ -56,7 +56,7 @@ type stopper struct {
 
 func (s *stopper) do(ctx context.Context, shutdown func(context.Context) error) (err error) {
 	s.once.Do(func() {
-		s.base.hurry()
+		s.base.beginStop()
 		s.base.last.stop()
 		err = shutdown(ctx)
 	})

@@ -8,7 +8,6 @@ import (
 
 	"go.uber.org/zap"
 
-	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/component/componentstatus"
 )
 
@@ -22,10 +21,10 @@ const outageReminder = time.Minute
 // says when they succeed again. The component's status follows at once.
 type outage struct {
 	logger *zap.Logger
+	// report takes the component's status, and does not wait. It is set by Start.
+	report func(*componentstatus.Event)
 
 	mu sync.Mutex
-	// host is set by Start.
-	host component.Host
 	// since is when attempts began to fail; zero while they succeed.
 	since time.Time
 	// attempts have failed since.
@@ -41,7 +40,7 @@ func (o *outage) failed(now time.Time, err error) {
 	defer o.mu.Unlock()
 	if o.since.IsZero() {
 		o.since, o.attempts, o.told = now, 0, false
-		componentstatus.ReportStatus(o.host, componentstatus.NewRecoverableErrorEvent(err))
+		o.report(componentstatus.NewRecoverableErrorEvent(err))
 	}
 	o.attempts++
 	if !o.warned.IsZero() && now.Sub(o.warned) < outageReminder {
@@ -64,5 +63,5 @@ func (o *outage) succeeded(now time.Time) {
 			zap.Int("failed_attempts", o.attempts), zap.Duration("failed_for", now.Sub(o.since)))
 	}
 	o.since = time.Time{}
-	componentstatus.ReportStatus(o.host, componentstatus.NewEvent(componentstatus.StatusOK))
+	o.report(componentstatus.NewEvent(componentstatus.StatusOK))
 }

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -15,29 +16,16 @@ import (
 
 	"go.opentelemetry.io/collector/component/componentstatus"
 	"go.opentelemetry.io/collector/component/componenttest"
-	"go.opentelemetry.io/collector/config/configoptional"
-	"go.opentelemetry.io/collector/exporter/exporterhelper"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata/metricdatatest"
 
 	"github.com/otlp2iceberg/otlp2iceberg/collector-exporter/internal/metadatatest"
 	"github.com/otlp2iceberg/otlp2iceberg/collector-exporter/internal/native"
 )
 
-// statuses gives what was reported, in order.
-func (h *statusHost) statuses() []componentstatus.Status {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	all := make([]componentstatus.Status, 0, len(h.events))
-	for _, event := range h.events {
-		all = append(all, event.Status())
-	}
-	return all
-}
-
 func TestAnOutageIsWarnedOfAtItsBeginEachMinuteAndAtItsEnd(t *testing.T) {
 	core, seen := observer.New(zap.InfoLevel)
-	host := &statusHost{Host: componenttest.NewNopHost()}
-	o := &outage{logger: zap.New(core), host: host}
+	host := newStatusHost()
+	o := &outage{logger: zap.New(core), report: host.Report}
 	begin := time.Unix(1_700_000_000, 0)
 	at := func(seconds int) time.Time { return begin.Add(time.Duration(seconds) * time.Second) }
 	refused := errors.New("connection refused")
@@ -71,8 +59,8 @@ func TestAnOutageIsWarnedOfAtItsBeginEachMinuteAndAtItsEnd(t *testing.T) {
 
 func TestAttemptsThatFailAndSucceedByTurnsAreWarnedOfOnceAMinute(t *testing.T) {
 	core, seen := observer.New(zap.InfoLevel)
-	host := &statusHost{Host: componenttest.NewNopHost()}
-	o := &outage{logger: zap.New(core), host: host}
+	host := newStatusHost()
+	o := &outage{logger: zap.New(core), report: host.Report}
 	begin := time.Unix(1_700_000_000, 0)
 	for seconds := range 90 {
 		now := begin.Add(time.Duration(seconds) * time.Second)
@@ -88,44 +76,48 @@ func TestAttemptsThatFailAndSucceedByTurnsAreWarnedOfOnceAMinute(t *testing.T) {
 }
 
 func TestFailedAttemptsAreCountedByCodeAndTold(t *testing.T) {
-	answers := []native.Error{
-		{Code: native.CodeCatalog, RetryClass: native.RetryClassRetry, Message: "connection refused"},
-		{Code: native.CodeCatalog, RetryClass: native.RetryClassRetry, RetryAfter: time.Millisecond, Message: "busy"},
-		{Code: native.CodeStorage, RetryClass: native.RetryClassRetry, Message: "no bucket"},
-	}
-	attempts := 0
-	library := &fakeLibrary{answer: func(exported) (native.Outcome, error) {
-		if attempts++; attempts <= len(answers) {
-			return native.Outcome{}, &answers[attempts-1]
+	synctest.Test(t, func(t *testing.T) {
+		answers := []native.Error{
+			{Code: native.CodeCatalog, RetryClass: native.RetryClassRetry, Message: "connection refused"},
+			{Code: native.CodeCatalog, RetryClass: native.RetryClassRetry, RetryAfter: time.Millisecond, Message: "busy"},
+			{Code: native.CodeStorage, RetryClass: native.RetryClassRetry, Message: "no bucket"},
 		}
-		return native.Outcome{Rows: 1}, nil
-	}}
-	telemetry := componenttest.NewTelemetry()
-	defer func() { require.NoError(t, telemetry.Shutdown(context.WithoutCancel(t.Context()))) }()
-	core, seen := observer.New(zap.InfoLevel)
-	set := metadatatest.NewSettings(telemetry)
-	set.Logger = zap.New(core)
-	host := &statusHost{Host: componenttest.NewNopHost()}
-	logs := startLogs(t, library, quick(t, waiting), set, host)
-	require.NoError(t, logs.ConsumeLogs(t.Context(), logsOf("one")))
-	require.NoError(t, logs.Shutdown(t.Context()))
+		attempts := 0
+		library := &fakeLibrary{answer: func(exported) (native.Outcome, error) {
+			if attempts++; attempts <= len(answers) {
+				return native.Outcome{}, &answers[attempts-1]
+			}
+			return native.Outcome{Rows: 1}, nil
+		}}
+		telemetry := componenttest.NewTelemetry()
+		defer func() { require.NoError(t, telemetry.Shutdown(context.WithoutCancel(t.Context()))) }()
+		core, seen := observer.New(zap.InfoLevel)
+		set := metadatatest.NewSettings(telemetry)
+		set.Logger = zap.New(core)
+		host := newStatusHost()
+		cfg := quick(t, func(cfg *Config) { withoutQueue(cfg); cfg.RetryConfig.Enabled = true })
+		logs := startLogs(t, library, cfg, set, host)
+		require.NoError(t, logs.ConsumeLogs(t.Context(), logsOf("one")))
+		synctest.Wait()
+		require.NoError(t, logs.Shutdown(t.Context()))
 
-	metadatatest.AssertEqualExporterIcebergFailedAttempts(t, telemetry, failedPoints(map[string]int64{"catalog": 2, "storage": 1}), metricdatatest.IgnoreTimestamp(), metricdatatest.IgnoreExemplars())
-	warned := seen.FilterMessageSnippet("Attempts to store fail").All()
-	require.Len(t, warned, 1)
-	assert.Equal(t, zap.WarnLevel, warned[0].Level)
-	assert.Equal(t, "connection refused", warned[0].ContextMap()["error"])
-	over := seen.FilterMessageSnippet("Attempts to store succeed again").All()
-	require.Len(t, over, 1)
-	assert.Equal(t, int64(3), over[0].ContextMap()["failed_attempts"])
-	assert.Equal(t, []componentstatus.Status{componentstatus.StatusRecoverableError, componentstatus.StatusOK}, host.statuses())
+		metadatatest.AssertEqualExporterIcebergFailedAttempts(t, telemetry, failedPoints(map[string]int64{"catalog": 2, "storage": 1}), metricdatatest.IgnoreTimestamp(), metricdatatest.IgnoreExemplars())
+		warned := seen.FilterMessageSnippet("Attempts to store fail").All()
+		require.Len(t, warned, 1)
+		assert.Equal(t, zap.WarnLevel, warned[0].Level)
+		assert.Equal(t, "connection refused", warned[0].ContextMap()["error"])
+		over := seen.FilterMessageSnippet("Attempts to store succeed again").All()
+		require.Len(t, over, 1)
+		assert.Equal(t, int64(3), over[0].ContextMap()["failed_attempts"])
+		assert.Equal(t, []componentstatus.Status{componentstatus.StatusRecoverableError, componentstatus.StatusOK}, host.statuses())
+	})
 }
 
 // A batch that is given up is an error of its own; others go on.
 func TestABatchThatIsGivenUpIsNoOutage(t *testing.T) {
 	library := &fakeLibrary{answer: failingWith(native.Error{Code: native.CodeTableMismatch, RetryClass: native.RetryClassPermanent, Message: "no"})}
 	set, seen := observedSettings()
-	host := &statusHost{Host: componenttest.NewNopHost()}
+	host := newStatusHost()
 	logs := startLogs(t, library, quick(t, waiting), set, host)
 	require.Error(t, logs.ConsumeLogs(t.Context(), logsOf("one")))
 	require.NoError(t, logs.Shutdown(t.Context()))
@@ -145,16 +137,13 @@ func TestATimeoutHasACodeOfItsOwnAndAClientThatLeavesIsNoOutage(t *testing.T) {
 	}
 	telemetry := componenttest.NewTelemetry()
 	defer func() { require.NoError(t, telemetry.Shutdown(context.WithoutCancel(t.Context()))) }()
-	host := &statusHost{Host: componenttest.NewNopHost()}
-	cfg := quick(t, func(cfg *Config) {
-		cfg.RetryConfig.Enabled = false
-		cfg.QueueConfig = configoptional.None[exporterhelper.QueueBatchConfig]()
-	})
-	logs := startLogs(t, library, cfg, metadatatest.NewSettings(telemetry), host)
+	host := newStatusHost()
+	logs := startLogs(t, library, quick(t, withoutQueue), metadatatest.NewSettings(telemetry), host)
 
 	require.ErrorContains(t, logs.ConsumeLogs(left, logsOf("one")), "told to stop")
 	assert.Empty(t, host.statuses())
 	require.ErrorContains(t, logs.ConsumeLogs(late, logsOf("one")), "not stored within timeout")
+	require.Eventually(t, func() bool { return len(host.statuses()) == 1 }, time.Minute, time.Millisecond)
 	assert.Equal(t, []componentstatus.Status{componentstatus.StatusRecoverableError}, host.statuses())
 
 	metadatatest.AssertEqualExporterIcebergFailedAttempts(t, telemetry, failedPoints(map[string]int64{"cancelled": 1, "timeout": 1}), metricdatatest.IgnoreTimestamp(), metricdatatest.IgnoreExemplars())

@@ -5,6 +5,7 @@ package icebergexporter // import "github.com/otlp2iceberg/otlp2iceberg/collecto
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -41,6 +42,8 @@ type sharedHandles struct {
 
 	mu     sync.Mutex
 	byConf map[*Config]*sharedHandle
+	// stopping says whether the stop of an exporter began. The Collector stops all that it started, one after the other.
+	stopping *atomic.Bool
 }
 
 // sharedHandle is an open handle and how many exporters use it.
@@ -49,12 +52,14 @@ type sharedHandle struct {
 	users int
 	// logger has the library's warnings while this is open.
 	logger *zap.Logger
-	// poisoned is done when it has been reported that the library can do no more.
+	// poisoned is done when it has been told that the library can do no more.
 	poisoned sync.Once
+	// stopping is that of sharedHandles when this was opened.
+	stopping *atomic.Bool
 }
 
 func newSharedHandles(open openFunc) *sharedHandles {
-	return &sharedHandles{open: open, byConf: map[*Config]*sharedHandle{}}
+	return &sharedHandles{open: open, byConf: map[*Config]*sharedHandle{}, stopping: new(atomic.Bool)}
 }
 
 // acquire gives the handle of a configuration, opening it for its first user, who is told by opened and whose logger has
@@ -76,7 +81,11 @@ func (s *sharedHandles) acquire(cfg *Config, logger *zap.Logger) (shared *shared
 		theLibraryLog.leave(logger)
 		return nil, false, err
 	}
-	shared = &sharedHandle{handle: h, users: 1, logger: logger}
+	if s.stopping.Load() {
+		// What starts now does not stop with the others.
+		s.stopping = new(atomic.Bool)
+	}
+	shared = &sharedHandle{handle: h, users: 1, logger: logger, stopping: s.stopping}
 	s.byConf[cfg] = shared
 	return shared, true, nil
 }
