@@ -69,7 +69,8 @@ func (e *signalExporter) options() []exporterhelper.Option {
 	return []exporterhelper.Option{
 		exporterhelper.WithStart(e.start),
 		exporterhelper.WithShutdown(e.shutdown),
-		exporterhelper.WithTimeout(e.cfg.TimeoutConfig),
+		// None of exporterhelper's: attempts have that of attemptContext.
+		exporterhelper.WithTimeout(exporterhelper.TimeoutConfig{}),
 		exporterhelper.WithRetry(e.cfg.RetryConfig),
 		xexporterhelper.WithQueueBatch(e.cfg.QueueConfig, xexporterhelper.QueueBatchSettings{
 			Encoding: &queueEncoding{signal: e.signal, numbers: e.numbers, logger: e.logger},
@@ -239,9 +240,9 @@ func (e *signalExporter) newRequest(message []byte, items int) (xexporterhelper.
 	return r, nil
 }
 
-// export stores one batch: nil means that its rows are in committed snapshots. It counts attempts that fail, and tells of
-// them.
-func (e *signalExporter) export(ctx context.Context, req xexporterhelper.Request) error {
+// export stores one batch within the configured timeout: nil means that its rows are in committed snapshots. It counts
+// attempts that fail, and tells of them.
+func (e *signalExporter) export(client context.Context, req xexporterhelper.Request) error {
 	r, ok := req.(*request)
 	if !ok {
 		return consumererror.NewPermanent(fmt.Errorf("cannot export a %T", req))
@@ -250,26 +251,29 @@ func (e *signalExporter) export(ctx context.Context, req xexporterhelper.Request
 		r.free()
 		return nil
 	}
+	ctx, cancel := beginAttempt(client, e.cfg.TimeoutConfig.Timeout)
+	defer cancel()
 	err := e.attempt(ctx, r)
 	if err == nil {
 		e.outage.succeeded(time.Now())
 		return nil
 	}
-	e.telemetry.fail(ctx, err)
-	// What is given up is told as an error, and a client that went away says nothing about the destination.
-	if !consumererror.IsPermanent(err) && !errors.Is(ctx.Err(), context.Canceled) {
+	by := ctx.ending()
+	e.telemetry.fail(ctx, err, by)
+	// What is given up is told as an error, and a client that waits no longer says nothing about the destination.
+	if !consumererror.IsPermanent(err) && by != endedByClient {
 		e.outage.failed(time.Now(), err)
 	}
 	return err
 }
 
 // attempt stores one batch, as export does.
-func (e *signalExporter) attempt(ctx context.Context, r *request) error {
+func (e *signalExporter) attempt(ctx attemptContext, r *request) error {
 	if err := r.hold(); err != nil {
 		return err
 	}
 	if err := e.turns.take(ctx); err != nil {
-		return e.sayTimeout(ctx, err)
+		return e.sayWhoEndedIt(ctx, r, err)
 	}
 	defer e.turns.giveBack()
 	e.telemetry.begin(r)
@@ -286,7 +290,7 @@ func (e *signalExporter) attempt(ctx context.Context, r *request) error {
 	if errors.As(err, &failure) && failure.RetryClass == native.RetryClassPermanent {
 		e.telemetry.recordPermanent(ctx, r, failure.Code)
 	}
-	err = e.classify(outcome, e.sayTimeout(ctx, err))
+	err = e.classify(outcome, e.sayWhoEndedIt(ctx, r, err))
 	if err == nil {
 		e.logger.Debug("Stored a batch",
 			zap.Uint64("rows", outcome.Rows),
@@ -319,23 +323,6 @@ func (e *signalExporter) reportIfPoisoned(err error) {
 		e.logger.Error("The Iceberg exporter is broken by a bug; restart the Collector.", zap.Error(failure))
 		e.statuses.reportFatal(fmt.Errorf("the Iceberg exporter can store nothing more in this process, the Collector must be restarted: %w", failure))
 	})
-}
-
-// sayTimeout names the setting when it was the configured timeout that ended an attempt: the library knows only that it
-// was told to stop, and what it was waiting for.
-func (e *signalExporter) sayTimeout(ctx context.Context, err error) error {
-	var failure *native.Error
-	if !errors.As(err, &failure) || !timedOut(ctx, failure) {
-		return err
-	}
-	said := *failure
-	said.Message = fmt.Sprintf("not stored within timeout (%s): %s", e.cfg.TimeoutConfig.Timeout, failure.Message)
-	return &said
-}
-
-// timedOut says whether it was the configured timeout that ended an attempt.
-func timedOut(ctx context.Context, failure *native.Error) bool {
-	return failure.Code == native.CodeCancelled && errors.Is(ctx.Err(), context.DeadlineExceeded)
 }
 
 // classify says in exporterhelper's words what the library decided.

@@ -271,25 +271,6 @@ func TestOtherInternalErrorsDoNotEndTheCollector(t *testing.T) {
 	assert.Empty(t, host.fatal())
 }
 
-func TestATimeoutIsNamedWithItsKey(t *testing.T) {
-	cancelled := &native.Error{Code: native.CodeCancelled, RetryClass: native.RetryClassRetry, Message: "cancelled"}
-	e := &signalExporter{cfg: quick(t, nil), logger: zap.NewNop()}
-	e.cfg.TimeoutConfig.Timeout = 90 * time.Second
-	ended, stop := context.WithDeadline(t.Context(), time.Unix(0, 0))
-	defer stop()
-	err := e.sayTimeout(ended, cancelled)
-	require.EqualError(t, err, "not stored within timeout (1m30s): cancelled")
-	assert.NotErrorIs(t, e.classify(native.Outcome{}, err), cancelled)
-	assert.False(t, consumererror.IsPermanent(e.classify(native.Outcome{}, err)), "it is tried again")
-
-	stopped, stop := context.WithCancel(t.Context())
-	stop()
-	assert.EqualError(t, e.sayTimeout(stopped, cancelled), "cancelled", "a shutdown is no timeout")
-	other := &native.Error{Code: native.CodeInternal, Message: "other"}
-	assert.EqualError(t, e.sayTimeout(ended, other), "other")
-	assert.NoError(t, e.sayTimeout(ended, nil))
-}
-
 func TestAnEmptyMessageIsNotExported(t *testing.T) {
 	library := &fakeLibrary{}
 	cfg := quick(t, func(cfg *Config) { cfg.QueueConfig = configoptional.None[exporterhelper.QueueBatchConfig]() })

@@ -33,6 +33,8 @@ type exported struct {
 type fakeLibrary struct {
 	// answer is what an export gives; nil stores everything.
 	answer func(call exported) (native.Outcome, error)
+	// hangs has an export last until its context ends, as one does whose destination gives no answer.
+	hangs bool
 	// openErr is what opening gives.
 	openErr error
 
@@ -78,6 +80,10 @@ func (f *fakeLibrary) Export(ctx context.Context, batch *native.Batch, _ time.Ti
 	f.mu.Lock()
 	f.calls = append(f.calls, call)
 	f.mu.Unlock()
+	if f.hangs {
+		<-ctx.Done()
+		return native.Outcome{}, &native.Error{Code: native.CodeCancelled, RetryClass: native.RetryClassRetry, Message: "told to stop"}
+	}
 	if f.answer == nil {
 		return native.Outcome{Rows: 1, Files: 1, Commits: 1, CommitAttempts: 1}, nil
 	}

@@ -93,8 +93,6 @@ func (cfg *Config) triesAtTheStop() bool {
 // exportLeft exports what waited for another attempt when the stop came, all at once, within timeout and ctx. There are
 // at most as many as the queue has consumers. exporterhelper has logged and counted them as dropped already.
 func (e *signalExporter) exportLeft(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, e.cfg.TimeoutConfig.Timeout)
-	defer cancel()
 	var exports sync.WaitGroup
 	for _, r := range e.last.take() {
 		exports.Go(func() {

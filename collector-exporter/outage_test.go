@@ -5,6 +5,7 @@ package icebergexporter
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -125,27 +126,58 @@ func TestABatchThatIsGivenUpIsNoOutage(t *testing.T) {
 	assert.Empty(t, host.statuses())
 }
 
-func TestATimeoutHasACodeOfItsOwnAndAClientThatLeavesIsNoOutage(t *testing.T) {
-	left, leave := context.WithCancel(t.Context())
-	late, stop := context.WithTimeout(t.Context(), time.Second)
-	defer stop()
-	ends := []func(){leave, func() { <-late.Done() }}
-	library := &fakeLibrary{}
-	library.answer = func(exported) (native.Outcome, error) {
-		ends[len(library.exports())-1]()
-		return native.Outcome{}, &native.Error{Code: native.CodeCancelled, RetryClass: native.RetryClassRetry, Message: "told to stop"}
-	}
-	telemetry := componenttest.NewTelemetry()
-	defer func() { require.NoError(t, telemetry.Shutdown(context.WithoutCancel(t.Context()))) }()
+func TestATimeoutIsAnOutageAndAClientThatWaitsNoLongerIsNone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		telemetry := componenttest.NewTelemetry()
+		defer func() { require.NoError(t, telemetry.Shutdown(context.WithoutCancel(t.Context()))) }()
+		core, seen := observer.New(zap.InfoLevel)
+		set := metadatatest.NewSettings(telemetry)
+		set.Logger = zap.New(core)
+		host := newStatusHost()
+		logs := startLogs(t, &fakeLibrary{hangs: true}, quick(t, withoutQueue), set, host)
+
+		left, leave := context.WithCancel(t.Context())
+		time.AfterFunc(time.Second, leave)
+		require.ErrorContains(t, logs.ConsumeLogs(left, logsOf("one")), "told to stop")
+		late, stop := context.WithTimeout(t.Context(), 10*time.Second)
+		defer stop()
+		err := logs.ConsumeLogs(late, logsOf("one"))
+		require.ErrorContains(t, err, "the client's time ran out (after 10s, before the timeout of 1m0s): told to stop")
+		assert.NotContains(t, err.Error(), "within timeout")
+		synctest.Wait()
+		assert.Zero(t, seen.FilterMessageSnippet("Attempts to store fail").Len())
+		assert.Empty(t, host.statuses())
+
+		err = logs.ConsumeLogs(t.Context(), logsOf("one"))
+		require.ErrorContains(t, err, "not stored within timeout (1m0s): told to stop")
+		synctest.Wait()
+		assert.Equal(t, 1, seen.FilterMessageSnippet("Attempts to store fail").Len())
+		assert.Equal(t, []componentstatus.Status{componentstatus.StatusRecoverableError}, host.statuses())
+
+		metadatatest.AssertEqualExporterIcebergFailedAttempts(t, telemetry, failedPoints(map[string]int64{"cancelled": 2, "timeout": 1}), metricdatatest.IgnoreTimestamp(), metricdatatest.IgnoreExemplars())
+		require.NoError(t, logs.Shutdown(t.Context()))
+	})
+}
+
+// The clients of a batch whose result they wait for are those of its context.
+func TestABatchWhoseClientsWaitNoLongerIsNoOutage(t *testing.T) {
+	set, seen := observedSettings()
 	host := newStatusHost()
-	logs := startLogs(t, library, quick(t, withoutQueue), metadatatest.NewSettings(telemetry), host)
-
-	require.ErrorContains(t, logs.ConsumeLogs(left, logsOf("one")), "told to stop")
+	cfg := quick(t, func(cfg *Config) { waiting(cfg); cfg.RetryConfig.Enabled = false })
+	logs := startLogs(t, &fakeLibrary{hangs: true}, cfg, set, host)
+	late, stop := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer stop()
+	require.Error(t, logs.ConsumeLogs(late, logsOf("one")))
+	require.NoError(t, logs.Shutdown(t.Context()), "after the attempt")
+	var attempts []string
+	for _, entry := range seen.FilterMessageSnippet("Exporting failed").All() {
+		if text := entry.ContextMap()["error"].(string); strings.Contains(text, "told to stop") {
+			attempts = append(attempts, text)
+		}
+	}
+	require.Len(t, attempts, 1)
+	assert.Contains(t, attempts[0], "the client's time ran out")
+	assert.NotContains(t, attempts[0], "within timeout")
+	assert.Zero(t, seen.FilterMessageSnippet("Attempts to store fail").Len())
 	assert.Empty(t, host.statuses())
-	require.ErrorContains(t, logs.ConsumeLogs(late, logsOf("one")), "not stored within timeout")
-	require.Eventually(t, func() bool { return len(host.statuses()) == 1 }, time.Minute, time.Millisecond)
-	assert.Equal(t, []componentstatus.Status{componentstatus.StatusRecoverableError}, host.statuses())
-
-	metadatatest.AssertEqualExporterIcebergFailedAttempts(t, telemetry, failedPoints(map[string]int64{"cancelled": 1, "timeout": 1}), metricdatatest.IgnoreTimestamp(), metricdatatest.IgnoreExemplars())
-	require.NoError(t, logs.Shutdown(t.Context()))
 }

@@ -28,7 +28,8 @@ const (
 	repairCount   = "attribute_count"
 )
 
-// failTimeout is the value of the attribute code for what the configured timeout ended. The others are native.Code's names.
+// failTimeout is the value of the attribute code for what the configured timeout ended. The others are native.Code's names;
+// what a client ended, or its deadline, is cancelled.
 const failTimeout = "timeout"
 
 // failures are the values of the attribute code: CodeRejected is no failure.
@@ -215,12 +216,12 @@ func (t *telemetry) recordPermanent(ctx context.Context, r *request, code native
 }
 
 // fail counts an attempt that failed, whether it is made again or not.
-func (t *telemetry) fail(ctx context.Context, err error) {
+func (t *telemetry) fail(ctx context.Context, err error, by ending) {
 	code := native.CodeInternal.String()
 	var failure *native.Error
 	if errors.As(err, &failure) {
 		code = failure.Code.String()
-		if timedOut(ctx, failure) {
+		if failure.Code == native.CodeCancelled && by == endedByTimeout {
 			code = failTimeout
 		}
 	}
