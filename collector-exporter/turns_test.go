@@ -45,6 +45,17 @@ func TestWithoutAQueueOnlySoManyCallsAreMadeAtATime(t *testing.T) {
 	require.NoError(t, logs.Shutdown(t.Context()))
 }
 
+// What is said of a client whose time is over is not that others took the turns.
+func TestATurnThatIsFreeIsTakenAlsoWhenTheTimeIsOver(t *testing.T) {
+	over, end := context.WithCancel(t.Context())
+	end()
+	free := make(turns, 1)
+	for range 100 {
+		require.NoError(t, free.take(over))
+		free.giveBack()
+	}
+}
+
 func TestWithAQueueItsConsumersAreTheBound(t *testing.T) {
 	assert.Nil(t, newTurns(quick(t, nil)))
 }
