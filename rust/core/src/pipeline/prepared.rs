@@ -12,6 +12,7 @@ use super::destination::Destination;
 use super::layout::Layout;
 use super::outcome::{Added, Outcome};
 use super::tables::no_answer_in_time;
+use crate::catalog::storage::in_one_storage;
 use crate::catalog::{IcebergCause, LoadedTable};
 use crate::commit::Append;
 use crate::error::{Error, ErrorKind, Result, RetryClass};
@@ -143,16 +144,18 @@ impl Pipeline {
         for file in &prepared.append.files {
             call.proceed()?;
             let path = file.file_path();
-            let there = table.file_io.exists(path).await.map_err(|cause| {
-                Error::new(
-                    ErrorKind::Storage,
-                    "cannot look for a data file that is to be committed",
-                )
-                .with("path", path)
-                .class(RetryClass::Retry { after: None })
-                .because(IcebergCause(cause))
-            })?;
-            if !there {
+            if is_there(&table, path).await? {
+                continue;
+            }
+            if let Some(known) = known_file(&table, path)
+                && !is_there(&table, known).await?
+            {
+                // Another program may have expired it since the table was last looked at.
+                committer.look_again();
+                return Err(out_of_sight(path, known));
+            }
+            // Storage may have come back between the two questions.
+            if !is_there(&table, path).await? {
                 let message = "a data file was deleted before it was committed, and its rows are lost; have clean-ups of \
                                orphan files spare those that are younger than the longest outage of the catalog";
                 return Err(prepared.lost(message).with("gone", path));
@@ -223,6 +226,38 @@ impl PreparedTable {
         let error = Error::new(error.kind(), error.to_string()).class(RetryClass::Permanent);
         Some((self.table, error))
     }
+}
+
+async fn is_there(table: &LoadedTable, path: &str) -> Result<bool> {
+    table.file_io.exists(path).await.map_err(|cause| {
+        let message = "cannot look whether files that are to be committed are still in storage";
+        Error::new(ErrorKind::Storage, message)
+            .with("path", path)
+            .class(RetryClass::Retry { after: None })
+            .because(IcebergCause(cause))
+    })
+}
+
+/// A file that the table cannot be without, in the storage of `path`. Where that is missing too, it is not the file that is gone: a
+/// bucket that does not exist, a proxy with an answer of its own and a disk that is not mounted say "not there" of every file.
+fn known_file<'a>(table: &'a LoadedTable, path: &str) -> Option<&'a str> {
+    let list = table
+        .metadata
+        .current_snapshot()
+        .map(|snapshot| snapshot.manifest_list());
+    let files = list.into_iter().chain([table.metadata_location.as_str()]);
+    let mut near = files.filter(|known| !known.is_empty() && in_one_storage(known, path));
+    near.next()
+}
+
+fn out_of_sight(path: &str, known: &str) -> Error {
+    let message = "storage shows neither a data file that is to be committed nor the table's own files; does the bucket of \
+                   catalog.warehouse exist, does storage.s3.endpoint lead to it, is its disk mounted? Nothing is given up, it is \
+                   tried again";
+    Error::new(ErrorKind::Storage, message)
+        .with("path", path)
+        .with("table's file", known)
+        .class(RetryClass::Retry { after: None })
 }
 
 fn added(append: &Append) -> Added {

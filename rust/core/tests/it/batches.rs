@@ -8,6 +8,7 @@ use std::time::Duration;
 use futures::future::join;
 use iceberg::spec::{NestedField, PrimitiveType, Schema, Type};
 use otlp2iceberg::catalog::{Catalog, CommitOutcome};
+use otlp2iceberg::config::Config;
 use otlp2iceberg::{
     Batch, Delivery, Error, ErrorKind, Outcome, Pipeline, RequestId, Result, RetryClass, Signal,
 };
@@ -336,6 +337,54 @@ async fn a_file_that_is_gone_is_told_and_not_committed() {
         "{error}"
     );
     assert_eq!(stored(&warehouse).await, [0]);
+}
+
+/// A warehouse on a disk of its own, and its database elsewhere.
+fn mounted() -> (Warehouse, PathBuf) {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let (disk, database) = (folder.path().join("disk"), folder.path().join("catalog.db"));
+    let json = format!(
+        r#"{{"catalog": {{"uri": "sqlite://{}", "warehouse": "{}"}}, {ONE_ATTEMPT}}}"#,
+        database.display(),
+        disk.display()
+    );
+    let config = Config::from_json(json.as_bytes()).expect("valid configuration");
+    (Warehouse { folder, config }, disk)
+}
+
+#[tokio::test]
+async fn files_that_are_out_of_sight_with_all_of_storage_are_not_lost() {
+    for has_snapshot in [true, false] {
+        let (warehouse, disk) = mounted();
+        let process = Process::unopened(&warehouse).await;
+        if has_snapshot {
+            process.send(&[0]).await.expect("stored");
+        }
+        let (mut batch, _) = failed(&process, Refusal).await;
+        let elsewhere = disk.with_extension("unmounted");
+        std::fs::rename(&disk, &elsewhere).expect("unmounted");
+        let error = export(&process.pipeline, &mut batch)
+            .await
+            .expect_err("out of sight");
+        assert_eq!(error.kind(), ErrorKind::Storage, "{error}");
+        for part in [
+            "catalog.warehouse",
+            "otel/logs/data",
+            "otel/logs/metadata",
+            "mounted",
+        ] {
+            assert!(error.to_string().contains(part), "{part} in {error}");
+        }
+        for _ in 0..2 {
+            let error = export(&process.pipeline, &mut batch).await.expect_err("still");
+            assert_eq!(error.retry_class(), RetryClass::Retry { after: None }, "{error}");
+        }
+        std::fs::rename(&elsewhere, &disk).expect("mounted again");
+        let outcome = export(&process.pipeline, &mut batch).await.expect("stored");
+        assert_eq!((outcome.rows, outcome.commits), (2, 1));
+        let expected: &[u64] = if has_snapshot { &[0, 1, 2] } else { &[1, 2] };
+        assert_eq!(stored(&warehouse).await, expected);
+    }
 }
 
 #[tokio::test]

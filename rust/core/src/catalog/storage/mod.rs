@@ -78,6 +78,18 @@ impl Stores {
     }
 }
 
+/// Whether two locations are in one bucket, or both in local folders.
+pub(crate) fn in_one_storage(one: &str, other: &str) -> bool {
+    bucket_of(one) == bucket_of(other)
+}
+
+fn bucket_of(location: &str) -> Option<&str> {
+    ["s3://", "s3a://"]
+        .iter()
+        .find_map(|scheme| location.strip_prefix(scheme))
+        .map(|rest| rest.split('/').next().unwrap_or(rest))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -99,5 +111,17 @@ mod tests {
         let error = file_io("gs://b/w").expect_err("unknown");
         assert_eq!(error.kind(), ErrorKind::Config);
         assert!(error.to_string().contains("gs://"), "{error}");
+    }
+
+    #[test]
+    fn one_storage_is_a_bucket_or_this_machine() {
+        for (one, other, expected) in [
+            ("s3://b/t/data/1.parquet", "s3a://b/meta", true),
+            ("s3://b/t", "s3://b2/t", false),
+            ("s3://b/t", "/b/t", false),
+            ("file:///w/1", "/w/2", true),
+        ] {
+            assert_eq!(in_one_storage(one, other), expected, "{one} {other}");
+        }
     }
 }

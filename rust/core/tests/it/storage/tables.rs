@@ -10,7 +10,8 @@ use opentelemetry_proto::tonic::common::v1::{AnyValue, any_value::Value};
 use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
 use otlp2iceberg::config::{Config, OnFailure};
 use otlp2iceberg::{
-    ErrorKind, Export, Outcome, Part, Pipeline, RequestId, Result, RetryClass, Signal, catalog,
+    Batch, Delivery, ErrorKind, Export, Outcome, Part, Pipeline, RequestId, Result, RetryClass, Signal,
+    catalog,
 };
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use prost::Message;
@@ -18,7 +19,7 @@ use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
 use super::stub::{Answer, Stub};
-use crate::commit_support::{Faulty, entries, logs};
+use crate::commit_support::{Fault, Faulty, entries, logs};
 
 fn lake(stub: &Stub, folder: &TempDir) -> Config {
     let database = folder.path().join("catalog.db");
@@ -191,4 +192,45 @@ async fn who_may_not_list_cannot_accept_but_can_write() {
     let error = export(&pipeline, 2, &["two"]).await.expect_err("cannot list");
     assert_eq!(error.kind(), ErrorKind::Storage);
     assert!(error.to_string().contains("s3:ListBucket"), "{error}");
+}
+
+#[tokio::test]
+async fn a_bucket_that_is_missing_for_a_while_has_not_lost_a_file() {
+    let (stub, folder) = (Stub::start().await, tempfile::tempdir().expect("folder"));
+    let mut config = lake(&stub, &folder);
+    config.commit.max_retries = Some(0);
+    let faulty = Faulty::new(catalog::open(&config).await.expect("opens"), []);
+    let pipeline = Pipeline::open_with(config.clone(), faulty.clone()).expect("opens");
+    export(&pipeline, 0, &["zero"]).await.expect("stored");
+    let mut batch = Batch::new(Signal::Logs);
+    let id = RequestId {
+        writer: [1; 16],
+        sequence: 1,
+    };
+    batch.append(id, &bodies(&["one"])).expect("new");
+    faulty.faults.lock().expect("lock").push_back(Fault::Refusal);
+    let mut again = async || {
+        let delivery = Delivery {
+            received_unix_nano: 0,
+            cancel: CancellationToken::new(),
+            timeout: Duration::from_secs(60),
+        };
+        pipeline.export_batch(&mut batch, delivery).await
+    };
+    again().await.expect_err("refused");
+    // What a proxy says of all keys. Of a HEAD nobody can tell a bucket's absence from a file's.
+    stub.fault("HEAD", 2, Answer::Refusal(404, "", ""));
+    let error = again().await.expect_err("not there");
+    assert_eq!(
+        (error.kind(), error.retry_class()),
+        (ErrorKind::Storage, RetryClass::Retry { after: None }),
+        "{error}"
+    );
+    assert_eq!(stub.count("HEAD /data/"), 1);
+    assert_eq!(stub.count("HEAD /metadata/snap-"), 1, "the manifest list");
+    // In between the two questions it came back.
+    stub.fault("HEAD", 1, Answer::Refusal(404, "", ""));
+    let outcome = again().await.expect("stored");
+    assert_eq!((outcome.rows, outcome.commits), (1, 1));
+    assert_eq!(stored(&config).await, ["one", "zero"]);
 }
