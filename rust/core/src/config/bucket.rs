@@ -1,6 +1,6 @@
 //! Names of buckets, which become a part of URLs.
 
-/// What is wrong with an `s3://` or `s3a://` location's bucket; `None` for another kind of location, too.
+/// What is wrong with an `s3://` or `s3a://` location; `None` for another kind of location, too.
 pub(super) fn problem(location: &str) -> Option<&'static str> {
     let rest = ["s3://", "s3a://"]
         .iter()
@@ -10,6 +10,8 @@ pub(super) fn problem(location: &str) -> Option<&'static str> {
         Some("names no bucket")
     } else if !is_name(bucket) {
         Some("has a bucket with characters that no bucket's name has")
+    } else if rest.trim_end_matches('/').contains("//") {
+        Some("has two slashes in a row, of which programs make different keys")
     } else {
         None
     }
@@ -32,6 +34,8 @@ mod tests {
         for location in [
             "s3://bucket",
             "s3a://my.Bucket_1/otel",
+            "s3://bucket/otel/",
+            "s3://bucket//",
             "./warehouse",
             "file:///w x",
             "a name",
@@ -50,6 +54,10 @@ mod tests {
             "s3://b?c",
         ] {
             assert!(problem(location).is_some(), "{location}");
+        }
+        for location in ["s3://bucket//otel", "s3a://bucket//otel/", "s3://bucket/a//b"] {
+            let problem = problem(location).unwrap_or_default();
+            assert!(problem.contains("two slashes"), "{location}: {problem}");
         }
     }
 }

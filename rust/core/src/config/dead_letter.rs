@@ -29,8 +29,9 @@ pub(super) fn problems(dead_letter: &DeadLetterConfig, problems: &mut Vec<String
     if let Some(path) = &dead_letter.path
         && !is_place(path)
     {
+        let problem = bucket::problem(path).unwrap_or("is no place for files");
         problems.push(format!(
-            "dead_letter.path: {path:?} is no place for files; give a directory, file:///<absolute path> or s3://<bucket>/<prefix>"
+            "dead_letter.path: {path:?} {problem}; give a directory, file:///<absolute path> or s3://<bucket>/<prefix>"
         ));
     }
     if dead_letter.object_bytes_max < 1 << 10 {
@@ -71,6 +72,7 @@ mod tests {
             "s3:///dead",
             "gs://bucket",
             "s3://my bucket/dead",
+            "s3://bucket//dead",
         ] {
             assert!(!is_place(path), "{path}");
         }

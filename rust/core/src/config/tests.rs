@@ -39,6 +39,24 @@ fn without_a_catalog_there_is_nothing_to_say_of_one() {
 }
 
 #[test]
+fn two_slashes_behind_a_bucket_are_told_at_the_start() {
+    for kind in ["none", "sql"] {
+        let json = format!(
+            r#"{{"catalog": {{"type": "{kind}", "warehouse": "s3://bucket//otel"}}, "dead_letter": {{"path": "s3a://dead//otel"}}}}"#
+        );
+        let message = refusal(json.as_bytes());
+        for part in [
+            "catalog.warehouse: \"s3://bucket//otel\" has two slashes in a row",
+            "dead_letter.path: \"s3a://dead//otel\" has two slashes in a row",
+        ] {
+            assert!(message.contains(part), "{part} in {message}");
+        }
+    }
+    let json = br#"{"catalog": {"type": "none", "warehouse": "s3://bucket//"}, "dead_letter": {"path": "s3://dead/otel/"}}"#;
+    Config::from_json(json).expect("valid");
+}
+
+#[test]
 fn properties_that_no_table_can_have_are_told() {
     let json = br#"{"tables": {"properties": {"format-version": "v2", "uuid": "x", "current-snapshot-id": "1", "owner": "ops"}}}"#;
     assert_eq!(

@@ -240,6 +240,12 @@ fn split(location: &str) -> Result<(&str, Path)> {
     if bucket.is_empty() {
         return Err(refused("it names no bucket; write s3://<bucket>/<prefix>"));
     }
+    // It would be taken off, and the file be another one than the location says.
+    if key.starts_with('/') {
+        return Err(refused(
+            "its key begins with a slash; write s3://<bucket>/<prefix>, with one slash behind the bucket",
+        ));
+    }
     // Signed and sent as it is, so it must be as the other readers and writers of the table have it.
     let key = Path::parse(key)
         .map_err(|cause| refused("its key has an empty, relative or unprintable part").with_source(cause))?;
@@ -280,7 +286,14 @@ mod tests {
             let (found_bucket, found_key) = split(location).expect("valid");
             assert_eq!((found_bucket, found_key.as_ref()), (bucket, key));
         }
-        for location in ["file:///w", "s3:///k", "s3://b/a//c", "s3://b/../c"] {
+        for location in [
+            "file:///w",
+            "s3:///k",
+            "s3://b//k",
+            "s3a://b//",
+            "s3://b/a//c",
+            "s3://b/../c",
+        ] {
             let error = split(location).expect_err("invalid");
             assert!(error.to_string().contains(location), "{error}");
         }
