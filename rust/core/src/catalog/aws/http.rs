@@ -12,7 +12,7 @@ use aws_smithy_types::body::SdkBody;
 
 use crate::error::{Error, ErrorKind, Result};
 
-/// For a library that sets no time.
+/// For an answer, where the library sets no time: to STS and SSO it sets one for the connection alone.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// reqwest, with our one TLS stack.
@@ -41,17 +41,16 @@ impl HttpClient for ReqwestClient {
         settings: &HttpConnectorSettings,
         _components: &RuntimeComponents,
     ) -> SharedHttpConnector {
-        let connect = settings.connect_timeout().unwrap_or_default();
-        let read = settings.read_timeout().unwrap_or_default();
-        let timeout = match connect + read {
-            Duration::ZERO => TIMEOUT,
-            sum => sum,
-        };
         SharedHttpConnector::new(Connector {
             client: self.clone(),
-            timeout,
+            timeout: timeout(settings),
         })
     }
+}
+
+/// How long a request may take, with its answer.
+fn timeout(settings: &HttpConnectorSettings) -> Duration {
+    settings.connect_timeout().unwrap_or_default() + settings.read_timeout().unwrap_or(TIMEOUT)
 }
 
 #[derive(Debug)]
@@ -100,5 +99,26 @@ fn failure(cause: reqwest::Error) -> ConnectorError {
         ConnectorError::timeout(cause.into())
     } else {
         ConnectorError::io(cause.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_has_time_also_where_only_the_connection_is_given_some() {
+        let (connect, read) = (Duration::from_millis(3100), Duration::from_secs(1));
+        let builder = HttpConnectorSettings::builder;
+        for (settings, expected) in [
+            (builder().build(), TIMEOUT),
+            (builder().connect_timeout(connect).build(), connect + TIMEOUT),
+            (
+                builder().connect_timeout(connect).read_timeout(read).build(),
+                connect + read,
+            ),
+        ] {
+            assert_eq!(timeout(&settings), expected);
+        }
     }
 }
