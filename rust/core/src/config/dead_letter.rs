@@ -3,6 +3,7 @@
 use serde::Deserialize;
 
 use super::bucket;
+use super::secret::shown;
 
 /// `dead_letter`.
 #[derive(Debug, Clone, Deserialize)]
@@ -31,7 +32,8 @@ pub(super) fn problems(dead_letter: &DeadLetterConfig, problems: &mut Vec<String
     {
         let problem = bucket::problem(path).unwrap_or("is no place for files");
         problems.push(format!(
-            "dead_letter.path: {path:?} {problem}; give a directory, file:///<absolute path> or s3://<bucket>/<prefix>"
+            "dead_letter.path: {:?} {problem}; give a directory, file:///<absolute path> or s3://<bucket>/<prefix>",
+            shown(path)
         ));
     }
     if dead_letter.object_bytes_max < 1 << 10 {

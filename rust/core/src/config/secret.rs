@@ -51,6 +51,21 @@ fn without_end(text: &str) -> &str {
     text.trim_end_matches(['\r', '\n'])
 }
 
+/// A place as it may be repeated in an error: without what stands before an `@`, where people write passwords, and
+/// without parameters.
+pub(super) fn shown(place: &str) -> String {
+    let (scheme, rest) = match place.split_once("://") {
+        Some((scheme, rest)) => (format!("{scheme}://"), rest),
+        None => (String::new(), place),
+    };
+    // The last one: a secret may have one, too, or a slash.
+    let Some((_, rest)) = rest.rsplit_once('@') else {
+        return place.to_owned();
+    };
+    let rest = rest.split('?').next().unwrap_or_default();
+    format!("{scheme}…@{rest}")
+}
+
 /// Reads what comes from such a file and is no secret itself.
 pub(super) fn without_line_break<'de, D: Deserializer<'de>>(
     deserializer: D,
@@ -84,6 +99,14 @@ mod tests {
         assert!(!format!("{secret:?} {secret:#?}").contains("hunter2"));
         let of_file: Secret = serde_json::from_str(r#""hunter2\r\n""#).expect("a string");
         assert_eq!(of_file, secret);
+        for (place, expected) in [
+            ("s3://AKID:hush/@x@bucket/wh", "s3://…@bucket/wh"),
+            ("https://u:hush@h/db?password=hush", "https://…@h/db"),
+            ("u:hush@h", "…@h"),
+            ("gs://bucket/wh", "gs://bucket/wh"),
+        ] {
+            assert_eq!(shown(place), expected);
+        }
         let error = serde_json::from_str::<Secret>("4711").expect_err("a number");
         assert!(!error.to_string().contains("4711"), "{error}");
     }

@@ -57,6 +57,40 @@ fn two_slashes_behind_a_bucket_are_told_at_the_start() {
 }
 
 #[test]
+fn passwords_in_places_are_not_repeated() {
+    for (json, part) in [
+        (
+            r#"{"catalog": {"uri": "postgresql+psycopg2://user:hush@host/db"}}"#,
+            "catalog.uri: \"postgresql+psycopg2\" is no SQLite URI",
+        ),
+        (
+            r#"{"catalog": {"uri": "https://user:hush@host/api?token=hush"}}"#,
+            "catalog.uri: \"https\" is no SQLite URI",
+        ),
+        (
+            r#"{"catalog": {"warehouse": "s3://AKID:hush/hush@bucket/wh"}}"#,
+            "catalog.warehouse: \"s3://…@bucket/wh\" has a bucket",
+        ),
+        (
+            r#"{"catalog": {"type": "none", "warehouse": "arn:hush@b"}}"#,
+            "catalog.warehouse: \"…@b\" is no place for files",
+        ),
+        (
+            r#"{"catalog": {"type": "s3tables", "warehouse": "s3://AKID:hush@bucket"}}"#,
+            "catalog.warehouse: \"s3://…@bucket\" is no table bucket's ARN",
+        ),
+        (
+            r#"{"dead_letter": {"path": "s3://AKID:hush@bucket/dead"}}"#,
+            "dead_letter.path: \"s3://…@bucket/dead\" has a bucket",
+        ),
+    ] {
+        let message = refusal(json.as_bytes());
+        assert!(message.contains(part), "{part} in {message}");
+        assert!(!message.contains("hush"), "{message}");
+    }
+}
+
+#[test]
 fn properties_that_no_table_can_have_are_told() {
     let json = br#"{"tables": {"properties": {"format-version": "v2", "uuid": "x", "current-snapshot-id": "1", "owner": "ops"}}}"#;
     assert_eq!(

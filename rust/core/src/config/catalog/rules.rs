@@ -5,6 +5,7 @@ use std::time::Duration;
 use reqwest::Url;
 use reqwest::header::HeaderName;
 
+use super::super::secret::shown;
 use super::super::{bucket, header};
 use super::{CatalogConfig, CatalogType, S3TablesApi};
 
@@ -50,7 +51,8 @@ fn file_warehouse(problems: &mut Vec<String>, catalog: &CatalogConfig) {
         problems.push("catalog.warehouse: must not be empty; give a directory such as ./warehouse".into());
     } else if warehouse.starts_with("arn:") {
         problems.push(format!(
-            "catalog.warehouse: {warehouse:?} is no place for files of ours; give a directory, a file:// URL or s3://<bucket>/<prefix>"
+            "catalog.warehouse: {:?} is no place for files of ours; give a directory, a file:// URL or s3://<bucket>/<prefix>",
+            shown(warehouse)
         ));
     } else if let Some((scheme, _)) = warehouse.split_once("://")
         && !matches!(scheme, "file" | "s3" | "s3a")
@@ -60,7 +62,8 @@ fn file_warehouse(problems: &mut Vec<String>, catalog: &CatalogConfig) {
         ));
     } else if let Some(problem) = bucket::problem(warehouse) {
         problems.push(format!(
-            "catalog.warehouse: {warehouse:?} {problem}; give s3://<bucket>/<prefix>"
+            "catalog.warehouse: {:?} {problem}; give s3://<bucket>/<prefix>",
+            shown(warehouse)
         ));
     }
 }
@@ -83,8 +86,11 @@ fn sql(catalog: &CatalogConfig) -> Vec<String> {
     if let Some(uri) = &catalog.uri
         && !uri.starts_with("sqlite:")
     {
+        // No more of it: URIs of databases have passwords in many places.
+        let scheme = uri.split(':').next().unwrap_or_default();
         problems.push(format!(
-            "catalog.uri: {uri:?} is no SQLite URI; type sql takes sqlite://<path>, such as sqlite://./warehouse/catalog.db"
+            "catalog.uri: {:?} is no SQLite URI; type sql takes sqlite://<path>, such as sqlite://./warehouse/catalog.db",
+            shown(scheme)
         ));
     }
     file_warehouse(&mut problems, catalog);
@@ -179,7 +185,8 @@ fn s3tables(catalog: &CatalogConfig) -> Vec<String> {
     let warehouse = catalog.warehouse.as_deref().unwrap_or_default();
     if TableBucketArn::parse(warehouse).is_none() {
         problems.push(format!(
-            "catalog.warehouse: {warehouse:?} is no table bucket's ARN; type s3tables needs arn:aws:s3tables:<region>:<account>:bucket/<name>"
+            "catalog.warehouse: {:?} is no table bucket's ARN; type s3tables needs arn:aws:s3tables:<region>:<account>:bucket/<name>",
+            shown(warehouse)
         ));
     }
     if let Err(rule) = s3tables_name(&catalog.namespace) {
