@@ -3,7 +3,7 @@
 //! Nothing is sent before a table is needed: a process starts while its catalog is down. What an
 //! attempt to commit ended as is told by what happened, never by words: see [`super::http`].
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use async_trait::async_trait;
@@ -52,6 +52,8 @@ pub(super) struct RestCatalog {
     session: OnceCell<Session>,
     /// Storage of each table by what it was made of: it holds connections and credentials.
     file_ios: Mutex<HashMap<TableIdent, KeptFileIo>>,
+    /// Locations of tables for which it was told that no credentials of the catalog are for them.
+    without_credentials: Mutex<HashSet<String>>,
 }
 
 /// A `FileIO` and the catalog's properties that it was made of.
@@ -86,6 +88,7 @@ impl RestCatalog {
             in_s3_tables: config.is_in_s3_tables(),
             session: OnceCell::new(),
             file_ios: Mutex::default(),
+            without_credentials: Mutex::default(),
         }))
     }
 
@@ -273,15 +276,10 @@ impl RestCatalog {
         let location = result.metadata.location();
         let mut properties = session.properties.clone();
         properties.extend(result.config.take().unwrap_or_default());
-        let credential = result
-            .storage_credentials
-            .take()
-            .unwrap_or_default()
-            .into_iter()
-            .filter(|credential| location.starts_with(&credential.prefix))
-            .max_by_key(|credential| credential.prefix.len());
-        if let Some(credential) = credential {
-            properties.extend(credential.config);
+        let credentials = result.storage_credentials.take().unwrap_or_default();
+        match vended::fitting(credentials, location) {
+            Ok(credential) => properties.extend(credential.into_iter().flat_map(|fitting| fitting.config)),
+            Err(prefixes) => self.tell_of_unfit(&prefixes, location),
         }
         if let Some(region) = &self.region
             && !properties.contains_key("s3.region")
@@ -290,6 +288,22 @@ impl RestCatalog {
             properties.entry("client.region".to_owned()).or_insert(region);
         }
         properties
+    }
+
+    /// Once for each table: it is loaded often.
+    fn tell_of_unfit(&self, prefixes: &[String], location: &str) {
+        let mut told = self
+            .without_credentials
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if told.insert(location.to_owned()) {
+            tracing::warn!(
+                %location,
+                prefixes = prefixes.join(" "),
+                "the storage credentials that the catalog gave are for other places than the table's, and are not used; mend the \
+                 catalog, or set storage.s3.access_key_id and storage.s3.secret_access_key"
+            );
+        }
     }
 
     /// As for any catalog, and what to do when S3 Tables' endpoint refuses the kind of request: those of

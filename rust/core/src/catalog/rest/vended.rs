@@ -18,6 +18,7 @@ use tokio::sync::Mutex;
 
 use super::super::storage::credentials_refused;
 use super::RestCatalog;
+use super::types::StorageCredential;
 
 /// Milliseconds since 1970, as Java's `S3FileIOProperties` has it.
 const EXPIRES_AT_MS: &str = "s3.session-token-expires-at-ms";
@@ -45,6 +46,37 @@ pub(super) fn has_credentials(properties: &HashMap<String, String>) -> bool {
     ["s3.access-key-id", EXPIRES_AT_MS]
         .iter()
         .any(|key| properties.contains_key(*key))
+}
+
+/// The credentials for a table's files, of those that a catalog gave: the ones with the longest prefix that the table lies in;
+/// else the ones with the shortest prefix within the table.
+///
+/// # Errors
+/// The prefixes, when none is either.
+pub(super) fn fitting(
+    credentials: Vec<StorageCredential>,
+    location: &str,
+) -> std::result::Result<Option<StorageCredential>, Vec<String>> {
+    let folder = format!("{}/", location.trim_end_matches('/'));
+    let (around, others): (Vec<_>, Vec<_>) = credentials
+        .into_iter()
+        .partition(|credential| folder.starts_with(&credential.prefix));
+    let around = around
+        .into_iter()
+        .max_by_key(|credential| credential.prefix.len());
+    if around.is_some() {
+        return Ok(around);
+    }
+    let (within, others): (Vec<_>, Vec<_>) = others
+        .into_iter()
+        .partition(|credential| credential.prefix.starts_with(&folder));
+    let within = within
+        .into_iter()
+        .min_by_key(|credential| credential.prefix.len());
+    if within.is_none() && !others.is_empty() {
+        return Err(others.into_iter().map(|credential| credential.prefix).collect());
+    }
+    Ok(within)
 }
 
 /// When they run out, if the catalog says so.
@@ -265,5 +297,46 @@ impl FileWrite for VendedWrite {
     async fn close(&mut self) -> Result<()> {
         let result = self.writer.close().await;
         self.source.look_at(result, self.number).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn credentials(prefixes: &[&str]) -> Vec<StorageCredential> {
+        let made = prefixes.iter().map(|prefix| StorageCredential {
+            prefix: (*prefix).to_owned(),
+            config: HashMap::new(),
+        });
+        made.collect()
+    }
+
+    #[test]
+    fn the_longest_prefix_around_a_table_fits_best_then_the_shortest_within() {
+        for (prefixes, expected) in [
+            (
+                &["s3://b/wh/", "s3://b/wh/t/", "s3://b/"][..],
+                Some("s3://b/wh/t/"),
+            ),
+            (&["s3://b/wh/t", "s3", "s3://b/wh/t/data/"], Some("s3://b/wh/t")),
+            (
+                &["s3://b/wh/t/data/x/", "s3://b/wh/t/data/"],
+                Some("s3://b/wh/t/data/"),
+            ),
+            (
+                &["s3://b/wh/t2/", "s3://b/wh/t/metadata"],
+                Some("s3://b/wh/t/metadata"),
+            ),
+            (&[], None),
+        ] {
+            for location in ["s3://b/wh/t", "s3://b/wh/t/"] {
+                let found = fitting(credentials(prefixes), location).expect("fits");
+                let found = found.map(|credential| credential.prefix);
+                assert_eq!(found.as_deref(), expected, "{prefixes:?}");
+            }
+        }
+        let none = fitting(credentials(&["s3://b/wh/t2/", "s3://c/"]), "s3://b/wh/t");
+        assert_eq!(none.expect_err("no fit"), ["s3://b/wh/t2/", "s3://c/"]);
     }
 }

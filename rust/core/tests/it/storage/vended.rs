@@ -63,6 +63,21 @@ async fn rows_go_on_when_storage_stops_accepting_what_the_catalog_gave() {
 }
 
 #[tokio::test]
+async fn credentials_for_the_table_s_folder_or_what_is_in_it_are_used() {
+    for prefix in ["s3://lake/otel/otel/logs/", "s3://lake/otel/otel/logs/data/"] {
+        let s3 = Stub::start().await;
+        s3.state().accepts = Some("ASIAGIVEN");
+        let server = catalog_with(&s3, "ASIAGIVEN");
+        server.state().extra["storage-credentials"] = json!([{"prefix": prefix, "config": {
+            "s3.access-key-id": "ASIAGIVEN", "s3.secret-access-key": "hush", "s3.session-token": "hush-too",
+        }}]);
+        let pipeline = Pipeline::open(server.config("")).await.expect("opens");
+        let outcome = export(&pipeline, 0, &["one"]).await.expect("stored");
+        assert_eq!(outcome.rows, 1, "{prefix}");
+    }
+}
+
+#[tokio::test]
 async fn a_catalog_that_gives_nothing_better_is_named() {
     let s3 = Stub::start().await;
     s3.state().accepts = Some("ASIAOTHERS");
