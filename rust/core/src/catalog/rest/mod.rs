@@ -93,29 +93,35 @@ impl RestCatalog {
     }
 
     async fn session(&self) -> Result<&Session> {
-        self.session
-            .get_or_try_init(|| async {
-                let request = Request {
-                    method: Method::GET,
-                    url: config_url(&self.uri, self.warehouse.as_deref())?,
-                    body: None,
-                    idempotency: false,
-                    delegation: false,
-                    purpose: "read the catalog's configuration",
-                };
-                let answer = self.client.send(&request).await.map_err(|failure| {
-                    let unknown = matches!(failure, Failure::Refused(StatusCode::NOT_FOUND | StatusCode::BAD_REQUEST, _));
-                    let error = failure.into_error();
-                    if unknown {
-                        let message = "the catalog does not know catalog.warehouse, or no Iceberg REST catalog is at catalog.uri";
-                        return Error::new(ErrorKind::Catalog, message).class(error.retry_class()).because(error);
-                    }
-                    error
-                })?;
-                let config: ConfigResponse = parse(&request, &answer)?;
-                Ok(Session::new(&self.uri, config))
-            })
-            .await
+        self.session.get_or_try_init(|| self.new_session()).await
+    }
+
+    async fn new_session(&self) -> Result<Session> {
+        let request = Request {
+            method: Method::GET,
+            url: config_url(&self.uri, self.warehouse.as_deref())?,
+            body: None,
+            idempotency: false,
+            delegation: false,
+            purpose: "read the catalog's configuration",
+        };
+        let answer = self.client.send(&request).await.map_err(|failure| {
+            let unknown = matches!(
+                failure,
+                Failure::Refused(StatusCode::NOT_FOUND | StatusCode::BAD_REQUEST, _)
+            );
+            let error = failure.into_error();
+            if unknown {
+                let message =
+                    "the catalog does not know catalog.warehouse, or no Iceberg REST catalog is at catalog.uri";
+                return Error::new(ErrorKind::Catalog, message)
+                    .class(error.retry_class())
+                    .because(error);
+            }
+            error
+        })?;
+        let config: ConfigResponse = parse(&request, &answer)?;
+        Ok(Session::new(&self.uri, config))
     }
 
     /// The table, or `None` if there is none.
@@ -206,7 +212,7 @@ impl RestCatalog {
         ident: &TableIdent,
         mut result: LoadTableResult,
     ) -> Result<LoadedTable> {
-        let properties = self.storage_properties(session, &mut result);
+        let properties = self.storage_properties(session.properties.clone(), &mut result);
         let file_io = self.file_io(ident, result.metadata.location(), properties)?;
         Ok(LoadedTable {
             ident: ident.clone(),
@@ -265,16 +271,26 @@ impl RestCatalog {
             .await
             .map_err(|failure| about(failure, ident))?;
         let mut result: LoadTableResult = parse(&request, &answer)?;
-        let properties = self.storage_properties(session, &mut result);
+        let said_to_all = if vended::has_credentials(&session.properties) {
+            // They came with the configuration, so that is where there are new ones.
+            self.new_session().await?.properties
+        } else {
+            session.properties.clone()
+        };
+        let properties = self.storage_properties(said_to_all, &mut result);
         let file_io = self.stores.file_io(result.metadata.location(), &properties)?;
         Ok(Vended { file_io, properties })
     }
 
     /// What the catalog says about a table's storage: to all, to this one, and the credentials whose
     /// prefix fits its location best.
-    fn storage_properties(&self, session: &Session, result: &mut LoadTableResult) -> HashMap<String, String> {
+    fn storage_properties(
+        &self,
+        said_to_all: HashMap<String, String>,
+        result: &mut LoadTableResult,
+    ) -> HashMap<String, String> {
         let location = result.metadata.location();
-        let mut properties = session.properties.clone();
+        let mut properties = said_to_all;
         properties.extend(result.config.take().unwrap_or_default());
         let credentials = result.storage_credentials.take().unwrap_or_default();
         match vended::fitting(credentials, location) {

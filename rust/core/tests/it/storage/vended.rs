@@ -78,6 +78,35 @@ async fn credentials_for_the_table_s_folder_or_what_is_in_it_are_used() {
 }
 
 #[tokio::test]
+async fn credentials_of_the_catalog_s_configuration_are_asked_for_there_again() {
+    let configuration = |s3: &Stub, key: &str| {
+        json!({"overrides": {
+            "s3.endpoint": format!("http://127.0.0.1:{}", s3.port),
+            "s3.access-key-id": key, "s3.secret-access-key": "hush", "s3.session-token": "hush-too",
+        }})
+    };
+    let s3 = Stub::start().await;
+    s3.state().accepts = Some("ASIAFIRST");
+    let server = Server::new();
+    {
+        let mut state = server.state();
+        state.files = Some("s3://lake/otel");
+        state.config = configuration(&s3, "ASIAFIRST");
+    }
+    let pipeline = Pipeline::open(server.config("")).await.expect("opens");
+    export(&pipeline, 0, &["one"]).await.expect("stored");
+    assert_eq!(server.stub.asked_for("GET", "/v1/config").len(), 1);
+    s3.state().accepts = Some("ASIASECOND");
+    server.state().config = configuration(&s3, "ASIASECOND");
+    for sequence in 1..4 {
+        export(&pipeline, sequence, &["more"]).await.expect("stored");
+    }
+    assert_eq!(server.stub.asked_for("GET", "/v1/config").len(), 2);
+    let table = server.catalog("").await.load(&logs()).await.expect("loaded");
+    assert_eq!(summary(&table)["total-records"], "4");
+}
+
+#[tokio::test]
 async fn a_catalog_that_gives_nothing_better_is_named() {
     let s3 = Stub::start().await;
     s3.state().accepts = Some("ASIAOTHERS");
