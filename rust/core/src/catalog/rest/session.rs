@@ -110,6 +110,7 @@ impl Session {
             separator,
             endpoints: response
                 .endpoints
+                .filter(|endpoints| !endpoints.is_empty())
                 .map(|endpoints| endpoints.into_iter().collect()),
             idempotency: response.idempotency_key_lifetime.is_some(),
             properties,
@@ -187,7 +188,9 @@ mod tests {
 
     #[test]
     fn a_catalog_without_a_list_offers_all() {
-        assert!(session("{}").offers(Endpoint::CreateTable));
+        for json in ["{}", r#"{"endpoints": null}"#, r#"{"endpoints": []}"#] {
+            assert!(session(json).offers(Endpoint::CreateTable), "{json}");
+        }
         let listed = session(r#"{"endpoints": ["POST /v1/{prefix}/namespaces/{namespace}/tables/{table}"]}"#);
         assert!(listed.offers(Endpoint::CommitTable));
         assert!(!listed.offers(Endpoint::CreateTable));
