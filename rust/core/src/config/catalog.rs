@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::duration;
-use super::secret::{Secret, section};
+use super::secret::{Secret, section, text_of_file};
 
 pub(super) mod rules;
 
@@ -100,6 +100,7 @@ impl CatalogType {
 #[serde(deny_unknown_fields)]
 pub struct OAuth2Config {
     /// The client's id.
+    #[serde(deserialize_with = "text_of_file")]
     pub client_id: String,
     /// The client's secret.
     pub client_secret: Secret,

@@ -74,6 +74,11 @@ pub(super) fn without_line_break<'de, D: Deserializer<'de>>(
     Ok(text.map(|text| without_end(&text).to_owned()))
 }
 
+/// The same where it must be there.
+pub(super) fn text_of_file<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    String::deserialize(deserializer).map(|text| without_end(&text).to_owned())
+}
+
 /// Reads a section that holds secrets. serde's own error would repeat a value of the wrong type, such
 /// as `oauth2: "id:secret"`.
 pub(super) fn section<'de, D, T>(deserializer: D) -> Result<T, D::Error>

@@ -91,6 +91,20 @@ fn passwords_in_places_are_not_repeated() {
 }
 
 #[test]
+fn an_id_and_a_secret_from_files_are_without_the_line_breaks_at_their_ends() {
+    let json = br#"{"catalog": {"type": "rest", "uri": "https://h", "oauth2": {"client_id": "me\n", "client_secret": "hush\r\n"}}}"#;
+    let oauth2 = Config::from_json(json)
+        .expect("valid")
+        .catalog
+        .oauth2
+        .expect("there");
+    assert_eq!(
+        (oauth2.client_id.as_str(), oauth2.client_secret.expose()),
+        ("me", "hush")
+    );
+}
+
+#[test]
 fn properties_that_no_table_can_have_are_told() {
     let json = br#"{"tables": {"properties": {"format-version": "v2", "uuid": "x", "current-snapshot-id": "1", "owner": "ops"}}}"#;
     assert_eq!(

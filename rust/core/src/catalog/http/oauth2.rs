@@ -66,11 +66,10 @@ impl OAuth2 {
         let number = kept.as_ref().map_or(0, |token| token.number + 1);
         let asked = Instant::now();
         let response = self.fetch().await?;
-        let secret = Secret::new(response.access_token);
         let stale = response
-            .expires_in
-            .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+            .life()
             .and_then(|life| asked.checked_add(life.saturating_sub(MARGIN.min(life / 10))));
+        let secret = Secret::new(response.access_token);
         *self.newest.lock().unwrap_or_else(PoisonError::into_inner) = Some(secret.clone());
         *kept = Some(Token {
             secret: secret.clone(),
@@ -156,6 +155,39 @@ impl OAuth2 {
 #[derive(Deserialize)]
 struct TokenResponse {
     access_token: String,
-    /// Seconds.
-    expires_in: Option<f64>,
+    /// Seconds: a number, or text with one, as some servers have it.
+    expires_in: Option<serde_json::Value>,
+}
+
+impl TokenResponse {
+    /// How long the token lives. Without a time that can be read it is used until it is refused.
+    fn life(&self) -> Option<Duration> {
+        let given = self.expires_in.as_ref()?;
+        let seconds = match given.as_str() {
+            Some(text) => text.trim().parse().ok(),
+            None => given.as_f64(),
+        };
+        Duration::try_from_secs_f64(seconds?).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_s_life_is_a_number_or_text_with_one() {
+        for (expires_in, seconds) in [
+            ("3599", Some(3599)),
+            ("3599.0", Some(3599)),
+            (r#""3599""#, Some(3599)),
+            (r#""soon""#, None),
+            ("null", None),
+            ("-1", None),
+        ] {
+            let json = format!(r#"{{"access_token": "t", "expires_in": {expires_in}}}"#);
+            let response: TokenResponse = serde_json::from_str(&json).expect("a token");
+            assert_eq!(response.life(), seconds.map(Duration::from_secs), "{expires_in}");
+        }
+    }
 }
