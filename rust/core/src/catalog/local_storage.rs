@@ -50,7 +50,7 @@ pub struct LocalStorage;
 #[typetag::serde(name = "Otlp2IcebergLocalStorage")]
 impl Storage for LocalStorage {
     async fn exists(&self, path: &str) -> Result<bool> {
-        let path = local_path(path);
+        let path = local_path(path)?;
         blocking(move || {
             path.try_exists()
                 .map_err(|cause| failed("look for", &path, cause))
@@ -59,7 +59,7 @@ impl Storage for LocalStorage {
     }
 
     async fn metadata(&self, path: &str) -> Result<FileMetadata> {
-        let path = local_path(path);
+        let path = local_path(path)?;
         blocking(move || {
             let metadata = fs::metadata(&path).map_err(|cause| failed("look at", &path, cause))?;
             Ok(FileMetadata { size: metadata.len() })
@@ -69,12 +69,12 @@ impl Storage for LocalStorage {
 
     async fn read(&self, path: &str) -> Result<Bytes> {
         if let Some(path) = modified::asked(path) {
-            let path = local_path(path);
+            let path = local_path(path)?;
             return blocking(move || modified::local(&path).map_err(|cause| failed("look at", &path, cause)))
                 .await;
         }
         let is_folder = path.ends_with('/');
-        let path = local_path(path);
+        let path = local_path(path)?;
         blocking(move || {
             if is_folder {
                 return listing::local(&path).map_err(|cause| failed("list", &path, cause));
@@ -86,7 +86,7 @@ impl Storage for LocalStorage {
     }
 
     async fn reader(&self, path: &str) -> Result<Box<dyn FileRead>> {
-        let path = local_path(path);
+        let path = local_path(path)?;
         blocking(move || {
             let file = File::open(&path).map_err(|cause| failed("open", &path, cause))?;
             Ok(Box::new(LocalFileRead {
@@ -98,7 +98,7 @@ impl Storage for LocalStorage {
     }
 
     async fn write(&self, path: &str, content: Bytes) -> Result<()> {
-        let path = local_path(path);
+        let path = local_path(path)?;
         blocking(move || {
             let mut pending = PendingFile::create(path)?;
             pending.write(&content)?;
@@ -108,7 +108,7 @@ impl Storage for LocalStorage {
     }
 
     async fn writer(&self, path: &str) -> Result<Box<dyn FileWrite>> {
-        let path = local_path(path);
+        let path = local_path(path)?;
         let pending = blocking(move || PendingFile::create(path)).await?;
         Ok(Box::new(LocalFileWrite {
             pending: Some(pending),
@@ -116,7 +116,7 @@ impl Storage for LocalStorage {
     }
 
     async fn delete(&self, path: &str) -> Result<()> {
-        let path = local_path(path);
+        let path = local_path(path)?;
         blocking(move || match fs::remove_file(&path) {
             Err(cause) if cause.kind() != io::ErrorKind::NotFound => Err(failed("delete", &path, cause)),
             _ => Ok(()),
@@ -125,7 +125,7 @@ impl Storage for LocalStorage {
     }
 
     async fn delete_prefix(&self, path: &str) -> Result<()> {
-        let path = local_path(path);
+        let path = local_path(path)?;
         blocking(move || match fs::remove_dir_all(&path) {
             // As `FileIO::delete_prefix` has it: a file is left alone.
             Err(cause)
@@ -158,12 +158,30 @@ impl Storage for LocalStorage {
 }
 
 /// The path in a `file:///path`, `file:/path` or plain location.
-pub(super) fn local_path(location: &str) -> PathBuf {
+fn local_path(location: &str) -> Result<PathBuf> {
+    if let Some((scheme, _)) = location.split_once("://")
+        && scheme != "file"
+        && is_scheme(scheme)
+    {
+        let message = format!(
+            "{location:?} cannot be used: the table's other files are in local folders, so it must be a path or start with \
+             file://"
+        );
+        return Err(Error::new(ErrorKind::DataInvalid, message));
+    }
     let path = location
         .strip_prefix("file://")
         .or_else(|| location.strip_prefix("file:"))
         .unwrap_or(location);
-    PathBuf::from(path)
+    Ok(PathBuf::from(path))
+}
+
+/// Folders may have other characters before `://`.
+fn is_scheme(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_ascii_alphabetic())
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.'))
 }
 
 struct LocalFileRead {

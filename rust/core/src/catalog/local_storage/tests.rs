@@ -80,6 +80,33 @@ async fn error_names_the_path_the_cause_and_what_to_do() {
 }
 
 #[tokio::test]
+async fn a_location_in_another_storage_is_refused_and_no_folder() {
+    let io = local_file_io();
+    for location in ["s3://bucket/t/a.parquet", "gs://b/a", "abfss://c@a.net/a"] {
+        let output = io.new_output(location).expect("output");
+        for error in [
+            output.write(Bytes::new()).await.expect_err("not here"),
+            io.exists(location).await.expect_err("not here"),
+            io.delete(location).await.expect_err("not here"),
+        ] {
+            let text = error.to_string();
+            for part in [location, "in local folders", "file://"] {
+                assert!(text.contains(part), "{part} in {text}");
+            }
+            assert!(!text.contains("mounted"), "{text}");
+        }
+    }
+    let root = tempfile::tempdir().expect("tempdir");
+    let odd = format!("{}/a://b", root.path().display());
+    io.new_output(&odd)
+        .expect("output")
+        .write(Bytes::new())
+        .await
+        .expect("a folder called a:");
+    assert!(io.exists(&odd).await.expect("looked"));
+}
+
+#[tokio::test]
 async fn deleting_what_is_not_there_is_no_error() {
     let root = tempfile::tempdir().expect("tempdir");
     let io = local_file_io();
