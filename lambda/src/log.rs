@@ -9,15 +9,18 @@ use otlp2iceberg::calendar::date_of_day;
 use serde_json::{Map, Value};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, MakeWriter};
+use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
 
 /// The invocation at work; an execution environment has one at a time.
 static INVOCATION: Mutex<String> = Mutex::new(String::new());
 
 /// Writes what this process has to say to stdout, one JSON object per line. `level` is the function's
-/// own log level (`AWS_LAMBDA_LOG_LEVEL`), `INFO` by default.
+/// own log level (`AWS_LAMBDA_LOG_LEVEL`), `INFO` by default. Below that level others are not heard: Lambda's
+/// runtime crate logs whole events, with what clients send and the token they send it with.
 pub fn install(level: Option<&str>) {
     let level = level.and_then(|level| level.parse().ok()).unwrap_or(Level::INFO);
     // An error says that there is a subscriber already, as in tests.
@@ -36,6 +39,9 @@ pub fn invocation() -> String {
     INVOCATION.lock().unwrap_or_else(PoisonError::into_inner).clone()
 }
 
+/// What the names of our modules begin with.
+const OURS: &str = "otlp2iceberg";
+
 fn subscriber<W>(level: Level, writer: W) -> impl Subscriber + Send + Sync
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
@@ -47,6 +53,9 @@ where
         .log_internal_errors(false)
         .event_format(Line)
         .finish()
+        .with(filter_fn(|metadata| {
+            *metadata.level() <= Level::INFO || metadata.target().starts_with(OURS)
+        }))
 }
 
 struct Line;
@@ -158,6 +167,28 @@ mod tests {
         assert_eq!(line["requestId"], "r-7");
         assert_eq!(line["rows"], 3);
         assert_eq!(line["error"], "a \"b\"\nc");
+    }
+
+    #[test]
+    fn what_others_say_below_info_is_left_out_for_it_may_be_a_request() {
+        let sink = Sink::default();
+        let writer = sink.clone();
+        tracing::subscriber::with_default(subscriber(Level::TRACE, move || writer.clone()), || {
+            // As lambda_runtime's `layers/api_response.rs` does it.
+            tracing::trace!(target: "lambda_runtime::layers::api_response", body = "Bearer hush", "raw JSON event");
+            tracing::debug!(target: "hyper::proto", "Bearer hush");
+            tracing::info!(target: "lambda_runtime", "theirs");
+            tracing::trace!(target: "otlp2iceberg::commit", "the library's");
+            tracing::trace!("ours");
+        });
+        let text = String::from_utf8(sink.0.lock().unwrap().clone()).unwrap();
+        let said = text
+            .lines()
+            .map(|line| serde_json::from_str::<Value>(line).unwrap());
+        let said: Vec<String> = said
+            .map(|line| line["message"].as_str().unwrap().to_owned())
+            .collect();
+        assert_eq!(said, ["theirs", "the library's", "ours"]);
     }
 
     #[test]
