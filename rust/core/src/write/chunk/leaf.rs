@@ -15,6 +15,10 @@ use super::range::Range;
 use super::values::Values;
 use super::view::{self, split_run};
 
+/// A chunk of at most so many bytes in one page, its dictionary included, is stored as it is: columns without values or of one value,
+/// of which every file has many. A zstd frame takes some ten bytes of its own.
+const SMALL_CHUNK_BYTES: usize = 128;
+
 /// A column chunk of a primitive type.
 pub(super) struct Leaf {
     column: ColumnDescPtr,
@@ -300,9 +304,15 @@ impl Leaf {
     }
 
     fn end_page(&mut self, compressor: &mut Compressor) -> Result<()> {
+        self.end_page_that(false, compressor)
+    }
+
+    /// Ends a page that is the only one of the chunk, or one of several.
+    fn end_page_that(&mut self, is_only: bool, compressor: &mut Compressor) -> Result<()> {
         // Columns of required values have no levels.
         let entries = self.definitions.len();
         let values = self.values.end_page();
+        let dictionary_bytes = self.values.dictionary_bytes();
         let levels = compressor.levels();
         if self.repetition_max > 0 {
             self.repetitions.take_encoded(self.repetition_max, levels);
@@ -323,6 +333,9 @@ impl Leaf {
         let buffer = self.values.page();
         let values_at = levels.len();
         let bytes = buffer.page(levels);
+        if is_only && bytes.len() + dictionary_bytes <= SMALL_CHUNK_BYTES {
+            self.pages.store_as_is();
+        }
         self.pages
             .push(page, bytes, values_at, values.content, compressor)?;
         buffer.clear();
@@ -345,7 +358,7 @@ impl Leaf {
         writer: &mut SerializedRowGroupWriter<'_, W>,
     ) -> Result<Summary> {
         if self.rows > 0 || self.pages.is_empty() {
-            self.end_page(compressor)?;
+            self.end_page_that(self.pages.is_empty(), compressor)?;
         }
         let nans = self.values.nans();
         let page = std::mem::take(self.values.page()).into_memory();

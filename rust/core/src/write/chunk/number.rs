@@ -13,7 +13,7 @@ use super::indices::Indices;
 use super::pages::DictionaryPage;
 use super::range::Range;
 use super::search::Content;
-use super::values::{PageValues, TRIAL_VALUES};
+use super::values::{PageValues, SHORT_TRIAL_VALUES, TRIAL_VALUES};
 use super::view::{Numbers as Column, split_run};
 
 /// A number as Parquet stores it.
@@ -229,8 +229,8 @@ impl<T: Number> Numbers<T> {
         // A repeated value is in the range already.
         if !dictionary.push_run(value, count) {
             value.widen(&mut self.range);
-            if !dictionary.used && dictionary.values.len() >= TRIAL_VALUES / 2 {
-                self.try_dictionary();
+            if dictionary.is_worthless() {
+                self.give_up_dictionary();
             }
         }
     }
@@ -265,18 +265,13 @@ impl<T: Number> Numbers<T> {
         rows.len()
     }
 
-    /// Gives the dictionary up when most values are new, which shows before a page is done.
+    /// Goes on plain, with the open page's values, too.
     #[cold]
-    fn try_dictionary(&mut self) {
-        let Some(dictionary) = &self.dictionary else {
-            return;
-        };
-        let in_page = dictionary.indices.len();
-        if in_page >= TRIAL_VALUES && dictionary.values.len() * 2 > in_page {
+    fn give_up_dictionary(&mut self) {
+        if let Some(dictionary) = self.dictionary.take() {
             for value in dictionary.page() {
                 value.write(self.page.values());
             }
-            self.dictionary = None;
         }
     }
 
@@ -307,6 +302,9 @@ impl<T: Number> Numbers<T> {
     /// Ends the page, which stays in its buffer.
     pub fn end_page(&mut self) -> PageValues {
         let range = self.range.take().map(T::range);
+        if self.dictionary.as_ref().is_some_and(Dictionary::is_no_use) {
+            self.give_up_dictionary();
+        }
         let Some(dictionary) = &mut self.dictionary else {
             if let Some(bloom) = &mut self.bloom {
                 let values = self.page.written().chunks_exact(size_of::<T>());
@@ -415,6 +413,23 @@ impl<T: Number> Dictionary<T> {
             hasher.hash_one(values.get(index as usize).copied().unwrap_or_default().bits())
         });
         index
+    }
+
+    /// Whether most of its first page is new, which shows before the page is done; nearly all of it shows soon.
+    #[inline]
+    fn is_worthless(&self) -> bool {
+        let (new, all) = (self.values.len(), self.indices.len());
+        let is_new = match all {
+            TRIAL_VALUES.. => new * 2 > all,
+            SHORT_TRIAL_VALUES.. => new * 8 > all * 7,
+            _ => false,
+        };
+        is_new && !self.used
+    }
+
+    /// Whether most of its first page is new, now that the page ends.
+    fn is_no_use(&self) -> bool {
+        !self.used && self.values.len() * 2 > self.indices.len()
     }
 
     /// The open page's values.

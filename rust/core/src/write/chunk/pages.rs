@@ -1,6 +1,6 @@
 //! The pages of one column chunk, and all that the footer and the page index tell of them.
 
-use parquet::basic::{BoundaryOrder, Encoding, EncodingMask, PageType};
+use parquet::basic::{BoundaryOrder, Compression, Encoding, EncodingMask, PageType};
 use parquet::bloom_filter::Sbbf;
 use parquet::column::writer::ColumnCloseResult;
 use parquet::errors::Result;
@@ -31,7 +31,7 @@ pub(super) struct DataPage {
     pub entries: usize,
     /// Entries that have no value.
     pub nulls: u64,
-    /// The least and the greatest value, for columns that are pruned by them.
+    /// The least and the greatest value, for columns that are pruned by them; cut once the page is stored.
     pub range: Option<Range>,
 }
 
@@ -47,8 +47,12 @@ pub(super) struct DictionaryPage {
 
 impl DictionaryPage {
     /// Appends it as it is stored, after its header; gives its bytes before compression, and its header's.
-    fn write(&self, out: &mut Vec<u8>, compressor: &mut Compressor) -> Result<usize> {
-        let compressed = compressor.page(&self.bytes, 0, self.content)?;
+    fn write(&self, as_is: bool, out: &mut Vec<u8>, compressor: &mut Compressor) -> Result<usize> {
+        let compressed = if as_is {
+            &self.bytes
+        } else {
+            compressor.page(&self.bytes, 0, self.content)?
+        };
         let header = PageHeader {
             size: self.bytes.len(),
             stored: compressed.len(),
@@ -70,6 +74,10 @@ pub(super) struct Pages {
     /// Bytes of the pages without headers.
     bytes: usize,
     done: Vec<Stored>,
+    /// The least and the greatest value of all, whole: a text may be as large as a page.
+    range: Option<Range>,
+    /// Whether pages are stored as they are, whatever the codec.
+    as_is: bool,
 }
 
 struct Stored {
@@ -89,6 +97,11 @@ impl Pages {
         }
     }
 
+    /// Stores all pages as they are; said before the first.
+    pub fn store_as_is(&mut self) {
+        self.as_is = true;
+    }
+
     /// Adds the chunk's next page: levels and values, which begin at `values_at`.
     ///
     /// # Errors
@@ -101,7 +114,12 @@ impl Pages {
         content: Content,
         compressor: &mut Compressor,
     ) -> Result<()> {
-        let compressed = compressor.page(bytes, values_at, content)?;
+        let page = self.take_range(page);
+        let compressed = if self.as_is {
+            bytes
+        } else {
+            compressor.page(bytes, values_at, content)?
+        };
         let header = PageHeader {
             size: bytes.len(),
             stored: compressed.len(),
@@ -120,6 +138,16 @@ impl Pages {
             size,
         });
         Ok(())
+    }
+
+    /// Takes a page's range into the chunk's, and leaves the page what the index tells of it.
+    fn take_range(&mut self, page: DataPage) -> DataPage {
+        let cut = page.range.as_ref().and_then(Range::cut);
+        match (&mut self.range, page.range) {
+            (Some(widest), Some(range)) => widest.widen(range),
+            (none, range) => *none = none.take().or(range),
+        }
+        DataPage { range: cut, ..page }
     }
 
     /// Whether there is none yet.
@@ -150,7 +178,7 @@ impl Pages {
             pages: self.stored,
         };
         if let Some(dictionary) = dictionary {
-            let size = dictionary.write(&mut bytes.dictionary.bytes, compressor)?;
+            let size = dictionary.write(self.as_is, &mut bytes.dictionary.bytes, compressor)?;
             told.add_dictionary(bytes.dictionary.bytes.len(), size);
         }
         let pages_at = bytes.dictionary.bytes.len();
@@ -159,7 +187,12 @@ impl Pages {
             told.add_data(&page, pages_at + begin, end - begin, size);
             begin = end;
         }
-        let (close, summary) = told.finish(column, properties, bloom_filter)?;
+        let codec = if self.as_is {
+            Compression::UNCOMPRESSED
+        } else {
+            properties.compression(column.path())
+        };
+        let (close, summary) = told.finish(column, codec, self.range, bloom_filter)?;
         Ok(((bytes, close), summary))
     }
 }
@@ -176,7 +209,6 @@ struct Told {
     rows: u64,
     entries: u64,
     nulls: u64,
-    range: Option<Range>,
     order: Order,
 }
 
@@ -193,7 +225,6 @@ impl Told {
             rows: 0,
             entries: 0,
             nulls: 0,
-            range: None,
             order: Order::default(),
         }
     }
@@ -222,18 +253,10 @@ impl Told {
             }
             Some(range) => {
                 self.order.add(range);
-                match range.cut() {
-                    Some((least, greatest)) => self.column_index.append(false, least, greatest, nulls),
-                    None => self.column_index.to_invalid(),
-                }
+                let (least, greatest) = range.plain();
+                self.column_index.append(false, least, greatest, nulls);
             }
             None => self.column_index.to_invalid(),
-        }
-        if let Some(range) = &page.range {
-            match &mut self.range {
-                Some(widest) => widest.widen(range),
-                none => *none = Some(range.clone()),
-            }
         }
     }
 
@@ -259,13 +282,14 @@ impl Told {
     fn finish(
         mut self,
         column: &ColumnDescPtr,
-        properties: &WriterProperties,
+        codec: Compression,
+        range: Option<Range>,
         bloom_filter: Option<Sbbf>,
     ) -> Result<(ColumnCloseResult, Summary)> {
         let encodings = self.encoding_stats.iter().map(|stats| stats.encoding);
         let encodings: Vec<Encoding> = encodings.chain([Encoding::RLE]).collect();
         let mut metadata = ColumnChunkMetaData::builder(column.clone())
-            .set_compression(properties.compression(column.path()))
+            .set_compression(codec)
             .set_encodings_mask(EncodingMask::new_from_encodings(encodings.iter()))
             .set_page_encoding_stats(self.encoding_stats)
             .set_total_compressed_size(self.bytes as i64)
@@ -276,7 +300,7 @@ impl Told {
         // Nothing is pruned by what is inside a list or a map.
         if column.max_rep_level() == 0 {
             metadata = metadata.set_statistics(Range::statistics(
-                self.range.as_ref(),
+                range.as_ref(),
                 column.physical_type(),
                 self.nulls,
             ));
@@ -301,7 +325,7 @@ impl Told {
             entries: self.entries,
             nulls: self.nulls,
             nans: 0,
-            range: self.range,
+            range,
         };
         Ok((close, summary))
     }

@@ -31,30 +31,30 @@ pub(in crate::write) enum Range {
 
 impl Range {
     /// Takes another range of the same type in.
-    pub fn widen(&mut self, other: &Range) {
+    pub fn widen(&mut self, other: Range) {
         match (self, other) {
             (Range::Text(least, greatest), Range::Text(other_least, other_greatest)) => {
-                if other_least < least {
-                    least.clone_from(other_least);
+                if other_least < *least {
+                    *least = other_least;
                 }
-                if other_greatest > greatest {
-                    greatest.clone_from(other_greatest);
+                if other_greatest > *greatest {
+                    *greatest = other_greatest;
                 }
             }
             (Range::Int(least, greatest), Range::Int(other_least, other_greatest)) => {
-                *least = (*least).min(*other_least);
-                *greatest = (*greatest).max(*other_greatest);
+                *least = other_least.min(*least);
+                *greatest = other_greatest.max(*greatest);
             }
             (Range::Long(least, greatest), Range::Long(other_least, other_greatest)) => {
-                *least = (*least).min(*other_least);
-                *greatest = (*greatest).max(*other_greatest);
+                *least = other_least.min(*least);
+                *greatest = other_greatest.max(*greatest);
             }
             (Range::Double(least, greatest), Range::Double(other_least, other_greatest)) => {
                 if other_least.total_cmp(least) == Ordering::Less {
-                    *least = *other_least;
+                    *least = other_least;
                 }
                 if other_greatest.total_cmp(greatest) == Ordering::Greater {
-                    *greatest = *other_greatest;
+                    *greatest = other_greatest;
                 }
             }
             (Range::Bool(least, greatest), Range::Bool(other_least, other_greatest)) => {
@@ -77,10 +77,18 @@ impl Range {
         }
     }
 
-    /// The two values as a column index has them: plain, text cut. `None` when the greatest has no short bound.
-    pub fn cut(&self) -> Option<(Vec<u8>, Vec<u8>)> {
+    /// A range around this one, of short texts. `None` when the greatest has no short bound.
+    pub fn cut(&self) -> Option<Range> {
         Some(match self {
-            Range::Text(least, greatest) => (cut_down(least).to_vec(), cut_up(greatest)?),
+            Range::Text(least, greatest) => Range::Text(cut_down(least).to_vec(), cut_up(greatest)?),
+            other => other.clone(),
+        })
+    }
+
+    /// The two values as a column index has them: plain.
+    pub fn plain(&self) -> (Vec<u8>, Vec<u8>) {
+        match self {
+            Range::Text(least, greatest) => (least.clone(), greatest.clone()),
             Range::Int(least, greatest) => (least.to_le_bytes().to_vec(), greatest.to_le_bytes().to_vec()),
             Range::Long(least, greatest) => (least.to_le_bytes().to_vec(), greatest.to_le_bytes().to_vec()),
             Range::Double(least, greatest) => {
@@ -88,7 +96,7 @@ impl Range {
                 (least.to_le_bytes().to_vec(), greatest.to_le_bytes().to_vec())
             }
             Range::Bool(least, greatest) => (vec![u8::from(*least)], vec![u8::from(*greatest)]),
-        })
+        }
     }
 
     /// What a column chunk's metadata tells; without a range, only of its nulls.
@@ -170,7 +178,7 @@ mod tests {
         let least = "é".repeat(40);
         let greatest = format!("{}zz{}", "z".repeat(62), "\u{10ffff}".repeat(3));
         let range = Range::Text(least.clone().into(), greatest.clone().into());
-        let (low, high) = range.cut().unwrap();
+        let (low, high) = range.cut().unwrap().plain();
         assert_eq!(low, "é".repeat(32).as_bytes());
         assert_eq!(high, format!("{}{{", "z".repeat(63)).as_bytes());
         assert!(low.as_slice() <= least.as_bytes() && high.as_slice() >= greatest.as_bytes());

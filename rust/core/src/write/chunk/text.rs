@@ -290,10 +290,18 @@ impl Texts {
         }
     }
 
-    /// Gives the dictionary up when most of its page is new text, which shows before a page is done; nearly all of it shows
-    /// soon.
+    /// Gives the dictionary up if it shows to be worthless.
     fn try_dictionary(&mut self) {
-        if let Some(dictionary) = self.dictionary.take_if(|dictionary| dictionary.is_worthless()) {
+        if self.dictionary.as_ref().is_some_and(Dictionary::is_worthless) {
+            self.give_up_dictionary();
+        }
+    }
+
+    /// Goes on plain, with the open page's texts, too.
+    #[cold]
+    fn give_up_dictionary(&mut self) {
+        if let Some(dictionary) = self.dictionary.take() {
+            // They are in the filter already.
             let bloom = self.bloom.take();
             for (bytes, span) in dictionary.page() {
                 self.push_plain(bytes, span);
@@ -333,6 +341,9 @@ impl Texts {
     /// Ends the page, which stays in its buffer.
     pub fn end_page(&mut self) -> PageValues {
         let full = self.dictionary_is_full();
+        if self.dictionary.as_ref().is_some_and(Dictionary::is_no_use) {
+            self.give_up_dictionary();
+        }
         let Some(dictionary) = &mut self.dictionary else {
             let range = self.range.take();
             return PageValues {

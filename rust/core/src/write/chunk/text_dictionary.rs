@@ -9,12 +9,10 @@ use super::indices::Indices;
 use super::pages::DictionaryPage;
 use super::range::Range;
 use super::search::Content;
-use super::values::TRIAL_VALUES;
+use super::values::{SHORT_TRIAL_VALUES, TRIAL_VALUES};
 
 /// Places in a list that are told apart; what comes after shares the last.
 const PLACES: usize = 32;
-/// Values from which on a dictionary must not be of new texts almost alone.
-const SHORT_TRIAL_VALUES: usize = 512;
 
 /// Texts that were met, and the open page as indices into them.
 #[derive(Default)]
@@ -71,6 +69,11 @@ impl Dictionary {
             _ => false,
         };
         is_new && !self.used && !self.proven
+    }
+
+    /// Whether most of its first page is new text, now that the page ends.
+    pub fn is_no_use(&self) -> bool {
+        !self.used && !self.proven && self.bytes.len() * 2 > self.plain_bytes
     }
 
     /// The index of a text, and whether it is new.

@@ -18,6 +18,8 @@ use super::view::{Leaf, Values as View};
 
 /// Values so far from which on a dictionary must prove itself.
 pub(super) const TRIAL_VALUES: usize = 4096;
+/// Values from which on a dictionary must not be of new values almost alone.
+pub(super) const SHORT_TRIAL_VALUES: usize = 512;
 
 /// Values of a dictionary whose indices take a byte or less.
 const NARROW_VALUES: usize = 256;

@@ -317,7 +317,7 @@ async fn columns_in_another_case_are_ours() {
         [
             leaf("timestamp", false, false),
             leaf("traceid", false, true),
-            leaf("events.list.element.name", true, false),
+            leaf("events.list.element.name", false, false),
             leaf("SERVICENAME", true, false),
         ]
     );

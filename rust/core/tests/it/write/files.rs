@@ -18,7 +18,7 @@ use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::file::serialized_reader::ReadOptionsBuilder;
 
 use super::support::{
-    DAY, TestTable, batch, encode_with, id, ids, integers, labels, read, read_bytes, texts, times,
+    DAY, TestTable, batch, encode_with, footer, id, ids, integers, labels, read, read_bytes, texts, times,
     write_logs, write_with,
 };
 
@@ -341,7 +341,12 @@ async fn footers_have_page_indexes_our_name_and_no_arrow_schema() {
     for chunk in footer.row_group(0).columns() {
         assert!(chunk.statistics().is_some() && chunk.column_index_offset().is_some());
         assert!(chunk.offset_index_offset().is_some());
-        assert!(matches!(chunk.compression(), Codec::ZSTD(_)));
+        let is_small = chunk.uncompressed_size() < 128 + 60;
+        assert_eq!(
+            chunk.compression() == Codec::UNCOMPRESSED,
+            is_small,
+            "but for headers"
+        );
         // Many releases of Iceberg's vectorised reader for Spark read no other encodings.
         assert!(chunk.encodings().all(|encoding| {
             matches!(
@@ -356,6 +361,56 @@ async fn footers_have_page_indexes_our_name_and_no_arrow_schema() {
         .iter()
         .map(|chunk| chunk.dictionary_page_offset().is_some());
     assert_eq!(dictionaries.collect::<Vec<_>>(), [false, false, true]);
+}
+
+/// Of the chunks of `MetricUnit` and `Value`: whether they are compressed, have a dictionary, and their bytes.
+fn stored(values: Vec<f64>) -> Vec<(bool, bool, i64)> {
+    let rows = values.len();
+    let batch = batch(&[
+        ("TimeUnix", times((0..rows as i64).map(|row| DAY + row))),
+        ("MetricUnit", texts(vec![Some("By"); rows])),
+        ("Value", Arc::new(Float64Array::from(values))),
+    ]);
+    let metadata = TestTable::default(Table::Gauge).build();
+    let encoded = encode_with(&metadata, Table::Gauge, batch, &ParquetConfig::default()).unwrap();
+    let footer = footer(&encoded.files[0].bytes);
+    let [_, chunks @ ..] = footer.row_group(0).columns() else {
+        panic!("no columns");
+    };
+    let stored = chunks.iter().map(|chunk| {
+        let is_compressed = chunk.compression() != Codec::UNCOMPRESSED;
+        let has_dictionary = chunk.dictionary_page_offset().is_some();
+        (is_compressed, has_dictionary, chunk.compressed_size())
+    });
+    stored.collect()
+}
+
+#[test]
+fn small_chunks_are_stored_as_they_are_and_dictionaries_must_be_of_use() {
+    let unlike = |rows: i32| (0..rows).map(f64::from).collect::<Vec<_>>();
+    let unit = (false, true);
+    for (values, expected) in [
+        (vec![0.5; 1000], [unit, (false, true)]),
+        (unlike(1000), [unit, (true, false)]),
+        // Half of them are new, and more than half.
+        (unlike(300).repeat(2), [unit, (true, true)]),
+        ([unlike(300), unlike(299)].concat(), [unit, (true, false)]),
+        (unlike(2), [unit, (false, false)]),
+        (unlike(1), [(false, false), (false, false)]),
+    ] {
+        let (rows, stored) = (values.len(), stored(values));
+        let found = stored
+            .iter()
+            .map(|(is_compressed, has_dictionary, _)| (*is_compressed, *has_dictionary));
+        assert_eq!(found.collect::<Vec<_>>(), expected, "{rows} rows");
+    }
+    // Pages' headers are some 20 bytes each.
+    let bytes = stored(vec![0.5; 1000]).into_iter().map(|(_, _, bytes)| bytes);
+    assert!(
+        bytes.clone().all(|bytes| bytes < 70),
+        "{:?}",
+        bytes.collect::<Vec<_>>()
+    );
 }
 
 #[tokio::test]

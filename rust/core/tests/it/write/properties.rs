@@ -58,7 +58,7 @@ fn footer_with(properties: &[(&str, &str)], rows: i64, config: &ParquetConfig) -
 }
 
 fn codec(properties: &[(&str, &str)], config: &ParquetConfig) -> Codec {
-    footer_with(properties, 10, config)
+    footer_with(properties, 1000, config)
         .row_group(0)
         .column(0)
         .compression()
