@@ -161,6 +161,15 @@ impl Error {
         }
     }
 
+    /// Where it happened, by the key that it was added with.
+    #[must_use]
+    pub fn context(&self, key: &str) -> Option<&str> {
+        let mut entries = self.context.iter();
+        entries
+            .find(|(known, _)| *known == key)
+            .map(|(_, value)| value.as_str())
+    }
+
     /// The message alone, without context and source.
     #[must_use]
     pub fn message(&self) -> &str {

@@ -115,10 +115,7 @@ impl Compactor {
         let join = match write::join(&table.metadata, &table.file_io, &sources, &options).await {
             Ok(join) => join,
             Err(error) => {
-                // One of them cannot be read, by anybody, or not be joined by us: the others of the table must not wait for it.
-                if matches!(error.kind(), ErrorKind::Decode | ErrorKind::Internal) {
-                    self.apart.extend(chosen.into_iter().map(|file| file.path));
-                }
+                self.set_apart_broken(chosen, &error);
                 return Err(error.with("table", table.ident.to_string()));
             }
         };
@@ -162,6 +159,21 @@ impl Compactor {
                 Err(error)
             }
         }
+    }
+
+    /// Where one of the files that were chosen cannot be read, by anybody, or not be joined by us, the others of the table must not wait
+    /// for it. Those that were chosen with it wait as well, unless the error names it.
+    fn set_apart_broken(&mut self, chosen: Vec<Listed>, error: &Error) {
+        if !matches!(error.kind(), ErrorKind::Decode | ErrorKind::Internal) {
+            return;
+        }
+        let named = error.context("path");
+        let named = named.filter(|path| chosen.iter().any(|file| file.path == *path));
+        let broken = chosen
+            .into_iter()
+            .map(|file| file.path)
+            .filter(|path| named.is_none_or(|named| named == path));
+        self.apart.extend(broken);
     }
 
     /// Sees to it that files which were chosen and not joined are not chosen with the same ones again.
@@ -266,6 +278,23 @@ mod tests {
         // Nothing is said of any.
         compactor.set_apart(left(), &join(&[], &[]));
         assert_eq!(columns_of(&mut compactor), []);
+    }
+
+    #[test]
+    fn a_broken_file_is_set_apart_alone_where_it_is_known() {
+        let apart = |error: Error| {
+            let mut compactor = Compactor::default();
+            compactor.set_apart_broken(vec![listed("a", 1), listed("b", 2)], &error);
+            let mut apart: Vec<String> = compactor.apart.into_iter().collect();
+            apart.sort();
+            apart
+        };
+        let decode = || Error::new(ErrorKind::Decode, "it cannot be read");
+        assert_eq!(apart(decode().with("path", "b")), ["b"]);
+        assert_eq!(apart(decode()), ["a", "b"]);
+        assert_eq!(apart(decode().with("path", "the merged one")), ["a", "b"]);
+        let storage = Error::new(ErrorKind::Storage, "it does not answer").with("path", "b");
+        assert_eq!(apart(storage), [""; 0]);
     }
 
     #[test]

@@ -54,7 +54,7 @@ impl Call {
         if Instant::now() >= self.deadline {
             return Err(Error::new(
                 ErrorKind::Cancelled,
-                "the time allowed ran out before the commit was begun; raise the exporter's timeout if this repeats",
+                "the time allowed ran out before the commit was begun; if this repeats, allow more (the exporter's timeout, or the deadline of a client that waits)",
             ));
         }
         if self.cancel.is_cancelled() {

@@ -110,7 +110,6 @@ fn until_mended(error: Error) -> Error {
 
 /// The catalog is still asked, at the end of the time.
 pub(super) fn no_answer_in_time(table: &str) -> Error {
-    let message =
-        "the catalog did not answer in the time allowed; raise the exporter's timeout if this repeats";
+    let message = "the catalog did not answer in the time allowed; if this repeats, allow more (the exporter's timeout, or the deadline of a client that waits)";
     Error::new(ErrorKind::Catalog, message).with("table", table)
 }

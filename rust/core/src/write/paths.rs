@@ -72,8 +72,7 @@ impl Paths {
         for ((field, result), value) in spec.fields().iter().zip(types).zip(partition.iter()) {
             let text = field.transform.to_human_string(&result.field_type, value);
             let mut name = format!("{}={}", escaped(&field.name), escaped(&text));
-            // Readers take the value from the manifest, so a long one may be cut here.
-            name.truncate(DIRECTORY_BYTES_MAX);
+            cut(&mut name);
             names.push(name);
         }
         Ok(names.join("/"))
@@ -102,6 +101,15 @@ pub(super) fn new_file(metadata: &TableMetadata, partition: &Struct, name: &str)
     DataLocation::of(metadata).path(&directory, &name)
 }
 
+/// Readers take the value from the manifest, so a long name may be cut, but not within an escape.
+fn cut(name: &mut String) {
+    if name.len() > DIRECTORY_BYTES_MAX {
+        name.truncate(DIRECTORY_BYTES_MAX);
+        let end = name.rfind('%').filter(|at| at + 3 > name.len());
+        name.truncate(end.unwrap_or(name.len()));
+    }
+}
+
 /// The form encoding of Java's `URLEncoder`: a value can neither leave its directory nor break a URI.
 fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
@@ -128,5 +136,17 @@ mod tests {
     fn a_partition_value_cannot_leave_its_directory() {
         assert_eq!(escaped("../../etc"), "..%2F..%2Fetc");
         assert_eq!(escaped("a b=é*"), "a+b%3D%C3%A9*");
+    }
+
+    #[test]
+    fn a_long_name_is_not_cut_within_an_escape() {
+        for (before, kept) in [(125, 128), (126, 126), (127, 127), (128, 128)] {
+            let mut name = format!("{}%E6{}", "a".repeat(before), "b".repeat(9));
+            cut(&mut name);
+            assert_eq!(name.len(), kept, "{name}");
+        }
+        let mut short = "%E6".to_owned();
+        cut(&mut short);
+        assert_eq!(short, "%E6");
     }
 }

@@ -21,8 +21,9 @@ use crate::error::{Error, ErrorKind, Result};
 
 /// Footers that are read at a time.
 const READ_AT_ONCE: usize = 8;
-/// What of a file's end is read at most for its page indexes. Ours have some 10 KB for each row group.
-const INDEX_BYTES_MAX: u64 = 64 << 20;
+/// What of a file's end is read at most for its footer and page indexes. Ours have some 10 KB for each row group, and there may be
+/// thousands where they are configured small.
+const ENDING_BYTES_MAX: u64 = 64 << 20;
 
 /// A file of ours.
 #[derive(Debug)]
@@ -104,7 +105,7 @@ async fn read(file_io: &FileIO, place: usize, file: &DataFile) -> Result<Option<
         && begin < tail.begin
     {
         let needed = bytes - begin;
-        if needed > INDEX_BYTES_MAX {
+        if needed > ENDING_BYTES_MAX {
             return Err(unreadable(path, "its page indexes are too far from its end"));
         }
         tail = Ending::read(reader.as_ref(), path, needed, bytes).await?;
@@ -179,7 +180,7 @@ impl Ending {
     fn footer(&self, path: &str) -> Result<Tail> {
         // How many pages of which encoding there are is written again with each chunk.
         let options = ParquetMetaDataOptions::new().with_encoding_stats_as_mask(false);
-        Footer::read_with(&self.bytes, self.file_bytes, Some(&options))
+        Footer::read_with(&self.bytes, self.file_bytes, ENDING_BYTES_MAX, Some(&options))
             .map_err(|error| error.with("path", path))
     }
 

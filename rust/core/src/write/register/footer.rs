@@ -15,7 +15,7 @@ const MAGIC_ENCRYPTED: &[u8] = b"PARE";
 
 /// What of a file is read first: the footers of most files are shorter.
 pub const FOOTER_GUESS_BYTES: u64 = 64 << 10;
-/// A footer that is longer is refused. Ours have about 10 KB for each row group.
+/// A footer of a file that others give us is refused if it is longer. Ours have some 4 KB for each row group.
 pub const FOOTER_BYTES_MAX: u64 = 8 << 20;
 
 /// What a Parquet file tells of itself.
@@ -40,13 +40,14 @@ impl Footer {
     /// # Errors
     /// `Decode` when it is not a whole Parquet file, or its footer cannot be read.
     pub fn read(tail: &[u8], file_bytes: u64) -> Result<Tail> {
-        Self::read_with(tail, file_bytes, None)
+        Self::read_with(tail, file_bytes, FOOTER_BYTES_MAX, None)
     }
 
-    /// The same, with options of what is kept of it.
+    /// The same of a footer of at most `bytes_max`, with options of what is kept of it.
     pub(in crate::write) fn read_with(
         tail: &[u8],
         file_bytes: u64,
+        bytes_max: u64,
         options: Option<&ParquetMetaDataOptions>,
     ) -> Result<Tail> {
         let Some((before, end)) = tail.split_last_chunk::<TAIL_BYTES>() else {
@@ -70,9 +71,9 @@ impl Footer {
                 "it is no whole Parquet file: its footer would be larger than the file",
             ));
         }
-        if length > FOOTER_BYTES_MAX {
+        if length > bytes_max {
             return Err(refused(format!(
-                "its footer has {length} bytes, and {FOOTER_BYTES_MAX} are read at most"
+                "its footer has {length} bytes, and {bytes_max} are read at most"
             )));
         }
         let Some(begin) = usize::try_from(length)
