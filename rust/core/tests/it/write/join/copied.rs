@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use otlp2iceberg::Table;
 use otlp2iceberg::write::Joined;
+use otlp2iceberg::write::register::FOOTER_BYTES_MAX;
 use parquet::basic::Compression;
 use parquet::bloom_filter::Sbbf;
 use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData, RowGroupMetaData};
@@ -138,6 +139,27 @@ async fn what_was_joined_is_joined_again() {
     assert_eq!(multiset([&bytes]), multiset([&at_once]));
     assert_eq!(data_file.lower_bounds(), entry.lower_bounds());
     assert_eq!(data_file.upper_bounds(), entry.upper_bounds());
+}
+
+/// Such a file comes of many that were joined; its footer is longer than what is read of files that others give us.
+#[tokio::test]
+async fn a_file_of_thousands_of_row_groups_is_joined_again() {
+    const ROWS: i64 = 19_000;
+    let mut folder = Folder::logs(1);
+    let sources = [
+        folder.write(logs(0..ROWS)).await,
+        folder.write(logs(ROWS..ROWS + 1)).await,
+    ];
+    let bytes = folder.bytes(&sources[0]).await;
+    let footer_bytes = bytes[bytes.len() - 8..]
+        .first_chunk()
+        .copied()
+        .map(u32::from_le_bytes);
+    assert!(footer_bytes > Some(FOOTER_BYTES_MAX as u32), "{footer_bytes:?}");
+    let joined = folder.join(&sources).await;
+    assert_eq!(joined.taken, [0, 1]);
+    let found = footer(&folder.bytes(&joined.data_file).await);
+    assert_eq!(found.num_row_groups() as i64, ROWS + 1);
 }
 
 #[tokio::test]
