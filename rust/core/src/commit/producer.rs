@@ -61,6 +61,8 @@ pub(super) struct Producer {
     added: Vec<ManifestFile>,
     manifests_named: AtomicU32,
     attempts: u32,
+    /// Whether an attempt was handed out: it may be in the table by now, or come to be, and lists `added`.
+    handed_out: bool,
 }
 
 impl Producer {
@@ -80,6 +82,7 @@ impl Producer {
             added: Vec::new(),
             manifests_named: AtomicU32::new(0),
             attempts: 0,
+            handed_out: false,
         }
     }
 
@@ -146,18 +149,31 @@ impl Producer {
             .await?;
         let snapshot = self.snapshot(metadata, &files.manifest_list, summary, row_range);
         match updates(table, snapshot, files.expired.as_ref()) {
-            Ok(updates) => Ok(Attempt {
-                requirements: requirements(metadata),
-                updates,
-                files,
-            }),
+            Ok(updates) => {
+                self.handed_out = true;
+                Ok(Attempt {
+                    requirements: requirements(metadata),
+                    updates,
+                    files,
+                })
+            }
             Err(error) => {
-                // Nobody was told of them, and it may happen each time.
-                delete(table, self.unused(&[files], None)).await;
-                self.added.clear();
+                // It may happen each time.
+                delete(table, self.unseen(files)).await;
                 Err(error)
             }
         }
+    }
+
+    /// The metadata files of an attempt that nobody was told of; the manifests that all attempts share only if nobody was told
+    /// of any attempt.
+    fn unseen(&mut self, attempt: AttemptFiles) -> Vec<String> {
+        let mut paths = attempt.written;
+        paths.push(attempt.manifest_list);
+        if !self.handed_out {
+            paths.extend(self.added.drain(..).map(|manifest| manifest.manifest_path));
+        }
+        paths
     }
 
     /// The metadata files of attempts that no snapshot uses, given the manifest list of the attempt that won, if one did. None
