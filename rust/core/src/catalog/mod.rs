@@ -110,6 +110,12 @@ pub trait Catalog: Send + Sync + std::fmt::Debug {
         true
     }
 
+    /// Whether it takes a commit only on the very metadata that the commit was built on. If not, on any whose main branch is
+    /// at the same snapshot, whatever else was changed meanwhile.
+    fn compares_metadata(&self) -> bool {
+        true
+    }
+
     /// Whether the service deletes files that no snapshot has any more, so that nobody else may or must.
     fn deletes_files(&self) -> bool {
         false

@@ -184,6 +184,7 @@ impl Committer {
             left: Vec::new(),
             expiry,
             out_of_sight: false,
+            loaded: Some(Instant::now()),
         }));
         let hurrying = CancellationToken::new();
         let worker = Worker::new(Arc::clone(&protocol), interval, receiver, hurrying.clone());

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::FutureExt;
 use iceberg::spec::TableMetadata;
@@ -29,6 +30,9 @@ use crate::error::{Error, ErrorKind, Result, panic_text};
 /// Runs whose files are remembered to be deleted.
 const LEFT_MAX: usize = 64;
 
+/// For so long a look at the table is good for an attempt, where the catalog does not compare all of the metadata.
+const LOOK_LASTS: Duration = Duration::from_secs(2);
+
 /// What commits, one batch at a time, and what is known of the attempts so far.
 #[derive(Debug)]
 pub(super) struct Protocol {
@@ -44,6 +48,8 @@ pub(super) struct Protocol {
     pub(super) expiry: Expiry,
     /// Whether the last look at the table failed: it was told once then.
     pub(super) out_of_sight: bool,
+    /// When the table was loaded last, unless a commit was sent since.
+    pub(super) loaded: Option<Instant>,
 }
 
 /// Metadata files that nothing needs, if the table lacks the snapshot.
@@ -122,7 +128,7 @@ impl Protocol {
             let begun = Instant::now();
             // Whoever tags a snapshot, or sets a property, does not move the main branch, which is all that a catalog compares
             // with. So what is expired is chosen from the table as it is now.
-            let looks = self.shared.is_stale() || self.expiring().is_some();
+            let looks = self.shared.is_stale() || self.may_be_outdated() || self.expiring().is_some();
             if looks {
                 if let Err(error) = self.look_again().await {
                     // Whatever is said of this batch in the end, it is not from a fresh look.
@@ -159,6 +165,7 @@ impl Protocol {
             run.attempts.push(attempt.files);
             run.sent += 1;
             run.begun.get_or_insert_with(|| Begun::on(&base.metadata));
+            self.loaded = None;
             match self
                 .catalog
                 .commit(&base, attempt.requirements, attempt.updates)
@@ -189,6 +196,14 @@ impl Protocol {
         self.give_up(run, Failure::Catalogs(failure)).await;
     }
 
+    /// Whether somebody may have changed the table since it was last seen, without the catalog refusing a commit for it. A commit
+    /// writes the main branch's reference anew, with the retention settings that it was seen with. The answer to a commit of ours is no
+    /// look: under steady load the next one would always follow within any time that we let it last.
+    fn may_be_outdated(&self) -> bool {
+        let is_fresh = |loaded: Instant| loaded.elapsed() < LOOK_LASTS;
+        !self.catalog.compares_metadata() && !self.loaded.is_some_and(is_fresh)
+    }
+
     /// What a commit on the table as last seen would expire.
     fn expiring(&self) -> Option<Expired> {
         // Nothing is forgotten while an outcome hangs on what the table remembers.
@@ -202,6 +217,7 @@ impl Protocol {
     /// Loads the table afresh. Attempts whose parent is no longer current can never land.
     pub(super) async fn look_again(&mut self) -> Result<()> {
         let ident = self.shared.view().table.ident.clone();
+        let begun = Instant::now();
         let looked = self.catalog.ensure(&ident, self.spec.clone()).await;
         let was_out_of_sight = std::mem::replace(&mut self.out_of_sight, looked.is_err());
         match &looked {
@@ -218,6 +234,7 @@ impl Protocol {
         }
         let table = looked?;
         self.see(table);
+        self.loaded = Some(begun);
         Ok(())
     }
 

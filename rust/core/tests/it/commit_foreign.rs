@@ -1,6 +1,7 @@
 //! Appends to a table that other tools write too.
 
 use std::collections::HashMap;
+use std::sync::atomic::Ordering;
 
 use iceberg::TableUpdate;
 use iceberg::spec::{
@@ -9,8 +10,11 @@ use iceberg::spec::{
     UNASSIGNED_SEQUENCE_NUMBER,
 };
 use otlp2iceberg::catalog::{CommitOutcome, LoadedTable};
+use otlp2iceberg::commit::Committer;
+use otlp2iceberg::config::CommitConfig;
 
-use crate::commit_support::{Warehouse, append, logs, manifests, soon, summary};
+use crate::catalog_rest::server::Server;
+use crate::commit_support::{Faulty, Warehouse, append, logs, manifests, soon, summary};
 
 const SNAPSHOT: i64 = 77;
 const HOUR_MS: i64 = 3_600_000;
@@ -65,19 +69,16 @@ async fn foreign_snapshot(table: &LoadedTable) -> Vec<TableUpdate> {
         })
         .with_schema_id(0)
         .build();
-    let retention = SnapshotRetention::Branch {
-        min_snapshots_to_keep: Some(42),
-        max_snapshot_age_ms: None,
-        max_ref_age_ms: None,
-    };
-    let reference = SnapshotReference::new(SNAPSHOT, retention);
-    vec![
-        TableUpdate::AddSnapshot { snapshot },
-        TableUpdate::SetSnapshotRef {
-            ref_name: "main".to_owned(),
-            reference,
-        },
-    ]
+    vec![TableUpdate::AddSnapshot { snapshot }, main_keeps(SNAPSHOT, 42)]
+}
+
+/// The main branch at a snapshot, where it keeps so many.
+fn main_keeps(snapshot_id: i64, snapshots: i32) -> TableUpdate {
+    let retention = SnapshotRetention::branch(Some(snapshots), None, None);
+    TableUpdate::SetSnapshotRef {
+        ref_name: "main".to_owned(),
+        reference: SnapshotReference::new(snapshot_id, retention),
+    }
 }
 
 #[tokio::test]
@@ -125,4 +126,54 @@ async fn append_keeps_deletes_retention_and_order_in_time_of_another_tools_snaps
     );
     let json = serde_json::to_value(table.metadata.as_ref()).expect("serializes");
     assert_eq!(json["refs"]["main"]["min-snapshots-to-keep"], 42);
+}
+
+/// A REST catalog compares the snapshot of the main branch alone, and each commit writes the whole reference.
+#[tokio::test]
+async fn retention_that_somebody_sets_meanwhile_stays_in_a_rest_catalog() {
+    let server = Server::new();
+    let (catalog, spec) = (server.catalog("").await, Warehouse::new().spec());
+    let config = CommitConfig::default();
+    let committer = Committer::open(catalog.clone(), logs(), Some(spec), None, config)
+        .await
+        .expect("opens");
+    let loads = || server.stub.asked_for("GET", "/tables/logs").len();
+    for (sequence, kept) in [(1, 42), (2, 43)] {
+        committer
+            .append(append(1, sequence), soon())
+            .await
+            .expect("committed");
+        let base = catalog.load(&logs()).await.expect("loads");
+        let current = base.metadata.current_snapshot_id().expect("a snapshot");
+        let outcome = catalog
+            .commit(&base, vec![], vec![main_keeps(current, kept)])
+            .await;
+        assert!(matches!(outcome, CommitOutcome::Committed(_)), "{outcome:?}");
+    }
+    let before = loads();
+    let committed = committer.append(append(1, 3), soon()).await.expect("committed");
+    assert_eq!((committed.attempts, loads() - before), (1, 1));
+    let table = catalog.load(&logs()).await.expect("loads");
+    assert_eq!(table.metadata.current_snapshot_id(), Some(committed.snapshot_id));
+    let json = serde_json::to_value(table.metadata.as_ref()).expect("serializes");
+    assert_eq!(json["refs"]["main"]["min-snapshots-to-keep"], 43);
+}
+
+#[tokio::test]
+async fn a_catalog_that_compares_all_of_the_metadata_is_not_asked_before_each_commit() {
+    let warehouse = Warehouse::new();
+    let catalog = Faulty::new(warehouse.catalog().await, []);
+    let committer = warehouse.committer(catalog.clone()).await;
+    let before = catalog.asked.load(Ordering::SeqCst);
+    for sequence in 1..=3 {
+        committer
+            .append(append(1, sequence), soon())
+            .await
+            .expect("committed");
+    }
+    assert_eq!(
+        catalog.asked.load(Ordering::SeqCst) - before,
+        3,
+        "the commits alone"
+    );
 }

@@ -339,6 +339,10 @@ impl Catalog for Faulty {
         self.real.tells_history()
     }
 
+    fn compares_metadata(&self) -> bool {
+        self.real.compares_metadata()
+    }
+
     async fn tidy(&self) {
         self.real.tidy().await;
     }

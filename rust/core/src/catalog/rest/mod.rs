@@ -414,6 +414,10 @@ impl Catalog for RestCatalog {
         false
     }
 
+    fn compares_metadata(&self) -> bool {
+        false
+    }
+
     fn deletes_files(&self) -> bool {
         self.in_s3_tables
     }
