@@ -18,9 +18,7 @@ impl Failure {
     /// Whether the catalog wants to be left alone for a while, also by us who would like to look.
     pub(super) fn asks_to_wait(&self) -> bool {
         match self {
-            Failure::Catalogs(error) | Failure::Ours(error) => {
-                error.retry_after().is_some_and(|after| !after.is_zero())
-            }
+            Failure::Catalogs(error) | Failure::Ours(error) => asks_to_wait(error),
         }
     }
 
@@ -50,6 +48,11 @@ impl Failure {
             .class(class)
             .because(cause)
     }
+}
+
+/// Whether a catalog that says so wants to be left alone for a while.
+pub(super) fn asks_to_wait(error: &Error) -> bool {
+    error.retry_after().is_some_and(|after| !after.is_zero())
 }
 
 /// One error for each of several callers.

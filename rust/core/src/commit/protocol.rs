@@ -13,7 +13,7 @@ use uuid::Uuid;
 use super::doubt::Doubts;
 use super::expire::Expired;
 use super::expiry::Expiry;
-use super::failure::{Failure, shared_error};
+use super::failure::{Failure, asks_to_wait, shared_error};
 use super::history::{Base, History};
 use super::ids::ancestry;
 use super::patience::Patience;
@@ -153,7 +153,7 @@ impl Protocol {
                     // What it read of the table may be gone, because the table is, or because another
                     // writer went on and removed what it no longer needs.
                     self.shared.set_stale(true);
-                    if self.is_behind(&base).await {
+                    if self.is_behind(&base).await.unwrap_or(false) {
                         tracing::debug!(table = %base.ident, %error, "the table changed while an attempt was made");
                         failure = Some(error);
                         patience.lost_race(begun.elapsed());
@@ -175,13 +175,21 @@ impl Protocol {
                 CommitOutcome::Refused { conflict, error } => {
                     tracing::debug!(table = %base.ident, %error, conflict, "a commit attempt was refused");
                     self.shared.set_stale(true);
-                    failure = Some(error);
                     if !conflict {
                         if expires {
                             self.expiry.refused(&base);
                         }
-                        break;
+                        if asks_to_wait(&error) {
+                            return self.give_up(run, Failure::Catalogs(error)).await;
+                        }
+                        // Some catalogs answer so to whoever lost a race.
+                        match self.is_behind(&base).await {
+                            Ok(true) => {}
+                            Ok(false) => return self.give_up(run, Failure::Catalogs(error)).await,
+                            Err(_) => return self.end(run, Failure::Catalogs(error), false).await,
+                        }
                     }
+                    failure = Some(error);
                     patience.lost_race(begun.elapsed());
                 }
                 CommitOutcome::Unknown(error) => {
@@ -238,14 +246,15 @@ impl Protocol {
         Ok(())
     }
 
-    /// Whether the same table has moved on from this state of it.
-    async fn is_behind(&mut self, base: &LoadedTable) -> bool {
-        if self.look_again().await.is_err() {
-            return false;
-        }
-        let now = Arc::clone(&self.shared.view().table);
-        now.metadata.uuid() == base.metadata.uuid()
-            && now.metadata.current_snapshot_id() != base.metadata.current_snapshot_id()
+    /// Whether this state of the table is behind what it is now. A snapshot of another branch moves it on, too: it takes the
+    /// sequence number that an attempt's snapshot was to have.
+    async fn is_behind(&mut self, base: &LoadedTable) -> Result<bool> {
+        self.look_again().await?;
+        let now = &self.shared.view().table.metadata;
+        let base = &base.metadata;
+        Ok(now.uuid() == base.uuid()
+            && (now.current_snapshot_id() != base.current_snapshot_id()
+                || now.last_sequence_number() > base.last_sequence_number()))
     }
 
     fn see(&mut self, table: LoadedTable) {
@@ -329,7 +338,7 @@ impl Protocol {
     }
 
     /// No more attempts: finds out what is known, and says so.
-    async fn give_up(&mut self, mut run: Run, mut failure: Failure) {
+    async fn give_up(&mut self, run: Run, mut failure: Failure) {
         let mut looked = true;
         if failure.asks_to_wait() {
             looked = !self.shared.is_stale();
@@ -342,6 +351,11 @@ impl Protocol {
                 failure = Failure::Catalogs(error);
             }
         }
+        self.end(run, failure, looked).await;
+    }
+
+    /// The same once it was tried to look at the table; whether it was `looked` at.
+    async fn end(&mut self, mut run: Run, failure: Failure, looked: bool) {
         if looked && self.settle(&mut run).await {
             return;
         }

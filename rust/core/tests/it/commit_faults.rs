@@ -1,10 +1,11 @@
 //! Commits that are refused, or whose outcome is not known: nothing twice, nothing lost.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use iceberg::spec::{SnapshotReference, SnapshotRetention};
+use iceberg::spec::{Operation, Snapshot, SnapshotReference, SnapshotRetention, Summary};
 use iceberg::{TableIdent, TableRequirement, TableUpdate};
 use otlp2iceberg::catalog::{Catalog, CommitOutcome, LoadedTable, TableSpec};
 use otlp2iceberg::commit::{Append, Committer};
@@ -125,6 +126,57 @@ async fn refusal_for_good_is_tried_once_and_cleaned_up() {
         .expect("committed when sent again");
     committer.close().await;
     assert_no_leftovers(&warehouse);
+}
+
+/// Java's catalog answered so to an attempt whose sequence number a commit to another branch had taken, others do in general.
+#[tokio::test]
+async fn refusal_for_good_of_a_table_that_moved_on_is_a_lost_race() {
+    for on_main in [false, true] {
+        let warehouse = Warehouse::new();
+        let (catalog, committer) = open(&warehouse, &[], 5).await;
+        committer.append(append(1, 1), soon()).await.expect("committed");
+        let base = committer.table();
+        let branch = if on_main { "main" } else { "audit" };
+        taken(
+            catalog
+                .real
+                .commit(&base, vec![], empty_snapshot(&base, branch))
+                .await,
+        );
+        catalog.faults.lock().expect("lock").push_back(Refusal);
+        let committed = committer.append(append(1, 2), soon()).await.expect("committed");
+        assert_eq!(committed.attempts, 2, "{branch}");
+        let table = committer.table();
+        let snapshot = table.metadata.current_snapshot().expect("a snapshot");
+        assert_eq!(snapshot.snapshot_id(), committed.snapshot_id);
+        let theirs = table.metadata.snapshot_for_ref(branch).expect("the branch");
+        assert_eq!(snapshot.sequence_number(), 3, "{branch}");
+        assert_eq!(theirs.snapshot_id() == snapshot.snapshot_id(), on_main);
+        assert_eq!(entries(&table).await.len(), 2, "{branch}");
+    }
+}
+
+/// A snapshot that another tool adds to a branch, with the files of the current one.
+fn empty_snapshot(table: &LoadedTable, branch: &str) -> Vec<TableUpdate> {
+    let parent = table.metadata.current_snapshot().expect("a snapshot");
+    let snapshot = Snapshot::builder()
+        .with_snapshot_id(77)
+        .with_parent_snapshot_id(Some(parent.snapshot_id()))
+        .with_sequence_number(table.metadata.next_sequence_number())
+        .with_timestamp_ms(parent.timestamp_ms() + 1)
+        .with_manifest_list(parent.manifest_list())
+        .with_summary(Summary {
+            operation: Operation::Append,
+            additional_properties: HashMap::new(),
+        })
+        .with_schema_id(table.metadata.current_schema_id())
+        .build();
+    let reference = SnapshotReference::new(77, SnapshotRetention::branch(None, None, None));
+    let ref_name = branch.to_owned();
+    vec![
+        TableUpdate::AddSnapshot { snapshot },
+        TableUpdate::SetSnapshotRef { ref_name, reference },
+    ]
 }
 
 #[tokio::test]
