@@ -15,9 +15,9 @@ const FLOORS_MAX: usize = 256;
 /// Attempts whose outcome is not known, and those whose was not for a while.
 #[derive(Debug, Default)]
 pub(super) struct Doubts {
-    /// The tables and parent snapshots of attempts that can still land: while the main branch is at its parent, an attempt
+    /// The tables and bases of attempts that can still land: while the main branch is at its parent, an attempt
     /// can; once the branch has moved, it never can.
-    open: HashSet<(Uuid, Option<i64>)>,
+    open: HashSet<(Uuid, Base)>,
     /// Where the table stood before attempts that were in doubt lately, oldest first.
     floors: VecDeque<Floor>,
 }
@@ -38,9 +38,8 @@ impl Doubts {
 
     /// An attempt on this table may have been taken or not.
     pub(super) fn add(&mut self, metadata: &TableMetadata) {
-        self.open
-            .insert((metadata.uuid(), metadata.current_snapshot_id()));
         let base = Base::of(metadata);
+        self.open.insert((metadata.uuid(), base));
         if let Some(last) = self.floors.back_mut().filter(|last| last.base == base) {
             last.looked = None;
             return;
@@ -57,8 +56,9 @@ impl Doubts {
     /// Takes note of a look at the table. Callers that were left in doubt come again soon after the catalog does; `window`
     /// after that, what the table usually remembers is enough.
     pub(super) fn looked(&mut self, metadata: &TableMetadata, window: Duration, now: Instant) {
-        let place = (metadata.uuid(), metadata.current_snapshot_id());
-        self.open.retain(|parent| *parent == place);
+        let table_id = metadata.uuid();
+        self.open
+            .retain(|(table, base)| *table == table_id && base.may_be_current(metadata));
         for floor in &mut self.floors {
             floor.looked.get_or_insert(now);
         }
@@ -110,6 +110,33 @@ mod tests {
         }
         doubts.looked(&table(0), window, now + window);
         assert_eq!(doubts.floor(), None);
+    }
+
+    #[test]
+    fn an_older_copy_of_the_table_settles_nothing() {
+        let at = |current: i64, last: i64| {
+            let mut json = serde_json::to_value(table(last)).unwrap();
+            json["table-uuid"] = "9c12d441-03fe-4693-9a96-a0705ddf69c1".into();
+            json["current-snapshot-id"] = current.into();
+            json["snapshots"] = serde_json::json!([{"snapshot-id": current, "sequence-number": current, "timestamp-ms": 1,
+                "manifest-list": "file:///table/list.avro", "summary": {"operation": "append"}}]);
+            json["refs"] = serde_json::json!({"main": {"snapshot-id": current, "type": "branch"}});
+            serde_json::from_value::<TableMetadata>(json).unwrap()
+        };
+        let (window, now) = (Duration::ZERO, Instant::now());
+        let mut doubts = Doubts::default();
+        doubts.add(&at(5, 5));
+        // Older, the same, and with a snapshot of another branch.
+        for (current, last) in [(4, 4), (5, 5), (4, 4), (5, 6)] {
+            doubts.looked(&at(current, last), window, now);
+            assert!(doubts.is_open(), "{current} {last}");
+        }
+        doubts.looked(&at(6, 6), window, now);
+        assert!(!doubts.is_open());
+        // Rolled back: an attempt on what was current then has lost.
+        doubts.add(&at(6, 6));
+        doubts.looked(&at(4, 6), window, now);
+        assert!(!doubts.is_open());
     }
 
     #[test]

@@ -9,7 +9,7 @@ use super::ids::{Coverage, IdSet, ancestry, ids_of};
 use crate::request::IdRange;
 
 /// Where a table's main branch stood. What came after it can be told apart from what was there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) struct Base {
     /// The current snapshot; none in a table without snapshots.
@@ -24,6 +24,22 @@ impl Base {
             snapshot_id: metadata.current_snapshot_id(),
             sequence_number: metadata.last_sequence_number(),
         }
+    }
+
+    /// The later one of two, as far as sequence numbers tell; else the other one.
+    pub(super) fn later(self, other: Self) -> Self {
+        if other.sequence_number >= self.sequence_number {
+            other
+        } else {
+            self
+        }
+    }
+
+    /// Whether a main branch that was here may be here still, or again, given a look at the table. A look at an older copy of it, from a
+    /// catalog whose reads lag behind, says nothing; in format v1, without sequence numbers, it cannot be told from a newer one.
+    pub(super) fn may_be_current(&self, metadata: &TableMetadata) -> bool {
+        self.snapshot_id == metadata.current_snapshot_id()
+            || self.sequence_number > metadata.last_sequence_number()
     }
 
     /// Whether a snapshot of the main branch came after it.

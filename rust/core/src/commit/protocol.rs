@@ -60,11 +60,14 @@ pub(super) struct Left {
     paths: Vec<String>,
 }
 
-/// Where a run's first attempt began.
+/// Where a run's attempts began.
 #[derive(Debug, Clone, Copy)]
 struct Begun {
     table_id: Uuid,
-    base: Base,
+    /// The base of the first one.
+    first: Base,
+    /// The latest base.
+    last: Base,
 }
 
 /// The appends of one commit and what was tried for them.
@@ -78,7 +81,7 @@ struct Run {
     attempts: Vec<AttemptFiles>,
     /// Attempts that the catalog saw.
     sent: u32,
-    /// Where the table stood at the first of them.
+    /// Where the table stood at these.
     begun: Option<Begun>,
 }
 
@@ -164,7 +167,7 @@ impl Protocol {
             };
             run.attempts.push(attempt.files);
             run.sent += 1;
-            run.begun.get_or_insert_with(|| Begun::on(&base.metadata));
+            run.begun = Some(Begun::on(&base.metadata, run.begun));
             self.loaded = None;
             match self
                 .catalog
@@ -417,19 +420,29 @@ impl Protocol {
 }
 
 impl Begun {
-    fn on(metadata: &TableMetadata) -> Self {
-        Self {
+    /// With an attempt on this metadata, after those `before`.
+    fn on(metadata: &TableMetadata, before: Option<Self>) -> Self {
+        let base = Base::of(metadata);
+        let new = Self {
             table_id: metadata.uuid(),
-            base: Base::of(metadata),
-        }
+            first: base,
+            last: base,
+        };
+        before.map_or(new, |before| Self {
+            last: before.last.later(base),
+            ..before
+        })
     }
 
     /// Whether the table, which lacks this snapshot, would know of it if it had been added since. One that landed and was
     /// expired, or went with another table that had the name, cannot be seen any more; one that was rolled back is still there.
+    /// Nor can one in an older copy of the table than an attempt was made on.
     fn is_remembered(&self, metadata: &TableMetadata, snapshot_id: i64) -> bool {
+        let history = History::of(metadata);
         self.table_id == metadata.uuid()
             && metadata.snapshot_by_id(snapshot_id).is_none()
-            && History::of(metadata).covers(&self.base)
+            && history.covers(&self.first)
+            && history.covers(&self.last)
     }
 }
 
