@@ -64,6 +64,8 @@ mod shelf;
 mod summary;
 mod sweep;
 mod take_out;
+#[cfg(test)]
+mod test_table;
 mod worker;
 
 pub use accept::Stored;

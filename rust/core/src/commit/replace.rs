@@ -62,12 +62,17 @@ impl Committer {
         waiting.answer().await
     }
 
-    /// Whether the table, looked at anew, surely lacks a file that was not in it when it had this sequence number.
-    pub(crate) async fn surely_lacks(&self, path: &str, since: i64) -> bool {
+    /// Whether this table, looked at anew, surely lacks a file that was not in it when it had this sequence number. Nothing is
+    /// known of a table that was renamed, and another made under its name.
+    pub(crate) async fn surely_lacks(&self, path: &str, table_id: Uuid, since: i64) -> bool {
         if self.protocol.lock().await.look_again().await.is_err() {
             return false;
         }
-        let live = live_files(&self.table(), since).await;
+        let table = self.table();
+        if table.metadata.uuid() != table_id {
+            return false;
+        }
+        let live = live_files(&table, since).await;
         live.is_ok_and(|live| !live.contains(path))
     }
 
@@ -76,5 +81,23 @@ impl Committer {
     #[must_use]
     pub fn snapshot_age_max(&self) -> Option<Duration> {
         super::expire::age_max(&self.table().metadata, self.shared.window, now_ms()).filter(|_| self.expires)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::test_table::TestTable;
+
+    #[tokio::test]
+    async fn a_table_that_was_made_anew_says_nothing_of_the_one_before() {
+        let table = TestTable::open().await;
+        let (path, committer) = ("file:///nowhere/joined.parquet", &table.committer);
+        let id = committer.table().metadata.uuid();
+        assert!(committer.surely_lacks(path, id, 0).await);
+        table.drop_from_catalog().await;
+        assert!(!committer.surely_lacks(path, id, 0).await);
+        let new_id = committer.table().metadata.uuid();
+        assert_ne!(new_id, id);
+        assert!(committer.surely_lacks(path, new_id, 0).await);
     }
 }

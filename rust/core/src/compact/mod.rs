@@ -152,8 +152,8 @@ impl Compactor {
             }
             Err(error) => {
                 // Else it may be in the table, and the files that it replaced may be gone.
-                let since = table.metadata.last_sequence_number();
-                if error.kind() == ErrorKind::Catalog && committer.surely_lacks(&path, since).await {
+                let (id, since) = (table.metadata.uuid(), table.metadata.last_sequence_number());
+                if error.kind() == ErrorKind::Catalog && committer.surely_lacks(&path, id, since).await {
                     write::discard(&table.file_io, &[path]).await;
                 }
                 Err(error)

@@ -1,0 +1,41 @@
+//! A table for tests of what the public interface does not let through: in a SQLite catalog, with files in a temporary folder.
+
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions, Executor};
+use tempfile::TempDir;
+
+use super::Committer;
+use crate::Table;
+use crate::catalog::{self, table_spec};
+use crate::config::Config;
+
+pub(super) struct TestTable {
+    pub(super) folder: TempDir,
+    pub(super) committer: Committer,
+}
+
+impl TestTable {
+    /// One that is made anew when it is gone, and that is not partitioned.
+    pub(super) async fn open() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let config = format!(
+            r#"{{"catalog": {{"warehouse": "{}"}}, "tables": {{"partition_by": "none"}}, "commit": {{"on_failure": "accept"}}}}"#,
+            folder.path().display()
+        );
+        let config = Config::from_json(config.as_bytes()).unwrap();
+        let catalog = catalog::open(&config).await.unwrap();
+        let ident = iceberg::TableIdent::from_strs(["otel", "logs"]).unwrap();
+        let spec = table_spec(&config, Table::Logs).unwrap();
+        let committer = Committer::open(catalog, ident, Some(spec), None, config.commit)
+            .await
+            .unwrap();
+        Self { folder, committer }
+    }
+
+    /// The catalog forgets the table; its files stay.
+    pub(super) async fn drop_from_catalog(&self) {
+        let options = SqliteConnectOptions::new().filename(self.folder.path().join("catalog.db"));
+        let mut connection = options.connect().await.unwrap();
+        connection.execute("DELETE FROM iceberg_tables").await.unwrap();
+    }
+}
