@@ -242,11 +242,12 @@ async fn commit_together(
     if ready.is_empty() {
         return Ok(ready);
     }
-    let table_id = receipts.table().metadata.uuid();
     let deadline = Instant::now() + TIMEOUT;
     let mut batch = Vec::with_capacity(ready.len());
     let mut waiting: Vec<Waiting> = Vec::with_capacity(ready.len());
     for one in &ready {
+        // Not the table as it is by now: another may have been made under its name since the receipt was examined.
+        let table_id = one.append.table_id.unwrap_or_default();
         let (queued, answer) = Queued::new(one.append.clone(), table_id, deadline, one.origin);
         // Nobody withdraws it.
         queued.begin();
@@ -267,5 +268,62 @@ async fn commit_together(
     match failure {
         Some(error) => Err(error),
         None => Ok(spoilt),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use iceberg::spec::{DataContentType, DataFileBuilder, DataFileFormat, Struct};
+
+    use super::super::ids::tests::range;
+    use super::super::test_table::TestTable;
+    use super::*;
+
+    /// An append of a file that is there.
+    fn append(table: &TestTable) -> Append {
+        let path = table.folder.path().join("1.parquet");
+        std::fs::write(&path, "rows").unwrap();
+        let file = DataFileBuilder::default()
+            .content(DataContentType::Data)
+            .file_path(format!("file://{}", path.display()))
+            .file_format(DataFileFormat::Parquet)
+            .partition(Struct::empty())
+            .partition_spec_id(0)
+            .record_count(1)
+            .file_size_in_bytes(4)
+            .value_counts(HashMap::from([(1, 1)]))
+            .build()
+            .unwrap();
+        Append {
+            files: vec![file],
+            partition_spec_id: 0,
+            ids: vec![range(1, 1, 1)],
+            table_id: None,
+            request_bytes: 0,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_receipt_is_for_the_table_that_it_was_examined_with() {
+        let table = TestTable::open().await;
+        let (receipts, protocol) = (&table.committer.receipts, &table.committer.protocol);
+        // Nobody else commits it meanwhile.
+        table.committer.closing.cancel();
+        receipts.keep(&append(&table)).await.unwrap();
+        let ready = prepare(receipts, &receipts.open_names()).await.unwrap();
+        assert_eq!(ready.len(), 1);
+        // A call looks at the table, which was dropped and made anew.
+        table.drop_from_catalog().await;
+        protocol.lock().await.look_again().await.unwrap();
+        let Err(error) = commit_together(receipts, protocol, ready, false).await else {
+            panic!("the file's columns may have other ids in the new table");
+        };
+        assert_eq!(error.kind(), ErrorKind::Catalog, "{error}");
+        assert_eq!(table.committer.table().metadata.current_snapshot_id(), None);
+        // The next round leaves it alone.
+        let ready = prepare(receipts, &receipts.open_names()).await.unwrap();
+        assert!(ready.is_empty() && !receipts.is_any_open());
     }
 }
