@@ -131,23 +131,31 @@ impl Protocol {
             let begun = Instant::now();
             // Whoever tags a snapshot, or sets a property, does not move the main branch, which is all that a catalog compares
             // with. So what is expired is chosen from the table as it is now.
-            let looks = self.shared.is_stale() || self.may_be_outdated() || self.expiring().is_some();
-            if looks {
-                if let Err(error) = self.look_again().await {
-                    // Whatever is said of this batch in the end, it is not from a fresh look.
-                    self.shared.set_stale(true);
-                    patience.failed(error.retry_after());
-                    failure = Some(error);
-                    continue;
+            let must_look = self.shared.is_stale() || self.expiring().is_some();
+            let mut looked = false;
+            if must_look || self.may_be_outdated() {
+                match self.look_again().await {
+                    Ok(()) => {
+                        looked = true;
+                        self.clean_left().await;
+                    }
+                    // If the catalog is out of order, the attempt finds that out, and what to do about it.
+                    Err(error) if !must_look && !asks_to_wait(&error) => {}
+                    Err(error) => {
+                        // Whatever is said of this batch in the end, it is not from a fresh look.
+                        self.shared.set_stale(true);
+                        patience.failed(error.retry_after());
+                        failure = Some(error);
+                        continue;
+                    }
                 }
-                self.clean_left().await;
             }
             if self.settle(&mut run).await {
                 return;
             }
             let view = self.shared.view();
             let base = Arc::clone(&view.table);
-            let expired = if looks { self.expiring() } else { None };
+            let expired = if looked { self.expiring() } else { None };
             let expires = expired.is_some();
             let producer = run.producer_for(&base);
             let attempt = match producer.attempt(&base, expired, &view.carried).await {

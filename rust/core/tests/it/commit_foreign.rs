@@ -14,6 +14,7 @@ use otlp2iceberg::commit::Committer;
 use otlp2iceberg::config::CommitConfig;
 
 use crate::catalog_rest::server::Server;
+use crate::catalog_rest::stub::Reply;
 use crate::commit_support::{Faulty, Warehouse, append, logs, manifests, soon, summary};
 
 const SNAPSHOT: i64 = 77;
@@ -157,6 +158,26 @@ async fn retention_that_somebody_sets_meanwhile_stays_in_a_rest_catalog() {
     assert_eq!(table.metadata.current_snapshot_id(), Some(committed.snapshot_id));
     let json = serde_json::to_value(table.metadata.as_ref()).expect("serializes");
     assert_eq!(json["refs"]["main"]["min-snapshots-to-keep"], 43);
+}
+
+/// The look is a courtesy: a commit that the catalog takes does not wait for it.
+#[tokio::test]
+async fn a_rest_catalog_that_does_not_load_the_table_is_asked_to_commit_all_the_same() {
+    let server = Server::new();
+    let (catalog, spec) = (server.catalog("").await, Warehouse::new().spec());
+    let config = CommitConfig::default();
+    let committer = Committer::open(catalog.clone(), logs(), Some(spec), None, config)
+        .await
+        .expect("opens");
+    committer.append(append(1, 1), soon()).await.expect("committed");
+    let loads = || server.stub.asked_for("GET", "/tables/logs").len();
+    let before = loads();
+    let failing = Reply::error(500, "Boom", "not now");
+    server.state().gate.push_back(Some(failing));
+    let committed = committer.append(append(1, 2), soon()).await.expect("committed");
+    assert_eq!((committed.attempts, loads() - before), (1, 1));
+    let table = catalog.load(&logs()).await.expect("loads");
+    assert_eq!(table.metadata.snapshots().len(), 2);
 }
 
 #[tokio::test]
