@@ -45,6 +45,8 @@ enum Step {
     Done(String),
     Gone(String),
     Aside(String, Error),
+    /// It cannot be read now.
+    Unread(String, Error),
     /// Its files cannot be looked at now.
     Later(Error),
 }
@@ -105,27 +107,33 @@ async fn pass(receipts: &Receipts, protocol: &Mutex<Protocol>) -> Duration {
 pub(super) async fn collect(receipts: &Receipts, protocol: &Mutex<Protocol>, now: bool) -> Result<()> {
     let mut due = receipts.due.lock().await;
     receipts.delete_done().await;
+    let mut looked = Ok(());
     if now || *due <= Instant::now() {
-        receipts.look_and_plan(&mut due).await?;
+        looked = receipts.look_and_plan(&mut due).await;
     }
+    // What is known does not wait for what could not be listed or read.
     if !receipts.is_any_open() && !receipts.is_catalog_down() {
-        return Ok(());
+        return looked;
     }
     protocol.lock().await.look_again().await?;
     for names in receipts.open_names().chunks(BATCH) {
         if receipts.closing.is_cancelled() {
             return Ok(());
         }
-        let ready = prepare(receipts, names).await?;
+        let (ready, waits) = prepare(receipts, names).await?;
         commit(receipts, protocol, ready).await?;
         receipts.delete_done().await;
+        looked = looked.and(waits.map_or(Ok(()), Err));
     }
     receipts.set_catalog_up();
-    Ok(())
+    looked
 }
 
-/// Sorts out which receipts can be committed.
-async fn prepare(receipts: &Receipts, names: &[String]) -> Result<Vec<Ready>> {
+/// Sorts out which receipts can be committed, and why others must wait, if any must.
+///
+/// # Errors
+/// `Storage` when it cannot be told of any, since the table's manifests cannot be read.
+async fn prepare(receipts: &Receipts, names: &[String]) -> Result<(Vec<Ready>, Option<Error>)> {
     let table = receipts.table();
     let history = History::of(&table.metadata);
     let mut steps = Vec::with_capacity(names.len());
@@ -134,6 +142,8 @@ async fn prepare(receipts: &Receipts, names: &[String]) -> Result<Vec<Ready>> {
     }
     let mut live = None;
     let mut ready = Vec::new();
+    let mut unread = Vec::new();
+    let mut waits = None;
     for step in steps {
         match step {
             Step::Commit(one) if is_forgotten(&one, &history) => {
@@ -157,10 +167,13 @@ async fn prepare(receipts: &Receipts, names: &[String]) -> Result<Vec<Ready>> {
             Step::Done(name) => receipts.set_done(&name, false),
             Step::Gone(name) => receipts.set_gone(&name),
             Step::Aside(name, error) => receipts.set_aside(&name, &error),
-            Step::Later(error) => return Err(error),
+            Step::Unread(name, error) => unread.push((name, error)),
+            Step::Later(error) => waits = waits.or(Some(error)),
         }
     }
-    Ok(ready)
+    let is_up = unread.is_empty() || shelf::can_read_table(&table).await;
+    let waits = waits.or(receipts.pass_over(unread, is_up));
+    Ok((ready, waits))
 }
 
 /// Whether the table remembers too little to say whether it holds the receipt.
@@ -174,7 +187,7 @@ async fn examine(name: &str, table: &LoadedTable, history: &History) -> Step {
     let content = match shelf::read(table, name).await {
         Ok(Some(content)) => content,
         Ok(None) => return Step::Gone(name.to_owned()),
-        Err(error) => return Step::Later(error),
+        Err(error) => return Step::Unread(name.to_owned(), error),
     };
     // What others may have written is not trusted to be what iceberg's reader expects.
     let parsed = std::panic::catch_unwind(AssertUnwindSafe(|| {
@@ -312,7 +325,8 @@ mod tests {
         // Nobody else commits it meanwhile.
         table.committer.closing.cancel();
         receipts.keep(&append(&table)).await.unwrap();
-        let ready = prepare(receipts, &receipts.open_names()).await.unwrap();
+        let (ready, waits) = prepare(receipts, &receipts.open_names()).await.unwrap();
+        assert!(waits.is_none());
         assert_eq!(ready.len(), 1);
         // A call looks at the table, which was dropped and made anew.
         table.drop_from_catalog().await;
@@ -323,7 +337,7 @@ mod tests {
         assert_eq!(error.kind(), ErrorKind::Catalog, "{error}");
         assert_eq!(table.committer.table().metadata.current_snapshot_id(), None);
         // The next round leaves it alone.
-        let ready = prepare(receipts, &receipts.open_names()).await.unwrap();
+        let (ready, _) = prepare(receipts, &receipts.open_names()).await.unwrap();
         assert!(ready.is_empty() && !receipts.is_any_open());
     }
 }

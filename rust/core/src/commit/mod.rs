@@ -164,7 +164,7 @@ impl Committer {
         let closing = CancellationToken::new();
         let receipts = Arc::new(Receipts::new(Arc::clone(&shared), &config, closing.clone()));
         // Before the first request, which may have come before and be in one of them.
-        let looked = receipts.look_and_plan(&mut *receipts.due.lock().await).await;
+        let looked = receipts.look_first().await;
         if let Err(error) = looked {
             if receipts.accept {
                 return Err(error);

@@ -23,6 +23,11 @@ use crate::request::{IdRange, RequestId};
 /// Files looked at or read at once: enough to hide the storage's latency.
 pub(super) const AT_ONCE: usize = 16;
 
+/// A receipt that cannot be read so many times, while the table's own files can, is passed over.
+const UNREAD_MAX: u32 = 3;
+/// The wait before it is looked at again when a table is opened.
+const UNREAD_PAUSE: Duration = Duration::from_millis(500);
+
 /// Where listing fails and `commit.on_failure` is `retry`, it is tried again after so long.
 const PAUSE_WITHOUT_LISTING: Duration = Duration::from_secs(3_600);
 
@@ -60,6 +65,8 @@ struct Known {
     aside: BTreeSet<String>,
     /// Not the table's as it was last seen.
     doubted: BTreeSet<String>,
+    /// How often each could not be read, though the table's own files could.
+    unread: BTreeMap<String, u32>,
 }
 
 /// What became of an append that the catalog did not take.
@@ -100,39 +107,103 @@ impl Receipts {
         looked
     }
 
+    /// The first look, before any request. What cannot be read is tried a few times at once, for whoever opens the table waits.
+    ///
+    /// # Errors
+    /// As [`Receipts::look`].
+    pub(super) async fn look_first(&self) -> Result<()> {
+        let mut due = self.due.lock().await;
+        let mut looked = self.look_and_plan(&mut due).await;
+        for _ in 1..UNREAD_MAX {
+            if looked.is_ok() || self.known().unread.is_empty() {
+                break;
+            }
+            tokio::time::sleep(UNREAD_PAUSE).await;
+            looked = self.look_and_plan(&mut due).await;
+        }
+        looked
+    }
+
     /// Looks for receipts of any process, and learns which requests they hold.
     ///
     /// # Errors
-    /// `Storage` when they cannot be listed or read.
-    pub(super) async fn look(&self) -> Result<()> {
+    /// `Storage` when they cannot be listed, or when one cannot be read and is not [passed over](Receipts::pass_over); the others are
+    /// known then.
+    async fn look(&self) -> Result<()> {
         let table = self.table();
         let before = self.known().names();
         let listed: BTreeSet<String> = shelf::list(&table).await?.into_iter().collect();
         let new: Vec<&String> = listed.difference(&before).collect();
+        let mut failure = None;
         for some in new.chunks(AT_ONCE) {
             let contents = join_all(some.iter().map(|name| shelf::read(&table, name))).await;
+            let mut unread = Vec::new();
             for (name, content) in some.iter().zip(contents) {
-                let Some(content) = content? else { continue };
-                match Receipt::parse(&content) {
-                    // It can never be committed, so those of its requests that come again must be stored. When all
-                    // of them are in the table, the next process deletes it.
-                    Ok(receipt) if self.is_partly_stored(&receipt) => {
-                        self.set_aside(name, &unusable(PARTLY_THERE));
-                    }
-                    // Nor could one of a table that was dropped: its requests are not in this one.
-                    Ok(receipt) => match receipt.check_table(&table.metadata) {
-                        Ok(()) => self.known().open((*name).clone(), receipt.ids()),
-                        Err(error) => self.doubt(name, &error),
-                    },
-                    Err(error) => self.set_aside(name, &error),
+                match content {
+                    Ok(Some(content)) => self.learn(name, &content, &table),
+                    Ok(None) => {}
+                    Err(error) => unread.push(((*name).clone(), error)),
                 }
             }
+            let is_up = unread.is_empty() || shelf::can_read_table(&table).await;
+            failure = failure.or(self.pass_over(unread, is_up));
+            if !is_up {
+                break;
+            }
         }
+        self.known().unread.retain(|name, _| listed.contains(name));
         // What was there before and is not now was committed by another process, or removed.
         if self.known().forget(before.difference(&listed)) {
             self.shared.set_stale(true);
         }
-        Ok(())
+        failure.map_or(Ok(()), Err)
+    }
+
+    /// Takes note of a receipt as it was read.
+    fn learn(&self, name: &str, content: &[u8], table: &LoadedTable) {
+        self.known().unread.remove(name);
+        match Receipt::parse(content) {
+            // It can never be committed, so those of its requests that come again must be stored. When all
+            // of them are in the table, the next process deletes it.
+            Ok(receipt) if self.is_partly_stored(&receipt) => self.set_aside(name, &unusable(PARTLY_THERE)),
+            // Nor could one of a table that was dropped: its requests are not in this one.
+            Ok(receipt) => match receipt.check_table(&table.metadata) {
+                Ok(()) => self.known().open(name.to_owned(), receipt.ids()),
+                Err(error) => self.doubt(name, &error),
+            },
+            Err(error) => self.set_aside(name, &error),
+        }
+    }
+
+    /// Receipts that could not be read. One may never be readable again, because it was archived, or because its key is somebody
+    /// else's: after some looks it is told of once, and no longer waited for. It is never deleted, and tried again with each look. If
+    /// the table's own files cannot be read either, it is the storage that is down, and all are waited for.
+    ///
+    /// Gives the first failure of those that are waited for.
+    pub(super) fn pass_over(&self, unread: Vec<(String, Error)>, is_storage_up: bool) -> Option<Error> {
+        let mut failure = None;
+        for (name, error) in unread {
+            let times = if is_storage_up {
+                self.known().count_unread(&name)
+            } else {
+                0
+            };
+            if times < UNREAD_MAX {
+                failure.get_or_insert(error);
+                continue;
+            }
+            self.known().close(&name);
+            if times == UNREAD_MAX {
+                let table = self.table();
+                tracing::warn!(
+                    table = %table.ident,
+                    receipt = shelf::path(&table.metadata, &name),
+                    %error,
+                    "a receipt cannot be read, and other files of its table can: it is passed over until it can be read"
+                );
+            }
+        }
+        failure
     }
 
     /// A receipt is another table's than the one last seen. It may be the newer one, so the table is looked at before it is
@@ -293,6 +364,12 @@ impl Known {
             held.extend(ids.iter().copied());
         }
         self.open.insert(name, ids);
+    }
+
+    fn count_unread(&mut self, name: &str) -> u32 {
+        let times = self.unread.entry(name.to_owned()).or_default();
+        *times = times.saturating_add(1);
+        *times
     }
 
     fn close(&mut self, name: &str) -> bool {

@@ -178,6 +178,124 @@ async fn receipts_are_kept_and_found_again_on_s3() {
     assert_eq!(receipts(), 0);
 }
 
+/// A lake with the request `one`, and receipts for others that their process left behind; the keys of these, oldest first.
+async fn with_receipts(stub: &Stub, config: &Config, texts: &[&str]) -> Vec<&'static str> {
+    let faulty = Faulty::new(catalog::open(config).await.expect("catalog opens"), []);
+    let pipeline = Pipeline::open_with(config.clone(), faulty.clone()).expect("opens");
+    export(&pipeline, 1, &["one"]).await.expect("stored");
+    faulty.set_down(true);
+    for (sequence, text) in (2..).zip(texts) {
+        export(&pipeline, sequence, &[text]).await.expect("accepted");
+    }
+    pipeline.close().await;
+    let keys = receipts(stub);
+    assert_eq!(keys.len(), texts.len());
+    keys
+}
+
+fn receipts(stub: &Stub) -> Vec<&'static str> {
+    let state = stub.state();
+    let keys = state.files.keys();
+    keys.filter(|key| key.contains("/_otlp2iceberg/receipts/"))
+        .map(|key| &*key.clone().leak())
+        .collect()
+}
+
+/// As S3 answers for an object that was archived.
+fn withhold(stub: &Stub, key: &str) {
+    let archived = Answer::Refusal(403, "InvalidObjectState", "");
+    stub.fault(format!("GET {key}").leak(), 1_000_000, archived);
+}
+
+fn accepting(stub: &Stub, folder: &TempDir) -> Config {
+    let mut config = lake(stub, folder);
+    config.commit.on_failure = OnFailure::Accept;
+    config.commit.max_retries = Some(0);
+    config
+}
+
+#[tokio::test]
+async fn a_receipt_that_cannot_be_read_is_passed_over_until_it_can() {
+    let (stub, folder) = (Stub::start().await, tempfile::tempdir().expect("folder"));
+    let config = accepting(&stub, &folder);
+    let keys = with_receipts(&stub, &config, &["two", "three", "four"]).await;
+    withhold(&stub, keys[1]);
+    let pipeline = Pipeline::open(config.clone()).await.expect("opens");
+    let again = export(&pipeline, 4, &["four"]).await.expect("recognised");
+    assert_eq!(again.already_committed, 1, "the others are known");
+    export(&pipeline, 5, &["five"]).await.expect("stored");
+    pipeline
+        .collect_receipts()
+        .await
+        .expect("the others are committed");
+    assert_eq!(stored(&config).await, ["five", "four", "one", "two"]);
+    assert_eq!(receipts(&stub), [keys[1]], "never deleted");
+
+    stub.state().faults.clear();
+    pipeline.collect_receipts().await.expect("committed");
+    pipeline.close().await;
+    assert_eq!(stored(&config).await, ["five", "four", "one", "three", "two"]);
+    assert_eq!(receipts(&stub), Vec::<&str>::new());
+}
+
+#[tokio::test]
+async fn a_known_receipt_that_cannot_be_read_any_more_holds_up_no_other() {
+    let (stub, folder) = (Stub::start().await, tempfile::tempdir().expect("folder"));
+    let config = accepting(&stub, &folder);
+    let faulty = Faulty::new(catalog::open(&config).await.expect("catalog opens"), []);
+    let pipeline = Pipeline::open_with(config.clone(), faulty.clone()).expect("opens");
+    export(&pipeline, 1, &["one"]).await.expect("stored");
+    faulty.set_down(true);
+    for (sequence, text) in [(2, "two"), (3, "three")] {
+        export(&pipeline, sequence, &[text]).await.expect("accepted");
+    }
+    let keys = receipts(&stub);
+    withhold(&stub, keys[0]);
+    faulty.set_down(false);
+    let error = pipeline.collect_receipts().await.expect_err("one waits");
+    assert!(error.to_string().contains(keys[0]), "{error}");
+    assert_eq!(stored(&config).await, ["one", "three"]);
+    let outcome = export(&pipeline, 4, &["four"]).await.expect("stored");
+    assert_eq!(
+        (outcome.rows, outcome.receipts_written),
+        (1, 0),
+        "the catalog is up"
+    );
+    // The third failure is the last that is waited for, whoever saw those before.
+    for _ in 0..3 {
+        let _ = pipeline.collect_receipts().await;
+    }
+    pipeline.collect_receipts().await.expect("passed over");
+    assert_eq!(receipts(&stub), [keys[0]]);
+    stub.state().faults.clear();
+    pipeline.collect_receipts().await.expect("committed");
+    pipeline.close().await;
+    assert_eq!(stored(&config).await, ["four", "one", "three", "two"]);
+}
+
+#[tokio::test]
+async fn storage_that_gives_out_nothing_is_not_taken_for_receipts_that_cannot_be_read() {
+    let (stub, folder) = (Stub::start().await, tempfile::tempdir().expect("folder"));
+    let config = accepting(&stub, &folder);
+    let keys = with_receipts(&stub, &config, &["two", "three"]).await;
+    for key in [keys[0], keys[1], "/metadata/snap-"] {
+        withhold(&stub, key);
+    }
+    let pipeline = Pipeline::open(config.clone()).await.expect("opens");
+    for _ in 0..5 {
+        let error = export(&pipeline, 2, &["two"]).await.expect_err("storage is down");
+        assert_eq!(error.kind(), ErrorKind::Storage);
+        assert!(error.to_string().contains("cannot read a receipt"), "{error}");
+    }
+    stub.state().faults.clear();
+    let again = export(&pipeline, 2, &["two"]).await.expect("recognised");
+    assert_eq!((again.already_committed, again.files), (1, 0));
+    pipeline.collect_receipts().await.expect("committed");
+    pipeline.close().await;
+    assert_eq!(stored(&config).await, ["one", "three", "two"]);
+    assert_eq!(receipts(&stub), Vec::<&str>::new());
+}
+
 #[tokio::test]
 async fn who_may_not_list_cannot_accept_but_can_write() {
     let (stub, folder) = (Stub::start().await, tempfile::tempdir().expect("folder"));
