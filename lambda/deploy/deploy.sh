@@ -112,8 +112,9 @@ add_variables() {
     [[ $variable == *=* && $name =~ ^(OTLP2ICEBERG|OTLP2PARQUET)_[A-Z0-9_]+$ || $name == ICEBERG_ENABLED ]] ||
       die "--env $name: OTLP2ICEBERG_<KEY>=<value> is wanted (docs/configuration.md has the keys)" 2
     case "$name" in
-      OTLP2ICEBERG_CATALOG_TYPE | OTLP2ICEBERG_CATALOG_WAREHOUSE | OTLP2ICEBERG_CATALOG_NAMESPACE | OTLP2ICEBERG_AUTH_TOKEN)
-        die "--env $name: the template sets it; use the parameters CatalogType, S3TablesBucketName, WarehouseBucketName, Namespace, AuthTokenSecretArn" 2
+      OTLP2ICEBERG_CATALOG_TYPE | OTLP2ICEBERG_CATALOG_WAREHOUSE | OTLP2ICEBERG_CATALOG_NAMESPACE | OTLP2ICEBERG_AUTH_TOKEN | \
+        OTLP2ICEBERG_DEAD_LETTER_PATH)
+        die "--env $name: the template sets it; use the parameters CatalogType, S3TablesBucketName, WarehouseBucketName, Namespace, AuthTokenSecretArn, DeadLetterPath" 2
         ;;
     esac
     [[ $text != *$'\n'* ]] || die "--env $name: a value has one line" 2

@@ -45,7 +45,7 @@ def test_every_action_is_told(template):
             service = prefix or service
             listed.add(f"{service}:{action}")
     allowed = set()
-    for name in ("FunctionRole", "TableBucketPolicy", "GluePolicy", "WarehousePolicy", "RawPolicy"):
+    for name in ("FunctionRole", "TableBucketPolicy", "GluePolicy", "WarehousePolicy", "DeadLetterPolicy", "RawPolicy"):
         allowed |= set(re.findall(r"'((?:s3tables|glue|lakeformation|s3|sqs|logs):[A-Za-z]+)'", str(template["Resources"][name])))
     assert listed == allowed
 

@@ -289,6 +289,8 @@ class QuietHandler(http.server.SimpleHTTPRequestHandler):
         ("deploy.sh", ["--", "nonsense"], "not a parameter: nonsense (Name=Value is wanted)"),
         ("deploy.sh", ["--env", "PATH=/tmp"], "--env PATH: OTLP2ICEBERG_<KEY>=<value> is wanted"),
         ("deploy.sh", ["--env", "OTLP2ICEBERG_CATALOG_TYPE=glue"], "the template sets it; use the parameters"),
+        ("deploy.sh", ["--env", "OTLP2ICEBERG_DEAD_LETTER_PATH=s3://kept"], "use the parameters CatalogType, S3TablesBucketName, WarehouseBucketName, "
+         "Namespace, AuthTokenSecretArn, DeadLetterPath"),
         ("deploy.sh", ["--stack", "absent", "--image", "i", "--", f"AuthTokenSecretArn={SECRET}"], "signed requests have no room"),
         ("test.sh", ["--stack", "absent"], f"stack absent does not exist in {REGION}: deploy.sh makes it"),
         ("test.sh", ["--log-wait", "long"], "--log-wait long: a number of seconds is wanted"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import fnmatch
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -28,6 +29,7 @@ WAREHOUSE = {
 RAW = {
     "sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "s3:GetObject", "s3:GetObjectVersion", "s3:ListBucket",
 }  # fmt: skip
+DEAD_LETTERS = {"s3:PutObject", "s3:GetObject", "s3:AbortMultipartUpload"}
 LOGS = {"logs:CreateLogStream", "logs:PutLogEvents"}
 ALARMS = {"errors", "throttles", "slow", "rejected", "refused", "failures"}
 OF_URL = {"url-5xx"}
@@ -127,6 +129,36 @@ def test_glue_on_an_ordinary_bucket(aws):
     assert not {"TableBucketArn", "TableBucketName", "FunctionUrl", "SenderPolicyArn"} & set(outputs)
     buckets = aws.client("s3tables").list_table_buckets()["tableBuckets"]
     assert "of-ordinary" not in {bucket["name"] for bucket in buckets}
+
+
+@pytest.mark.parametrize("path", ["s3://kept", "s3://kept/otel/dead-letters"])
+def test_dead_letters_are_where_the_function_may_write_them(aws, path):
+    name = f"dead-{path.count('/')}"
+    outputs = aws.make_stack(name, DeadLetterPath=path)
+    assert variables(aws, name)["OTLP2ICEBERG_DEAD_LETTER_PATH"] == path
+    allowed = permissions(aws, outputs)
+    assert set(allowed) == S3TABLES | DEAD_LETTERS | LOGS
+    assert {frozenset(allowed[action]) for action in DEAD_LETTERS} == {frozenset({f"arn:aws:s3:::{path.removeprefix('s3://')}/*"})}
+
+
+@pytest.mark.parametrize(("path", "taken"), [
+    ("", True),
+    ("s3://kept", True),
+    ("s3://kept.of-us/a/b=c_d.e", True),
+    ("kept", False),
+    ("/var/dead", False),
+    ("s3://", False),
+    ("s3://kept/", False),
+    ("s3://kept//a", False),
+    ("s3://kept/../a", False),
+    ("s3://kept/*", False),
+    ("s3://kept/${aws:username}", False),
+])  # fmt: skip
+def test_a_place_for_dead_letters_is_one_of_s3_and_names_itself_alone(path, taken):
+    pattern = yaml.load(TEMPLATE.read_text(), Tagless)["Parameters"]["DeadLetterPath"]["AllowedPattern"]
+    assert bool(re.fullmatch(pattern, path)) == taken
+    # Terraform's is the same, with null for none.
+    assert f'can(regex("{pattern.removeprefix("^$|")}", var.dead_letter_path))' in (DEPLOY / "terraform" / "variables.tf").read_text()
 
 
 def test_an_open_url_needs_a_token_from_the_secret(aws):

@@ -22,6 +22,7 @@ SAME = {
     "ReservedConcurrency": "reserved_concurrency", "LogRetentionDays": "log_retention_days",
     "FunctionUrlAuth": "function_url_auth", "CatalogType": "catalog_type", "S3TablesBucketName": "table_bucket_name",
     "CreateTableBucket": "create_table_bucket", "WarehouseBucketName": "warehouse_bucket_name", "Namespace": "namespace",
+    "DeadLetterPath": "dead_letter_path",
     "RawIngest": "raw_ingest", "RawBucketName": "raw_bucket_name", "CreateRawBucket": "create_raw_bucket",
     "RawRetentionDays": "raw_retention_days", "RawBatchSize": "raw_batch_size",
     "RawVisibilityTimeout": "raw_visibility_timeout", "AlarmTopicArn": "alarm_topic_arn",
@@ -78,6 +79,21 @@ def plain(value) -> str:
 def test_the_role_may_do_the_same(template, text):
     ours = set(re.findall(r'"((?:s3tables|glue|lakeformation|s3|sqs|logs|lambda):[A-Za-z]+)"', text))
     assert ours - conditions(ours) == actions(template["Resources"])
+
+
+def test_each_policy_of_the_role_allows_the_same(template, text):
+    """By the policy's name: what one allows must not be missing because another allows it, too."""
+    blocks = re.findall(r'^resource "aws_iam_role_policy" "\w+" \{\n(.*?)^\}', text, re.MULTILINE | re.DOTALL)
+    ours = {re.search(r'name += "([a-z0-9-]+)"', block)[1]: set(re.findall(r'"([a-z0-9]+:[A-Z][A-Za-z]+)"', block)) for block in blocks}
+    theirs = [one["Properties"] for one in template["Resources"].values() if one["Type"] == "AWS::IAM::Policy"]
+    theirs += template["Resources"]["FunctionRole"]["Properties"]["Policies"]
+    assert ours == {one["PolicyName"]: actions(one) for one in theirs}
+
+
+def test_both_give_the_function_the_same_variables(template, text):
+    [ours] = re.findall(r"^    variables = merge\((.*?)^    \)", text, re.MULTILINE | re.DOTALL)
+    theirs = template["Resources"]["Function"]["Properties"]["Environment"]["Variables"]
+    assert set(re.findall(r"\bOTLP2ICEBERG_[A-Z_]+", ours)) == set(theirs)
 
 
 def conditions(found: set[str]) -> set[str]:

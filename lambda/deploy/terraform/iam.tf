@@ -118,6 +118,22 @@ resource "aws_iam_role_policy" "warehouse" {
   })
 }
 
+resource "aws_iam_role_policy" "dead_letters" {
+  count = var.dead_letter_path == null ? 0 : 1
+  name  = "dead-letters"
+  role  = aws_iam_role.function.id
+
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [{
+      # What is uploaded in parts is looked at when it is there, which is s3:GetObject.
+      Effect   = "Allow"
+      Action   = ["s3:PutObject", "s3:GetObject", "s3:AbortMultipartUpload"]
+      Resource = "arn:${local.partition}:s3:::${trimprefix(var.dead_letter_path, "s3://")}/*"
+    }]
+  })
+}
+
 resource "aws_iam_role_policy" "raw" {
   count = local.has_raw ? 1 : 0
   name  = "raw-objects"

@@ -45,6 +45,7 @@ resource "aws_lambda_function" "function" {
         OTLP2ICEBERG_CATALOG_NAMESPACE = var.namespace
       },
       var.auth_token == null ? {} : { OTLP2ICEBERG_AUTH_TOKEN = var.auth_token },
+      var.dead_letter_path == null ? {} : { OTLP2ICEBERG_DEAD_LETTER_PATH = var.dead_letter_path },
       var.environment,
     )
   }

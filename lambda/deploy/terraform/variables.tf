@@ -112,6 +112,18 @@ variable "namespace" {
   default     = "otel"
 }
 
+variable "dead_letter_path" {
+  description = "s3://<bucket>/<prefix>, where data that is rejected is kept (dead_letter.path). The bucket is in this region and exists; a raw bucket that was made here deletes its objects. Without it rejected data is counted and dropped."
+  type        = string
+  default     = null
+
+  validation {
+    # Without what stands for more in a policy.
+    condition     = var.dead_letter_path == null || can(regex("^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9_=-][A-Za-z0-9_.=-]*)*$", var.dead_letter_path))
+    error_message = "dead_letter_path: s3://<bucket>/<prefix> is wanted, without a slash at its end."
+  }
+}
+
 variable "raw_ingest" {
   description = "Load OTLP objects from a bucket: off, standard (large batches) or fifo (10 objects, one writer per signal)."
   type        = string
