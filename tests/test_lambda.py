@@ -263,12 +263,13 @@ def test_settings_that_are_wrong_are_told_with_their_variables(tmp_path):
             "OTLP2ICEBERG_CATALOG_TYPE": "rest",
             "OTLP2ICEBERG_LIMITS_PARTITIONS_MAX": "many",
             "OTLP2ICEBERG_CATALOG_TYPO": "x",
+            "OTLP2ICEBERG_AUTH_TOKEN": " ",
         },
     ).run_to_end()
     assert code == 1
     [line] = [json.loads(line) for line in log.splitlines()]
     assert line["level"] == "ERROR"
-    for variable in ("CATALOG_URI", "LIMITS_PARTITIONS_MAX", "CATALOG_TYPO"):
+    for variable in ("CATALOG_URI", "LIMITS_PARTITIONS_MAX", "CATALOG_TYPO", "AUTH_TOKEN"):
         assert f"OTLP2ICEBERG_{variable}" in line["message"]
 
 

@@ -119,6 +119,12 @@ def test_alarms_and_outputs_are_the_same(template, text):
     assert set(re.findall(r'^output "([a-z_]+)"', text, re.MULTILINE)) == snake - {"catalog_type", "tables_namespace"}
 
 
+def test_a_token_is_null_or_not_blank(text):
+    """The function refuses one that is blank. Of null `trimspace` is an error, which is as good as true."""
+    [token] = re.findall(r'^variable "auth_token" \{\n(.*?)^\}', text, re.MULTILINE | re.DOTALL)
+    assert 'condition     = try(trimspace(var.auth_token) != "", true)' in token
+
+
 def test_what_the_template_refuses_it_refuses(text):
     """Each rule of the template has its precondition, whose names are there."""
     [function] = re.findall(r'^resource "aws_lambda_function" "function" \{\n(.*?)^\}', text, re.MULTILINE | re.DOTALL)

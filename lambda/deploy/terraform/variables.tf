@@ -75,6 +75,11 @@ variable "auth_token" {
   type        = string
   default     = null
   sensitive   = true
+
+  validation {
+    condition     = try(trimspace(var.auth_token) != "", true)
+    error_message = "auth_token: is blank; give the token, or null to ask for none."
+  }
 }
 
 variable "catalog_type" {

@@ -29,7 +29,8 @@ pub struct HostConfig {
 type Variable = (String, String);
 
 impl HostConfig {
-    /// Reads the configuration. Variables that are none of ours, and those that are empty, are passed over.
+    /// Reads the configuration. Variables that are none of ours, and those that are empty, are passed over; a token that is
+    /// empty is a problem.
     ///
     /// # Errors
     /// `Config`; the message lists every problem with its variable and what is accepted.
@@ -40,12 +41,17 @@ impl HostConfig {
         let mut aliases = Vec::new();
         let mut variables: Vec<Variable> = variables
             .into_iter()
-            .filter(|(_, value)| !value.trim().is_empty())
+            .filter(|(name, value)| !value.trim().is_empty() || name == AUTH_TOKEN)
             .collect();
         // So that problems come in one order.
         variables.sort();
         for (name, value) in variables {
-            if name == AUTH_TOKEN {
+            if name == AUTH_TOKEN && value.trim().is_empty() {
+                // Passed over, it would let in everybody without a word.
+                problems.push(format!(
+                    "{AUTH_TOKEN}: is set and blank; give it the token that clients must send, or remove it to ask for none"
+                ));
+            } else if name == AUTH_TOKEN {
                 auth_token = Some(Secret::new(value.trim()));
             } else if aliases::is_alias(&name) {
                 aliases.push((name, value));

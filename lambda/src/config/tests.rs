@@ -165,6 +165,8 @@ fn every_problem_names_its_variable() {
         ("OTLP2ICEBERG_CATALOG_TYPO", "a", "no such variable"),
         ("ICEBERG_ENABLED", "false", "says something else"),
         ("OTLP2PARQUET_ICEBERG_ENABLED", "no", "true or false"),
+        ("OTLP2ICEBERG_AUTH_TOKEN", "", "remove it to ask for none"),
+        ("OTLP2ICEBERG_AUTH_TOKEN", " \n", "remove it to ask for none"),
     ] {
         let problem = problem(&with(&[(name, value)]));
         assert!(problem.contains(name) && problem.contains(words), "{problem}");
