@@ -64,7 +64,10 @@ impl Reading {
             inflate::Failure::TooLarge { .. } => too_large(),
             malformed @ inflate::Failure::Malformed(..) => malformed.to_string(),
         })?;
-        self.any(&plain, wrappings)
+        let before = self.bytes_left;
+        self.any(&plain, wrappings)?;
+        // What is inflated costs time also where it holds nothing, such as empty messages.
+        self.take(plain.len().saturating_sub(before - self.bytes_left))
     }
 
     fn framed(&mut self, bytes: &[u8], wrappings: u32) -> Result<(), String> {
@@ -247,6 +250,24 @@ mod tests {
         ] {
             let problem = read("any", &bytes, MAX).unwrap_err();
             assert!(problem.contains(word), "{problem}");
+        }
+    }
+
+    #[test]
+    fn what_is_inflated_counts_though_it_holds_nothing_and_once() {
+        // Empty messages, compressed often: a megabyte is made of some hundred bytes, again and again.
+        let nothing = zstd::encode_all(&*vec![0; MAX], 3).unwrap();
+        assert_eq!(
+            read("logs", &framed(&[&nothing]), MAX).unwrap(),
+            Contents::default()
+        );
+        let problem = read("logs", &framed(&[&nothing, &nothing]), MAX).unwrap_err();
+        assert!(problem.contains("larger"), "{problem}");
+        // What is held counts no second time for being compressed.
+        for bytes in [gzip(LOGS), gzip(&gzip(LOGS)), gzip(LOGS_JSON.as_bytes())] {
+            let bytes_max = bytes.len().max(LOGS_JSON.len());
+            let contents = read("logs", &bytes, bytes_max).unwrap();
+            assert_eq!(contents.requests[0], LOGS);
         }
     }
 
