@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import stat
+import struct
+import time
 
 import pytest
 import zstandard
 
+from catalogs.proxy import Proxy
 from catalogs.s3 import S3Server
 from lambda_host import events, settings
 from lambda_host.emulator import Ended, Lambda, binary
@@ -17,6 +20,7 @@ from o2i.numbered import request, stored
 BUCKET = "raw"
 MEMORY_KIB = 8 << 20
 BOMB_BYTES = 32 << 30
+GIBIBYTE = 1 << 30
 
 
 @pytest.fixture(scope="module")
@@ -31,6 +35,15 @@ def bomb() -> bytes:
     """Says that it is larger than the memory that there is, though not than what is allowed: making room for it ends the program."""
     compressor = zstandard.ZstdCompressor().compressobj(size=BOMB_BYTES)
     return compressor.compress(b"a") + compressor.flush(zstandard.COMPRESSOBJ_FLUSH_BLOCK)
+
+
+@pytest.fixture(scope="module")
+def slow() -> bytes:
+    """Takes minutes, in which nothing else runs: gibibytes of empty messages."""
+    compressor = zstandard.ZstdCompressor().compressobj(size=GIBIBYTE)
+    zeros = b"\0" * (1 << 24)
+    compressed = b"".join(compressor.compress(zeros) for _ in range(GIBIBYTE // len(zeros))) + compressor.flush()
+    return (struct.pack(">I", len(compressed)) + compressed) * 50
 
 
 @pytest.fixture
@@ -106,6 +119,40 @@ def test_a_batch_that_came_often_without_fault_is_one_commit(function, put, ware
     assert (sum(function.metrics("Rows")), sum(function.metrics("RepeatedRequests"))) == (20, 20)
     # Its lines belong to the invocation, as all others.
     assert all(line["requestId"] for line in function.log_lines() if "_aws" in line)
+
+
+@pytest.mark.parametrize("at", [0, 4])
+def test_one_that_takes_all_the_time_fails_alone(at, function, put, slow, warehouse):
+    bodies = [put(f"logs_{number}", logs(number)) for number in range(4)]
+    bodies.insert(at, put("logs_slow", slow))
+    assert events.failed(function.invoke(received(events.sqs(*bodies), *[3] * 5), seconds=30)) == [f"m{at}"]
+    assert stored(warehouse) == dict.fromkeys(range(4), 1)
+    [line] = [json.loads(line) for line in function.log().splitlines() if "all the time" in line]
+    assert line["message_id"] == f"m{at}"
+
+
+def test_a_batch_that_needs_most_of_the_time_gets_on(tmp_path, s3, warehouse, put):
+    """Objects that are slow to read, 6 s together. Within three deliveries all of them are loaded."""
+    with Slow(s3.endpoint) as proxy:
+        config = {**settings.sqlite(warehouse), **settings.aws(s3), "AWS_ENDPOINT_URL_S3": proxy.uri, "TMPDIR": str(tmp_path)}
+        bodies = [put(f"logs_{number}", logs(number)) for number in range(12)]
+        with Lambda(tmp_path / "lambda", config) as function:
+            for count in (3, 4, 5):
+                batch = received(events.sqs(*bodies), *[count] * len(bodies))
+                failed = events.failed(function.invoke(batch, seconds=12))
+                bodies = [bodies[int(name[1:])] for name in failed]
+                if not bodies:
+                    break
+    assert bodies == []
+    assert stored(warehouse) == dict.fromkeys(range(12), 1)
+
+
+class Slow(Proxy):
+    """To be read from."""
+
+    def check(self, request):
+        time.sleep(0.5)
+        return None
 
 
 def test_what_the_time_is_not_enough_for_is_given_back(function, put, warehouse):

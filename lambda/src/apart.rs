@@ -1,13 +1,14 @@
 //! Messages that a queue gave again and again, loaded in processes of their own.
 //!
-//! What ends the program (a bug that makes the library panic, memory that runs out) ends it for a whole batch. Nobody learns then
-//! which messages were loaded; all come back at the same time, are a batch again, and get into the dead-letter queue
+//! What ends the program (a bug that makes the library panic, memory that runs out) or takes all its time ends it for a whole batch.
+//! Nobody learns then which messages were loaded; all come back at the same time, are a batch again, and get into the dead-letter queue
 //! together, though one of them is to blame. So from the third time on a batch is loaded by a child, and a child that ends by a
-//! signal leaves halves to be tried, down to the one message that does it. The others are answered for. After an outage,
-//! when every message has come back often, one child loads all of them: that costs a start of this program and no further commit.
+//! signal, or for which its share of the time was not enough, leaves parts to be tried, down to the one message that does it. The
+//! others are answered for. After an outage, when every message has come back often, one child loads all of them: that costs a start
+//! of this program and no further commit.
 
+use std::collections::VecDeque;
 use std::io;
-use std::ops::Range;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -20,7 +21,7 @@ use crate::deadline::Deadline;
 use crate::emf::Metrics;
 use crate::log;
 use crate::objects::{self, Message};
-use crate::store::Store;
+use crate::store::{Store, retry_after};
 
 /// A message that was received so often may be one that ends the program; a dead-letter queue takes it after 5.
 const SUSPECT_FROM: u32 = 3;
@@ -30,6 +31,10 @@ const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 /// What a child ends with that could not begin, as the program does at its start.
 const COULD_NOT_BEGIN: i32 = 1;
+
+/// Into how many parts a batch is taken. A part has half of the time that is left then: were parts halves, too, no message would ever
+/// have more time than it had in the whole.
+const PARTS: usize = 4;
 
 /// What a child is given.
 #[derive(Serialize, Deserialize)]
@@ -41,13 +46,18 @@ struct Task {
     request_id: String,
 }
 
+/// A message that failed: its place in the batch, and whether it may only have been too late.
+type Failed = (usize, bool);
+
 /// How a child ended.
 enum Ended {
     /// It says which of its messages failed.
-    Answered(Vec<usize>),
+    Answered(Vec<Failed>),
     /// With no answer: one of its messages ended it.
     Died(ExitStatus),
-    /// The time was up, or it could not begin.
+    /// It was ended when its time was up.
+    Late,
+    /// It could not begin.
     InVain,
 }
 
@@ -60,74 +70,97 @@ pub fn is_suspect(records: &[Value]) -> bool {
     })
 }
 
-/// Loads a batch in children; says of each message whether it failed. Messages are taken in their order.
+/// Loads a batch in children; says of each message whether it failed. Those beside what takes long are loaded before it is looked at closer.
 pub async fn load(records: &[Value], deadline: Deadline) -> Vec<bool> {
     let mut failed = vec![true; records.len()];
-    // The last is the next.
-    let whole = 0..records.len();
-    let mut ranges = vec![whole];
-    while let Some(range) = ranges.pop() {
-        if deadline.commit_by().is_zero() {
+    // Messages by their places.
+    let whole: Vec<usize> = (0..records.len()).collect();
+    let mut parts = VecDeque::from([whole]);
+    while let Some(part) = parts.pop_front() {
+        let is_last = part.len() == 1 && parts.is_empty();
+        let until = deadline.share(if is_last { 1 } else { 2 });
+        if until.commit_by().is_zero() {
             tracing::warn!("the invocation's time ran out; messages are given back to the queue");
             break;
         }
-        let ended = run_child(&records[range.clone()], deadline).await;
-        let ended = ended.unwrap_or_else(|cause| {
+        let batch: Vec<&Value> = part.iter().map(|place| &records[*place]).collect();
+        let ended = run_child(&batch, until).await.unwrap_or_else(|cause| {
             tracing::error!(%cause, "no process of its own can be had for a batch");
             Ended::InVain
         });
-        match ended {
-            Ended::Answered(inside) => {
-                for (index, failed) in failed[range].iter_mut().enumerate() {
-                    *failed = inside.contains(&index);
+        let again = match ended {
+            Ended::Answered(answer) => {
+                for (index, place) in part.iter().enumerate() {
+                    failed[*place] = answer.iter().any(|(failed, _)| *failed == index);
                 }
+                let late = answer.iter().filter(|(_, is_late)| *is_late);
+                late.map(|(index, _)| part[*index]).collect()
             }
-            Ended::Died(_) if range.len() > 1 => ranges.extend(halves(&range)),
-            Ended::Died(status) => tracing::error!(
-                message_id = records[range.start]["messageId"].as_str().unwrap_or_default(),
-                notification = records[range.start]["body"].as_str().unwrap_or_default(),
-                %status,
-                "a message ended the process that loaded it; it alone is given back to the queue"
+            Ended::Died(_) | Ended::Late if part.len() > 1 => part.clone(),
+            Ended::Died(status) => {
+                let what = format!(
+                    "a message ended the process that loaded it ({status}); it alone is given back to the queue"
+                );
+                given_back(batch[0], &what)
+            }
+            Ended::Late => given_back(
+                batch[0],
+                "a message took all the time that there was for it, and is given back to the queue; raise the function's timeout, \
+                 or its memory, if it needs that much",
             ),
-            Ended::InVain => {}
+            Ended::InVain => Vec::new(),
+        };
+        // A message alone had its time, and has said what it failed for.
+        if part.len() > 1 {
+            parts.extend(parts_of(&again));
         }
     }
     failed
 }
 
-/// The second one first: the last is the next.
-fn halves(range: &Range<usize>) -> [Range<usize>; 2] {
-    let middle = range.start + range.len() / 2;
-    [middle..range.end, range.start..middle]
+/// Says so; nothing is left to be tried.
+fn given_back(record: &Value, what: &str) -> Vec<usize> {
+    tracing::error!(
+        message_id = record["messageId"].as_str().unwrap_or_default(),
+        notification = record["body"].as_str().unwrap_or_default(),
+        "{what}"
+    );
+    Vec::new()
 }
 
-async fn run_child(records: &[Value], deadline: Deadline) -> io::Result<Ended> {
-    let by = SystemTime::now() + deadline.answer_by();
+/// In order.
+fn parts_of(batch: &[usize]) -> impl Iterator<Item = Vec<usize>> {
+    let length = batch.len().div_ceil(PARTS).max(1);
+    batch.chunks(length).map(<[usize]>::to_vec)
+}
+
+async fn run_child(records: &[&Value], until: Deadline) -> io::Result<Ended> {
+    let by = SystemTime::now() + until.left();
     let task = Task {
-        records: records.to_vec(),
+        records: records.iter().copied().cloned().collect(),
         deadline_ms: by.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64,
         request_id: log::invocation(),
     };
     let path = env::temp_dir().join(format!("otlp2iceberg-batch-{}.json", process::id()));
     fs::write(&path, serde_json::to_vec(&task)?)?;
     let child = Command::new(env::current_exe()?).arg(&path).spawn()?;
-    let ended = match end_of(child, deadline).await? {
+    let ended = match end_of(child, until).await? {
         Some(status) if status.success() => Ended::Answered(serde_json::from_slice(&fs::read(&path)?)?),
         Some(status) if status.code() == Some(COULD_NOT_BEGIN) => Ended::InVain,
         Some(status) => Ended::Died(status),
-        None => Ended::InVain,
+        None => Ended::Late,
     };
     fs::remove_file(&path)?;
     Ok(ended)
 }
 
 /// None when it had to be ended because the time was up.
-async fn end_of(mut child: Child, deadline: Deadline) -> io::Result<Option<ExitStatus>> {
+async fn end_of(mut child: Child, until: Deadline) -> io::Result<Option<ExitStatus>> {
     loop {
         if let Some(status) = child.try_wait()? {
             return Ok(Some(status));
         }
-        if deadline.answer_by().is_zero() {
+        if until.left().is_zero() {
             child.kill()?;
             child.wait()?;
             return Ok(None);
@@ -148,13 +181,18 @@ pub async fn be_child(store: &Store, path: &Path, function: &str) -> io::Result<
     let messages: Vec<Message> = task.records.iter().map(Message::of_queue).collect();
     let mut metrics = Metrics::default();
     let deadline = Deadline::from_unix_ms(task.deadline_ms);
+    let time = deadline.answer_by();
     let failed = objects::load(store, &messages, deadline, &mut metrics).await;
     for line in metrics.lines(function, &task.request_id) {
         println!("{line}");
     }
-    let failed = failed.iter().enumerate().filter(|(_, failed)| failed.is_some());
-    let failed: Vec<usize> = failed.map(|(index, _)| index).collect();
-    fs::write(path, serde_json::to_vec(&failed)?)
+    // What waits in vain gives up in the last quarter, to leave something for a commit ([`Deadline::commit_by`]).
+    let is_over = deadline.answer_by() <= time / 4;
+    let failed = failed.iter().enumerate().filter_map(|(index, failed)| {
+        let error = failed.as_ref()?;
+        Some((index, is_over && retry_after(error).is_some()))
+    });
+    fs::write(path, serde_json::to_vec(&failed.collect::<Vec<Failed>>())?)
 }
 
 #[cfg(test)]
@@ -179,14 +217,13 @@ mod tests {
     }
 
     #[test]
-    fn halves_are_the_whole_in_order_down_to_one() {
-        for length in 2..9_usize {
-            let [second, first] = halves(&(3..3 + length));
-            assert_eq!(
-                (first.start, first.end, second.end),
-                (3, second.start, 3 + length)
-            );
-            assert!(!first.is_empty() && !second.is_empty());
+    fn parts_are_the_whole_in_order_down_to_one() {
+        for (length, expected) in [(0, 0), (1, 1), (2, 2), (5, 3), (8, 4), (99, 4), (1000, 4)] {
+            let batch: Vec<usize> = (3..3 + length).collect();
+            let parts: Vec<Vec<usize>> = parts_of(&batch).collect();
+            assert_eq!(parts.len(), expected, "{length}");
+            assert!(parts.iter().all(|part| part.len() < length.max(2)));
+            assert_eq!(parts.concat(), batch);
         }
     }
 }

@@ -26,12 +26,22 @@ impl Deadline {
         Self(Instant::now() + time.min(Duration::from_secs(3600)))
     }
 
+    /// One of so many equal shares of the time until the answer must be ready, for work that others follow.
+    #[must_use]
+    pub fn share(self, shares: u32) -> Self {
+        Self(Instant::now() + self.answer_by() / shares)
+    }
+
+    /// What is left in all.
+    #[must_use]
+    pub fn left(self) -> Duration {
+        self.0.saturating_duration_since(Instant::now())
+    }
+
     /// Until when the answer must be ready.
     #[must_use]
     pub fn answer_by(self) -> Duration {
-        self.0
-            .saturating_duration_since(Instant::now())
-            .saturating_sub(ANSWER)
+        self.left().saturating_sub(ANSWER)
     }
 
     /// Until when a commit may be begun: what is begun later could not finish.
@@ -60,5 +70,16 @@ mod tests {
             Duration::ZERO
         );
         assert_eq!(Deadline::from_unix_ms(0).answer_by(), Duration::ZERO);
+    }
+
+    #[test]
+    fn a_share_leaves_the_others() {
+        let minute = Deadline::after(Duration::from_secs(60));
+        for (shares, seconds) in [(1, 59.85), (2, 29.925)] {
+            let left = minute.share(shares).left().as_secs_f64();
+            assert!(left <= seconds && left > seconds - 1.0, "{left}");
+        }
+        let nothing = Deadline::after(Duration::from_millis(200)).share(2);
+        assert_eq!(nothing.commit_by(), Duration::ZERO);
     }
 }
