@@ -146,6 +146,8 @@ def test_a_stage_may_have_any_name(stage, shape, refusing):
         (413, "/v1/logs", "POST", gzip.compress(b"\0" * 5_000_000), {**PROTOBUF, "content-encoding": "gzip"}, "4194304"),
         (413, "/v1/logs", "POST", zstandard.compress(b"\0" * 5_000_000), {**JSON, "content-encoding": "zstd"}, "4194304"),
         (413, "/v1/logs", "POST", b"\0" * 4_500_000, PROTOBUF, "4194304"),
+        (413, "/v1/metrics", "POST", b'{"resourceMetrics":[{"scopeMetrics":[{"metrics":[{"histogram":{"dataPoints":[{"bucketCounts":[%s]}]}}]}]}]}'
+         % b",".join([b"0"] * 600_000), JSON, "bytes as protobuf"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_stored_is_refused_with_a_status(status, path, method, payload, headers, words, refusing):

@@ -63,7 +63,7 @@ pub(super) fn read(request: Request, signal: Signal, form: Form, bytes_max: usiz
     let id = content_id(&plain);
     let payload = match form {
         Form::Protobuf => plain,
-        Form::Json => from_json(&plain, signal)?,
+        Form::Json => from_json(&plain, signal, bytes_max)?,
     };
     Ok(Body { payload, id })
 }
@@ -89,8 +89,14 @@ fn compression(encoding: Option<&str>) -> Result<Option<Compression>, Refused> {
     }
 }
 
-fn from_json(text: &[u8], signal: Signal) -> Result<Vec<u8>, Refused> {
-    let payloads = json::to_protobuf(text).map_err(|problem| Refused::new(400, problem))?;
+fn from_json(text: &[u8], signal: Signal, bytes_max: usize) -> Result<Vec<u8>, Refused> {
+    let payloads = json::to_protobuf(text, bytes_max).map_err(|failure| {
+        let status = match failure {
+            json::Failure::TooLarge { .. } => 413,
+            json::Failure::Malformed(_) => 400,
+        };
+        Refused::new(status, failure.to_string())
+    })?;
     let mut payload = Vec::new();
     for (found, bytes) in payloads.into_signals() {
         if found == signal {

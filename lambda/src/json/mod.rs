@@ -10,6 +10,8 @@ mod read;
 mod scalar;
 mod write;
 
+use std::fmt;
+
 use otlp2iceberg::Signal;
 use serde::de::DeserializeSeed;
 
@@ -38,6 +40,12 @@ impl Payloads {
         .filter_map(|(signal, payload)| Some((signal, payload?)))
     }
 
+    /// The bytes of all requests.
+    pub(crate) fn bytes(&self) -> usize {
+        let requests = [&self.logs, &self.traces, &self.metrics];
+        requests.into_iter().flatten().map(Vec::len).sum()
+    }
+
     /// `room` is for what may come, so that it need not move; memory that is not written to costs nothing.
     fn of(&mut self, signal: Signal, room: usize) -> &mut Vec<u8> {
         let payload = match signal {
@@ -49,25 +57,52 @@ impl Payloads {
     }
 }
 
+/// Why there is no protobuf.
+#[derive(Debug)]
+pub enum Failure {
+    /// It would have more bytes than allowed.
+    TooLarge {
+        /// What is allowed.
+        bytes_max: usize,
+    },
+    /// What is wrong and where (line and column): the text is no JSON, or a known field has a value of a wrong type.
+    Malformed(String),
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Failure::TooLarge { bytes_max } => write!(
+                f,
+                "more than {bytes_max} bytes as protobuf (limits.payload_bytes_max); send smaller batches"
+            ),
+            Failure::Malformed(problem) => f.write_str(problem),
+        }
+    }
+}
+
 /// Reads a request, or any number of them one after the other, such as JSON lines.
 ///
 /// # Errors
-/// What is wrong and where (line and column), when the text is no JSON or a known field has a value
-/// of a wrong type.
-pub fn to_protobuf(text: &[u8]) -> Result<Payloads, String> {
+/// When the text is malformed, or the protobuf larger than `bytes_max`: a number takes 8 bytes there that takes 2 in JSON.
+pub fn to_protobuf(text: &[u8], bytes_max: usize) -> Result<Payloads, Failure> {
     let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
     let mut payloads = Payloads::default();
     let mut json = serde_json::Deserializer::from_slice(text);
     // Only attribute values nest without end, and those are bounded by `read`.
     json.disable_recursion_limit();
     while json.end().is_err() {
-        EnvelopeSeed {
+        let read = EnvelopeSeed {
             payloads: &mut payloads,
-            // Protobuf is the shorter of the two.
+            // Protobuf is nearly always the shorter of the two.
             room: text.len(),
+            bytes_max,
         }
-        .deserialize(&mut json)
-        .map_err(|cause| format!("not OTLP/JSON: {cause}"))?;
+        .deserialize(&mut json);
+        if payloads.bytes() > bytes_max {
+            return Err(Failure::TooLarge { bytes_max });
+        }
+        read.map_err(|cause| Failure::Malformed(format!("not OTLP/JSON: {cause}")))?;
     }
     Ok(payloads)
 }

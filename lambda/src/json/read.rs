@@ -1,6 +1,6 @@
 //! Objects and lists: field by field to the wire, in the order that the text has them.
 
-use std::fmt;
+use std::{fmt, mem};
 
 use otlp2iceberg::Signal;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
@@ -8,7 +8,7 @@ use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Seq
 use super::Payloads;
 use super::messages::{ANY_VALUE, Field, Kind, Message, RESOURCE_LOGS, RESOURCE_METRICS, RESOURCE_SPANS};
 use super::scalar::{PackedSeed, ScalarSeed};
-use super::write;
+use super::write::{self, Output};
 
 /// Values nested deeper are passed over unread. It is above the depth at which the library stores null
 /// and counts, so that both doors give the same rows.
@@ -17,8 +17,10 @@ const VALUE_DEPTH_MAX: u32 = 70;
 /// A whole request, of whatever signal.
 pub(super) struct EnvelopeSeed<'p> {
     pub payloads: &'p mut Payloads,
-    /// Bytes that the requests may take.
+    /// Bytes that the requests will take.
     pub room: usize,
+    /// Bytes that they may take.
+    pub bytes_max: usize,
 }
 
 const ENVELOPE: [(&str, &str, Signal, &Message); 3] = [
@@ -53,13 +55,21 @@ impl<'de> Visitor<'de> for EnvelopeSeed<'_> {
                 map.next_value::<IgnoredAny>()?;
                 continue;
             };
-            map.next_value_seed(ListSeed {
+            let others = self.payloads.bytes();
+            let payload = self.payloads.of(signal, self.room);
+            let mut out = Output {
+                bytes_max: self.bytes_max.saturating_sub(others - payload.len()),
+                bytes: mem::take(payload),
+            };
+            let read = map.next_value_seed(ListSeed {
                 field: name,
                 message,
                 number: 1,
-                out: self.payloads.of(signal, self.room),
+                out: &mut out,
                 depth: 0,
-            })?;
+            });
+            *payload = out.bytes;
+            read?;
         }
         Ok(())
     }
@@ -93,7 +103,7 @@ impl Visitor<'_> for EnvelopeKey {
 /// The fields of one message, without its own tag and length. `null` is an empty message.
 struct FieldsSeed<'o> {
     message: &'static Message,
-    out: &'o mut Vec<u8>,
+    out: &'o mut Output,
     depth: u32,
 }
 
@@ -184,7 +194,7 @@ impl Visitor<'_> for FieldKey {
 struct MessageSeed<'o> {
     message: &'static Message,
     number: u32,
-    out: &'o mut Vec<u8>,
+    out: &'o mut Output,
     depth: u32,
 }
 
@@ -217,7 +227,7 @@ struct ListSeed<'o> {
     field: &'static str,
     message: &'static Message,
     number: u32,
-    out: &'o mut Vec<u8>,
+    out: &'o mut Output,
     depth: u32,
 }
 
@@ -275,7 +285,7 @@ fn message_field<'de, D: Deserializer<'de>>(
     json: D,
     message: &'static Message,
     number: u32,
-    out: &mut Vec<u8>,
+    out: &mut Output,
     depth: u32,
 ) -> Result<(), D::Error> {
     let depth = depth + u32::from(std::ptr::eq(message, &raw const ANY_VALUE));
@@ -288,7 +298,7 @@ fn message_field<'de, D: Deserializer<'de>>(
 struct PackedListSeed<'o> {
     field: &'static Field,
     scalar: super::messages::Scalar,
-    out: &'o mut Vec<u8>,
+    out: &'o mut Output,
 }
 
 impl<'de> DeserializeSeed<'de> for PackedListSeed<'_> {
@@ -317,7 +327,12 @@ impl<'de> Visitor<'de> for PackedListSeed<'_> {
             while list
                 .next_element_seed(PackedSeed { field, scalar, out })?
                 .is_some()
-            {}
+            {
+                // Numbers are what grows most; the rest is looked at when it is there.
+                if out.len() > out.bytes_max {
+                    return Err(A::Error::custom("too large"));
+                }
+            }
             Ok(())
         })?;
         // An empty list is an absent field.

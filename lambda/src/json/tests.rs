@@ -15,7 +15,8 @@ use prost::Message;
 use super::*;
 
 fn logs(text: &str) -> ExportLogsServiceRequest {
-    ExportLogsServiceRequest::decode(&*to_protobuf(text.as_bytes()).unwrap().logs.unwrap()).unwrap()
+    ExportLogsServiceRequest::decode(&*to_protobuf(text.as_bytes(), usize::MAX).unwrap().logs.unwrap())
+        .unwrap()
 }
 
 fn record(fields: &str) -> LogRecord {
@@ -27,21 +28,21 @@ fn record(fields: &str) -> LogRecord {
 
 fn span(fields: &str) -> Span {
     let text = format!(r#"{{"resourceSpans":[{{"scopeSpans":[{{"spans":[{{{fields}}}]}}]}}]}}"#);
-    let bytes = to_protobuf(text.as_bytes()).unwrap().traces.unwrap();
+    let bytes = to_protobuf(text.as_bytes(), usize::MAX).unwrap().traces.unwrap();
     let request = ExportTraceServiceRequest::decode(&*bytes).unwrap();
     request.resource_spans[0].scope_spans[0].spans[0].clone()
 }
 
 fn metric(fields: &str) -> Metric {
     let text = format!(r#"{{"resourceMetrics":[{{"scopeMetrics":[{{"metrics":[{{{fields}}}]}}]}}]}}"#);
-    let bytes = to_protobuf(text.as_bytes()).unwrap().metrics.unwrap();
+    let bytes = to_protobuf(text.as_bytes(), usize::MAX).unwrap().metrics.unwrap();
     let request = ExportMetricsServiceRequest::decode(&*bytes).unwrap();
     request.resource_metrics[0].scope_metrics[0].metrics[0].clone()
 }
 
 fn problem(fields: &str) -> String {
     let text = format!(r#"{{"resourceLogs":[{{"scopeLogs":[{{"logRecords":[{{{fields}}}]}}]}}]}}"#);
-    to_protobuf(text.as_bytes()).unwrap_err()
+    to_protobuf(text.as_bytes(), usize::MAX).unwrap_err().to_string()
 }
 
 #[test]
@@ -177,8 +178,11 @@ fn unknown_fields_are_passed_over_and_other_names_taken() {
         ..KeyValue::default()
     };
     assert_eq!(record.attributes, [expected]);
-    assert_eq!(to_protobuf(br#"{"other":1}"#).unwrap(), Payloads::default());
-    assert_eq!(to_protobuf(b"").unwrap(), Payloads::default());
+    assert_eq!(
+        to_protobuf(br#"{"other":1}"#, usize::MAX).unwrap(),
+        Payloads::default()
+    );
+    assert_eq!(to_protobuf(b"", usize::MAX).unwrap(), Payloads::default());
 }
 
 #[test]
@@ -191,7 +195,7 @@ fn requests_one_after_the_other_are_merged() {
     ] {
         assert_eq!(logs(&text).resource_logs.len(), 2, "{text}");
     }
-    let both = to_protobuf(br#"{"resourceLogs":[],"resourceSpans":[{}]}"#).unwrap();
+    let both = to_protobuf(br#"{"resourceLogs":[],"resourceSpans":[{}]}"#, usize::MAX).unwrap();
     assert_eq!(
         (both.logs, both.traces, both.metrics),
         (Some(vec![]), Some(vec![10, 0]), None)
@@ -219,13 +223,16 @@ fn values_nested_beyond_reason_are_cut_without_recursion() {
             "]}}".repeat(depth)
         );
         let text = format!(r#"{{"resourceLogs":[{{"scopeLogs":[{{"logRecords":[{{{text}}}]}}]}}]}}"#);
-        let bytes = to_protobuf(text.as_bytes()).unwrap().logs.unwrap();
+        let bytes = to_protobuf(text.as_bytes(), usize::MAX).unwrap().logs.unwrap();
         assert!(bytes.windows(5).any(|window| window == b"after"));
         // Four bytes a level as long as lengths have one byte, then six.
         assert!(bytes.len() < 1000, "{depth}: {}", bytes.len());
     }
     let unknown = format!(r#"{{"new":{}1{}}}"#, "[".repeat(200_000), "]".repeat(200_000));
-    assert_eq!(to_protobuf(unknown.as_bytes()).unwrap(), Payloads::default());
+    assert_eq!(
+        to_protobuf(unknown.as_bytes(), usize::MAX).unwrap(),
+        Payloads::default()
+    );
 }
 
 #[test]
@@ -251,6 +258,54 @@ fn what_is_wrong_is_told_with_its_place() {
         );
     }
     for text in ["[]", "7", "{", "nothing", r#"{"resourceLogs":7}"#, "{}x"] {
-        assert!(to_protobuf(text.as_bytes()).is_err(), "{text}");
+        assert!(to_protobuf(text.as_bytes(), usize::MAX).is_err(), "{text}");
     }
+}
+
+#[test]
+fn protobuf_that_is_larger_than_allowed_is_not_made() {
+    let counts = |count: usize| {
+        let zeros = vec!["0"; count].join(",");
+        format!(
+            r#"{{"resourceMetrics":[{{"scopeMetrics":[{{"metrics":[{{"histogram":{{"dataPoints":[{{"bucketCounts":[{zeros}]}}]}}}}]}}]}}]}}"#
+        )
+    };
+    let text = counts(1000);
+    let whole = to_protobuf(text.as_bytes(), usize::MAX).unwrap().metrics.unwrap();
+    assert!(whole.len() > 8000 && text.len() < 2200);
+    assert!(to_protobuf(text.as_bytes(), whole.len()).is_ok());
+    // With what other lists and other signals have.
+    let twice = format!(r#"{text}{{"resourceLogs":[{{}}]}}{text}"#);
+    assert!(to_protobuf(twice.as_bytes(), 2 * whole.len() + 2).is_ok());
+    for (text, bytes_max) in [
+        (text, whole.len() - 1),
+        (twice, 2 * whole.len() + 1),
+        (counts(1_000_000), 1000),
+        // No list of numbers: here one takes 9 bytes of 8.
+        (
+            counts(0).replace(r#""bucketCounts":[]"#, &vec![r#""sum":0"#; 100].join(",")),
+            890,
+        ),
+    ] {
+        let failure = to_protobuf(text.as_bytes(), bytes_max).unwrap_err();
+        assert!(
+            matches!(failure, Failure::TooLarge { bytes_max: told } if told == bytes_max),
+            "{failure}"
+        );
+        assert!(failure.to_string().contains("limits.payload_bytes_max"));
+    }
+}
+
+/// Reading ends there: what has come by then bounds the memory.
+#[test]
+fn a_list_of_numbers_is_read_no_further_than_it_may_be_written() {
+    let text = format!(
+        r#"{{"resourceMetrics":[{{"scopeMetrics":[{{"metrics":[{{"histogram":{{"dataPoints":[{{"explicitBounds":[{}not JSON"#,
+        "0,".repeat(1000)
+    );
+    let failure = to_protobuf(text.as_bytes(), 1000).unwrap_err();
+    assert!(
+        matches!(failure, Failure::TooLarge { bytes_max: 1000 }),
+        "{failure}"
+    );
 }

@@ -1,5 +1,27 @@
 //! Protobuf's wire format, as far as OTLP needs it. Numbers are the least bytes.
 
+use std::ops::{Deref, DerefMut};
+
+/// Bytes that are written, and how many they may become.
+pub(super) struct Output {
+    pub bytes: Vec<u8>,
+    pub bytes_max: usize,
+}
+
+impl Deref for Output {
+    type Target = Vec<u8>;
+
+    fn deref(&self) -> &Vec<u8> {
+        &self.bytes
+    }
+}
+
+impl DerefMut for Output {
+    fn deref_mut(&mut self) -> &mut Vec<u8> {
+        &mut self.bytes
+    }
+}
+
 const VARINT: u64 = 0;
 const FIXED64: u64 = 1;
 const DELIMITED: u64 = 2;
@@ -37,9 +59,9 @@ pub(super) fn bytes_field(out: &mut Vec<u8>, field: u32, value: &[u8]) {
 /// A field whose length is known only when its content is written. Content of 128 bytes or more is
 /// moved to make room for its length: once per level, and levels are few.
 pub(super) fn delimited<E>(
-    out: &mut Vec<u8>,
+    out: &mut Output,
     field: u32,
-    content: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
+    content: impl FnOnce(&mut Output) -> Result<(), E>,
 ) -> Result<(), E> {
     tag(out, field, DELIMITED);
     let at = out.len();

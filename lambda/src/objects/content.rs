@@ -91,8 +91,14 @@ impl Reading {
     }
 
     fn json(&mut self, text: &[u8]) -> Result<(), String> {
+        let bytes_max = self.bytes_left;
         self.take(text.len())?;
-        for (signal, request) in json::to_protobuf(text)?.into_signals() {
+        let payloads = json::to_protobuf(text, bytes_max).map_err(|failure| match failure {
+            json::Failure::TooLarge { .. } => too_large(),
+            json::Failure::Malformed(problem) => problem,
+        })?;
+        self.take(payloads.bytes().saturating_sub(text.len()))?;
+        for (signal, request) in payloads.into_signals() {
             self.contents.requests[signal as usize].extend_from_slice(&request);
         }
         Ok(())
@@ -115,7 +121,8 @@ impl Reading {
 }
 
 fn too_large() -> String {
-    "it is larger than limits.payload_bytes_max when decompressed; write smaller objects".into()
+    "it is larger than limits.payload_bytes_max when decompressed, or as protobuf; write smaller objects"
+        .into()
 }
 
 /// White space alone is JSON, too: of no request.
@@ -268,6 +275,22 @@ mod tests {
             let bytes_max = bytes.len().max(LOGS_JSON.len());
             let contents = read("logs", &bytes, bytes_max).unwrap();
             assert_eq!(contents.requests[0], LOGS);
+        }
+    }
+
+    #[test]
+    fn json_counts_as_the_protobuf_that_it_becomes_where_that_is_more() {
+        let zeros = vec!["0"; 1000].join(",");
+        let message = format!(
+            r#"{{"resourceMetrics":[{{"scopeMetrics":[{{"metrics":[{{"histogram":{{"dataPoints":[{{"bucketCounts":[{zeros}]}}]}}}}]}}]}}]}}"#
+        );
+        let message = message.as_bytes();
+        let bytes = read("any", message, MAX).unwrap().requests[Signal::Metrics as usize].len();
+        assert!(bytes > 3 * message.len());
+        for (object, messages) in [(message.to_vec(), 1), (framed(&[message, message]), 2)] {
+            assert!(read("any", &object, messages * bytes).is_ok());
+            let problem = read("any", &object, messages * bytes - 1).unwrap_err();
+            assert!(problem.contains("larger"), "{problem}");
         }
     }
 
