@@ -245,9 +245,14 @@ def test_an_object_with_too_many_records_fails_unless_it_is_kept_as_a_dead_lette
     event = events.sqs(events.s3(put("logs_many", logs(*range(10)))), events.s3(put("logs_few", logs(7))))
     with Lambda(tmp_path / "without", {**config, **limits}) as function:
         assert events.failed(function.invoke(event)) == ["m0"]
+        # Which of the two it is takes a second look, which counts nothing anew.
+        counted = [sum(function.metrics(name)) for name in ("Rows", "RejectedRecords", "RepeatedRequests")]
+        assert counted == [1, 10, 0]
     kept = settings.variables({"dead_letter": {"path": str(tmp_path / "dead")}})
     with Lambda(tmp_path / "with", {**config, **limits, **kept}) as function:
         assert events.failed(function.invoke(event)) == []
+        counted = [sum(function.metrics(name)) for name in ("Rows", "RejectedRecords", "RepeatedRequests")]
+        assert counted == [0, 10, 1]
     assert stored(warehouse) == {7: 1}
     assert list((tmp_path / "dead").rglob("*.pb"))
 

@@ -13,7 +13,7 @@ use crate::store::Batch;
 const NAMESPACE: &str = "otlp2iceberg";
 
 /// What one invocation did, per signal.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub struct Metrics {
     signals: [Sums; Signal::ALL.len()],
 }
@@ -59,6 +59,22 @@ impl Metrics {
                 sums.commit_ms += outcome.commit_micros as f64 / 1e3;
             }
             Err(_) => sums.failures += 1,
+        }
+    }
+
+    /// What was stored `together` was stored again piece by piece, to learn what of it fails: leaves out what was counted `before`
+    /// that, or is a repeat of ours.
+    pub(crate) fn stored_again(&mut self, signal: Signal, before: &Self, together: &Result<Outcome>) {
+        let (sums, before) = (
+            &mut self.signals[signal as usize],
+            &before.signals[signal as usize],
+        );
+        sums.payload_bytes = before.payload_bytes;
+        sums.repeated = before.repeated;
+        match together {
+            Ok(_) => sums.rejected = before.rejected,
+            // Its pieces have told what they failed for.
+            Err(_) => sums.failures = sums.failures.saturating_sub(1),
         }
     }
 
@@ -140,6 +156,8 @@ fn milliseconds(time: f64) -> Value {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
+    use otlp2iceberg::{Error, ErrorKind};
+
     use super::*;
 
     #[test]
@@ -174,6 +192,50 @@ mod tests {
                 .all(|metric| line[metric["Name"].as_str().unwrap()].is_number())
         );
         assert_eq!(declared.len(), 16);
+    }
+
+    #[test]
+    fn what_is_stored_again_piece_by_piece_is_counted_once() {
+        let batch = |payload| Batch {
+            signal: Signal::Logs,
+            payload,
+            parts: &[],
+            received_unix_nano: 0,
+        };
+        let outcome = |rows, rejected, already_committed| {
+            Ok(Outcome {
+                rows,
+                rejected,
+                already_committed,
+                ..Outcome::default()
+            })
+        };
+        let failure = || Err(Error::new(ErrorKind::TableMismatch, "no"));
+        for (together, pieces, expected) in [
+            // Of three objects one is refused whole, and one had come before.
+            (
+                outcome(5, 4, 1),
+                [outcome(0, 0, 1), outcome(0, 4, 0), outcome(0, 0, 1)],
+                (5, 4, 1, 0),
+            ),
+            (
+                outcome(5, 4, 0),
+                [outcome(0, 0, 1), outcome(0, 4, 0), failure()],
+                (5, 4, 0, 1),
+            ),
+            (failure(), [outcome(2, 1, 0), failure(), failure()], (2, 1, 0, 2)),
+        ] {
+            let mut metrics = Metrics::default();
+            metrics.stored(&batch(b"123456"), &together, Duration::ZERO);
+            let before = metrics.clone();
+            for piece in pieces {
+                metrics.stored(&batch(b"12"), &piece, Duration::ZERO);
+            }
+            metrics.stored_again(Signal::Logs, &before, &together);
+            let [sums, ..] = &metrics.signals;
+            let counted = (sums.rows, sums.rejected, sums.repeated, sums.failures);
+            assert_eq!((counted, sums.payload_bytes), (expected, 6));
+        }
     }
 
     #[test]

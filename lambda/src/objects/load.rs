@@ -212,13 +212,15 @@ impl Loading<'_> {
                         self.failed(&member.known_as, &error);
                     }
                 }
-                (_, members) => {
+                (together, members) => {
+                    let before = self.metrics.clone();
                     for member in members {
                         match self.store(signal, &[member], &mut Registration::default()).await {
                             Ok(outcome) => self.blame(member, &outcome),
                             Err(error) => self.failed(&member.known_as, &error),
                         }
                     }
+                    self.metrics.stored_again(signal, &before, &together);
                 }
             }
         }
