@@ -243,7 +243,7 @@ choose_buckets() {
 
 # is_ours LOGICAL_ID NAME EXISTS: true if the stack has made the bucket or is to make it.
 is_ours() {
-  if { ! stack_exists || ! owns "$STACK" "$1"; } && "$3" "$2"; then echo false; else echo true; fi
+  if { ! stack_exists || ! owns "$STACK" "$1" "$2"; } && "$3" "$2"; then echo false; else echo true; fi
 }
 table_bucket_exists() {
   aws s3tables get-table-bucket --table-bucket-arn "arn:$PARTITION:s3tables:$REGION:$ACCOUNT:bucket/$1" >/dev/null 2>&1

@@ -58,10 +58,12 @@ output() { described output "$1"; }
 stack_parameter() { described parameter "$1"; }
 described() { awk -F '\t' -v kind="$1" -v key="$2" '$1 == kind && $2 == key { printf "%s", $3 }' <<<"$DESCRIPTION"; }
 
-# owns STACK LOGICAL_ID: whether the stack has made this resource.
+# owns STACK LOGICAL_ID BUCKET: whether the stack has made this bucket, and has not let go of it. One of S3 goes by its name there, one of
+# S3 Tables by its ARN.
 owns() {
   local id
-  id=$(aws cloudformation describe-stack-resources --stack-name "$1" \
-    --query "StackResources[?LogicalResourceId=='$2'].PhysicalResourceId | [0]" --output text 2>/dev/null) || return 1
-  [ -n "$id" ] && [ "$id" != None ]
+  id=$(aws cloudformation describe-stack-resources --stack-name "$1" --query \
+    "StackResources[?LogicalResourceId=='$2' && !starts_with(ResourceStatus, 'DELETE_')].PhysicalResourceId | [0]" \
+    --output text 2>/dev/null) || return 1
+  [[ $id == "$3" || $id == *:bucket/"$3" ]]
 }

@@ -100,6 +100,12 @@ class TableBucket(Resource):
         bucket = s3tables_backends[account][region].create_table_bucket(properties["TableBucketName"])
         return cls(bucket.arn, TableBucketARN=bucket.arn)
 
+    def change(self, properties, account, region):
+        # Another name is another bucket; the one that was there is retained.
+        if not self.physical_resource_id.endswith(f":bucket/{properties['TableBucketName']}"):
+            made = self.make("", properties, account, region)
+            self.physical_resource_id, self.values = made.physical_resource_id, made.values
+
 
 class FunctionUrl(Resource):
     type_name = "AWS::Lambda::Url"

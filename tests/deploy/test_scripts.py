@@ -221,6 +221,28 @@ def test_data_outlive_the_stack(aws, code):
     assert aws.stack("shortlived")[1]["CreateTableBucket"] == "false"
 
 
+def test_a_stack_takes_another_bucket_that_exists_and_makes_one_that_does_not(aws, code):
+    deploy = partial(aws.run, "deploy.sh", "--stack", "moving", "--zip", str(code))
+
+    def parameters(of: str) -> tuple[str, str]:
+        found = aws.stack("moving")[1]
+        return found[{"Table": "S3TablesBucketName", "Raw": "RawBucketName"}[of]], found[f"Create{of}Bucket"]
+
+    s3tables, s3 = aws.client("s3tables"), aws.client("s3")
+    s3tables.create_table_bucket(name="moving-there")
+    s3.create_bucket(Bucket="raw-there", CreateBucketConfiguration={"LocationConstraint": REGION})
+    deploy("--bucket", "moving-own", "--", "RawIngest=standard")
+    assert (parameters("Table"), parameters("Raw")) == (("moving-own", "true"), ("", "true"))
+    # What the stack has made stays its own.
+    deploy()
+    assert (parameters("Table"), parameters("Raw")) == (("moving-own", "true"), ("", "true"))
+    deploy("--bucket", "moving-new", "--", "RawBucketName=raw-new")
+    assert (parameters("Table"), parameters("Raw")) == (("moving-new", "true"), ("raw-new", "true"))
+    deploy("--bucket", "moving-there", "--", "RawBucketName=raw-there")
+    assert (parameters("Table"), parameters("Raw")) == (("moving-there", "false"), ("raw-there", "false"))
+    assert {"moving-own", "moving-there", "moving-new"} <= {one["name"] for one in s3tables.list_table_buckets()["tableBuckets"]}
+
+
 def test_a_zip_does_not_become_an_image_nor_an_image_a_zip(aws, deployed, code):
     before = aws.stack("otlp2iceberg")
     assert "package type Zip, which cannot become Image: deploy.sh --delete" in aws.run("deploy.sh", "--image", "uri", fails=True)
