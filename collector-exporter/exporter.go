@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -85,7 +86,7 @@ func (e *signalExporter) start(ctx context.Context, host component.Host) error {
 	if err != nil {
 		return fmt.Errorf("cannot open the Iceberg catalog: %w", err)
 	}
-	e.handle, e.statuses = h, newStatuses(host, h.stopping)
+	e.handle, e.statuses = h, newStatuses(host, h.stopping, e.endProcess)
 	e.outage.report = e.statuses.report
 	e.telemetry.beginAtZero(ctx)
 	if opened {
@@ -309,6 +310,14 @@ func (e *signalExporter) attempt(ctx attemptContext, r *request) error {
 		e.last.failed(r)
 	}
 	return err
+}
+
+// endProcess is for a Collector that a fatal status was reported to and that hangs instead of ending: it takes nothing in any
+// more, and no supervisor sees it end.
+func (e *signalExporter) endProcess() {
+	e.logger.Error("The Collector hangs while it starts or stops, and did not end after the Iceberg exporter broke; the process ends now.",
+		zap.Duration("waited", fatalTaken))
+	os.Exit(1)
 }
 
 // reportIfPoisoned ends the Collector, by a fatal status, once the library can store nothing more in

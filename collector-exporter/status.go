@@ -16,6 +16,8 @@ const (
 	startSettles = 10 * time.Second
 	// stopReaches is how long a stop may take until exporters are told of it.
 	stopReaches = time.Second
+	// fatalTaken is how long the Collector may take to take a fatal status. One that does not hangs for good.
+	fatalTaken = 30 * time.Second
 )
 
 // statuses reports an exporter's statuses to the Collector, and never holds up whoever has one to report.
@@ -28,9 +30,12 @@ const (
 //   - and nothing is reported once the stop of an exporter began, since all are stopped then.
 //
 // What is left is a library that breaks in a start that takes longer, or in a stop whose receivers and processors, which come
-// before the exporters, take longer. Neither can be known from here.
+// before the exporters, take longer. Neither can be known from here, so a process whose Collector has not taken the status after
+// fatalTaken is ended.
 type statuses struct {
 	host component.Host
+	// hangs is called when the Collector does not take a fatal status.
+	hangs func()
 	// settled is when the Collector has started.
 	settled time.Time
 	// stopping says whether a stop began; all exporters that are stopped together share it.
@@ -44,8 +49,8 @@ type statuses struct {
 }
 
 // newStatuses is for an exporter that starts now.
-func newStatuses(host component.Host, stopping *atomic.Bool) *statuses {
-	return &statuses{host: host, settled: time.Now().Add(startSettles), stopping: stopping}
+func newStatuses(host component.Host, stopping *atomic.Bool, hangs func()) *statuses {
+	return &statuses{host: host, hangs: hangs, settled: time.Now().Add(startSettles), stopping: stopping}
 }
 
 // report hands a status on.
@@ -74,6 +79,9 @@ func (s *statuses) stop() {
 
 func (s *statuses) reportAll() {
 	for event := s.take(); event != nil; event = s.take() {
+		if event.Status() == componentstatus.StatusFatalError {
+			defer time.AfterFunc(fatalTaken, s.hangs).Stop()
+		}
 		componentstatus.ReportStatus(s.host, event)
 	}
 }

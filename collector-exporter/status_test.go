@@ -241,7 +241,7 @@ func TestAHostThatDoesNotReturnHoldsUpNoExportAndNoStop(t *testing.T) {
 func TestOfStatusesThatWaitTheNewestIsReportedAndAFatalOneIsTheLast(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		host := blockingHost(anyStatus)
-		s := newStatuses(host, new(atomic.Bool))
+		s := newStatuses(host, new(atomic.Bool), func() { t.Error("the host takes it in time") })
 		report := func(statuses ...componentstatus.Status) {
 			for _, status := range statuses {
 				s.report(componentstatus.NewEvent(status))
@@ -280,4 +280,30 @@ func TestAStopWithAHostThatDoesNotReturnDrainsTheQueue(t *testing.T) {
 	assert.Len(t, library.exports(), 1)
 	assert.Equal(t, 1, library.closes)
 	assert.Empty(t, host.statuses())
+}
+
+func TestAProcessWhoseCollectorDoesNotTakeAFatalStatusIsEnded(t *testing.T) {
+	for name, takesItAfter := range map[string]time.Duration{
+		"it takes it at once": 0,
+		"it takes long":       fatalTaken - time.Nanosecond,
+		"it hangs":            time.Hour,
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				host := blockingHost(isFatal)
+				ended := 0
+				s := newStatuses(host, new(atomic.Bool), func() { ended++ })
+				s.reportFatal(errors.New("broken"))
+				time.Sleep(startSettles + takesItAfter)
+				close(host.released)
+				synctest.Wait()
+				time.Sleep(time.Hour)
+				if takesItAfter < fatalTaken {
+					assert.Zero(t, ended)
+				} else {
+					assert.Equal(t, 1, ended)
+				}
+			})
+		})
+	}
 }
