@@ -136,17 +136,28 @@ clear_failed_stack() {
   aws cloudformation wait stack-delete-complete --stack-name "$STACK"
 }
 
-# The value that a parameter will have: as given, else as the stack has it, else $2.
+# The value that a parameter will have: as given, else as the stack has it; $2 where that is none.
 parameter() {
-  local given found=""
-  for given in ${PARAMETERS[@]+"${PARAMETERS[@]}"}; do
-    if [ "${given%%=*}" = "$1" ]; then
-      printf '%s' "${given#*=}"
+  local found=""
+  if is_given "$1"; then
+    found=$(given "$1")
+  elif stack_exists; then
+    found=$(stack_parameter "$1")
+  fi
+  printf '%s' "${found:-${2:-}}"
+}
+
+is_given() { given "$1" >/dev/null; }
+
+given() {
+  local one
+  for one in ${PARAMETERS[@]+"${PARAMETERS[@]}"}; do
+    if [ "${one%%=*}" = "$1" ]; then
+      printf '%s' "${one#*=}"
       return
     fi
   done
-  if stack_exists; then found=$(stack_parameter "$1"); fi
-  printf '%s' "${found:-${2:-}}"
+  return 1
 }
 
 choose_architecture() {
@@ -234,8 +245,9 @@ choose_buckets() {
   [ -z "$TABLE_BUCKET" ] || PARAMETERS+=("S3TablesBucketName=$TABLE_BUCKET")
   local bucket
   bucket=$(parameter S3TablesBucketName otlp2iceberg)
-  PARAMETERS+=("CreateTableBucket=$(is_ours TableBucket "$bucket" table_bucket_exists)")
-  if [ "$(parameter RawIngest off)" != off ]; then
+  # Who gives a value knows of buckets that the deploying user may not look at.
+  is_given CreateTableBucket || PARAMETERS+=("CreateTableBucket=$(is_ours TableBucket "$bucket" table_bucket_exists)")
+  if [ "$(parameter RawIngest off)" != off ] && ! is_given CreateRawBucket; then
     bucket=$(parameter RawBucketName "$STACK-raw-$ACCOUNT-$REGION")
     PARAMETERS+=("CreateRawBucket=$(is_ours RawBucket "$bucket" raw_bucket_exists)")
   fi

@@ -240,7 +240,19 @@ def test_a_stack_takes_another_bucket_that_exists_and_makes_one_that_does_not(aw
     assert (parameters("Table"), parameters("Raw")) == (("moving-new", "true"), ("raw-new", "true"))
     deploy("--bucket", "moving-there", "--", "RawBucketName=raw-there")
     assert (parameters("Table"), parameters("Raw")) == (("moving-there", "false"), ("raw-there", "false"))
+    # Back to the bucket of its first name, which was kept.
+    deploy("--", "RawBucketName=")
+    assert parameters("Raw") == ("", "false")
     assert {"moving-own", "moving-there", "moving-new"} <= {one["name"] for one in s3tables.list_table_buckets()["tableBuckets"]}
+
+
+def test_who_says_whether_a_bucket_is_made_is_believed(aws, code):
+    """Such as one of another account, which whoever deploys may not look at."""
+    aws.run("deploy.sh", "--stack", "believing", "--zip", str(code), "--bucket", "unseen", "--",
+            "CreateTableBucket=false", "RawIngest=standard", "RawBucketName=unseen-raw", "CreateRawBucket=false")
+    parameters = aws.stack("believing")[1]
+    assert (parameters["CreateTableBucket"], parameters["CreateRawBucket"]) == ("false", "false")
+    assert "unseen" not in {one["name"] for one in aws.client("s3tables").list_table_buckets()["tableBuckets"]}
 
 
 def test_a_zip_does_not_become_an_image_nor_an_image_a_zip(aws, deployed, code):
