@@ -105,8 +105,8 @@ pub async fn load(records: &[Value], deadline: Deadline) -> Vec<bool> {
             }
             Ended::Late => given_back(
                 batch[0],
-                "a message took all the time that there was for it, and is given back to the queue; raise the function's timeout, \
-                 or its memory, if it needs that much",
+                "a message was not loaded in the time that was left for it, and is given back to the queue; if this is said of it each \
+                 time, raise the function's timeout, or its memory",
             ),
             Ended::InVain => Vec::new(),
         };

@@ -32,6 +32,8 @@ const LEFT_MAX: usize = 64;
 
 /// For so long a look at the table is good for an attempt, where the catalog does not compare all of the metadata.
 const LOOK_LASTS: Duration = Duration::from_secs(2);
+/// How long a commit waits for a look that it can do without.
+const GLANCE_MAX: Duration = Duration::from_secs(2);
 
 /// What commits, one batch at a time, and what is known of the attempts so far.
 #[derive(Debug)]
@@ -133,14 +135,24 @@ impl Protocol {
             // with. So what is expired is chosen from the table as it is now.
             let must_look = self.shared.is_stale() || self.expiring().is_some();
             let mut looked = false;
+            let mut in_sight = true;
             if must_look || self.may_be_outdated() {
-                match self.look_again().await {
-                    Ok(()) => {
+                let look = if must_look {
+                    self.look_again().await.map(|()| true)
+                } else {
+                    self.glance(run.deadline).await
+                };
+                match look {
+                    Ok(true) => {
                         looked = true;
                         self.clean_left().await;
                     }
+                    Ok(false) => {}
                     // If the catalog is out of order, the attempt finds that out, and what to do about it.
-                    Err(error) if !must_look && !asks_to_wait(&error) => {}
+                    Err(error) if !must_look && !asks_to_wait(&error) => {
+                        tracing::debug!(%error, "the table is taken as it was last seen");
+                        in_sight = false;
+                    }
                     Err(error) => {
                         // Whatever is said of this batch in the end, it is not from a fresh look.
                         self.shared.set_stale(true);
@@ -192,6 +204,9 @@ impl Protocol {
                         }
                         if asks_to_wait(&error) {
                             return self.give_up(run, Failure::Catalogs(error)).await;
+                        }
+                        if !in_sight {
+                            return self.end(run, Failure::Catalogs(error), false).await;
                         }
                         // Some catalogs answer so to whoever lost a race.
                         match self.is_behind(&base).await {
@@ -255,6 +270,28 @@ impl Protocol {
         self.see(table);
         self.loaded = Some(begun);
         Ok(())
+    }
+
+    /// Loads the table for what others changed without moving the main branch, which is no reason to wait for long. Whether it was
+    /// seen: not in an older copy, as of a catalog whose reads lag, than the one it was seen in last.
+    async fn glance(&mut self, deadline: Instant) -> Result<bool> {
+        let last = Arc::clone(&self.shared.view().table);
+        let begun = Instant::now();
+        let time = GLANCE_MAX.min(deadline.saturating_duration_since(begun) / 4);
+        let load = tokio::time::timeout(time, self.catalog.load(&last.ident)).await;
+        let table = load.unwrap_or_else(|_| {
+            Err(Error::new(
+                ErrorKind::Catalog,
+                "the catalog is slow to load the table",
+            ))
+        })?;
+        let (now, before) = (&table.metadata, &last.metadata);
+        if now.uuid() == before.uuid() && now.last_sequence_number() < before.last_sequence_number() {
+            return Ok(false);
+        }
+        self.see(table);
+        self.loaded = Some(begun);
+        Ok(true)
     }
 
     /// Whether this state of the table is behind what it is now. A snapshot of another branch moves it on, too: it takes the

@@ -143,7 +143,10 @@ impl Pipeline {
                 // Who replaced or deleted files meanwhile was faster; the table is looked at again by the next commit.
                 Err(error) => {
                     table.failures = table.failures.saturating_add(1);
-                    table.rest = (1 << table.failures.min(16)).min(ROUNDS_OUT_MAX) - 1;
+                    // A file that cannot be read is left alone from now on, and the next one may be found in the next round.
+                    if error.kind() != ErrorKind::Decode {
+                        table.rest = (1 << table.failures.min(16)).min(ROUNDS_OUT_MAX) - 1;
+                    }
                     committer.look_again();
                     let name = &committer.table().ident;
                     if table.failures > 1 || matches!(error.kind(), ErrorKind::Decode | ErrorKind::Internal) {

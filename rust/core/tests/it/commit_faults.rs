@@ -326,6 +326,10 @@ struct Lagging {
     real: Arc<dyn Catalog>,
     /// What is read, if that is not the table as it is.
     copy: Mutex<Option<LoadedTable>>,
+    /// Whether reads never end.
+    hangs: AtomicBool,
+    /// Whether a commit is compared with all of the table.
+    compares_metadata: bool,
     /// What becomes of the next commits; the others are as the real catalog has them.
     turns: Mutex<VecDeque<Turn>>,
 }
@@ -344,9 +348,19 @@ enum Turn {
 
 impl Lagging {
     async fn open(warehouse: &Warehouse, max_retries: u32) -> (Arc<Self>, Committer) {
+        Self::that_compares(true, warehouse, max_retries).await
+    }
+
+    async fn that_compares(
+        compares_metadata: bool,
+        warehouse: &Warehouse,
+        max_retries: u32,
+    ) -> (Arc<Self>, Committer) {
         let catalog = Arc::new(Self {
             real: warehouse.catalog().await,
             copy: Mutex::default(),
+            hangs: AtomicBool::new(false),
+            compares_metadata,
             turns: Mutex::default(),
         });
         let config = CommitConfig {
@@ -365,6 +379,9 @@ impl Lagging {
 #[async_trait::async_trait]
 impl Catalog for Lagging {
     async fn ensure(&self, ident: &TableIdent, spec: Option<TableSpec>) -> Result<LoadedTable> {
+        if self.hangs.load(Ordering::SeqCst) {
+            std::future::pending::<()>().await;
+        }
         let copy = self.copy.lock().expect("lock").clone();
         match copy {
             Some(copy) => Ok(copy),
@@ -374,6 +391,10 @@ impl Catalog for Lagging {
 
     async fn load(&self, ident: &TableIdent) -> Result<LoadedTable> {
         self.ensure(ident, None).await
+    }
+
+    fn compares_metadata(&self) -> bool {
+        self.compares_metadata
     }
 
     async fn commit(
@@ -457,6 +478,23 @@ async fn an_older_copy_of_the_table_settles_no_doubt() {
     let committed = committer.append(append(1, 3), soon()).await.expect("found");
     assert!(committed.already_there);
     assert_eq!(entries(&committer.table()).await.len(), 3);
+}
+
+/// A look that a commit can do without makes it neither wait nor go back behind what is known.
+#[tokio::test]
+async fn a_catalog_whose_reads_lag_or_hang_is_asked_to_commit_all_the_same() {
+    let warehouse = Warehouse::new();
+    let (catalog, committer) = Lagging::that_compares(false, &warehouse, 0).await;
+    committer.append(append(1, 1), soon()).await.expect("committed");
+    let copy = committer.table().as_ref().clone();
+    committer.append(append(1, 2), soon()).await.expect("committed");
+    catalog.lag(Some(copy));
+    let committed = committer.append(append(1, 3), soon()).await.expect("committed");
+    assert_eq!(committed.attempts, 1);
+    catalog.hangs.store(true, Ordering::SeqCst);
+    let committed = committer.append(append(1, 4), soon()).await.expect("committed");
+    assert_eq!(committed.attempts, 1);
+    assert_eq!(entries(&committer.table()).await.len(), 4);
 }
 
 async fn rename_table(warehouse: &Warehouse, name: &str) {

@@ -19,7 +19,7 @@ use super::leaves::{with_leaves, with_types};
 use super::row_group::Piece;
 use super::texts::Texts;
 use super::{failed, guarded, unreadable};
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 
 /// Rows that are decoded at a time.
 const BATCH_ROWS: usize = 8192;
@@ -35,15 +35,19 @@ pub(super) fn arrow_schema(schema: &SchemaDescriptor) -> ParquetResult<Schema> {
 /// Decodes row groups of one schema, in order.
 ///
 /// # Errors
-/// `Decode` with the path of a file that cannot be decoded, or with whose rows there are more than `bytes_max` in memory.
+/// `Decode` with the path of a file that cannot be decoded; without one where the rows of all are more than `bytes_max` in memory.
 pub(super) fn decode(pieces: Vec<Piece>, bytes_max: usize) -> Result<RecordBatch> {
     let mut parts = Parts::new(&pieces).map_err(failed)?;
     for piece in pieces {
         let path = piece.path.clone();
-        guarded(&path, || {
+        let fits = guarded(&path, || {
             let added = parts.add(piece, bytes_max);
             added.map_err(|cause| unreadable(&path, cause))
         })?;
+        if !fits {
+            let message = "the rows of some data files take more memory than their footers tell";
+            return Err(Error::new(ErrorKind::Decode, message).with("the last of them", path));
+        }
     }
     parts.whole().map_err(|cause| failed(cause.into()))
 }
@@ -72,7 +76,8 @@ impl Parts {
         })
     }
 
-    fn add(&mut self, piece: Piece, bytes_max: usize) -> ParquetResult<()> {
+    /// Whether all rows so far are within `bytes_max`; it ends where they are not.
+    fn add(&mut self, piece: Piece, bytes_max: usize) -> ParquetResult<bool> {
         let options = ArrowReaderOptions::new().with_schema(SchemaRef::clone(&self.schema));
         let metadata = ArrowReaderMetadata::try_new(piece.footer, options)?;
         let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(piece.bytes, metadata)
@@ -87,12 +92,10 @@ impl Parts {
                 column.push(array);
             }
             if self.bytes.saturating_add(self.leaves.bytes()) > bytes_max {
-                return Err(ParquetError::General(
-                    "its rows take more memory than its footer tells".to_owned(),
-                ));
+                return Ok(false);
             }
         }
-        Ok(())
+        Ok(true)
     }
 
     /// A column's parts are let go before the next one's are put together.

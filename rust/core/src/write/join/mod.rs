@@ -120,7 +120,13 @@ pub async fn join(
     }
     let tried: Vec<usize> = most.iter().map(|source| source.place).collect();
     let newest = most.last().map_or_else(String::new, |source| source.path.clone());
-    let fitting = guarded(&newest, || Fitting::of(most, metadata, options.parquet))?;
+    let fitting = catch_unwind(AssertUnwindSafe(|| Fitting::of(most, metadata, options.parquet)));
+    let fitting = fitting.unwrap_or_else(|panic| {
+        let error = Error::new(ErrorKind::Decode, "one of some data files cannot be read");
+        Err(error
+            .with("the newest", newest)
+            .because(panic_text(panic.as_ref())))
+    })?;
     let Some(fitting) = fitting else {
         join.unfit.extend(tried);
         return Ok(join);
