@@ -1,0 +1,366 @@
+//! Credentials at hand, and the question for the next ones.
+//!
+//! A question runs to its end in a task of its own, however long those wait who put it: a program of the
+//! user's (`credential_process`) would go on when it is not waited for any more, and each further question
+//! would start another.
+
+use std::future::Future;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use aws_credential_types::Credentials;
+use tokio::sync::watch;
+
+use super::PAUSE;
+use crate::error::{Error, ErrorKind, Result};
+
+/// Nobody waits longer for an answer. Parts of the chain try for as long together where the network is away, and a
+/// program of the user's may never end.
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Credentials, which print nothing secret, and until when they are used without a question.
+#[derive(Debug, Clone)]
+pub(super) struct Kept {
+    pub(super) credentials: Credentials,
+    pub(super) fresh_until: SystemTime,
+}
+
+/// What the source of credentials gave last. It is asked one question at a time.
+#[derive(Debug)]
+pub(super) struct Renewal {
+    limit: Duration,
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    kept: Option<Kept>,
+    /// What the last question ended with if there were no credentials, and until when there is no other.
+    failed: Option<(Error, SystemTime)>,
+    /// Closed when the last question has ended.
+    question: Option<watch::Receiver<()>>,
+}
+
+impl Default for Renewal {
+    fn default() -> Self {
+        Self {
+            limit: TIMEOUT,
+            state: Arc::default(),
+        }
+    }
+}
+
+impl Renewal {
+    /// Those at hand while they are good, also during a question; else those that it gives.
+    ///
+    /// # Errors
+    /// What the question ended with, to all for a while; that it has not ended, to those who waited long.
+    pub(super) async fn credentials<F>(&self, ask: impl FnOnce() -> F) -> Result<Credentials>
+    where
+        F: Future<Output = Result<Kept>> + Send + 'static,
+    {
+        let question = {
+            let mut state = self.state();
+            let now = SystemTime::now();
+            let question = if state.is_fresh(now) {
+                None
+            } else {
+                self.question(&mut state, now, ask)
+            };
+            match (state.good(now), question) {
+                (Some(good), _) => return Ok(good),
+                (None, None) => return Err(state.error()),
+                (None, Some(question)) => question,
+            }
+        };
+        self.end_of(question).await?;
+        let state = self.state();
+        state.good(SystemTime::now()).ok_or_else(|| state.error())
+    }
+
+    /// Puts a question if those at hand are not better; whether there are others than these.
+    pub(super) async fn has_other_than<F>(&self, used: &Credentials, ask: impl FnOnce() -> F) -> bool
+    where
+        F: Future<Output = Result<Kept>> + Send + 'static,
+    {
+        let question = {
+            let mut state = self.state();
+            if state.differs_from(used) {
+                return true;
+            }
+            self.question(&mut state, SystemTime::now(), ask)
+        };
+        if let Some(question) = question {
+            // Whoever is refused again is told so by the service.
+            let _in_time = self.end_of(question).await;
+        }
+        self.state().differs_from(used)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The question that runs, else a new one, which is put unless the last one has just failed.
+    fn question<F>(
+        &self,
+        state: &mut State,
+        now: SystemTime,
+        ask: impl FnOnce() -> F,
+    ) -> Option<watch::Receiver<()>>
+    where
+        F: Future<Output = Result<Kept>> + Send + 'static,
+    {
+        if let Some(running) = state.question.as_ref().filter(|last| last.has_changed().is_ok()) {
+            return Some(running.clone());
+        }
+        if state.failed.as_ref().is_some_and(|(_, until)| now < *until) {
+            return None;
+        }
+        let (running, question) = watch::channel(());
+        let (limit, shared, asked) = (self.limit, Arc::clone(&self.state), ask());
+        tokio::spawn(async move {
+            let answer = answer(asked, limit).await;
+            shared
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .settle(answer);
+            drop(running);
+        });
+        state.question = Some(question.clone());
+        Some(question)
+    }
+
+    async fn end_of(&self, mut question: watch::Receiver<()>) -> Result<()> {
+        // Nothing is sent: it changes by being closed.
+        tokio::time::timeout(self.limit, question.changed())
+            .await
+            .map(|_closed| ())
+            .map_err(|_| Error::new(ErrorKind::Catalog, silent(self.limit)))
+    }
+}
+
+/// Says once when there is none in time: those who have good credentials yet do not wait for it.
+async fn answer(asked: impl Future<Output = Result<Kept>>, limit: Duration) -> Result<Kept> {
+    let mut asked = std::pin::pin!(asked);
+    if let Ok(answer) = tokio::time::timeout(limit, &mut asked).await {
+        return answer;
+    }
+    tracing::warn!("{}", silent(limit));
+    asked.await
+}
+
+fn silent(limit: Duration) -> String {
+    format!(
+        "the sources of AWS credentials did not answer within {} s, and are asked no more before they do; look at \
+         credential_process of the profile, and at the network to AWS STS, SSO or the metadata service, or set \
+         AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+        limit.as_secs()
+    )
+}
+
+impl State {
+    fn is_fresh(&self, now: SystemTime) -> bool {
+        self.kept.as_ref().is_some_and(|kept| now < kept.fresh_until)
+    }
+
+    /// Those at hand, until the last moment.
+    fn good(&self, now: SystemTime) -> Option<Credentials> {
+        let kept = self.kept.as_ref()?;
+        let is_good = now < kept.fresh_until || kept.credentials.expiry().is_some_and(|expiry| now < expiry);
+        is_good.then(|| kept.credentials.clone())
+    }
+
+    fn differs_from(&self, used: &Credentials) -> bool {
+        self.kept.as_ref().is_some_and(|Kept { credentials, .. }| {
+            credentials.access_key_id() != used.access_key_id()
+                || credentials.secret_access_key() != used.secret_access_key()
+                || credentials.session_token() != used.session_token()
+        })
+    }
+
+    fn settle(&mut self, answer: Result<Kept>) {
+        let now = SystemTime::now();
+        match answer {
+            Ok(new) => {
+                self.kept = Some(new);
+                self.failed = None;
+            }
+            Err(error) => {
+                if self.good(now).is_some() {
+                    tracing::warn!(%error, "cannot renew AWS credentials; those at hand are still good");
+                }
+                self.failed = Some((error, now + PAUSE));
+            }
+        }
+    }
+
+    /// What the last question failed with: there is one error, and many who are told.
+    fn error(&self) -> Error {
+        let Some((error, _)) = &self.failed else {
+            return Error::new(
+                ErrorKind::Internal,
+                "the question for AWS credentials broke off; this is a bug",
+            );
+        };
+        let again = Error::new(error.kind(), error.message()).class(error.retry_class());
+        match std::error::Error::source(error) {
+            Some(cause) => again.because(cause.to_string()),
+            None => again,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    fn credentials(key_id: &str, expiry: Option<SystemTime>) -> Credentials {
+        Credentials::new(key_id, "hush", None, expiry, "test")
+    }
+
+    /// Such as are asked for again at once.
+    fn stale(key_id: &str, expiry: Option<SystemTime>) -> Kept {
+        Kept {
+            credentials: credentials(key_id, expiry),
+            fresh_until: SystemTime::UNIX_EPOCH,
+        }
+    }
+
+    fn fresh(key_id: &str) -> Kept {
+        Kept {
+            credentials: credentials(key_id, None),
+            fresh_until: SystemTime::now() + Duration::from_secs(60),
+        }
+    }
+
+    fn renewal(limit: Duration, kept: Option<Kept>) -> Renewal {
+        let renewal = Renewal {
+            limit,
+            ..Renewal::default()
+        };
+        renewal.state().kept = kept;
+        renewal
+    }
+
+    fn in_a_minute() -> SystemTime {
+        SystemTime::now() + Duration::from_secs(60)
+    }
+
+    #[tokio::test]
+    async fn a_source_that_never_answers_is_asked_once_and_the_error_says_where_to_look() {
+        let asked = AtomicUsize::new(0);
+        let silence = || {
+            asked.fetch_add(1, Ordering::Relaxed);
+            std::future::pending()
+        };
+        for kept in [None, Some(stale("AKIDOLD", None))] {
+            asked.store(0, Ordering::Relaxed);
+            let renewal = renewal(Duration::from_millis(10), kept);
+            for _ in 0..3 {
+                let error = renewal.credentials(silence).await.expect_err("no answer");
+                assert!(
+                    matches!(error.retry_class(), crate::error::RetryClass::Retry { .. }),
+                    "{error:?}"
+                );
+                for part in [
+                    "credential_process",
+                    "STS",
+                    "metadata service",
+                    "AWS_ACCESS_KEY_ID",
+                ] {
+                    assert!(error.to_string().contains(part), "{part} in {error}");
+                }
+            }
+            assert!(
+                !renewal
+                    .has_other_than(&credentials("AKIDOLD", None), silence)
+                    .await
+            );
+            assert_eq!(asked.load(Ordering::Relaxed), 1);
+        }
+    }
+
+    #[tokio::test]
+    async fn all_wait_for_one_answer_at_the_same_time() {
+        let limit = Duration::from_millis(200);
+        let renewal = renewal(limit, None);
+        let begun = std::time::Instant::now();
+        let waiting = (0..8).map(|_| renewal.credentials(std::future::pending));
+        let errors = futures::future::join_all(waiting).await;
+        assert!(errors.iter().all(Result::is_err));
+        assert!(begun.elapsed() < 4 * limit, "{:?}", begun.elapsed());
+    }
+
+    #[tokio::test]
+    async fn what_comes_too_late_for_one_is_given_to_the_next() {
+        let renewal = renewal(Duration::from_millis(10), None);
+        let (answer, slow) = tokio::sync::oneshot::channel();
+        renewal
+            .credentials(|| async { Ok(slow.await.expect("sent")) })
+            .await
+            .expect_err("not yet");
+        answer.send(fresh("AKIDSLOW")).expect("awaited");
+        let second = || async { Ok(fresh("AKIDSECOND")) };
+        let given = renewal.credentials(second).await.expect("answered");
+        assert_eq!(given.access_key_id(), "AKIDSLOW");
+    }
+
+    #[tokio::test]
+    async fn credentials_that_are_good_yet_are_given_at_once_and_renewed_meanwhile() {
+        let renewal = renewal(
+            Duration::from_secs(3600),
+            Some(stale("AKIDOLD", Some(in_a_minute()))),
+        );
+        let (answer, slow) = tokio::sync::oneshot::channel();
+        let given = renewal
+            .credentials(|| async { Ok(slow.await.expect("sent")) })
+            .await;
+        assert_eq!(given.expect("good yet").access_key_id(), "AKIDOLD");
+        let given = renewal.credentials(std::future::pending).await;
+        assert_eq!(given.expect("good yet").access_key_id(), "AKIDOLD");
+        answer.send(fresh("AKIDNEW")).expect("awaited");
+        let used = credentials("AKIDOLD", None);
+        assert!(renewal.has_other_than(&used, std::future::pending).await);
+        let given = renewal.credentials(std::future::pending).await;
+        assert_eq!(given.expect("renewed").access_key_id(), "AKIDNEW");
+    }
+
+    #[tokio::test]
+    async fn a_source_that_fails_is_left_alone_for_a_while() {
+        let now = SystemTime::now();
+        for (kept, good) in [
+            (None, false),
+            (Some(stale("AKIDOLD", Some(now))), false),
+            (Some(stale("AKIDOLD", None)), false),
+            (Some(stale("AKIDOLD", Some(in_a_minute()))), true),
+        ] {
+            let asked = AtomicUsize::new(0);
+            let failing = || {
+                asked.fetch_add(1, Ordering::Relaxed);
+                async { Err(Error::new(ErrorKind::Catalog, "none").because("no role")) }
+            };
+            let renewal = renewal(Duration::from_secs(60), kept);
+            for _ in 0..3 {
+                match renewal.credentials(failing).await {
+                    Ok(given) => assert!(good && given.access_key_id() == "AKIDOLD"),
+                    Err(error) => assert!(!good && error.to_string() == "none: no role", "{error}"),
+                }
+                tokio::task::yield_now().await;
+            }
+            assert!(
+                !renewal
+                    .has_other_than(&credentials("AKIDOLD", None), failing)
+                    .await
+            );
+            assert_eq!(asked.load(Ordering::Relaxed), 1);
+            renewal.state().failed.as_mut().expect("failed").1 = now;
+            let mended = renewal
+                .has_other_than(&credentials("AKIDOLD", None), || async { Ok(fresh("AKIDNEW")) })
+                .await;
+            assert!(mended, "asked again after the pause");
+        }
+    }
+}
