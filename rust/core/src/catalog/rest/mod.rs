@@ -58,6 +58,9 @@ pub(super) struct RestCatalog {
 
 /// A `FileIO` and the catalog's properties that it was made of.
 struct KeptFileIo {
+    /// Whether it asks the catalog for credentials itself.
+    renews: bool,
+    /// Less credentials, which some catalogs give anew with each load.
     properties: HashMap<String, String>,
     file_io: FileIO,
 }
@@ -222,16 +225,20 @@ impl RestCatalog {
         })
     }
 
-    /// The table's storage: the one at hand if the catalog says the same as before.
+    /// The table's storage: the one at hand if the catalog says the same as before. Other credentials alone are not used: the
+    /// one at hand renews its own, or is to use those of the configuration, and new connections are dear.
     fn file_io(
         &self,
         ident: &TableIdent,
         location: &str,
         properties: HashMap<String, String>,
     ) -> Result<FileIO> {
+        let renews = vended::has_credentials(&properties) && !self.stores.has_credentials();
+        let lasting = vended::without_credentials(&properties);
         let mut kept = self.file_ios.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(kept) = kept.get(ident)
-            && kept.properties == properties
+            && kept.renews == renews
+            && kept.properties == lasting
         {
             return Ok(kept.file_io.clone());
         }
@@ -244,17 +251,15 @@ impl RestCatalog {
                     .with("table", ident.to_string())
                     .class(RetryClass::Retry { after: None })
             })?;
-        if vended::has_credentials(&properties) && !self.stores.has_credentials() {
-            let vended = Vended {
-                file_io,
-                properties: properties.clone(),
-            };
+        if renews {
+            let vended = Vended { file_io, properties };
             file_io = vended::renewing(Weak::clone(&self.this), ident.clone(), vended);
         }
         kept.insert(
             ident.clone(),
             KeptFileIo {
-                properties,
+                renews,
+                properties: lasting,
                 file_io: file_io.clone(),
             },
         );

@@ -20,6 +20,7 @@ use super::super::storage::credentials_refused;
 use super::RestCatalog;
 use super::types::StorageCredential;
 
+pub(super) const KEY_ID: &str = "s3.access-key-id";
 /// Milliseconds since 1970, as Java's `S3FileIOProperties` has it.
 const EXPIRES_AT_MS: &str = "s3.session-token-expires-at-ms";
 /// Credentials are replaced this long before they run out.
@@ -43,9 +44,18 @@ impl std::fmt::Debug for Vended {
 
 /// Whether there are credentials among a catalog's properties.
 pub(super) fn has_credentials(properties: &HashMap<String, String>) -> bool {
-    ["s3.access-key-id", EXPIRES_AT_MS]
+    [KEY_ID, EXPIRES_AT_MS]
         .iter()
         .any(|key| properties.contains_key(*key))
+}
+
+/// A catalog's properties that stay the same when its credentials change.
+pub(super) fn without_credentials(properties: &HashMap<String, String>) -> HashMap<String, String> {
+    let mut lasting = properties.clone();
+    for key in [KEY_ID, "s3.secret-access-key", "s3.session-token", EXPIRES_AT_MS] {
+        lasting.remove(key);
+    }
+    lasting
 }
 
 /// The credentials for a table's files, of those that a catalog gave: the ones with the longest prefix that the table lies in;

@@ -63,6 +63,32 @@ async fn rows_go_on_when_storage_stops_accepting_what_the_catalog_gave() {
 }
 
 #[tokio::test]
+async fn a_catalog_that_gives_new_credentials_with_each_load_does_not_cost_new_connections() {
+    let s3 = Stub::start().await;
+    let server = catalog_with(&s3, "ASIAFIRST");
+    let pipeline = Pipeline::open(server.config("")).await.expect("opens");
+    let signed_with = |key: &str| {
+        let state = s3.state();
+        let requests = state.requests.iter();
+        requests.filter(|request| request.is_signed_with(key)).count()
+    };
+    let loads = || server.stub.asked_for("GET", "/tables/logs").len();
+    let mut before = (0, 0);
+    for (sequence, key) in (0..).zip(["ASIAFIRST", "ASIASECOND", "ASIATHIRD"]) {
+        server.state().extra = vending(&s3, key);
+        export(&pipeline, sequence, &["one"]).await.expect("stored");
+        let after = (loads(), signed_with("ASIAFIRST"));
+        assert!(after.0 > before.0 && after.1 > before.1, "{after:?} {before:?}");
+        before = after;
+    }
+    assert_eq!(signed_with("ASIAFIRST"), s3.state().requests.len());
+    // Those at hand are renewed all the same.
+    s3.state().accepts = Some("ASIATHIRD");
+    export(&pipeline, 3, &["one"]).await.expect("stored");
+    assert!(signed_with("ASIATHIRD") > 0);
+}
+
+#[tokio::test]
 async fn credentials_for_the_table_s_folder_or_what_is_in_it_are_used() {
     for prefix in ["s3://lake/otel/otel/logs/", "s3://lake/otel/otel/logs/data/"] {
         let s3 = Stub::start().await;
