@@ -300,7 +300,7 @@ impl RestCatalog {
         let credentials = result.storage_credentials.take().unwrap_or_default();
         match vended::fitting(credentials, location) {
             Ok(credential) => properties.extend(credential.into_iter().flat_map(|fitting| fitting.config)),
-            Err(prefixes) => self.tell_of_unfit(&prefixes, location),
+            Err(prefixes) => self.tell_of_unfit(&prefixes, location, &properties),
         }
         if let Some(region) = &self.region
             && !properties.contains_key("s3.region")
@@ -311,8 +311,11 @@ impl RestCatalog {
         properties
     }
 
-    /// Once for each table: it is loaded often.
-    fn tell_of_unfit(&self, prefixes: &[String], location: &str) {
+    /// Once for each table, which is loaded often, and only where no keys are given in another way.
+    fn tell_of_unfit(&self, prefixes: &[String], location: &str, properties: &HashMap<String, String>) {
+        if self.stores.has_credentials() || properties.contains_key(vended::KEY_ID) {
+            return;
+        }
         let mut told = self
             .without_credentials
             .lock()
@@ -430,4 +433,32 @@ impl Catalog for RestCatalog {
 
 fn about(failure: Failure, ident: &TableIdent) -> Error {
     failure.into_error().with("table", ident.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::aws::Aws;
+    use super::*;
+    use crate::config::Config;
+
+    #[tokio::test]
+    async fn credentials_for_other_places_are_warned_of_where_no_keys_are_given_in_another_way() {
+        let keys = r#", "storage": {"s3": {"access_key_id": "AKID", "secret_access_key": "hush"}}"#;
+        let nothing = HashMap::from([("s3.region".to_owned(), "eu-west-1".to_owned())]);
+        let given = HashMap::from([(vended::KEY_ID.to_owned(), "AKID".to_owned())]);
+        for (storage, properties, told) in [
+            ("", &nothing, true),
+            ("", &given, false),
+            (keys, &nothing, false),
+            (keys, &given, false),
+        ] {
+            let json = format!(r#"{{"catalog": {{"type": "rest", "uri": "https://h"}}{storage}}}"#);
+            let config = Config::from_json(json.as_bytes()).expect("valid");
+            let stores = Stores::new(config.storage, Arc::new(Aws::new(None)));
+            let catalog = RestCatalog::open(&config.catalog, stores).await.expect("opens");
+            catalog.tell_of_unfit(&["s3://other/".to_owned()], "s3://b/t", properties);
+            let tables = catalog.without_credentials.lock().expect("lock");
+            assert_eq!(tables.contains("s3://b/t"), told, "{storage} {properties:?}");
+        }
+    }
 }
