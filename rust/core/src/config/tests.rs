@@ -68,6 +68,14 @@ fn passwords_in_places_are_not_repeated() {
             "catalog.uri: \"https\" is no SQLite URI",
         ),
         (
+            r#"{"catalog": {"uri": "host=db user=u password=hush"}}"#,
+            "catalog.uri: is no SQLite URI",
+        ),
+        (
+            r#"{"catalog": {"uri": "user=u password=hush host=db:5432"}}"#,
+            "catalog.uri: is no SQLite URI",
+        ),
+        (
             r#"{"catalog": {"warehouse": "s3://AKID:hush/hush@bucket/wh"}}"#,
             "catalog.warehouse: \"s3://…@bucket/wh\" has a bucket",
         ),

@@ -86,11 +86,10 @@ fn sql(catalog: &CatalogConfig) -> Vec<String> {
     if let Some(uri) = &catalog.uri
         && !uri.starts_with("sqlite:")
     {
-        // No more of it: URIs of databases have passwords in many places.
-        let scheme = uri.split(':').next().unwrap_or_default();
+        // No more of it than its scheme: URIs of databases have passwords in many places.
+        let shown = scheme(uri).map_or_else(String::new, |scheme| format!("{scheme:?} "));
         problems.push(format!(
-            "catalog.uri: {:?} is no SQLite URI; type sql takes sqlite://<path>, such as sqlite://./warehouse/catalog.db",
-            shown(scheme)
+            "catalog.uri: {shown}is no SQLite URI; type sql takes sqlite://<path>, such as sqlite://./warehouse/catalog.db"
         ));
     }
     file_warehouse(&mut problems, catalog);
@@ -113,6 +112,13 @@ fn sql(catalog: &CatalogConfig) -> Vec<String> {
     );
     s3tables_api(&mut problems, catalog);
     problems
+}
+
+/// What a URI begins with, if that can be nothing else.
+fn scheme(uri: &str) -> Option<&str> {
+    let (scheme, _) = uri.split_once(':')?;
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '.' | '-');
+    (!scheme.is_empty() && scheme.chars().all(allowed)).then_some(scheme)
 }
 
 fn rest(catalog: &CatalogConfig) -> Vec<String> {
