@@ -35,6 +35,17 @@ const LOOK_LASTS: Duration = Duration::from_secs(2);
 /// How long a commit waits for a look that it can do without.
 const GLANCE_MAX: Duration = Duration::from_secs(2);
 
+/// What the table is taken for when an attempt is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Look {
+    /// As it is now.
+    Fresh,
+    /// As it was last seen, which is new enough or newer than what is to be had.
+    None,
+    /// As it was last seen, since it could not be looked at.
+    Failed,
+}
+
 /// What commits, one batch at a time, and what is known of the attempts so far.
 #[derive(Debug)]
 pub(super) struct Protocol {
@@ -131,43 +142,26 @@ impl Protocol {
         let mut patience = Patience::new(rules, run.deadline);
         while patience.allows_another().await {
             let begun = Instant::now();
-            // Whoever tags a snapshot, or sets a property, does not move the main branch, which is all that a catalog compares
-            // with. So what is expired is chosen from the table as it is now.
-            let must_look = self.shared.is_stale() || self.expiring().is_some();
-            let mut looked = false;
-            let mut in_sight = true;
-            if must_look || self.may_be_outdated() {
-                let look = if must_look {
-                    self.look_again().await.map(|()| true)
-                } else {
-                    self.glance(run.deadline).await
-                };
-                match look {
-                    Ok(true) => {
-                        looked = true;
-                        self.clean_left().await;
-                    }
-                    Ok(false) => {}
-                    // If the catalog is out of order, the attempt finds that out, and what to do about it.
-                    Err(error) if !must_look && !asks_to_wait(&error) => {
-                        tracing::debug!(%error, "the table is taken as it was last seen");
-                        in_sight = false;
-                    }
-                    Err(error) => {
-                        // Whatever is said of this batch in the end, it is not from a fresh look.
-                        self.shared.set_stale(true);
-                        patience.failed(error.retry_after());
-                        failure = Some(error);
-                        continue;
-                    }
+            let look = match self.look_before(run.deadline).await {
+                Ok(look) => look,
+                Err(error) => {
+                    // Whatever is said of this batch in the end, it is not from a fresh look.
+                    self.shared.set_stale(true);
+                    patience.failed(error.retry_after());
+                    failure = Some(error);
+                    continue;
                 }
-            }
+            };
             if self.settle(&mut run).await {
                 return;
             }
             let view = self.shared.view();
             let base = Arc::clone(&view.table);
-            let expired = if looked { self.expiring() } else { None };
+            let expired = if look == Look::Fresh {
+                self.expiring()
+            } else {
+                None
+            };
             let expires = expired.is_some();
             let producer = run.producer_for(&base);
             let attempt = match producer.attempt(&base, expired, &view.carried).await {
@@ -205,7 +199,7 @@ impl Protocol {
                         if asks_to_wait(&error) {
                             return self.give_up(run, Failure::Catalogs(error)).await;
                         }
-                        if !in_sight {
+                        if look == Look::Failed {
                             return self.end(run, Failure::Catalogs(error), false).await;
                         }
                         // Some catalogs answer so to whoever lost a race.
@@ -228,6 +222,33 @@ impl Protocol {
         }
         let failure = failure.unwrap_or_else(|| Error::new(ErrorKind::Cancelled, "the time allowed ran out"));
         self.give_up(run, Failure::Catalogs(failure)).await;
+    }
+
+    /// Looks at the table before an attempt, if that is needed or of use.
+    ///
+    /// # Errors
+    /// When a look that is needed fails, or the catalog asks to wait.
+    async fn look_before(&mut self, deadline: Instant) -> Result<Look> {
+        // Whoever tags a snapshot, or sets a property, does not move the main branch, which is all that a catalog compares
+        // with. So what is expired is chosen from the table as it is now.
+        if self.shared.is_stale() || self.expiring().is_some() {
+            self.look_again().await?;
+        } else if !self.may_be_outdated() {
+            return Ok(Look::None);
+        } else {
+            match self.glance(deadline).await {
+                Ok(true) => {}
+                Ok(false) => return Ok(Look::None),
+                Err(error) if asks_to_wait(&error) => return Err(error),
+                // If the catalog is out of order, the attempt finds that out, and what to do about it.
+                Err(error) => {
+                    tracing::debug!(%error, "the table is taken as it was last seen");
+                    return Ok(Look::Failed);
+                }
+            }
+        }
+        self.clean_left().await;
+        Ok(Look::Fresh)
     }
 
     /// Whether somebody may have changed the table since it was last seen, without the catalog refusing a commit for it. A commit
