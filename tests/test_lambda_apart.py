@@ -127,7 +127,7 @@ def test_one_that_takes_all_the_time_fails_alone(at, function, put, slow, wareho
     bodies.insert(at, put("logs_slow", slow))
     assert events.failed(function.invoke(received(events.sqs(*bodies), *[3] * 5), seconds=30)) == [f"m{at}"]
     assert stored(warehouse) == dict.fromkeys(range(4), 1)
-    [line] = [json.loads(line) for line in function.log().splitlines() if "all the time" in line]
+    [line] = [json.loads(line) for line in function.log().splitlines() if "in the time that was left for it" in line]
     assert line["message_id"] == f"m{at}"
 
 

@@ -240,10 +240,16 @@ def test_a_stack_takes_another_bucket_that_exists_and_makes_one_that_does_not(aw
     assert (parameters("Table"), parameters("Raw")) == (("moving-new", "true"), ("raw-new", "true"))
     deploy("--bucket", "moving-there", "--", "RawBucketName=raw-there")
     assert (parameters("Table"), parameters("Raw")) == (("moving-there", "false"), ("raw-there", "false"))
-    # Back to the bucket of its first name, which was kept.
-    deploy("--", "RawBucketName=")
-    assert parameters("Raw") == ("", "false")
     assert {"moving-own", "moving-there", "moving-new"} <= {one["name"] for one in s3tables.list_table_buckets()["tableBuckets"]}
+
+
+def test_an_empty_name_is_the_template_s_own_also_for_a_bucket_that_exists(aws, code):
+    s3 = aws.client("s3")
+    account = aws.client("sts").get_caller_identity()["Account"]
+    s3.create_bucket(Bucket=f"unnamed-raw-{account}-{REGION}", CreateBucketConfiguration={"LocationConstraint": REGION})
+    aws.run("deploy.sh", "--stack", "unnamed", "--zip", str(code), "--", "RawIngest=standard", "RawBucketName=")
+    parameters = aws.stack("unnamed")[1]
+    assert (parameters["RawBucketName"], parameters["CreateRawBucket"]) == ("", "false")
 
 
 def test_who_says_whether_a_bucket_is_made_is_believed(aws, code):
