@@ -6,6 +6,7 @@ use iceberg::TableIdent;
 use uuid::Uuid;
 
 use super::local_storage::{Advice, create_folders};
+use crate::config::on_s3;
 use crate::error::{Error, ErrorKind, Result};
 
 /// Where new tables are put.
@@ -23,7 +24,7 @@ impl Warehouse {
     /// # Errors
     /// `Config` naming the key when it is no place for tables.
     pub(super) fn new(warehouse: &str) -> Result<Self> {
-        if warehouse.starts_with("s3://") || warehouse.starts_with("s3a://") {
+        if on_s3(warehouse).is_some() {
             return Ok(Self::S3(warehouse.trim_end_matches('/').to_owned()));
         }
         warehouse_path(warehouse).map(Self::Local)

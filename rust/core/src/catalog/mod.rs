@@ -52,6 +52,19 @@ pub struct LoadedTable {
     pub file_io: FileIO,
 }
 
+impl LoadedTable {
+    /// Files that the table cannot be without: the current snapshot's list of manifests, and the metadata where it is a file. What storage
+    /// shows of them tells whether it shows anything.
+    pub(crate) fn own_files(&self) -> impl Iterator<Item = &str> {
+        let list = self
+            .metadata
+            .current_snapshot()
+            .map(|snapshot| snapshot.manifest_list());
+        let files = list.into_iter().chain([self.metadata_location.as_str()]);
+        files.filter(|path| !path.is_empty())
+    }
+}
+
 /// What a table is created with.
 #[derive(Debug, Clone)]
 pub struct TableSpec {

@@ -46,12 +46,11 @@ pub(super) async fn read(table: &LoadedTable, name: &str) -> Result<Option<Bytes
         .map_err(|cause| failed("cannot read a receipt", table, &path, cause))
 }
 
-/// Whether storage gives out the table's own files: those that its current metadata names.
+/// Whether storage gives out the table's own files.
 pub(super) async fn can_read_table(table: &LoadedTable) -> bool {
-    let snapshot = table.metadata.current_snapshot();
-    let path = snapshot.map_or(table.metadata_location.as_str(), |snapshot| {
-        snapshot.manifest_list()
-    });
+    let Some(path) = table.own_files().next() else {
+        return false;
+    };
     let read = async { table.file_io.new_input(path)?.read().await };
     read.await.is_ok()
 }

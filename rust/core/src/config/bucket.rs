@@ -2,9 +2,7 @@
 
 /// What is wrong with an `s3://` or `s3a://` location; `None` for another kind of location, too.
 pub(super) fn problem(location: &str) -> Option<&'static str> {
-    let rest = ["s3://", "s3a://"]
-        .iter()
-        .find_map(|scheme| location.strip_prefix(scheme))?;
+    let rest = on_s3(location)?;
     let bucket = rest.split('/').next().unwrap_or_default();
     if bucket.is_empty() {
         Some("names no bucket")
@@ -15,6 +13,13 @@ pub(super) fn problem(location: &str) -> Option<&'static str> {
     } else {
         None
     }
+}
+
+/// What follows the scheme of a location on S3: the bucket, and mostly a slash and a key. `None` for another kind of location.
+pub(crate) fn on_s3(location: &str) -> Option<&str> {
+    ["s3://", "s3a://"]
+        .iter()
+        .find_map(|scheme| location.strip_prefix(scheme))
 }
 
 /// Whether a bucket, or a region, can be called so. Services that speak S3 allow more than AWS: capitals and underscores.

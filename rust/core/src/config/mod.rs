@@ -28,7 +28,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::signal::Table;
 
 pub use attribute_columns::AttributeColumns;
-pub(crate) use bucket::is_name as is_bucket_name;
+pub(crate) use bucket::{is_name as is_bucket_name, on_s3};
 pub use catalog::{CatalogConfig, CatalogType, OAuth2Config, S3TablesApi, SigV4Config};
 pub use commit::{CommitConfig, OnFailure};
 pub use compaction::CompactionConfig;

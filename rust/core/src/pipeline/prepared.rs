@@ -241,13 +241,7 @@ async fn is_there(table: &LoadedTable, path: &str) -> Result<bool> {
 /// A file that the table cannot be without, in the storage of `path`. Where that is missing too, it is not the file that is gone: a
 /// bucket that does not exist, a proxy with an answer of its own and a disk that is not mounted say "not there" of every file.
 fn known_file<'a>(table: &'a LoadedTable, path: &str) -> Option<&'a str> {
-    let list = table
-        .metadata
-        .current_snapshot()
-        .map(|snapshot| snapshot.manifest_list());
-    let files = list.into_iter().chain([table.metadata_location.as_str()]);
-    let mut near = files.filter(|known| !known.is_empty() && in_one_storage(known, path));
-    near.next()
+    table.own_files().find(|known| in_one_storage(known, path))
 }
 
 fn out_of_sight(path: &str, known: &str) -> Error {

@@ -1,8 +1,7 @@
 //! Commits that are refused, or whose outcome is not known: nothing twice, nothing lost.
 
-use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use iceberg::spec::{Operation, Snapshot, SnapshotReference, SnapshotRetention, Summary};
@@ -10,7 +9,7 @@ use iceberg::{TableIdent, TableRequirement, TableUpdate};
 use otlp2iceberg::catalog::{Catalog, CommitOutcome, LoadedTable, TableSpec};
 use otlp2iceberg::commit::{Append, Committer};
 use otlp2iceberg::config::CommitConfig;
-use otlp2iceberg::{Error, ErrorKind, RequestId, Result, RetryClass};
+use otlp2iceberg::{ErrorKind, RequestId, Result, RetryClass};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Executor};
 use tokio::time::Instant;
@@ -18,7 +17,7 @@ use tokio::time::Instant;
 use crate::commit_support::Fault::{
     self, Conflict, LostAnswer, LostRequest, Panic, Refusal, Throttled, Twice, TwiceThrottled,
 };
-use crate::commit_support::{Faulty, Warehouse, append, entries, logs, soon};
+use crate::commit_support::{Faulty, Warehouse, append, entries, logs, soon, taken};
 
 async fn open(warehouse: &Warehouse, faults: &[Fault], max_retries: u32) -> (Arc<Faulty>, Committer) {
     let catalog = Faulty::new(warehouse.catalog().await, faults.iter().copied());
@@ -320,183 +319,6 @@ async fn nothing_of_a_table_that_was_renamed_is_deleted() {
     assert_eq!(entries(&renamed).await.len(), 2, "all of it can be read");
 }
 
-/// A catalog whose reads can be made to lag behind.
-#[derive(Debug)]
-struct Lagging {
-    real: Arc<dyn Catalog>,
-    /// What is read, if that is not the table as it is.
-    copy: Mutex<Option<LoadedTable>>,
-    /// Whether reads never end.
-    hangs: AtomicBool,
-    /// Whether a commit is compared with all of the table.
-    compares_metadata: bool,
-    /// What becomes of the next commits; the others are as the real catalog has them.
-    turns: Mutex<VecDeque<Turn>>,
-}
-
-#[derive(Debug)]
-enum Turn {
-    /// Another writer is first.
-    Overtaken(Committer),
-    /// It is taken, and the answer is that of a second delivery; from then on, reads give this older copy.
-    Twice(LoadedTable),
-    /// It is taken, and the answer is lost; from then on, reads give this older copy.
-    Lost(LoadedTable),
-    /// It is refused for good.
-    Refused,
-}
-
-impl Lagging {
-    async fn open(warehouse: &Warehouse, max_retries: u32) -> (Arc<Self>, Committer) {
-        Self::that_compares(true, warehouse, max_retries).await
-    }
-
-    async fn that_compares(
-        compares_metadata: bool,
-        warehouse: &Warehouse,
-        max_retries: u32,
-    ) -> (Arc<Self>, Committer) {
-        let catalog = Arc::new(Self {
-            real: warehouse.catalog().await,
-            copy: Mutex::default(),
-            hangs: AtomicBool::new(false),
-            compares_metadata,
-            turns: Mutex::default(),
-        });
-        let config = CommitConfig {
-            max_retries: Some(max_retries),
-            ..CommitConfig::default()
-        };
-        let committer = warehouse.committer_with(catalog.clone(), config).await;
-        (catalog, committer)
-    }
-
-    fn lag(&self, copy: Option<LoadedTable>) {
-        *self.copy.lock().expect("lock") = copy;
-    }
-}
-
-#[async_trait::async_trait]
-impl Catalog for Lagging {
-    async fn ensure(&self, ident: &TableIdent, spec: Option<TableSpec>) -> Result<LoadedTable> {
-        if self.hangs.load(Ordering::SeqCst) {
-            std::future::pending::<()>().await;
-        }
-        let copy = self.copy.lock().expect("lock").clone();
-        match copy {
-            Some(copy) => Ok(copy),
-            None => self.real.ensure(ident, spec).await,
-        }
-    }
-
-    async fn load(&self, ident: &TableIdent) -> Result<LoadedTable> {
-        self.ensure(ident, None).await
-    }
-
-    fn compares_metadata(&self) -> bool {
-        self.compares_metadata
-    }
-
-    async fn commit(
-        &self,
-        base: &LoadedTable,
-        requirements: Vec<TableRequirement>,
-        updates: Vec<TableUpdate>,
-    ) -> CommitOutcome {
-        let refused = |conflict| CommitOutcome::Refused {
-            conflict,
-            error: Error::new(ErrorKind::Catalog, "refused").class(RetryClass::Permanent),
-        };
-        let turn = self.turns.lock().expect("lock").pop_front();
-        match turn {
-            None => self.real.commit(base, requirements, updates).await,
-            Some(Turn::Overtaken(other)) => {
-                other.append(append(9, 1), soon()).await.expect("committed");
-                refused(true)
-            }
-            Some(Turn::Twice(copy)) => {
-                taken(self.real.commit(base, requirements, updates).await);
-                self.lag(Some(copy));
-                refused(true)
-            }
-            Some(Turn::Lost(copy)) => {
-                taken(self.real.commit(base, requirements, updates).await);
-                self.lag(Some(copy));
-                CommitOutcome::Unknown(Error::new(ErrorKind::CommitUnknown, "no answer"))
-            }
-            Some(Turn::Refused) => refused(false),
-        }
-    }
-}
-
-/// The first attempt's base is in the copy, the second's is not.
-#[tokio::test]
-async fn an_older_copy_of_the_table_does_not_show_that_an_attempt_did_not_land() {
-    let warehouse = Warehouse::new();
-    let (catalog, committer) = Lagging::open(&warehouse, 1).await;
-    committer.append(append(1, 1), soon()).await.expect("committed");
-    let other = warehouse.committer(warehouse.catalog().await).await;
-    let turns = [
-        Turn::Overtaken(other),
-        Turn::Twice(committer.table().as_ref().clone()),
-    ];
-    catalog.turns.lock().expect("lock").extend(turns);
-    let error = committer
-        .append(append(1, 2), soon())
-        .await
-        .expect_err("it cannot be told");
-    assert_eq!(error.kind(), ErrorKind::CommitUnknown, "{error}");
-    catalog.lag(None);
-    let committed = committer.append(append(1, 2), soon()).await.expect("found");
-    assert!(committed.already_there);
-    assert_eq!(
-        entries(&committer.table()).await.len(),
-        3,
-        "all of it can be read"
-    );
-}
-
-/// A `Catalog` error would let the caller delete the data files, which the first attempt put into the table.
-#[tokio::test]
-async fn an_older_copy_of_the_table_settles_no_doubt() {
-    let warehouse = Warehouse::new();
-    let (catalog, committer) = Lagging::open(&warehouse, 0).await;
-    committer.append(append(1, 1), soon()).await.expect("committed");
-    let copy = committer.table().as_ref().clone();
-    committer.append(append(1, 2), soon()).await.expect("committed");
-    catalog
-        .turns
-        .lock()
-        .expect("lock")
-        .extend([Turn::Lost(copy), Turn::Refused]);
-    for _ in 0..2 {
-        let error = committer.append(append(1, 3), soon()).await.expect_err("unknown");
-        assert_eq!(error.kind(), ErrorKind::CommitUnknown, "{error}");
-        assert_eq!(error.retry_class(), RetryClass::Retry { after: None });
-    }
-    catalog.lag(None);
-    let committed = committer.append(append(1, 3), soon()).await.expect("found");
-    assert!(committed.already_there);
-    assert_eq!(entries(&committer.table()).await.len(), 3);
-}
-
-/// A look that a commit can do without makes it neither wait nor go back behind what is known.
-#[tokio::test]
-async fn a_catalog_whose_reads_lag_or_hang_is_asked_to_commit_all_the_same() {
-    let warehouse = Warehouse::new();
-    let (catalog, committer) = Lagging::that_compares(false, &warehouse, 0).await;
-    committer.append(append(1, 1), soon()).await.expect("committed");
-    let copy = committer.table().as_ref().clone();
-    committer.append(append(1, 2), soon()).await.expect("committed");
-    catalog.lag(Some(copy));
-    let committed = committer.append(append(1, 3), soon()).await.expect("committed");
-    assert_eq!(committed.attempts, 1);
-    catalog.hangs.store(true, Ordering::SeqCst);
-    let committed = committer.append(append(1, 4), soon()).await.expect("committed");
-    assert_eq!(committed.attempts, 1);
-    assert_eq!(entries(&committer.table()).await.len(), 4);
-}
-
 async fn rename_table(warehouse: &Warehouse, name: &str) {
     let options = SqliteConnectOptions::new().filename(warehouse.folder.path().join("catalog.db"));
     let mut connection = options.connect().await.expect("connects");
@@ -668,145 +490,6 @@ impl Catalog for Followed {
             return CommitOutcome::Committed(self.real.load(&logs()).await.expect("loads"));
         }
         outcome
-    }
-}
-
-/// What becomes of the first commit of an [`Overtaken`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum First {
-    /// It is still under way when a column of the sort order is dropped, so that iceberg-rust builds no second one.
-    Late,
-    /// It is taken, and the table is rolled back before anybody looks.
-    RolledBack,
-}
-
-/// A catalog whose first commit once it is armed has an outcome that is not known, and of which no second attempt can be made.
-#[derive(Debug)]
-struct Overtaken {
-    real: Arc<dyn Catalog>,
-    armed: AtomicBool,
-    first: First,
-    held: tokio::sync::Mutex<Option<(LoadedTable, Vec<TableUpdate>)>>,
-}
-
-impl Overtaken {
-    /// Moves the main branch.
-    async fn set_main(&self, snapshot_id: i64) -> LoadedTable {
-        let table = self.real.load(&logs()).await.expect("loads");
-        let reference = SnapshotReference::new(snapshot_id, SnapshotRetention::branch(None, None, None));
-        let ref_name = "main".to_owned();
-        taken(
-            self.real
-                .commit(
-                    &table,
-                    vec![],
-                    vec![TableUpdate::SetSnapshotRef { ref_name, reference }],
-                )
-                .await,
-        )
-    }
-}
-
-fn taken(outcome: CommitOutcome) -> LoadedTable {
-    match outcome {
-        CommitOutcome::Committed(table) => table,
-        outcome => panic!("{outcome:?}"),
-    }
-}
-
-/// The table with a schema that lacks a column of the sort order. Real catalogs let engines do so; the one of these tests is
-/// built on iceberg-rust and does not.
-fn without_sort_column(table: LoadedTable) -> LoadedTable {
-    let mut json = serde_json::to_value(table.metadata.as_ref()).expect("JSON");
-    let mut schema = json["schemas"][0].clone();
-    let sorted_by = json["sort-orders"][0]["fields"][0]["source-id"].clone();
-    assert!(sorted_by.is_number(), "{json}");
-    let fields = schema["fields"].as_array_mut().expect("fields");
-    fields.retain(|field| field["id"] != sorted_by);
-    schema["schema-id"] = 1.into();
-    json["schemas"].as_array_mut().expect("schemas").push(schema);
-    json["current-schema-id"] = 1.into();
-    LoadedTable {
-        metadata: Arc::new(serde_json::from_value(json).expect("metadata")),
-        ..table
-    }
-}
-
-#[async_trait::async_trait]
-impl Catalog for Overtaken {
-    async fn ensure(&self, ident: &TableIdent, spec: Option<TableSpec>) -> Result<LoadedTable> {
-        let table = self.real.ensure(ident, spec).await?;
-        let is_held = self.held.lock().await.is_some();
-        Ok(if is_held && self.first == First::Late {
-            without_sort_column(table)
-        } else {
-            table
-        })
-    }
-
-    async fn load(&self, ident: &TableIdent) -> Result<LoadedTable> {
-        self.ensure(ident, None).await
-    }
-
-    async fn commit(
-        &self,
-        base: &LoadedTable,
-        requirements: Vec<TableRequirement>,
-        updates: Vec<TableUpdate>,
-    ) -> CommitOutcome {
-        if !self.armed.swap(false, Ordering::SeqCst) {
-            return self.real.commit(base, requirements, updates).await;
-        }
-        if self.first == First::RolledBack {
-            taken(self.real.commit(base, requirements, updates.clone()).await);
-            self.set_main(base.metadata.current_snapshot_id().expect("a parent"))
-                .await;
-        }
-        *self.held.lock().await = Some((base.clone(), updates));
-        CommitOutcome::Unknown(Error::new(ErrorKind::CommitUnknown, "no answer"))
-    }
-}
-
-/// All attempts share the manifests of the new files, so one that cannot be made must leave them to one that was.
-#[tokio::test]
-async fn an_attempt_that_cannot_be_built_leaves_the_files_of_one_that_may_land() {
-    for first in [First::Late, First::RolledBack] {
-        let warehouse = Warehouse::new();
-        let catalog = Arc::new(Overtaken {
-            real: warehouse.catalog().await,
-            armed: AtomicBool::new(false),
-            first,
-            held: tokio::sync::Mutex::new(None),
-        });
-        let committer = warehouse.committer(catalog.clone()).await;
-        committer.append(append(1, 1), soon()).await.expect("committed");
-        catalog.armed.store(true, Ordering::SeqCst);
-        let error = committer
-            .append(append(1, 2), soon())
-            .await
-            .expect_err("no second attempt");
-        assert!(
-            error.to_string().contains("the table cannot take a new snapshot"),
-            "{first:?}: {error}"
-        );
-        committer.close().await;
-
-        let (base, updates) = catalog.held.lock().await.take().expect("held");
-        let landed = updates
-            .iter()
-            .find_map(|update| match update {
-                TableUpdate::AddSnapshot { snapshot } => Some(snapshot.snapshot_id()),
-                _ => None,
-            })
-            .expect("a snapshot");
-        let table = match first {
-            First::Late => taken(catalog.real.commit(&base, vec![], updates).await),
-            First::RolledBack => catalog.set_main(landed).await,
-        };
-        assert_eq!(table.metadata.current_snapshot_id(), Some(landed), "{first:?}");
-        assert_eq!(entries(&table).await.len(), 2, "{first:?}: all of it can be read");
-        // Nothing is left of the attempt that was not made: a list and a manifest for each snapshot.
-        assert_eq!(warehouse.metadata_files(".avro").len(), 4, "{first:?}");
     }
 }
 

@@ -1,6 +1,7 @@
 //! Appends to a table that other tools write too.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use iceberg::TableUpdate;
@@ -9,13 +10,13 @@ use iceberg::spec::{
     ManifestWriterBuilder, Operation, Snapshot, SnapshotReference, SnapshotRetention, Struct, Summary,
     UNASSIGNED_SEQUENCE_NUMBER,
 };
-use otlp2iceberg::catalog::{CommitOutcome, LoadedTable};
+use otlp2iceberg::catalog::{Catalog, LoadedTable};
 use otlp2iceberg::commit::Committer;
 use otlp2iceberg::config::CommitConfig;
 
 use crate::catalog_rest::server::Server;
 use crate::catalog_rest::stub::Reply;
-use crate::commit_support::{Faulty, Warehouse, append, logs, manifests, soon, summary};
+use crate::commit_support::{Faulty, Warehouse, append, logs, manifests, soon, summary, taken};
 
 const SNAPSHOT: i64 = 77;
 const HOUR_MS: i64 = 3_600_000;
@@ -82,6 +83,19 @@ fn main_keeps(snapshot_id: i64, snapshots: i32) -> TableUpdate {
     }
 }
 
+/// How many snapshots it keeps.
+fn kept_on_main(table: &LoadedTable) -> serde_json::Value {
+    let json = serde_json::to_value(table.metadata.as_ref()).expect("serializes");
+    json["refs"]["main"]["min-snapshots-to-keep"].clone()
+}
+
+async fn open(server: &Server) -> (Arc<dyn Catalog>, Committer) {
+    let (catalog, spec) = (server.catalog("").await, Warehouse::new().spec());
+    let config = CommitConfig::default();
+    let committer = Committer::open(catalog.clone(), logs(), Some(spec), None, config).await;
+    (catalog, committer.expect("opens"))
+}
+
 #[tokio::test]
 async fn append_keeps_deletes_retention_and_order_in_time_of_another_tools_snapshot() {
     let warehouse = Warehouse::with(r#"{"properties": {"commit.manifest.min-count-to-merge": "2"}}"#);
@@ -89,10 +103,7 @@ async fn append_keeps_deletes_retention_and_order_in_time_of_another_tools_snaps
     let committer = warehouse.committer(catalog.clone()).await;
     committer.append(append(1, 1), soon()).await.expect("committed");
     let base = committer.table();
-    let outcome = catalog.commit(&base, vec![], foreign_snapshot(&base).await).await;
-    let CommitOutcome::Committed(theirs) = outcome else {
-        panic!("{outcome:?}")
-    };
+    let theirs = taken(catalog.commit(&base, vec![], foreign_snapshot(&base).await).await);
     let theirs_ms = theirs
         .metadata
         .current_snapshot()
@@ -125,19 +136,14 @@ async fn append_keeps_deletes_retention_and_order_in_time_of_another_tools_snaps
         None,
         "a total that the parent does not have is not made up"
     );
-    let json = serde_json::to_value(table.metadata.as_ref()).expect("serializes");
-    assert_eq!(json["refs"]["main"]["min-snapshots-to-keep"], 42);
+    assert_eq!(kept_on_main(&table), 42);
 }
 
 /// A REST catalog compares the snapshot of the main branch alone, and each commit writes the whole reference.
 #[tokio::test]
 async fn retention_that_somebody_sets_meanwhile_stays_in_a_rest_catalog() {
     let server = Server::new();
-    let (catalog, spec) = (server.catalog("").await, Warehouse::new().spec());
-    let config = CommitConfig::default();
-    let committer = Committer::open(catalog.clone(), logs(), Some(spec), None, config)
-        .await
-        .expect("opens");
+    let (catalog, committer) = open(&server).await;
     let loads = || server.stub.asked_for("GET", "/tables/logs").len();
     for (sequence, kept) in [(1, 42), (2, 43)] {
         committer
@@ -146,29 +152,25 @@ async fn retention_that_somebody_sets_meanwhile_stays_in_a_rest_catalog() {
             .expect("committed");
         let base = catalog.load(&logs()).await.expect("loads");
         let current = base.metadata.current_snapshot_id().expect("a snapshot");
-        let outcome = catalog
-            .commit(&base, vec![], vec![main_keeps(current, kept)])
-            .await;
-        assert!(matches!(outcome, CommitOutcome::Committed(_)), "{outcome:?}");
+        taken(
+            catalog
+                .commit(&base, vec![], vec![main_keeps(current, kept)])
+                .await,
+        );
     }
     let before = loads();
     let committed = committer.append(append(1, 3), soon()).await.expect("committed");
     assert_eq!((committed.attempts, loads() - before), (1, 1));
     let table = catalog.load(&logs()).await.expect("loads");
     assert_eq!(table.metadata.current_snapshot_id(), Some(committed.snapshot_id));
-    let json = serde_json::to_value(table.metadata.as_ref()).expect("serializes");
-    assert_eq!(json["refs"]["main"]["min-snapshots-to-keep"], 43);
+    assert_eq!(kept_on_main(&table), 43);
 }
 
 /// The look is a courtesy: a commit that the catalog takes does not wait for it.
 #[tokio::test]
 async fn a_rest_catalog_that_does_not_load_the_table_is_asked_to_commit_all_the_same() {
     let server = Server::new();
-    let (catalog, spec) = (server.catalog("").await, Warehouse::new().spec());
-    let config = CommitConfig::default();
-    let committer = Committer::open(catalog.clone(), logs(), Some(spec), None, config)
-        .await
-        .expect("opens");
+    let (catalog, committer) = open(&server).await;
     committer.append(append(1, 1), soon()).await.expect("committed");
     let loads = || server.stub.asked_for("GET", "/tables/logs").len();
     let before = loads();

@@ -257,6 +257,14 @@ impl Faulty {
     }
 }
 
+/// The table as it is once a commit was taken.
+pub fn taken(outcome: CommitOutcome) -> LoadedTable {
+    match outcome {
+        CommitOutcome::Committed(table) => table,
+        outcome => panic!("{outcome:?}"),
+    }
+}
+
 #[async_trait]
 impl Catalog for Faulty {
     async fn ensure(&self, ident: &TableIdent, spec: Option<TableSpec>) -> Result<LoadedTable> {

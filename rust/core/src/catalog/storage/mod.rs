@@ -8,7 +8,7 @@ use iceberg::io::FileIO;
 
 use super::aws::Aws;
 use super::local_storage::local_file_io;
-use crate::config::StorageConfig;
+use crate::config::{StorageConfig, on_s3};
 use crate::error::{Error, ErrorKind, Result};
 
 pub(crate) mod listing;
@@ -84,10 +84,7 @@ pub(crate) fn in_one_storage(one: &str, other: &str) -> bool {
 }
 
 fn bucket_of(location: &str) -> Option<&str> {
-    ["s3://", "s3a://"]
-        .iter()
-        .find_map(|scheme| location.strip_prefix(scheme))
-        .map(|rest| rest.split('/').next().unwrap_or(rest))
+    on_s3(location).map(|rest| rest.split('/').next().unwrap_or(rest))
 }
 
 #[cfg(test)]

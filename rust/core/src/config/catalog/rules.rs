@@ -93,10 +93,7 @@ fn sql(catalog: &CatalogConfig) -> Vec<String> {
         ));
     }
     file_warehouse(&mut problems, catalog);
-    let on_s3 = ["s3://", "s3a://"]
-        .iter()
-        .any(|scheme| catalog.local_warehouse().starts_with(scheme));
-    if on_s3 && catalog.uri.is_none() {
+    if bucket::on_s3(catalog.local_warehouse()).is_some() && catalog.uri.is_none() {
         problems.push(
             "catalog.uri: is needed when the warehouse is on S3; say where the database file is, such as sqlite:///var/lib/otel/catalog.db"
                 .into(),

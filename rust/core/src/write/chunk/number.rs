@@ -13,7 +13,7 @@ use super::indices::Indices;
 use super::pages::DictionaryPage;
 use super::range::Range;
 use super::search::Content;
-use super::values::{PageValues, SHORT_TRIAL_VALUES, TRIAL_VALUES};
+use super::values::{PageValues, Share};
 use super::view::{Numbers as Column, split_run};
 
 /// A number as Parquet stores it.
@@ -229,7 +229,7 @@ impl<T: Number> Numbers<T> {
         // A repeated value is in the range already.
         if !dictionary.push_run(value, count) {
             value.widen(&mut self.range);
-            if dictionary.is_worthless() {
+            if dictionary.on_trial().is_some_and(Share::is_seen_to_be_new) {
                 self.give_up_dictionary();
             }
         }
@@ -302,7 +302,8 @@ impl<T: Number> Numbers<T> {
     /// Ends the page, which stays in its buffer.
     pub fn end_page(&mut self) -> PageValues {
         let range = self.range.take().map(T::range);
-        if self.dictionary.as_ref().is_some_and(Dictionary::is_no_use) {
+        let on_trial = self.dictionary.as_ref().and_then(Dictionary::on_trial);
+        if on_trial.is_some_and(Share::is_new) {
             self.give_up_dictionary();
         }
         let Some(dictionary) = &mut self.dictionary else {
@@ -415,21 +416,15 @@ impl<T: Number> Dictionary<T> {
         index
     }
 
-    /// Whether most of its first page is new, which shows before the page is done; nearly all of it shows soon.
+    /// What of its first page is new; none once a page uses it.
     #[inline]
-    fn is_worthless(&self) -> bool {
+    fn on_trial(&self) -> Option<Share> {
         let (new, all) = (self.values.len(), self.indices.len());
-        let is_new = match all {
-            TRIAL_VALUES.. => new * 2 > all,
-            SHORT_TRIAL_VALUES.. => new * 8 > all * 7,
-            _ => false,
-        };
-        is_new && !self.used
-    }
-
-    /// Whether most of its first page is new, now that the page ends.
-    fn is_no_use(&self) -> bool {
-        !self.used && self.values.len() * 2 > self.indices.len()
+        (!self.used).then_some(Share {
+            values: all,
+            new,
+            all,
+        })
     }
 
     /// The open page's values.

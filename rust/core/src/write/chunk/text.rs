@@ -16,7 +16,7 @@ use super::range::Range;
 use super::search::Content;
 use super::text_dictionary::Dictionary;
 use super::text_range::TextRange;
-use super::values::PageValues;
+use super::values::{PageValues, Share};
 use super::view::{Labels, split_run};
 
 /// Of fewer values, a dictionary is not worth its page.
@@ -290,9 +290,10 @@ impl Texts {
         }
     }
 
-    /// Gives the dictionary up if it shows to be worthless.
+    /// Gives the dictionary up if most of its first page is seen to be new.
     fn try_dictionary(&mut self) {
-        if self.dictionary.as_ref().is_some_and(Dictionary::is_worthless) {
+        let on_trial = self.dictionary.as_ref().and_then(Dictionary::on_trial);
+        if on_trial.is_some_and(Share::is_seen_to_be_new) {
             self.give_up_dictionary();
         }
     }
@@ -341,7 +342,8 @@ impl Texts {
     /// Ends the page, which stays in its buffer.
     pub fn end_page(&mut self) -> PageValues {
         let full = self.dictionary_is_full();
-        if self.dictionary.as_ref().is_some_and(Dictionary::is_no_use) {
+        let on_trial = self.dictionary.as_ref().and_then(Dictionary::on_trial);
+        if on_trial.is_some_and(Share::is_new) {
             self.give_up_dictionary();
         }
         let Some(dictionary) = &mut self.dictionary else {

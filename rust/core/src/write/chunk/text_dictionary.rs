@@ -9,7 +9,7 @@ use super::indices::Indices;
 use super::pages::DictionaryPage;
 use super::range::Range;
 use super::search::Content;
-use super::values::{SHORT_TRIAL_VALUES, TRIAL_VALUES};
+use super::values::Share;
 
 /// Places in a list that are told apart; what comes after shares the last.
 const PLACES: usize = 32;
@@ -60,20 +60,13 @@ impl Dictionary {
         self.used
     }
 
-    /// Whether most of its first page is new text, which shows before the page is done; nearly all of it shows soon.
-    pub fn is_worthless(&self) -> bool {
-        let (new, all) = (self.bytes.len(), self.plain_bytes);
-        let is_new = match self.indices.len() {
-            TRIAL_VALUES.. => new * 2 > all,
-            SHORT_TRIAL_VALUES.. => new * 8 > all * 7,
-            _ => false,
-        };
-        is_new && !self.used && !self.proven
-    }
-
-    /// Whether most of its first page is new text, now that the page ends.
-    pub fn is_no_use(&self) -> bool {
-        !self.used && !self.proven && self.bytes.len() * 2 > self.plain_bytes
+    /// What of its first page is new, by bytes; none once a page uses it, or if it was proven before.
+    pub fn on_trial(&self) -> Option<Share> {
+        (!self.used && !self.proven).then_some(Share {
+            values: self.indices.len(),
+            new: self.bytes.len(),
+            all: self.plain_bytes,
+        })
     }
 
     /// The index of a text, and whether it is new.

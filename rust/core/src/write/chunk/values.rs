@@ -17,12 +17,41 @@ use super::text::Texts;
 use super::view::{Leaf, Values as View};
 
 /// Values so far from which on a dictionary must prove itself.
-pub(super) const TRIAL_VALUES: usize = 4096;
+const TRIAL_VALUES: usize = 4096;
 /// Values from which on a dictionary must not be of new values almost alone.
-pub(super) const SHORT_TRIAL_VALUES: usize = 512;
+const SHORT_TRIAL_VALUES: usize = 512;
 
 /// Values of a dictionary whose indices take a byte or less.
 const NARROW_VALUES: usize = 256;
+
+/// What of a dictionary's first page is new in it, by whatever measures the values.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Share {
+    /// Values so far.
+    pub values: usize,
+    /// What of them is new.
+    pub new: usize,
+    /// All of them.
+    pub all: usize,
+}
+
+impl Share {
+    /// Whether most is new, which shows before the page is done; nearly all of it shows soon.
+    #[inline]
+    pub fn is_seen_to_be_new(self) -> bool {
+        match self.values {
+            TRIAL_VALUES.. => self.is_new(),
+            SHORT_TRIAL_VALUES.. => self.new * 8 > self.all * 7,
+            _ => false,
+        }
+    }
+
+    /// Whether most is new, now that the page ends.
+    #[inline]
+    pub fn is_new(self) -> bool {
+        self.new * 2 > self.all
+    }
+}
 
 /// What there is to tell of a page's values.
 pub(super) struct PageValues {

@@ -120,13 +120,12 @@ pub async fn join(
     }
     let tried: Vec<usize> = most.iter().map(|source| source.place).collect();
     let newest = most.last().map_or_else(String::new, |source| source.path.clone());
-    let fitting = catch_unwind(AssertUnwindSafe(|| Fitting::of(most, metadata, options.parquet)));
-    let fitting = fitting.unwrap_or_else(|panic| {
-        let error = Error::new(ErrorKind::Decode, "one of some data files cannot be read");
-        Err(error
+    let broken = |cause| {
+        Error::new(ErrorKind::Decode, "one of some data files cannot be read")
             .with("the newest", newest)
-            .because(panic_text(panic.as_ref())))
-    })?;
+            .because(cause)
+    };
+    let fitting = caught(|| Fitting::of(most, metadata, options.parquet), broken)?;
     let Some(fitting) = fitting else {
         join.unfit.extend(tried);
         return Ok(join);
@@ -210,10 +209,15 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + '
         .map_err(|cause| internal("joining files did not finish", cause))?
 }
 
-/// Reads something of a source. The parquet crate panics on some files that contradict themselves: in such pages and footers.
+/// Reads something of a source.
 fn guarded<T>(path: &str, read: impl FnOnce() -> Result<T>) -> Result<T> {
+    caught(read, |cause| unreadable(path, cause))
+}
+
+/// The parquet crate panics on some files that contradict themselves: in such pages and footers. That is an error here.
+fn caught<T>(read: impl FnOnce() -> Result<T>, broken: impl FnOnce(String) -> Error) -> Result<T> {
     catch_unwind(AssertUnwindSafe(read))
-        .unwrap_or_else(|panic| Err(unreadable(path, panic_text(panic.as_ref()).to_owned())))
+        .unwrap_or_else(|panic| Err(broken(panic_text(panic.as_ref()).to_owned())))
 }
 
 /// A source that is not what its manifest or its footer says.

@@ -25,7 +25,7 @@ use self::settings::{Origin, Settings, process_environment};
 use self::storage::S3StorageFactory;
 use self::upload::WrongLength;
 use super::super::aws::Aws;
-use crate::config::{S3Config, UploadSizes, is_bucket_name};
+use crate::config::{S3Config, UploadSizes, is_bucket_name, on_s3};
 
 mod credentials;
 mod failure;
@@ -232,9 +232,7 @@ fn split(location: &str) -> Result<(&str, Path)> {
         let message = format!("{location:?} cannot be used: {why}");
         Error::new(ErrorKind::DataInvalid, message)
     };
-    let rest = location
-        .strip_prefix("s3://")
-        .or_else(|| location.strip_prefix("s3a://"))
+    let rest = on_s3(location)
         .ok_or_else(|| refused("the table's other files are on S3, so it must start with s3://"))?;
     let (bucket, key) = rest.split_once('/').unwrap_or((rest, ""));
     if bucket.is_empty() {

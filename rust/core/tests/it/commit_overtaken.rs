@@ -1,0 +1,143 @@
+//! Commits of which a second attempt cannot be made.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use iceberg::spec::{SnapshotReference, SnapshotRetention};
+use iceberg::{TableIdent, TableRequirement, TableUpdate};
+use otlp2iceberg::catalog::{Catalog, CommitOutcome, LoadedTable, TableSpec};
+use otlp2iceberg::{Error, ErrorKind, Result};
+
+use crate::commit_support::{Warehouse, append, entries, logs, soon, taken};
+
+/// What becomes of the first commit of an [`Overtaken`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum First {
+    /// It is still under way when a column of the sort order is dropped, so that iceberg-rust builds no second one.
+    Late,
+    /// It is taken, and the table is rolled back before anybody looks.
+    RolledBack,
+}
+
+/// A catalog whose first commit once it is armed has an outcome that is not known, and of which no second attempt can be made.
+#[derive(Debug)]
+struct Overtaken {
+    real: Arc<dyn Catalog>,
+    armed: AtomicBool,
+    first: First,
+    held: tokio::sync::Mutex<Option<(LoadedTable, Vec<TableUpdate>)>>,
+}
+
+impl Overtaken {
+    /// Moves the main branch.
+    async fn set_main(&self, snapshot_id: i64) -> LoadedTable {
+        let table = self.real.load(&logs()).await.expect("loads");
+        let reference = SnapshotReference::new(snapshot_id, SnapshotRetention::branch(None, None, None));
+        let ref_name = "main".to_owned();
+        taken(
+            self.real
+                .commit(
+                    &table,
+                    vec![],
+                    vec![TableUpdate::SetSnapshotRef { ref_name, reference }],
+                )
+                .await,
+        )
+    }
+}
+
+/// The table with a schema that lacks a column of the sort order. Real catalogs let engines do so; the one of these tests is
+/// built on iceberg-rust and does not.
+fn without_sort_column(table: LoadedTable) -> LoadedTable {
+    let mut json = serde_json::to_value(table.metadata.as_ref()).expect("JSON");
+    let mut schema = json["schemas"][0].clone();
+    let sorted_by = json["sort-orders"][0]["fields"][0]["source-id"].clone();
+    assert!(sorted_by.is_number(), "{json}");
+    let fields = schema["fields"].as_array_mut().expect("fields");
+    fields.retain(|field| field["id"] != sorted_by);
+    schema["schema-id"] = 1.into();
+    json["schemas"].as_array_mut().expect("schemas").push(schema);
+    json["current-schema-id"] = 1.into();
+    LoadedTable {
+        metadata: Arc::new(serde_json::from_value(json).expect("metadata")),
+        ..table
+    }
+}
+
+#[async_trait::async_trait]
+impl Catalog for Overtaken {
+    async fn ensure(&self, ident: &TableIdent, spec: Option<TableSpec>) -> Result<LoadedTable> {
+        let table = self.real.ensure(ident, spec).await?;
+        let is_held = self.held.lock().await.is_some();
+        Ok(if is_held && self.first == First::Late {
+            without_sort_column(table)
+        } else {
+            table
+        })
+    }
+
+    async fn load(&self, ident: &TableIdent) -> Result<LoadedTable> {
+        self.ensure(ident, None).await
+    }
+
+    async fn commit(
+        &self,
+        base: &LoadedTable,
+        requirements: Vec<TableRequirement>,
+        updates: Vec<TableUpdate>,
+    ) -> CommitOutcome {
+        if !self.armed.swap(false, Ordering::SeqCst) {
+            return self.real.commit(base, requirements, updates).await;
+        }
+        if self.first == First::RolledBack {
+            taken(self.real.commit(base, requirements, updates.clone()).await);
+            self.set_main(base.metadata.current_snapshot_id().expect("a parent"))
+                .await;
+        }
+        *self.held.lock().await = Some((base.clone(), updates));
+        CommitOutcome::Unknown(Error::new(ErrorKind::CommitUnknown, "no answer"))
+    }
+}
+
+/// All attempts share the manifests of the new files, so one that cannot be made must leave them to one that was.
+#[tokio::test]
+async fn an_attempt_that_cannot_be_built_leaves_the_files_of_one_that_may_land() {
+    for first in [First::Late, First::RolledBack] {
+        let warehouse = Warehouse::new();
+        let catalog = Arc::new(Overtaken {
+            real: warehouse.catalog().await,
+            armed: AtomicBool::new(false),
+            first,
+            held: tokio::sync::Mutex::new(None),
+        });
+        let committer = warehouse.committer(catalog.clone()).await;
+        committer.append(append(1, 1), soon()).await.expect("committed");
+        catalog.armed.store(true, Ordering::SeqCst);
+        let error = committer
+            .append(append(1, 2), soon())
+            .await
+            .expect_err("no second attempt");
+        assert!(
+            error.to_string().contains("the table cannot take a new snapshot"),
+            "{first:?}: {error}"
+        );
+        committer.close().await;
+
+        let (base, updates) = catalog.held.lock().await.take().expect("held");
+        let landed = updates
+            .iter()
+            .find_map(|update| match update {
+                TableUpdate::AddSnapshot { snapshot } => Some(snapshot.snapshot_id()),
+                _ => None,
+            })
+            .expect("a snapshot");
+        let table = match first {
+            First::Late => taken(catalog.real.commit(&base, vec![], updates).await),
+            First::RolledBack => catalog.set_main(landed).await,
+        };
+        assert_eq!(table.metadata.current_snapshot_id(), Some(landed), "{first:?}");
+        assert_eq!(entries(&table).await.len(), 2, "{first:?}: all of it can be read");
+        // Nothing is left of the attempt that was not made: a list and a manifest for each snapshot.
+        assert_eq!(warehouse.metadata_files(".avro").len(), 4, "{first:?}");
+    }
+}
