@@ -17,8 +17,8 @@ import (
 // and nobody would be told. What ends in :: is a section, each key of which is meant. Other keys may be left empty, such as a session token
 // that only some deployments have: what lacks one is refused by whoever it is meant for.
 var neverEmpty = []string{
-	"catalog::uri", "catalog::warehouse", "catalog::token", "catalog::oauth2::client_id", "catalog::oauth2::client_secret",
-	"catalog::headers::", "storage::s3::access_key_id", "storage::s3::secret_access_key", "dead_letter::path",
+	"catalog::type", "catalog::uri", "catalog::warehouse", "catalog::namespace", "catalog::token",
+	"catalog::oauth2::client_id", "catalog::oauth2::client_secret", "catalog::headers::", "storage::s3::access_key_id", "storage::s3::secret_access_key", "dead_letter::path",
 }
 
 // refuseEmpty refuses null in the keys of neverEmpty.

@@ -101,8 +101,8 @@ func TestAnEnvironmentVariableThatIsEmptyOrNotSetIsNamedByItsKey(t *testing.T) {
 	t.Setenv("O2I_EMPTY", "")
 	for _, variable := range []string{"${env:O2I_NOT_SET}", "${env:O2I_EMPTY}", `"${env:O2I_NOT_SET}"`} {
 		for _, key := range []string{
-			"catalog::warehouse", "catalog::uri", "catalog::token", "catalog::oauth2::client_id", "catalog::oauth2::client_secret",
-			"catalog::headers::X-Key", "storage::s3::access_key_id", "dead_letter::path",
+			"catalog::type", "catalog::uri", "catalog::warehouse", "catalog::namespace", "catalog::token",
+			"catalog::oauth2::client_id", "catalog::oauth2::client_secret", "catalog::headers::X-Key", "storage::s3::access_key_id", "dead_letter::path",
 		} {
 			text := ""
 			for depth, name := range strings.Split(key, "::") {
@@ -112,7 +112,7 @@ func TestAnEnvironmentVariableThatIsEmptyOrNotSetIsNamedByItsKey(t *testing.T) {
 			require.ErrorContains(t, err, key+": is empty; is an environment variable not set?", variable)
 		}
 	}
-	cfg, err := fromText(t, "catalog: {warehouse: '${env:O2I_NOT_SET:-/var/lib/otel}', namespace: '${env:O2I_NOT_SET}'}\n"+
+	cfg, err := fromText(t, "catalog: {warehouse: '${env:O2I_NOT_SET:-/var/lib/otel}'}\n"+
 		"storage: {s3: {session_token: '${env:O2I_NOT_SET}', endpoint: '${env:O2I_NOT_SET}'}}")
 	require.NoError(t, err, "a default in the place of the variable, and keys whose default harms nobody")
 	assert.Equal(t, "/var/lib/otel", *cfg.Catalog.Warehouse)
@@ -298,7 +298,7 @@ func TestAnEmptySectionIsHandedOverOnlyWhereItMeansSomething(t *testing.T) {
 	for name, test := range map[string]struct{ section, want string }{
 		"sigv4 asks for signing": {"catalog: {sigv4: {}}", `{"catalog": {"sigv4": {}}}`},
 		"storage":                {"storage: {s3: {}}", `{}`},
-		"null":                   {"catalog: {namespace: , oauth2: , sigv4: , headers: }\nstorage: {s3: }\ndead_letter:\ntables:", `{}`},
+		"null":                   {"catalog: {timeout: , oauth2: , sigv4: , headers: }\nstorage: {s3: }\ndead_letter:\ntables:", `{}`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			retrieved, err := confmap.NewRetrievedFromYAML([]byte(test.section))

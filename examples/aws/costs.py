@@ -29,12 +29,13 @@ PEAK = 3  # times the average, which machines are sized for
 
 COLLECTOR_MB_PER_VCPU_SECOND = 10.0  # OTLP through the whole exporter
 COLLECTOR_VCPU_MIN, GB_PER_VCPU = 0.5, 2
-DIRECT_REQUEST_MB = 67.1
+DIRECT_REQUEST_MB = 25.2  # sending_queue.batch.min_size, 24 MiB
 
 LAMBDA_REQUEST_MB = 4.4
 LAMBDA_GB, LAMBDA_SECONDS_PER_REQUEST, LAMBDA_SECONDS_PER_MB = 0.5, 0.4, 0.03
 
-STAGED_OBJECT_MB = 32.0
+STAGED_OBJECT_MB = 32.0  # of OTLP, before compression
+STAGED_COMMIT_MB = 33.6  # objects that are committed together, 32 MiB
 STAGED_GB, STAGED_SECONDS_PER_BATCH, STAGED_SECONDS_PER_MB = 1.0, 0.5, 0.03
 STAGED_WINDOW_SECONDS, STAGED_BATCH_OBJECTS = 20, 100
 QUEUE_REQUESTS_PER_OBJECT, RAW_DAYS = 3, 14
@@ -74,14 +75,15 @@ def staged(gb: float) -> tuple[dict[str, float], float]:
     objects = batches(gb * 1_000, STAGED_OBJECT_MB)
     invocations = max(objects / STAGED_BATCH_OBJECTS, min(objects, 86_400 / STAGED_WINDOW_SECONDS))
     seconds = invocations * STAGED_SECONDS_PER_BATCH + gb * 1_000 * STAGED_SECONDS_PER_MB
-    written = tables(min(objects * TABLES_PER_REQUEST, invocations * 5), gb)
+    commits = max(invocations, gb * 1_000 / STAGED_COMMIT_MB)
+    written = tables(min(objects * TABLES_PER_REQUEST, commits * 5), gb)
     written["S3 requests"] += objects * (S3_PUT + S3_GET)
     return {
         "compute": invocations * LAMBDA_REQUEST + seconds * STAGED_GB * LAMBDA_GB_SECOND,
         **written,
         "events, queue": objects * (EVENT + QUEUE_REQUESTS_PER_OBJECT * QUEUE_REQUEST),
         "raw objects": gb * COMPRESSED_SHARE * RAW_DAYS * S3_GB_MONTH / DAYS,
-    }, min(objects / 3, invocations) / 86_400
+    }, min(objects / 3, commits) / 86_400
 
 
 def main() -> None:

@@ -236,7 +236,7 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 	errs = errors.Join(errs, err)
 	builder.ExporterIcebergValuesLeftOut, err = builder.meter.Int64Counter(
 		"otelcol_exporter_iceberg_values_left_out",
-		metric.WithDescription("Values that were left out because their table has no such column [Alpha]"),
+		metric.WithDescription("Values that were left out because their table has no such column, or has an attribute column of another type [Alpha]"),
 		metric.WithUnit("{value}"),
 	)
 	errs = errors.Join(errs, err)

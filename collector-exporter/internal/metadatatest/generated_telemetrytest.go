@@ -356,7 +356,7 @@ func AssertEqualExporterIcebergRows(t *testing.T, tt *componenttest.Telemetry, d
 func AssertEqualExporterIcebergValuesLeftOut(t *testing.T, tt *componenttest.Telemetry, dps []metricdata.DataPoint[int64], opts ...metricdatatest.Option) {
 	want := metricdata.Metrics{
 		Name:        "otelcol_exporter_iceberg_values_left_out",
-		Description: "Values that were left out because their table has no such column [Alpha]",
+		Description: "Values that were left out because their table has no such column, or has an attribute column of another type [Alpha]",
 		Unit:        "{value}",
 		Data: metricdata.Sum[int64]{
 			Temporality: metricdata.CumulativeTemporality,

@@ -124,7 +124,7 @@ fn evolved(table: &LoadedTable, wanted: Wanted<'_>) -> Result<Option<Schema>> {
         .map_err(|cause| {
             named(Error::new(
                 ErrorKind::TableMismatch,
-                "our columns cannot be added to the table",
+                "our columns cannot be added to the table; set tables.auto_evolve to false, or name another table in tables.names",
             ))
             .because(IcebergCause(cause))
         })?;

@@ -33,7 +33,7 @@ fn apply(transform: Transform, array: &ArrayRef) -> Result<ArrayRef> {
         .map_err(|cause| {
             Error::new(
                 ErrorKind::TableMismatch,
-                "the table uses a transform that cannot be computed",
+                "the table uses a transform that cannot be computed; give it another partition spec, or name another table in tables.names",
             )
             .with("transform", transform.to_string())
             .because(cause)

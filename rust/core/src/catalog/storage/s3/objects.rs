@@ -179,7 +179,7 @@ impl Objects {
             Read::Replaced => Ok(Content::Replaced),
             Read::TooLarge(size) => Err(Error::new(
                 ErrorKind::Limit,
-                format!("an object of {size} bytes is above limits.payload_bytes_max ({bytes_max})"),
+                format!("an object of {size} bytes is above limits.payload_bytes_max ({bytes_max}); write smaller objects, or raise it and the function's memory"),
             )
             .with("object", location)
             .class(RetryClass::Permanent)),
