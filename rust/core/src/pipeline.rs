@@ -449,9 +449,11 @@ impl Pipeline {
                 return Err(encoding.not_seen.unwrap_or(error));
             }
         };
-        if files.is_empty() {
+        let Some(first) = files.first() else {
             return Ok(None);
-        }
+        };
+        self.look_before_writing(encoding.table, first.data_file.file_path())
+            .await?;
         let files = write::upload(&loaded.file_io, files, &|| call.proceed())
             .await
             .map_err(|error| error.with("table", loaded.ident.to_string()))?;

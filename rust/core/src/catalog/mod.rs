@@ -26,6 +26,7 @@ mod none;
 mod references;
 mod rest;
 mod s3tables;
+mod sight;
 mod spec;
 mod sqlite;
 pub mod storage;

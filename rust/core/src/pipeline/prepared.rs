@@ -15,6 +15,7 @@ use super::tables::no_answer_in_time;
 use crate::catalog::storage::in_one_storage;
 use crate::catalog::{IcebergCause, LoadedTable};
 use crate::commit::Append;
+use crate::config::CatalogType;
 use crate::error::{Error, ErrorKind, Result, RetryClass};
 use crate::request::IdRange;
 use crate::schema::AttributeColumn;
@@ -162,6 +163,25 @@ impl Pipeline {
             }
         }
         Ok(())
+    }
+
+    /// Makes sure that files which are to be written to `path` will lie where the table does: their rows may be all there is of requests.
+    pub(super) async fn look_before_writing(&self, table: Table, path: &str) -> Result<()> {
+        // It is open: the files are made for it.
+        let Some(committer) = self.committers[table as usize].get() else {
+            return Ok(());
+        };
+        let now = committer.table();
+        // An empty table is known by its metadata alone, and a server may keep that where only it looks.
+        if now.metadata.current_snapshot().is_none() && self.config.catalog.r#type != CatalogType::Sql {
+            return Ok(());
+        }
+        let looked = now.look_before_writing(path).await;
+        if looked.is_err() {
+            // Other programs may have deleted what was last seen.
+            committer.look_again();
+        }
+        looked
     }
 
     async fn store(append: &Append, committer: &Destination, call: &Call) -> Result<Added> {
