@@ -145,11 +145,13 @@ func (c *CatalogConfig) places() (warehouse, uri string) {
 	if kind == catalogTypeNone {
 		return warehouse, ""
 	}
-	if !strings.Contains(warehouse, "://") {
+	folder, isFileURL := strings.CutPrefix(warehouse, fileScheme)
+	if !isFileURL && !strings.Contains(warehouse, "://") {
 		warehouse = absolute(warehouse)
+		folder = warehouse
 	}
 	if c.URI == nil {
-		return warehouse, sqliteScheme + "//" + filepath.Join(strings.TrimPrefix(warehouse, "file://"), "catalog.db")
+		return warehouse, sqliteScheme + "//" + filepath.Join(folder, "catalog.db")
 	}
 	path := strings.TrimPrefix(strings.TrimPrefix(*c.URI, sqliteScheme), "//")
 	return warehouse, sqliteScheme + "//" + absolute(path)
@@ -172,6 +174,7 @@ const (
 	defaultNamespace   = "otel"
 
 	sqliteScheme = "sqlite:"
+	fileScheme   = "file:"
 )
 
 func settingOr(setting *string, libraryDefault string) string {

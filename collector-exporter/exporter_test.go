@@ -603,9 +603,11 @@ func TestPlacesAreLoggedAsTheyAreUsed(t *testing.T) {
 		assert.Equal(t, want, warehouse, kind)
 		assert.Empty(t, uri, kind)
 	}
-	url := "file:///w"
-	_, uri := (&CatalogConfig{Warehouse: &url}).places()
-	assert.Equal(t, "sqlite:///w/catalog.db", uri)
+	for _, url := range []string{"file:///w", "file:/w"} {
+		warehouse, uri := (&CatalogConfig{Warehouse: &url}).places()
+		assert.Equal(t, url, warehouse)
+		assert.Equal(t, "sqlite:///w/catalog.db", uri)
+	}
 }
 
 func TestTheDefaultsThatAreLoggedAreTheLibrarys(t *testing.T) {

@@ -6,7 +6,7 @@ use iceberg::TableIdent;
 use uuid::Uuid;
 
 use super::local_storage::{Advice, create_folders};
-use crate::config::on_s3;
+use crate::config::{local_place, on_s3};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Where new tables are put.
@@ -65,15 +65,11 @@ fn prepare_folder(folder: &Path) -> std::io::Result<()> {
 }
 
 fn warehouse_path(warehouse: &str) -> Result<PathBuf> {
-    let path = match warehouse.strip_prefix("file://") {
-        Some(path) if path.starts_with('/') => path,
-        Some(path) => {
-            return Err(config_error(format!(
-                "catalog.warehouse: \"file://{path}\" names no absolute path; write file:///<absolute path> or a plain path"
-            )));
-        }
-        None => warehouse,
-    };
+    let path = local_place(warehouse).map_err(|problem| {
+        config_error(format!(
+            "catalog.warehouse: {warehouse:?} {problem}; write file:///<absolute path> or a plain path"
+        ))
+    })?;
     absolute_path(path, "catalog.warehouse")
 }
 
@@ -182,10 +178,9 @@ mod tests {
             warehouse_path("./warehouse").expect("valid"),
             here.join("warehouse")
         );
-        assert_eq!(
-            warehouse_path("file:///data/w").expect("valid"),
-            PathBuf::from("/data/w")
-        );
+        for url in ["file:///data/w", "file:/data/w"] {
+            assert_eq!(warehouse_path(url).expect("valid"), PathBuf::from("/data/w"));
+        }
         let error = warehouse_path("~/w").expect_err("not expanded");
         assert_eq!(error.kind(), ErrorKind::Config);
         assert!(

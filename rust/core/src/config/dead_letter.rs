@@ -2,8 +2,8 @@
 
 use serde::Deserialize;
 
-use super::bucket;
 use super::secret::shown;
+use super::{bucket, place};
 
 /// `dead_letter`.
 #[derive(Debug, Clone, Deserialize)]
@@ -28,9 +28,8 @@ impl Default for DeadLetterConfig {
 /// Adds what is wrong with `dead_letter`, each with its key.
 pub(super) fn problems(dead_letter: &DeadLetterConfig, problems: &mut Vec<String>) {
     if let Some(path) = &dead_letter.path
-        && !is_place(path)
+        && let Some(problem) = problem(path)
     {
-        let problem = bucket::problem(path).unwrap_or("is no place for files");
         problems.push(format!(
             "dead_letter.path: {:?} {problem}; give a directory, file:///<absolute path> or s3://<bucket>/<prefix>",
             shown(path)
@@ -41,12 +40,16 @@ pub(super) fn problems(dead_letter: &DeadLetterConfig, problems: &mut Vec<String
     }
 }
 
-fn is_place(path: &str) -> bool {
-    match path.split_once("://") {
-        Some(("s3" | "s3a", _)) => bucket::problem(path).is_none(),
-        Some(("file", place)) => place.starts_with('/'),
-        Some(_) => false,
-        None => !path.trim().is_empty() && !path.starts_with('~'),
+fn problem(path: &str) -> Option<&'static str> {
+    if bucket::on_s3(path).is_some() {
+        return bucket::problem(path);
+    }
+    match place::local(path) {
+        Ok(local) if local.contains("://") || local.trim().is_empty() || local.starts_with('~') => {
+            Some("is no place for files")
+        }
+        Ok(_) => None,
+        Err(problem) => Some(problem),
     }
 }
 
@@ -60,23 +63,26 @@ mod tests {
             "./dead",
             "/var/lib/dead",
             "file:///dead",
+            "file:/dead",
             "s3://bucket/dead",
             "s3a://bucket",
         ] {
-            assert!(is_place(path), "{path}");
+            assert_eq!(problem(path), None, "{path}");
         }
         for path in [
             "",
             " ",
             "~/dead",
             "file://dead",
+            "file:dead",
+            "s3:/dead/otel",
             "s3://",
             "s3:///dead",
             "gs://bucket",
             "s3://my bucket/dead",
             "s3://bucket//dead",
         ] {
-            assert!(!is_place(path), "{path}");
+            assert!(problem(path).is_some(), "{path}");
         }
     }
 }

@@ -14,6 +14,7 @@ mod header;
 mod limits;
 mod parquet;
 mod partition;
+mod place;
 mod properties;
 mod read;
 mod secret;
@@ -37,6 +38,7 @@ pub(crate) use header::can_carry as header_can_carry;
 pub use limits::LimitsConfig;
 pub use parquet::{Compression, ParquetConfig};
 pub use partition::{PartitionBy, PartitionField};
+pub(crate) use place::local as local_place;
 pub use secret::Secret;
 pub use storage::{S3Config, StorageConfig, UploadSizes};
 

@@ -57,6 +57,26 @@ fn two_slashes_behind_a_bucket_are_told_at_the_start() {
 }
 
 #[test]
+fn urls_of_which_a_slash_is_missing_are_no_folders() {
+    for kind in ["none", "sql"] {
+        let json = format!(
+            r#"{{"catalog": {{"type": "{kind}", "warehouse": "s3:/bucket/otel"}}, "dead_letter": {{"path": "file:dead"}}}}"#
+        );
+        let message = refusal(json.as_bytes());
+        for part in [
+            "catalog.warehouse: \"s3:/bucket/otel\" lacks the two slashes of s3://; give a directory, file:///<absolute path> or s3://",
+            "dead_letter.path: \"file:dead\" names no absolute path; give a directory, file:///<absolute path> or s3://",
+        ] {
+            assert!(message.contains(part), "{part} in {message}");
+        }
+        let json = format!(
+            r#"{{"catalog": {{"type": "{kind}", "warehouse": "file:/var/lib/w"}}, "dead_letter": {{"path": "file:/var/lib/d"}}}}"#
+        );
+        Config::from_json(json.as_bytes()).expect("as Hadoop and Spark spell it");
+    }
+}
+
+#[test]
 fn passwords_in_places_are_not_repeated() {
     for (json, part) in [
         (

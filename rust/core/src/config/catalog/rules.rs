@@ -6,7 +6,7 @@ use reqwest::Url;
 use reqwest::header::HeaderName;
 
 use super::super::secret::shown;
-use super::super::{bucket, header};
+use super::super::{bucket, header, place};
 use super::{CatalogConfig, CatalogType, S3TablesApi};
 
 /// Names in S3 Tables are at most this long.
@@ -63,6 +63,13 @@ fn file_warehouse(problems: &mut Vec<String>, catalog: &CatalogConfig) {
     } else if let Some(problem) = bucket::problem(warehouse) {
         problems.push(format!(
             "catalog.warehouse: {:?} {problem}; give s3://<bucket>/<prefix>",
+            shown(warehouse)
+        ));
+    } else if bucket::on_s3(warehouse).is_none()
+        && let Err(problem) = place::local(warehouse)
+    {
+        problems.push(format!(
+            "catalog.warehouse: {:?} {problem}; give a directory, file:///<absolute path> or s3://<bucket>/<prefix>",
             shown(warehouse)
         ));
     }

@@ -1,7 +1,7 @@
 //! Puts dead letters where they are kept, as durably as data files.
 
 use std::collections::HashMap;
-use std::path::{self, Path};
+use std::path;
 
 use bytes::Bytes;
 use futures::future::try_join_all;
@@ -10,7 +10,7 @@ use iceberg::io::FileIO;
 use super::collect::Collector;
 use super::object::Object;
 use crate::catalog::{IcebergCause, create_folders, storage};
-use crate::config::Config;
+use crate::config::{Config, local_place, on_s3};
 use crate::error::{Error, ErrorKind, Result, RetryClass};
 use crate::pipeline::call::Call;
 
@@ -41,19 +41,16 @@ impl Store {
             let message = format!("dead_letter.path: {path:?} {message}");
             Error::new(ErrorKind::Config, message).class(RetryClass::Permanent)
         };
-        let location = if path.contains("://") {
+        let location = if on_s3(path).is_some() {
             path.trim_end_matches('/').to_owned()
         } else {
+            let local = local_place(path).map_err(failed)?;
             let absolute =
-                path::absolute(path).map_err(|cause| failed("cannot be made absolute").because(cause))?;
+                path::absolute(local).map_err(|cause| failed("cannot be made absolute").because(cause))?;
+            create_folders(&absolute).map_err(|cause| failed("cannot be made a directory").because(cause))?;
             let absolute = absolute.to_str().ok_or_else(|| failed("is not UTF-8"))?;
             absolute.trim_end_matches('/').to_owned()
         };
-        let local = location.strip_prefix("file://").unwrap_or(&location);
-        if local.starts_with('/') {
-            create_folders(Path::new(local))
-                .map_err(|cause| failed("cannot be made a directory").because(cause))?;
-        }
         Ok(Self {
             file_io: storage::file_io(&location, &HashMap::new(), &config.storage)?,
             location,

@@ -2,7 +2,8 @@
 
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
-use otlp2iceberg::{Reason, Signal};
+use otlp2iceberg::config::Config;
+use otlp2iceberg::{Pipeline, Reason, Signal};
 use prost::Message;
 use serde_json::json;
 
@@ -107,6 +108,25 @@ async fn what_is_delivered_again_is_kept_once() {
     assert_eq!((outcome.rows, outcome.dead_letter_records), (0, 0));
     assert_eq!(home.letters(), before);
     pipeline.close().await;
+}
+
+#[tokio::test]
+async fn urls_of_folders_are_those_folders() {
+    for scheme in ["file://", "file:"] {
+        let home = Home::new();
+        let [dead, warehouse] = ["dead", "warehouse"].map(|name| home.dead().with_file_name(name));
+        let json = format!(
+            r#"{{"catalog": {{"warehouse": "{scheme}{}"}}, "dead_letter": {{"path": "{scheme}{}"}}}}"#,
+            warehouse.display(),
+            dead.display()
+        );
+        let config = Config::from_json(json.as_bytes()).unwrap();
+        let pipeline = Pipeline::open(config).await.unwrap();
+        export(&pipeline, Signal::Metrics, &requests()).await.unwrap();
+        assert_eq!(home.letters().len(), 1, "{scheme}");
+        assert!(warehouse.join("otel/metrics_gauge/data").is_dir(), "{scheme}");
+        pipeline.close().await;
+    }
 }
 
 #[tokio::test]
