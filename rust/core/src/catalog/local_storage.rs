@@ -3,6 +3,10 @@
 //! A file is written under a temporary name in its own folder, synced, renamed, and the folder is
 //! synced. A reader, or this process after a crash, sees the old state or the new one, never half a
 //! file under its final name. Folders that had to be made are synced into their parents too.
+//!
+//! A process that is killed leaves the temporary file. Nobody takes it for data, since its name has another ending, and clean-ups of
+//! orphan files find it, since it does not begin with a dot. Where folders are read without a table it does: some programs take
+//! every file there that has no dot before its name.
 
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
@@ -28,23 +32,34 @@ use super::storage::{listing, modified};
 /// A `FileIO` over [`LocalStorage`].
 #[must_use]
 pub fn local_file_io() -> FileIO {
-    FileIOBuilder::new(Arc::new(LocalStorageFactory)).build()
+    FileIOBuilder::new(Arc::new(LocalStorageFactory::default())).build()
+}
+
+/// The same for folders that are read without a table: files are hidden until they are whole.
+pub(super) fn hiding_file_io() -> FileIO {
+    FileIOBuilder::new(Arc::new(LocalStorageFactory { hides: true })).build()
 }
 
 /// Makes [`LocalStorage`].
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
-pub struct LocalStorageFactory;
+pub struct LocalStorageFactory {
+    /// Whether temporary names begin with a dot.
+    hides: bool,
+}
 
 #[typetag::serde(name = "Otlp2IcebergLocalStorageFactory")]
 impl StorageFactory for LocalStorageFactory {
     fn build(&self, _config: &StorageConfig) -> Result<Arc<dyn Storage>> {
-        Ok(Arc::new(LocalStorage))
+        Ok(Arc::new(LocalStorage { hides: self.hides }))
     }
 }
 
 /// Files named by `file://` URLs or plain absolute paths.
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
-pub struct LocalStorage;
+pub struct LocalStorage {
+    /// Whether temporary names begin with a dot.
+    hides: bool,
+}
 
 #[async_trait]
 #[typetag::serde(name = "Otlp2IcebergLocalStorage")]
@@ -98,9 +113,9 @@ impl Storage for LocalStorage {
     }
 
     async fn write(&self, path: &str, content: Bytes) -> Result<()> {
-        let path = local_path(path)?;
+        let (path, hides) = (local_path(path)?, self.hides);
         blocking(move || {
-            let mut pending = PendingFile::create(path)?;
+            let mut pending = PendingFile::create(path, hides)?;
             pending.write(&content)?;
             pending.publish()
         })
@@ -108,8 +123,8 @@ impl Storage for LocalStorage {
     }
 
     async fn writer(&self, path: &str) -> Result<Box<dyn FileWrite>> {
-        let path = local_path(path)?;
-        let pending = blocking(move || PendingFile::create(path)).await?;
+        let (path, hides) = (local_path(path)?, self.hides);
+        let pending = blocking(move || PendingFile::create(path, hides)).await?;
         Ok(Box::new(LocalFileWrite {
             pending: Some(pending),
         }))
@@ -258,14 +273,15 @@ struct PendingFile {
 }
 
 impl PendingFile {
-    fn create(target: PathBuf) -> Result<Self> {
+    fn create(target: PathBuf, hidden: bool) -> Result<Self> {
         let (Some(folder), Some(name)) = (target.parent(), target.file_name()) else {
             let cause = io::Error::from(io::ErrorKind::InvalidInput);
             return Err(failed("write", &target, cause));
         };
         create_folders(folder).map_err(|cause| failed("create the folder", folder, cause))?;
         let temporary = folder.join(format!(
-            ".{}.{}.tmp",
+            "{}{}.{}.tmp",
+            if hidden { "." } else { "" },
             name.to_string_lossy(),
             Uuid::new_v4().simple()
         ));

@@ -13,6 +13,7 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::cause::IcebergCause;
+use super::local_storage::hiding_file_io;
 use super::location::{Warehouse, prepare_warehouse, table_location};
 use super::metadata::first_metadata;
 use super::storage::Stores;
@@ -38,7 +39,10 @@ impl NoCatalog {
     pub(super) fn open(config: &CatalogConfig, stores: &Stores) -> Result<Self> {
         let warehouse = Warehouse::new(config.local_warehouse())?;
         prepare_warehouse(&warehouse)?;
-        let file_io = stores.file_io(config.local_warehouse(), &HashMap::new())?;
+        let file_io = match &warehouse {
+            Warehouse::Local(_) => hiding_file_io(),
+            Warehouse::S3(url) => stores.file_io(url, &HashMap::new())?,
+        };
         Ok(Self { warehouse, file_io })
     }
 

@@ -25,7 +25,7 @@ pub(super) async fn list(table: &LoadedTable) -> Result<Vec<String>> {
             "cannot look for receipts; the right to list the folder is needed (on S3: s3:ListBucket)";
         failed(message, table, &folder, cause)
     })?;
-    // Names begin with the time. One that begins with a dot is half written.
+    // Names begin with the time. One that begins with a dot is somebody's half copy.
     names.retain(|name| name.ends_with(ENDING) && !name.starts_with('.'));
     names.sort_unstable();
     Ok(names)

@@ -1,4 +1,9 @@
+use iceberg::TableIdent;
+
 use super::*;
+use crate::catalog::{self, table_spec};
+use crate::config::Config;
+use crate::signal::Table;
 
 fn location(path: &Path) -> String {
     format!("file://{}", path.display())
@@ -43,6 +48,33 @@ async fn file_appears_only_when_closed_and_leaves_nothing_else() {
             .size,
         6
     );
+}
+
+/// A kill leaves it so.
+#[tokio::test]
+async fn an_unfinished_file_is_no_data_and_hidden_only_where_there_is_no_table() {
+    for (kind, hidden) in [("sql", false), ("none", true)] {
+        let root = tempfile::tempdir().expect("tempdir");
+        let json = format!(
+            r#"{{"catalog": {{"type": "{kind}", "warehouse": {:?}}}}}"#,
+            root.path()
+        );
+        let config = Config::from_json(json.as_bytes()).expect("valid");
+        let catalog = catalog::open(&config).await.expect("opens");
+        let ident = TableIdent::from_strs(["otel", "logs"]).expect("ident");
+        let spec = table_spec(&config, Table::Logs).expect("table spec");
+        let table = catalog.ensure(&ident, Some(spec)).await.expect("made");
+        let folder = root.path().join("day");
+        let output = table.file_io.new_output(location(&folder.join("1.parquet")));
+        let mut writer = output.expect("output").writer().await.expect("writer");
+        writer.write(Bytes::from_static(b"half")).await.expect("write");
+        let [name] = names(&folder).try_into().expect("one file");
+        let ending = name.strip_prefix(if hidden { ".1.parquet." } else { "1.parquet." });
+        assert!(
+            ending.is_some_and(|ending| ending.ends_with("tmp")),
+            "{kind}: {name}"
+        );
+    }
 }
 
 #[tokio::test]
