@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
-use arrow_array::{Array, ArrayRef};
+use arrow_array::types::TimestampNanosecondType;
+use arrow_array::{Array, ArrayRef, Int32Array};
 use arrow_schema::DataType;
 use arrow_select::take::take;
 use iceberg::spec::Transform;
@@ -11,6 +12,8 @@ use iceberg::transform::create_transform_function;
 
 use super::internal;
 use crate::error::{Error, ErrorKind, Result};
+
+const NANOS_PER_HOUR: i64 = 3_600_000_000_000;
 
 /// The transformed values, one per row, never a dictionary.
 ///
@@ -28,6 +31,13 @@ pub(super) fn transformed(transform: Transform, array: &ArrayRef) -> Result<Arra
 }
 
 fn apply(transform: Transform, array: &ArrayRef) -> Result<ArrayRef> {
+    // iceberg-rust has all transforms of nanoseconds but this one.
+    if transform == Transform::Hour
+        && let Some(nanos) = array.as_primitive_opt::<TimestampNanosecondType>()
+    {
+        let hours: Int32Array = nanos.unary_opt(|nanos| i32::try_from(nanos.div_euclid(NANOS_PER_HOUR)).ok());
+        return Ok(Arc::new(hours));
+    }
     create_transform_function(&transform)
         .and_then(|function| function.transform(Arc::clone(array)))
         .map_err(|cause| {
@@ -38,4 +48,32 @@ fn apply(transform: Transform, array: &ArrayRef) -> Result<ArrayRef> {
             .with("transform", transform.to_string())
             .because(cause)
         })
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow_array::TimestampNanosecondArray;
+
+    use super::*;
+
+    #[test]
+    fn hours_of_nanoseconds_begin_at_the_full_hour_also_before_1970() {
+        const HOUR: i64 = NANOS_PER_HOUR;
+        let nanos = [
+            Some(0),
+            Some(HOUR - 1),
+            Some(HOUR),
+            None,
+            Some(-1),
+            Some(-HOUR),
+            Some(-HOUR - 1),
+        ];
+        let nanos: ArrayRef = Arc::new(TimestampNanosecondArray::from(nanos.to_vec()).with_timezone("UTC"));
+        let hours = transformed(Transform::Hour, &nanos).unwrap();
+        let expected = [Some(0), Some(0), Some(1), None, Some(-1), Some(-1), Some(-2)];
+        assert_eq!(
+            *hours.as_primitive::<arrow_array::types::Int32Type>(),
+            Int32Array::from(expected.to_vec())
+        );
+    }
 }

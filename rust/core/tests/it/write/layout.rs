@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use arrow_array::{ArrayRef, Int32Array, RecordBatch};
-use iceberg::spec::{DataFile, Literal, NullOrder, SortDirection, Struct, Transform};
+use iceberg::spec::{
+    DataFile, Literal, NestedField, NullOrder, PrimitiveType, Schema, SortDirection, Struct, Transform, Type,
+};
 use otlp2iceberg::Table;
 use otlp2iceberg::config::ParquetConfig;
 
@@ -101,6 +103,43 @@ async fn rows_are_split_by_several_transforms_at_once() {
         ]
     );
     assert_eq!(written.files[0].record_count(), 2);
+}
+
+/// A column of nanoseconds gives the same partitions as one of microseconds, by every transform of times.
+#[tokio::test]
+async fn times_in_a_column_of_nanoseconds_are_split_as_others() {
+    for transform in [
+        Transform::Year,
+        Transform::Month,
+        Transform::Day,
+        Transform::Hour,
+        Transform::Bucket(16),
+    ] {
+        let mut partitions = Vec::new();
+        for primitive in [PrimitiveType::Timestamptz, PrimitiveType::TimestamptzNs] {
+            let column = NestedField::optional(1, "Timestamp", Type::Primitive(primitive));
+            let schema = Schema::builder().with_fields([Arc::new(column)]).build().unwrap();
+            let metadata = TestTable::with_schema(schema)
+                .partitioned(&[("Timestamp", transform)])
+                .build();
+            let rows = batch(&[("Timestamp", times([DAY - 1, DAY, DAY + HOUR - 1, DAY + HOUR]))]);
+            let (written, _) = write_logs(&metadata, rows).await;
+            let of_files: Vec<_> = written
+                .files
+                .iter()
+                .map(|file| (partition(file), file.record_count()))
+                .collect();
+            if transform == Transform::Hour {
+                let hours = [(TODAY * 24 - 1, 1), (TODAY * 24, 2), (TODAY * 24 + 1, 1)];
+                assert_eq!(
+                    of_files,
+                    hours.map(|(hour, rows)| (vec![Some(Literal::int(hour))], rows))
+                );
+            }
+            partitions.push(of_files);
+        }
+        assert_eq!(partitions[0], partitions[1], "{transform}");
+    }
 }
 
 #[tokio::test]
