@@ -113,17 +113,19 @@ struct Looks<'a> {
     files: HashSet<&'a str>,
     /// When they were chosen each was listed once, among the files of its partition spec.
     chosen_at: i64,
-    spec_ids: HashSet<i32>,
+    /// That spec, if all of them have the same.
+    spec_id: Option<i32>,
     /// Those of them that a manifest lists. It never changes, so it is read once.
     by_manifest: HashMap<String, Vec<String>>,
 }
 
 impl<'a> Looks<'a> {
     fn for_files(files: &'a [TakenOut]) -> Self {
+        let first = files.first().map(|file| file.spec_id);
         Self {
             files: files.iter().map(|file| file.path.as_str()).collect(),
             chosen_at: files.iter().map(|file| file.chosen_at).min().unwrap_or(0),
-            spec_ids: files.iter().map(|file| file.spec_id).collect(),
+            spec_id: first.filter(|id| files.iter().all(|file| file.spec_id == *id)),
             by_manifest: HashMap::new(),
         }
     }
@@ -140,7 +142,8 @@ impl<'a> Looks<'a> {
             return Err(Error::new(ErrorKind::Catalog, message));
         }
         let is_wanted = |manifest: &ManifestFile| {
-            is_after(manifest, self.chosen_at) || !self.spec_ids.contains(&manifest.partition_spec_id)
+            // A file that was taken out of one spec may be listed in another one's manifests of any age.
+            is_after(manifest, self.chosen_at) || self.spec_id != Some(manifest.partition_spec_id)
         };
         let mut listed = Vec::new();
         for manifest in data_manifests(&now).await?.into_iter().filter(is_wanted) {

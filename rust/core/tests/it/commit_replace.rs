@@ -27,8 +27,12 @@ const TABLES: &str = r#"{"properties": {
     "commit.manifest.min-count-to-merge": "5"}}"#;
 
 fn window() -> CommitConfig {
+    keeping(KEPT)
+}
+
+fn keeping(snapshots: usize) -> CommitConfig {
     CommitConfig {
-        dedup_snapshots: KEPT,
+        dedup_snapshots: snapshots,
         dedup_window: Duration::ZERO,
         ..CommitConfig::default()
     }
@@ -36,7 +40,8 @@ fn window() -> CommitConfig {
 
 /// The same, with manifests that are not merged and stay as old as they are.
 fn unmerged() -> String {
-    TABLES.replace("min-count-to-merge\": \"5\"", "min-count-to-merge\": \"1000\"")
+    let merged = r#""commit.manifest.min-count-to-merge": "5""#;
+    TABLES.replace(merged, r#""commit.manifest-merge.enabled": "false""#)
 }
 
 /// A file of the table that is on disk: nobody reads it, but it can be seen to be there.
@@ -150,10 +155,18 @@ async fn opened_with(
     tables: &str,
     faults: impl IntoIterator<Item = Fault>,
 ) -> (Stored, Arc<Faulty>, Committer) {
+    opened_keeping(KEPT, tables, faults).await
+}
+
+async fn opened_keeping(
+    snapshots: usize,
+    tables: &str,
+    faults: impl IntoIterator<Item = Fault>,
+) -> (Stored, Arc<Faulty>, Committer) {
     let warehouse = Warehouse::with(tables);
     let catalog = Faulty::new(warehouse.catalog().await, []);
     let committer = warehouse
-        .committer_with(Arc::clone(&catalog) as Arc<_>, window())
+        .committer_with(Arc::clone(&catalog) as Arc<_>, keeping(snapshots))
         .await;
     let stored = Stored(warehouse);
     stored.commit(&committer, 1..=4).await;
@@ -401,7 +414,22 @@ async fn a_file_that_came_again_while_it_was_being_replaced_stays() {
 /// A file that was registered or added by an engine once more after the table's partition spec had changed is listed under both.
 #[tokio::test]
 async fn a_file_that_the_table_has_in_another_partition_spec_stays() {
-    let (stored, catalog, committer) = opened_with(&unmerged(), []).await;
+    in_another_spec(KEPT, None).await;
+}
+
+/// So many snapshots that those before both compactions are expired at once.
+#[tokio::test]
+async fn such_a_file_stays_also_if_others_of_that_spec_were_replaced_shortly_before() {
+    in_another_spec(60, Some(["1-3", "1-4"])).await;
+}
+
+async fn in_another_spec(snapshots: usize, replaced_before: Option<[&str; 2]>) {
+    let (stored, catalog, committer) = opened_keeping(snapshots, &unmerged(), []).await;
+    if let Some(before) = replaced_before {
+        replace(&committer, stored.file("before", 20), &before)
+            .await
+            .expect("replaced");
+    }
     let unpartitioned = vec![
         TableUpdate::AddSpec {
             spec: UnboundPartitionSpec::builder().build(),
@@ -434,11 +462,12 @@ async fn a_file_that_the_table_has_in_another_partition_spec_stays() {
     replace_seen(&committer, without_partition("joined", 20), seen.into(), spec_id)
         .await
         .expect("replaced");
-    stored.commit(&committer, 5..=40).await;
+    stored.commit(&committer, 5..=snapshots as u64 + 30).await;
     committer.close().await;
     assert!(live(&committer).await.is_superset(&names(["1-2", "joined"])));
     assert!(stored.there().contains("1-2.parquet"), "the table has it");
-    assert!(!stored.there().contains("2-1.parquet"), "and not this one");
+    let gone = replaced_before.into_iter().flatten().chain(["2-1"]);
+    assert!(stored.there().is_disjoint(&names(gone)), "and not these");
 }
 
 #[tokio::test]
