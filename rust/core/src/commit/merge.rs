@@ -10,6 +10,7 @@ use iceberg::spec::{
     FormatVersion, ManifestEntry, ManifestFile, ManifestStatus, ManifestWriter, TableMetadata,
 };
 
+use super::partition_types::may_have_types;
 use super::producer::Producer;
 use crate::catalog::{IcebergCause, LoadedTable};
 use crate::error::{Error, ErrorKind, Result};
@@ -67,6 +68,7 @@ pub(super) async fn merge(producer: &Producer, table: &LoadedTable, manifests: V
     }
     let mut merged = Merged::default();
     for (spec_id, group) in by_spec(manifests) {
+        let (group, others) = mergeable(&table.metadata, spec_id, group);
         for bin in pack_from_end(group, rules.target_bytes) {
             let has_newest = bin
                 .iter()
@@ -87,8 +89,26 @@ pub(super) async fn merge(producer: &Producer, table: &LoadedTable, manifests: V
                 }
             }
         }
+        merged.manifests.extend(others);
     }
     merged
+}
+
+/// Parts manifests of a spec into those that can be written anew by the table's current schema, and the others: all where it lacks
+/// a column of the spec, and those whose values are narrower than its types. To try would be to read them at each commit.
+fn mergeable(
+    metadata: &TableMetadata,
+    spec_id: i32,
+    manifests: Vec<ManifestFile>,
+) -> (Vec<ManifestFile>, Vec<ManifestFile>) {
+    let types = metadata
+        .partition_spec_by_id(spec_id)
+        .and_then(|spec| spec.partition_type(metadata.current_schema()).ok());
+    manifests.into_iter().partition(|manifest| {
+        types
+            .as_ref()
+            .is_some_and(|types| may_have_types(manifest, types))
+    })
 }
 
 /// Newest spec first, as Java has it.

@@ -49,6 +49,7 @@ mod history;
 mod ids;
 mod live;
 mod merge;
+mod partition_types;
 mod patience;
 mod producer;
 mod property;
@@ -71,6 +72,7 @@ mod worker;
 pub use accept::Stored;
 pub use evolve::Wanted;
 pub use ids::COMMIT_IDS;
+pub(crate) use partition_types::has_types;
 pub use replace::Replacement;
 pub(crate) use shelf::OWN_FOLDER;
 

@@ -20,6 +20,7 @@ use super::Files;
 use super::expire::Expired;
 use super::ids::{joined, to_text};
 use super::merge::{Merged, merge};
+use super::partition_types::has_types;
 use super::summary::{ManifestCounts, summary};
 use super::take_out::{Removal, TakenOut, take_out};
 use crate::catalog::{IcebergCause, LoadedTable, manifests, metadata_folder};
@@ -324,21 +325,7 @@ fn check_partitions(table: &LoadedTable, group: &Files) -> Result<()> {
     let partition_type = spec
         .partition_type(metadata.current_schema())
         .map_err(|cause| failed("the partition spec does not fit the schema", table, cause))?;
-    let fits = |file: &DataFile| {
-        let values = file.partition().fields();
-        values.len() == partition_type.fields().len()
-            && values
-                .iter()
-                .zip(partition_type.fields())
-                .all(|(value, field)| match value {
-                    None => true,
-                    Some(value) => field
-                        .field_type
-                        .as_primitive_type()
-                        .zip(value.as_primitive_literal())
-                        .is_some_and(|(primitive, literal)| primitive.compatible(&literal)),
-                })
-    };
+    let fits = |file: &&DataFile| has_types(file.partition(), &partition_type);
     match group.files.iter().find(|file| !fits(file)) {
         None => Ok(()),
         Some(file) => Err(Error::new(

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use iceberg::spec::{DataFile, FormatVersion, ManifestContentType, ManifestFile, Struct};
 
 use crate::catalog::{LoadedTable, manifests};
+use crate::commit::has_types;
 use crate::write::Columns;
 
 /// A live data file of the table's default partition spec.
@@ -34,6 +35,7 @@ pub(super) struct Listings {
 impl Listings {
     /// The files of the current snapshot that have fewer bytes than that, oldest manifest first; none where files must not be
     /// replaced: in formats other than v2, in which rows have ids or order has no number, and where rows were deleted one by one.
+    /// Without those from before a column that the table is partitioned by was made wider: their entries cannot be written anew.
     ///
     /// # Errors
     /// When the manifest list or a manifest cannot be read.
@@ -72,7 +74,9 @@ impl Listings {
             .iter()
             .rev()
             .filter_map(|manifest| self.by_manifest.get(&manifest.manifest_path))
-            .flat_map(|files| files.iter().cloned())
+            .flat_map(|files| files.iter())
+            .filter(|file| has_types(&file.partition, metadata.default_partition_type()))
+            .cloned()
             .collect())
     }
 }

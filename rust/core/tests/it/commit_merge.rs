@@ -1,8 +1,22 @@
 //! Manifests of many commits become few, and every file keeps what it came with.
 
-use otlp2iceberg::commit::Append;
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
-use crate::commit_support::{Warehouse, append, data_file, entries, ids, logs, manifests, soon, summary};
+use iceberg::TableUpdate;
+use iceberg::spec::{
+    DataFileBuilder, Literal, NestedField, PrimitiveType, Schema, Struct, Type, UnboundPartitionSpec,
+};
+use otlp2iceberg::Table;
+use otlp2iceberg::catalog::{self, Catalog, LoadedTable, table_spec};
+use otlp2iceberg::commit::{Append, Committer};
+use otlp2iceberg::config::CommitConfig;
+use tempfile::TempDir;
+
+use crate::commit_support::{
+    Warehouse, append, data_file, entries, ids, logs, manifests, soon, summary, taken,
+};
+use crate::storage::stub::Stub;
 
 #[tokio::test]
 async fn a_hundred_manifests_become_one_with_all_files_and_their_numbers() {
@@ -130,4 +144,172 @@ async fn rows_of_a_format_v3_table_are_numbered_on() {
         .collect();
     first_rows.sort();
     assert_eq!(first_rows, [Some(0), Some(17), Some(34)]);
+}
+
+/// A table whose files are on an S3 that notes what is read.
+struct OnS3 {
+    stub: Stub,
+    catalog: Arc<dyn Catalog>,
+    committer: Committer,
+    _folder: TempDir,
+}
+
+impl OnS3 {
+    /// `tables` is the configuration's `tables`.
+    async fn open(tables: &str) -> Self {
+        let (stub, folder) = (Stub::start().await, tempfile::tempdir().expect("folder"));
+        let database = folder.path().join("catalog.db");
+        let mut config = stub.config(&format!(
+            r#"{{"type": "sql", "uri": "sqlite://{}", "warehouse": "s3://lake/warehouse/"}}"#,
+            database.display()
+        ));
+        config.tables = Warehouse::with(tables).config.tables;
+        let catalog = catalog::open(&config).await.expect("catalog opens");
+        let spec = table_spec(&config, Table::Logs).expect("table spec");
+        let committer = Committer::open(
+            Arc::clone(&catalog),
+            logs(),
+            Some(spec),
+            None,
+            CommitConfig::default(),
+        );
+        Self {
+            stub,
+            catalog,
+            committer: committer.await.expect("committer opens"),
+            _folder: folder,
+        }
+    }
+
+    /// Commits a file of the table's default partition spec.
+    async fn commit(&self, sequence: u64, partition: Option<Literal>) -> otlp2iceberg::Result<()> {
+        let table = self.committer.table();
+        let spec_id = table.metadata.default_partition_spec_id();
+        let fields = table.metadata.default_partition_type().fields().len();
+        let file = data_file(&format!("1-{sequence}"), 10);
+        let file = DataFileBuilder::default()
+            .content(file.content_type())
+            .file_path(file.file_path().to_owned())
+            .file_format(file.file_format())
+            .partition(Struct::from_iter(std::iter::repeat_n(partition, fields)))
+            .partition_spec_id(spec_id)
+            .record_count(file.record_count())
+            .file_size_in_bytes(file.file_size_in_bytes())
+            .build()
+            .expect("data file");
+        let append = Append {
+            files: vec![file],
+            partition_spec_id: spec_id,
+            ..append(1, sequence)
+        };
+        self.committer.append(append, soon()).await.map(|_| ())
+    }
+
+    /// Changes the table as an engine would: its columns, and more.
+    async fn evolve(
+        &self,
+        columns: impl Fn(&NestedField) -> Option<NestedField>,
+        more: impl IntoIterator<Item = TableUpdate>,
+    ) {
+        let table = self.committer.table();
+        let fields = table.metadata.current_schema().as_struct().fields();
+        let schema = Schema::builder()
+            .with_fields(fields.iter().filter_map(|field| columns(field)).map(Arc::new))
+            .build()
+            .expect("schema");
+        let schema = [
+            TableUpdate::AddSchema { schema },
+            TableUpdate::SetCurrentSchema { schema_id: -1 },
+        ];
+        let updates = more.into_iter().chain(schema).collect();
+        taken(self.catalog.commit(&table, vec![], updates).await);
+        self.committer.look_again();
+        self.committer.refresh_if_stale().await.expect("looked at");
+    }
+
+    async fn manifests(&self) -> BTreeSet<String> {
+        listed(&self.committer.table()).await
+    }
+
+    /// How often these were read.
+    fn reads(&self, manifests: &BTreeSet<String>) -> usize {
+        let key = |path: &String| path.strip_prefix("s3://lake/").expect("on S3").to_owned();
+        manifests
+            .iter()
+            .map(|path| self.stub.count(&format!("GET {}", key(path))))
+            .sum()
+    }
+}
+
+async fn listed(table: &LoadedTable) -> BTreeSet<String> {
+    let manifests = manifests(table).await;
+    manifests
+        .into_iter()
+        .map(|manifest| manifest.manifest_path)
+        .collect()
+}
+
+#[tokio::test]
+async fn manifests_of_a_spec_whose_column_was_dropped_are_left_alone() {
+    let table = OnS3::open(
+        r#"{"partition_by": ["identity(Tenant)"], "attribute_columns": [{"attribute": "tenant", "from": "resource"}]}"#,
+    )
+    .await;
+    for sequence in 1..=3 {
+        let committed = table.commit(sequence, Some(Literal::string("blue"))).await;
+        committed.expect("committed");
+    }
+    let old = table.manifests().await;
+    assert_eq!(old.len(), 3);
+    let unpartitioned = [
+        TableUpdate::AddSpec {
+            spec: UnboundPartitionSpec::builder().build(),
+        },
+        TableUpdate::SetDefaultSpec { spec_id: -1 },
+    ];
+    let without = |field: &NestedField| (field.name != "Tenant").then(|| field.clone());
+    table.evolve(without, unpartitioned).await;
+    let reads = table.reads(&old);
+    table.commit(4, None).await.expect("committed");
+    assert_eq!(table.reads(&old), reads, "they are not read in vain");
+    let now = table.manifests().await;
+    assert!(now.is_superset(&old) && now.len() == 4, "{now:?}");
+}
+
+#[tokio::test]
+async fn manifests_from_before_a_partition_column_was_made_wider_are_left_alone() {
+    let table = OnS3::open(
+        r#"{"partition_by": ["identity(ScopeDroppedAttributesCount)"], "properties": {"commit.manifest.min-count-to-merge": "2"}}"#,
+    )
+    .await;
+    for sequence in 1..=2 {
+        table
+            .commit(sequence, Some(Literal::int(1)))
+            .await
+            .expect("committed");
+    }
+    let old = table.manifests().await;
+    assert_eq!(old.len(), 1, "they were merged");
+    let wider = |field: &NestedField| {
+        let mut field = field.clone();
+        if field.name == "ScopeDroppedAttributesCount" {
+            *field.field_type = Type::Primitive(PrimitiveType::Long);
+        }
+        Some(field)
+    };
+    table.evolve(wider, []).await;
+    let reads = table.reads(&old);
+    for sequence in 3..=4 {
+        table
+            .commit(sequence, Some(Literal::long(1)))
+            .await
+            .expect("committed");
+    }
+    assert_eq!(table.reads(&old), reads, "they are not read in vain");
+    let now = table.manifests().await;
+    assert!(
+        now.is_superset(&old) && now.len() == 2,
+        "the new ones are merged: {now:?}"
+    );
+    assert_eq!(entries(&table.committer.table()).await.len(), 4);
 }

@@ -35,6 +35,7 @@ mod commit_replace;
 mod commit_requests;
 mod commit_support;
 mod commit_window;
+mod compaction;
 mod convert;
 mod dead_letters;
 mod decode;

@@ -3,6 +3,6 @@
 mod chain;
 mod failures;
 mod files;
-mod stub;
+pub mod stub;
 mod tables;
 mod vended;
