@@ -38,8 +38,9 @@ impl Committer {
     /// The replaced files stay in storage for the snapshots that have them, and are deleted when those are expired.
     ///
     /// # Errors
-    /// As [`Committer::append`]. After `Catalog` the new file is not in the table and never will be, as far as the table
-    /// remembers: also where files to be replaced are not in the table any more, or rows were deleted from it.
+    /// As [`Committer::append`]. After `Catalog`, `Storage` and `TableMismatch` the new file is not in the table and never
+    /// will be, as far as the table remembers, unless another call was to add it as well. `Catalog` also where files to be
+    /// replaced are not in the table any more, or rows were deleted from it.
     pub async fn replace(&self, replacement: Replacement) -> Result<Committed> {
         let append = Append {
             files: vec![replacement.file],

@@ -151,9 +151,13 @@ impl Compactor {
                 Ok(Some(count))
             }
             Err(error) => {
-                // Else it may be in the table, and the files that it replaced may be gone.
+                // After any other error it may be in the table, and the files that it replaced may be gone.
+                let was_not_taken = matches!(
+                    error.kind(),
+                    ErrorKind::Catalog | ErrorKind::Storage | ErrorKind::TableMismatch
+                );
                 let (id, since) = (table.metadata.uuid(), table.metadata.last_sequence_number());
-                if error.kind() == ErrorKind::Catalog && committer.surely_lacks(&path, id, since).await {
+                if was_not_taken && committer.surely_lacks(&path, id, since).await {
                     write::discard(&table.file_io, &[path]).await;
                 }
                 Err(error)

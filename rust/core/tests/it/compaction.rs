@@ -1,12 +1,40 @@
-//! Small files that are merged through the whole pipeline.
+//! Small files that are merged through the whole pipeline, and what is left behind when that goes wrong.
 
+use std::collections::HashMap;
+use std::fs;
 use std::sync::Arc;
 
 use iceberg::TableUpdate;
 use iceberg::spec::{NestedField, PrimitiveType, Schema, Type};
+use otlp2iceberg::{ErrorKind, Pipeline};
 
-use crate::commit_support::Warehouse;
+use crate::commit_requests::data_files;
+use crate::commit_support::{Warehouse, logs, taken};
 use crate::found::support::{changed, export, loaded, open, values};
+
+#[tokio::test]
+async fn a_merged_file_is_deleted_when_its_manifests_cannot_be_written() {
+    let warehouse = Warehouse::with_sections(r#""compaction": {"min_files": 4}"#);
+    let catalog = warehouse.catalog().await;
+    let pipeline = Pipeline::open_with(warehouse.config.clone(), Arc::clone(&catalog)).expect("opens");
+    for sequence in 1..=4 {
+        export(&pipeline, sequence, &["one"]).await.expect("stored");
+    }
+    // Where manifests go from now on is no folder. The catalog has the metadata in memory.
+    let folder = warehouse.folder.path().join("elsewhere");
+    let base = catalog.load(&logs()).await.expect("loads");
+    let place = format!("file://{}", folder.display());
+    let updates = HashMap::from([("write.metadata.path".to_owned(), place)]);
+    let updates = vec![TableUpdate::SetProperties { updates }];
+    taken(catalog.commit(&base, vec![], updates).await);
+    fs::remove_dir_all(&folder).expect("removed");
+    fs::write(&folder, "").expect("written");
+
+    let error = pipeline.compact().await.expect_err("no manifest can be written");
+    assert_eq!(error.kind(), ErrorKind::Storage, "{error}");
+    let files = data_files(&warehouse);
+    assert_eq!(files.len(), 4, "the merged one is gone: {files:?}");
+}
 
 /// Their partitions could not be written anew: values of `int` where the table has `long` now.
 #[tokio::test]
