@@ -60,6 +60,8 @@ pub(super) struct Producer {
     ids: Vec<IdRange>,
     /// Manifests of `files`, once written.
     added: Vec<ManifestFile>,
+    /// Other manifests, of attempts whose manifest list could not be written: nothing lists them.
+    unlisted: Vec<String>,
     manifests_named: AtomicU32,
     attempts: u32,
     /// Whether an attempt was handed out: it may be in the table by now, or come to be, and lists `added`.
@@ -81,6 +83,7 @@ impl Producer {
             removal,
             ids,
             added: Vec::new(),
+            unlisted: Vec::new(),
             manifests_named: AtomicU32::new(0),
             attempts: 0,
             handed_out: false,
@@ -145,9 +148,14 @@ impl Producer {
             [to_text(&self.ids), joined(others)],
             counts,
         );
-        let row_range = self
-            .write_manifest_list(table, &files.manifest_list, listed)
-            .await?;
+        let list = self.write_manifest_list(table, &files.manifest_list, listed);
+        let row_range = match list.await {
+            Ok(row_range) => row_range,
+            Err(error) => {
+                self.unlisted.extend(files.written);
+                return Err(error);
+            }
+        };
         let snapshot = self.snapshot(metadata, &files.manifest_list, summary, row_range);
         match updates(table, snapshot, files.expired.as_ref()) {
             Ok(updates) => {
@@ -191,6 +199,7 @@ impl Producer {
             .iter()
             .flat_map(|attempt| attempt.written.iter().chain([&attempt.manifest_list]))
             .chain(added)
+            .chain(&self.unlisted)
             .filter(|path| won.is_none_or(|won| won.manifest_list != **path && !won.listed.contains(*path)))
             .cloned()
             .collect()

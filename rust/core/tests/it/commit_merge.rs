@@ -7,16 +7,16 @@ use iceberg::TableUpdate;
 use iceberg::spec::{
     DataFileBuilder, Literal, NestedField, PrimitiveType, Schema, Struct, Type, UnboundPartitionSpec,
 };
-use otlp2iceberg::Table;
 use otlp2iceberg::catalog::{self, Catalog, LoadedTable, table_spec};
 use otlp2iceberg::commit::{Append, Committer};
 use otlp2iceberg::config::CommitConfig;
+use otlp2iceberg::{ErrorKind, Table};
 use tempfile::TempDir;
 
 use crate::commit_support::{
     Warehouse, append, data_file, entries, ids, logs, manifests, soon, summary, taken,
 };
-use crate::storage::stub::Stub;
+use crate::storage::stub::{Answer, Stub};
 
 #[tokio::test]
 async fn a_hundred_manifests_become_one_with_all_files_and_their_numbers() {
@@ -239,6 +239,12 @@ impl OnS3 {
             .map(|path| self.stub.count(&format!("GET {}", key(path))))
             .sum()
     }
+
+    /// Manifests and lists of them in storage.
+    fn files(&self) -> usize {
+        let state = self.stub.state();
+        state.files.keys().filter(|key| key.contains(".avro")).count()
+    }
 }
 
 async fn listed(table: &LoadedTable) -> BTreeSet<String> {
@@ -312,4 +318,23 @@ async fn manifests_from_before_a_partition_column_was_made_wider_are_left_alone(
         "the new ones are merged: {now:?}"
     );
     assert_eq!(entries(&table.committer.table()).await.len(), 4);
+}
+
+#[tokio::test]
+async fn merged_manifests_are_deleted_when_their_list_cannot_be_written() {
+    let table = OnS3::open(
+        r#"{"partition_by": ["identity(ScopeDroppedAttributesCount)"], "properties": {"commit.manifest.min-count-to-merge": "2"}}"#,
+    )
+    .await;
+    table.commit(1, Some(Literal::int(1))).await.expect("committed");
+    let files = table.files();
+    table
+        .stub
+        .fault("PUT /snap-", 1, Answer::Refusal(403, "AccessDenied", ""));
+    let error = table.commit(2, Some(Literal::int(1))).await.expect_err("refused");
+    assert_eq!(error.kind(), ErrorKind::Storage, "{error}");
+    assert!(error.to_string().contains("manifest list"), "{error}");
+    assert_eq!(table.files(), files);
+    table.commit(2, Some(Literal::int(1))).await.expect("committed");
+    assert_eq!(table.manifests().await.len(), 1, "they were merged");
 }
