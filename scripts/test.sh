@@ -19,9 +19,10 @@ native_lib() {
 miri=
 start_miri() {
   miri_log=$(mktemp)
-  rust/ffi/miri.sh >"$miri_log" 2>&1 &
+  # In a group of its own, to end what cargo runs, too.
+  setsid rust/ffi/miri.sh >"$miri_log" 2>&1 &
   miri=$!
-  trap 'kill "$miri" 2>/dev/null || true; rm -f "$miri_log"' EXIT
+  trap 'kill -- "-$miri" 2>/dev/null || true; rm -f "$miri_log"' EXIT
 }
 end_miri() {
   [ -n "$miri" ] || return 0

@@ -36,7 +36,7 @@ pub fn local_file_io() -> FileIO {
 }
 
 /// The same for folders that are read without a table: files are hidden until they are whole.
-pub(super) fn hiding_file_io() -> FileIO {
+pub(crate) fn hiding_file_io() -> FileIO {
     FileIOBuilder::new(Arc::new(LocalStorageFactory { hides: true })).build()
 }
 

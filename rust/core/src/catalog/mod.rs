@@ -35,7 +35,7 @@ pub use local_storage::{LocalStorage, LocalStorageFactory, local_file_io};
 pub use spec::table_spec;
 
 pub(crate) use cause::IcebergCause;
-pub(crate) use local_storage::create_folders;
+pub(crate) use local_storage::{create_folders, hiding_file_io};
 pub(crate) use manifests::manifests;
 pub(crate) use metadata_file::metadata_folder;
 pub(crate) use references::References;

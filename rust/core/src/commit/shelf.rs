@@ -58,8 +58,11 @@ pub(super) async fn can_read_table(table: &LoadedTable) -> bool {
 /// Stores a receipt. It is durable then.
 pub(super) async fn write(table: &LoadedTable, name: &str, content: Vec<u8>) -> Result<()> {
     let path = path(&table.metadata, name);
-    // Who is told of success sends nothing again.
-    table.look_before_writing(&path).await?;
+    // Who is told of success sends nothing again. A table without a snapshot was looked for before its data files were written, as far
+    // as its metadata is for us to see.
+    if table.metadata.current_snapshot().is_some() {
+        table.look_before_writing(&path).await?;
+    }
     let write = async { table.file_io.new_output(&path)?.write(content.into()).await };
     write
         .await

@@ -15,7 +15,6 @@ use super::tables::no_answer_in_time;
 use crate::catalog::storage::in_one_storage;
 use crate::catalog::{IcebergCause, LoadedTable};
 use crate::commit::Append;
-use crate::config::CatalogType;
 use crate::error::{Error, ErrorKind, Result, RetryClass};
 use crate::request::IdRange;
 use crate::schema::AttributeColumn;
@@ -172,8 +171,8 @@ impl Pipeline {
             return Ok(());
         };
         let now = committer.table();
-        // An empty table is known by its metadata alone, and a server may keep that where only it looks.
-        if now.metadata.current_snapshot().is_none() && self.config.catalog.r#type != CatalogType::Sql {
+        // An empty table is known by its metadata alone, which a server may keep where only it looks.
+        if now.metadata.current_snapshot().is_none() && !self.catalog.compares_metadata() {
             return Ok(());
         }
         let looked = now.look_before_writing(path).await;

@@ -69,7 +69,7 @@ impl Stores {
         Some(scheme) if scheme != "file" && location.contains("://") => Err(Error::new(
             ErrorKind::Config,
             format!(
-                "catalog.warehouse: there is no storage for {scheme}:// locations; use a directory, file:// or s3://"
+                "catalog.warehouse: there is no storage for {scheme}:// locations; use a directory, file:/// or s3://"
             ),
         )
         .with("location", location)),

@@ -51,14 +51,14 @@ fn file_warehouse(problems: &mut Vec<String>, catalog: &CatalogConfig) {
         problems.push("catalog.warehouse: must not be empty; give a directory such as ./warehouse".into());
     } else if warehouse.starts_with("arn:") {
         problems.push(format!(
-            "catalog.warehouse: {:?} is no place for files of ours; give a directory, a file:// URL or s3://<bucket>/<prefix>",
+            "catalog.warehouse: {:?} is no place for files of ours; give a directory, file:///<absolute path> or s3://<bucket>/<prefix>",
             shown(warehouse)
         ));
     } else if let Some((scheme, _)) = warehouse.split_once("://")
         && !matches!(scheme, "file" | "s3" | "s3a")
     {
         problems.push(format!(
-            "catalog.warehouse: scheme {scheme:?} is not supported; give a directory, a file:// URL or s3://<bucket>/<prefix>"
+            "catalog.warehouse: scheme {scheme:?} is not supported; give a directory, file:///<absolute path> or s3://<bucket>/<prefix>"
         ));
     } else if let Some(problem) = bucket::problem(warehouse) {
         problems.push(format!(

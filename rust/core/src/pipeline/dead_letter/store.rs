@@ -9,7 +9,7 @@ use iceberg::io::FileIO;
 
 use super::collect::Collector;
 use super::object::Object;
-use crate::catalog::{IcebergCause, create_folders, storage};
+use crate::catalog::{IcebergCause, create_folders, hiding_file_io, storage};
 use crate::config::{Config, local_place, on_s3};
 use crate::error::{Error, ErrorKind, Result, RetryClass};
 use crate::pipeline::call::Call;
@@ -41,18 +41,20 @@ impl Store {
             let message = format!("dead_letter.path: {path:?} {message}");
             Error::new(ErrorKind::Config, message).class(RetryClass::Permanent)
         };
-        let location = if on_s3(path).is_some() {
-            path.trim_end_matches('/').to_owned()
+        let (location, file_io) = if on_s3(path).is_some() {
+            let location = path.trim_end_matches('/').to_owned();
+            let file_io = storage::file_io(&location, &HashMap::new(), &config.storage)?;
+            (location, file_io)
         } else {
             let local = local_place(path).map_err(failed)?;
             let absolute =
                 path::absolute(local).map_err(|cause| failed("cannot be made absolute").because(cause))?;
             create_folders(&absolute).map_err(|cause| failed("cannot be made a directory").because(cause))?;
             let absolute = absolute.to_str().ok_or_else(|| failed("is not UTF-8"))?;
-            absolute.trim_end_matches('/').to_owned()
+            (absolute.trim_end_matches('/').to_owned(), hiding_file_io())
         };
         Ok(Self {
-            file_io: storage::file_io(&location, &HashMap::new(), &config.storage)?,
+            file_io,
             location,
             object_bytes_max: config.dead_letter.object_bytes_max,
         })
@@ -109,5 +111,26 @@ impl Store {
             .with("dead_letter.path", self.location.clone())
             .class(RetryClass::Retry { after: None })
             .because(cause)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whoever sends letters again reads the folder. A kill leaves files that are not whole.
+    #[tokio::test]
+    async fn a_letter_that_is_not_whole_is_hidden() {
+        let folder = tempfile::tempdir().expect("tempdir");
+        let path = folder.path().to_str().expect("UTF-8");
+        let store = Store::open(path, &Config::default()).expect("opens");
+        let output = store.file_io.new_output(format!("{}/1.otlp.pb", store.location));
+        let mut writer = output.expect("output").writer().await.expect("writer");
+        writer.write(Bytes::from_static(b"half")).await.expect("written");
+        let names: Vec<String> = std::fs::read_dir(folder.path())
+            .expect("folder")
+            .map(|entry| entry.expect("entry").file_name().into_string().expect("UTF-8"))
+            .collect();
+        assert!(names.len() == 1 && names[0].starts_with('.'), "{names:?}");
     }
 }

@@ -13,7 +13,7 @@ use prost::Message;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use super::server::Server;
+use super::server::{Server, Turn};
 use super::stub::Reply;
 use crate::commit_support::{append, logs, soon, summary};
 
@@ -21,19 +21,13 @@ fn spec() -> TableSpec {
     table_spec(&Config::default(), Table::Logs).expect("spec")
 }
 
-#[tokio::test]
-async fn a_payload_becomes_rows_in_a_table_that_did_not_exist() {
-    let server = Server::new();
-    let pipeline = Pipeline::open(server.config("")).await.expect("opens");
-    assert!(
-        server.stub.asked().is_empty(),
-        "nothing is sent before it is needed"
-    );
+/// Ten log records.
+fn payload() -> Vec<u8> {
     let record = |second: u64| LogRecord {
         time_unix_nano: second * 1_000_000_000,
         ..LogRecord::default()
     };
-    let payload = ExportLogsServiceRequest {
+    ExportLogsServiceRequest {
         resource_logs: vec![ResourceLogs {
             scope_logs: vec![ScopeLogs {
                 log_records: (0..10).map(record).collect(),
@@ -42,10 +36,13 @@ async fn a_payload_becomes_rows_in_a_table_that_did_not_exist() {
             ..ResourceLogs::default()
         }],
     }
-    .encode_to_vec();
-    let export = |sequence| Export {
+    .encode_to_vec()
+}
+
+fn export(payload: &[u8], sequence: u64) -> Export<'_> {
+    Export {
         signal: Signal::Logs,
-        payload: &payload,
+        payload,
         parts: Vec::leak(vec![Part {
             id: RequestId {
                 writer: [1; 16],
@@ -56,12 +53,23 @@ async fn a_payload_becomes_rows_in_a_table_that_did_not_exist() {
         received_unix_nano: 0,
         cancel: CancellationToken::new(),
         timeout: std::time::Duration::from_secs(60),
-    };
+    }
+}
+
+#[tokio::test]
+async fn a_payload_becomes_rows_in_a_table_that_did_not_exist() {
+    let server = Server::new();
+    let pipeline = Pipeline::open(server.config("")).await.expect("opens");
+    assert!(
+        server.stub.asked().is_empty(),
+        "nothing is sent before it is needed"
+    );
+    let payload = payload();
     for sequence in 0..3 {
-        let outcome = pipeline.export(export(sequence)).await.expect("stored");
+        let outcome = pipeline.export(export(&payload, sequence)).await.expect("stored");
         assert_eq!((outcome.rows, outcome.commits), (10, 1));
     }
-    let again = pipeline.export(export(2)).await.expect("stored before");
+    let again = pipeline.export(export(&payload, 2)).await.expect("stored before");
     assert_eq!((again.rows, again.already_committed), (0, 1));
     pipeline.close().await;
     let state = server.state();
@@ -73,6 +81,31 @@ async fn a_payload_becomes_rows_in_a_table_that_did_not_exist() {
         .additional_properties;
     assert_eq!(summary["total-records"], "30");
     assert_eq!(table.snapshots().len(), 3);
+}
+
+/// The server keeps the table's metadata where this process does not see it, and there is nothing else of it yet.
+#[tokio::test]
+async fn the_first_rows_of_a_table_are_accepted_while_the_catalog_takes_no_commit() {
+    let server = Server::new();
+    let json = format!(
+        r#"{{"catalog": {{"type": "rest", "uri": "{}"}}, "commit": {{"on_failure": "accept", "max_retries": 0}}}}"#,
+        server.stub.uri()
+    );
+    let config = Config::from_json(json.as_bytes()).expect("valid configuration");
+    let pipeline = Pipeline::open(config).await.expect("opens");
+    let away = Turn::Instead(Reply::error(503, "ServiceUnavailableException", "away"));
+    server.state().turns.extend(vec![away; 20]);
+    let payload = payload();
+    let outcome = pipeline.export(export(&payload, 0)).await.expect("accepted");
+    assert_eq!((outcome.commits, outcome.receipts_written), (0, 1));
+    server.state().turns.clear();
+    pipeline.collect_receipts().await.expect("committed");
+    pipeline.close().await;
+    let state = server.state();
+    let snapshot = state.tables["otel\u{1f}logs"]
+        .current_snapshot()
+        .expect("a snapshot");
+    assert_eq!(snapshot.summary().additional_properties["total-records"], "10");
 }
 
 #[tokio::test]
