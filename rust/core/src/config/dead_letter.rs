@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 
+use super::place::WANTED;
 use super::secret::shown;
 use super::{bucket, place};
 
@@ -31,7 +32,7 @@ pub(super) fn problems(dead_letter: &DeadLetterConfig, problems: &mut Vec<String
         && let Some(problem) = problem(path)
     {
         problems.push(format!(
-            "dead_letter.path: {:?} {problem}; give a directory, file:///<absolute path> or s3://<bucket>/<prefix>",
+            "dead_letter.path: {:?} {problem}; give {WANTED}",
             shown(path)
         ));
     }

@@ -1,5 +1,8 @@
 //! Places for files on this machine, as people write them.
 
+/// What a place for files may be, to be told to whoever gave another.
+pub(super) const WANTED: &str = "a directory, file:///<absolute path> or s3://<bucket>/<prefix>";
+
 /// The path in `/path`, `./path`, `file:///path` or `file:/path`, as Hadoop and Spark spell it. Not for `s3://` and `s3a://`.
 ///
 /// # Errors

@@ -18,6 +18,7 @@
 
 mod arrival;
 mod batches;
+mod batches_out_of_sight;
 mod catalog_rest;
 mod catalog_sqlite;
 mod catalog_sqlite_database;

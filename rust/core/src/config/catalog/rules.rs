@@ -5,6 +5,7 @@ use std::time::Duration;
 use reqwest::Url;
 use reqwest::header::HeaderName;
 
+use super::super::place::WANTED;
 use super::super::secret::shown;
 use super::super::{bucket, header, place};
 use super::{CatalogConfig, CatalogType, S3TablesApi};
@@ -51,14 +52,14 @@ fn file_warehouse(problems: &mut Vec<String>, catalog: &CatalogConfig) {
         problems.push("catalog.warehouse: must not be empty; give a directory such as ./warehouse".into());
     } else if warehouse.starts_with("arn:") {
         problems.push(format!(
-            "catalog.warehouse: {:?} is no place for files of ours; give a directory, file:///<absolute path> or s3://<bucket>/<prefix>",
+            "catalog.warehouse: {:?} is no place for files of ours; give {WANTED}",
             shown(warehouse)
         ));
     } else if let Some((scheme, _)) = warehouse.split_once("://")
         && !matches!(scheme, "file" | "s3" | "s3a")
     {
         problems.push(format!(
-            "catalog.warehouse: scheme {scheme:?} is not supported; give a directory, file:///<absolute path> or s3://<bucket>/<prefix>"
+            "catalog.warehouse: scheme {scheme:?} is not supported; give {WANTED}"
         ));
     } else if let Some(problem) = bucket::problem(warehouse) {
         problems.push(format!(
@@ -69,7 +70,7 @@ fn file_warehouse(problems: &mut Vec<String>, catalog: &CatalogConfig) {
         && let Err(problem) = place::local(warehouse)
     {
         problems.push(format!(
-            "catalog.warehouse: {:?} {problem}; give a directory, file:///<absolute path> or s3://<bucket>/<prefix>",
+            "catalog.warehouse: {:?} {problem}; give {WANTED}",
             shown(warehouse)
         ));
     }

@@ -87,11 +87,7 @@ async fn a_payload_becomes_rows_in_a_table_that_did_not_exist() {
 #[tokio::test]
 async fn the_first_rows_of_a_table_are_accepted_while_the_catalog_takes_no_commit() {
     let server = Server::new();
-    let json = format!(
-        r#"{{"catalog": {{"type": "rest", "uri": "{}"}}, "commit": {{"on_failure": "accept", "max_retries": 0}}}}"#,
-        server.stub.uri()
-    );
-    let config = Config::from_json(json.as_bytes()).expect("valid configuration");
+    let config = server.config_with("", r#""commit": {"on_failure": "accept", "max_retries": 0}"#);
     let pipeline = Pipeline::open(config).await.expect("opens");
     let away = Turn::Instead(Reply::error(503, "ServiceUnavailableException", "away"));
     server.state().turns.extend(vec![away; 20]);

@@ -84,10 +84,23 @@ impl Server {
 
     /// A configuration for this server; `catalog` are further keys of that section.
     pub fn config(&self, catalog: &str) -> Config {
-        let comma = if catalog.is_empty() { "" } else { "," };
+        self.config_with(catalog, "")
+    }
+
+    /// The same with further sections.
+    pub fn config_with(&self, catalog: &str, sections: &str) -> Config {
+        let also = |keys: &str| {
+            if keys.is_empty() {
+                String::new()
+            } else {
+                format!(", {keys}")
+            }
+        };
         let json = format!(
-            r#"{{"catalog": {{"type": "rest", "uri": "{}"{comma}{catalog}}}}}"#,
-            self.stub.uri()
+            r#"{{"catalog": {{"type": "rest", "uri": "{}"{}}}{}}}"#,
+            self.stub.uri(),
+            also(catalog),
+            also(sections)
         );
         Config::from_json(json.as_bytes()).expect("valid configuration")
     }
