@@ -9,7 +9,6 @@ mod admission;
 mod apart;
 mod batch;
 mod call;
-mod chunk;
 mod compaction;
 mod dead_letter;
 mod destination;
@@ -24,6 +23,7 @@ mod outcome;
 mod own_files;
 mod prepared;
 mod register;
+mod request_memory;
 mod spare;
 mod tables;
 #[cfg(test)]

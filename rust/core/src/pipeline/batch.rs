@@ -1,7 +1,7 @@
 //! Requests that the library holds for a host, from their arrival until they are stored.
 
-use super::chunk::{self, Chunk};
 use super::prepared::Prepared;
+use super::request_memory::{self, Chunk, Holder};
 use super::work::{Request, Work};
 use crate::error::{Error, ErrorKind, Result};
 use crate::request::RequestId;
@@ -24,6 +24,8 @@ pub struct Batch {
     requests: Requests,
     /// What is left to do then.
     prepared: Option<Prepared>,
+    /// Dropped after the requests are.
+    _holder: Holder,
 }
 
 /// Requests in the order in which they came.
@@ -45,6 +47,7 @@ impl Batch {
             redelivered: false,
             requests: Requests::default(),
             prepared: None,
+            _holder: Holder::new(),
         }
     }
 
@@ -130,7 +133,7 @@ impl Batch {
     /// Lets the bytes go; gives what is left to do.
     pub(super) fn let_go(&mut self, prepared: Prepared) -> &mut Prepared {
         self.requests = Requests::default();
-        chunk::trim();
+        request_memory::trim();
         self.prepared.insert(prepared)
     }
 

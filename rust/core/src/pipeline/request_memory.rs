@@ -1,15 +1,34 @@
 //! Memory for the bytes of requests, handed on from batch to batch.
 //!
-//! A batch is let go as the next one fills. Given back to the system in between, its memory would come back as fresh
-//! pages, which cost more than copying the bytes into them does.
+//! A batch's bytes are released as the next batch fills. Freed in between, the memory would come back as fresh pages, which
+//! cost more than copying the bytes into them does.
 
 use std::ops::Deref;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// A chunk of fewer bytes is left to the allocator.
 const SPARE_CHUNK_BYTES_MIN: usize = 64 << 10;
-/// What is kept at most: a batch as large as `sending_queue.batch.min_size` makes them by default.
-const SPARE_BYTES_MAX: usize = 24 << 20;
+/// What is kept at most: a batch as large as `sending_queue.batch.min_size` makes them by default, and what its chunks are
+/// larger than their bytes.
+const SPARE_BYTES_MAX: usize = 32 << 20;
+
+/// A batch that exists. Spare memory is kept as long as there is one: under load one is filling, being stored or waiting for
+/// its commit at any moment, and an idle process keeps nothing.
+#[derive(Debug)]
+pub(super) struct Holder(());
+
+impl Holder {
+    pub(super) fn new() -> Self {
+        spare().holders += 1;
+        Self(())
+    }
+}
+
+impl Drop for Holder {
+    fn drop(&mut self) {
+        let _freed = spare().leave();
+    }
+}
 
 /// Bytes of requests one after the other, in memory that others had before or will have after.
 #[derive(Debug, Default)]
@@ -54,8 +73,8 @@ impl Drop for Chunk {
     }
 }
 
-/// Says that a batch was let go. What lay idle since the one before is given back to the system: load that grew less
-/// needs less.
+/// Says that a batch's bytes were released. What lay idle since the batch before is given back to the system: less load needs
+/// less memory.
 pub(super) fn trim() {
     let _freed = spare().trim();
 }
@@ -65,7 +84,7 @@ fn spare() -> MutexGuard<'static, Spare> {
         chunks: Vec::new(),
         bytes: 0,
         idle_bytes: 0,
-        lent: 0,
+        holders: 0,
     });
     SPARE.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -77,14 +96,13 @@ struct Spare {
     bytes: usize,
     /// The fewest bytes that there were since the last look.
     idle_bytes: usize,
-    /// Chunks that are in use.
-    lent: usize,
+    /// Batches that exist.
+    holders: usize,
 }
 
 impl Spare {
-    /// The smallest chunk with room enough, unless it is far too large. Counts one as lent in any case.
+    /// The smallest chunk with room enough, unless it is far too large.
     fn take(&mut self, bytes: usize) -> Option<Vec<u8>> {
-        self.lent += 1;
         let fitting =
             |(_, chunk): &(usize, &Vec<u8>)| (bytes..=bytes + bytes / 4).contains(&chunk.capacity());
         let (place, _) = self
@@ -99,21 +117,24 @@ impl Spare {
         Some(chunk)
     }
 
-    /// Keeps a chunk's memory, empty, as long as others are in use; gives what is not kept.
-    fn give_back(&mut self, mut chunk: Vec<u8>) -> Vec<Vec<u8>> {
-        self.lent = self.lent.saturating_sub(1);
-        if self.lent == 0 {
-            let mut freed = std::mem::take(self).chunks;
-            freed.push(chunk);
-            return freed;
-        }
-        if self.bytes + chunk.capacity() > SPARE_BYTES_MAX {
-            return vec![chunk];
+    /// Keeps a chunk's memory, empty, as long as there is a batch; gives what is not kept.
+    fn give_back(&mut self, mut chunk: Vec<u8>) -> Option<Vec<u8>> {
+        if self.holders == 0 || self.bytes + chunk.capacity() > SPARE_BYTES_MAX {
+            return Some(chunk);
         }
         chunk.clear();
         self.bytes += chunk.capacity();
         self.chunks.push(chunk);
-        Vec::new()
+        None
+    }
+
+    /// One batch fewer; gives everything after the last one.
+    fn leave(&mut self) -> Vec<Vec<u8>> {
+        self.holders = self.holders.saturating_sub(1);
+        if self.holders > 0 {
+            return Vec::new();
+        }
+        std::mem::take(self).chunks
     }
 
     fn trim(&mut self) -> Vec<Vec<u8>> {
@@ -147,38 +168,49 @@ mod tests {
             .unwrap_or_else(|| Vec::with_capacity(rounded(bytes)))
     }
 
+    fn with_a_holder() -> Spare {
+        Spare {
+            holders: 1,
+            ..Spare::default()
+        }
+    }
+
     #[test]
-    fn memory_is_handed_on_while_some_is_in_use() {
-        let mut spare = Spare::default();
-        let filling = lend(&mut spare, MIB);
+    fn memory_is_handed_on_while_there_is_a_batch() {
+        let mut spare = with_a_holder();
         let stored = lend(&mut spare, 3 * MIB - 5);
         let place = stored.as_ptr();
-        assert!(spare.give_back(stored).is_empty());
+        assert_eq!(spare.give_back(stored), None);
         assert_eq!(spare.bytes, 3 * MIB);
         assert!(spare.take(MIB).is_none(), "far too large");
         let next = spare.take(3 * MIB - 100).expect("kept");
         assert_eq!((next.as_ptr(), next.len(), spare.bytes), (place, 0, 0));
 
-        assert!(spare.give_back(next).is_empty());
-        assert!(spare.give_back(Vec::with_capacity(MIB)).is_empty());
-        assert_eq!(spare.give_back(filling).len(), 3, "nothing is in use any more");
-        assert_eq!((spare.bytes, spare.lent, spare.chunks.len()), (0, 0, 0));
+        assert_eq!(spare.give_back(next), None);
+        assert_eq!(spare.give_back(Vec::with_capacity(MIB)), None);
+        spare.holders += 1;
+        assert_eq!(spare.leave().len(), 0, "one batch is left");
+        assert_eq!(spare.leave().len(), 2);
+        assert_eq!((spare.bytes, spare.holders, spare.chunks.len()), (0, 0, 0));
+        assert!(
+            spare.give_back(Vec::with_capacity(MIB)).is_some(),
+            "nobody is left"
+        );
     }
 
     #[test]
     fn what_is_kept_is_bounded_and_shrinks_when_it_lies_idle() {
-        let mut spare = Spare::default();
-        let _filling = lend(&mut spare, MIB);
+        let mut spare = with_a_holder();
         let lent: Vec<_> = (0..40).map(|_| lend(&mut spare, MIB)).collect();
-        let freed = lent.into_iter().map(|chunk| spare.give_back(chunk).len());
-        assert_eq!(freed.sum::<usize>(), 40 - SPARE_BYTES_MAX / MIB);
+        let freed = lent.into_iter().filter_map(|chunk| spare.give_back(chunk));
+        assert_eq!(freed.count(), 40 - SPARE_BYTES_MAX / MIB);
         assert_eq!(spare.trim().len(), 0, "all of it was in use since the last look");
-        let used: Vec<_> = (0..22).map(|_| spare.take(MIB).expect("kept")).collect();
+        let used: Vec<_> = (0..30).map(|_| spare.take(MIB).expect("kept")).collect();
         for chunk in used {
-            assert!(spare.give_back(chunk).is_empty());
+            assert_eq!(spare.give_back(chunk), None);
         }
         assert_eq!(spare.trim().len(), 2, "two were never needed");
-        assert_eq!(spare.trim().len(), 22);
+        assert_eq!(spare.trim().len(), 30);
         assert_eq!(spare.bytes, 0);
     }
 }
