@@ -15,6 +15,9 @@ use crate::store::{Batch, Store, content_id, retry_after};
 
 /// Objects are stored together up to this many bytes, which bounds memory; what is larger goes alone.
 const GROUP_BYTES_MAX: usize = 32 << 20;
+/// And so many of them: with rows of two partitions each, such as two hours, they are as many partitions as
+/// `limits.partitions_max` lets a call open by default.
+const GROUP_OBJECTS_MAX: usize = 500;
 
 /// Loads all of them; gives the first error of each message, in their order.
 pub async fn load(
@@ -111,7 +114,7 @@ impl Loading<'_> {
     }
 
     async fn take(&mut self, known_as: String, read: Read) {
-        if self.group.bytes + read.bytes() > GROUP_BYTES_MAX {
+        if self.group.bytes + read.bytes() > GROUP_BYTES_MAX || self.group.objects.len() >= GROUP_OBJECTS_MAX {
             self.flush().await;
         }
         self.results.insert(known_as.clone(), None);

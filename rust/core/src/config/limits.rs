@@ -6,6 +6,8 @@ use serde::Deserialize;
 
 /// The deepest nesting that conversion keeps.
 const NESTING_MAX: u32 = 64;
+/// A call with more requests may open no more partitions than one with so many.
+const REQUESTS_COUNTED_MAX: usize = 10;
 
 /// `limits`.
 #[derive(Debug, Clone, Deserialize)]
@@ -27,11 +29,23 @@ pub struct LimitsConfig {
     pub value_bytes_max: usize,
     /// Levels kept of nested values, 1 to 64. Default 64.
     pub nesting_max: u32,
-    /// Partition values of a table that one call may open files for. Default 100.
+    /// Partition values of a table that one request may open files for. A call with several requests may open as many
+    /// for each of them, for ten requests at most. Default 100.
     pub partitions_max: usize,
     /// Calls that convert and encode at the same time. Default: as many as there are CPUs for the process,
     /// at most 2.
     pub parallel_calls_max: usize,
+}
+
+impl LimitsConfig {
+    /// Partition values of a table that a call with so many requests may open files for. Requests of many tenants, or of
+    /// objects from many hours, come together in one call, and none of them is to blame for the others. The bound on a
+    /// call is there for requests of single records, each with a wrong clock.
+    #[must_use]
+    pub fn partitions_of_call(&self, requests: usize) -> usize {
+        self.partitions_max
+            .saturating_mul(requests.clamp(1, REQUESTS_COUNTED_MAX))
+    }
 }
 
 impl Default for LimitsConfig {

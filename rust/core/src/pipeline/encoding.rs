@@ -239,8 +239,8 @@ impl TableEncoding {
     /// Why rows were left out.
     pub(super) fn rejection(&self) -> String {
         format!(
-            "{} rows of table {}: their partition values are more than limits.partitions_max lets one batch open; \
-             look for clients with a wrong clock, or partition by less",
+            "{} rows of table {}: their partition values are more than limits.partitions_max lets a request open; \
+             look for clients with a wrong clock, partition by less, or raise the limit",
             self.rejected_rows(),
             self.table
         )
@@ -265,7 +265,7 @@ impl TableEncoding {
             return Ok(());
         };
         let proceed = || call.proceed();
-        let options = options(&self.ids, config, &proceed);
+        let options = options(&self.ids, self.there.len(), config, &proceed);
         let attributes = config.tables.attribute_columns.of(self.table);
         let appended = convert::with_attribute_columns(batch, attributes)
             .and_then(|batch| files.append(&loaded.metadata, &batch, &options, memory));
@@ -294,7 +294,7 @@ impl TableEncoding {
             return Ok(Vec::new());
         };
         let proceed = || call.proceed();
-        let options = options(&self.ids, config, &proceed);
+        let options = options(&self.ids, self.there.len(), config, &proceed);
         files.finish(&loaded.metadata, &options)
     }
 
@@ -311,13 +311,14 @@ impl TableEncoding {
 
 fn options<'a>(
     ids: &'a [IdRange],
+    requests: usize,
     config: &'a Config,
     proceed: &'a dyn Fn() -> Result<()>,
 ) -> EncodeOptions<'a> {
     EncodeOptions {
         ids,
         parquet: &config.parquet,
-        partitions_max: config.limits.partitions_max,
+        partitions_max: config.limits.partitions_of_call(requests),
         proceed,
     }
 }

@@ -49,7 +49,7 @@ impl Files {
     ///
     /// When the rows have more than `partitions_max` partition values, those that have files already and
     /// then those with most rows are kept, and the others' rows are left out: a client whose clock is
-    /// broken must not open thousands of files.
+    /// wrong must not open thousands of files.
     ///
     /// # Errors
     /// `TableMismatch` (permanent) when the table cannot hold our rows; what `proceed` gives. After an error

@@ -19,7 +19,7 @@ use crate::signal::{Signal, Table};
 /// Bytes of the digest in an object's name.
 const DIGEST_BYTES: usize = 16;
 /// What is told of a row beyond the partitions.
-const BEYOND: &str = "its partition is one more than limits.partitions_max allows a call to open";
+const BEYOND: &str = "its partition is one more than limits.partitions_max allows";
 
 /// The objects of one call.
 #[derive(Debug)]

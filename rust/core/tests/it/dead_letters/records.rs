@@ -181,8 +181,8 @@ async fn no_object_passes_its_size_and_no_record_is_missing() {
 #[tokio::test]
 async fn rows_beyond_the_partitions_are_kept_and_stored_when_sent_again() {
     let home = Home::new();
-    let pipeline = home.opened(r#""limits": {"partitions_max": 2}"#).await;
-    // The days with two records stay, wherever they stand.
+    let pipeline = home.opened(r#""limits": {"partitions_max": 1}"#).await;
+    // The two requests may open two partitions: the days with two records stay, wherever they stand.
     let records = [
         record("first", 0),
         record("second", 1),
@@ -208,8 +208,29 @@ async fn rows_beyond_the_partitions_are_kept_and_stored_when_sent_again() {
     );
     assert_eq!(why["runs"][1]["reason"], "too_many_partitions");
 
-    let outcome = export(&pipeline, Signal::Logs, &[(3, bytes)]).await.unwrap();
+    let requests = [
+        (3, bytes[..expected.len() / 2].to_vec()),
+        (4, bytes[expected.len() / 2..].to_vec()),
+    ];
+    let outcome = export(&pipeline, Signal::Logs, &requests).await.unwrap();
     assert_eq!((outcome.rows, outcome.rejected), (2, 0));
+    pipeline.close().await;
+}
+
+#[tokio::test]
+async fn a_call_may_open_the_partitions_of_ten_requests() {
+    let home = Home::new();
+    let pipeline = home.opened(r#""limits": {"partitions_max": 2}"#).await;
+    let days_of = |request: u64| [record("first", 2 * request), record("second", 2 * request + 1)];
+    let requests: Vec<_> = (0..12).map(|at| (at, logs("cart", &days_of(at)))).collect();
+    let outcome = export(&pipeline, Signal::Logs, &requests[..10]).await.unwrap();
+    assert_eq!((outcome.rows, outcome.files, outcome.rejected), (20, 20, 0));
+    let again: Vec<_> = requests
+        .into_iter()
+        .map(|(at, bytes)| (at + 100, bytes))
+        .collect();
+    let outcome = export(&pipeline, Signal::Logs, &again).await.unwrap();
+    assert_eq!((outcome.rows, outcome.files, outcome.rejected), (20, 20, 4));
     pipeline.close().await;
 }
 
