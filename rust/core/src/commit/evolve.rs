@@ -43,7 +43,7 @@ pub(super) async fn add_missing_columns(
     let rules = RetryRules::of(config, &table.metadata);
     let mut patience = Patience::new(rules, Instant::now() + TIME_MAX);
     loop {
-        let Some(schema) = evolved(&table, wanted)? else {
+        let Some(Evolved { schema, added }) = evolved(&table, wanted)? else {
             return Ok(table);
         };
         let begun = Instant::now();
@@ -55,7 +55,7 @@ pub(super) async fn add_missing_columns(
             CommitOutcome::Refused {
                 conflict: false,
                 error,
-            } => return Err(error),
+            } => return Err(not_added(&table, &added, error)),
             CommitOutcome::Refused { error, .. } => {
                 patience.lost_race(begun.elapsed());
                 error
@@ -97,8 +97,27 @@ fn updates(schema: Schema) -> Vec<TableUpdate> {
     ]
 }
 
+/// The refusal, with the columns that it is about: a role that may append need not be allowed to change schemas.
+fn not_added(table: &LoadedTable, added: &[String], refusal: Error) -> Error {
+    let message = format!(
+        "the table lacks columns, and the catalog did not let them be added: {}; allow this writer to change the table's schema, add \
+         them yourself, or set tables.auto_evolve to false, which leaves their values out",
+        added.join(", ")
+    );
+    Error::new(refusal.kind(), message)
+        .with("table", table.ident.to_string())
+        .class(refusal.retry_class())
+        .because(refusal)
+}
+
+/// A schema to set, and the paths of the fields that the table's own lacks.
+struct Evolved {
+    schema: Schema,
+    added: Vec<String>,
+}
+
 /// The table's schema with what it lacks; `None` if it lacks nothing.
-fn evolved(table: &LoadedTable, wanted: Wanted<'_>) -> Result<Option<Schema>> {
+fn evolved(table: &LoadedTable, wanted: Wanted<'_>) -> Result<Option<Evolved>> {
     let current = table.metadata.current_schema();
     // Its rows are refused, naming that column: nobody's table gets ours for nothing.
     if requires_others(current.as_struct(), wanted.schema.as_struct()) {
@@ -107,13 +126,13 @@ fn evolved(table: &LoadedTable, wanted: Wanted<'_>) -> Result<Option<Schema>> {
     let mut evolution = Evolution {
         attributes: wanted.attributes,
         last_id: table.metadata.last_column_id(),
-        added: 0,
+        added: Vec::new(),
     };
     let named = |error: Error| error.with("table", table.ident.to_string());
     let fields = evolution
         .fields(current.as_struct(), wanted.schema.as_struct(), "")
         .map_err(named)?;
-    if evolution.added == 0 {
+    if evolution.added.is_empty() {
         return Ok(None);
     }
     let schema = Schema::builder()
@@ -128,7 +147,8 @@ fn evolved(table: &LoadedTable, wanted: Wanted<'_>) -> Result<Option<Schema>> {
             ))
             .because(IcebergCause(cause))
         })?;
-    Ok(Some(schema))
+    let added = evolution.added;
+    Ok(Some(Evolved { schema, added }))
 }
 
 /// Whether a column is required that is none of ours and has no default for our rows.
@@ -144,7 +164,8 @@ fn requires_others(have: &StructType, want: &StructType) -> bool {
 struct Evolution<'a> {
     attributes: &'a [AttributeColumn],
     last_id: i32,
-    added: usize,
+    /// The paths of the fields that are new.
+    added: Vec<String>,
 }
 
 impl Evolution<'_> {
@@ -173,6 +194,8 @@ impl Evolution<'_> {
             .filter(|(position, _)| !matches.contains(&Some(*position)))
             .map(|(_, field)| field)
             .collect();
+        self.added
+            .extend(missing.iter().map(|field| joined(path, &field.name)));
         fields.extend(self.fresh_fields(&missing));
         Ok(fields)
     }
@@ -185,11 +208,7 @@ impl Evolution<'_> {
     }
 
     fn field(&mut self, have: &NestedFieldRef, want: &NestedFieldRef, path: &str) -> Result<NestedFieldRef> {
-        let path = if path.is_empty() {
-            have.name.clone()
-        } else {
-            format!("{path}.{}", have.name)
-        };
+        let path = joined(path, &have.name);
         let field_type = match (have.field_type.as_ref(), want.field_type.as_ref()) {
             (Type::Struct(have), Type::Struct(want)) => {
                 Type::Struct(StructType::new(self.fields(have, want, &path)?))
@@ -227,7 +246,6 @@ impl Evolution<'_> {
             .iter()
             .zip(ids)
             .map(|(field, id)| {
-                self.added += 1;
                 let field_type = self.fresh_type(&field.field_type);
                 Arc::new(NestedField::optional(id, &field.name, field_type))
             })
@@ -262,6 +280,14 @@ impl Evolution<'_> {
     }
 }
 
+/// A field's path from the one that it is in.
+fn joined(path: &str, name: &str) -> String {
+    if path.is_empty() {
+        return name.to_owned();
+    }
+    format!("{path}.{name}")
+}
+
 #[cfg(test)]
 mod tests {
     use iceberg::spec::PrimitiveType;
@@ -274,7 +300,7 @@ mod tests {
         Evolution {
             attributes: &[],
             last_id,
-            added: 0,
+            added: Vec::new(),
         }
     }
 

@@ -1,6 +1,7 @@
 //! When a table's committer expires snapshots, and when it rather does not.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -17,6 +18,8 @@ use crate::config::CommitConfig;
 
 /// After a refusal commits go without expiry for so long: a catalog may not let us expire snapshots.
 const PAUSE: Duration = Duration::from_secs(600);
+/// Clocks that differ by no more than this are not worth a warning.
+const CLOCK_SKEW_MAX_MS: i64 = 10 * 60_000;
 
 /// A committer's part in it.
 #[derive(Debug)]
@@ -28,6 +31,8 @@ pub(super) struct Expiry {
     /// Where files to be deleted go; none where the service deletes them.
     leftovers: Option<mpsc::Sender<Leftover>>,
     not_before: Option<Instant>,
+    /// Whether it was said that the table's newest snapshot is stamped far ahead of our clock.
+    warned_of_clock: AtomicBool,
 }
 
 impl Expiry {
@@ -52,12 +57,15 @@ impl Expiry {
             cleaner: config.expire_snapshots.then_some(cleaner),
             leftovers: (!by_service).then_some(leftovers),
             not_before: None,
+            warned_of_clock: AtomicBool::new(false),
         }
     }
 
     /// What the next commit on this table expires; nothing that came after `floor`.
     pub(super) fn plan(&self, table: &LoadedTable, floor: Option<&Base>) -> Option<Expired> {
         let cleaner = self.cleaner?;
+        let now_ms = now_ms();
+        self.check_clock(table, now_ms);
         // One at a time: who deletes slowly, expires slowly. Receipts are recognised by the snapshots since
         // they were made, however old these are.
         let is_sweeping = |leftovers: &mpsc::Sender<Leftover>| leftovers.capacity() == 0;
@@ -67,7 +75,26 @@ impl Expiry {
         {
             return None;
         }
-        expirable(&table.metadata, self.window, floor, cleaner, now_ms())
+        expirable(&table.metadata, self.window, floor, cleaner, now_ms)
+    }
+
+    /// Warns once when another clock was, or ours is, far off. Snapshots are stamped no earlier than the one before, so after
+    /// one from the future all look young, and none is expired until that time.
+    fn check_clock(&self, table: &LoadedTable, now_ms: i64) {
+        let Some(current) = table.metadata.current_snapshot() else {
+            return;
+        };
+        let ahead_ms = current.timestamp_ms().saturating_sub(now_ms);
+        if ahead_ms <= CLOCK_SKEW_MAX_MS || self.warned_of_clock.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        tracing::warn!(
+            table = %table.ident,
+            "the table's newest snapshot is stamped {} minutes ahead of this host's clock; until then no snapshot is expired, and the \
+             table's metadata grows with each commit. Correct this clock, or the one of the writer that was ahead; in that case, \
+             expire with an engine: expire_snapshots with older_than in the future and retain_last 500",
+            ahead_ms / 60_000
+        );
     }
 
     /// A commit that was to expire snapshots was refused for good.

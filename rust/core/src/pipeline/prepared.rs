@@ -156,8 +156,9 @@ impl Pipeline {
             }
             // Storage may have come back between the two questions.
             if !is_there(&table, path).await? {
-                let message = "a data file was deleted before it was committed, and its rows are lost; have clean-ups of \
-                               orphan files spare those that are younger than the longest outage of the catalog";
+                let message = "a data file was deleted before its commit was known to have succeeded. Look for its rows in the table: if \
+                               they are there, it was committed and compacted since; if not, they are lost. Have clean-ups of orphan \
+                               files spare those that are younger than the longest outage of the catalog";
                 return Err(prepared.lost(message).with("gone", path));
             }
         }

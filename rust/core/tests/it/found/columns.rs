@@ -8,10 +8,10 @@ use iceberg::spec::PrimitiveType::{Int, Long, String as Text, Timestamptz};
 use iceberg::spec::{NestedField, Schema, SortOrder, Type, UnboundPartitionSpec};
 use otlp2iceberg::catalog::TableSpec;
 use otlp2iceberg::schema::{columns, iceberg_schema};
-use otlp2iceberg::{ErrorKind, RetryClass, Table};
+use otlp2iceberg::{ErrorKind, Pipeline, RetryClass, Table};
 
 use super::support::{changed, export, loaded, made, open, rows, stored, values};
-use crate::commit_support::{Warehouse, logs};
+use crate::commit_support::{Fault, Faulty, Warehouse, logs};
 
 fn without_evolution() -> Warehouse {
     Warehouse::with(r#"{"auto_evolve": false}"#)
@@ -189,4 +189,27 @@ async fn a_table_that_requires_a_column_of_others_gets_none_of_ours() {
         .map(|field| field.name.clone())
         .collect();
     assert_eq!(names, ["Timestamp", "tenant"]);
+}
+
+/// A role may be allowed to append and not to change schemas: the error has the columns and the way out.
+#[tokio::test]
+async fn refused_columns_are_named_and_waited_for() {
+    let warehouse = Warehouse::new();
+    made(&warehouse, &[("Timestamp", Timestamptz)]).await;
+    let catalog = Faulty::new(warehouse.catalog().await, [Fault::Throttled]);
+    let pipeline = Pipeline::open_with(warehouse.config.clone(), catalog).expect("opens");
+    let error = export(&pipeline, 1, &["a"]).await.expect_err("refused");
+    let text = error.to_string();
+    for part in [
+        "did not let them be added: ObservedTimestamp, TraceId, SpanId",
+        "tables.auto_evolve",
+        "told to wait",
+    ] {
+        assert!(text.contains(part), "{part:?} in {text}");
+    }
+    assert!(error.retry_after().is_some(), "{error}");
+    export(&pipeline, 1, &["a"]).await.expect("stored");
+    let table = loaded(&warehouse).await;
+    assert!(table.metadata.current_schema().field_by_name("TraceId").is_some());
+    pipeline.close().await;
 }
