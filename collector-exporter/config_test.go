@@ -36,7 +36,7 @@ func loadConfig(t *testing.T, name string) (*Config, error) {
 	return cfg, confmap.Validate(cfg)
 }
 
-// readConfig reads a configuration without checking what holds between its keys.
+// readConfig reads a configuration without validating it.
 func readConfig(t *testing.T, name string) (*Config, error) {
 	t.Helper()
 	conf, err := confmaptest.LoadConf(filepath.Join("testdata", name))
@@ -45,7 +45,7 @@ func readConfig(t *testing.T, name string) (*Config, error) {
 	return cfg, conf.Unmarshal(cfg)
 }
 
-func TestEmptyConfigIsValidAndSetsNothingForTheLibrary(t *testing.T) {
+func TestEmptyConfigIsValidAndPassesNoSettings(t *testing.T) {
 	cfg := createDefaultConfig().(*Config)
 	require.NoError(t, confmap.New().Unmarshal(cfg))
 	assert.Equal(t, createDefaultConfig(), cfg)
@@ -56,14 +56,17 @@ func TestEmptyConfigIsValidAndSetsNothingForTheLibrary(t *testing.T) {
 	assert.JSONEq(t, `{}`, string(config))
 }
 
-// What the environment says is in lists and mappings, too, where nothing says what type they are of.
-func TestTheEnvironmentIsReadInListsAndMappings(t *testing.T) {
+// Environment variables are also expanded in the lists and mappings of keys whose type is any.
+func TestEnvironmentVariablesInListsAndMappings(t *testing.T) {
 	t.Setenv("O2I_TENANT", "tenant.id")
 	t.Setenv("O2I_FROM", "resource")
 	t.Setenv("O2I_TRANSFORM", "identity(Tenant)")
 	cfg, err := fromText(t, `tables:
   attribute_columns:
-    - {attribute: "${env:O2I_TENANT}", from: "${env:O2I_FROM}", column: Tenant, tables: [logs, "${env:O2I_TABLE:-traces}"]}
+    - attribute: "${env:O2I_TENANT}"
+      from: "${env:O2I_FROM}"
+      column: Tenant
+      tables: [logs, "${env:O2I_TABLE:-traces}"]
     - ${env:O2I_TENANT}
   partition_by: ["day(Timestamp)", "${env:O2I_TRANSFORM}"]
 `)
@@ -80,7 +83,7 @@ func TestTheEnvironmentIsReadInListsAndMappings(t *testing.T) {
 	}}`, string(config))
 }
 
-// fromText reads a configuration with what ${env:…} stands for in it, as the Collector does.
+// fromText reads a configuration and expands ${env:…} in it, as the Collector does.
 func fromText(t *testing.T, text string) (*Config, error) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "config.yaml")
@@ -96,13 +99,14 @@ func fromText(t *testing.T, text string) (*Config, error) {
 	return cfg, conf.Unmarshal(cfg)
 }
 
-// An empty warehouse would be ./warehouse, in a container gone with it; an empty token none.
-func TestAnEnvironmentVariableThatIsEmptyOrNotSetIsNamedByItsKey(t *testing.T) {
+// An empty warehouse would be ./warehouse, which is lost with its container. An empty token would be no token.
+func TestEmptyEnvironmentVariableIsReportedWithItsKey(t *testing.T) {
 	t.Setenv("O2I_EMPTY", "")
 	for _, variable := range []string{"${env:O2I_NOT_SET}", "${env:O2I_EMPTY}", `"${env:O2I_NOT_SET}"`} {
 		for _, key := range []string{
 			"catalog::type", "catalog::uri", "catalog::warehouse", "catalog::namespace", "catalog::token",
-			"catalog::oauth2::client_id", "catalog::oauth2::client_secret", "catalog::headers::X-Key", "storage::s3::access_key_id", "dead_letter::path",
+			"catalog::oauth2::client_id", "catalog::oauth2::client_secret", "catalog::headers::X-Key",
+			"storage::s3::access_key_id", "dead_letter::path",
 		} {
 			text := ""
 			for depth, name := range strings.Split(key, "::") {
@@ -114,15 +118,16 @@ func TestAnEnvironmentVariableThatIsEmptyOrNotSetIsNamedByItsKey(t *testing.T) {
 	}
 	cfg, err := fromText(t, "catalog: {warehouse: '${env:O2I_NOT_SET:-/var/lib/otel}'}\n"+
 		"storage: {s3: {session_token: '${env:O2I_NOT_SET}', endpoint: '${env:O2I_NOT_SET}'}}")
-	require.NoError(t, err, "a default in the place of the variable, and keys whose default harms nobody")
+	require.NoError(t, err, "a default instead of the variable, and keys whose default is harmless")
 	assert.Equal(t, "/var/lib/otel", *cfg.Catalog.Warehouse)
 }
 
-func TestATimeFromTheEnvironmentNeedsItsUnitToo(t *testing.T) {
+func TestDurationFromTheEnvironmentNeedsAUnit(t *testing.T) {
 	t.Setenv("O2I_TIMEOUT", "60")
 	cfg, err := fromText(t, "timeout: ${env:O2I_TIMEOUT}")
 	require.NoError(t, err)
-	require.ErrorContains(t, confmap.Validate(cfg), "timeout: is 60ns, which nothing can be done in; write a unit, such as 60s")
+	require.ErrorContains(t, confmap.Validate(cfg),
+		"timeout: is 60ns, which nothing can be done in; write a unit, such as 60s")
 
 	t.Setenv("O2I_TIMEOUT", "60s")
 	cfg, err = fromText(t, "timeout: ${env:O2I_TIMEOUT}\nsending_queue: {batch: {flush_timeout: 1ms}}")
@@ -167,7 +172,11 @@ func TestEveryKeyIsRead(t *testing.T) {
 			"names": {"logs": "app_logs", "traces": "app_spans"},
 			"auto_create": false,
 			"auto_evolve": true,
-			"attribute_columns": ["http.route", {"attribute": "tenant.id", "from": "resource", "column": "Tenant", "type": "long", "tables": ["logs", "traces"]}],
+			"attribute_columns": [
+				"http.route",
+				{"attribute": "tenant.id", "from": "resource", "column": "Tenant", "type": "long",
+					"tables": ["logs", "traces"]}
+			],
 			"partition_by": ["day(Timestamp)", "bucket(16, ServiceName)"],
 			"properties": {"write.metadata.delete-after-commit.enabled": "true"}
 		},
@@ -178,11 +187,12 @@ func TestEveryKeyIsRead(t *testing.T) {
 			"target_file_size_bytes": 134217728,
 			"bloom_filter_columns": []
 		},
-		"commit": {"interval": "90s", "max_retries": 0, "dedup_snapshots": 1000, "dedup_window": "1h", "on_failure": "accept", "receipts_interval": "5m", "expire_snapshots": false},
+		"commit": {"interval": "90s", "max_retries": 0, "dedup_snapshots": 1000, "dedup_window": "1h",
+			"on_failure": "accept", "receipts_interval": "5m", "expire_snapshots": false},
 		"compaction": {"enabled": false, "interval": "5m", "min_files": 8},
 		"limits": {"column_bytes_max": 1048576, "batch_bytes_max": 134217728, "payload_bytes_max": 268435456,
-			"in_flight_bytes_max": 536870912, "records_per_request_max": 100000, "attributes_max": 128, "value_bytes_max": 0, "nesting_max": 16,
-			"partitions_max": 100, "parallel_calls_max": 1},
+			"in_flight_bytes_max": 536870912, "records_per_request_max": 100000, "attributes_max": 128,
+			"value_bytes_max": 0, "nesting_max": 16, "partitions_max": 100, "parallel_calls_max": 1},
 		"dead_letter": {"path": "/var/lib/otel/dead", "object_bytes_max": 4194304}
 	}`, string(config))
 
@@ -206,7 +216,7 @@ func TestEveryKeyIsRead(t *testing.T) {
 	}), cfg.QueueConfig)
 }
 
-func TestRESTCatalogAndS3ReachTheLibraryWithTheirSecrets(t *testing.T) {
+func TestSecretsReachTheLibrary(t *testing.T) {
 	cfg, err := readConfig(t, "secrets.yaml")
 	require.NoError(t, err)
 
@@ -249,9 +259,9 @@ func TestRESTCatalogOnS3IsAccepted(t *testing.T) {
 	assert.NoError(t, err)
 }
 
-// TestEveryKeyOfCatalogAndStorageIsInTheFileWithSecrets keeps the tests around it honest: a new secret
-// that libraryJSON forgets to write out would reach the library as [REDACTED].
-func TestEveryKeyOfCatalogAndStorageIsInTheFileWithSecrets(t *testing.T) {
+// TestSecretsFileSetsEveryKeyOfCatalogAndStorage makes the tests around it complete. A new secret that libraryJSON
+// does not write out would reach the library as [REDACTED].
+func TestSecretsFileSetsEveryKeyOfCatalogAndStorage(t *testing.T) {
 	cfg, err := readConfig(t, "secrets.yaml")
 	require.NoError(t, err)
 	for _, section := range []any{
@@ -264,7 +274,7 @@ func TestEveryKeyOfCatalogAndStorageIsInTheFileWithSecrets(t *testing.T) {
 	}
 }
 
-func TestSecretsAreShownNowhereElse(t *testing.T) {
+func TestSecretsAreRedactedElsewhere(t *testing.T) {
 	cfg, err := readConfig(t, "secrets.yaml")
 	require.NoError(t, err)
 
@@ -272,7 +282,8 @@ func TestSecretsAreShownNowhereElse(t *testing.T) {
 	require.NoError(t, err)
 	conf := confmap.New()
 	require.NoError(t, conf.Marshal(cfg))
-	logged, err := zapcore.NewJSONEncoder(zap.NewProductionEncoderConfig()).EncodeEntry(zapcore.Entry{}, []zapcore.Field{
+	encoder := zapcore.NewJSONEncoder(zap.NewProductionEncoderConfig())
+	logged, err := encoder.EncodeEntry(zapcore.Entry{}, []zapcore.Field{
 		zap.Any("config", cfg), zap.Any("catalog", cfg.Catalog), zap.Any("oauth2", cfg.Catalog.OAuth2),
 		zap.Any("headers", cfg.Catalog.Headers), zap.Any("s3", cfg.Storage.S3), zap.Any("token", cfg.Catalog.Token),
 	})
@@ -294,11 +305,13 @@ func TestSecretsAreShownNowhereElse(t *testing.T) {
 	}
 }
 
-func TestAnEmptySectionIsHandedOverOnlyWhereItMeansSomething(t *testing.T) {
+func TestEmptySectionsInLibraryJSON(t *testing.T) {
 	for name, test := range map[string]struct{ section, want string }{
 		"sigv4 asks for signing": {"catalog: {sigv4: {}}", `{"catalog": {"sigv4": {}}}`},
 		"storage":                {"storage: {s3: {}}", `{}`},
-		"null":                   {"catalog: {timeout: , oauth2: , sigv4: , headers: }\nstorage: {s3: }\ndead_letter:\ntables:", `{}`},
+		"null": {
+			"catalog: {timeout: , oauth2: , sigv4: , headers: }\nstorage: {s3: }\ndead_letter:\ntables:", `{}`,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			retrieved, err := confmap.NewRetrievedFromYAML([]byte(test.section))
@@ -315,7 +328,7 @@ func TestAnEmptySectionIsHandedOverOnlyWhereItMeansSomething(t *testing.T) {
 	}
 }
 
-func TestASecretOfAnotherTypeIsRefusedWithoutBeingShown(t *testing.T) {
+func TestSecretOfTheWrongTypeIsRefusedWithoutItsValue(t *testing.T) {
 	for _, section := range []string{
 		"catalog: {token: 4711}",
 		"catalog: {token: {hush: 4711}}",
@@ -339,37 +352,49 @@ func TestASecretOfAnotherTypeIsRefusedWithoutBeingShown(t *testing.T) {
 	}
 }
 
-// badConfigs says, for every bad file, what its message must hold.
+// badConfigs has the parts that the error of each bad file must contain.
 var badConfigs = map[string][]string{
-	"bad_unknown_section.yaml":              {"invalid keys: catlog"},
-	"bad_unknown_key.yaml":                  {"'tables' has invalid keys: partition_on"},
-	"bad_catalog_type.yaml":                 {"catalog.type: unknown variant `mysql`, expected one of `none`, `sql`, `rest`, `glue`, `s3tables`"},
-	"bad_catalog_uri.yaml":                  {"catalog.uri:", "sqlite://"},
-	"bad_catalog_warehouse.yaml":            {"catalog.warehouse:", `scheme "gs" is not supported`},
-	"bad_catalog_namespace.yaml":            {"catalog.namespace:", "empty level"},
-	"bad_table_names.yaml":                  {"tables.names.log: there is no such table; known are logs"},
-	"bad_attribute_column_clash.yaml":       {"tables.attribute_columns[1].column: table metrics_gauge has a column ServiceName already", "another name"},
-	"bad_attribute_column_key.yaml":         {"tables.attribute_columns[0].name: unknown field `name`, expected one of `attribute`"},
-	"bad_attribute_column_type.yaml":        {"tables.attribute_columns[0].type: unknown variant `int`, expected one of `string`, `long`"},
-	"bad_table_properties.yaml":             {`tables.properties.format-version: "4" is no format version`, "tables.properties.uuid: is reserved by Iceberg"},
-	"bad_partition_by.yaml":                 {"accepted are hour, day, month, none"},
-	"bad_partition_column.yaml":             {"tables.partition_by:", `no column "When"`},
-	"bad_compression_level.yaml":            {"parquet.compression_level: 40 is no zstd level; give 1 to 22"},
-	"bad_commit_interval.yaml":              {`"ten" is no duration`, "such as 10s"},
-	"bad_commit_interval_unit.yaml":         {"'commit.interval' expected type 'string'"},
-	"bad_dedup_snapshots.yaml":              {"commit.dedup_snapshots: must be at least 1 snapshot"},
-	"bad_dedup_window.yaml":                 {"commit.dedup_window:", `"half an hour" is no duration`},
-	"bad_on_failure.yaml":                   {"commit.on_failure:", "expected `retry` or `accept`"},
-	"bad_on_failure_s3tables.yaml":          {"commit.on_failure: accept does not go with S3 Tables", "give retry"},
-	"bad_compaction_interval.yaml":          {"compaction.interval: must be at least 1s"},
-	"bad_compaction_min_files.yaml":         {"compaction.min_files: must be at least 2 files"},
-	"bad_receipts_interval.yaml":            {"commit.receipts_interval: must be at least 1s"},
-	"bad_column_bytes_max.yaml":             {"limits.column_bytes_max: must be from 65536 to 2147483647 bytes"},
-	"bad_payload_bytes_max.yaml":            {"limits.payload_bytes_max: must be at least 1 byte"},
-	"bad_batch_bytes_max.yaml":              {"limits.batch_bytes_max: must be at least 1048576 bytes (1 MiB)"},
-	"bad_partitions_max.yaml":               {"limits.partitions_max: must be at least 1 partition"},
-	"bad_nesting_max.yaml":                  {"limits.nesting_max: must be from 1 to 64 levels"},
-	"bad_in_flight_bytes_max.yaml":          {"limits.in_flight_bytes_max: must be at least 1048576 bytes (1 MiB), or 0 for no limit"},
+	"bad_unknown_section.yaml": {"invalid keys: catlog"},
+	"bad_unknown_key.yaml":     {"'tables' has invalid keys: partition_on"},
+	"bad_catalog_type.yaml": {
+		"catalog.type: unknown variant `mysql`, expected one of `none`, `sql`, `rest`, `glue`, `s3tables`",
+	},
+	"bad_catalog_uri.yaml":       {"catalog.uri:", "sqlite://"},
+	"bad_catalog_warehouse.yaml": {"catalog.warehouse:", `scheme "gs" is not supported`},
+	"bad_catalog_namespace.yaml": {"catalog.namespace:", "empty level"},
+	"bad_table_names.yaml":       {"tables.names.log: there is no such table; known are logs"},
+	"bad_attribute_column_clash.yaml": {
+		"tables.attribute_columns[1].column: table metrics_gauge has a column ServiceName already", "another name",
+	},
+	"bad_attribute_column_key.yaml": {
+		"tables.attribute_columns[0].name: unknown field `name`, expected one of `attribute`",
+	},
+	"bad_attribute_column_type.yaml": {
+		"tables.attribute_columns[0].type: unknown variant `int`, expected one of `string`, `long`",
+	},
+	"bad_table_properties.yaml": {
+		`tables.properties.format-version: "4" is no format version`, "tables.properties.uuid: is reserved by Iceberg",
+	},
+	"bad_partition_by.yaml":         {"accepted are hour, day, month, none"},
+	"bad_partition_column.yaml":     {"tables.partition_by:", `no column "When"`},
+	"bad_compression_level.yaml":    {"parquet.compression_level: 40 is no zstd level; give 1 to 22"},
+	"bad_commit_interval.yaml":      {`"ten" is no duration`, "such as 10s"},
+	"bad_commit_interval_unit.yaml": {"'commit.interval' expected type 'string'"},
+	"bad_dedup_snapshots.yaml":      {"commit.dedup_snapshots: must be at least 1 snapshot"},
+	"bad_dedup_window.yaml":         {"commit.dedup_window:", `"half an hour" is no duration`},
+	"bad_on_failure.yaml":           {"commit.on_failure:", "expected `retry` or `accept`"},
+	"bad_on_failure_s3tables.yaml":  {"commit.on_failure: accept does not go with S3 Tables", "give retry"},
+	"bad_compaction_interval.yaml":  {"compaction.interval: must be at least 1s"},
+	"bad_compaction_min_files.yaml": {"compaction.min_files: must be at least 2 files"},
+	"bad_receipts_interval.yaml":    {"commit.receipts_interval: must be at least 1s"},
+	"bad_column_bytes_max.yaml":     {"limits.column_bytes_max: must be from 65536 to 2147483647 bytes"},
+	"bad_payload_bytes_max.yaml":    {"limits.payload_bytes_max: must be at least 1 byte"},
+	"bad_batch_bytes_max.yaml":      {"limits.batch_bytes_max: must be at least 1048576 bytes (1 MiB)"},
+	"bad_partitions_max.yaml":       {"limits.partitions_max: must be at least 1 partition"},
+	"bad_nesting_max.yaml":          {"limits.nesting_max: must be from 1 to 64 levels"},
+	"bad_in_flight_bytes_max.yaml": {
+		"limits.in_flight_bytes_max: must be at least 1048576 bytes (1 MiB), or 0 for no limit",
+	},
 	"bad_records_per_request_max.yaml":      {"limits.records_per_request_max: invalid value: integer `-1`"},
 	"bad_dead_letter_path.yaml":             {`dead_letter.path: "gs://bucket" is no place for files`},
 	"bad_dead_letter_object_bytes_max.yaml": {"dead_letter.object_bytes_max: must be at least 1024 bytes (1 KiB)"},
@@ -381,21 +406,23 @@ var badConfigs = map[string][]string{
 	"bad_table_name_dots.yaml":              {`tables.names.logs: ".." cannot name a table`},
 	"bad_timeout.yaml":                      {"timeout: must be above 0"},
 	"bad_empty_keys.yaml": {
-		"catalog::headers::X-Api-Key: is empty; is an environment variable not set?", "catalog::oauth2::client_secret: is empty",
-		"catalog::token: is empty", "catalog::uri: is empty", "catalog::warehouse: is empty", "dead_letter::path: is empty",
-		"storage::s3::secret_access_key: is empty",
+		"catalog::headers::X-Api-Key: is empty; is an environment variable not set?",
+		"catalog::oauth2::client_secret: is empty", "catalog::token: is empty", "catalog::uri: is empty",
+		"catalog::warehouse: is empty", "dead_letter::path: is empty", "storage::s3::secret_access_key: is empty",
 	},
 	"bad_times_without_unit.yaml": {
-		"timeout: is 60ns, which nothing can be done in; write a unit, such as 60s", "retry_on_failure::initial_interval: is 5ns",
-		"retry_on_failure::max_interval: is 30ns", "retry_on_failure::max_elapsed_time: is 600ns",
-		"sending_queue::batch::flush_timeout: is 10ns",
+		"timeout: is 60ns, which nothing can be done in; write a unit, such as 60s",
+		"retry_on_failure::initial_interval: is 5ns", "retry_on_failure::max_interval: is 30ns",
+		"retry_on_failure::max_elapsed_time: is 600ns", "sending_queue::batch::flush_timeout: is 10ns",
 	},
 	"bad_queue_size.yaml": {"sending_queue: `queue_size` must be positive"},
 	"bad_queue_size_without_unit.yaml": {
 		"sending_queue::queue_size: is needed with sending_queue::sizer: items, in items; its default is in bytes",
 		"sending_queue::batch::min_size: is needed with sending_queue::batch::sizer: items, in items",
 	},
-	"bad_queue_sizer_requests.yaml":          {"sending_queue::queue_size: is needed with sending_queue::sizer: requests, in requests"},
+	"bad_queue_sizer_requests.yaml": {
+		"sending_queue::queue_size: is needed with sending_queue::sizer: requests, in requests",
+	},
 	"bad_batch_sizer.yaml":                   {"sending_queue: batch: `batch` supports only `items` or `bytes` sizer"},
 	"bad_batch_max_size.yaml":                {"sending_queue::batch::max_size: must be 0; a request is never split"},
 	"bad_batch_metadata_keys.yaml":           {"sending_queue::batch::partition::metadata_keys: is not supported"},
@@ -404,17 +431,19 @@ var badConfigs = map[string][]string{
 	"bad_catalog_two_ways.yaml":              {"catalog: only one of token, oauth2 can be used"},
 	"bad_catalog_oauth2_without_secret.yaml": {"catalog.oauth2: missing field `client_secret`"},
 	"bad_catalog_s3tables_no_arn.yaml":       {"catalog.warehouse:", `"my-bucket" is no table bucket's ARN`},
-	"bad_catalog_s3tables_namespace.yaml":    {`catalog.namespace: "prod.otel" cannot be a name in S3 Tables`, "lower-case"},
-	"bad_catalog_s3tables_table_name.yaml":   {`tables.names.logs: "App-Logs" cannot be a name in S3 Tables`},
-	"bad_catalog_s3tables_vended.yaml":       {"catalog.vended_credentials: has no meaning here", "storage.s3"},
-	"bad_storage_s3_half_credentials.yaml":   {"storage.s3.secret_access_key: is needed with storage.s3.access_key_id"},
+	"bad_catalog_s3tables_namespace.yaml": {
+		`catalog.namespace: "prod.otel" cannot be a name in S3 Tables`, "lower-case",
+	},
+	"bad_catalog_s3tables_table_name.yaml": {`tables.names.logs: "App-Logs" cannot be a name in S3 Tables`},
+	"bad_catalog_s3tables_vended.yaml":     {"catalog.vended_credentials: has no meaning here", "storage.s3"},
+	"bad_storage_s3_half_credentials.yaml": {"storage.s3.secret_access_key: is needed with storage.s3.access_key_id"},
 	"bad_several.yaml": {
 		"catalog.warehouse:", "parquet.compression_level:", "timeout:",
 		"`num_consumers` must be positive", "sending_queue::batch::max_size:",
 	},
 }
 
-func TestEveryRuleHasABadFileAndItsMessage(t *testing.T) {
+func TestBadConfigsAreRefused(t *testing.T) {
 	files, err := filepath.Glob(filepath.Join("testdata", "bad_*.yaml"))
 	require.NoError(t, err)
 	assert.Len(t, files, len(badConfigs), "every bad file is named in badConfigs")
@@ -430,7 +459,7 @@ func TestEveryRuleHasABadFileAndItsMessage(t *testing.T) {
 	}
 }
 
-func TestSizesInAnotherUnitThanBytesAreTakenWhenTheyAreGiven(t *testing.T) {
+func TestConfiguredSizesInOtherUnitsAreAccepted(t *testing.T) {
 	for _, section := range []string{
 		"sending_queue: {sizer: requests, queue_size: 1000}",
 		"sending_queue: {sizer: items, queue_size: 1000000, batch: {flush_timeout: 5s, min_size: 50000}}",
@@ -450,7 +479,7 @@ func TestSizesInAnotherUnitThanBytesAreTakenWhenTheyAreGiven(t *testing.T) {
 	}
 }
 
-func TestQueueRulesDoNotHoldWithoutAQueue(t *testing.T) {
+func TestQueueRulesAreSkippedWithoutAQueue(t *testing.T) {
 	cfg := createDefaultConfig().(*Config)
 	cfg.QueueConfig = configoptional.None[exporterhelper.QueueBatchConfig]()
 	cfg.RetryConfig.Enabled = false

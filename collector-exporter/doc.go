@@ -4,7 +4,6 @@
 
 // Package icebergexporter writes logs, traces and metrics to Apache Iceberg tables.
 //
-// All work on the data is done by the otlp2iceberg library, which is linked in: this package
-// serializes what the pipeline hands over once, to OTLP protobuf, and from there on merges, queues
-// and retries bytes. Package internal/native holds every line of cgo.
+// The otlp2iceberg library, which is linked in, does all work on the data. This package serializes the pipeline's data
+// once, to OTLP protobuf, and then merges, queues and retries bytes. Package internal/native contains all cgo.
 package icebergexporter // import "github.com/otlp2iceberg/otlp2iceberg/collector-exporter"

@@ -17,12 +17,12 @@ import (
 	"github.com/otlp2iceberg/otlp2iceberg/collector-exporter/internal/native"
 )
 
-// NewFactory gives the factory of the exporter type iceberg.
+// NewFactory returns the factory of the exporter type iceberg.
 func NewFactory() exporter.Factory {
 	return newFactory(openNative)
 }
 
-// newFactory gives a factory whose exporters open the library by open.
+// newFactory returns a factory whose exporters open the library with open.
 func newFactory(open openFunc) exporter.Factory {
 	f := &factory{handles: newSharedHandles(open)}
 	return exporter.NewFactory(
@@ -43,13 +43,14 @@ const (
 	defaultQueueBytes   = 512 << 20
 	defaultBatchBytes   = 24 << 20
 	defaultFlushTimeout = 10 * time.Second
-	// A worker is a thread in the library. Few of them write files at once (limits.parallel_calls_max), and those
-	// that wait for their commit hold no bytes: enough for the 256 MiB of requests that commit.interval lets wait, and as many again.
+	// Each consumer occupies a thread in the library. Few of them write files at a time (limits.parallel_calls_max),
+	// and those that wait for their commit hold no bytes. This number is enough for the 256 MiB of requests that may
+	// wait for commit.interval, and for as many again.
 	defaultConsumers = 24
 )
 
-// createDefaultConfig gives defaults that make files of a sane size and lose nothing: batches of
-// 24 MiB or 10 s, a queue counted in bytes that pushes back when it is full, retries without an end.
+// createDefaultConfig returns defaults that make files of a useful size and lose no data: batches of 24 MiB or 10 s, a
+// queue that is measured in bytes and blocks clients when it is full, and retries without end.
 func createDefaultConfig() component.Config {
 	retry := configretry.NewDefaultBackOffConfig()
 	retry.MaxElapsedTime = 0
@@ -72,7 +73,9 @@ func createDefaultConfig() component.Config {
 	}
 }
 
-func (f *factory) createLogs(ctx context.Context, set exporter.Settings, cfg component.Config) (exporter.Logs, error) {
+func (f *factory) createLogs(
+	ctx context.Context, set exporter.Settings, cfg component.Config,
+) (exporter.Logs, error) {
 	e, err := newSignalExporter(set, cfg.(*Config), native.SignalLogs, f.handles)
 	if err != nil {
 		return nil, err
@@ -84,7 +87,9 @@ func (f *factory) createLogs(ctx context.Context, set exporter.Settings, cfg com
 	return &logsExporter{Logs: helper, stop: stopper{base: e}}, nil
 }
 
-func (f *factory) createTraces(ctx context.Context, set exporter.Settings, cfg component.Config) (exporter.Traces, error) {
+func (f *factory) createTraces(
+	ctx context.Context, set exporter.Settings, cfg component.Config,
+) (exporter.Traces, error) {
 	e, err := newSignalExporter(set, cfg.(*Config), native.SignalTraces, f.handles)
 	if err != nil {
 		return nil, err
@@ -96,7 +101,9 @@ func (f *factory) createTraces(ctx context.Context, set exporter.Settings, cfg c
 	return &tracesExporter{Traces: helper, stop: stopper{base: e}}, nil
 }
 
-func (f *factory) createMetrics(ctx context.Context, set exporter.Settings, cfg component.Config) (exporter.Metrics, error) {
+func (f *factory) createMetrics(
+	ctx context.Context, set exporter.Settings, cfg component.Config,
+) (exporter.Metrics, error) {
 	e, err := newSignalExporter(set, cfg.(*Config), native.SignalMetrics, f.handles)
 	if err != nil {
 		return nil, err

@@ -20,8 +20,8 @@ import (
 	"github.com/otlp2iceberg/otlp2iceberg/collector-exporter/internal/native"
 )
 
-// exported is one call of a fake library.
-type exported struct {
+// exportCall is one call of a fake library.
+type exportCall struct {
 	signal  native.Signal
 	payload string
 	parts   []native.Part
@@ -29,21 +29,21 @@ type exported struct {
 	bounded bool
 }
 
-// fakeLibrary stands in for the linked library and answers as it is told.
+// fakeLibrary replaces the linked library and gives the configured answers.
 type fakeLibrary struct {
-	// answer is what an export gives; nil stores everything.
-	answer func(call exported) (native.Outcome, error)
-	// hangs has an export last until its context ends, as one does whose destination gives no answer.
+	// answer gives the result of an export. Nil stores everything.
+	answer func(call exportCall) (native.Outcome, error)
+	// hangs makes an export last until its context ends, as if the destination did not answer.
 	hangs bool
-	// openErr is what opening gives.
+	// openErr is the error of open.
 	openErr error
 
 	mu     sync.Mutex
-	calls  []exported
+	calls  []exportCall
 	opens  []string
 	closes int
-	// hurriedAfter is how many calls there were when it was told to hurry; none if it was not.
-	hurriedAfter []int
+	// callsAtHurry has the number of calls so far for each call of BeginShutdown.
+	callsAtHurry []int
 }
 
 func (f *fakeLibrary) open(config []byte) (handle, error) {
@@ -56,10 +56,10 @@ func (f *fakeLibrary) open(config []byte) (handle, error) {
 	return f, nil
 }
 
-func (f *fakeLibrary) Hurry() error {
+func (f *fakeLibrary) BeginShutdown() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.hurriedAfter = append(f.hurriedAfter, len(f.calls))
+	f.callsAtHurry = append(f.callsAtHurry, len(f.calls))
 	return nil
 }
 
@@ -76,13 +76,17 @@ func (f *fakeLibrary) Export(ctx context.Context, batch *native.Batch, _ time.Ti
 	if err != nil {
 		return native.Outcome{}, err
 	}
-	call := exported{signal: batch.Signal(), payload: string(payload), parts: slices.Clone(batch.Parts()), bounded: bounded}
+	call := exportCall{
+		signal: batch.Signal(), payload: string(payload), parts: slices.Clone(batch.Parts()), bounded: bounded,
+	}
 	f.mu.Lock()
 	f.calls = append(f.calls, call)
 	f.mu.Unlock()
 	if f.hangs {
 		<-ctx.Done()
-		return native.Outcome{}, &native.Error{Code: native.CodeCancelled, RetryClass: native.RetryClassRetry, Message: "told to stop"}
+		return native.Outcome{}, &native.Error{
+			Code: native.CodeCancelled, RetryClass: native.RetryClassRetry, Message: "told to stop",
+		}
 	}
 	if f.answer == nil {
 		return native.Outcome{Rows: 1, Files: 1, Commits: 1, CommitAttempts: 1}, nil
@@ -90,21 +94,23 @@ func (f *fakeLibrary) Export(ctx context.Context, batch *native.Batch, _ time.Ti
 	return f.answer(call)
 }
 
-// exports gives the calls so far.
-func (f *fakeLibrary) exports() []exported {
+// exports returns the calls so far.
+func (f *fakeLibrary) exports() []exportCall {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return slices.Clone(f.calls)
 }
 
-// failingWith gives an answer that is always this error.
-func failingWith(failure native.Error) func(exported) (native.Outcome, error) {
-	return func(exported) (native.Outcome, error) {
+var temporaryFailure = native.Error{RetryClass: native.RetryClassRetry, Message: "not now"}
+
+// failingWith returns an answer that is always this error.
+func failingWith(failure native.Error) func(exportCall) (native.Outcome, error) {
+	return func(exportCall) (native.Outcome, error) {
 		return native.Outcome{}, &failure
 	}
 }
 
-// memoryStorage is a storage extension that outlives exporters, as a directory does.
+// memoryStorage is a storage extension that outlives exporters, like a directory.
 type memoryStorage struct {
 	component.StartFunc
 	component.ShutdownFunc
@@ -115,7 +121,7 @@ type memoryStorage struct {
 
 var storageID = component.MustNewID("memory_storage")
 
-// hostWith gives a host that has the storage extension.
+// hostWith returns a host with the storage extension.
 func hostWith(s *memoryStorage) component.Host {
 	return storageHost{Host: componenttest.NewNopHost(), storage: s}
 }
@@ -133,11 +139,13 @@ func newMemoryStorage() *memoryStorage {
 	return &memoryStorage{values: map[string][]byte{}}
 }
 
-func (s *memoryStorage) GetClient(_ context.Context, _ component.Kind, _ component.ID, name string) (storage.Client, error) {
+func (s *memoryStorage) GetClient(
+	_ context.Context, _ component.Kind, _ component.ID, name string,
+) (storage.Client, error) {
 	return &memoryClient{storage: s, prefix: name + "/"}, nil
 }
 
-// snapshot copies what is stored, as a crash would leave it.
+// snapshot returns a copy of the stored values, as a crash would leave them.
 func (s *memoryStorage) snapshot() *memoryStorage {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -181,7 +189,7 @@ func (c *memoryClient) Batch(_ context.Context, ops ...*storage.Operation) error
 
 func (*memoryClient) Close(context.Context) error { return nil }
 
-// payloadOf gives a request's bytes.
+// payloadOf returns a request's bytes.
 func payloadOf(t *testing.T, r *request) string {
 	t.Helper()
 	payload, err := r.appendPayload(nil)
@@ -189,8 +197,8 @@ func payloadOf(t *testing.T, r *request) string {
 	return string(payload)
 }
 
-// quick gives a configuration whose retries and flushes do not make a test wait.
-func quick(t *testing.T, change func(*Config)) *Config {
+// fastConfig returns a configuration with short retry intervals and flush timeouts.
+func fastConfig(t *testing.T, change func(*Config)) *Config {
 	t.Helper()
 	cfg := createDefaultConfig().(*Config)
 	cfg.RetryConfig.InitialInterval = time.Millisecond
@@ -202,7 +210,7 @@ func quick(t *testing.T, change func(*Config)) *Config {
 	return cfg
 }
 
-// withoutQueue has each client wait for its own request, which is tried once.
+// withoutQueue makes each client wait for its own request, which is tried once.
 func withoutQueue(cfg *Config) {
 	cfg.RetryConfig.Enabled = false
 	cfg.QueueConfig = configoptional.None[exporterhelper.QueueBatchConfig]()

@@ -12,56 +12,58 @@ import (
 	"github.com/otlp2iceberg/otlp2iceberg/collector-exporter/internal/native"
 )
 
-// libraryLogInterval is how often the library is asked for lines of its log. It calls nobody; what it says of a call
-// is asked for when that ends.
+// libraryLogInterval is the time between two polls of the library's log. The library has no callbacks. The lines of a
+// call are also forwarded as soon as the call ends.
 const libraryLogInterval = time.Second
 
-// libraryLog hands the library's warnings on to the Collector's log, and so to its level, encoding and output_paths.
+// libraryLog forwards the library's log lines to the Collector's log, and so to its level, encoding and output_paths.
 //
-// The library has one log for the process, whoever opened it, so there is one of these: theLibraryLog. Lines go to the
-// exporter that was opened last.
+// The library has one log for the whole process, however often it is opened, so all exporters share processLibraryLog.
+// Lines go to the logger that subscribed last.
 type libraryLog struct {
-	// take gives the oldest line; native.TakeLog outside tests.
+	// take returns the oldest line. It is native.TakeLog outside tests.
 	take func() (native.LogLevel, string)
 
 	mu      sync.Mutex
 	loggers []*zap.Logger
-	// stop ends the asking, and stopped says that it has ended. Nil while nobody listens.
+	// stop ends the polling, and stopped is closed once it has ended. Both are nil while no logger is subscribed.
 	stop, stopped chan struct{}
 }
 
-var theLibraryLog = &libraryLog{take: native.TakeLog}
+var processLibraryLog = &libraryLog{take: native.TakeLog}
 
-// listen has lines go to logger until it is given to leave.
-func (l *libraryLog) listen(logger *zap.Logger) {
+// subscribe forwards lines to logger until unsubscribe is called with it.
+func (l *libraryLog) subscribe(logger *zap.Logger) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.loggers = append(l.loggers, logger)
-	// The first time it also has the library keep its lines rather than write them to stderr.
-	l.handOnLocked()
+	// The first call also makes the library keep its lines instead of writing them to stderr.
+	l.forwardLocked()
 	if l.stop == nil {
 		l.stop, l.stopped = make(chan struct{}), make(chan struct{})
-		go l.ask(l.stop, l.stopped)
+		go l.poll(l.stop, l.stopped)
 	}
 }
 
-// leave takes a logger back, after it has had the lines so far.
-func (l *libraryLog) leave(logger *zap.Logger) {
+// unsubscribe forwards the lines so far, then removes a logger. After the last one it waits until the polling has
+// ended.
+func (l *libraryLog) unsubscribe(logger *zap.Logger) {
 	if stopped := l.remove(logger); stopped != nil {
 		<-stopped
 	}
 }
 
-// remove gives what to wait for, without the lock, when nobody listens any more.
+// remove removes a logger. After the last one it returns the channel to wait for. The caller waits without the lock,
+// which the polling needs in order to end.
 func (l *libraryLog) remove(logger *zap.Logger) (stopped chan struct{}) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.handOnLocked()
-	place := slices.Index(l.loggers, logger)
-	if place < 0 {
+	l.forwardLocked()
+	index := slices.Index(l.loggers, logger)
+	if index < 0 {
 		return nil
 	}
-	l.loggers = slices.Delete(l.loggers, place, place+1)
+	l.loggers = slices.Delete(l.loggers, index, index+1)
 	if len(l.loggers) > 0 {
 		return nil
 	}
@@ -71,14 +73,15 @@ func (l *libraryLog) remove(logger *zap.Logger) (stopped chan struct{}) {
 	return stopped
 }
 
-// handOn hands on what the library has said so far.
-func (l *libraryLog) handOn() {
+// forward forwards the lines so far.
+func (l *libraryLog) forward() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.handOnLocked()
+	l.forwardLocked()
 }
 
-func (l *libraryLog) handOnLocked() {
+// forwardLocked does the work of forward. The caller holds the lock.
+func (l *libraryLog) forwardLocked() {
 	if len(l.loggers) == 0 {
 		return
 	}
@@ -96,17 +99,17 @@ func (l *libraryLog) handOnLocked() {
 	}
 }
 
-// ask hands on what the library says between calls, until stop.
-func (l *libraryLog) ask(stop, stopped chan struct{}) {
+// poll forwards lines that the library logs between calls, until stop is closed.
+func (l *libraryLog) poll(stop, stopped chan struct{}) {
 	defer close(stopped)
-	again := time.NewTicker(libraryLogInterval)
-	defer again.Stop()
+	ticker := time.NewTicker(libraryLogInterval)
+	defer ticker.Stop()
 	for {
 		select {
 		case <-stop:
 			return
-		case <-again.C:
-			l.handOn()
+		case <-ticker.C:
+			l.forward()
 		}
 	}
 }

@@ -15,14 +15,14 @@ import (
 	"github.com/otlp2iceberg/otlp2iceberg/collector-exporter/internal/native"
 )
 
-// fakeLines is a library's log.
+// fakeLines replaces the library's log.
 type fakeLines struct {
 	mu    sync.Mutex
 	lines []string
 }
 
-// say adds lines; one that begins with ! is an error.
-func (f *fakeLines) say(lines ...string) {
+// log adds lines. A line that begins with ! is an error.
+func (f *fakeLines) log(lines ...string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.lines = append(f.lines, lines...)
@@ -42,13 +42,13 @@ func (f *fakeLines) take() (native.LogLevel, string) {
 	return native.LogWarn, line
 }
 
-func observed() (*zap.Logger, *observer.ObservedLogs) {
+func observedLogger() (*zap.Logger, *observer.ObservedLogs) {
 	core, seen := observer.New(zap.InfoLevel)
 	return zap.New(core), seen
 }
 
-// told gives the lines with their levels.
-func told(seen *observer.ObservedLogs) []string {
+// loggedLines returns the lines with their levels.
+func loggedLines(seen *observer.ObservedLogs) []string {
 	var lines []string
 	for _, entry := range seen.All() {
 		lines = append(lines, entry.Level.String()+" "+entry.Message)
@@ -56,38 +56,39 @@ func told(seen *observer.ObservedLogs) []string {
 	return lines
 }
 
-func TestTheLibrarysLinesGoToTheLoggerThatCameLast(t *testing.T) {
+func TestLibraryLinesGoToTheNewestLogger(t *testing.T) {
 	library := &fakeLines{}
 	log := &libraryLog{take: library.take}
-	first, firstSeen := observed()
-	second, secondSeen := observed()
+	first, firstSeen := observedLogger()
+	second, secondSeen := observedLogger()
 
-	library.say("otlp2iceberg: before anybody")
-	log.listen(first)
-	library.say("commit: cannot delete", "!commit: left alone")
-	log.handOn()
-	log.listen(second)
-	library.say("for the second")
-	log.leave(second)
-	library.say("for the first again")
-	log.leave(first)
-	library.say("for nobody")
-	log.handOn()
+	library.log("otlp2iceberg: before the first")
+	log.subscribe(first)
+	library.log("commit: cannot delete", "!commit: left alone")
+	log.forward()
+	log.subscribe(second)
+	library.log("for the second")
+	log.unsubscribe(second)
+	library.log("for the first again")
+	log.unsubscribe(first)
+	library.log("after the last")
+	log.forward()
 
 	assert.Equal(t, []string{
-		"warn otlp2iceberg: before anybody", "warn commit: cannot delete", "error commit: left alone", "warn for the first again",
-	}, told(firstSeen))
-	assert.Equal(t, []string{"warn for the second"}, told(secondSeen))
-	log.leave(first)
-	assert.Equal(t, []string{"for nobody"}, library.lines, "who has left is not told")
+		"warn otlp2iceberg: before the first", "warn commit: cannot delete", "error commit: left alone",
+		"warn for the first again",
+	}, loggedLines(firstSeen))
+	assert.Equal(t, []string{"warn for the second"}, loggedLines(secondSeen))
+	log.unsubscribe(first)
+	assert.Equal(t, []string{"after the last"}, library.lines, "no logger is left")
 }
 
-func TestWhatTheLibrarySaysBetweenCallsIsAskedFor(t *testing.T) {
+func TestLibraryLinesBetweenCallsAreForwarded(t *testing.T) {
 	library := &fakeLines{}
 	log := &libraryLog{take: library.take}
-	logger, seen := observed()
-	log.listen(logger)
-	library.say("in the background")
+	logger, seen := observedLogger()
+	log.subscribe(logger)
+	library.log("in the background")
 	require.Eventually(t, func() bool { return seen.Len() == 1 }, time.Minute, 10*time.Millisecond)
-	log.leave(logger)
+	log.unsubscribe(logger)
 }

@@ -10,9 +10,9 @@ import (
 	"go.opentelemetry.io/collector/exporter"
 )
 
-// What exporterhelper makes says that it mutates data as soon as it batches, and the Collector would
-// copy them for us; ours are serialized when they are handed over and never touched. It also panics
-// when it is shut down twice. The types here put both right.
+// The types in this file correct two properties of the exporters that exporterhelper makes. An exporter that batches
+// declares that it mutates data, so the Collector would copy all data for it. This exporter serializes data when it
+// receives them and never changes them. And an exporter panics when it is shut down twice.
 
 type logsExporter struct {
 	exporter.Logs
@@ -45,10 +45,11 @@ func (e *metricsExporter) Shutdown(ctx context.Context) error {
 	return e.stop.do(ctx, e.Metrics.Shutdown)
 }
 
-// stopper shuts an exporter down the first time it is asked to and does nothing later. What is queued is drained
-// before the library is closed, so the library is told to hurry first: with a long commit.interval the drain
-// would outlast what a host gives a process to end. What waits for another attempt is noted first, too: exporterhelper drops
-// it before it drains the queue.
+// stopper shuts an exporter down on the first call and does nothing on later ones.
+//
+// Two things happen before exporterhelper is shut down. The library is told that shutdown begins: the queue is drained before the
+// library is closed, and with a long commit.interval that would take longer than a host gives a process to end. And the
+// batches that wait for another attempt are noted, because exporterhelper drops them before it drains the queue.
 type stopper struct {
 	base *signalExporter
 	once sync.Once
@@ -57,7 +58,7 @@ type stopper struct {
 func (s *stopper) do(ctx context.Context, shutdown func(context.Context) error) (err error) {
 	s.once.Do(func() {
 		s.base.beginStop()
-		s.base.last.stop()
+		s.base.retries.stop()
 		err = shutdown(ctx)
 	})
 	return err

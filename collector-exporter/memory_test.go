@@ -17,26 +17,28 @@ import (
 	"github.com/otlp2iceberg/otlp2iceberg/collector-exporter/internal/native"
 )
 
-// noneLeft waits until no more batches are held than before.
-func noneLeft(t *testing.T, before int64) {
+// requireLiveBatches waits until the library holds no more batches than most.
+func requireLiveBatches(t *testing.T, most int64) {
 	t.Helper()
 	require.Eventually(t, func() bool {
 		runtime.GC()
-		return native.LiveBatches() <= before
+		return native.LiveBatches() <= most
 	}, time.Minute, time.Millisecond, "batches are left")
 }
 
-func TestEveryBatchIsFreedWhenItsEndIsKnown(t *testing.T) {
-	for name, answer := range map[string]func(exported) (native.Outcome, error){
+func TestFinishedBatchesAreFreed(t *testing.T) {
+	permanent := native.Error{Code: native.CodeDecode, RetryClass: native.RetryClassPermanent, Message: "no"}
+	partial := native.Error{Code: native.CodeRejected, RetryClass: native.RetryClassPartial, Message: "one"}
+	for name, answer := range map[string]func(exportCall) (native.Outcome, error){
 		"stored":   nil,
-		"given up": failingWith(native.Error{Code: native.CodeDecode, RetryClass: native.RetryClassPermanent, Message: "no"}),
-		"partial":  failingWith(native.Error{Code: native.CodeRejected, RetryClass: native.RetryClassPartial, Message: "one"}),
+		"given up": failingWith(permanent),
+		"partial":  failingWith(partial),
 	} {
 		for _, onDisk := range []bool{false, true} {
-			noneLeft(t, 0)
+			requireLiveBatches(t, 0)
 			library := &fakeLibrary{answer: answer}
 			disk := newMemoryStorage()
-			cfg := quick(t, func(cfg *Config) {
+			cfg := fastConfig(t, func(cfg *Config) {
 				if onDisk {
 					cfg.QueueConfig.Get().StorageID = &storageID
 				}
@@ -58,19 +60,19 @@ func TestEveryBatchIsFreedWhenItsEndIsKnown(t *testing.T) {
 	}
 }
 
-func TestABatchThatIsDroppedIsFreedByTheCollectorOfGarbage(t *testing.T) {
-	library := &fakeLibrary{answer: failingWith(native.Error{RetryClass: native.RetryClassRetry, Message: "not now"})}
-	cfg := quick(t, func(cfg *Config) { cfg.QueueConfig.Get().Batch.Get().FlushTimeout = time.Hour })
+func TestDroppedBatchIsFreedByGarbageCollection(t *testing.T) {
+	library := &fakeLibrary{answer: failingWith(temporaryFailure)}
+	cfg := fastConfig(t, func(cfg *Config) { cfg.QueueConfig.Get().Batch.Get().FlushTimeout = time.Hour })
 	logs := startLogs(t, library, cfg, nopSettings(), componenttest.NewNopHost())
 	require.NoError(t, logs.ConsumeLogs(t.Context(), logsOf("one")))
 	_ = logs.Shutdown(t.Context())
 	require.NotEmpty(t, library.exports())
-	noneLeft(t, 0)
+	requireLiveBatches(t, 0)
 }
 
-func TestBytesGoToAQueueOnDiskAsTheyAreAndToOneInMemoryByTheLibrary(t *testing.T) {
+func TestLibraryHoldsBytesOnlyForAQueueInMemory(t *testing.T) {
 	for _, onDisk := range []bool{false, true} {
-		cfg := quick(t, func(cfg *Config) {
+		cfg := fastConfig(t, func(cfg *Config) {
 			if onDisk {
 				cfg.QueueConfig.Get().StorageID = &storageID
 			}
@@ -86,18 +88,19 @@ func TestBytesGoToAQueueOnDiskAsTheyAreAndToOneInMemoryByTheLibrary(t *testing.T
 	}
 }
 
-func TestWhatAnEarlierProcessNumberedIsRedelivered(t *testing.T) {
-	numbers := newNumberer()
-	own := []native.Part{{Writer: numbers.writer}, {Writer: numbers.writer, Sequence: 1}}
-	assert.True(t, numbers.hasNumbered(own))
-	assert.False(t, numbers.hasNumbered(append(own, native.Part{Writer: newNumberer().writer})))
+func TestAssignedAll(t *testing.T) {
+	ids := newRequestIDs()
+	own := []native.Part{{Writer: ids.writer}, {Writer: ids.writer, Sequence: 1}}
+	assert.True(t, ids.assignedAll(own))
+	assert.False(t, ids.assignedAll(append(own, native.Part{Writer: newRequestIDs().writer})))
 }
 
-func TestWhatCannotBeMergedIsAsItWas(t *testing.T) {
-	numbers := newNumberer()
-	logs, metrics := numbers.number(native.SignalLogs, []byte("one"), 1), numbers.number(native.SignalMetrics, []byte("two"), 1)
-	require.NoError(t, metrics.hold())
-	// As only a bug could have it.
+func TestFailedMergeChangesNothing(t *testing.T) {
+	ids := newRequestIDs()
+	logs := ids.newRequest(native.SignalLogs, []byte("one"), 1)
+	metrics := ids.newRequest(native.SignalMetrics, []byte("two"), 1)
+	require.NoError(t, metrics.ensureBatch())
+	// Only a bug could cause this state.
 	metrics.signal = native.SignalLogs
 	_, err := logs.MergeSplit(t.Context(), 0, exporterhelper.RequestSizerTypeBytes, metrics)
 	var failure *native.Error

@@ -10,30 +10,30 @@ import (
 	"weak"
 )
 
-// mergedContext is the context of a merged batch whose clients wait for the result: it ends with the last of theirs. Without
-// it a batch would be tried for ever, though all of its clients had given up and sent their data again, which makes a
-// copy of it each time.
+// mergedContext is the context of a merged batch whose clients wait for the result. It ends when the last client's
+// context ends. Without it a batch would be retried forever although all of its clients had given up. They send their
+// data again, and each time that would store another copy.
 //
-// One client that still waits keeps the batch alive. What the others sent is then stored although they were told that it
-// was not.
+// A single client that still waits keeps the batch alive. The data of the other clients is then stored although they
+// were told that it was not.
 //
-// Some clients, such as receivers in this Collector, have one context for as long as they live. So what is registered with
-// a client's context refers to this one weakly, and goes when the batch does.
+// The context of some clients, such as receivers in this Collector, never ends. The callback that is registered with a
+// client's context therefore refers to the mergedContext weakly, and is removed with it.
 type mergedContext struct {
 	start sync.Once
 	ended chan struct{}
 
 	mu      sync.Mutex
 	clients []context.Context
-	// watched says whether somebody waits for the end, so that no client can be added.
+	// watched says whether the clients' contexts are being watched. No client can be added then.
 	watched bool
-	// waiting are the clients that have not ended.
+	// waiting counts the clients whose context has not ended.
 	waiting int
-	// err is how the last one ended.
+	// err is the error of the context that ended last.
 	err error
 }
 
-// mergedKey finds a mergedContext behind those that were made of it.
+// mergedKey is the key under which a context derived from a mergedContext finds it.
 type mergedKey struct{}
 
 // mergeContexts merges a client's context into that of a batch.
@@ -48,7 +48,7 @@ func mergeContexts(batch, client context.Context) context.Context {
 	}
 }
 
-// add takes a client on, unless somebody waits for the end already.
+// add adds a client. It returns false if the clients are already being watched.
 func (m *mergedContext) add(client context.Context) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -60,7 +60,8 @@ func (m *mergedContext) add(client context.Context) bool {
 	return true
 }
 
-// Value gives the context itself to mergeContexts, and else nothing: no client's values are the batch's.
+// Value returns the context itself to mergeContexts. It has no other values, since those of one client do not hold for
+// the batch.
 func (m *mergedContext) Value(key any) any {
 	if key == (mergedKey{}) {
 		return m
@@ -68,7 +69,7 @@ func (m *mergedContext) Value(key any) any {
 	return nil
 }
 
-// Deadline is the latest of the clients'; none when one of them has none.
+// Deadline returns the latest deadline of the clients, or none if one client has none.
 func (m *mergedContext) Deadline() (latest time.Time, bounded bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -84,13 +85,13 @@ func (m *mergedContext) Deadline() (latest time.Time, bounded bool) {
 	return latest, !latest.IsZero()
 }
 
-// Done ends when no client waits any more.
+// Done returns a channel that is closed when no client waits any more.
 func (m *mergedContext) Done() <-chan struct{} {
 	m.start.Do(m.watch)
 	return m.ended
 }
 
-// Err says how the last client ended.
+// Err returns the error of the client's context that ended last, and nil while a client waits.
 func (m *mergedContext) Err() error {
 	select {
 	case <-m.Done():
@@ -102,7 +103,7 @@ func (m *mergedContext) Err() error {
 	}
 }
 
-// watch waits for each of the clients.
+// watch begins to watch the clients' contexts.
 func (m *mergedContext) watch() {
 	m.mu.Lock()
 	m.watched = true
@@ -113,7 +114,7 @@ func (m *mergedContext) watch() {
 	for _, client := range clients {
 		watches = append(watches, context.AfterFunc(client, func() {
 			if m := batch.Value(); m != nil {
-				m.leave(client.Err())
+				m.clientEnded(client.Err())
 			}
 		}))
 	}
@@ -124,8 +125,8 @@ func (m *mergedContext) watch() {
 	}, watches)
 }
 
-// leave notes that a client waits no more.
-func (m *mergedContext) leave(err error) {
+// clientEnded notes that a client's context has ended.
+func (m *mergedContext) clientEnded(err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.waiting--
@@ -135,9 +136,9 @@ func (m *mergedContext) leave(err error) {
 	}
 }
 
-// mergeClients gives the way to merge contexts where clients wait for the result, else none: the contexts of a queue never
-// end then.
-func (cfg *Config) mergeClients() func(first, second context.Context) context.Context {
+// contextMerger returns mergeContexts if clients wait for the result. Otherwise it returns nil, because the contexts
+// of a queue never end.
+func (cfg *Config) contextMerger() func(first, second context.Context) context.Context {
 	if cfg.QueueConfig.HasValue() && cfg.QueueConfig.Get().WaitForResult {
 		return mergeContexts
 	}

@@ -17,7 +17,7 @@ import (
 	"go.opentelemetry.io/collector/pdata/plog"
 )
 
-func TestAMergedContextEndsWithTheLastOfItsContexts(t *testing.T) {
+func TestMergedContextEndsWithItsLastClient(t *testing.T) {
 	for _, order := range [][]int{{0, 1, 2}, {2, 1, 0}, {1, 0, 2}} {
 		var contexts []context.Context
 		var ends []context.CancelFunc
@@ -35,7 +35,7 @@ func TestAMergedContextEndsWithTheLastOfItsContexts(t *testing.T) {
 	}
 }
 
-func TestAMergedContextHasTheLatestDeadline(t *testing.T) {
+func TestMergedContextHasTheLatestDeadline(t *testing.T) {
 	noon := time.Date(2100, 1, 1, 12, 0, 0, 0, time.UTC)
 	early, end := context.WithDeadline(t.Context(), noon)
 	defer end()
@@ -47,7 +47,7 @@ func TestAMergedContextHasTheLatestDeadline(t *testing.T) {
 		assert.Equal(t, noon.Add(time.Hour), deadline)
 	}
 	_, bounded := mergeContexts(early, t.Context()).Deadline()
-	assert.False(t, bounded, "one of them waits as long as it takes")
+	assert.False(t, bounded, "one of them has no deadline")
 
 	over, end := context.WithDeadline(context.Background(), time.Unix(0, 0))
 	defer end()
@@ -56,23 +56,24 @@ func TestAMergedContextHasTheLatestDeadline(t *testing.T) {
 	assert.ErrorIs(t, merged.Err(), context.DeadlineExceeded)
 }
 
-// endless is the context of a client that never ends, such as a receiver in this Collector; it counts who waits for it.
-type endless struct {
+// endlessContext is the context of a client that never ends, such as a receiver in this Collector. It counts its
+// callbacks.
+type endlessContext struct {
 	context.Context
-	done    chan struct{}
-	waiting atomic.Int64
+	done      chan struct{}
+	callbacks atomic.Int64
 }
 
-func (e *endless) Done() <-chan struct{} { return e.done }
+func (e *endlessContext) Done() <-chan struct{} { return e.done }
 
-// AfterFunc is what the context package asks for when there is one.
-func (e *endless) AfterFunc(func()) func() bool {
-	e.waiting.Add(1)
-	return sync.OnceValue(func() bool { e.waiting.Add(-1); return true })
+// AfterFunc is the method that context.AfterFunc uses if a context has it.
+func (e *endlessContext) AfterFunc(func()) func() bool {
+	e.callbacks.Add(1)
+	return sync.OnceValue(func() bool { e.callbacks.Add(-1); return true })
 }
 
-func TestNothingIsLeftWithAClientThatNeverEnds(t *testing.T) {
-	client := &endless{Context: context.Background(), done: make(chan struct{})}
+func TestMergedContextLeavesNothingWithEndlessClients(t *testing.T) {
+	client := &endlessContext{Context: context.Background(), done: make(chan struct{})}
 	for range 100 {
 		merged := mergeContexts(client, t.Context())
 		for range 10 {
@@ -82,11 +83,12 @@ func TestNothingIsLeftWithAClientThatNeverEnds(t *testing.T) {
 		require.NoError(t, attempt.Err())
 		end()
 	}
-	assert.NotZero(t, client.waiting.Load())
-	require.Eventually(t, func() bool { runtime.GC(); return client.waiting.Load() == 0 }, time.Minute, time.Millisecond)
+	assert.NotZero(t, client.callbacks.Load())
+	none := func() bool { runtime.GC(); return client.callbacks.Load() == 0 }
+	require.Eventually(t, none, time.Minute, time.Millisecond)
 }
 
-func TestAClientThatComesWhenABatchIsTriedIsWaitedForToo(t *testing.T) {
+func TestClientMergedDuringAnAttemptIsWaitedFor(t *testing.T) {
 	first, endFirst := context.WithCancel(context.Background())
 	second, endSecond := context.WithCancel(context.Background())
 	third, endThird := context.WithCancel(context.Background())
@@ -102,11 +104,11 @@ func TestAClientThatComesWhenABatchIsTriedIsWaitedForToo(t *testing.T) {
 	require.ErrorIs(t, merged.Err(), context.Canceled)
 }
 
-func TestABatchIsGivenUpOnceAllOfItsClientsHaveGivenUp(t *testing.T) {
-	library := &fakeLibrary{answer: failingWith(notNow)}
+func TestBatchIsDroppedOnceAllItsClientsGiveUp(t *testing.T) {
+	library := &fakeLibrary{answer: failingWith(temporaryFailure)}
 	set, seen := observedSettings()
-	cfg := quick(t, func(cfg *Config) {
-		waiting(cfg)
+	cfg := fastConfig(t, func(cfg *Config) {
+		waitForResult(cfg)
 		// Two requests make a batch, one does not.
 		one, err := (&plog.ProtoMarshaler{}).MarshalLogs(logsOf("one"))
 		require.NoError(t, err)
@@ -126,7 +128,8 @@ func TestABatchIsGivenUpOnceAllOfItsClientsHaveGivenUp(t *testing.T) {
 	require.Len(t, library.exports()[0].parts, 2)
 	ends[0]()
 	require.ErrorIs(t, <-answers, context.Canceled)
-	require.Eventually(t, tried(len(library.exports())+2), time.Minute, time.Millisecond, "the other client still waits")
+	triedAgain := tried(len(library.exports()) + 2)
+	require.Eventually(t, triedAgain, time.Minute, time.Millisecond, "the other client still waits")
 	ends[1]()
 	require.ErrorIs(t, <-answers, context.Canceled)
 	givenUp := func() bool { return seen.FilterMessageSnippet("Dropping data").Len() == 1 }

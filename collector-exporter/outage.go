@@ -11,54 +11,54 @@ import (
 	"go.opentelemetry.io/collector/component/componentstatus"
 )
 
-// outageReminder is how often an outage is told of while it lasts.
+// outageReminder is the least time between two warnings about failing attempts.
 const outageReminder = time.Minute
 
-// outage tells of attempts that fail for a reason that may pass. exporterhelper tells of each, but as information only, and
-// nothing is lost that would count as an error; so without this an outage was silent until a queue was full.
+// outage logs temporary failures of attempts. exporterhelper logs each one, but only at info level, and no data is lost
+// that would count as an error. Without this type an outage would be silent until a queue was full.
 //
-// It warns when attempts begin to fail, at most once in outageReminder also where they fail and succeed by turns, and
-// says when they succeed again. The component's status follows at once.
+// It warns when attempts begin to fail and while they go on failing, at most once per outageReminder, even if failures
+// and successes alternate. It logs when attempts succeed again. The component's status follows at once.
 type outage struct {
 	logger *zap.Logger
-	// report takes the component's status, and does not wait. It is set by Start.
+	// report accepts the component's status without blocking. The exporter's start sets it.
 	report func(*componentstatus.Event)
 
 	mu sync.Mutex
-	// since is when attempts began to fail; zero while they succeed.
+	// since is when attempts began to fail. It is zero while they succeed.
 	since time.Time
-	// attempts have failed since.
+	// attempts counts the failures since then.
 	attempts int
-	// warned is when this was last warned of, and told says whether that was of this outage.
-	warned time.Time
-	told   bool
+	// lastWarning is the time of the last warning, and warned says whether that was about this outage.
+	lastWarning time.Time
+	warned      bool
 }
 
-// failed notes that an attempt failed for a reason that may pass.
+// failed notes the temporary failure of an attempt.
 func (o *outage) failed(now time.Time, err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.since.IsZero() {
-		o.since, o.attempts, o.told = now, 0, false
+		o.since, o.attempts, o.warned = now, 0, false
 		o.report(componentstatus.NewRecoverableErrorEvent(err))
 	}
 	o.attempts++
-	if !o.warned.IsZero() && now.Sub(o.warned) < outageReminder {
+	if !o.lastWarning.IsZero() && now.Sub(o.lastWarning) < outageReminder {
 		return
 	}
-	o.warned, o.told = now, true
+	o.lastWarning, o.warned = now, true
 	o.logger.Warn("Attempts to store fail.",
 		zap.Int("failed_attempts", o.attempts), zap.Time("since", o.since), zap.Error(err))
 }
 
-// succeeded notes that an attempt stored something.
+// succeeded notes the success of an attempt.
 func (o *outage) succeeded(now time.Time) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.since.IsZero() {
 		return
 	}
-	if o.told {
+	if o.warned {
 		o.logger.Info("Attempts to store succeed again.",
 			zap.Int("failed_attempts", o.attempts), zap.Duration("failed_for", now.Sub(o.since)))
 	}

@@ -17,13 +17,15 @@ import (
 
 	"go.opentelemetry.io/collector/component/componentstatus"
 	"go.opentelemetry.io/collector/component/componenttest"
-	"go.opentelemetry.io/otel/sdk/metric/metricdata/metricdatatest"
 
 	"github.com/otlp2iceberg/otlp2iceberg/collector-exporter/internal/metadatatest"
 	"github.com/otlp2iceberg/otlp2iceberg/collector-exporter/internal/native"
 )
 
-func TestAnOutageIsWarnedOfAtItsBeginEachMinuteAndAtItsEnd(t *testing.T) {
+// failedAndRecovered are the statuses of an outage that is over.
+var failedAndRecovered = []componentstatus.Status{componentstatus.StatusRecoverableError, componentstatus.StatusOK}
+
+func TestOutageIsLoggedAtStartEachMinuteAndAtEnd(t *testing.T) {
 	core, seen := observer.New(zap.InfoLevel)
 	host := newStatusHost()
 	o := &outage{logger: zap.New(core), report: host.Report}
@@ -54,11 +56,11 @@ func TestAnOutageIsWarnedOfAtItsBeginEachMinuteAndAtItsEnd(t *testing.T) {
 		}
 	}
 	assert.Equal(t, []line{{"warn", 1}, {"warn", 4}, {"warn", 6}, {"info", 6}}, lines)
-	assert.Equal(t, []componentstatus.Status{componentstatus.StatusRecoverableError, componentstatus.StatusOK}, host.statuses())
+	assert.Equal(t, failedAndRecovered, host.statuses())
 	assert.Equal(t, refused, host.events[0].Err())
 }
 
-func TestAttemptsThatFailAndSucceedByTurnsAreWarnedOfOnceAMinute(t *testing.T) {
+func TestAlternatingFailuresAreLoggedOnceAMinute(t *testing.T) {
 	core, seen := observer.New(zap.InfoLevel)
 	host := newStatusHost()
 	o := &outage{logger: zap.New(core), report: host.Report}
@@ -76,15 +78,18 @@ func TestAttemptsThatFailAndSucceedByTurnsAreWarnedOfOnceAMinute(t *testing.T) {
 	assert.Len(t, host.statuses(), 180, "the status follows each time")
 }
 
-func TestFailedAttemptsAreCountedByCodeAndTold(t *testing.T) {
+func TestFailedAttemptsAreCountedByCodeAndLogged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		answers := []native.Error{
 			{Code: native.CodeCatalog, RetryClass: native.RetryClassRetry, Message: "connection refused"},
-			{Code: native.CodeCatalog, RetryClass: native.RetryClassRetry, RetryAfter: time.Millisecond, Message: "busy"},
+			{
+				Code: native.CodeCatalog, RetryClass: native.RetryClassRetry, RetryAfter: time.Millisecond,
+				Message: "busy",
+			},
 			{Code: native.CodeStorage, RetryClass: native.RetryClassRetry, Message: "no bucket"},
 		}
 		attempts := 0
-		library := &fakeLibrary{answer: func(exported) (native.Outcome, error) {
+		library := &fakeLibrary{answer: func(exportCall) (native.Outcome, error) {
 			if attempts++; attempts <= len(answers) {
 				return native.Outcome{}, &answers[attempts-1]
 			}
@@ -96,13 +101,13 @@ func TestFailedAttemptsAreCountedByCodeAndTold(t *testing.T) {
 		set := metadatatest.NewSettings(telemetry)
 		set.Logger = zap.New(core)
 		host := newStatusHost()
-		cfg := quick(t, func(cfg *Config) { withoutQueue(cfg); cfg.RetryConfig.Enabled = true })
+		cfg := fastConfig(t, func(cfg *Config) { withoutQueue(cfg); cfg.RetryConfig.Enabled = true })
 		logs := startLogs(t, library, cfg, set, host)
 		require.NoError(t, logs.ConsumeLogs(t.Context(), logsOf("one")))
 		synctest.Wait()
 		require.NoError(t, logs.Shutdown(t.Context()))
 
-		metadatatest.AssertEqualExporterIcebergFailedAttempts(t, telemetry, failedPoints(map[string]int64{"catalog": 2, "storage": 1}), metricdatatest.IgnoreTimestamp(), metricdatatest.IgnoreExemplars())
+		assertFailedAttempts(t, telemetry, map[string]int64{"catalog": 2, "storage": 1})
 		warned := seen.FilterMessageSnippet("Attempts to store fail").All()
 		require.Len(t, warned, 1)
 		assert.Equal(t, zap.WarnLevel, warned[0].Level)
@@ -110,23 +115,24 @@ func TestFailedAttemptsAreCountedByCodeAndTold(t *testing.T) {
 		over := seen.FilterMessageSnippet("Attempts to store succeed again").All()
 		require.Len(t, over, 1)
 		assert.Equal(t, int64(3), over[0].ContextMap()["failed_attempts"])
-		assert.Equal(t, []componentstatus.Status{componentstatus.StatusRecoverableError, componentstatus.StatusOK}, host.statuses())
+		assert.Equal(t, failedAndRecovered, host.statuses())
 	})
 }
 
-// A batch that is given up is an error of its own; others go on.
-func TestABatchThatIsGivenUpIsNoOutage(t *testing.T) {
-	library := &fakeLibrary{answer: failingWith(native.Error{Code: native.CodeTableMismatch, RetryClass: native.RetryClassPermanent, Message: "no"})}
+// A permanent failure concerns its own batch only.
+func TestPermanentFailureIsNoOutage(t *testing.T) {
+	failure := native.Error{Code: native.CodeTableMismatch, RetryClass: native.RetryClassPermanent, Message: "no"}
+	library := &fakeLibrary{answer: failingWith(failure)}
 	set, seen := observedSettings()
 	host := newStatusHost()
-	logs := startLogs(t, library, quick(t, waiting), set, host)
+	logs := startLogs(t, library, fastConfig(t, waitForResult), set, host)
 	require.Error(t, logs.ConsumeLogs(t.Context(), logsOf("one")))
 	require.NoError(t, logs.Shutdown(t.Context()))
 	assert.Zero(t, seen.FilterMessageSnippet("Attempts to store").Len())
 	assert.Empty(t, host.statuses())
 }
 
-func TestATimeoutIsAnOutageAndAClientThatWaitsNoLongerIsNone(t *testing.T) {
+func TestTimeoutIsAnOutageAndClientCancellationIsNot(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		telemetry := componenttest.NewTelemetry()
 		defer func() { require.NoError(t, telemetry.Shutdown(context.WithoutCancel(t.Context()))) }()
@@ -134,7 +140,7 @@ func TestATimeoutIsAnOutageAndAClientThatWaitsNoLongerIsNone(t *testing.T) {
 		set := metadatatest.NewSettings(telemetry)
 		set.Logger = zap.New(core)
 		host := newStatusHost()
-		logs := startLogs(t, &fakeLibrary{hangs: true}, quick(t, withoutQueue), set, host)
+		logs := startLogs(t, &fakeLibrary{hangs: true}, fastConfig(t, withoutQueue), set, host)
 
 		left, leave := context.WithCancel(t.Context())
 		time.AfterFunc(time.Second, leave)
@@ -154,16 +160,16 @@ func TestATimeoutIsAnOutageAndAClientThatWaitsNoLongerIsNone(t *testing.T) {
 		assert.Equal(t, 1, seen.FilterMessageSnippet("Attempts to store fail").Len())
 		assert.Equal(t, []componentstatus.Status{componentstatus.StatusRecoverableError}, host.statuses())
 
-		metadatatest.AssertEqualExporterIcebergFailedAttempts(t, telemetry, failedPoints(map[string]int64{"cancelled": 2, "timeout": 1}), metricdatatest.IgnoreTimestamp(), metricdatatest.IgnoreExemplars())
+		assertFailedAttempts(t, telemetry, map[string]int64{"cancelled": 2, "timeout": 1})
 		require.NoError(t, logs.Shutdown(t.Context()))
 	})
 }
 
-// The clients of a batch whose result they wait for are those of its context.
-func TestABatchWhoseClientsWaitNoLongerIsNoOutage(t *testing.T) {
+// The context of a batch whose clients wait for the result is theirs, merged.
+func TestBatchCancelledByItsClientsIsNoOutage(t *testing.T) {
 	set, seen := observedSettings()
 	host := newStatusHost()
-	cfg := quick(t, func(cfg *Config) { waiting(cfg); cfg.RetryConfig.Enabled = false })
+	cfg := fastConfig(t, func(cfg *Config) { waitForResult(cfg); cfg.RetryConfig.Enabled = false })
 	logs := startLogs(t, &fakeLibrary{hangs: true}, cfg, set, host)
 	late, stop := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer stop()

@@ -19,45 +19,48 @@ import (
 
 var _ xexporterhelper.Request = (*request)(nil)
 
-// request is what the exporter queues, merges and retries: OTLP protobuf bytes, and who they are.
+// request is the unit that the exporter queues, merges and retries: OTLP protobuf bytes with the ids of their requests.
 //
-// Concatenating two serialized Export*ServiceRequest messages is merging them, so a batch is never
-// decoded on this side. Each part keeps its id through merging, the persistent queue and retries:
-// that is how the library tells a repeated request from a new one.
+// Concatenating two serialized Export*ServiceRequest messages merges them, so Go never decodes a batch. Each part
+// keeps its id through merging, the persistent queue and retries. The library tells a repeated request from a new one
+// by this id.
 //
-// The library holds the bytes: a garbage collector would keep as much again beside them. exporterhelper
-// does not say when it drops a request; its batch is then freed when it is collected as garbage.
+// The library holds the bytes, because Go's garbage collector would need as much memory again beside them.
+// exporterhelper does not report that it drops a request. Its batch is then freed when the request is
+// garbage-collected.
 type request struct {
 	signal native.Signal
-	// batch holds the bytes. It is nil as long as message has them, and once they are stored or given up.
+	// batch holds the bytes. It is nil while message holds them, and after another request has taken them.
 	batch *native.Batch
-	// message is a serialized message on its way to a queue on disk, or just back from it.
+	// message is a serialized message on its way to a queue on disk, or just read from it.
 	message []byte
-	// part says who message is.
+	// part is the id and the length of message.
 	part native.Part
-	// redelivered says whether an earlier process numbered some of it.
+	// redelivered says whether an earlier process assigned some of the ids.
 	redelivered bool
 	// items counts log records, spans or data points.
 	items int
 	// bytes is the length of all messages.
 	bytes int
-	// received is when the oldest part was handed over by the pipeline.
+	// received is when the pipeline handed the oldest part over.
 	received time.Time
 }
 
-// ItemsCount gives the number of log records, spans or data points.
+// ItemsCount returns the number of log records, spans or data points.
 func (r *request) ItemsCount() int {
 	return r.items
 }
 
-// BytesSize gives the length of the serialized messages.
+// BytesSize returns the length of the serialized messages.
 func (r *request) BytesSize() int {
 	return r.bytes
 }
 
-// MergeSplit appends other, if there is one. It never splits: a request's id must stay with all of its
-// rows, and the library cuts files itself. Config.Validate refuses a max_size for that reason.
-func (r *request) MergeSplit(_ context.Context, _ int, _ exporterhelper.RequestSizerType, other xexporterhelper.Request) ([]xexporterhelper.Request, error) {
+// MergeSplit appends other, if there is one. It never splits: a request's id must stay with all of its rows, and the
+// library splits files itself. Config.Validate refuses a max_size for that reason.
+func (r *request) MergeSplit(
+	_ context.Context, _ int, _ exporterhelper.RequestSizerType, other xexporterhelper.Request,
+) ([]xexporterhelper.Request, error) {
 	if other == nil {
 		return []xexporterhelper.Request{r}, nil
 	}
@@ -68,7 +71,7 @@ func (r *request) MergeSplit(_ context.Context, _ int, _ exporterhelper.RequestS
 	if next.signal != r.signal {
 		return nil, fmt.Errorf("cannot merge %s into %s", next.signal, r.signal)
 	}
-	if err := errors.Join(r.hold(), next.hold()); err != nil {
+	if err := errors.Join(r.ensureBatch(), next.ensureBatch()); err != nil {
 		return nil, err
 	}
 	if err := r.batch.Merge(next.batch); err != nil {
@@ -83,8 +86,8 @@ func (r *request) MergeSplit(_ context.Context, _ int, _ exporterhelper.RequestS
 	return []xexporterhelper.Request{r}, nil
 }
 
-// hold has the library hold the bytes, if it does not yet.
-func (r *request) hold() (err error) {
+// ensureBatch moves the bytes into the library, unless it already holds them.
+func (r *request) ensureBatch() (err error) {
 	if r.batch != nil {
 		return nil
 	}
@@ -98,7 +101,7 @@ func (r *request) hold() (err error) {
 	return nil
 }
 
-// setRedelivered says that an earlier process numbered some of it.
+// setRedelivered notes that an earlier process assigned some of the ids.
 func (r *request) setRedelivered() {
 	r.redelivered = true
 	if r.batch != nil {
@@ -106,12 +109,12 @@ func (r *request) setRedelivered() {
 	}
 }
 
-// free lets the bytes go: they are stored, or given up.
+// free frees the bytes. They are stored or given up.
 func (r *request) free() {
 	r.batch.Free()
 }
 
-// parts says who the bytes are, in order.
+// parts returns the ids and lengths of the merged requests, in order.
 func (r *request) parts() []native.Part {
 	if r.batch == nil {
 		return []native.Part{r.part}
@@ -127,28 +130,28 @@ func (r *request) appendPayload(data []byte) ([]byte, error) {
 	return r.batch.AppendPayload(data)
 }
 
-// numberer gives requests their ids: a random writer per start of an exporter, and a counter. Each
-// signal has its own, so that the ids of a batch are mostly one run of numbers.
-type numberer struct {
+// requestIDs assigns ids to requests: a random writer id per start of an exporter, and a counter. Each signal has its
+// own requestIDs, so that the ids of a batch are mostly consecutive.
+type requestIDs struct {
 	writer [16]byte
 	last   atomic.Uint64
 }
 
-func newNumberer() *numberer {
-	n := &numberer{}
-	// Never fails: the program ends when there is no randomness to be had.
-	_, _ = rand.Read(n.writer[:])
-	return n
+func newRequestIDs() *requestIDs {
+	ids := &requestIDs{}
+	// Read never fails. The program ends if there is no source of randomness.
+	_, _ = rand.Read(ids.writer[:])
+	return ids
 }
 
-// number makes a request of one serialized message.
-func (n *numberer) number(signal native.Signal, message []byte, items int) *request {
+// newRequest makes a request of one serialized message and assigns its id.
+func (ids *requestIDs) newRequest(signal native.Signal, message []byte, items int) *request {
 	return &request{
 		signal:  signal,
 		message: message,
 		part: native.Part{
-			Writer:   n.writer,
-			Sequence: n.last.Add(1),
+			Writer:   ids.writer,
+			Sequence: ids.last.Add(1),
 			Len:      uint64(len(message)),
 		},
 		items:    items,
@@ -157,7 +160,7 @@ func (n *numberer) number(signal native.Signal, message []byte, items int) *requ
 	}
 }
 
-// hasNumbered says whether all of these ids are its own, so that no other process had them before.
-func (n *numberer) hasNumbered(parts []native.Part) bool {
-	return !slices.ContainsFunc(parts, func(part native.Part) bool { return part.Writer != n.writer })
+// assignedAll returns whether all ids of parts were assigned here, and so by no other process.
+func (ids *requestIDs) assignedAll(parts []native.Part) bool {
+	return !slices.ContainsFunc(parts, func(part native.Part) bool { return part.Writer != ids.writer })
 }

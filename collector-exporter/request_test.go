@@ -30,33 +30,33 @@ func merge(t *testing.T, first, second *request) *request {
 }
 
 func TestMergingConcatenatesBytesAndKeepsIDs(t *testing.T) {
-	numbers := newNumberer()
-	first := numbers.number(native.SignalLogs, []byte("one"), 1)
-	second := numbers.number(native.SignalLogs, []byte("three"), 3)
-	third := numbers.number(native.SignalLogs, []byte("2"), 2)
+	ids := newRequestIDs()
+	first := ids.newRequest(native.SignalLogs, []byte("one"), 1)
+	second := ids.newRequest(native.SignalLogs, []byte("three"), 3)
+	third := ids.newRequest(native.SignalLogs, []byte("2"), 2)
 	second.received = first.received.Add(-time.Minute)
 	oldest := second.received
 
 	merged := merge(t, merge(t, merge(t, first, nil), second), third)
 
 	assert.Equal(t, "onethree2", payloadOf(t, merged))
-	assert.Nil(t, second.batch, "its bytes are the merged request's now")
+	assert.Nil(t, second.batch, "the merged request has its bytes")
 	assert.Equal(t, 6, merged.ItemsCount())
 	assert.Equal(t, 9, merged.BytesSize())
 	assert.Equal(t, oldest, merged.received)
 	assert.Equal(t, []native.Part{
-		{Writer: numbers.writer, Sequence: 1, Len: 3},
-		{Writer: numbers.writer, Sequence: 2, Len: 5},
-		{Writer: numbers.writer, Sequence: 3, Len: 1},
+		{Writer: ids.writer, Sequence: 1, Len: 3},
+		{Writer: ids.writer, Sequence: 2, Len: 5},
+		{Writer: ids.writer, Sequence: 3, Len: 1},
 	}, merged.parts())
 }
 
 func TestMergedMessagesAreOneMessage(t *testing.T) {
-	numbers := newNumberer()
+	ids := newRequestIDs()
 	number := func(body string) *request {
 		message, err := (&plog.ProtoMarshaler{}).MarshalLogs(logsOf(body))
 		require.NoError(t, err)
-		return numbers.number(native.SignalLogs, message, 1)
+		return ids.newRequest(native.SignalLogs, message, 1)
 	}
 
 	merged := merge(t, number("first"), number("second"))
@@ -71,16 +71,16 @@ func TestMergedMessagesAreOneMessage(t *testing.T) {
 }
 
 func TestSignalsDoNotMerge(t *testing.T) {
-	numbers := newNumberer()
-	logs := numbers.number(native.SignalLogs, []byte("one"), 1)
+	ids := newRequestIDs()
+	logs := ids.newRequest(native.SignalLogs, []byte("one"), 1)
 	_, err := logs.MergeSplit(context.Background(), 0, exporterhelper.RequestSizerTypeBytes,
-		numbers.number(native.SignalTraces, []byte("two"), 1))
+		ids.newRequest(native.SignalTraces, []byte("two"), 1))
 	assert.EqualError(t, err, "cannot merge traces into logs")
-	assert.Equal(t, 3, logs.BytesSize(), "it is as it was")
+	assert.Equal(t, 3, logs.BytesSize(), "it is unchanged")
 }
 
 func TestEachStartHasItsOwnWriter(t *testing.T) {
-	first, second := newNumberer(), newNumberer()
+	first, second := newRequestIDs(), newRequestIDs()
 	assert.NotEqual(t, first.writer, second.writer)
 	assert.NotZero(t, first.writer)
 }

@@ -12,49 +12,50 @@ import (
 )
 
 const (
-	// startSettles is how long a Collector may take to start what it starts after an exporter.
-	startSettles = 10 * time.Second
-	// stopReaches is how long a stop may take until exporters are told of it.
-	stopReaches = time.Second
-	// fatalTaken is how long the Collector may take to take a fatal status. One that does not hangs for good.
-	fatalTaken = 30 * time.Second
+	// startGrace is how long the Collector may take to start the components that it starts after an exporter.
+	startGrace = 10 * time.Second
+	// stopGrace is how long a shutdown of the Collector may take to reach the exporters.
+	stopGrace = time.Second
+	// fatalStatusTimeout is how long the Collector may take to accept a fatal status. After that it is taken to hang.
+	fatalStatusTimeout = 30 * time.Second
 )
 
-// statuses reports an exporter's statuses to the Collector, and never holds up whoever has one to report.
+// statusReporter reports an exporter's statuses to the Collector. It never blocks its callers.
 //
-// The Collector (v0.161) takes a fatal status only while it runs: not while it starts, stops or loads its configuration anew.
-// At any other time the report of one never returns, and keeps a lock that starting, stopping and the reports of all components
-// wait for; the process then hangs until it is killed (open-telemetry/opentelemetry-collector#8116, #9824, #12495). Hence
-//   - reports come from a goroutine of their own,
-//   - a fatal one waits for startSettles after the start, and for stopReaches in any case,
-//   - and nothing is reported once the stop of an exporter began, since all are stopped then.
+// The Collector (v0.161) accepts a fatal status only while it runs, not while it starts, stops or reloads its
+// configuration. At any other time the report of a fatal status never returns. It then keeps a lock that starting,
+// stopping and the reports of all components wait for, so the process hangs until it is killed
+// (open-telemetry/opentelemetry-collector#8116, #9824, #12495). Therefore:
+//   - Reports come from a goroutine of their own.
+//   - A fatal status waits until startGrace after the start, and for stopGrace in any case.
+//   - Nothing is reported once the shutdown of an exporter has begun, since all exporters are then stopped.
 //
-// What is left is a library that breaks in a start that takes longer, or in a stop whose receivers and processors, which come
-// before the exporters, take longer. Neither can be known from here, so a process whose Collector has not taken the status after
-// fatalTaken is ended.
-type statuses struct {
+// Two cases remain, and neither can be detected here: the library breaks in a start that takes longer than startGrace,
+// or in a shutdown whose receivers and processors, which come before the exporters, take longer than stopGrace. A
+// process whose Collector has not accepted the status after fatalStatusTimeout is therefore ended.
+type statusReporter struct {
 	host component.Host
-	// hangs is called when the Collector does not take a fatal status.
-	hangs func()
-	// settled is when the Collector has started.
-	settled time.Time
-	// stopping says whether a stop began; all exporters that are stopped together share it.
+	// onHang is called when the Collector does not accept a fatal status.
+	onHang func()
+	// startedBy is when the Collector is expected to have started.
+	startedBy time.Time
+	// stopping says whether a shutdown has begun. All exporters that are stopped together share it.
 	stopping *atomic.Bool
 
 	mu sync.Mutex
-	// next is to be reported; the newest takes the place of others that wait, but a fatal one is the last.
+	// next is the status to report. A newer status replaces it, unless it is fatal.
 	next *componentstatus.Event
-	// reporting says whether there is a goroutine that reports.
+	// reporting says whether a goroutine is reporting.
 	reporting bool
 }
 
-// newStatuses is for an exporter that starts now.
-func newStatuses(host component.Host, stopping *atomic.Bool, hangs func()) *statuses {
-	return &statuses{host: host, hangs: hangs, settled: time.Now().Add(startSettles), stopping: stopping}
+// newStatusReporter returns the reporter of an exporter that starts now.
+func newStatusReporter(host component.Host, stopping *atomic.Bool, onHang func()) *statusReporter {
+	return &statusReporter{host: host, onHang: onHang, startedBy: time.Now().Add(startGrace), stopping: stopping}
 }
 
-// report hands a status on.
-func (s *statuses) report(event *componentstatus.Event) {
+// report schedules the report of a status.
+func (s *statusReporter) report(event *componentstatus.Event) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.next != nil && s.next.Status() == componentstatus.StatusFatalError {
@@ -67,27 +68,28 @@ func (s *statuses) report(event *componentstatus.Event) {
 	}
 }
 
-// reportFatal has the Collector end because of err, unless it is about to anyway.
-func (s *statuses) reportFatal(err error) {
-	time.AfterFunc(max(time.Until(s.settled), stopReaches), func() { s.report(componentstatus.NewFatalErrorEvent(err)) })
+// reportFatal schedules a fatal status, which ends the Collector. It has no effect if a shutdown begins first.
+func (s *statusReporter) reportFatal(err error) {
+	delay := max(time.Until(s.startedBy), stopGrace)
+	time.AfterFunc(delay, func() { s.report(componentstatus.NewFatalErrorEvent(err)) })
 }
 
 // stop ends the reports of all exporters that are stopped together.
-func (s *statuses) stop() {
+func (s *statusReporter) stop() {
 	s.stopping.Store(true)
 }
 
-func (s *statuses) reportAll() {
-	for event := s.take(); event != nil; event = s.take() {
+func (s *statusReporter) reportAll() {
+	for event := s.takeNext(); event != nil; event = s.takeNext() {
 		if event.Status() == componentstatus.StatusFatalError {
-			defer time.AfterFunc(fatalTaken, s.hangs).Stop()
+			defer time.AfterFunc(fatalStatusTimeout, s.onHang).Stop()
 		}
 		componentstatus.ReportStatus(s.host, event)
 	}
 }
 
-// take gives what to report now; nil ends the goroutine that reports.
-func (s *statuses) take() *componentstatus.Event {
+// takeNext returns the status to report now. Nil ends the reporting goroutine.
+func (s *statusReporter) takeNext() *componentstatus.Event {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	event := s.next

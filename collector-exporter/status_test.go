@@ -23,14 +23,14 @@ import (
 	"github.com/otlp2iceberg/otlp2iceberg/collector-exporter/internal/native"
 )
 
-// Tests in a bubble of synctest have no queue: exporterhelper keeps channels of its queues for those of other tests.
+// Tests in a synctest bubble have no queue, because exporterhelper reuses the channels of its queues across tests.
 
 // statusHost is a host that remembers the statuses that are reported to it.
 type statusHost struct {
 	component.Host
 	mu     sync.Mutex
 	events []*componentstatus.Event
-	// blocks says which reports do not return before released is closed.
+	// blocks returns whether the report of a status blocks until released is closed.
 	blocks   func(componentstatus.Status) bool
 	released chan struct{}
 }
@@ -39,7 +39,7 @@ func newStatusHost() *statusHost {
 	return &statusHost{Host: componenttest.NewNopHost()}
 }
 
-// blockingHost is a host that takes these statuses and does not return.
+// blockingHost returns a host that blocks in the report of some statuses.
 func blockingHost(blocks func(componentstatus.Status) bool) *statusHost {
 	return &statusHost{Host: componenttest.NewNopHost(), blocks: blocks, released: make(chan struct{})}
 }
@@ -53,7 +53,7 @@ func (h *statusHost) Report(event *componentstatus.Event) {
 	}
 }
 
-// statuses gives what was reported, in order.
+// statuses returns the reported statuses, in order.
 func (h *statusHost) statuses() []componentstatus.Status {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -76,10 +76,14 @@ func anyStatus(componentstatus.Status) bool { return true }
 
 func isFatal(status componentstatus.Status) bool { return status == componentstatus.StatusFatalError }
 
-var poisoned = native.Error{Code: native.CodeInternal, RetryClass: native.RetryClassShutdown, Message: "the handle is poisoned"}
+var poisoned = native.Error{
+	Code: native.CodeInternal, RetryClass: native.RetryClassShutdown, Message: "the handle is poisoned",
+}
 
 // logsAndTraces starts the exporters of two signals that share a handle.
-func logsAndTraces(t *testing.T, factory exporter.Factory, cfg *Config, set exporter.Settings, host component.Host) (exporter.Logs, exporter.Traces) {
+func logsAndTraces(
+	t *testing.T, factory exporter.Factory, cfg *Config, set exporter.Settings, host component.Host,
+) (exporter.Logs, exporter.Traces) {
 	t.Helper()
 	logs, err := factory.CreateLogs(t.Context(), set, cfg)
 	require.NoError(t, err)
@@ -97,17 +101,17 @@ func oneSpan() ptrace.Traces {
 	return spans
 }
 
-func TestAPoisonedLibraryEndsTheCollectorOnce(t *testing.T) {
+func TestPoisonedLibraryEndsTheCollectorOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		library := &fakeLibrary{answer: failingWith(poisoned)}
 		host := newStatusHost()
 		set, seen := observedSettings()
-		logs, traces := logsAndTraces(t, newFactory(library.open), quick(t, withoutQueue), set, host)
-		time.Sleep(startSettles)
+		logs, traces := logsAndTraces(t, newFactory(library.open), fastConfig(t, withoutQueue), set, host)
+		time.Sleep(startGrace)
 		for range 3 {
 			require.Error(t, logs.ConsumeLogs(t.Context(), logsOf("one")))
 			require.Error(t, traces.ConsumeTraces(t.Context(), oneSpan()))
-			time.Sleep(stopReaches)
+			time.Sleep(stopGrace)
 		}
 		synctest.Wait()
 		require.NoError(t, logs.Shutdown(t.Context()))
@@ -120,16 +124,16 @@ func TestAPoisonedLibraryEndsTheCollectorOnce(t *testing.T) {
 	})
 }
 
-// The Collector takes no fatal status while it starts, and starting would wait for it to do so.
-func TestALibraryThatIsPoisonedAtTheStartEndsTheCollectorAfterIt(t *testing.T) {
+// The Collector accepts no fatal status while it starts. A report at that time would block the start.
+func TestFatalStatusWaitsForTheStart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		library := &fakeLibrary{answer: failingWith(poisoned)}
 		host := newStatusHost()
 		set, seen := observedSettings()
-		logs := startLogs(t, library, quick(t, withoutQueue), set, host)
+		logs := startLogs(t, library, fastConfig(t, withoutQueue), set, host)
 		require.ErrorContains(t, logs.ConsumeLogs(t.Context(), logsOf("one")), "the handle is poisoned")
-		assert.Equal(t, 1, seen.FilterMessageSnippet("restart the Collector").Len(), "the log tells at once")
-		time.Sleep(startSettles - time.Nanosecond)
+		assert.Equal(t, 1, seen.FilterMessageSnippet("restart the Collector").Len(), "it is logged at once")
+		time.Sleep(startGrace - time.Nanosecond)
 		synctest.Wait()
 		assert.Empty(t, host.fatal())
 		time.Sleep(time.Nanosecond)
@@ -139,47 +143,47 @@ func TestALibraryThatIsPoisonedAtTheStartEndsTheCollectorAfterIt(t *testing.T) {
 	})
 }
 
-// A Collector that stops takes no fatal status either, and would wait for ever for the component that reports it.
-func TestALibraryThatIsPoisonedInAStopIsOnlyLogged(t *testing.T) {
-	whileItIsDrained := func(t *testing.T, settings exporter.Settings, host *statusHost, library *fakeLibrary) {
-		logs := startLogs(t, library, quick(t, withoutQueue), settings, host)
-		time.Sleep(startSettles)
+// A Collector that stops accepts no fatal status either. A report at that time would block the shutdown forever.
+func TestPoisonedLibraryDuringShutdownIsOnlyLogged(t *testing.T) {
+	duringTheDrain := func(t *testing.T, settings exporter.Settings, host *statusHost, library *fakeLibrary) {
+		logs := startLogs(t, library, fastConfig(t, withoutQueue), settings, host)
+		time.Sleep(startGrace)
 		logs.(*logsExporter).stop.base.beginStop()
 		require.Error(t, logs.ConsumeLogs(t.Context(), logsOf("one")))
 		require.NoError(t, logs.Shutdown(t.Context()))
 	}
-	beforeItIsReported := func(t *testing.T, settings exporter.Settings, host *statusHost, library *fakeLibrary) {
-		logs := startLogs(t, library, quick(t, withoutQueue), settings, host)
-		time.Sleep(startSettles)
+	beforeTheReport := func(t *testing.T, settings exporter.Settings, host *statusHost, library *fakeLibrary) {
+		logs := startLogs(t, library, fastConfig(t, withoutQueue), settings, host)
+		time.Sleep(startGrace)
 		require.Error(t, logs.ConsumeLogs(t.Context(), logsOf("one")))
-		time.Sleep(stopReaches - time.Nanosecond)
+		time.Sleep(stopGrace - time.Nanosecond)
 		require.NoError(t, logs.Shutdown(t.Context()))
 	}
-	whileAnotherSignalStops := func(t *testing.T, settings exporter.Settings, host *statusHost, library *fakeLibrary) {
-		logs, traces := logsAndTraces(t, newFactory(library.open), quick(t, withoutQueue), settings, host)
-		time.Sleep(startSettles)
+	afterAnotherSignal := func(t *testing.T, settings exporter.Settings, host *statusHost, library *fakeLibrary) {
+		logs, traces := logsAndTraces(t, newFactory(library.open), fastConfig(t, withoutQueue), settings, host)
+		time.Sleep(startGrace)
 		require.NoError(t, logs.Shutdown(t.Context()))
 		require.Error(t, traces.ConsumeTraces(t.Context(), oneSpan()))
 		require.NoError(t, traces.Shutdown(t.Context()))
 	}
-	whileAnotherExporterStops := func(t *testing.T, settings exporter.Settings, host *statusHost, library *fakeLibrary) {
+	afterAnotherExporter := func(t *testing.T, settings exporter.Settings, host *statusHost, library *fakeLibrary) {
 		factory := newFactory(library.open)
-		other, err := factory.CreateTraces(t.Context(), settings, quick(t, withoutQueue))
+		other, err := factory.CreateTraces(t.Context(), settings, fastConfig(t, withoutQueue))
 		require.NoError(t, err)
 		require.NoError(t, other.Start(t.Context(), host))
-		logs, err := factory.CreateLogs(t.Context(), settings, quick(t, withoutQueue))
+		logs, err := factory.CreateLogs(t.Context(), settings, fastConfig(t, withoutQueue))
 		require.NoError(t, err)
 		require.NoError(t, logs.Start(t.Context(), host))
-		time.Sleep(startSettles)
+		time.Sleep(startGrace)
 		require.NoError(t, other.Shutdown(t.Context()))
 		require.Error(t, logs.ConsumeLogs(t.Context(), logsOf("one")))
 		require.NoError(t, logs.Shutdown(t.Context()))
 	}
 	for name, run := range map[string]func(*testing.T, exporter.Settings, *statusHost, *fakeLibrary){
-		"what is queued poisons it":             whileItIsDrained,
-		"the stop comes before it is reported":  beforeItIsReported,
-		"another signal is stopped already":     whileAnotherSignalStops,
-		"another exporter is stopped, not this": whileAnotherExporterStops,
+		"while the queue is drained":        duringTheDrain,
+		"before the report":                 beforeTheReport,
+		"after another signal's shutdown":   afterAnotherSignal,
+		"after another exporter's shutdown": afterAnotherExporter,
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -195,42 +199,44 @@ func TestALibraryThatIsPoisonedInAStopIsOnlyLogged(t *testing.T) {
 	}
 }
 
-func TestWhatStartsAfterAStopReportsItsStatuses(t *testing.T) {
+func TestExporterStartedAfterAShutdownReportsStatuses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		library := &fakeLibrary{answer: failingWith(poisoned)}
 		factory := newFactory(library.open)
-		first, err := factory.CreateLogs(t.Context(), nopSettings(), quick(t, withoutQueue))
+		first, err := factory.CreateLogs(t.Context(), nopSettings(), fastConfig(t, withoutQueue))
 		require.NoError(t, err)
 		require.NoError(t, first.Start(t.Context(), newStatusHost()))
 		require.NoError(t, first.Shutdown(t.Context()))
 
 		host := newStatusHost()
-		second, err := factory.CreateLogs(t.Context(), nopSettings(), quick(t, withoutQueue))
+		second, err := factory.CreateLogs(t.Context(), nopSettings(), fastConfig(t, withoutQueue))
 		require.NoError(t, err)
 		require.NoError(t, second.Start(t.Context(), host))
 		require.Error(t, second.ConsumeLogs(t.Context(), logsOf("one")))
-		time.Sleep(startSettles)
+		time.Sleep(startGrace)
 		synctest.Wait()
 		assert.Len(t, host.fatal(), 1)
 		require.NoError(t, second.Shutdown(t.Context()))
 	})
 }
 
-func TestAHostThatDoesNotReturnHoldsUpNoExportAndNoStop(t *testing.T) {
-	for name, blocks := range map[string]func(componentstatus.Status) bool{"any status": anyStatus, "a fatal status": isFatal} {
+func TestBlockedHostDelaysNeitherExportNorShutdown(t *testing.T) {
+	for name, blocks := range map[string]func(componentstatus.Status) bool{
+		"any status": anyStatus, "a fatal status": isFatal,
+	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				host := blockingHost(blocks)
 				defer close(host.released)
 				library := &fakeLibrary{answer: failingWith(poisoned)}
-				logs := startLogs(t, library, quick(t, withoutQueue), nopSettings(), host)
+				logs := startLogs(t, library, fastConfig(t, withoutQueue), nopSettings(), host)
 				for range 3 {
 					require.ErrorContains(t, logs.ConsumeLogs(t.Context(), logsOf("one")), "the handle is poisoned")
-					time.Sleep(startSettles)
+					time.Sleep(startGrace)
 				}
 				synctest.Wait()
 				reported := host.statuses()
-				assert.True(t, blocks(reported[len(reported)-1]), "it is in the middle of a report")
+				assert.True(t, blocks(reported[len(reported)-1]), "the host blocks in a report")
 				require.NoError(t, logs.Shutdown(t.Context()))
 				assert.Equal(t, 1, library.closes)
 			})
@@ -238,10 +244,10 @@ func TestAHostThatDoesNotReturnHoldsUpNoExportAndNoStop(t *testing.T) {
 	}
 }
 
-func TestOfStatusesThatWaitTheNewestIsReportedAndAFatalOneIsTheLast(t *testing.T) {
+func TestNewestStatusIsReportedAndAFatalOneIsLast(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		host := blockingHost(anyStatus)
-		s := newStatuses(host, new(atomic.Bool), func() { t.Error("the host takes it in time") })
+		s := newStatusReporter(host, new(atomic.Bool), func() { t.Error("the host accepts the status in time") })
 		report := func(statuses ...componentstatus.Status) {
 			for _, status := range statuses {
 				s.report(componentstatus.NewEvent(status))
@@ -252,28 +258,30 @@ func TestOfStatusesThatWaitTheNewestIsReportedAndAFatalOneIsTheLast(t *testing.T
 		host.released <- struct{}{}
 		synctest.Wait()
 		s.reportFatal(errors.New("broken"))
-		time.Sleep(startSettles)
+		time.Sleep(startGrace)
 		synctest.Wait()
 		report(componentstatus.StatusOK)
 		close(host.released)
 		synctest.Wait()
 		assert.Equal(t, []componentstatus.Status{
-			componentstatus.StatusRecoverableError, componentstatus.StatusRecoverableError, componentstatus.StatusFatalError,
+			componentstatus.StatusRecoverableError,
+			componentstatus.StatusRecoverableError,
+			componentstatus.StatusFatalError,
 		}, host.statuses())
 		require.EqualError(t, host.fatal()[0].Err(), "broken")
 
 		report(componentstatus.StatusOK)
 		s.stop()
 		report(componentstatus.StatusRecoverableError)
-		assert.Len(t, host.statuses(), 4, "none after a stop began")
+		assert.Len(t, host.statuses(), 4, "none after a shutdown has begun")
 	})
 }
 
-func TestAStopWithAHostThatDoesNotReturnDrainsTheQueue(t *testing.T) {
+func TestShutdownWithABlockedHostDrainsTheQueue(t *testing.T) {
 	host := blockingHost(anyStatus)
 	defer close(host.released)
 	library := &fakeLibrary{answer: failingWith(poisoned)}
-	cfg := quick(t, func(cfg *Config) { cfg.QueueConfig.Get().Batch.Get().FlushTimeout = time.Hour })
+	cfg := fastConfig(t, func(cfg *Config) { cfg.QueueConfig.Get().Batch.Get().FlushTimeout = time.Hour })
 	logs := startLogs(t, library, cfg, nopSettings(), host)
 	require.NoError(t, logs.ConsumeLogs(t.Context(), logsOf("one")))
 	require.NoError(t, logs.Shutdown(t.Context()))
@@ -282,23 +290,23 @@ func TestAStopWithAHostThatDoesNotReturnDrainsTheQueue(t *testing.T) {
 	assert.Empty(t, host.statuses())
 }
 
-func TestAProcessWhoseCollectorDoesNotTakeAFatalStatusIsEnded(t *testing.T) {
-	for name, takesItAfter := range map[string]time.Duration{
-		"it takes it at once": 0,
-		"it takes long":       fatalTaken - time.Nanosecond,
-		"it hangs":            time.Hour,
+func TestProcessEndsIfTheFatalStatusIsNotAccepted(t *testing.T) {
+	for name, acceptedAfter := range map[string]time.Duration{
+		"accepted at once": 0,
+		"accepted late":    fatalStatusTimeout - time.Nanosecond,
+		"never accepted":   time.Hour,
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				host := blockingHost(isFatal)
 				ended := 0
-				s := newStatuses(host, new(atomic.Bool), func() { ended++ })
+				s := newStatusReporter(host, new(atomic.Bool), func() { ended++ })
 				s.reportFatal(errors.New("broken"))
-				time.Sleep(startSettles + takesItAfter)
+				time.Sleep(startGrace + acceptedAfter)
 				close(host.released)
 				synctest.Wait()
 				time.Sleep(time.Hour)
-				if takesItAfter < fatalTaken {
+				if acceptedAfter < fatalStatusTimeout {
 					assert.Zero(t, ended)
 				} else {
 					assert.Equal(t, 1, ended)

@@ -18,7 +18,7 @@ import (
 	"github.com/otlp2iceberg/otlp2iceberg/collector-exporter/internal/native"
 )
 
-// The values of the attribute reason of repairs; those of rejections are native.Reason's names.
+// The values of the attribute reason for repairs. Those for rejections are the names of native.Reason.
 const (
 	repairUTF8    = "invalid_utf8"
 	repairNesting = "nesting"
@@ -28,36 +28,36 @@ const (
 	repairCount   = "attribute_count"
 )
 
-// failTimeout is the value of the attribute code for what the configured timeout ended. The others are native.Code's names;
-// what a client ended, or its deadline, is cancelled.
-const failTimeout = "timeout"
+// codeTimeout is the value of the attribute code for an attempt that the configured timeout ended. The other values
+// are the names of native.Code. An attempt that a client or its deadline ended has the code cancelled.
+const codeTimeout = "timeout"
 
-// failures are the values of the attribute code: CodeRejected is no failure.
-var failures = []string{
-	native.CodeConfig.String(), native.CodeDecode.String(), native.CodeTableMismatch.String(), native.CodeStorage.String(),
-	native.CodeCatalog.String(), native.CodeCommitUnknown.String(), native.CodeCancelled.String(),
-	native.CodeShutdown.String(), native.CodeLimit.String(), native.CodeInternal.String(),
-	native.CodeInvalidArgument.String(), failTimeout,
+// failureCodes are the values of the attribute code. CodeRejected is not among them, since it is no failure.
+var failureCodes = []string{
+	native.CodeConfig.String(), native.CodeDecode.String(), native.CodeTableMismatch.String(),
+	native.CodeStorage.String(), native.CodeCatalog.String(), native.CodeCommitUnknown.String(),
+	native.CodeCancelled.String(), native.CodeShutdown.String(), native.CodeLimit.String(),
+	native.CodeInternal.String(), native.CodeInvalidArgument.String(), codeTimeout,
 }
 
-// telemetry counts what the exporter of one signal does.
+// telemetry records the metrics of one signal's exporter.
 type telemetry struct {
 	builder *metadata.TelemetryBuilder
-	// attributes are on everything: the exporter's id and the signal.
+	// attributes are on every metric: the exporter's id and the signal.
 	attributes metric.MeasurementOption
-	// repairs are the same with each reason for a repair.
+	// repairs adds each reason for a repair to attributes.
 	repairs map[string]metric.MeasurementOption
-	// rejections are the same with each reason for a rejection.
+	// rejections adds each reason for a rejection to attributes.
 	rejections map[native.Reason]metric.MeasurementOption
-	// failures are the same with each code of a failed attempt.
+	// failures adds each code of a failed attempt to attributes.
 	failures map[string]metric.MeasurementOption
 
 	mu sync.Mutex
-	// underway holds when the oldest request of each batch was received, from the batch's first
-	// attempt until it is stored or given up. The queue is first in, first out, so nothing that still
-	// waits in it is older. exporterhelper does not say when it gives up; the batch is then collected
-	// as garbage, and its weak pointer with it.
-	underway map[weak.Pointer[request]]time.Time
+	// inProgress holds when the oldest request of each batch was received, from the batch's first attempt until it is
+	// stored or given up. The queue is first in, first out, so requests that still wait in it are not older.
+	// exporterhelper does not report that it gives a batch up. The batch is then garbage-collected, which its weak
+	// pointer shows.
+	inProgress map[weak.Pointer[request]]time.Time
 }
 
 func newTelemetry(set exporter.Settings, signal native.Signal) (*telemetry, error) {
@@ -75,7 +75,7 @@ func newTelemetry(set exporter.Settings, signal native.Signal) (*telemetry, erro
 		repairs:    map[string]metric.MeasurementOption{},
 		rejections: map[native.Reason]metric.MeasurementOption{},
 		failures:   map[string]metric.MeasurementOption{},
-		underway:   map[weak.Pointer[request]]time.Time{},
+		inProgress: map[weak.Pointer[request]]time.Time{},
 	}
 	with := func(name, value string) metric.MeasurementOption {
 		return metric.WithAttributeSet(attribute.NewSet(append(attributes[:2:2], attribute.String(name, value))...))
@@ -86,29 +86,30 @@ func newTelemetry(set exporter.Settings, signal native.Signal) (*telemetry, erro
 	for _, reason := range native.Reasons() {
 		t.rejections[reason] = with("reason", reason.String())
 	}
-	for _, code := range failures {
+	for _, code := range failureCodes {
 		t.failures[code] = with("code", code)
 	}
-	err = builder.RegisterExporterIcebergOldestUncommittedAgeCallback(func(_ context.Context, observer metric.Float64Observer) error {
+	observeAge := func(_ context.Context, observer metric.Float64Observer) error {
 		observer.Observe(t.oldestAge(time.Now()).Seconds(), t.attributes)
 		return nil
-	})
+	}
+	err = builder.RegisterExporterIcebergOldestUncommittedAgeCallback(observeAge)
 	if err != nil {
 		return nil, err
 	}
 	return t, nil
 }
 
-// beginAtZero has every counter be there before it counts: the first increase of one that was not is none to Prometheus, so
-// that an alert would miss the first event.
-func (t *telemetry) beginAtZero(ctx context.Context) {
+// initCounters exports every counter as zero before its first event. Prometheus does not see the first value of a new
+// counter as an increase, so an alert would miss the first event.
+func (t *telemetry) initCounters(ctx context.Context) {
 	b := t.builder
 	for _, counter := range []metric.Int64Counter{
-		b.ExporterIcebergRows, b.ExporterIcebergDeadLetterRecords, b.ExporterIcebergDeadLetters, b.ExporterIcebergInFlightWaits,
-		b.ExporterIcebergFiles, b.ExporterIcebergFileBytes, b.ExporterIcebergCommits, b.ExporterIcebergCommitConflicts,
-		b.ExporterIcebergAlreadyCommitted, b.ExporterIcebergReceiptsWritten, b.ExporterIcebergReceiptRows,
-		b.ExporterIcebergReceiptsCommitted, b.ExporterIcebergCompactions, b.ExporterIcebergCompactedFiles,
-		b.ExporterIcebergCompactionFailures, b.ExporterIcebergValuesLeftOut,
+		b.ExporterIcebergRows, b.ExporterIcebergDeadLetterRecords, b.ExporterIcebergDeadLetters,
+		b.ExporterIcebergInFlightWaits, b.ExporterIcebergFiles, b.ExporterIcebergFileBytes, b.ExporterIcebergCommits,
+		b.ExporterIcebergCommitConflicts, b.ExporterIcebergAlreadyCommitted, b.ExporterIcebergReceiptsWritten,
+		b.ExporterIcebergReceiptRows, b.ExporterIcebergReceiptsCommitted, b.ExporterIcebergCompactions,
+		b.ExporterIcebergCompactedFiles, b.ExporterIcebergCompactionFailures, b.ExporterIcebergValuesLeftOut,
 	} {
 		counter.Add(ctx, 0, t.attributes)
 	}
@@ -123,28 +124,28 @@ func (t *telemetry) beginAtZero(ctx context.Context) {
 	}
 }
 
-// begin notes that a batch is under way.
-func (t *telemetry) begin(r *request) {
+// beginBatch notes that a batch is in progress. Later attempts of the same batch change nothing.
+func (t *telemetry) beginBatch(r *request) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.underway[weak.Make(r)] = r.received
+	t.inProgress[weak.Make(r)] = r.received
 }
 
-// end notes that a batch is stored or given up.
-func (t *telemetry) end(r *request) {
+// endBatch notes that a batch is stored or given up.
+func (t *telemetry) endBatch(r *request) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	delete(t.underway, weak.Make(r))
+	delete(t.inProgress, weak.Make(r))
 }
 
-// oldestAge gives the age of the oldest request in the batches under way, 0 for none.
+// oldestAge returns the age of the oldest request in the batches in progress, or 0 without any.
 func (t *telemetry) oldestAge(now time.Time) time.Duration {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	var oldest time.Duration
-	for batch, received := range t.underway {
+	for batch, received := range t.inProgress {
 		if batch.Value() == nil {
-			delete(t.underway, batch)
+			delete(t.inProgress, batch)
 			continue
 		}
 		oldest = max(oldest, now.Sub(received))
@@ -152,7 +153,7 @@ func (t *telemetry) oldestAge(now time.Time) time.Duration {
 	return oldest
 }
 
-// record counts one call of the library.
+// record counts the outcome of one library call.
 func (t *telemetry) record(ctx context.Context, outcome native.Outcome, took time.Duration) {
 	add := func(counter metric.Int64Counter, n uint64) {
 		if n > 0 {
@@ -166,7 +167,7 @@ func (t *telemetry) record(ctx context.Context, outcome native.Outcome, took tim
 	}
 	add(t.builder.ExporterIcebergRows, outcome.Rows)
 	for _, reason := range native.Reasons() {
-		t.reject(ctx, reason, outcome.RejectedBy[reason])
+		t.recordRejected(ctx, reason, outcome.RejectedBy[reason])
 	}
 	add(t.builder.ExporterIcebergDeadLetterRecords, outcome.DeadLetterRecords)
 	add(t.builder.ExporterIcebergDeadLetters, outcome.DeadLetterObjects)
@@ -195,15 +196,15 @@ func (t *telemetry) record(ctx context.Context, outcome native.Outcome, took tim
 	t.builder.ExporterIcebergExportDuration.Record(ctx, took.Seconds(), t.attributes)
 }
 
-// reject counts what was left out.
-func (t *telemetry) reject(ctx context.Context, reason native.Reason, n uint64) {
+// recordRejected counts records and points that were rejected.
+func (t *telemetry) recordRejected(ctx context.Context, reason native.Reason, n uint64) {
 	if n > 0 {
 		t.builder.ExporterIcebergRejected.Add(ctx, int64(n), t.rejections[reason])
 	}
 }
 
-// recordPermanent counts a batch that is given up whole. What other tables of it hold is not told
-// then, so it is all of its records.
+// recordPermanent counts a batch that is given up as a whole. The library does not report then which of its records
+// other tables hold, so all of them are counted.
 func (t *telemetry) recordPermanent(ctx context.Context, r *request, code native.Code) {
 	reason := native.ReasonTable
 	switch code {
@@ -212,17 +213,17 @@ func (t *telemetry) recordPermanent(ctx context.Context, r *request, code native
 	case native.CodeLimit:
 		reason = native.ReasonPayloadTooLarge
 	}
-	t.reject(ctx, reason, uint64(r.items))
+	t.recordRejected(ctx, reason, uint64(r.items))
 }
 
-// fail counts an attempt that failed, whether it is made again or not.
-func (t *telemetry) fail(ctx context.Context, err error, by ending) {
+// recordFailure counts a failed attempt, whether it is retried or not.
+func (t *telemetry) recordFailure(ctx context.Context, err error, source cancelSource) {
 	code := native.CodeInternal.String()
 	var failure *native.Error
 	if errors.As(err, &failure) {
 		code = failure.Code.String()
-		if failure.Code == native.CodeCancelled && by == endedByTimeout {
-			code = failTimeout
+		if failure.Code == native.CodeCancelled && source == cancelledByTimeout {
+			code = codeTimeout
 		}
 	}
 	option, known := t.failures[code]
@@ -232,7 +233,7 @@ func (t *telemetry) fail(ctx context.Context, err error, by ending) {
 	t.builder.ExporterIcebergFailedAttempts.Add(ctx, 1, option)
 }
 
-// shutdown takes the callbacks back.
+// shutdown unregisters the callbacks.
 func (t *telemetry) shutdown() {
 	t.builder.Shutdown()
 }

@@ -6,10 +6,10 @@ use otlp2iceberg::{Error, ErrorKind, RetryClass};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::apart;
 use crate::deadline::Deadline;
 use crate::emf::Metrics;
 use crate::http::{self, Request, Shape};
+use crate::isolation;
 use crate::objects::{self, Message};
 use crate::store::Store;
 
@@ -83,8 +83,8 @@ pub async fn handle(
     };
     match event.into_messages() {
         Messages::Queue(records) => {
-            let failed: Vec<bool> = if apart::is_suspect(&records) {
-                apart::load(&records, deadline).await
+            let failed: Vec<bool> = if isolation::needs_isolation(&records) {
+                isolation::load(&records, deadline).await
             } else {
                 let messages: Vec<Message> = records.iter().map(Message::of_queue).collect();
                 let errors = objects::load(store, &messages, deadline, metrics).await;

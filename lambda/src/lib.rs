@@ -5,13 +5,13 @@
 
 #![forbid(unsafe_code)]
 
-pub mod apart;
 pub mod config;
 pub mod deadline;
 pub mod emf;
 pub mod event;
 pub mod http;
 pub mod inflate;
+pub mod isolation;
 pub mod json;
 pub mod log;
 pub mod objects;

@@ -1,5 +1,5 @@
 //! The program that Lambda starts: everything is opened once, then one event after the other. With a file as its
-//! argument it is a child of itself, for one batch ([`apart`]).
+//! argument it is a child of itself, for one batch ([`isolation`]).
 
 use std::env;
 use std::path::Path;
@@ -7,12 +7,12 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use lambda_runtime::{Diagnostic, LambdaEvent, Runtime, service_fn};
-use otlp2iceberg_lambda::apart;
 use otlp2iceberg_lambda::config::{HostConfig, name_variables};
 use otlp2iceberg_lambda::deadline::Deadline;
 use otlp2iceberg_lambda::emf::Metrics;
 use otlp2iceberg_lambda::event::{self, Event};
 use otlp2iceberg_lambda::http::Auth;
+use otlp2iceberg_lambda::isolation;
 use otlp2iceberg_lambda::log;
 use otlp2iceberg_lambda::store::Store;
 use serde_json::Value;
@@ -68,8 +68,8 @@ async fn run() -> Result<(), String> {
         .await
         .map_err(|error| name_variables(&error.to_string()))?;
     if let Some(path) = env::args_os().nth(1) {
-        let child = apart::be_child(&host.store, Path::new(&path), &host.function).await;
-        return child.map_err(|cause| format!("a batch cannot be loaded apart: {cause}"));
+        let child = isolation::run_child_process(&host.store, Path::new(&path), &host.function).await;
+        return child.map_err(|cause| format!("a batch cannot be loaded in a process of its own: {cause}"));
     }
     let service = service_fn(move |event: LambdaEvent<Event>| {
         let host = Arc::clone(&host);

@@ -15,16 +15,16 @@ import (
 	"sync/atomic"
 )
 
-// liveBatches counts the batches of the library that are not freed.
+// liveBatches counts the library's batches that are not freed.
 var liveBatches atomic.Int64
 
-// LiveBatches gives how many batches the library holds for this process.
+// LiveBatches returns how many batches the library holds for this process.
 func LiveBatches() int64 {
 	return liveBatches.Load()
 }
 
-// Batch is requests of one signal whose bytes the library holds, outside Go's heap. One goroutine at a time
-// uses it. Free it when it is done with; one that is forgotten is freed when it is collected as garbage.
+// Batch holds requests of one signal, whose bytes are in the library, outside Go's heap. Only one goroutine at a time
+// may use it. The caller frees it after use. A batch that is not freed is freed when it is garbage-collected.
 type Batch struct {
 	// raw is nil once freed.
 	raw     *C.o2i_batch
@@ -34,8 +34,8 @@ type Batch struct {
 	bytes   int
 }
 
-// NewBatch copies serialized Export*ServiceRequest messages of one signal, one after the other, that parts
-// describe.
+// NewBatch copies serialized Export*ServiceRequest messages of one signal. The payload holds them one after the other,
+// as parts describes them.
 func NewBatch(signal Signal, payload []byte, parts []Part) (*Batch, error) {
 	var (
 		raw     *C.o2i_batch
@@ -45,8 +45,9 @@ func NewBatch(signal Signal, payload []byte, parts []Part) (*Batch, error) {
 	if err := takeError(code, &failure); err != nil {
 		return nil, err
 	}
-	// Go keeps both slices where they are until the call returns; neither holds a Go pointer.
-	code = C.o2i_batch_append(raw, bytesPointer(payload), C.size_t(len(payload)), partsPointer(cParts(parts)), C.size_t(len(parts)), &failure)
+	// cgo pins both slices until the call returns. Neither contains a Go pointer.
+	code = C.o2i_batch_append(raw, bytesPointer(payload), C.size_t(len(payload)),
+		partsPointer(cParts(parts)), C.size_t(len(parts)), &failure)
 	if err := takeError(code, &failure); err != nil {
 		C.o2i_batch_free(raw)
 		return nil, err
@@ -57,7 +58,7 @@ func NewBatch(signal Signal, payload []byte, parts []Part) (*Batch, error) {
 	return b, nil
 }
 
-// heldBatch holds a C pointer; an incomplete C type cannot be a type argument itself.
+// heldBatch wraps a C pointer, because an incomplete C type cannot be a type argument.
 type heldBatch struct {
 	raw *C.o2i_batch
 }
@@ -67,7 +68,7 @@ func freeBatch(held *heldBatch) {
 	liveBatches.Add(-1)
 }
 
-// Free lets go of the batch, with whatever it holds. Freeing again does nothing.
+// Free frees the batch with all it holds. Further calls do nothing.
 func (b *Batch) Free() {
 	if b == nil || b.raw == nil {
 		return
@@ -77,15 +78,15 @@ func (b *Batch) Free() {
 	b.raw, b.parts = nil, nil
 }
 
-// SetRedelivered says that some of the requests may have been in another batch before, as those are that come
-// again from a queue on disk after a restart.
+// SetRedelivered notes that some of the requests may have been in another batch before, as requests that a queue on
+// disk delivers again after a restart.
 func (b *Batch) SetRedelivered() {
 	C.o2i_batch_set_redelivered(b.raw)
 	runtime.KeepAlive(b)
 }
 
-// Merge takes all requests of another batch of the same signal, which is freed. When it fails both are as
-// they were.
+// Merge moves all requests of another batch of the same signal into this one and frees the other. An error leaves both
+// unchanged.
 func (b *Batch) Merge(other *Batch) error {
 	var failure C.o2i_error
 	code := C.o2i_batch_merge(b.raw, other.raw, &failure)
@@ -99,18 +100,18 @@ func (b *Batch) Merge(other *Batch) error {
 	return nil
 }
 
-// Signal gives the requests' signal.
+// Signal returns the requests' signal.
 func (b *Batch) Signal() Signal {
 	return b.signal
 }
 
-// Parts gives the requests, in order.
+// Parts returns the requests' ids and lengths, in order.
 func (b *Batch) Parts() []Part {
 	return b.parts
 }
 
-// AppendPayload appends the requests' messages to data, one after the other. It fails once the library has let
-// them go, which it may do when the batch was exported.
+// AppendPayload appends the requests' messages to data, one after the other. It fails once the library has freed them,
+// which may happen when the batch is exported.
 func (b *Batch) AppendPayload(data []byte) ([]byte, error) {
 	begin := len(data)
 	data = append(data, make([]byte, b.bytes)...)
@@ -124,7 +125,7 @@ func (b *Batch) AppendPayload(data []byte) ([]byte, error) {
 	return data, nil
 }
 
-// partsPointer gives the first of them, nil if there is none.
+// partsPointer returns a pointer to the first part, or nil if there is none.
 func partsPointer(list []C.o2i_part) *C.o2i_part {
 	if len(list) == 0 {
 		return nil

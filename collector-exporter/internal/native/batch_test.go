@@ -17,14 +17,14 @@ func partOf(sequence uint64, payload []byte) Part {
 	return Part{Writer: [16]byte{9}, Sequence: sequence, Len: uint64(len(payload))}
 }
 
-func TestABatchGivesBackWhatItWasGiven(t *testing.T) {
+func TestBatchMergeAndAppendPayload(t *testing.T) {
 	before := LiveBatches()
 	first := batchOf(t, []byte("onetwo"), partOf(1, []byte("one")), partOf(2, []byte("two")))
 	second := batchOf(t, []byte("three"), partOf(3, []byte("three")))
 	empty := batchOf(t, nil)
 	require.NoError(t, first.Merge(second))
 	require.NoError(t, first.Merge(empty))
-	assert.Equal(t, before+1, LiveBatches(), "what was merged is freed")
+	assert.Equal(t, before+1, LiveBatches(), "the merged batch is freed")
 
 	payload, err := first.AppendPayload([]byte("> "))
 	require.NoError(t, err)
@@ -35,7 +35,7 @@ func TestABatchGivesBackWhatItWasGiven(t *testing.T) {
 	assert.Equal(t, before, LiveBatches())
 }
 
-func TestBatchesOfTwoSignalsStayApart(t *testing.T) {
+func TestBatchesOfTwoSignalsDoNotMerge(t *testing.T) {
 	logs := batchOf(t, []byte("one"), partOf(1, []byte("one")))
 	traces, err := NewBatch(SignalTraces, []byte("two"), []Part{partOf(2, []byte("two"))})
 	require.NoError(t, err)
@@ -46,7 +46,7 @@ func TestBatchesOfTwoSignalsStayApart(t *testing.T) {
 	assert.Equal(t, "two", string(payload))
 }
 
-func TestABatchThatIsForgottenIsFreed(t *testing.T) {
+func TestUnreachableBatchIsFreed(t *testing.T) {
 	before := LiveBatches()
 	for sequence := range uint64(100) {
 		_, err := NewBatch(SignalLogs, []byte("one"), []Part{partOf(sequence, []byte("one"))})
@@ -58,7 +58,7 @@ func TestABatchThatIsForgottenIsFreed(t *testing.T) {
 	}, time.Minute, time.Millisecond)
 }
 
-func TestBytesAreLetGoOnceTheyAreStored(t *testing.T) {
+func TestBytesAreFreedOnceStored(t *testing.T) {
 	handle := openTemporary(t)
 	payload := logsPayload(t, "one")
 	batch := batchOf(t, payload, partOf(1, payload))
@@ -66,7 +66,7 @@ func TestBytesAreLetGoOnceTheyAreStored(t *testing.T) {
 	_, err := handle.Export(t.Context(), batch, time.Time{})
 	require.NoError(t, err)
 	held, err := batch.AppendPayload(nil)
-	require.NoError(t, err, "another batch may have had it")
+	require.NoError(t, err, "another batch may have had the request")
 	assert.Equal(t, payload, held)
 
 	batch = batchOf(t, payload, partOf(2, payload))
@@ -75,6 +75,6 @@ func TestBytesAreLetGoOnceTheyAreStored(t *testing.T) {
 	_, err = batch.AppendPayload(nil)
 	require.ErrorContains(t, err, "let go")
 	outcome, err := handle.Export(t.Context(), batch, time.Time{})
-	require.NoError(t, err, "what is stored stays stored")
+	require.NoError(t, err, "stored rows stay stored")
 	assert.Equal(t, uint64(1), outcome.Rows)
 }

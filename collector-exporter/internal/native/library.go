@@ -5,7 +5,6 @@
 package native
 
 /*
-#include <stdlib.h>
 #include "otlp2iceberg.h"
 */
 import "C"
@@ -20,36 +19,36 @@ import (
 	"unsafe"
 )
 
-// Verify says whether the library that was linked in speaks the interface this package was compiled
+// Verify returns an error if the linked library has another interface than the one that this package was compiled
 // against. Call it before anything else.
 func Verify() error {
 	if got := uint32(C.o2i_abi_version()); got != C.O2I_ABI_VERSION {
 		return fmt.Errorf(
-			"the linked otlp2iceberg library has interface version %d, the exporter needs %d: build both from the same checkout (make collector)",
+			"the linked otlp2iceberg library has interface version %d, the exporter needs %d: "+
+				"build both from the same checkout (make collector)",
 			got, C.O2I_ABI_VERSION)
 	}
 	layout := uint64(C.sizeof_o2i_part) | uint64(C.sizeof_o2i_outcome)<<16 | uint64(C.sizeof_o2i_error)<<32
 	if got := uint64(C.o2i_abi_layout()); got != layout {
 		return fmt.Errorf(
-			"the linked otlp2iceberg library lays out its structs as %#x, the exporter as %#x: build both from the same checkout (make collector)",
+			"the linked otlp2iceberg library lays out its structs as %#x, the exporter as %#x: "+
+				"build both from the same checkout (make collector)",
 			got, layout)
 	}
 	return nil
 }
 
-// Does not compile when the header has another number of places.
-var _ [reasonPlaces]struct{} = [C.O2I_REASON_PLACES]struct{}{}
-
-// Version gives the library's version, such as 0.1.0.
+// Version returns the library's version, such as 0.1.0.
 func Version() string {
 	return C.GoString(C.o2i_version())
 }
 
-// logLineBytesMax is where a line of the library's log is cut.
+// logLineBytesMax is the length at which a line of the library's log is cut.
 const logLineBytesMax = 16 << 10
 
-// TakeLog gives the oldest line of the library's log that was not taken yet, LogNone without one. From the first call on
-// the library keeps its lines for this and no longer writes them to stderr. It has one log for the whole process.
+// TakeLog removes and returns the oldest line of the library's log, or LogNone if there is none. From the first call
+// on the library keeps its lines for TakeLog and no longer writes them to stderr. It has one log for the whole
+// process.
 func TakeLog() (LogLevel, string) {
 	var (
 		text  [logLineBytesMax]byte
@@ -59,26 +58,26 @@ func TakeLog() (LogLevel, string) {
 	return LogLevel(level), string(text[:length])
 }
 
-// CheckConfig checks a configuration, given as JSON, without opening anything. The error is an
-// *Error whose message lists every problem with its key.
+// CheckConfig checks a configuration in JSON without opening anything. The error is an *Error whose message lists every
+// problem with its key.
 func CheckConfig(config []byte) error {
 	var failure C.o2i_error
 	code := C.o2i_config_check(bytesPointer(config), C.size_t(len(config)), &failure)
 	return takeError(code, &failure)
 }
 
-// Handle is the library, opened. It is safe for concurrent use.
+// Handle is the opened library. It is safe for concurrent use.
 type Handle struct {
 	// open becomes nil when the handle is closed.
 	open atomic.Pointer[opened]
 }
 
-// opened holds a C pointer; an incomplete C type cannot be a type argument itself.
+// opened wraps a C pointer, because an incomplete C type cannot be a type argument.
 type opened struct {
 	raw *C.o2i_handle
 }
 
-// Open opens the library with a configuration given as JSON. Close the handle.
+// Open opens the library with a configuration in JSON. The caller must close the handle.
 func Open(config []byte) (*Handle, error) {
 	var (
 		raw     *C.o2i_handle
@@ -93,20 +92,20 @@ func Open(config []byte) (*Handle, error) {
 	return handle, nil
 }
 
-// Hurry has commits no longer wait for their turn, as if commit.interval were 0. For a Collector that is
-// about to stop and has batches left to export. There is no way back.
-func (h *Handle) Hurry() error {
+// BeginShutdown makes commits happen without waiting, as if commit.interval were 0. It is for a Collector that is about to
+// stop and still has batches to export. It cannot be undone.
+func (h *Handle) BeginShutdown() error {
 	open := h.open.Load()
 	if open == nil {
 		return nil
 	}
 	var failure C.o2i_error
-	code := C.o2i_hurry(open.raw, &failure)
+	code := C.o2i_begin_shutdown(open.raw, &failure)
 	return takeError(code, &failure)
 }
 
-// Close refuses new exports, waits for those in flight and stops the library, for timeout at most.
-// Closing again does nothing.
+// Close refuses new exports, waits for those in progress and stops the library, all within timeout. Further calls do
+// nothing.
 func (h *Handle) Close(timeout time.Duration) error {
 	open := h.open.Swap(nil)
 	if open == nil {
@@ -117,15 +116,15 @@ func (h *Handle) Close(timeout time.Duration) error {
 	return takeError(code, &failure)
 }
 
-// Export stores a batch. It returns nil when every row is in a committed snapshot. An *Error of class
-// RetryClassPartial comes with an outcome: the rest is stored. After an error of class RetryClassRetry the
-// same batch is exported again, on the same handle.
+// Export stores a batch. It returns nil when every row is in a committed snapshot, or in a receipt if
+// commit.on_failure is accept. An *Error of class RetryClassPartial comes with an outcome: the rest is stored. After
+// an error of class RetryClassRetry the same batch must be exported again on the same handle.
 //
-// received is when the oldest part came; records without a time of their own get it, so it must be the
-// same each time a request is exported. Zero means now.
+// received is when the oldest part was received, and zero means now. Records without a time of their own get it, so it
+// must be the same each time a request is exported.
 //
-// The library lets the requests' bytes go once nothing can need them any more. When ctx ends it is told, and
-// Export waits until it has come to a safe place: a commit in flight is never abandoned, and may still succeed.
+// The library frees the requests' bytes once they are no longer needed. When ctx ends, the library is cancelled.
+// Export then waits until it has reached a safe point: a commit in progress is never abandoned, and may still succeed.
 func (h *Handle) Export(ctx context.Context, batch *Batch, received time.Time) (Outcome, error) {
 	open := h.open.Load()
 	if open == nil {
@@ -147,7 +146,7 @@ func (h *Handle) Export(ctx context.Context, batch *Batch, received time.Time) (
 	return goOutcome(&outcome), takeError(code, &failure)
 }
 
-// receivedUnixNano gives a time as the library takes it: 0 for the zero time, and for what is before 1970.
+// receivedUnixNano converts a time for the library. The zero time and times before 1970 become 0.
 func receivedUnixNano(received time.Time) C.uint64_t {
 	if received.IsZero() {
 		return 0
@@ -155,7 +154,8 @@ func receivedUnixNano(received time.Time) C.uint64_t {
 	return C.uint64_t(max(received.UnixNano(), 0))
 }
 
-// timeLeft gives the milliseconds until ctx ends, UINT64_MAX for never, or its error if it has ended.
+// timeLeft returns the milliseconds until ctx ends, or UINT64_MAX without a deadline. If ctx has ended, it returns an
+// error.
 func timeLeft(ctx context.Context) (C.uint64_t, error) {
 	if err := ctx.Err(); err != nil {
 		return 0, &Error{Code: CodeCancelled, RetryClass: RetryClassRetry, Message: "not begun: " + err.Error()}
@@ -167,8 +167,8 @@ func timeLeft(ctx context.Context) (C.uint64_t, error) {
 	return milliseconds(time.Until(deadline)), nil
 }
 
-// watch makes a token that is triggered when ctx ends, and a function that frees it. Without an end
-// there is no token.
+// watch returns a token that is triggered when ctx ends, and a function that frees it. The token is nil if ctx never
+// ends.
 func watch(ctx context.Context) (token *C.o2i_cancel, release func()) {
 	if ctx.Done() == nil {
 		return nil, func() {}
@@ -187,7 +187,7 @@ func watch(ctx context.Context) (token *C.o2i_cancel, release func()) {
 	}
 }
 
-// takeError makes a Go error of what a call returned and frees the library's.
+// takeError converts the library's error to a Go error and frees it.
 func takeError(code C.int32_t, failure *C.o2i_error) error {
 	if code == C.O2I_OK {
 		return nil
@@ -200,12 +200,12 @@ func takeError(code C.int32_t, failure *C.o2i_error) error {
 	return &Error{
 		Code:       Code(code),
 		RetryClass: RetryClass(failure.retry_class),
-		RetryAfter: time.Duration(min(uint64(failure.retry_after_ms), math.MaxInt64/uint64(time.Millisecond))) * time.Millisecond,
+		RetryAfter: duration(failure.retry_after_ms, time.Millisecond),
 		Message:    message,
 	}
 }
 
-// cParts lays the parts out as the library reads them.
+// cParts converts parts to their C layout.
 func cParts(parts []Part) []C.o2i_part {
 	list := make([]C.o2i_part, len(parts))
 	for i, part := range parts {
@@ -218,6 +218,7 @@ func cParts(parts []Part) []C.o2i_part {
 	return list
 }
 
+// goOutcome converts an outcome from its C layout.
 func goOutcome(outcome *C.o2i_outcome) Outcome {
 	var rejectedBy [reasonPlaces]uint64
 	for reason, count := range outcome.rejected_by {
@@ -244,7 +245,7 @@ func goOutcome(outcome *C.o2i_outcome) Outcome {
 		RejectedBy:        rejectedBy,
 		DeadLetterRecords: uint64(outcome.dead_letter_records),
 		DeadLetterObjects: uint64(outcome.dead_letter_objects),
-		CommitTime:        time.Duration(min(uint64(outcome.commit_micros), math.MaxInt64/uint64(time.Microsecond))) * time.Microsecond,
+		CommitTime:        duration(outcome.commit_micros, time.Microsecond),
 		InFlightWaits:     uint64(outcome.in_flight_waits),
 		Merges:            uint64(outcome.merges),
 		MergedFiles:       uint64(outcome.merged_files),
@@ -252,11 +253,17 @@ func goOutcome(outcome *C.o2i_outcome) Outcome {
 	}
 }
 
+// bytesPointer returns a pointer to the first byte.
 func bytesPointer(data []byte) *C.uint8_t {
 	return (*C.uint8_t)(unsafe.SliceData(data))
 }
 
-// milliseconds rounds up, so that a little time is not none.
+// duration converts the library's count of a unit of time. It returns the longest duration for counts beyond it.
+func duration(count C.uint64_t, unit time.Duration) time.Duration {
+	return time.Duration(min(uint64(count), math.MaxInt64/uint64(unit))) * unit
+}
+
+// milliseconds rounds up, so that a short time does not become 0.
 func milliseconds(d time.Duration) C.uint64_t {
 	if d <= 0 {
 		return 0

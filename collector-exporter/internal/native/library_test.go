@@ -26,7 +26,7 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-func TestTheLinkedLibraryIsTheRightOne(t *testing.T) {
+func TestVerifyAcceptsTheLinkedLibrary(t *testing.T) {
 	require.NoError(t, Verify())
 	assert.Regexp(t, regexp.MustCompile(`^\d+\.\d+\.\d+`), Version())
 }
@@ -42,7 +42,7 @@ func TestConfigProblemsComeWithTheirKeys(t *testing.T) {
 	assert.Contains(t, failure.Message, "catalog.name:")
 }
 
-func TestWhatIsNoJSONIsAnError(t *testing.T) {
+func TestInvalidJSONIsAConfigError(t *testing.T) {
 	for _, config := range [][]byte{nil, {}, []byte("{"), {0xFF}, []byte(`"text"`)} {
 		assert.Equal(t, CodeConfig, requireError(t, CheckConfig(config)).Code, "%q", config)
 		handle, err := Open(config)
@@ -51,7 +51,7 @@ func TestWhatIsNoJSONIsAnError(t *testing.T) {
 	}
 }
 
-func TestExportStoresRowsAndKnowsARepeat(t *testing.T) {
+func TestExportStoresRowsAndRecognizesARepeat(t *testing.T) {
 	handle := openTemporary(t)
 	payload := logsPayload(t, "one", "two")
 	parts := []Part{{Writer: [16]byte{1}, Sequence: 1, Len: uint64(len(payload))}}
@@ -120,7 +120,7 @@ func TestExportsRaceWithCloseAndCancel(t *testing.T) {
 	}
 	cancel()
 	require.NoError(t, handle.Close(30*time.Second))
-	require.NoError(t, handle.Close(0), "closing again does nothing")
+	require.NoError(t, handle.Close(0), "a second Close does nothing")
 	running.Wait()
 
 	_, err := handle.Export(t.Context(), batchOf(t, payload, Part{Len: uint64(len(payload))}), time.Time{})
@@ -129,7 +129,8 @@ func TestExportsRaceWithCloseAndCancel(t *testing.T) {
 
 func TestMillisecondsRoundUp(t *testing.T) {
 	for d, want := range map[time.Duration]uint64{
-		-time.Second: 0, 0: 0, 1: 1, time.Millisecond: 1, time.Millisecond + 1: 2, math.MaxInt64: math.MaxInt64/1_000_000 + 1,
+		-time.Second: 0, 0: 0, 1: 1, time.Millisecond: 1, time.Millisecond + 1: 2,
+		math.MaxInt64: math.MaxInt64/1_000_000 + 1,
 	} {
 		assert.Equal(t, want, uint64(milliseconds(d)), "%s", d)
 	}
@@ -143,7 +144,7 @@ func requireError(t *testing.T, err error) *Error {
 	return failure
 }
 
-// batchOf makes a batch that the test's end frees.
+// batchOf returns a batch that is freed when the test ends.
 func batchOf(t *testing.T, payload []byte, parts ...Part) *Batch {
 	t.Helper()
 	batch, err := NewBatch(SignalLogs, payload, parts)
@@ -152,7 +153,7 @@ func batchOf(t *testing.T, payload []byte, parts ...Part) *Batch {
 	return batch
 }
 
-// openTemporary opens the library on an empty warehouse; the test's end closes it.
+// openTemporary opens the library on an empty warehouse and closes it when the test ends.
 func openTemporary(t *testing.T) *Handle {
 	t.Helper()
 	config, err := json.Marshal(map[string]any{

@@ -2,27 +2,24 @@
 
 // Package native is the Go side of the library's C interface, and the only cgo of the exporter.
 //
-// otlp2iceberg.h is that interface; it is generated from rust/ffi. The library itself is a static
-// archive that `make collector` puts in lib/<os>_<arch>. A build without cgo, or for another
-// target, gets stub.go: everything compiles, and Verify says why nothing works.
+// otlp2iceberg.h, which is generated from rust/ffi, is that interface. The library itself is a static archive that
+// `make collector` puts in lib/<os>_<arch>. A build without cgo, or for another target, uses stub.go: everything
+// compiles, and Verify returns why nothing works. header_checks.go compares the numbers below with the header's.
 package native
 
-import (
-	"strings"
-	"time"
-)
+import "time"
 
-// Signal says which service's request a payload is.
+// Signal says which signal's export request a payload is.
 type Signal uint8
 
-// The signals, with the numbers of O2I_SIGNAL_*. They are stored in persistent queues: never change one.
+// The signals, with the numbers of O2I_SIGNAL_*. Persistent queues store these numbers, so they must never change.
 const (
 	SignalLogs    Signal = 1
 	SignalTraces  Signal = 2
 	SignalMetrics Signal = 3
 )
 
-// String gives the signal's name in pipelines: logs, traces or metrics.
+// String returns the signal's name in pipelines: logs, traces or metrics.
 func (s Signal) String() string {
 	switch s {
 	case SignalLogs:
@@ -36,10 +33,10 @@ func (s Signal) String() string {
 	}
 }
 
-// Part is one request inside a payload: who it is and how many of the payload's bytes are its own.
-// The parts of a payload follow each other without gaps.
+// Part is one request inside a payload: its id, and how many of the payload's bytes belong to it. The parts of a
+// payload follow each other without gaps.
 type Part struct {
-	// Writer is the id of the writer that numbered the request.
+	// Writer is the id of the process and signal that assigned Sequence.
 	Writer [16]byte
 	// Sequence is the writer's number for the request.
 	Sequence uint64
@@ -47,21 +44,22 @@ type Part struct {
 	Len uint64
 }
 
-// Outcome says what became of a payload that was stored.
+// Outcome is the result of storing a payload.
 type Outcome struct {
-	// Rows that are now in tables.
+	// Rows counts rows that are now in tables.
 	Rows uint64
-	// Rejected records and points, which were left out.
+	// Rejected counts records and points that were left out.
 	Rejected uint64
-	// Files written, and their bytes.
+	// Files counts the files written, and FileBytes their bytes.
 	Files, FileBytes uint64
-	// Commits that hold them, and the attempts it took.
+	// Commits counts the commits of these files, and CommitAttempts the attempts.
 	Commits, CommitAttempts uint64
-	// AlreadyCommitted counts requests that a table held already, once per table.
+	// AlreadyCommitted counts requests that a table already had, once per table.
 	AlreadyCommitted uint64
-	// ReceiptsWritten because the catalog did not commit, and the rows in them, which no table has yet.
+	// ReceiptsWritten counts the receipts written because the catalog did not commit, and ReceiptRows their rows, which
+	// are in no table yet.
 	ReceiptsWritten, ReceiptRows uint64
-	// ReceiptsCommitted since the last call of the same signal, whoever wrote them.
+	// ReceiptsCommitted counts the receipts of any process that were committed since the last call of the same signal.
 	ReceiptsCommitted uint64
 	// RepairedUTF8 counts strings stored with U+FFFD for invalid UTF-8.
 	RepairedUTF8 uint64
@@ -71,22 +69,22 @@ type Outcome struct {
 	RepairedIDs uint64
 	// RepairedTimes counts times out of range, stored as null.
 	RepairedTimes uint64
-	// ValuesLeftOut counts values whose table has no such column.
+	// ValuesLeftOut counts values for which their table has no column.
 	ValuesLeftOut uint64
 	// CutTexts counts texts cut at limits.value_bytes_max.
 	CutTexts uint64
 	// DroppedAttributes counts attributes dropped beyond limits.attributes_max.
 	DroppedAttributes uint64
-	// RejectedBy is what Rejected is made of, by Reason.
+	// RejectedBy is Rejected split by Reason.
 	RejectedBy [reasonPlaces]uint64
-	// DeadLetterRecords are those of Rejected that are kept, in so many DeadLetterObjects.
+	// DeadLetterRecords counts the rejected records that are kept, and DeadLetterObjects the objects that hold them.
 	DeadLetterRecords, DeadLetterObjects uint64
-	// CommitTime is how long the commits took; 0 without any.
+	// CommitTime is how long the commits took, and 0 without commits.
 	CommitTime time.Duration
 	// InFlightWaits is 1 when the call had to wait for limits.in_flight_bytes_max.
 	InFlightWaits uint64
-	// Merges is how many files small ones were merged into since the last call of the same signal, and
-	// MergedFiles how many they took the place of. MergeFailures are rounds that failed, once per table.
+	// Merges counts the files that were merged from small ones since the last call of the same signal, and MergedFiles
+	// the small files that they replaced. MergeFailures counts rounds that failed, once per table.
 	Merges, MergedFiles, MergeFailures uint64
 }
 
@@ -105,7 +103,7 @@ const (
 	ReasonTable             Reason = 7
 	ReasonPanic             Reason = 8
 
-	// reasonPlaces is O2I_REASON_PLACES: the reasons, and room for more.
+	// reasonPlaces is O2I_REASON_PLACES. It leaves room for more reasons.
 	reasonPlaces = 16
 )
 
@@ -114,7 +112,7 @@ var reasonNames = [...]string{
 	"too_many_partitions", "table", "panic",
 }
 
-// Reasons gives all of them.
+// Reasons returns all reasons.
 func Reasons() []Reason {
 	reasons := make([]Reason, len(reasonNames))
 	for i := range reasons {
@@ -123,7 +121,7 @@ func Reasons() []Reason {
 	return reasons
 }
 
-// String gives the reason's name in metrics and dead letters.
+// String returns the reason's name in metrics and dead letters.
 func (r Reason) String() string {
 	if r < 0 || int(r) >= len(reasonNames) {
 		return "unknown"
@@ -131,10 +129,10 @@ func (r Reason) String() string {
 	return reasonNames[r]
 }
 
-// RetryClass says what to do with a request that failed. The library decides it, once.
+// RetryClass says what to do with a request that failed. Only the library decides it.
 type RetryClass int32
 
-// The classes, with the numbers of O2I_RETRY_CLASS_*.
+// The retry classes, with the numbers of O2I_RETRY_CLASS_*.
 const (
 	RetryClassNone      RetryClass = 0
 	RetryClassRetry     RetryClass = 1
@@ -143,10 +141,10 @@ const (
 	RetryClassShutdown  RetryClass = 4
 )
 
-// Code says what kind of thing went wrong, with the numbers of O2I_ERROR_*.
+// Code says what kind of error occurred.
 type Code int32
 
-// The codes.
+// The codes, with the numbers of O2I_ERROR_*.
 const (
 	CodeConfig          Code = 1
 	CodeDecode          Code = 2
@@ -168,7 +166,7 @@ var codeNames = map[Code]string{
 	CodeShutdown: "shutdown", CodeLimit: "limit", CodeInternal: "internal", CodeInvalidArgument: "invalid_argument",
 }
 
-// String gives the code's name in metrics.
+// String returns the code's name in metrics.
 func (c Code) String() string {
 	if name, known := codeNames[c]; known {
 		return name
@@ -176,10 +174,10 @@ func (c Code) String() string {
 	return "unknown"
 }
 
-// LogLevel is a level of the library's log, with the numbers of O2I_LOG_*.
+// LogLevel is a level of the library's log.
 type LogLevel int32
 
-// The levels. LogNone is that of no line.
+// The levels, with the numbers of O2I_LOG_*. LogNone means that there is no line.
 const (
 	LogNone  LogLevel = 0
 	LogError LogLevel = 1
@@ -190,30 +188,24 @@ const (
 type Error struct {
 	Code       Code
 	RetryClass RetryClass
-	// RetryAfter is how long to wait at least before a retry; 0 when the library has no opinion.
+	// RetryAfter is the least time to wait before a retry, or 0 if the library gives none.
 	RetryAfter time.Duration
-	// Message is one line that says what to do.
+	// Message is one line that says what is wrong.
 	Message string
 }
 
-// Error gives the message.
+// Error returns the message.
 func (e *Error) Error() string {
 	return e.Message
 }
 
-// Poisoned says whether the handle refused because an earlier call on it panicked: it can store
-// nothing any more, only a new process can. No other error is internal and of class shutdown.
+// Poisoned returns whether the handle refused because an earlier call on it panicked. Only a new process can store
+// anything then. No other error is internal and of class shutdown.
 func (e *Error) Poisoned() bool {
 	return e.Code == CodeInternal && e.RetryClass == RetryClassShutdown
 }
 
-// InstallStamp names the archive that the program was linked with: its SHA-256 in hex, or "" when
-// install-library.sh did not put it there.
-func InstallStamp() string {
-	return strings.TrimSpace(installStamp)
-}
-
-// installStamp is set by stamp_<os>_<arch>.go, if there is one. Go does not notice that an archive named in LDFLAGS has
-// changed, but it does notice a changed source file; a string that reaches the compiled package makes
-// it link anew.
+// installStamp is the SHA-256 in hex of the linked archive. The generated file stamp_<os>_<arch>.go sets it, if
+// install-library.sh installed the archive. Nothing reads it: Go does not notice that an archive named in LDFLAGS has
+// changed, but it notices a changed source file, and the different string in the compiled package makes it link again.
 var installStamp string

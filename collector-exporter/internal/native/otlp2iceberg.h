@@ -16,7 +16,7 @@
 
 // The version of this interface. It changes whenever a caller compiled against the old header could
 // misread the new library; compare it with `o2i_abi_version()` before any other call.
-#define O2I_ABI_VERSION 5
+#define O2I_ABI_VERSION 6
 
 // The call did what it says.
 #define O2I_OK 0
@@ -295,8 +295,8 @@ int32_t o2i_open(const uint8_t *config_json,
 //
 // # Safety
 // `error` is null or writable and aligned.
-int32_t o2i_hurry(const struct o2i_handle *handle,
-                  struct o2i_error *error);
+int32_t o2i_begin_shutdown(const struct o2i_handle *handle,
+                           struct o2i_error *error);
 
 // Closes the library: refuses new calls with class `O2I_RETRY_CLASS_SHUTDOWN`, waits for those in
 // flight, and stops the runtime.

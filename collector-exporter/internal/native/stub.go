@@ -12,36 +12,36 @@ import (
 	"time"
 )
 
-// Verify says why nothing works.
+// Verify returns why nothing works.
 func Verify() error {
 	return errNotLinked()
 }
 
-// Version gives "none": there is no library.
+// Version returns "none", since there is no library.
 func Version() string {
 	return "none"
 }
 
-// TakeLog gives no line.
+// TakeLog returns no line.
 func TakeLog() (LogLevel, string) {
 	return LogNone, ""
 }
 
-// CheckConfig accepts everything, so that what is reported is the missing library, by Verify.
+// CheckConfig accepts everything, so that Verify's error about the missing library is the one that is reported.
 func CheckConfig([]byte) error {
 	return nil
 }
 
-// Handle cannot be had.
+// Handle has no instances.
 type Handle struct{}
 
-// Open says why nothing works.
+// Open returns why nothing works.
 func Open([]byte) (*Handle, error) {
 	return nil, errNotLinked()
 }
 
-// Hurry does nothing.
-func (*Handle) Hurry() error {
+// BeginShutdown does nothing.
+func (*Handle) BeginShutdown() error {
 	return nil
 }
 
@@ -50,7 +50,7 @@ func (*Handle) Close(time.Duration) error {
 	return nil
 }
 
-// Export says why nothing works.
+// Export returns why nothing works.
 func (*Handle) Export(context.Context, *Batch, time.Time) (Outcome, error) {
 	return Outcome{}, errNotLinked()
 }
@@ -60,18 +60,19 @@ func errNotLinked() error {
 		return fmt.Errorf("the iceberg exporter has no library for %s/%s: it is built for linux/amd64 and linux/arm64",
 			runtime.GOOS, runtime.GOARCH)
 	}
-	return errors.New("the iceberg exporter was built without cgo: set dist.cgo_enabled: true in the builder's configuration and build again with a C compiler present")
+	return errors.New("the iceberg exporter was built without cgo: set dist.cgo_enabled: true in the builder's " +
+		"configuration and build again with a C compiler present")
 }
 
-// Batch cannot be had.
+// Batch has no instances.
 type Batch struct{}
 
-// LiveBatches gives 0.
+// LiveBatches returns 0.
 func LiveBatches() int64 {
 	return 0
 }
 
-// NewBatch says why nothing works.
+// NewBatch returns why nothing works.
 func NewBatch(Signal, []byte, []Part) (*Batch, error) {
 	return nil, errNotLinked()
 }
@@ -82,22 +83,22 @@ func (*Batch) Free() {}
 // SetRedelivered does nothing.
 func (*Batch) SetRedelivered() {}
 
-// Merge says why nothing works.
+// Merge returns why nothing works.
 func (*Batch) Merge(*Batch) error {
 	return errNotLinked()
 }
 
-// Signal gives none.
+// Signal returns 0, which is no signal.
 func (*Batch) Signal() Signal {
 	return 0
 }
 
-// Parts gives none.
+// Parts returns nil.
 func (*Batch) Parts() []Part {
 	return nil
 }
 
-// AppendPayload says why nothing works.
+// AppendPayload returns why nothing works.
 func (*Batch) AppendPayload(data []byte) ([]byte, error) {
 	return data, errNotLinked()
 }

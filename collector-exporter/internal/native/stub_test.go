@@ -10,9 +10,9 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-func TestABuildWithoutCgoSaysWhatToSet(t *testing.T) {
+func TestBuildWithoutCgoNamesTheSetting(t *testing.T) {
 	assert.ErrorContains(t, Verify(), "dist.cgo_enabled: true")
 	_, err := Open([]byte(`{}`))
 	assert.ErrorContains(t, err, "dist.cgo_enabled: true")
-	assert.NoError(t, CheckConfig([]byte(`{"unknown": 1}`)), "the missing library is what is reported, by Verify")
+	assert.NoError(t, CheckConfig([]byte(`{"unknown": 1}`)), "only Verify reports the missing library")
 }

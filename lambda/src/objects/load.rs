@@ -114,7 +114,8 @@ impl Loading<'_> {
     }
 
     async fn take(&mut self, known_as: String, read: Read) {
-        if self.group.bytes + read.bytes() > GROUP_BYTES_MAX || self.group.objects.len() >= GROUP_OBJECTS_MAX {
+        if self.group.bytes + read.bytes() > GROUP_BYTES_MAX || self.group.objects.len() >= GROUP_OBJECTS_MAX
+        {
             self.flush().await;
         }
         self.results.insert(known_as.clone(), None);

@@ -6,29 +6,29 @@
 //! a commit needs the files alone: a [`Batch`] lets its bytes go then.
 
 mod admission;
-mod apart;
 mod batch;
+mod buffer_pool;
 mod call;
+mod catch_panic;
 mod compaction;
 mod dead_letter;
 mod destination;
-mod encode;
-mod encoding;
-mod guard;
+mod encode_payload;
 mod in_flight;
-mod layout;
-mod left_out;
-mod letters;
+mod missing_columns;
 mod outcome;
 mod own_files;
 mod prepared;
 mod register;
+mod rejected_data;
 mod request_memory;
-mod spare;
+mod table_files;
+mod table_layout;
 mod tables;
 #[cfg(test)]
 mod tests;
 mod work;
+mod worker_thread;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -41,19 +41,19 @@ use tokio_util::sync::CancellationToken;
 
 use self::admission::Admission;
 pub use self::batch::Batch;
+use self::buffer_pool::BufferPool;
 use self::call::Call;
 use self::compaction::Compaction;
 use self::dead_letter::Store;
 use self::destination::Destination;
-use self::encode::Encoded;
-use self::encoding::{Remainder, State, TableEncoding};
+use self::encode_payload::Encoded;
 use self::in_flight::{InFlight, Share};
-use self::left_out::Warned;
-use self::letters::Letters;
+use self::missing_columns::Warned;
 pub use self::outcome::{Merges, Outcome};
 use self::prepared::{Prepared, PreparedTable};
 pub use self::register::{ParquetFile, Registered, Registration};
-use self::spare::Spare;
+use self::rejected_data::RejectedData;
+use self::table_files::{Remainder, State, TableEncoding};
 use self::work::Work;
 use crate::catalog::{self, Catalog};
 use crate::config::Config;
@@ -104,11 +104,11 @@ pub struct Pipeline {
     namespace: NamespaceIdent,
     catalog: Arc<dyn Catalog>,
     /// One per [`Table`], opened on the table's first write.
-    committers: [OnceCell<Destination>; Table::ALL.len()],
+    destinations: [OnceCell<Destination>; Table::ALL.len()],
     /// Bounds the calls that hold rows in memory.
     encoders: Semaphore,
     /// Memory for them.
-    spare: Spare,
+    buffers: BufferPool,
     /// Columns left out that were warned of.
     warned: Warned,
     /// Bounds the payloads under way.
@@ -117,7 +117,7 @@ pub struct Pipeline {
     /// Where rejected data is kept, if it is.
     dead_letters: Option<Store>,
     /// Whether commits no longer wait for their turn.
-    hurrying: AtomicBool,
+    shutting_down: AtomicBool,
     /// True until [`Pipeline::close`]. Calls hold it for reading, so that closing waits for them.
     open: RwLock<bool>,
 }
@@ -134,8 +134,8 @@ struct Origin<'w, 'p> {
 }
 
 impl Origin<'_, '_> {
-    fn letters(&self) -> Letters<'_> {
-        Letters {
+    fn rejected_data(&self) -> RejectedData<'_> {
+        RejectedData {
             work: &self.work,
             summary: &self.summary,
             remainders: &self.remainders,
@@ -172,14 +172,14 @@ impl Pipeline {
             config,
             namespace,
             catalog,
-            committers: std::array::from_fn(|_| OnceCell::new()),
+            destinations: std::array::from_fn(|_| OnceCell::new()),
             encoders,
-            spare: Spare::default(),
+            buffers: BufferPool::default(),
             warned: Warned::default(),
             in_flight,
             compaction: Box::default(),
             dead_letters,
-            hurrying: AtomicBool::new(false),
+            shutting_down: AtomicBool::new(false),
             open: RwLock::new(true),
         })
     }
@@ -202,14 +202,14 @@ impl Pipeline {
     /// As [`Pipeline::export`], of the payload alone.
     pub async fn export_with(&self, export: Export<'_>, files: &mut Registration) -> Result<Outcome> {
         let (tables, timeout, begun) = (export.signal.tables(), export.timeout, Instant::now());
-        let result = self.export_beside(export, files).await;
+        let result = self.export_inner(export, files).await;
         // What the payload's end left behind; nothing usually.
         self.commit_files(files, tables, timeout.saturating_sub(begun.elapsed()))
             .await;
         result
     }
 
-    async fn export_beside(&self, export: Export<'_>, files: &mut Registration) -> Result<Outcome> {
+    async fn export_inner(&self, export: Export<'_>, files: &mut Registration) -> Result<Outcome> {
         let _open = self.enter().await?;
         let work = Work::of(&export)?;
         let call = Call::new(&export.cancel, export.timeout)?;
@@ -231,18 +231,19 @@ impl Pipeline {
         let _open = self.enter().await?;
         let call = Call::new(&delivery.cancel, delivery.timeout)?;
         if let Some(prepared) = batch.prepared() {
-            return self.go_on(prepared, true, &call).await;
+            return self.commit_prepared(prepared, true, &call).await;
         }
         let mut work = batch.work(delivery.received_unix_nano)?;
-        work.lets_go = self.dead_letters.is_none() && batch.is_first();
+        work.releases_payload = self.dead_letters.is_none() && batch.is_first();
         let (prepared, origin) = self.prepare(&work, &call).await?;
-        if !work.lets_go || !origin.failures.is_empty() {
+        if !work.releases_payload || !origin.failures.is_empty() {
             let files = &mut Registration::default();
             return self.finish(prepared, origin, files, &call).await;
         }
         drop(origin);
         drop(work);
-        self.go_on(batch.let_go(prepared), false, &call).await
+        self.commit_prepared(batch.release_payload(prepared), false, &call)
+            .await
     }
 
     /// Everything up to files in storage.
@@ -277,7 +278,7 @@ impl Pipeline {
         // Before any commit: a request that a table holds has its dead letters kept.
         if let Some(store) = &self.dead_letters {
             let collected = origin
-                .letters()
+                .rejected_data()
                 .of_rejected(store, &tables, admission.refused())?;
             outcome.keep(store, store.write(collected, call).await?);
         }
@@ -311,32 +312,32 @@ impl Pipeline {
         let files = self.commit_ready(files, prepared.signal.tables(), call.deadline());
         let (failed, ()) = join(self.commit(&mut prepared, false, call), files).await;
         failures.extend(failed);
-        self.keep_lost(&origin.letters(), failures, &mut prepared.outcome, call)
+        self.dead_letter_failed_tables(&origin.rejected_data(), failures, &mut prepared.outcome, call)
             .await?;
-        Ok(self.told(prepared.signal, prepared.outcome))
+        Ok(self.with_background_counts(prepared.signal, prepared.outcome))
     }
 
     /// Commits what was prepared, of requests that are gone; `again` after a call that did not get to the end.
-    async fn go_on(&self, prepared: &mut Prepared, again: bool, call: &Call) -> Result<Outcome> {
+    async fn commit_prepared(&self, prepared: &mut Prepared, again: bool, call: &Call) -> Result<Outcome> {
         if prepared.pipeline != self.id {
             let message = "the batch was exported on another handle before";
             return Err(Error::new(ErrorKind::InvalidArgument, message));
         }
         call.proceed()?;
         let failures = self.commit(prepared, again, call).await;
-        match most_hopeful(failures.into_iter().map(|(_, error)| error)) {
+        match prefer_retryable(failures.into_iter().map(|(_, error)| error)) {
             Some(error) => Err(error),
-            None => Ok(self.told(prepared.signal, prepared.outcome.clone())),
+            None => Ok(self.with_background_counts(prepared.signal, prepared.outcome.clone())),
         }
     }
 
     /// The outcome of a call that did not fail.
-    fn told(&self, signal: Signal, mut outcome: Outcome) -> Outcome {
-        let committers = signal
+    fn with_background_counts(&self, signal: Signal, mut outcome: Outcome) -> Outcome {
+        let destinations = signal
             .tables()
             .iter()
-            .filter_map(|table| self.committers[*table as usize].get());
-        outcome.receipts_committed = committers.map(Destination::take_receipts_committed).sum();
+            .filter_map(|table| self.destinations[*table as usize].get());
+        outcome.receipts_committed = destinations.map(Destination::take_receipts_committed).sum();
         outcome.merges = self.compaction.take(signal.tables());
         outcome
     }
@@ -356,9 +357,9 @@ impl Pipeline {
     ///
     /// # Errors
     /// What failed, when trying again may help or lost rows are not kept.
-    async fn keep_lost(
+    async fn dead_letter_failed_tables(
         &self,
-        letters: &Letters<'_>,
+        rejected: &RejectedData<'_>,
         failures: Vec<(Table, Error)>,
         outcome: &mut Outcome,
         call: &Call,
@@ -372,14 +373,14 @@ impl Pipeline {
                         self.config.catalog.namespace,
                         self.config.tables.name(table)
                     );
-                    let collected = letters.of_table(store, table, &name, &error)?;
+                    let collected = rejected.of_table(store, table, &name, &error)?;
                     let kept = store.write(collected, call).await?;
                     outcome.reject(Reason::Table, kept.records, &error.to_string());
                     outcome.keep(store, kept);
                 }
                 Ok(())
             }
-            _ => match most_hopeful(failures.into_iter().map(|(_, error)| error)) {
+            _ => match prefer_retryable(failures.into_iter().map(|(_, error)| error)) {
                 Some(error) => Err(error),
                 None => Ok(()),
             },
@@ -391,34 +392,34 @@ impl Pipeline {
     /// # Errors
     /// When receipts cannot be looked for, or the catalog does not take them; they are kept then.
     pub async fn collect_receipts(&self) -> Result<()> {
-        for committer in self.committers.iter().filter_map(OnceCell::get) {
-            committer.collect_receipts().await?;
+        for destination in self.destinations.iter().filter_map(OnceCell::get) {
+            destination.collect_receipts().await?;
         }
         Ok(())
     }
 
     /// Has commits no longer wait for their turn, as if `commit.interval` were 0. For a host that is about to
     /// stop and has calls in flight, or yet to make, before [`Pipeline::close`]. There is no way back.
-    pub fn hurry(&self) {
+    pub fn begin_shutdown(&self) {
         self.compaction.stop();
         // Before the committers are looked at: one that is opened now looks at it afterwards.
-        self.hurrying.store(true, Ordering::SeqCst);
-        self.committers
+        self.shutting_down.store(true, Ordering::SeqCst);
+        self.destinations
             .iter()
             .filter_map(OnceCell::get)
-            .for_each(Destination::hurry);
+            .for_each(Destination::begin_shutdown);
     }
 
     /// Refuses new calls, has those in flight commit without waiting for their turn, and lets the committers
     /// finish.
     pub async fn close(&self) {
-        self.hurry();
+        self.begin_shutdown();
         let mut open = self.open.write().await;
         *open = false;
         self.compaction.stopped().await;
         // At once: a slow catalog, or files of expired snapshots that are still to be deleted, hold each of them up.
-        let committers = self.committers.iter().filter_map(OnceCell::get);
-        join_all(committers.map(Destination::close)).await;
+        let destinations = self.destinations.iter().filter_map(OnceCell::get);
+        join_all(destinations.map(Destination::close)).await;
         self.catalog.close().await;
     }
 
@@ -442,9 +443,9 @@ impl Pipeline {
             State::Done => return Ok(None),
             State::Failed(error) => {
                 if error.kind() == ErrorKind::TableMismatch
-                    && let Some(committer) = self.committers[encoding.table as usize].get()
+                    && let Some(destination) = self.destinations[encoding.table as usize].get()
                 {
-                    committer.look_again();
+                    destination.mark_stale();
                 }
                 return Err(encoding.not_seen.unwrap_or(error));
             }
@@ -469,7 +470,7 @@ impl Pipeline {
 
 /// The error that speaks for a call: one that a retry may cure before one that it cannot, so that
 /// the tables which could still take their rows are tried again.
-fn most_hopeful(mut failures: impl Iterator<Item = Error>) -> Option<Error> {
+fn prefer_retryable(mut failures: impl Iterator<Item = Error>) -> Option<Error> {
     let first = failures.next()?;
     Some(failures.fold(first, |best, error| {
         let retries = |error: &Error| matches!(error.retry_class(), RetryClass::Retry { .. });

@@ -11,7 +11,7 @@ use crate::guard::guard_or;
 
 /// The version of this interface. It changes whenever a caller compiled against the old header could
 /// misread the new library; compare it with `o2i_abi_version()` before any other call.
-pub const O2I_ABI_VERSION: u32 = 5;
+pub const O2I_ABI_VERSION: u32 = 6;
 
 /// The call did what it says.
 pub const O2I_OK: i32 = 0;

@@ -84,9 +84,9 @@ pub unsafe extern "C" fn o2i_open(
 /// # Safety
 /// `error` is null or writable and aligned.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn o2i_hurry(handle: *const Handle, error: *mut AbiError) -> i32 {
+pub unsafe extern "C" fn o2i_begin_shutdown(handle: *const Handle, error: *mut AbiError) -> i32 {
     // SAFETY: by this function's contract.
-    unsafe { guard(error, || enter(handle)?.hurry()) }
+    unsafe { guard(error, || enter(handle)?.begin_shutdown()) }
 }
 
 /// Closes the library: refuses new calls with class `O2I_RETRY_CLASS_SHUTDOWN`, waits for those in

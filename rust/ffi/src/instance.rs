@@ -46,7 +46,7 @@ impl Instance {
         let remaining = || timeout.saturating_sub(begun.elapsed());
         let poisoned = self.poisoned.load(Ordering::Acquire);
 
-        // First the pipeline, which may hurry what is waiting inside it; then our own count, which
+        // First the pipeline, which has what waits inside it commit at once; then our own count, which
         // also has the calls that are not inside it yet or any more.
         let closed = self.engine()?.close(remaining());
         let in_flight = Arc::clone(&self.in_flight);
@@ -132,8 +132,8 @@ impl Call {
     }
 
     /// Has commits no longer wait for their turn.
-    pub(crate) fn hurry(&self) -> Result<()> {
-        self.engine()?.pipeline.hurry();
+    pub(crate) fn begin_shutdown(&self) -> Result<()> {
+        self.engine()?.pipeline.begin_shutdown();
         Ok(())
     }
 

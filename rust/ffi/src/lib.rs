@@ -10,7 +10,7 @@
 //! |---|---|
 //! | [`abi`] | the structs and numbers that both sides share, and the calls that compare them |
 //! | [`config`] | `o2i_config_check` |
-//! | [`handle`] | `o2i_open`, `o2i_hurry`, `o2i_close`, and the register of open handles |
+//! | [`handle`] | `o2i_open`, `o2i_begin_shutdown`, `o2i_close`, and the register of open handles |
 //! | [`batch`] | `o2i_batch_*`: requests that the library holds for the host |
 //! | [`export`] | `o2i_export`, `o2i_batch_export` |
 //! | [`cancel`] | `o2i_cancel_new`, `o2i_cancel_trigger`, `o2i_cancel_free` |

@@ -20,8 +20,8 @@ use otlp2iceberg_ffi::cancel::{o2i_cancel_free, o2i_cancel_new, o2i_cancel_trigg
 use otlp2iceberg_ffi::test_hooks::{Point, at};
 use serde_json::json;
 use support::{
-    FOR_EVER, Opened, Request, append, batch, close, copy, export, export_batch, free, hurry, log_take,
-    merge, open, part,
+    FOR_EVER, Opened, Request, append, batch, begin_shutdown, close, copy, export, export_batch, free,
+    log_take, merge, open, part,
 };
 use tempfile::TempDir;
 
@@ -376,14 +376,14 @@ fn a_hurried_handle_commits_without_waiting_for_its_turn() {
     thread::scope(|scope| {
         let waiting = scope.spawn(|| store(2));
         // It waits, or is about to: haste is for calls to come as well.
-        assert_eq!(hurry(handle), Ok(()));
+        assert_eq!(begin_shutdown(handle), Ok(()));
         waiting.join().unwrap();
     });
     store(3);
     assert_eq!(close(handle, FOR_EVER), Ok(()));
-    assert_eq!(hurry(handle).unwrap_err().code, O2I_ERROR_SHUTDOWN);
+    assert_eq!(begin_shutdown(handle).unwrap_err().code, O2I_ERROR_SHUTDOWN);
     assert_eq!(
-        hurry(Opened(ptr::null_mut())).unwrap_err().code,
+        begin_shutdown(Opened(ptr::null_mut())).unwrap_err().code,
         O2I_ERROR_INVALID_ARGUMENT
     );
 }

@@ -378,7 +378,7 @@ fn a_null_handle_breaks_the_contract() {
         export(null, Request::new(O2I_SIGNAL_LOGS, &[], &[])).1,
         "handle is null",
     );
-    assert_invalid(support::hurry(null), "handle is null");
+    assert_invalid(support::begin_shutdown(null), "handle is null");
     assert_invalid(support::close(null, 0), "handle is null");
 }
 
@@ -387,7 +387,7 @@ fn a_handle_that_is_not_open_is_shut_down() {
     let request = Request::new(O2I_SIGNAL_LOGS, &[], &[]);
     for result in [
         export(stray(), request).1,
-        support::hurry(stray()),
+        support::begin_shutdown(stray()),
         support::close(stray(), 0),
     ] {
         let failure = result.unwrap_err();
@@ -411,7 +411,7 @@ fn a_panic_in_any_call_that_can_fail_becomes_an_error() {
     assert!(handle.is_null());
 
     panic_next();
-    assert_panicked(support::hurry(stray()));
+    assert_panicked(support::begin_shutdown(stray()));
 
     panic_next();
     // SAFETY: the place that `call` gives.

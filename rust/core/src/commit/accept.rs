@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::ids::Coverage;
 use super::receipts::Kept;
-use super::{Append, Committed, Committer, collect, recognise};
+use super::{Append, Committed, Committer, receipt_committer, recognition};
 use crate::error::{Error, ErrorKind, Result, RetryClass};
 
 /// How an append was stored.
@@ -37,7 +37,7 @@ impl Committer {
             Coverage::None => {}
             Coverage::Full => return Ok(Stored::Receipt { written: false }),
             Coverage::Partial => {
-                let error = Error::new(ErrorKind::Catalog, recognise::PARTLY_STORED);
+                let error = Error::new(ErrorKind::Catalog, recognition::PARTLY_STORED);
                 return Err(error.with("table", self.table().ident.to_string()));
             }
         }
@@ -94,7 +94,7 @@ impl Committer {
     /// # Errors
     /// When they cannot be listed, or the catalog does not take them.
     pub async fn collect_receipts(&self) -> Result<()> {
-        collect::collect(&self.receipts, &self.protocol, true).await
+        receipt_committer::collect(&self.receipts, &self.protocol, true).await
     }
 
     /// How many receipts this committer committed since it was asked last.

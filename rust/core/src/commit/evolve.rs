@@ -9,8 +9,8 @@ use iceberg::spec::{
 use iceberg::{TableRequirement, TableUpdate};
 use tokio::time::Instant;
 
-use super::patience::Patience;
-use super::retry::RetryRules;
+use super::backoff::Backoff;
+use super::retry_rules::RetryRules;
 use crate::catalog::{Catalog, CommitOutcome, IcebergCause, LoadedTable};
 use crate::config::CommitConfig;
 use crate::error::{Error, ErrorKind, Result};
@@ -41,7 +41,7 @@ pub(super) async fn add_missing_columns(
     config: &CommitConfig,
 ) -> Result<LoadedTable> {
     let rules = RetryRules::of(config, &table.metadata);
-    let mut patience = Patience::new(rules, Instant::now() + TIME_MAX);
+    let mut backoff = Backoff::new(rules, Instant::now() + TIME_MAX);
     loop {
         let Some(Evolved { schema, added }) = evolved(&table, wanted)? else {
             return Ok(table);
@@ -57,16 +57,16 @@ pub(super) async fn add_missing_columns(
                 error,
             } => return Err(not_added(&table, &added, error)),
             CommitOutcome::Refused { error, .. } => {
-                patience.lost_race(begun.elapsed());
+                backoff.lost_race(begun.elapsed());
                 error
             }
             // Adding columns twice adds them once, so what is not known is found out by looking.
             CommitOutcome::Unknown(error) => {
-                patience.failed(error.retry_after());
+                backoff.failed(error.retry_after());
                 error
             }
         };
-        if !patience.allows_another().await {
+        if !backoff.allows_another().await {
             return Err(error);
         }
         table = catalog.load(&table.ident).await?;

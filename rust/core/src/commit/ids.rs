@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use iceberg::spec::{SnapshotRef, TableMetadata};
 
-use super::carried::CARRIED_IDS;
+use super::carried_ids::CARRIED_IDS;
 use super::history::Base;
 use super::summary::is_compaction;
 use crate::config::CommitConfig;

@@ -22,14 +22,14 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use self::carried::carried;
-use self::doubt::Doubts;
-use self::expiry::Expiry;
+use self::carried_ids::carried;
+use self::expire_schedule::Expiry;
 use self::history::Base;
 use self::ids::{Coverage, IdSet, Window};
 use self::protocol::Protocol;
 use self::queue::{Origin, Queued};
 use self::receipts::Receipts;
+use self::unknown_attempts::UnknownAttempts;
 use self::worker::Worker;
 use crate::catalog::{Catalog, LoadedTable, TableSpec};
 use crate::clock::now_ms;
@@ -38,43 +38,43 @@ use crate::error::{Error, ErrorKind, Result, RetryClass};
 use crate::request::{IdRange, RequestId};
 
 mod accept;
-mod carried;
-mod collect;
-mod doubt;
+mod backoff;
+mod carried_ids;
 mod evolve;
-mod expire;
-mod expiry;
+mod expire_plan;
+mod expire_schedule;
+mod expired_files;
 mod failure;
 mod history;
 mod ids;
-mod live;
+mod live_files;
 mod merge;
 mod partition_types;
-mod patience;
 mod producer;
 mod property;
 mod protocol;
 mod queue;
 mod receipt;
+mod receipt_committer;
+mod receipt_store;
 mod receipts;
-mod recognise;
+mod recognition;
+mod removal;
 mod replace;
-mod replaced;
-mod retry;
-mod shelf;
+mod replaced_files;
+mod retry_rules;
 mod summary;
-mod sweep;
-mod take_out;
 #[cfg(test)]
 mod test_table;
+mod unknown_attempts;
 mod worker;
 
 pub use accept::Stored;
 pub use evolve::Wanted;
 pub use ids::COMMIT_IDS;
 pub(crate) use partition_types::has_types;
+pub(crate) use receipt_store::OWN_FOLDER;
 pub use replace::Replacement;
-pub(crate) use shelf::OWN_FOLDER;
 
 /// How long closing waits for files of expired snapshots to be deleted.
 const SWEEPING_ENDS_IN: Duration = Duration::from_secs(5);
@@ -118,7 +118,7 @@ pub struct Committer {
     receipts: Arc<Receipts>,
     /// None once closed. As many appends are queued as callers wait for.
     queue: Mutex<Option<mpsc::UnboundedSender<Queued>>>,
-    hurrying: CancellationToken,
+    shutting_down: CancellationToken,
     closing: CancellationToken,
     /// Whether old snapshots are expired, where the table asks for it, and their files deleted by us.
     expires: bool,
@@ -178,28 +178,28 @@ impl Committer {
         let (interval, expires) = (config.interval, config.expire_snapshots && !by_service);
         let (leftovers, to_sweep) = mpsc::channel(1);
         let expiry = Expiry::new(&config, by_service, Arc::clone(&receipts), leftovers);
-        let sweeping = tokio::spawn(sweep::sweep(Arc::clone(&catalog), to_sweep));
+        let sweeping = tokio::spawn(expired_files::sweep(Arc::clone(&catalog), to_sweep));
         let protocol = Arc::new(tokio::sync::Mutex::new(Protocol {
             catalog,
             spec,
             config,
             shared: Arc::clone(&shared),
-            doubts: Doubts::default(),
+            unknown: UnknownAttempts::default(),
             left: Vec::new(),
             expiry,
-            out_of_sight: false,
+            load_failing: false,
             loaded: Some(Instant::now()),
         }));
-        let hurrying = CancellationToken::new();
-        let worker = Worker::new(Arc::clone(&protocol), interval, receiver, hurrying.clone());
-        let tend = collect::tend(Arc::clone(&receipts), Arc::clone(&protocol));
+        let shutting_down = CancellationToken::new();
+        let worker = Worker::new(Arc::clone(&protocol), interval, receiver, shutting_down.clone());
+        let tend = receipt_committer::tend(Arc::clone(&receipts), Arc::clone(&protocol));
         let tasks = vec![tokio::spawn(worker.run()), tokio::spawn(tend)];
         Ok(Self {
             shared,
             protocol,
             receipts,
             queue: Mutex::new(Some(sender)),
-            hurrying,
+            shutting_down,
             closing,
             expires,
             tasks: tokio::sync::Mutex::new(tasks),
@@ -242,7 +242,7 @@ impl Committer {
         if !self.is_stale() {
             return Ok(());
         }
-        let looked = protocol.look_again().await;
+        let looked = protocol.refresh().await;
         if looked.is_err() && self.receipts.accept {
             self.receipts.set_catalog_down();
             return Ok(());
@@ -262,7 +262,7 @@ impl Committer {
     }
 
     /// Has the table looked at again before the next write: it did not fit, and somebody may mend it.
-    pub fn look_again(&self) {
+    pub fn mark_stale(&self) {
         self.shared.set_stale(true);
     }
 
@@ -318,15 +318,15 @@ impl Committer {
     }
 
     /// Commits what is queued at once, and from now on what comes, as if `commit.interval` were 0.
-    pub fn hurry(&self) {
-        self.hurrying.cancel();
+    pub fn begin_shutdown(&self) {
+        self.shutting_down.cancel();
     }
 
     /// Refuses new appends, commits what is queued without further waiting, and stops the tasks. Waits for
     /// files that are still to be deleted, but not long.
     pub async fn close(&self) {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner).take();
-        self.hurry();
+        self.begin_shutdown();
         self.closing.cancel();
         // Held while waiting, so that a second caller waits too.
         let mut tasks = self.tasks.lock().await;
@@ -381,7 +381,7 @@ struct Shared {
 struct View {
     table: Arc<LoadedTable>,
     ids: IdSet,
-    /// See [`carried`].
+    /// See [`carried_ids`].
     carried: Vec<IdRange>,
 }
 

@@ -17,12 +17,12 @@ use iceberg::{TableRequirement, TableUpdate};
 use uuid::Uuid;
 
 use super::Files;
-use super::expire::Expired;
+use super::expire_plan::Expired;
 use super::ids::{joined, to_text};
 use super::merge::{Merged, merge};
 use super::partition_types::has_types;
+use super::removal::{Removal, TakenOut, take_out};
 use super::summary::{ManifestCounts, summary};
-use super::take_out::{Removal, TakenOut, take_out};
 use crate::catalog::{IcebergCause, LoadedTable, manifests, metadata_folder};
 use crate::clock::now_ms;
 use crate::error::{Error, ErrorKind, Result, RetryClass};

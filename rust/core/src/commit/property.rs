@@ -4,8 +4,8 @@ use iceberg::{TableRequirement, TableUpdate};
 use tokio::time::{Duration, Instant};
 
 use super::Committer;
-use super::patience::Patience;
-use super::retry::RetryRules;
+use super::backoff::Backoff;
+use super::retry_rules::RetryRules;
 use crate::catalog::CommitOutcome;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -21,11 +21,11 @@ impl Committer {
     pub async fn set_property(&self, key: &str, value: &str) -> Result<()> {
         let mut protocol = self.protocol.lock().await;
         let rules = RetryRules::of(&protocol.config, &self.table().metadata);
-        let mut patience = Patience::new(rules, Instant::now() + TIME_MAX);
+        let mut backoff = Backoff::new(rules, Instant::now() + TIME_MAX);
         let mut failure = None;
-        while patience.allows_another().await {
+        while backoff.allows_another().await {
             let begun = Instant::now();
-            protocol.look_again().await?;
+            protocol.refresh().await?;
             let base = self.table();
             if base.metadata.properties().contains_key(key) {
                 return Ok(());
@@ -39,19 +39,19 @@ impl Committer {
             match protocol.catalog.commit(&base, requirements, updates).await {
                 CommitOutcome::Committed(_) => {
                     tracing::info!(table = %base.ident, property = key, "a property of the table is set");
-                    return protocol.look_again().await;
+                    return protocol.refresh().await;
                 }
                 CommitOutcome::Refused {
                     conflict: false,
                     error,
                 } => return Err(error),
                 CommitOutcome::Refused { error, .. } => {
-                    patience.lost_race(begun.elapsed());
+                    backoff.lost_race(begun.elapsed());
                     failure = Some(error);
                 }
                 // Setting it twice sets it once, so what is not known is found out by looking.
                 CommitOutcome::Unknown(error) => {
-                    patience.failed(error.retry_after());
+                    backoff.failed(error.retry_after());
                     failure = Some(error);
                 }
             }

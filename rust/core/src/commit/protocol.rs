@@ -10,18 +10,18 @@ use iceberg::spec::TableMetadata;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::doubt::Doubts;
-use super::expire::Expired;
-use super::expiry::Expiry;
+use super::backoff::Backoff;
+use super::expire_plan::Expired;
+use super::expire_schedule::Expiry;
+use super::expired_files::ExpiredFiles;
 use super::failure::{Failure, asks_to_wait, shared_error};
 use super::history::{Base, History};
 use super::ids::ancestry;
-use super::patience::Patience;
 use super::producer::{AttemptFiles, Producer, delete};
 use super::queue::Queued;
-use super::recognise::{history_for, not_settled, part_repeated, settled};
-use super::retry::RetryRules;
-use super::sweep::Leftover;
+use super::recognition::{history_for, not_settled, part_repeated, settled};
+use super::retry_rules::RetryRules;
+use super::unknown_attempts::UnknownAttempts;
 use super::{Committed, Files, Shared, View};
 use crate::catalog::{Catalog, CommitOutcome, LoadedTable, TableSpec};
 use crate::config::CommitConfig;
@@ -31,9 +31,9 @@ use crate::error::{Error, ErrorKind, Result, panic_text};
 const LEFT_MAX: usize = 64;
 
 /// For so long a look at the table is good for an attempt, where the catalog does not compare all of the metadata.
-const LOOK_LASTS: Duration = Duration::from_secs(2);
+const FRESH_FOR: Duration = Duration::from_secs(2);
 /// How long a commit waits for a look that it can do without.
-const GLANCE_MAX: Duration = Duration::from_secs(2);
+const REFRESH_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What the table is taken for when an attempt is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,12 +55,12 @@ pub(super) struct Protocol {
     pub(super) config: CommitConfig,
     pub(super) shared: Arc<Shared>,
     /// Attempts whose outcome is not known.
-    pub(super) doubts: Doubts,
+    pub(super) unknown: UnknownAttempts,
     /// Files of attempts that were refused while the table could not be looked at.
     pub(super) left: Vec<Left>,
     pub(super) expiry: Expiry,
     /// Whether the last look at the table failed: it was told once then.
-    pub(super) out_of_sight: bool,
+    pub(super) load_failing: bool,
     /// When the table was loaded last, unless a commit was sent since.
     pub(super) loaded: Option<Instant>,
 }
@@ -107,7 +107,7 @@ impl Protocol {
         let caught = AssertUnwindSafe(self.commit(batch)).catch_unwind().await;
         if let Err(panic) = caught {
             tracing::error!(panic = panic_text(panic.as_ref()), "a commit panicked");
-            self.doubt_all();
+            self.mark_all_unknown();
         }
     }
 
@@ -139,15 +139,15 @@ impl Protocol {
         };
         let mut failure: Option<Error> = None;
         let rules = RetryRules::of(&self.config, &self.shared.view().table.metadata);
-        let mut patience = Patience::new(rules, run.deadline);
-        while patience.allows_another().await {
+        let mut backoff = Backoff::new(rules, run.deadline);
+        while backoff.allows_another().await {
             let begun = Instant::now();
             let look = match self.look_before(run.deadline).await {
                 Ok(look) => look,
                 Err(error) => {
                     // Whatever is said of this batch in the end, it is not from a fresh look.
                     self.shared.set_stale(true);
-                    patience.failed(error.retry_after());
+                    backoff.failed(error.retry_after());
                     failure = Some(error);
                     continue;
                 }
@@ -173,7 +173,7 @@ impl Protocol {
                     if self.is_behind(&base).await.unwrap_or(false) {
                         tracing::debug!(table = %base.ident, %error, "the table changed while an attempt was made");
                         failure = Some(error);
-                        patience.lost_race(begun.elapsed());
+                        backoff.lost_race(begun.elapsed());
                         continue;
                     }
                     return self.give_up(run, Failure::Ours(error)).await;
@@ -210,12 +210,12 @@ impl Protocol {
                         }
                     }
                     failure = Some(error);
-                    patience.lost_race(begun.elapsed());
+                    backoff.lost_race(begun.elapsed());
                 }
                 CommitOutcome::Unknown(error) => {
                     tracing::warn!(table = %base.ident, %error, "the outcome of a commit attempt is unknown");
-                    self.doubt(&base);
-                    patience.failed(error.retry_after());
+                    self.mark_unknown(&base);
+                    backoff.failed(error.retry_after());
                     failure = Some(error);
                 }
             }
@@ -232,11 +232,11 @@ impl Protocol {
         // Whoever tags a snapshot, or sets a property, does not move the main branch, which is all that a catalog compares
         // with. So what is expired is chosen from the table as it is now.
         if self.shared.is_stale() || self.expiring().is_some() {
-            self.look_again().await?;
+            self.refresh().await?;
         } else if !self.may_be_outdated() {
             return Ok(Look::None);
         } else {
-            match self.glance(deadline).await {
+            match self.try_refresh(deadline).await {
                 Ok(true) => {}
                 Ok(false) => return Ok(Look::None),
                 Err(error) if asks_to_wait(&error) => return Err(error),
@@ -255,34 +255,34 @@ impl Protocol {
     /// writes the main branch's reference anew, with the retention settings that it was seen with. The answer to a commit of ours is no
     /// look: under steady load the next one would always follow within any time that we let it last.
     fn may_be_outdated(&self) -> bool {
-        let is_fresh = |loaded: Instant| loaded.elapsed() < LOOK_LASTS;
+        let is_fresh = |loaded: Instant| loaded.elapsed() < FRESH_FOR;
         !self.catalog.compares_metadata() && !self.loaded.is_some_and(is_fresh)
     }
 
     /// What a commit on the table as last seen would expire.
     fn expiring(&self) -> Option<Expired> {
         // Nothing is forgotten while an outcome hangs on what the table remembers.
-        if self.doubts.is_open() {
+        if self.unknown.is_open() {
             return None;
         }
-        let floor = self.doubts.floor();
+        let floor = self.unknown.floor();
         self.expiry.plan(&self.shared.view().table, floor.as_ref())
     }
 
     /// Loads the table afresh. Attempts whose parent is no longer current can never land.
-    pub(super) async fn look_again(&mut self) -> Result<()> {
+    pub(super) async fn refresh(&mut self) -> Result<()> {
         let ident = self.shared.view().table.ident.clone();
         let begun = Instant::now();
         let looked = self.catalog.ensure(&ident, self.spec.clone()).await;
-        let was_out_of_sight = std::mem::replace(&mut self.out_of_sight, looked.is_err());
+        let was_failing = std::mem::replace(&mut self.load_failing, looked.is_err());
         match &looked {
-            Err(error) if was_out_of_sight => {
+            Err(error) if was_failing => {
                 tracing::debug!(table = %ident, %error, "still cannot look at the table again");
             }
             Err(error) => {
                 tracing::warn!(table = %ident, %error, "cannot look at the table again; this is told once until it can be");
             }
-            Ok(_) if was_out_of_sight => {
+            Ok(_) if was_failing => {
                 tracing::warn!(table = %ident, "the table can be looked at again");
             }
             Ok(_) => {}
@@ -295,10 +295,10 @@ impl Protocol {
 
     /// Loads the table for what others changed without moving the main branch, which is no reason to wait for long. Whether it was
     /// seen: not in an older copy, as of a catalog whose reads lag, than the one it was seen in last.
-    async fn glance(&mut self, deadline: Instant) -> Result<bool> {
+    async fn try_refresh(&mut self, deadline: Instant) -> Result<bool> {
         let last = Arc::clone(&self.shared.view().table);
         let begun = Instant::now();
-        let time = GLANCE_MAX.min(deadline.saturating_duration_since(begun) / 4);
+        let time = REFRESH_TIMEOUT.min(deadline.saturating_duration_since(begun) / 4);
         let load = tokio::time::timeout(time, self.catalog.load(&last.ident)).await;
         let table = load.unwrap_or_else(|_| {
             Err(Error::new(
@@ -318,7 +318,7 @@ impl Protocol {
     /// Whether this state of the table is behind what it is now. A snapshot of another branch moves it on, too: it takes the
     /// sequence number that an attempt's snapshot was to have.
     async fn is_behind(&mut self, base: &LoadedTable) -> Result<bool> {
-        self.look_again().await?;
+        self.refresh().await?;
         let now = &self.shared.view().table.metadata;
         let base = &base.metadata;
         Ok(now.uuid() == base.uuid()
@@ -327,23 +327,23 @@ impl Protocol {
     }
 
     fn see(&mut self, table: LoadedTable) {
-        self.doubts
+        self.unknown
             .looked(&table.metadata, self.config.dedup_window, Instant::now());
-        self.shared.set(table, self.doubts.floor());
+        self.shared.set(table, self.unknown.floor());
         // What can still land may have done so by the next look.
-        self.shared.set_stale(self.doubts.is_open());
+        self.shared.set_stale(self.unknown.is_open());
     }
 
     /// An attempt on this table may have been taken or not.
-    fn doubt(&mut self, base: &LoadedTable) {
-        self.doubts.add(&base.metadata);
+    fn mark_unknown(&mut self, base: &LoadedTable) {
+        self.unknown.add(&base.metadata);
         self.shared.set_stale(true);
     }
 
     /// A commit ended at an unknown point: the table as last seen may be its base.
-    fn doubt_all(&mut self) {
+    fn mark_all_unknown(&mut self) {
         let table = Arc::clone(&self.shared.view().table);
-        self.doubt(&table);
+        self.mark_unknown(&table);
     }
 
     /// Answers the appends that need no commit (any more). True if none is left.
@@ -398,7 +398,7 @@ impl Protocol {
             && let Some(expired) = won.expired.take()
         {
             let listed = std::mem::take(&mut won.listed);
-            self.expiry.clean(Leftover {
+            self.expiry.clean(ExpiredFiles {
                 table,
                 expired,
                 listed,
@@ -412,7 +412,7 @@ impl Protocol {
         if failure.asks_to_wait() {
             looked = !self.shared.is_stale();
         } else if self.shared.is_stale()
-            && let Err(error) = self.look_again().await
+            && let Err(error) = self.refresh().await
         {
             looked = false;
             if let Failure::Ours(first) = failure {
@@ -430,7 +430,7 @@ impl Protocol {
         }
         let table = Arc::clone(&self.shared.view().table);
         let surely_lacks = run.is_surely_lacking(&table.metadata);
-        let known = looked && !self.doubts.is_open() && surely_lacks;
+        let known = looked && !self.unknown.is_open() && surely_lacks;
         // Whatever was answered: what lies between us and the catalog may have delivered an attempt twice, and passed on the
         // second answer.
         if looked || run.begun.is_none() {
@@ -452,7 +452,7 @@ impl Protocol {
         let Some(producer) = &run.producer else {
             return;
         };
-        if winner.is_none() && self.doubts.is_open() {
+        if winner.is_none() && self.unknown.is_open() {
             return;
         }
         delete(table, producer.unused(&run.attempts, winner)).await;
@@ -473,7 +473,7 @@ impl Protocol {
 
     /// Deletes what was left, after a look at the table. What the table may need, or may need one day, stays.
     async fn clean_left(&mut self) {
-        if self.left.is_empty() || self.doubts.is_open() {
+        if self.left.is_empty() || self.unknown.is_open() {
             return;
         }
         let table = Arc::clone(&self.shared.view().table);

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::history::Base;
-use super::take_out::Removal;
+use super::removal::Removal;
 use super::{Append, Committed};
 use crate::error::{Error, ErrorKind, Result};
 

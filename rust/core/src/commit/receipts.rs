@@ -13,8 +13,8 @@ use uuid::Uuid;
 
 use super::ids::{Coverage, IdSet};
 use super::receipt::{Receipt, unusable};
-use super::recognise::{MADE_ANEW, PARTLY_STORED, PARTLY_THERE};
-use super::{Append, Shared, shelf};
+use super::recognition::{PARTLY_STORED, RECEIPT_PARTLY_COMMITTED, TABLE_RECREATED};
+use super::{Append, Shared, receipt_store};
 use crate::catalog::LoadedTable;
 use crate::config::{CommitConfig, OnFailure};
 use crate::error::{Error, ErrorKind, Result, RetryClass};
@@ -28,7 +28,7 @@ const UNREAD_MAX: u32 = 3;
 /// The wait before it is looked at again when a table is opened.
 const UNREAD_PAUSE: Duration = Duration::from_millis(500);
 
-/// Where listing fails and `commit.on_failure` is `retry`, it is tried again after so long.
+/// Where listing fails and `commit.on_failure` is `retry_rules`, it is tried again after so long.
 const PAUSE_WITHOUT_LISTING: Duration = Duration::from_secs(3_600);
 
 /// A table's receipts.
@@ -132,11 +132,11 @@ impl Receipts {
     async fn look(&self) -> Result<()> {
         let table = self.table();
         let before = self.known().names();
-        let listed: BTreeSet<String> = shelf::list(&table).await?.into_iter().collect();
+        let listed: BTreeSet<String> = receipt_store::list(&table).await?.into_iter().collect();
         let new: Vec<&String> = listed.difference(&before).collect();
         let mut failure = None;
         for some in new.chunks(AT_ONCE) {
-            let contents = join_all(some.iter().map(|name| shelf::read(&table, name))).await;
+            let contents = join_all(some.iter().map(|name| receipt_store::read(&table, name))).await;
             let mut unread = Vec::new();
             for (name, content) in some.iter().zip(contents) {
                 match content {
@@ -145,7 +145,7 @@ impl Receipts {
                     Err(error) => unread.push(((*name).clone(), error)),
                 }
             }
-            let is_up = unread.is_empty() || shelf::can_read_table(&table).await;
+            let is_up = unread.is_empty() || receipt_store::can_read_table(&table).await;
             failure = failure.or(self.pass_over(unread, is_up));
             if !is_up {
                 break;
@@ -165,11 +165,13 @@ impl Receipts {
         match Receipt::parse(content) {
             // It can never be committed, so those of its requests that come again must be stored. When all
             // of them are in the table, the next process deletes it.
-            Ok(receipt) if self.is_partly_stored(&receipt) => self.set_aside(name, &unusable(PARTLY_THERE)),
+            Ok(receipt) if self.is_partly_stored(&receipt) => {
+                self.set_aside(name, &unusable(RECEIPT_PARTLY_COMMITTED))
+            }
             // Nor could one of a table that was dropped: its requests are not in this one.
             Ok(receipt) => match receipt.check_table(&table.metadata) {
                 Ok(()) => self.known().open(name.to_owned(), receipt.ids()),
-                Err(error) => self.doubt(name, &error),
+                Err(error) => self.mark_unknown(name, &error),
             },
             Err(error) => self.set_aside(name, &error),
         }
@@ -197,7 +199,7 @@ impl Receipts {
                 let table = self.table();
                 tracing::warn!(
                     table = %table.ident,
-                    receipt = shelf::path(&table.metadata, &name),
+                    receipt = receipt_store::path(&table.metadata, &name),
                     %error,
                     "a receipt cannot be read, and other files of its table can: it is passed over until it can be read"
                 );
@@ -208,7 +210,7 @@ impl Receipts {
 
     /// A receipt is another table's than the one last seen. It may be the newer one, so the table is looked at before it is
     /// left alone.
-    fn doubt(&self, name: &str, error: &Error) {
+    fn mark_unknown(&self, name: &str, error: &Error) {
         if self.known().doubted.insert(name.to_owned()) {
             self.shared.set_stale(true);
         } else if !self.shared.is_stale() {
@@ -235,15 +237,15 @@ impl Receipts {
         }
         let table = &view.table;
         if append.table_id.is_some_and(|id| id != table.metadata.uuid()) {
-            return Err(Error::new(ErrorKind::Catalog, MADE_ANEW));
+            return Err(Error::new(ErrorKind::Catalog, TABLE_RECREATED));
         }
         // An attempt may be in doubt, so nothing is given up here.
         let receipt =
             Receipt::new(append, table).map_err(|error| error.class(RetryClass::Retry { after: None }))?;
-        let name = format!("{}{}", Uuid::now_v7().simple(), shelf::ENDING);
+        let name = format!("{}{}", Uuid::now_v7().simple(), receipt_store::ENDING);
         // One whose writing failed may be there all the same. It is left: once any process has found it, calls with
         // its requests end well because of it, and its requests are in the table once in any case.
-        shelf::write(table, &name, receipt.to_json()?).await?;
+        receipt_store::write(table, &name, receipt.to_json()?).await?;
         self.known().open(name, receipt.ids());
         self.set_catalog_down();
         Ok(Kept::Receipt)
@@ -306,7 +308,7 @@ impl Receipts {
         let table = self.table();
         tracing::error!(
             table = %table.ident,
-            receipt = shelf::path(&table.metadata, name),
+            receipt = receipt_store::path(&table.metadata, name),
             %error,
             "a receipt cannot be committed and is left alone"
         );
@@ -326,7 +328,7 @@ impl Receipts {
         let table = self.table();
         let names: Vec<String> = self.known().done.iter().cloned().collect();
         for some in names.chunks(AT_ONCE) {
-            let deleted = join_all(some.iter().map(|name| shelf::delete(&table, name))).await;
+            let deleted = join_all(some.iter().map(|name| receipt_store::delete(&table, name))).await;
             for (name, deleted) in some.iter().zip(deleted) {
                 match deleted {
                     Ok(()) => {

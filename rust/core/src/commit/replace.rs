@@ -7,9 +7,9 @@ use iceberg::spec::DataFile;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::live::live_files;
+use super::live_files::live_files;
 use super::queue::{Origin, Queued};
-use super::take_out::Removal;
+use super::removal::Removal;
 use super::{Append, Committed, Committer};
 use crate::clock::now_ms;
 use crate::error::Result;
@@ -66,7 +66,7 @@ impl Committer {
     /// Whether this table, looked at anew, surely lacks a file that was not in it when it had this sequence number. Nothing is
     /// known of a table that was renamed, and another made under its name.
     pub(crate) async fn surely_lacks(&self, path: &str, table_id: Uuid, since: i64) -> bool {
-        if self.protocol.lock().await.look_again().await.is_err() {
+        if self.protocol.lock().await.refresh().await.is_err() {
             return false;
         }
         let table = self.table();
@@ -81,7 +81,8 @@ impl Committer {
     /// deleted; `None` where they are not.
     #[must_use]
     pub fn snapshot_age_max(&self) -> Option<Duration> {
-        super::expire::age_max(&self.table().metadata, self.shared.window, now_ms()).filter(|_| self.expires)
+        super::expire_plan::age_max(&self.table().metadata, self.shared.window, now_ms())
+            .filter(|_| self.expires)
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use iceberg::spec::{DataFile, Operation, Snapshot, Summary, TableMetadata};
 
 use super::Files;
-use super::carried::CARRIED_IDS;
+use super::carried_ids::CARRIED_IDS;
 use super::ids::COMMIT_IDS;
 
 /// The summary's property that says that a snapshot only put rows into other files, by us: the table's last sequence number

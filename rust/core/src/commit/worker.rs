@@ -19,7 +19,7 @@ pub(super) struct Worker {
     interval: Duration,
     queue: mpsc::UnboundedReceiver<Queued>,
     /// Cancelled once commits must not wait for their turn.
-    hurrying: CancellationToken,
+    shutting_down: CancellationToken,
 }
 
 impl Worker {
@@ -27,13 +27,13 @@ impl Worker {
         protocol: Arc<Mutex<Protocol>>,
         interval: Duration,
         queue: mpsc::UnboundedReceiver<Queued>,
-        hurrying: CancellationToken,
+        shutting_down: CancellationToken,
     ) -> Self {
         Self {
             protocol,
             interval,
             queue,
-            hurrying,
+            shutting_down,
         }
     }
 
@@ -52,7 +52,7 @@ impl Worker {
         }
     }
 
-    /// Waits until `not_before`, but not once hurried or too much waits, and not so long that the append that came first
+    /// Waits until `not_before`, but not once shutdown began or too much waits, and not so long that the append that came first
     /// would run out of time: half of what it has left is kept for the commit. Gives what came meanwhile.
     async fn keep_interval(&mut self, not_before: Instant, first: Queued) -> Vec<Queued> {
         let now = Instant::now();
@@ -63,7 +63,7 @@ impl Worker {
         while until > Instant::now() && bytes < CommitConfig::WAITING_BYTES_MAX {
             let next = tokio::select! {
                 biased;
-                () = self.hurrying.cancelled() => break,
+                () = self.shutting_down.cancelled() => break,
                 () = tokio::time::sleep_until(until) => break,
                 next = self.queue.recv() => next,
             };

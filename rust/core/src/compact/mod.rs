@@ -38,7 +38,7 @@ pub struct Compacted {
 pub struct Compactor {
     listings: Listings,
     /// Files that do not fit with others: those that others wrote.
-    apart: HashSet<String>,
+    excluded: HashSet<String>,
     /// Files that fit with their like alone: from before the table got a column, mostly.
     columns: HashMap<String, Columns>,
 }
@@ -115,7 +115,7 @@ impl Compactor {
         let join = match write::join(&table.metadata, &table.file_io, &sources, &options).await {
             Ok(join) => join,
             Err(error) => {
-                self.set_apart_broken(chosen, &error);
+                self.exclude_broken(chosen, &error);
                 return Err(error.with("table", table.ident.to_string()));
             }
         };
@@ -125,7 +125,7 @@ impl Compactor {
             .into_iter()
             .enumerate()
             .partition(|(number, _)| taken.contains(number));
-        self.set_apart(left, &join);
+        self.exclude(left, &join);
         let Some(joined) = join.joined else {
             return Ok(Some(0));
         };
@@ -167,7 +167,7 @@ impl Compactor {
 
     /// Where one of the files that were chosen cannot be read, by anybody, or not be joined by us, the others of the table must not wait
     /// for it. Those that were chosen with it wait as well, unless the error names it.
-    fn set_apart_broken(&mut self, chosen: Vec<Listed>, error: &Error) {
+    fn exclude_broken(&mut self, chosen: Vec<Listed>, error: &Error) {
         if !matches!(error.kind(), ErrorKind::Decode | ErrorKind::Internal) {
             return;
         }
@@ -177,11 +177,11 @@ impl Compactor {
             .into_iter()
             .map(|file| file.path)
             .filter(|path| named.is_none_or(|named| named == path));
-        self.apart.extend(broken);
+        self.excluded.extend(broken);
     }
 
     /// Sees to it that files which were chosen and not joined are not chosen with the same ones again.
-    fn set_apart(&mut self, left: Vec<(usize, Listed)>, join: &Join) {
+    fn exclude(&mut self, left: Vec<(usize, Listed)>, join: &Join) {
         // Else the same files would be chosen again, and again not be joined.
         let mut is_stuck = join.joined.is_none() && join.unfit.is_empty();
         for (number, file) in &left {
@@ -194,7 +194,7 @@ impl Compactor {
         let unfit = left
             .into_iter()
             .filter(|(number, _)| is_stuck || join.unfit.contains(number));
-        self.apart.extend(unfit.map(|(_, file)| file.path));
+        self.excluded.extend(unfit.map(|(_, file)| file.path));
     }
 
     /// Those files that may be merged: each listed once. A request that came again after it had fallen out of the window that
@@ -204,11 +204,11 @@ impl Compactor {
         for file in &files {
             *listed.entry(file.path.clone()).or_default() += 1;
         }
-        self.apart.retain(|path| listed.contains_key(path));
+        self.excluded.retain(|path| listed.contains_key(path));
         self.columns.retain(|path, _| listed.contains_key(path));
         files
             .into_iter()
-            .filter(|file| listed.get(&file.path) == Some(&1) && !self.apart.contains(&file.path))
+            .filter(|file| listed.get(&file.path) == Some(&1) && !self.excluded.contains(&file.path))
             .map(|file| Listed {
                 columns: self.columns.get(&file.path).copied(),
                 ..file
@@ -271,16 +271,16 @@ mod tests {
                 .map(|file| (file.path, file.columns))
                 .collect::<Vec<_>>()
         };
-        compactor.set_apart(left(), &join(&[(0, columns), (1, others)], &[]));
+        compactor.exclude(left(), &join(&[(0, columns), (1, others)], &[]));
         let [a, b, c] = ["a", "b", "c"].map(str::to_owned);
         assert_eq!(
             columns_of(&mut compactor),
             [(a, Some(columns)), (b, Some(others)), (c.clone(), None)]
         );
-        compactor.set_apart(left(), &join(&[], &[0, 1]));
+        compactor.exclude(left(), &join(&[], &[0, 1]));
         assert_eq!(columns_of(&mut compactor), [(c, None)]);
         // Nothing is said of any.
-        compactor.set_apart(left(), &join(&[], &[]));
+        compactor.exclude(left(), &join(&[], &[]));
         assert_eq!(columns_of(&mut compactor), []);
     }
 
@@ -288,10 +288,10 @@ mod tests {
     fn a_broken_file_is_set_apart_alone_where_it_is_known() {
         let apart = |error: Error| {
             let mut compactor = Compactor::default();
-            compactor.set_apart_broken(vec![listed("a", 1), listed("b", 2)], &error);
-            let mut apart: Vec<String> = compactor.apart.into_iter().collect();
-            apart.sort();
-            apart
+            compactor.exclude_broken(vec![listed("a", 1), listed("b", 2)], &error);
+            let mut excluded: Vec<String> = compactor.excluded.into_iter().collect();
+            excluded.sort();
+            excluded
         };
         let decode = || Error::new(ErrorKind::Decode, "it cannot be read");
         assert_eq!(apart(decode().with("path", "b")), ["b"]);
@@ -304,10 +304,12 @@ mod tests {
     #[test]
     fn a_file_that_is_listed_twice_is_left_alone() {
         let mut compactor = Compactor::default();
-        compactor.apart.extend(["others".to_owned(), "gone".to_owned()]);
+        compactor
+            .excluded
+            .extend(["others".to_owned(), "gone".to_owned()]);
         let files = [("a", 1), ("twice", 2), ("others", 3), ("twice", 4), ("b", 5)];
         let alone = compactor.alone(files.map(|(path, number)| listed(path, number)).to_vec());
         assert_eq!(alone, [listed("a", 1), listed("b", 5)]);
-        assert_eq!(compactor.apart, HashSet::from(["others".to_owned()]));
+        assert_eq!(compactor.excluded, HashSet::from(["others".to_owned()]));
     }
 }

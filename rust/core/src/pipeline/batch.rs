@@ -131,7 +131,7 @@ impl Batch {
     }
 
     /// Lets the bytes go; gives what is left to do.
-    pub(super) fn let_go(&mut self, prepared: Prepared) -> &mut Prepared {
+    pub(super) fn release_payload(&mut self, prepared: Prepared) -> &mut Prepared {
         self.requests = Requests::default();
         request_memory::trim();
         self.prepared.insert(prepared)

@@ -92,7 +92,7 @@ impl Pipeline {
         Ok(done)
     }
 
-    /// Does so now and then, if `compaction.enabled`, until [`Pipeline::hurry`] or [`Pipeline::close`]. For hosts that
+    /// Does so now and then, if `compaction.enabled`, until [`Pipeline::begin_shutdown`] or [`Pipeline::close`]. For hosts that
     /// have a background; failures are logged.
     pub async fn keep_compacting(&self) {
         let config = &self.config.compaction;
@@ -147,7 +147,7 @@ impl Pipeline {
                     if error.kind() != ErrorKind::Decode {
                         table.rest = (1 << table.failures.min(16)).min(ROUNDS_OUT_MAX) - 1;
                     }
-                    committer.look_again();
+                    committer.mark_stale();
                     let name = &committer.table().ident;
                     if table.failures > 1 || matches!(error.kind(), ErrorKind::Decode | ErrorKind::Internal) {
                         tracing::warn!(table = %name, %error, "small files could not be merged; it is tried again later");
@@ -178,7 +178,7 @@ impl Pipeline {
 
     /// Those of all tables, in their order; none of a table that was not written to, or has no catalog.
     fn committers(&self) -> impl Iterator<Item = Option<&Committer>> {
-        self.committers
+        self.destinations
             .iter()
             .map(|cell| OnceCell::get(cell).and_then(Destination::committer))
     }

@@ -40,10 +40,10 @@ impl Destination {
         }
     }
 
-    /// As [`Committer::look_again`].
-    pub(super) fn look_again(&self) {
+    /// As [`Committer::mark_stale`].
+    pub(super) fn mark_stale(&self) {
         if let Some(committer) = self.committer() {
-            committer.look_again();
+            committer.mark_stale();
         }
     }
 
@@ -93,10 +93,10 @@ impl Destination {
         self.committer().map_or(0, Committer::take_receipts_committed)
     }
 
-    /// As [`Committer::hurry`].
-    pub(super) fn hurry(&self) {
+    /// As [`Committer::begin_shutdown`].
+    pub(super) fn begin_shutdown(&self) {
         if let Some(committer) = self.committer() {
-            committer.hurry();
+            committer.begin_shutdown();
         }
     }
 

@@ -35,7 +35,7 @@ impl Pipeline {
     /// The same, of the tables that are open.
     pub(super) fn known_owner(&self, location: &str) -> Option<Table> {
         Table::ALL.into_iter().find(|table| {
-            let destination = self.committers[*table as usize].get();
+            let destination = self.destinations[*table as usize].get();
             destination.is_some_and(|destination| is_own(&destination.table().metadata, location))
         })
     }

@@ -9,8 +9,8 @@ use iceberg::spec::{DataFile, TableMetadata};
 use super::Pipeline;
 use super::call::Call;
 use super::destination::Destination;
-use super::layout::Layout;
 use super::outcome::{Added, Outcome};
+use super::table_layout::TableLayout;
 use super::tables::no_answer_in_time;
 use crate::catalog::storage::in_one_storage;
 use crate::catalog::{IcebergCause, LoadedTable};
@@ -37,7 +37,7 @@ pub(super) struct Prepared {
 pub(super) struct PreparedTable {
     table: Table,
     append: Append,
-    layout: Layout,
+    layout: TableLayout,
     state: State,
     /// Whether it was tried to commit them.
     attempted: bool,
@@ -103,21 +103,21 @@ impl Pipeline {
     }
 
     async fn commit_one(&self, prepared: &mut PreparedTable, again: bool, call: &Call) -> Result<Done> {
-        let committer = self.committer(prepared.table).await?;
+        let destination = self.destination(prepared.table).await?;
         if again {
-            let looked = tokio::time::timeout_at(call.deadline(), committer.refresh_if_stale()).await;
+            let looked = tokio::time::timeout_at(call.deadline(), destination.refresh_if_stale()).await;
             looked.unwrap_or_else(|_| Err(no_answer_in_time(self.config.tables.name(prepared.table))))?;
-            if committer.is_committed(&prepared.append.ids) {
+            if destination.is_committed(&prepared.append.ids) {
                 return Ok(Done::There);
             }
             prepared.fit(
-                &committer.table(),
+                &destination.table(),
                 self.config.tables.attribute_columns.of(prepared.table),
             )?;
-            self.find_files(prepared, committer, call).await?;
+            self.find_files(prepared, destination, call).await?;
         }
         prepared.attempted = true;
-        match Self::store(&prepared.append, committer, call).await {
+        match Self::store(&prepared.append, destination, call).await {
             Ok(added) => Ok(Done::Added(added)),
             // No attempt can land any more, and the request is given up. What comes again may have no bytes any more: then its
             // files are all there is of its rows.
@@ -129,7 +129,7 @@ impl Pipeline {
             Err(error) => {
                 if error.retry_class() == RetryClass::Permanent {
                     let paths: Vec<String> = prepared.append.files.iter().map(path_of).collect();
-                    write::discard(&committer.table().file_io, &paths).await;
+                    write::discard(&destination.table().file_io, &paths).await;
                 }
                 // Otherwise a retry commits the same files again, so until then they stay.
                 Err(error)
@@ -139,8 +139,13 @@ impl Pipeline {
 
     /// Makes sure that files which were written some time ago are still there: a clean-up of files that no
     /// table knows may have taken them.
-    async fn find_files(&self, prepared: &PreparedTable, committer: &Destination, call: &Call) -> Result<()> {
-        let table = committer.table();
+    async fn find_files(
+        &self,
+        prepared: &PreparedTable,
+        destination: &Destination,
+        call: &Call,
+    ) -> Result<()> {
+        let table = destination.table();
         for file in &prepared.append.files {
             call.proceed()?;
             let path = file.file_path();
@@ -151,8 +156,8 @@ impl Pipeline {
                 && !is_there(&table, known).await?
             {
                 // Another program may have expired it since the table was last looked at.
-                committer.look_again();
-                return Err(out_of_sight(path, known));
+                destination.mark_stale();
+                return Err(storage_unreachable(path, known));
             }
             // Storage may have come back between the two questions.
             if !is_there(&table, path).await? {
@@ -168,10 +173,10 @@ impl Pipeline {
     /// Makes sure that files which are to be written to `path` will lie where the table does: their rows may be all there is of requests.
     pub(super) async fn look_before_writing(&self, table: Table, path: &str) -> Result<()> {
         // It is open: the files are made for it.
-        let Some(committer) = self.committers[table as usize].get() else {
+        let Some(destination) = self.destinations[table as usize].get() else {
             return Ok(());
         };
-        let now = committer.table();
+        let now = destination.table();
         // An empty table is known by its metadata alone, which a server may keep where only it looks.
         if now.metadata.current_snapshot().is_none() && !self.catalog.compares_metadata() {
             return Ok(());
@@ -179,13 +184,13 @@ impl Pipeline {
         let looked = now.look_before_writing(path).await;
         if looked.is_err() {
             // Other programs may have deleted what was last seen.
-            committer.look_again();
+            destination.mark_stale();
         }
         looked
     }
 
-    async fn store(append: &Append, committer: &Destination, call: &Call) -> Result<Added> {
-        let stored = committer.store(append.clone(), call.deadline()).await?;
+    async fn store(append: &Append, destination: &Destination, call: &Call) -> Result<Added> {
+        let stored = destination.store(append.clone(), call.deadline()).await?;
         Ok(Added {
             stored,
             ..added(append)
@@ -211,7 +216,7 @@ impl PreparedTable {
                 table_id: Some(metadata.uuid()),
                 request_bytes: request_bytes as u64,
             },
-            layout: Layout::of(table, metadata),
+            layout: TableLayout::of(table, metadata),
             state: State::Pending,
             attempted: false,
         }
@@ -264,7 +269,7 @@ fn known_file<'a>(table: &'a LoadedTable, path: &str) -> Option<&'a str> {
     table.own_files().find(|known| in_one_storage(known, path))
 }
 
-fn out_of_sight(path: &str, known: &str) -> Error {
+fn storage_unreachable(path: &str, known: &str) -> Error {
     let message = "storage shows neither a data file that is to be committed nor the table's own files; does the bucket of \
                    catalog.warehouse exist, does storage.s3.endpoint lead to it, is its disk mounted? Nothing is given up, it is \
                    tried again";

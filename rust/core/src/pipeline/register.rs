@@ -144,7 +144,7 @@ impl Pipeline {
             ));
         }
         let table = register::table_of(key(&file.location), &file.footer, &self.config.tables)?;
-        let destination = self.committer(table).await?;
+        let destination = self.destination(table).await?;
         destination.refresh_if_stale().await?;
         if let Some(table) = self.known_owner(&file.location) {
             return Ok(own(file, table));
@@ -217,7 +217,7 @@ impl Pipeline {
     }
 
     async fn commit_file(&self, ready: &Ready, deadline: Instant) -> Result<Registered> {
-        let destination = self.committer(ready.registered.table).await?;
+        let destination = self.destination(ready.registered.table).await?;
         // The file is its writer's: nothing here ever deletes it.
         let stored = destination.store(ready.append.clone(), deadline).await?;
         let already_there = matches!(stored, Some(Stored::Committed(committed)) if committed.already_there);

@@ -21,26 +21,26 @@ impl Pipeline {
     pub async fn warm(&self) {
         let closed = Table::ALL
             .into_iter()
-            .filter(|table| self.committers[*table as usize].get().is_none());
+            .filter(|table| self.destinations[*table as usize].get().is_none());
         let warm = closed.map(|table| async move {
             if !self.catalog.keeps_tables() {
                 // Nothing is asked for: it is its definition.
-                let _ = self.committer(table).await;
+                let _ = self.destination(table).await;
             } else if let Ok(there) = self.catalog.load(&self.ident(table)).await {
                 // A failure is told to the call that meets it again.
-                let _ = self.committer_on(table, Some(there)).await;
+                let _ = self.destination_on(table, Some(there)).await;
             }
         });
         join_all(warm).await;
     }
 
     /// The table's committer, opened on first use.
-    pub(super) async fn committer(&self, table: Table) -> Result<&Destination> {
-        self.committer_on(table, None).await
+    pub(super) async fn destination(&self, table: Table) -> Result<&Destination> {
+        self.destination_on(table, None).await
     }
 
     /// The same, on the table as it was just `loaded`, if it was.
-    async fn committer_on(&self, table: Table, loaded: Option<LoadedTable>) -> Result<&Destination> {
+    async fn destination_on(&self, table: Table, loaded: Option<LoadedTable>) -> Result<&Destination> {
         let open = || async {
             let tables = &self.config.tables;
             if !self.catalog.keeps_tables() {
@@ -69,11 +69,11 @@ impl Pipeline {
             committer.map(Destination::Table)
         };
         // `committers` has one cell per variant of `Table`.
-        let opened = self.committers[table as usize].get_or_try_init(open).await;
+        let opened = self.destinations[table as usize].get_or_try_init(open).await;
         let opened = opened.map_err(until_mended)?;
-        // Whoever hurried while it was being opened did not see it.
-        if self.hurrying.load(Ordering::SeqCst) {
-            opened.hurry();
+        // A shutdown that began while it was being opened did not see it.
+        if self.shutting_down.load(Ordering::SeqCst) {
+            opened.begin_shutdown();
         }
         Ok(opened)
     }
@@ -85,7 +85,7 @@ impl Pipeline {
     /// Says why `commit.on_failure: accept` did not help: a table that was never seen has no place for a
     /// receipt.
     pub(super) fn without_receipt(&self, table: Table, error: Error) -> Error {
-        let never_seen = self.committers[table as usize].get().is_none();
+        let never_seen = self.destinations[table as usize].get().is_none();
         if self.config.commit.on_failure != OnFailure::Accept
             || !never_seen
             || !matches!(error.retry_class(), RetryClass::Retry { .. })

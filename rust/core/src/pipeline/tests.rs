@@ -2,8 +2,8 @@
 
 mod own_files;
 
-use super::encoding::Encoding;
-use super::spare::Memory;
+use super::buffer_pool::CallBuffers;
+use super::table_files::Encoding;
 use super::*;
 use crate::convert::{self, ConvertOptions, ValueLimits};
 use crate::request::RequestId;
@@ -171,7 +171,7 @@ async fn a_malformed_request_is_found_by_conversion_alone() {
             &mut admission,
             Reason::Malformed,
             error,
-            &mut Memory::default(),
+            &mut CallBuffers::default(),
             &call,
         )
         .await
@@ -180,7 +180,7 @@ async fn a_malformed_request_is_found_by_conversion_alone() {
     // Encoding them would have opened their table.
     assert!(
         pipeline
-            .committers
+            .destinations
             .iter()
             .all(|committer| committer.get().is_none())
     );

@@ -21,7 +21,7 @@ pub(super) struct Work<'a> {
     pub(super) received: u64,
     /// Whether a table holds all of them or none, and files are all that is needed of them: then the files can
     /// be made before it is known which.
-    pub(super) lets_go: bool,
+    pub(super) releases_payload: bool,
 }
 
 impl<'a> Work<'a> {
@@ -35,7 +35,7 @@ impl<'a> Work<'a> {
             signal,
             requests,
             received,
-            lets_go: false,
+            releases_payload: false,
         }
     }
 

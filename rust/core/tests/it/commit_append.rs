@@ -252,7 +252,7 @@ async fn interval_yields_to_much_that_waits() {
 async fn interval_yields_to_haste_and_so_it_stays() {
     let warehouse = Warehouse::new();
     let (committer, waiting) = three_that_wait(&warehouse).await;
-    committer.hurry();
+    committer.begin_shutdown();
     for task in waiting {
         assert_eq!(task.await.expect("joined").expect("committed").folded, 3);
     }

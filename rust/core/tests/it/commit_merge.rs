@@ -223,7 +223,7 @@ impl OnS3 {
         ];
         let updates = more.into_iter().chain(schema).collect();
         taken(self.catalog.commit(&table, vec![], updates).await);
-        self.committer.look_again();
+        self.committer.mark_stale();
         self.committer.refresh_if_stale().await.expect("looked at");
     }
 

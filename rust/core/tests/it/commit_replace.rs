@@ -438,7 +438,7 @@ async fn in_another_spec(snapshots: usize, replaced_before: Option<[&str; 2]>) {
     ];
     let outcome = catalog.commit(&committer.table(), vec![], unpartitioned).await;
     assert!(matches!(outcome, CommitOutcome::Committed(_)), "{outcome:?}");
-    committer.look_again();
+    committer.mark_stale();
     committer.refresh_if_stale().await.expect("looked at");
     let spec_id = committer.table().metadata.default_partition_spec_id();
     let without_partition = |name: &str, rows: u64| {

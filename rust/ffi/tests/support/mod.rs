@@ -19,7 +19,7 @@ use otlp2iceberg_ffi::cancel::Cancel;
 use otlp2iceberg_ffi::config::o2i_config_check;
 use otlp2iceberg_ffi::error::{AbiError, o2i_error_free};
 use otlp2iceberg_ffi::export::{o2i_batch_export, o2i_export};
-use otlp2iceberg_ffi::handle::{Handle, o2i_close, o2i_hurry, o2i_open};
+use otlp2iceberg_ffi::handle::{Handle, o2i_begin_shutdown, o2i_close, o2i_open};
 use otlp2iceberg_ffi::logging::o2i_log_take;
 
 pub const FOR_EVER: u64 = u64::MAX;
@@ -102,9 +102,9 @@ pub fn open(json: &str) -> Result<Opened, Failure> {
     opened.map(|()| Opened(handle))
 }
 
-pub fn hurry(handle: Opened) -> Result<(), Failure> {
+pub fn begin_shutdown(handle: Opened) -> Result<(), Failure> {
     // SAFETY: the place that `call` gives.
-    call(|error| unsafe { o2i_hurry(handle.0, error) })
+    call(|error| unsafe { o2i_begin_shutdown(handle.0, error) })
 }
 
 pub fn close(handle: Opened, timeout_ms: u64) -> Result<(), Failure> {

@@ -52,7 +52,7 @@ async fn a_tables_own_files_are_never_registered_and_those_beside_them_are() {
         .map(|file| (file.rows, file.already_there))
         .collect();
     assert_eq!(seen, [(1, true), (1, false)]);
-    let destination = pipeline.committer(Table::Logs).await.expect("open");
+    let destination = pipeline.destination(Table::Logs).await.expect("open");
     let metadata = &destination.table().metadata;
     let total = &metadata
         .current_snapshot()

@@ -1,5 +1,5 @@
 //! The rules by which a commit is tried again: `commit.max_retries`, then the table's `commit.retry.*`
-//! properties, then our own. How they are applied is in `patience`.
+//! properties, then our own. How they are applied is in `backoff`.
 
 use std::time::Duration;
 

@@ -13,7 +13,7 @@ use crate::error::{Error, ErrorKind, Result, RetryClass};
 ///
 /// # Errors
 /// `Internal`, to be retried, when the system gives no thread.
-pub(super) fn apart<T: Send>(work: impl FnOnce() -> T + Send) -> Result<T> {
+pub(super) fn run_on_worker<T: Send>(work: impl FnOnce() -> T + Send) -> Result<T> {
     thread::scope(|scope| {
         let worker = thread::Builder::new()
             .name("otlp2iceberg".to_owned())
@@ -37,7 +37,7 @@ mod tests {
     #[test]
     fn work_is_done_on_another_thread_with_what_the_caller_has() {
         let mut numbers = vec![1, 2, 3];
-        let worker = apart(|| {
+        let worker = run_on_worker(|| {
             numbers.push(4);
             thread::current().id()
         });
@@ -47,7 +47,7 @@ mod tests {
 
     #[test]
     fn a_panic_goes_on_where_the_work_was_asked_for() {
-        let panic = catch_unwind(|| apart(|| panic!("told to"))).expect_err("panicked");
+        let panic = catch_unwind(|| run_on_worker(|| panic!("told to"))).expect_err("panicked");
         assert_eq!(panic.downcast_ref::<&str>(), Some(&"told to"));
     }
 }

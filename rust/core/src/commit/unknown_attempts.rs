@@ -14,7 +14,7 @@ const FLOORS_MAX: usize = 256;
 
 /// Attempts whose outcome is not known, and those whose was not for a while.
 #[derive(Debug, Default)]
-pub(super) struct Doubts {
+pub(super) struct UnknownAttempts {
     /// The tables and bases of attempts that can still land: while the main branch is at its parent, an attempt
     /// can; once the branch has moved, it never can.
     open: HashSet<(Uuid, Base)>,
@@ -30,7 +30,7 @@ struct Floor {
     looked: Option<Instant>,
 }
 
-impl Doubts {
+impl UnknownAttempts {
     /// Whether an attempt may still land.
     pub(super) fn is_open(&self) -> bool {
         !self.open.is_empty()
@@ -95,21 +95,21 @@ mod tests {
     #[test]
     fn each_doubt_ends_a_window_after_the_next_look_whatever_is_in_doubt_since() {
         let (window, mut now) = (Duration::from_secs(60), Instant::now());
-        let mut doubts = Doubts::default();
+        let mut unknown = UnknownAttempts::default();
         for number in 0..10 {
             let wanted = table(number);
-            doubts.add(&wanted);
-            doubts.looked(&wanted, window, now);
-            assert!(doubts.is_open(), "the table is where the attempt wanted it");
+            unknown.add(&wanted);
+            unknown.looked(&wanted, window, now);
+            assert!(unknown.is_open(), "the table is where the attempt wanted it");
             // Another table under the name: no attempt that was made for the first can land in it.
-            doubts.looked(&table(0), window, now);
-            assert!(!doubts.is_open());
+            unknown.looked(&table(0), window, now);
+            assert!(!unknown.is_open());
             let oldest = table((number - 2).max(0));
-            assert_eq!(doubts.floor(), Some(Base::of(&oldest)), "{number}");
+            assert_eq!(unknown.floor(), Some(Base::of(&oldest)), "{number}");
             now += Duration::from_secs(21);
         }
-        doubts.looked(&table(0), window, now + window);
-        assert_eq!(doubts.floor(), None);
+        unknown.looked(&table(0), window, now + window);
+        assert_eq!(unknown.floor(), None);
     }
 
     #[test]
@@ -124,36 +124,36 @@ mod tests {
             serde_json::from_value::<TableMetadata>(json).unwrap()
         };
         let (window, now) = (Duration::ZERO, Instant::now());
-        let mut doubts = Doubts::default();
-        doubts.add(&at(5, 5));
+        let mut unknown = UnknownAttempts::default();
+        unknown.add(&at(5, 5));
         // Older, the same, and with a snapshot of another branch.
         for (current, last) in [(4, 4), (5, 5), (4, 4), (5, 6)] {
-            doubts.looked(&at(current, last), window, now);
-            assert!(doubts.is_open(), "{current} {last}");
+            unknown.looked(&at(current, last), window, now);
+            assert!(unknown.is_open(), "{current} {last}");
         }
-        doubts.looked(&at(6, 6), window, now);
-        assert!(!doubts.is_open());
+        unknown.looked(&at(6, 6), window, now);
+        assert!(!unknown.is_open());
         // Rolled back: an attempt on what was current then has lost.
-        doubts.add(&at(6, 6));
-        doubts.looked(&at(4, 6), window, now);
-        assert!(!doubts.is_open());
+        unknown.add(&at(6, 6));
+        unknown.looked(&at(4, 6), window, now);
+        assert!(!unknown.is_open());
     }
 
     #[test]
     fn of_too_many_the_oldest_base_counts_until_the_next_one_ends() {
         let (window, begin) = (Duration::from_secs(1000), Instant::now());
-        let mut doubts = Doubts::default();
+        let mut unknown = UnknownAttempts::default();
         for number in 0..300_u32 {
-            doubts.add(&table(number.into()));
-            doubts.looked(&table(0), window, begin + Duration::from_secs(number.into()));
+            unknown.add(&table(number.into()));
+            unknown.looked(&table(0), window, begin + Duration::from_secs(number.into()));
         }
-        assert_eq!(doubts.floor(), Some(Base::of(&table(0))));
-        assert_eq!(doubts.floors.len(), FLOORS_MAX);
+        assert_eq!(unknown.floor(), Some(Base::of(&table(0))));
+        assert_eq!(unknown.floors.len(), FLOORS_MAX);
         // The base of the first 45 ends with the last of them.
         let last = Duration::from_secs(300 - FLOORS_MAX as u64);
-        doubts.looked(&table(0), window, begin + window + last);
-        assert_eq!(doubts.floor(), Some(Base::of(&table(0))));
-        doubts.looked(&table(0), window, begin + window + last + Duration::from_secs(1));
-        assert_eq!(doubts.floor(), Some(Base::of(&table(45))));
+        unknown.looked(&table(0), window, begin + window + last);
+        assert_eq!(unknown.floor(), Some(Base::of(&table(0))));
+        unknown.looked(&table(0), window, begin + window + last + Duration::from_secs(1));
+        assert_eq!(unknown.floor(), Some(Base::of(&table(45))));
     }
 }

@@ -2,7 +2,7 @@
 
 use super::admission::Refused;
 use super::dead_letter::{Collector, Selection, Store};
-use super::encoding::{Remainder, TableEncoding};
+use super::table_files::{Remainder, TableEncoding};
 use super::work::Work;
 use crate::convert::Summary;
 use crate::error::{Error, Result};
@@ -11,14 +11,14 @@ use crate::signal::Table;
 
 /// A call whose payload was converted.
 #[derive(Debug)]
-pub(super) struct Letters<'a> {
+pub(super) struct RejectedData<'a> {
     /// The requests that were not refused.
     pub work: &'a Work<'a>,
     pub summary: &'a Summary,
     pub remainders: &'a [Remainder<'a>],
 }
 
-impl<'a> Letters<'a> {
+impl<'a> RejectedData<'a> {
     /// Requests that were refused whole, records that conversion left out, and rows for which there
     /// was no partition. What conversion left out of a request that a table holds was kept before it
     /// was committed.
@@ -66,7 +66,7 @@ impl<'a> Letters<'a> {
     /// All rows of a table that cannot take them.
     ///
     /// # Errors
-    /// As [`Letters::of_rejected`].
+    /// As [`RejectedData::of_rejected`].
     pub(super) fn of_table(
         &self,
         store: &Store,

@@ -27,14 +27,14 @@ import (
 //	     5      1  signal: 1 logs, 2 traces, 3 metrics
 //	     6      2  zero
 //	     8      8  items
-//	    16      8  when it was received, nanoseconds since 1970
+//	    16      8  time of receipt, nanoseconds since 1970
 //	    24      8  n, the number of parts
 //	    32   32*n  parts: writer (16), sequence (8), length in bytes (8)
-//	     …      …  payload, as long as the parts' lengths add up to
-//	     …      4  CRC-32C of everything before
+//	     …      …  payload, whose length is the sum of the parts' lengths
+//	     …      4  CRC-32C of all bytes before it
 //
-// The payload is the same bytes that the pipeline's data were serialized to, so nothing is encoded
-// twice. Client metadata and span context are not kept: no column holds them.
+// The payload is the bytes to which the pipeline's data were serialized, so data are encoded only once. Client
+// metadata and span context are not stored, because no column holds them.
 const (
 	encodingMagic      = "O2IQ"
 	encodingVersion    = 1
@@ -49,12 +49,12 @@ var _ exporterhelper.QueueBatchEncoding[xexporterhelper.Request] = (*queueEncodi
 
 // queueEncoding writes and reads requests of one signal for the persistent queue.
 type queueEncoding struct {
-	signal  native.Signal
-	numbers *numberer
-	logger  *zap.Logger
+	signal native.Signal
+	ids    *requestIDs
+	logger *zap.Logger
 }
 
-// Marshal lays a request out for the queue.
+// Marshal encodes a request for the queue.
 func (*queueEncoding) Marshal(_ context.Context, req xexporterhelper.Request) ([]byte, error) {
 	r, ok := req.(*request)
 	if !ok {
@@ -80,8 +80,8 @@ func (*queueEncoding) Marshal(_ context.Context, req xexporterhelper.Request) ([
 	return binary.LittleEndian.AppendUint32(data, crc32.Checksum(data, castagnoli)), nil
 }
 
-// Unmarshal reads what Marshal wrote. The queue deletes what cannot be read and says so at debug level
-// only, so it is said here as an error.
+// Unmarshal decodes a request that Marshal encoded. The queue deletes a request that cannot be read, and logs that
+// only at debug level, so Unmarshal logs it as an error.
 func (e *queueEncoding) Unmarshal(data []byte) (context.Context, xexporterhelper.Request, error) {
 	r, err := decodeRequest(data)
 	if err == nil && r.signal != e.signal {
@@ -93,15 +93,15 @@ func (e *queueEncoding) Unmarshal(data []byte) (context.Context, xexporterhelper
 			zap.Error(err), zap.Int("bytes", len(data)))
 		return context.Background(), nil, fmt.Errorf("a queued request cannot be read: %w", err)
 	}
-	if !e.numbers.hasNumbered(r.parts()) {
+	if !e.ids.assignedAll(r.parts()) {
 		r.setRedelivered()
 	}
 	return context.Background(), r, nil
 }
 
-// decodeRequest reads a stored request of any signal. One of one part, as all are that come from the pipeline, keeps its
-// bytes until it is merged or exported: at its start a queue moves what was under way to its end, that is, it reads all of
-// it and writes it again, and the library need not hold it meanwhile.
+// decodeRequest decodes a stored request of any signal. A request with one part, as all requests from the pipeline
+// are, keeps its bytes in Go until it is merged or exported. When a queue starts, it reads all requests that were in
+// progress and writes them again at its end. The library does not have to hold them for that.
 func decodeRequest(data []byte) (*request, error) {
 	if len(data) < encodingHeaderLen+encodingTrailerLen {
 		return nil, fmt.Errorf("%d bytes are too few", len(data))
@@ -150,7 +150,7 @@ func decodeParts(data []byte, count int) (parts []native.Part, rest []byte) {
 	return parts, data
 }
 
-// totalLen adds the parts' lengths up, and says whether they fit in 64 bits.
+// totalLen returns the sum of the parts' lengths, and whether it fits in 64 bits.
 func totalLen(parts []native.Part) (total uint64, fits bool) {
 	for _, part := range parts {
 		if part.Len > math.MaxUint64-total {

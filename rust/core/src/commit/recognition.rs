@@ -12,9 +12,9 @@ use crate::request::IdRange;
 pub(super) const PARTLY_STORED: &str =
     "another writer stored some of these requests meanwhile; send them again, and only the others are added";
 /// What a call is told whose files are for a table that is gone.
-pub(super) const MADE_ANEW: &str = "the table was dropped and made anew meanwhile; send the data again";
+pub(super) const TABLE_RECREATED: &str = "the table was dropped and made anew meanwhile; send the data again";
 /// What is told of a receipt that does so.
-pub(super) const PARTLY_THERE: &str = "some of its requests are in the table and some are not, and its files hold both; compare the \
+pub(super) const RECEIPT_PARTLY_COMMITTED: &str = "some of its requests are in the table and some are not, and its files hold both; compare the \
      files with the table, add what is missing with an engine, and delete the receipt";
 const FORGOTTEN: &str = "snapshots since it was made were expired, so it cannot be told whether its rows are in the table; \
      look for them there: if they are, delete the receipt, if not, rename it from .json to .approved.json";
@@ -69,9 +69,9 @@ pub(super) fn settled(queued: &Queued, view: &View, history: Option<&History>) -
         Coverage::Full if is_call => Some(Ok(there(holder(&append.ids, view)))),
         Coverage::Full => Some(Ok(there(table.metadata.current_snapshot_id().unwrap_or(0)))),
         Coverage::Partial if is_call => again(PARTLY_STORED),
-        Coverage::Partial => never(PARTLY_THERE),
+        Coverage::Partial => never(RECEIPT_PARTLY_COMMITTED),
         // Its columns may have other ids, and its partitions other meanings.
-        Coverage::None if queued.table_id != table.metadata.uuid() => again(MADE_ANEW),
+        Coverage::None if queued.table_id != table.metadata.uuid() => again(TABLE_RECREATED),
         Coverage::None if forgotten(queued, history) => never(FORGOTTEN),
         Coverage::None if append.files.is_empty() => {
             Some(Ok(there(table.metadata.current_snapshot_id().unwrap_or(0))))

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::retry::RetryRules;
+use super::retry_rules::RetryRules;
 use crate::random::random_part;
 
 /// Of attempts that failed otherwise than by losing a race, so many are made again at most: the
@@ -15,7 +15,7 @@ const ATTEMPTS_WAITED_MAX: u32 = 8;
 
 /// What is left of it for one commit.
 #[derive(Debug)]
-pub(super) struct Patience {
+pub(super) struct Backoff {
     rules: RetryRules,
     /// No attempt but the first is begun after it.
     deadline: Instant,
@@ -27,7 +27,7 @@ pub(super) struct Patience {
     asked: Duration,
 }
 
-impl Patience {
+impl Backoff {
     /// For a commit that begins now, within the rules' time and until the deadline.
     pub(super) fn new(rules: RetryRules, deadline: Instant) -> Self {
         // A limit beyond what the clock can tell is as good as none.
@@ -93,66 +93,66 @@ mod tests {
 
     const MILLISECOND: Duration = Duration::from_millis(1);
 
-    fn patience(retries_max: u32, wait_first: Duration, deadline: Duration) -> Patience {
+    fn backoff(retries_max: u32, wait_first: Duration, deadline: Duration) -> Backoff {
         let rules = RetryRules {
             retries_max,
             wait_first,
             wait_max: wait_first.max(5_000 * MILLISECOND),
             time_max: None,
         };
-        Patience::new(rules, Instant::now() + deadline)
+        Backoff::new(rules, Instant::now() + deadline)
     }
 
     #[test]
     fn lost_races_are_bounded_by_the_setting_only() {
-        let mut patience = patience(100, MILLISECOND, Duration::ZERO);
+        let mut backoff = backoff(100, MILLISECOND, Duration::ZERO);
         for _ in 0..100 {
-            patience.lost_race(MILLISECOND);
-            assert!(!patience.is_over());
+            backoff.lost_race(MILLISECOND);
+            assert!(!backoff.is_over());
         }
-        patience.lost_race(MILLISECOND);
-        assert!(patience.is_over());
+        backoff.lost_race(MILLISECOND);
+        assert!(backoff.is_over());
     }
 
     #[test]
     fn other_failures_are_bounded_in_number_too() {
         for (setting, most) in [(100, 10), (2, 2), (0, 0)] {
-            let mut patience = patience(setting, MILLISECOND, Duration::ZERO);
+            let mut backoff = backoff(setting, MILLISECOND, Duration::ZERO);
             for _ in 0..most {
-                patience.failed(None);
-                assert!(!patience.is_over(), "{setting}");
+                backoff.failed(None);
+                assert!(!backoff.is_over(), "{setting}");
             }
-            patience.failed(None);
-            assert!(patience.is_over(), "{setting}");
+            backoff.failed(None);
+            assert!(backoff.is_over(), "{setting}");
         }
     }
 
     #[tokio::test]
     async fn no_attempt_but_the_first_is_begun_after_the_deadline() {
         for wait_first in [MILLISECOND, Duration::from_millis(u64::MAX)] {
-            let mut patience = patience(100, wait_first, Duration::ZERO);
-            assert!(patience.allows_another().await);
-            patience.failed(None);
-            assert!(!patience.allows_another().await);
-            patience.lost_race(MILLISECOND);
-            assert!(!patience.allows_another().await);
+            let mut backoff = backoff(100, wait_first, Duration::ZERO);
+            assert!(backoff.allows_another().await);
+            backoff.failed(None);
+            assert!(!backoff.allows_another().await);
+            backoff.lost_race(MILLISECOND);
+            assert!(!backoff.allows_another().await);
         }
     }
 
     #[tokio::test]
     async fn a_wait_that_was_asked_for_is_kept_or_too_long() {
-        let mut patience = patience(100, MILLISECOND, Duration::from_secs(60));
-        patience.failed(Some(Duration::from_secs(120)));
-        assert!(!patience.allows_another().await);
-        patience.failed(Some(50 * MILLISECOND));
+        let mut backoff = backoff(100, MILLISECOND, Duration::from_secs(60));
+        backoff.failed(Some(Duration::from_secs(120)));
+        assert!(!backoff.allows_another().await);
+        backoff.failed(Some(50 * MILLISECOND));
         let begun = Instant::now();
-        assert!(patience.allows_another().await);
+        assert!(backoff.allows_another().await);
         assert!(begun.elapsed() >= 50 * MILLISECOND);
     }
 
     #[test]
     fn waits_after_lost_races_follow_the_attempts_length_and_stop_growing() {
-        let mut patience = patience(100, 20 * MILLISECOND, Duration::ZERO);
+        let mut backoff = backoff(100, 20 * MILLISECOND, Duration::ZERO);
         for (took, longest) in [
             (100, 200),
             (100, 400),
@@ -161,21 +161,18 @@ mod tests {
             (1, 160),
             (5_000, 5_000),
         ] {
-            patience.lost_race(took * MILLISECOND);
-            assert_eq!(
-                patience.next_wait,
-                Some((10 * MILLISECOND, longest * MILLISECOND))
-            );
+            backoff.lost_race(took * MILLISECOND);
+            assert_eq!(backoff.next_wait, Some((10 * MILLISECOND, longest * MILLISECOND)));
         }
     }
 
     #[test]
     fn waits_after_other_failures_double_up_to_the_longest() {
-        let mut patience = patience(100, 20 * MILLISECOND, Duration::ZERO);
+        let mut backoff = backoff(100, 20 * MILLISECOND, Duration::ZERO);
         for longest in [20, 40, 80, 160, 320, 640, 1_280, 2_560, 5_000, 5_000] {
-            patience.failed(None);
+            backoff.failed(None);
             assert_eq!(
-                patience.next_wait,
+                backoff.next_wait,
                 Some((longest * MILLISECOND / 2, longest * MILLISECOND))
             );
         }

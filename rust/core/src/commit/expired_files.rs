@@ -4,7 +4,7 @@
 //! writer makes its list of the list of its parent, out of what it keeps of it and of manifests that it writes
 //! anew. So one that was dropped from the list never comes back, and one that is neither in the list of the
 //! oldest snapshot that stays nor in the newest is in none between. Of data files only those are deleted that a compaction
-//! of ours replaced (`replaced.rs`): elsewhere expiry stops where one could become unreachable.
+//! of ours replaced (`replaced_files.rs`): elsewhere expiry stops where one could become unreachable.
 //!
 //! A process that ends in between leaves files that cost space only.
 
@@ -14,8 +14,8 @@ use std::sync::Arc;
 use futures::future::join_all;
 use tokio::sync::mpsc;
 
-use super::expire::{Expired, may_delete};
-use super::replaced;
+use super::expire_plan::{Expired, may_delete};
+use super::replaced_files;
 use crate::catalog::{Catalog, IcebergCause, LoadedTable, manifests, metadata_folder};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -24,7 +24,7 @@ const AT_ONCE: usize = 8;
 
 /// What a commit that succeeded has expired.
 #[derive(Debug)]
-pub(super) struct Leftover {
+pub(super) struct ExpiredFiles {
     /// The table after the commit.
     pub(super) table: Arc<LoadedTable>,
     pub(super) expired: Expired,
@@ -33,7 +33,7 @@ pub(super) struct Leftover {
 }
 
 /// Deletes what is sent to it, until nobody can send any more.
-pub(super) async fn sweep(catalog: Arc<dyn Catalog>, mut leftovers: mpsc::Receiver<Leftover>) {
+pub(super) async fn sweep(catalog: Arc<dyn Catalog>, mut leftovers: mpsc::Receiver<ExpiredFiles>) {
     while let Some(leftover) = leftovers.recv().await {
         let table = Arc::clone(&leftover.table);
         match leftover.delete(catalog.as_ref()).await {
@@ -47,7 +47,7 @@ pub(super) async fn sweep(catalog: Arc<dyn Catalog>, mut leftovers: mpsc::Receiv
     }
 }
 
-impl Leftover {
+impl ExpiredFiles {
     /// Deletes all that can be; how many files that was.
     ///
     /// # Errors
@@ -69,7 +69,7 @@ impl Leftover {
         let mut failure = None;
         // Before the manifests that tell of its files.
         let compactions = &self.expired.compactions;
-        let mut deleted = replaced::delete(catalog, &self.table, compactions, &mut failure).await;
+        let mut deleted = replaced_files::delete(catalog, &self.table, compactions, &mut failure).await;
         let mut paths = self.manifests(&mut failure).await;
         let kept: HashSet<&str> = metadata.snapshots().map(|kept| kept.manifest_list()).collect();
         let lists = self

@@ -5,13 +5,13 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::admission::{Admission, Refusal};
-use super::apart::apart;
+use super::buffer_pool::CallBuffers;
 use super::call::Call;
-use super::encoding::{Encoding, Remainder, TableEncoding};
-use super::spare::Memory;
+use super::table_files::{Encoding, Remainder, TableEncoding};
 use super::tables::no_answer_in_time;
 use super::work::Work;
-use super::{Pipeline, guard};
+use super::worker_thread::run_on_worker;
+use super::{Pipeline, catch_panic};
 use crate::convert::{self, BatchSink, ConvertOptions, Summary, TableBatch, ValueLimits};
 use crate::error::{Error, ErrorKind, Result, RetryClass};
 use crate::reason::Reason;
@@ -73,16 +73,16 @@ impl Pipeline {
             Error::new(ErrorKind::Shutdown, "the exporter is shutting down").because(cause)
         })?;
         call.proceed()?;
-        let mut memory = self.spare.take();
+        let mut memory = self.buffers.take();
         let encoded = self.encode_good(admission, &mut memory, call).await;
-        self.spare.give_back(memory);
+        self.buffers.give_back(memory);
         encoded
     }
 
     async fn encode_good<'a>(
         &self,
         admission: &mut Admission<'a>,
-        memory: &mut Memory,
+        memory: &mut CallBuffers,
         call: &Call,
     ) -> Result<Encoded<'a>> {
         loop {
@@ -99,11 +99,11 @@ impl Pipeline {
     async fn encode_once<'a>(
         &self,
         work: &Work<'a>,
-        memory: &mut Memory,
+        memory: &mut CallBuffers,
         call: &Call,
     ) -> Result<Encoded<'a>, Failure> {
         let options = self.convert_options(work);
-        let Memory { convert, write } = memory;
+        let CallBuffers { convert, write } = memory;
         let mut encoding = Encoding::new(&self.config, call, write);
         self.add_known(&mut encoding, work);
         let summary = loop {
@@ -142,7 +142,7 @@ impl Pipeline {
         sink: &mut (dyn BatchSink + Send),
     ) -> Result<Summary, Failure> {
         let mut convert = || {
-            apart(|| {
+            run_on_worker(|| {
                 #[cfg(test)]
                 work.messages().for_each(super::tests::panic_at);
                 convert::convert_all_into(work.signal, work.messages(), options, memory, sink)
@@ -151,7 +151,7 @@ impl Pipeline {
         if self.dead_letters.is_none() {
             return Ok(convert()??);
         }
-        match guard::caught(convert) {
+        match catch_panic::caught(convert) {
             Ok(converted) => Ok(converted??),
             Err(panic) => Err(Failure::Payload(Reason::Panic, panic)),
         }
@@ -168,7 +168,7 @@ impl Pipeline {
         admission: &mut Admission<'_>,
         reason: Reason,
         error: Error,
-        memory: &mut Memory,
+        memory: &mut CallBuffers,
         call: &Call,
     ) -> Result<()> {
         let left = admission.left_indices();
@@ -218,10 +218,10 @@ impl Pipeline {
     /// Makes known what needs no question to the catalog, so that the payload is converted only once.
     pub(super) fn add_known(&self, encoding: &mut Encoding<'_>, work: &Work<'_>) {
         for table in work.signal.tables() {
-            if let Some(committer) = self.committers[*table as usize].get()
-                && !committer.is_stale()
+            if let Some(destination) = self.destinations[*table as usize].get()
+                && !destination.is_stale()
             {
-                encoding.add(TableEncoding::new(*table, committer, &work.requests));
+                encoding.add(TableEncoding::new(*table, destination, &work.requests));
             }
         }
     }
@@ -233,11 +233,13 @@ impl Pipeline {
     /// needed of the requests: the commit looks anyway, and meanwhile files in storage take no memory.
     pub(super) async fn look_at(&self, table: Table, work: &Work<'_>, call: &Call) -> TableEncoding {
         let looked = async {
-            let committer = self.committer(table).await?;
-            committer.refresh_if_stale().await?;
-            Ok(committer)
+            let destination = self.destination(table).await?;
+            destination.refresh_if_stale().await?;
+            Ok(destination)
         };
-        let seen_before = self.committers[table as usize].get().filter(|_| work.lets_go);
+        let seen_before = self.destinations[table as usize]
+            .get()
+            .filter(|_| work.releases_payload);
         let by = match seen_before {
             Some(_) => call.deadline().min(Instant::now() + LOOK_MAX),
             None => call.deadline(),
@@ -246,10 +248,10 @@ impl Pipeline {
             .await
             .unwrap_or_else(|_| Err(no_answer_in_time(self.config.tables.name(table))));
         match (looked, seen_before) {
-            (Ok(committer), _) => TableEncoding::new(table, committer, &work.requests),
-            (Err(error), Some(committer)) if matches!(error.retry_class(), RetryClass::Retry { .. }) => {
+            (Ok(destination), _) => TableEncoding::new(table, destination, &work.requests),
+            (Err(error), Some(destination)) if matches!(error.retry_class(), RetryClass::Retry { .. }) => {
                 tracing::debug!(%table, %error, "files are made for the table as last seen");
-                TableEncoding::unseen(table, committer, &work.requests, error)
+                TableEncoding::unseen(table, destination, &work.requests, error)
             }
             (Err(error), _) => TableEncoding::failed(table, self.without_receipt(table, error)),
         }

@@ -58,12 +58,12 @@ enum Ended {
     /// It was ended when its time was up.
     Late,
     /// It could not begin.
-    InVain,
+    NotStarted,
 }
 
-/// Whether a batch is to be loaded apart.
+/// Whether a batch is to be loaded in processes of its own.
 #[must_use]
-pub fn is_suspect(records: &[Value]) -> bool {
+pub fn needs_isolation(records: &[Value]) -> bool {
     records.iter().any(|record| {
         let received = record["attributes"]["ApproximateReceiveCount"].as_str();
         received.and_then(|count| count.parse().ok()).unwrap_or(0) >= SUSPECT_FROM
@@ -86,7 +86,7 @@ pub async fn load(records: &[Value], deadline: Deadline) -> Vec<bool> {
         let batch: Vec<&Value> = part.iter().map(|place| &records[*place]).collect();
         let ended = run_child(&batch, until).await.unwrap_or_else(|cause| {
             tracing::error!(%cause, "no process of its own can be had for a batch");
-            Ended::InVain
+            Ended::NotStarted
         });
         let again = match ended {
             Ended::Answered(answer) => {
@@ -108,7 +108,7 @@ pub async fn load(records: &[Value], deadline: Deadline) -> Vec<bool> {
                 "a message was not loaded in the time that was left for it, and is given back to the queue; if this is said of it each \
                  time, raise the function's timeout, or its memory",
             ),
-            Ended::InVain => Vec::new(),
+            Ended::NotStarted => Vec::new(),
         };
         // A message alone had its time, and has said what it failed for.
         if part.len() > 1 {
@@ -146,7 +146,7 @@ async fn run_child(records: &[&Value], until: Deadline) -> io::Result<Ended> {
     let child = Command::new(env::current_exe()?).arg(&path).spawn()?;
     let ended = match end_of(child, until).await? {
         Some(status) if status.success() => Ended::Answered(serde_json::from_slice(&fs::read(&path)?)?),
-        Some(status) if status.code() == Some(COULD_NOT_BEGIN) => Ended::InVain,
+        Some(status) if status.code() == Some(COULD_NOT_BEGIN) => Ended::NotStarted,
         Some(status) => Ended::Died(status),
         None => Ended::Late,
     };
@@ -173,7 +173,7 @@ async fn end_of(mut child: Child, until: Deadline) -> io::Result<Option<ExitStat
 ///
 /// # Errors
 /// When the file cannot be read or written.
-pub async fn be_child(store: &Store, path: &Path, function: &str) -> io::Result<()> {
+pub async fn run_child_process(store: &Store, path: &Path, function: &str) -> io::Result<()> {
     // When memory runs out this process is to be ended, and not the one that answers.
     let _ = fs::write("/proc/self/oom_score_adj", "1000");
     let task: Task = serde_json::from_slice(&fs::read(path)?)?;
@@ -212,7 +212,7 @@ mod tests {
             (vec![], false),
         ] {
             let records: Vec<Value> = counts.iter().cloned().map(record).collect();
-            assert_eq!(is_suspect(&records), suspect, "{counts:?}");
+            assert_eq!(needs_isolation(&records), suspect, "{counts:?}");
         }
     }
 

@@ -9,7 +9,7 @@ use crate::{convert, write};
 
 /// What one call works in.
 #[derive(Debug, Default)]
-pub(super) struct Memory {
+pub(super) struct CallBuffers {
     /// Its columns.
     pub(super) convert: convert::Memory,
     /// Its pages.
@@ -18,21 +18,21 @@ pub(super) struct Memory {
 
 /// Memory that no call uses: as many as ever ran at a time (`limits.parallel_calls_max` at most), each of what its last call needed.
 #[derive(Debug, Default)]
-pub(super) struct Spare(Mutex<Vec<Memory>>);
+pub(super) struct BufferPool(Mutex<Vec<CallBuffers>>);
 
-impl Spare {
+impl BufferPool {
     /// Memory for a call, of another one before if there was one.
-    pub(super) fn take(&self) -> Memory {
+    pub(super) fn take(&self) -> CallBuffers {
         self.kept().pop().unwrap_or_default()
     }
 
     /// Keeps a call's memory for another one.
-    pub(super) fn give_back(&self, mut memory: Memory) {
+    pub(super) fn give_back(&self, mut memory: CallBuffers) {
         memory.write.trim();
         self.kept().push(memory);
     }
 
-    fn kept(&self) -> MutexGuard<'_, Vec<Memory>> {
+    fn kept(&self) -> MutexGuard<'_, Vec<CallBuffers>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

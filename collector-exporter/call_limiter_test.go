@@ -17,27 +17,28 @@ import (
 	"github.com/otlp2iceberg/otlp2iceberg/collector-exporter/internal/native"
 )
 
-func TestWithoutAQueueOnlySoManyCallsAreMadeAtATime(t *testing.T) {
-	goOn := make(chan struct{})
-	library := &fakeLibrary{answer: func(exported) (native.Outcome, error) {
-		<-goOn
+func TestDirectCallsAreLimited(t *testing.T) {
+	unblock := make(chan struct{})
+	library := &fakeLibrary{answer: func(exportCall) (native.Outcome, error) {
+		<-unblock
 		return native.Outcome{Rows: 1}, nil
 	}}
-	cfg := quick(t, func(cfg *Config) { cfg.QueueConfig = configoptional.None[exporterhelper.QueueBatchConfig]() })
+	cfg := fastConfig(t, func(cfg *Config) { cfg.QueueConfig = configoptional.None[exporterhelper.QueueBatchConfig]() })
 	logs := startLogs(t, library, cfg, nopSettings(), componenttest.NewNopHost())
 	answers := make(chan error, directCallsMax+1)
 	store := func() { answers <- logs.ConsumeLogs(t.Context(), logsOf("one")) }
 	for range directCallsMax {
 		go store()
 	}
-	require.Eventually(t, func() bool { return len(library.exports()) == directCallsMax }, time.Minute, time.Millisecond)
+	allInCalls := func() bool { return len(library.exports()) == directCallsMax }
+	require.Eventually(t, allInCalls, time.Minute, time.Millisecond)
 
-	over, end := context.WithCancel(t.Context())
+	ended, end := context.WithCancel(t.Context())
 	end()
-	require.ErrorContains(t, logs.ConsumeLogs(over, logsOf("one")), "1000 requests were being stored already")
+	require.ErrorContains(t, logs.ConsumeLogs(ended, logsOf("one")), "1000 requests were being stored already")
 	go store()
 	assert.Len(t, library.exports(), directCallsMax, "it waits")
-	close(goOn)
+	close(unblock)
 	for range directCallsMax + 1 {
 		require.NoError(t, <-answers)
 	}
@@ -45,17 +46,17 @@ func TestWithoutAQueueOnlySoManyCallsAreMadeAtATime(t *testing.T) {
 	require.NoError(t, logs.Shutdown(t.Context()))
 }
 
-// What is said of a client whose time is over is not that others took the turns.
-func TestATurnThatIsFreeIsTakenAlsoWhenTheTimeIsOver(t *testing.T) {
-	over, end := context.WithCancel(t.Context())
+// The error must not blame other requests for a client whose time was over while a slot was free.
+func TestFreeSlotIsAcquiredAfterContextEnd(t *testing.T) {
+	ended, end := context.WithCancel(t.Context())
 	end()
-	free := make(turns, 1)
+	limiter := make(callLimiter, 1)
 	for range 100 {
-		require.NoError(t, free.take(over))
-		free.giveBack()
+		require.NoError(t, limiter.acquire(ended))
+		limiter.release()
 	}
 }
 
-func TestWithAQueueItsConsumersAreTheBound(t *testing.T) {
-	assert.Nil(t, newTurns(quick(t, nil)))
+func TestNoCallLimitWithAQueue(t *testing.T) {
+	assert.Nil(t, newCallLimiter(fastConfig(t, nil)))
 }

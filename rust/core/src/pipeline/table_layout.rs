@@ -8,7 +8,7 @@ use crate::signal::Table;
 
 /// What a table must still be like for files to be added to it.
 #[derive(Debug)]
-pub(super) struct Layout {
+pub(super) struct TableLayout {
     table: Table,
     table_id: Uuid,
     schema: SchemaRef,
@@ -16,7 +16,7 @@ pub(super) struct Layout {
     sort_order: SortOrderRef,
 }
 
-impl Layout {
+impl TableLayout {
     pub(super) fn of(table: Table, metadata: &TableMetadata) -> Self {
         Self {
             table,

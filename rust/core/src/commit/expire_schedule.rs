@@ -7,11 +7,11 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::expire::{Cleaner, Expired, Rules, expirable};
+use super::expire_plan::{Cleaner, Expired, Rules, expirable};
+use super::expired_files::ExpiredFiles;
 use super::history::Base;
 use super::ids::Window;
 use super::receipts::Receipts;
-use super::sweep::Leftover;
 use crate::catalog::LoadedTable;
 use crate::clock::now_ms;
 use crate::config::CommitConfig;
@@ -29,7 +29,7 @@ pub(super) struct Expiry {
     /// None where nothing is expired.
     cleaner: Option<Cleaner>,
     /// Where files to be deleted go; none where the service deletes them.
-    leftovers: Option<mpsc::Sender<Leftover>>,
+    leftovers: Option<mpsc::Sender<ExpiredFiles>>,
     not_before: Option<Instant>,
     /// Whether it was said that the table's newest snapshot is stamped far ahead of our clock.
     warned_of_clock: AtomicBool,
@@ -41,7 +41,7 @@ impl Expiry {
         config: &CommitConfig,
         by_service: bool,
         receipts: Arc<Receipts>,
-        leftovers: mpsc::Sender<Leftover>,
+        leftovers: mpsc::Sender<ExpiredFiles>,
     ) -> Self {
         let cleaner = if by_service {
             Cleaner::Service(Rules {
@@ -68,7 +68,7 @@ impl Expiry {
         self.check_clock(table, now_ms);
         // One at a time: who deletes slowly, expires slowly. Receipts are recognised by the snapshots since
         // they were made, however old these are.
-        let is_sweeping = |leftovers: &mpsc::Sender<Leftover>| leftovers.capacity() == 0;
+        let is_sweeping = |leftovers: &mpsc::Sender<ExpiredFiles>| leftovers.capacity() == 0;
         if self.leftovers.as_ref().is_some_and(is_sweeping)
             || self.not_before.is_some_and(|until| Instant::now() < until)
             || self.receipts.is_any_open()
@@ -107,7 +107,7 @@ impl Expiry {
     }
 
     /// Has the files deleted that a commit made unreachable. It is known to have succeeded.
-    pub(super) fn clean(&self, leftover: Leftover) {
+    pub(super) fn clean(&self, leftover: ExpiredFiles) {
         if let Some(leftovers) = &self.leftovers
             && leftovers.try_send(leftover).is_err()
         {

@@ -13,21 +13,21 @@ import (
 	"github.com/otlp2iceberg/otlp2iceberg/collector-exporter/internal/native"
 )
 
-// closeTimeout bounds the closing of the library when the caller gives no deadline. Nothing is left
-// to store by then: the queue has been drained.
+// closeTimeout bounds the closing of the library when the caller gives no deadline. Nothing is left to store by then,
+// because the queue has been drained.
 const closeTimeout = 10 * time.Second
 
-// handle is the opened library; *native.Handle outside tests.
+// handle is the opened library. It is *native.Handle outside tests.
 type handle interface {
 	Export(ctx context.Context, batch *native.Batch, received time.Time) (native.Outcome, error)
-	Hurry() error
+	BeginShutdown() error
 	Close(timeout time.Duration) error
 }
 
 // openFunc opens the library with a configuration in JSON.
 type openFunc func(config []byte) (handle, error)
 
-// openNative opens the library that is linked in, once it is known to be the right one.
+// openNative opens the linked library after checking that it matches this package.
 func openNative(config []byte) (handle, error) {
 	if err := native.Verify(); err != nil {
 		return nil, err
@@ -35,39 +35,40 @@ func openNative(config []byte) (handle, error) {
 	return native.Open(config)
 }
 
-// sharedHandles gives the exporters of all signals of one configured exporter the same handle: a
-// table must have one committer in a process. The Collector creates them with the same *Config.
+// sharedHandles gives the exporters of all signals of one configured exporter the same handle, because a table must
+// have one committer per process. The Collector creates these exporters with the same *Config.
 type sharedHandles struct {
 	open openFunc
 
-	mu     sync.Mutex
-	byConf map[*Config]*sharedHandle
-	// stopping says whether the stop of an exporter began. The Collector stops all that it started, one after the other.
+	mu       sync.Mutex
+	byConfig map[*Config]*sharedHandle
+	// stopping says whether the shutdown of an exporter has begun. The Collector then stops, one after the other, all
+	// exporters that it started.
 	stopping *atomic.Bool
 }
 
-// sharedHandle is an open handle and how many exporters use it.
+// sharedHandle is an open handle with a count of the exporters that use it.
 type sharedHandle struct {
 	handle
 	users int
-	// logger has the library's warnings while this is open.
+	// logger receives the library's log lines while the handle is open.
 	logger *zap.Logger
-	// poisoned is done when it has been told that the library can do no more.
+	// poisoned limits the report of a poisoned library to one.
 	poisoned sync.Once
-	// stopping is that of sharedHandles when this was opened.
+	// stopping is that of sharedHandles when this handle was opened.
 	stopping *atomic.Bool
 }
 
 func newSharedHandles(open openFunc) *sharedHandles {
-	return &sharedHandles{open: open, byConf: map[*Config]*sharedHandle{}, stopping: new(atomic.Bool)}
+	return &sharedHandles{open: open, byConfig: map[*Config]*sharedHandle{}, stopping: new(atomic.Bool)}
 }
 
-// acquire gives the handle of a configuration, opening it for its first user, who is told by opened and whose logger has
-// the library's warnings.
+// acquire returns the handle of a configuration. The first user opens it: opened is then true, and logger receives the
+// library's log lines.
 func (s *sharedHandles) acquire(cfg *Config, logger *zap.Logger) (shared *sharedHandle, opened bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if shared, found := s.byConf[cfg]; found {
+	if shared, found := s.byConfig[cfg]; found {
 		shared.users++
 		return shared, false, nil
 	}
@@ -75,26 +76,26 @@ func (s *sharedHandles) acquire(cfg *Config, logger *zap.Logger) (shared *shared
 	if err != nil {
 		return nil, false, err
 	}
-	theLibraryLog.listen(logger)
+	processLibraryLog.subscribe(logger)
 	h, err := s.open(config)
 	if err != nil {
-		theLibraryLog.leave(logger)
+		processLibraryLog.unsubscribe(logger)
 		return nil, false, err
 	}
 	if s.stopping.Load() {
-		// What starts now does not stop with the others.
+		// An exporter that starts after a shutdown does not belong to the exporters that were stopped.
 		s.stopping = new(atomic.Bool)
 	}
 	shared = &sharedHandle{handle: h, users: 1, logger: logger, stopping: s.stopping}
-	s.byConf[cfg] = shared
+	s.byConfig[cfg] = shared
 	return shared, true, nil
 }
 
-// release gives a handle back. The last user closes it, within ctx and closeTimeout.
+// release ends the use of a handle. The last user closes it, within ctx and closeTimeout.
 func (s *sharedHandles) release(ctx context.Context, cfg *Config) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	shared, found := s.byConf[cfg]
+	shared, found := s.byConfig[cfg]
 	if !found {
 		return nil
 	}
@@ -102,12 +103,12 @@ func (s *sharedHandles) release(ctx context.Context, cfg *Config) error {
 	if shared.users > 0 {
 		return nil
 	}
-	delete(s.byConf, cfg)
+	delete(s.byConfig, cfg)
 	timeout := closeTimeout
 	if deadline, bounded := ctx.Deadline(); bounded {
 		timeout = min(timeout, max(0, time.Until(deadline)))
 	}
-	// The closing may have something to say.
-	defer theLibraryLog.leave(shared.logger)
+	// The library may log while it is closed, so the logger is removed afterwards.
+	defer processLibraryLog.unsubscribe(shared.logger)
 	return shared.Close(timeout)
 }

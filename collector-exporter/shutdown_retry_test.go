@@ -12,35 +12,32 @@ import (
 	"go.uber.org/zap"
 
 	"go.opentelemetry.io/collector/component/componenttest"
-	"go.opentelemetry.io/collector/config/configoptional"
-	"go.opentelemetry.io/collector/exporter/exporterhelper"
 
 	"github.com/otlp2iceberg/otlp2iceberg/collector-exporter/internal/native"
 )
 
-var notNow = native.Error{RetryClass: native.RetryClassRetry, Message: "not now"}
-
-// failingUntil gives an answer that is an error until works is set.
-func failingUntil(works *atomic.Bool) func(exported) (native.Outcome, error) {
-	return func(exported) (native.Outcome, error) {
+// failingUntil returns an answer that is an error until works is set.
+func failingUntil(works *atomic.Bool) func(exportCall) (native.Outcome, error) {
+	return func(exportCall) (native.Outcome, error) {
 		if works.Load() {
 			return native.Outcome{Rows: 1}, nil
 		}
-		failure := notNow
+		failure := temporaryFailure
 		return native.Outcome{}, &failure
 	}
 }
 
-// waitsLong has a batch that failed wait for longer than any test lasts.
-func waitsLong(cfg *Config) {
+// slowRetries makes a batch wait for its next attempt longer than any test lasts.
+func slowRetries(cfg *Config) {
 	cfg.RetryConfig.InitialInterval, cfg.RetryConfig.MaxInterval = time.Hour, time.Hour
 }
 
-func TestWhatWaitsForAnotherAttemptIsStoredAtTheStopIfTheDestinationWorksAgain(t *testing.T) {
+func TestWaitingBatchIsStoredAtShutdown(t *testing.T) {
+	requireLiveBatches(t, 0)
 	var works atomic.Bool
 	library := &fakeLibrary{answer: failingUntil(&works)}
 	set, seen := observedSettings()
-	logs := startLogs(t, library, quick(t, waitsLong), set, componenttest.NewNopHost())
+	logs := startLogs(t, library, fastConfig(t, slowRetries), set, componenttest.NewNopHost())
 	require.NoError(t, logs.ConsumeLogs(t.Context(), logsOf("one", "two")))
 	waits := func() bool { return seen.FilterMessageSnippet("Will retry the request").Len() == 1 }
 	require.Eventually(t, waits, time.Minute, time.Millisecond)
@@ -57,10 +54,11 @@ func TestWhatWaitsForAnotherAttemptIsStoredAtTheStopIfTheDestinationWorksAgain(t
 	assert.Zero(t, native.LiveBatches())
 }
 
-func TestWhatFailsAtTheStopAgainIsDropped(t *testing.T) {
-	library := &fakeLibrary{answer: failingWith(notNow)}
+func TestBatchThatFailsAtShutdownIsDropped(t *testing.T) {
+	requireLiveBatches(t, 0)
+	library := &fakeLibrary{answer: failingWith(temporaryFailure)}
 	set, seen := observedSettings()
-	logs := startLogs(t, library, quick(t, waitsLong), set, componenttest.NewNopHost())
+	logs := startLogs(t, library, fastConfig(t, slowRetries), set, componenttest.NewNopHost())
 	require.NoError(t, logs.ConsumeLogs(t.Context(), logsOf("one")))
 	waits := func() bool { return seen.FilterMessageSnippet("Will retry the request").Len() == 1 }
 	require.Eventually(t, waits, time.Minute, time.Millisecond)
@@ -74,26 +72,26 @@ func TestWhatFailsAtTheStopAgainIsDropped(t *testing.T) {
 	assert.Zero(t, native.LiveBatches())
 }
 
-func TestWhatIsTriedFirstWhileTheExporterStopsIsNotTriedTwice(t *testing.T) {
-	library := &fakeLibrary{answer: failingWith(notNow)}
-	cfg := quick(t, func(cfg *Config) { cfg.QueueConfig.Get().Batch.Get().FlushTimeout = time.Hour })
+func TestBatchFirstTriedDuringShutdownIsNotRetried(t *testing.T) {
+	library := &fakeLibrary{answer: failingWith(temporaryFailure)}
+	cfg := fastConfig(t, func(cfg *Config) { cfg.QueueConfig.Get().Batch.Get().FlushTimeout = time.Hour })
 	logs := startLogs(t, library, cfg, nopSettings(), componenttest.NewNopHost())
 	require.NoError(t, logs.ConsumeLogs(t.Context(), logsOf("one")))
 	require.NoError(t, logs.Shutdown(t.Context()))
 	assert.Len(t, library.exports(), 1)
 }
 
-func TestNothingIsTriedAtTheStopWhereItIsKeptOrItsClientIsTold(t *testing.T) {
+func TestNoShutdownRetryOfKeptOrReportedBatches(t *testing.T) {
 	for name, change := range map[string]func(*Config){
 		"queue on disk":    func(cfg *Config) { cfg.QueueConfig.Get().StorageID = &storageID },
-		"the client waits": waiting,
-		"without a queue":  func(cfg *Config) { cfg.QueueConfig = configoptional.None[exporterhelper.QueueBatchConfig]() },
+		"the client waits": waitForResult,
+		"without a queue":  func(cfg *Config) { withoutQueue(cfg); cfg.RetryConfig.Enabled = true },
 	} {
 		t.Run(name, func(t *testing.T) {
 			var works atomic.Bool
 			library := &fakeLibrary{answer: failingUntil(&works)}
 			set, seen := observedSettings()
-			cfg := quick(t, func(cfg *Config) { waitsLong(cfg); change(cfg) })
+			cfg := fastConfig(t, func(cfg *Config) { slowRetries(cfg); change(cfg) })
 			logs := startLogs(t, library, cfg, set, hostWith(newMemoryStorage()))
 			answered := make(chan error, 1)
 			go func() { answered <- logs.ConsumeLogs(t.Context(), logsOf("one")) }()
@@ -107,28 +105,28 @@ func TestNothingIsTriedAtTheStopWhereItIsKeptOrItsClientIsTold(t *testing.T) {
 	}
 }
 
-func TestNothingIsTriedAtTheStopWhenNothingIsRetried(t *testing.T) {
+func TestNoShutdownRetryWithoutRetries(t *testing.T) {
 	cfg := createDefaultConfig().(*Config)
-	assert.True(t, cfg.triesAtTheStop())
+	assert.True(t, cfg.retriesAtShutdown())
 	cfg.RetryConfig.Enabled = false
-	assert.False(t, cfg.triesAtTheStop())
+	assert.False(t, cfg.retriesAtShutdown())
 }
 
-func TestTheLastAttemptIsTheFirstOneBegunAfterTheStop(t *testing.T) {
-	last := newLastAttempts()
-	stored, waits, failsLater, lastTried := &request{}, &request{items: 1}, &request{items: 2}, &request{items: 3}
+func TestShutdownRetriesTakesOnlyUntriedBatches(t *testing.T) {
+	retries := newShutdownRetries()
+	stored, waits, failsLater, triedDuringStop := &request{}, &request{items: 1}, &request{items: 2}, &request{items: 3}
 
-	for _, r := range []*request{stored, waits, failsLater, lastTried} {
-		require.True(t, last.begin(r))
+	for _, r := range []*request{stored, waits, failsLater, triedDuringStop} {
+		require.True(t, retries.begin(r))
 	}
-	last.failed(waits)
-	last.failed(lastTried)
-	last.failed(stored)
-	require.True(t, last.begin(stored), "and this attempt stores it")
-	last.stop()
-	last.failed(failsLater)
-	assert.False(t, last.begin(lastTried), "its wait was over before exporterhelper ended it")
+	retries.failed(waits)
+	retries.failed(triedDuringStop)
+	retries.failed(stored)
+	require.True(t, retries.begin(stored), "and this attempt stores it")
+	retries.stop()
+	retries.failed(failsLater)
+	assert.False(t, retries.begin(triedDuringStop), "its wait was over before exporterhelper ended it")
 
-	assert.ElementsMatch(t, []*request{waits, failsLater}, last.take())
-	assert.Empty(t, last.take())
+	assert.ElementsMatch(t, []*request{waits, failsLater}, retries.take())
+	assert.Empty(t, retries.take())
 }

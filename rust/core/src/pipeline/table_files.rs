@@ -163,9 +163,9 @@ impl BatchSink for Encoding<'_> {
 
 impl TableEncoding {
     /// A table as its committer knows it.
-    pub(super) fn new(table: Table, committer: &Destination, requests: &[Request<'_>]) -> Self {
+    pub(super) fn new(table: Table, destination: &Destination, requests: &[Request<'_>]) -> Self {
         let ids: Vec<RequestId> = requests.iter().map(|request| request.id).collect();
-        let there = committer.already_committed(&ids);
+        let there = destination.already_committed(&ids);
         let pending = ids
             .iter()
             .zip(&there)
@@ -176,7 +176,7 @@ impl TableEncoding {
             State::Done
         } else {
             State::Writing {
-                loaded: committer.table(),
+                loaded: destination.table(),
                 files: Files::default(),
                 waiting: there.contains(&true),
             }
@@ -196,13 +196,13 @@ impl TableEncoding {
     /// A table as its committer knew it before it could not be looked at any more.
     pub(super) fn unseen(
         table: Table,
-        committer: &Destination,
+        destination: &Destination,
         requests: &[Request<'_>],
         cause: Error,
     ) -> Self {
         Self {
             not_seen: Some(cause),
-            ..Self::new(table, committer, requests)
+            ..Self::new(table, destination, requests)
         }
     }
 

@@ -10,7 +10,7 @@ use std::collections::{HashMap, HashSet};
 use futures::future::join_all;
 use iceberg::spec::{ManifestFile, ManifestStatus, SnapshotRef};
 
-use super::live::{data_manifests, is_after, live_in};
+use super::live_files::{data_manifests, is_after, live_in};
 use super::summary::chosen_at;
 use crate::catalog::storage::modified;
 use crate::catalog::{Catalog, IcebergCause, LoadedTable, manifests};

@@ -15,12 +15,12 @@ use tokio::time::Instant;
 
 use super::history::History;
 use super::ids::Coverage;
-use super::live::live_files;
+use super::live_files::live_files;
 use super::protocol::Protocol;
 use super::queue::{Origin, Queued, Waiting};
 use super::receipt::{Receipt, unusable};
 use super::receipts::{AT_ONCE, Receipts};
-use super::{Append, shelf};
+use super::{Append, receipt_store};
 use crate::catalog::{IcebergCause, LoadedTable};
 use crate::error::{Error, ErrorKind, Result, RetryClass};
 
@@ -115,7 +115,7 @@ pub(super) async fn collect(receipts: &Receipts, protocol: &Mutex<Protocol>, now
     if !receipts.is_any_open() && !receipts.is_catalog_down() {
         return looked;
     }
-    protocol.lock().await.look_again().await?;
+    protocol.lock().await.refresh().await?;
     for names in receipts.open_names().chunks(BATCH) {
         if receipts.closing.is_cancelled() {
             return Ok(());
@@ -171,7 +171,7 @@ async fn prepare(receipts: &Receipts, names: &[String]) -> Result<(Vec<Ready>, O
             Step::Later(error) => waits = waits.or(Some(error)),
         }
     }
-    let is_up = unread.is_empty() || shelf::can_read_table(&table).await;
+    let is_up = unread.is_empty() || receipt_store::can_read_table(&table).await;
     let waits = waits.or(receipts.pass_over(unread, is_up));
     Ok((ready, waits))
 }
@@ -184,7 +184,7 @@ fn is_forgotten(ready: &Ready, history: &History) -> bool {
 
 /// Reads a receipt and looks for its files.
 async fn examine(name: &str, table: &LoadedTable, history: &History) -> Step {
-    let content = match shelf::read(table, name).await {
+    let content = match receipt_store::read(table, name).await {
         Ok(Some(content)) => content,
         Ok(None) => return Step::Gone(name.to_owned()),
         Err(error) => return Step::Unread(name.to_owned(), error),
@@ -224,7 +224,7 @@ async fn examine(name: &str, table: &LoadedTable, history: &History) -> Step {
             }
         }
     }
-    let origin = if name.ends_with(shelf::APPROVED) {
+    let origin = if name.ends_with(receipt_store::APPROVED) {
         Origin::ApprovedReceipt
     } else {
         Origin::Receipt(base)
@@ -330,7 +330,7 @@ mod tests {
         assert_eq!(ready.len(), 1);
         // A call looks at the table, which was dropped and made anew.
         table.drop_from_catalog().await;
-        protocol.lock().await.look_again().await.unwrap();
+        protocol.lock().await.refresh().await.unwrap();
         let Err(error) = commit_together(receipts, protocol, ready, false).await else {
             panic!("the file's columns may have other ids in the new table");
         };

@@ -269,5 +269,5 @@ fn has_statistics(metadata: &TableMetadata, snapshot: &SnapshotRef) -> bool {
 }
 
 #[cfg(test)]
-#[path = "expire_tests.rs"]
+#[path = "expire_plan_tests.rs"]
 mod tests;

@@ -23,12 +23,12 @@ import (
 	"github.com/otlp2iceberg/otlp2iceberg/collector-exporter/internal/native"
 )
 
-// storedWriter numbered it.
+// storedWriter is the writer id in testdata/queue_v1.hex.
 var storedWriter = [16]byte{0: 0xA0, 15: 0xAF}
 
-// encodingFor gives the encoding of a process with a writer of its own.
+// encodingFor returns the encoding of a process with a writer id of its own.
 func encodingFor(signal native.Signal) *queueEncoding {
-	return &queueEncoding{signal: signal, numbers: newNumberer(), logger: zap.NewNop()}
+	return &queueEncoding{signal: signal, ids: newRequestIDs(), logger: zap.NewNop()}
 }
 
 // storedRequest is the request that testdata/queue_v1.hex holds.
@@ -47,7 +47,7 @@ func storedRequest(t testing.TB) *request {
 	}
 }
 
-// goldenLayout reads the readable form: hex in any grouping, with comments after #.
+// goldenLayout reads the golden file: hex in any grouping, with comments after #.
 func goldenLayout(t *testing.T) []byte {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join("testdata", "queue_v1.hex"))
@@ -62,7 +62,7 @@ func goldenLayout(t *testing.T) []byte {
 	return data
 }
 
-func TestQueueLayoutIsTheGoldenOne(t *testing.T) {
+func TestQueueLayoutMatchesGoldenFile(t *testing.T) {
 	encoding := encodingFor(native.SignalTraces)
 	data, err := encoding.Marshal(t.Context(), storedRequest(t))
 	require.NoError(t, err)
@@ -81,10 +81,10 @@ func TestQueuedRequestIsReadBack(t *testing.T) {
 	assert.True(t, want.received.Equal(read.received))
 }
 
-func TestAQueueThatMovesRequestsAtItsStartDoesNotHaveTheLibraryHoldThem(t *testing.T) {
-	noneLeft(t, 0)
+func TestRequestReadAndRequeuedStaysOutOfTheLibrary(t *testing.T) {
+	requireLiveBatches(t, 0)
 	encoding := encodingFor(native.SignalLogs)
-	stored, err := encoding.Marshal(t.Context(), newNumberer().number(native.SignalLogs, []byte("one"), 1))
+	stored, err := encoding.Marshal(t.Context(), newRequestIDs().newRequest(native.SignalLogs, []byte("one"), 1))
 	require.NoError(t, err)
 	_, req, err := encoding.Unmarshal(stored)
 	require.NoError(t, err)
@@ -94,34 +94,34 @@ func TestAQueueThatMovesRequestsAtItsStartDoesNotHaveTheLibraryHoldThem(t *testi
 	assert.Zero(t, native.LiveBatches())
 }
 
-// What another process numbered may be in a table in part, so its bytes are held to the end; the library tells by its answer
-// to a copy after the export.
-func TestWhatAnotherProcessNumberedIsHeldToTheEnd(t *testing.T) {
+// A part of the requests of another process may already be in a table, so their bytes are held until the batch is
+// freed. Whether AppendPayload succeeds after the export shows that.
+func TestRedeliveredBytesAreHeldAfterTheExport(t *testing.T) {
 	library, err := native.Open(fmt.Appendf(nil, `{"catalog": {"warehouse": %q}}`, t.TempDir()))
 	require.NoError(t, err)
 	defer func() { require.NoError(t, library.Close(time.Minute)) }()
 	encoding := encodingFor(native.SignalLogs)
 	message, err := (&plog.ProtoMarshaler{}).MarshalLogs(logsOf("one"))
 	require.NoError(t, err)
-	for _, numbers := range []*numberer{encoding.numbers, newNumberer()} {
-		stored, err := encoding.Marshal(t.Context(), numbers.number(native.SignalLogs, message, 1))
+	for _, ids := range []*requestIDs{encoding.ids, newRequestIDs()} {
+		stored, err := encoding.Marshal(t.Context(), ids.newRequest(native.SignalLogs, message, 1))
 		require.NoError(t, err)
 		_, req, err := encoding.Unmarshal(stored)
 		require.NoError(t, err)
 		r := req.(*request)
-		require.NoError(t, r.hold())
+		require.NoError(t, r.ensureBatch())
 		outcome, err := library.Export(t.Context(), r.batch, r.received)
 		require.NoError(t, err)
 		assert.Equal(t, uint64(1), outcome.Rows)
 		_, err = r.batch.AppendPayload(nil)
-		assert.Equal(t, numbers == encoding.numbers, err != nil, "let go")
+		assert.Equal(t, ids == encoding.ids, err != nil, "freed by the export")
 		r.free()
 	}
 }
 
-func TestAnEmptyRequestIsReadBack(t *testing.T) {
+func TestEmptyRequestIsReadBack(t *testing.T) {
 	encoding := encodingFor(native.SignalLogs)
-	data, err := encoding.Marshal(t.Context(), newNumberer().number(native.SignalLogs, nil, 0))
+	data, err := encoding.Marshal(t.Context(), newRequestIDs().newRequest(native.SignalLogs, nil, 0))
 	require.NoError(t, err)
 	_, req, err := encoding.Unmarshal(data)
 	require.NoError(t, err)
@@ -129,14 +129,14 @@ func TestAnEmptyRequestIsReadBack(t *testing.T) {
 	assert.Len(t, req.(*request).parts(), 1)
 }
 
-func TestWhatCannotBeReadIsAnErrorThatSaysWhy(t *testing.T) {
+func TestUnreadableRequestIsAnErrorWithReason(t *testing.T) {
 	change := func(offset int, value byte) func([]byte) []byte {
 		return func(data []byte) []byte {
 			data[offset] = value
 			return data
 		}
 	}
-	// sealed makes the checksum right again, so that what is behind it is reached.
+	// sealed corrects the checksum after a change, so that decoding goes past it.
 	sealed := func(change func([]byte) []byte) func([]byte) []byte {
 		return func(data []byte) []byte {
 			body := change(data)[:len(data)-encodingTrailerLen]
@@ -167,11 +167,11 @@ func TestWhatCannotBeReadIsAnErrorThatSaysWhy(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			core, logs := observer.New(zap.ErrorLevel)
-			encoding := &queueEncoding{signal: native.SignalTraces, numbers: newNumberer(), logger: zap.New(core)}
+			encoding := &queueEncoding{signal: native.SignalTraces, ids: newRequestIDs(), logger: zap.New(core)}
 			_, req, err := encoding.Unmarshal(test.damage(goldenLayout(t)))
 			require.ErrorContains(t, err, test.reason)
 			assert.Nil(t, req)
-			require.Equal(t, 1, logs.Len(), "the queue drops it at debug level, so we say it")
+			require.Equal(t, 1, logs.Len(), "the queue logs it only at debug level")
 			assert.Contains(t, logs.All()[0].Message, "It is lost.")
 		})
 	}
@@ -192,7 +192,7 @@ func FuzzDecodeRequest(f *testing.F) {
 	f.Add(seed[:len(seed)-encodingTrailerLen])
 	f.Add([]byte(encodingMagic))
 	f.Fuzz(func(t *testing.T, body []byte) {
-		// The checksum is put right, or nothing behind it would ever be reached.
+		// Without a correct checksum, decoding would never go past it.
 		data := binary.LittleEndian.AppendUint32(body, crc32.Checksum(body, castagnoli))
 		r, err := decodeRequest(data)
 		if err != nil {

@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package icebergexporter // import "github.com/otlp2iceberg/otlp2iceberg/collector-exporter"
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"go.opentelemetry.io/collector/confmap"
+	"go.opentelemetry.io/collector/exporter/exporterhelper"
+)
+
+// nonEmptyKeys are the keys that say where data goes and with which credentials. An environment variable that is empty
+// or not set leaves null there. Elsewhere null stands for the default, but here data would silently go to ./warehouse,
+// or without a token. An entry that ends in :: is a section and stands for all of its keys. Other keys may be empty,
+// such as a session token that only some deployments have: if one is needed, the service that needs it refuses
+// requests.
+var nonEmptyKeys = []string{
+	"catalog::type", "catalog::uri", "catalog::warehouse", "catalog::namespace", "catalog::token",
+	"catalog::oauth2::client_id", "catalog::oauth2::client_secret", "catalog::headers::",
+	"storage::s3::access_key_id", "storage::s3::secret_access_key", "dead_letter::path",
+}
+
+// checkNonEmpty refuses null in nonEmptyKeys.
+func checkNonEmpty(conf *confmap.Conf) error {
+	var problems []error
+	keys := conf.AllKeys()
+	slices.Sort(keys)
+	for _, key := range keys {
+		if !slices.ContainsFunc(nonEmptyKeys, func(entry string) bool { return matchesKey(key, entry) }) {
+			continue
+		}
+		if conf.Get(key) == nil {
+			problems = append(problems, fmt.Errorf(
+				"%s: is empty; is an environment variable not set? Leave the key out for its default", key))
+		}
+	}
+	return errors.Join(problems...)
+}
+
+// matchesKey returns whether key is the entry itself, or in the section that it names.
+func matchesKey(key, entry string) bool {
+	if section, isSection := strings.CutSuffix(entry, "::"); isSection {
+		return strings.HasPrefix(key, section+"::")
+	}
+	return key == entry
+}
+
+// checkSizes refuses a size that keeps its default, which is in bytes, although another unit is configured. A queue of
+// half a billion requests has no practical bound, and a batch of 24 million items always waits for its flush_timeout.
+func (cfg *Config) checkSizes(conf *confmap.Conf) error {
+	if !cfg.QueueConfig.HasValue() {
+		return nil
+	}
+	var problems []error
+	check := func(section, key string, sizer exporterhelper.RequestSizerType) {
+		if sizer != exporterhelper.RequestSizerTypeBytes && !conf.IsSet(section+"::"+key) {
+			problems = append(problems, fmt.Errorf(
+				"%s::%s: is needed with %s::sizer: %s, in %[4]s; its default is in bytes",
+				section, key, section, sizer.String()))
+		}
+	}
+	queue := cfg.QueueConfig.Get()
+	check("sending_queue", "queue_size", queue.Sizer)
+	// A batch allows only items and bytes. exporterhelper refuses any other unit itself.
+	if queue.Batch.HasValue() && queue.Batch.Get().Sizer == exporterhelper.RequestSizerTypeItems {
+		check("sending_queue::batch", "min_size", queue.Batch.Get().Sizer)
+	}
+	return errors.Join(problems...)
+}
+
+// minDuration is the shortest duration that is plausible. The Collector reads a number without a unit as nanoseconds,
+// so timeout: 60 would end every attempt before it begins.
+const minDuration = time.Millisecond
+
+// validateDurations refuses durations that lack their unit.
+func (cfg *Config) validateDurations() error {
+	var problems []error
+	check := func(key string, value time.Duration) {
+		if value > 0 && value < minDuration {
+			problems = append(problems, fmt.Errorf(
+				"%s: is %s, which nothing can be done in; write a unit, such as 60s", key, value))
+		}
+	}
+	check("timeout", cfg.TimeoutConfig.Timeout)
+	check("retry_on_failure::initial_interval", cfg.RetryConfig.InitialInterval)
+	check("retry_on_failure::max_interval", cfg.RetryConfig.MaxInterval)
+	check("retry_on_failure::max_elapsed_time", cfg.RetryConfig.MaxElapsedTime)
+	if cfg.QueueConfig.HasValue() && cfg.QueueConfig.Get().Batch.HasValue() {
+		check("sending_queue::batch::flush_timeout", cfg.QueueConfig.Get().Batch.Get().FlushTimeout)
+	}
+	return errors.Join(problems...)
+}
+
+// validateQueue refuses settings that exporterhelper allows and this exporter does not support.
+func (cfg *Config) validateQueue() error {
+	var problems []error
+	if cfg.TimeoutConfig.Timeout == 0 {
+		problems = append(problems, errors.New(
+			"timeout: must be above 0, or a catalog that hangs would hold a batch for ever"))
+	}
+	if !cfg.QueueConfig.HasValue() {
+		return errors.Join(problems...)
+	}
+	queue := cfg.QueueConfig.Get()
+	if queue.StorageID != nil && !cfg.RetryConfig.Enabled {
+		problems = append(problems, errors.New(
+			"sending_queue::storage: needs retry_on_failure::enabled: true; "+
+				"without retries one failure, or a shutdown at the wrong moment, deletes what was stored"))
+	}
+	if !queue.Batch.HasValue() {
+		return errors.Join(problems...)
+	}
+	batch := queue.Batch.Get()
+	if batch.MaxSize != 0 {
+		problems = append(problems, errors.New(
+			"sending_queue::batch::max_size: must be 0; a request is never split, because its id must stay with "+
+				"all its rows, and the library cuts files by parquet.target_file_size_bytes"))
+	}
+	if len(batch.Partition.MetadataKeys) > 0 {
+		problems = append(problems, errors.New(
+			"sending_queue::batch::partition::metadata_keys: is not supported; "+
+				"no column holds client metadata, and tables are partitioned by tables.partition_by"))
+	}
+	return errors.Join(problems...)
+}

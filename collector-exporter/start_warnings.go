@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package icebergexporter // import "github.com/otlp2iceberg/otlp2iceberg/collector-exporter"
+
+import (
+	"time"
+
+	"go.uber.org/zap"
+)
+
+// warnCommitInterval warns about a commit.interval that the library cuts short. The library keeps half of the
+// remaining time of a commit's first batch for the commit itself.
+func (e *signalExporter) warnCommitInterval() {
+	interval, err := time.ParseDuration(settingOr(e.cfg.Commit.Interval, "0s"))
+	timeout := e.cfg.TimeoutConfig.Timeout
+	if err != nil || interval <= timeout/2 {
+		return
+	}
+	e.logger.Warn("commit.interval is more than half of timeout, and commits come as soon as half of timeout is over; "+
+		"set timeout to at least twice commit.interval.",
+		zap.Duration("commit.interval", interval), zap.Duration("timeout", timeout))
+}
+
+// usualClientTimeout is how long most clients wait for an answer. It is the default of OpenTelemetry's SDKs.
+const usualClientTimeout = 10 * time.Second
+
+// warnWaitForResult warns about clients that would give up before their batch is flushed and committed. They send the
+// data again as a new request, whose rows are then stored twice.
+func (e *signalExporter) warnWaitForResult() {
+	if !e.cfg.QueueConfig.HasValue() {
+		return
+	}
+	queue := e.cfg.QueueConfig.Get()
+	if !queue.WaitForResult || !queue.Batch.HasValue() {
+		return
+	}
+	flush := queue.Batch.Get().FlushTimeout
+	if flush < usualClientTimeout/2 {
+		return
+	}
+	e.logger.Warn("With sending_queue.wait_for_result clients wait for flush_timeout and the commit. "+
+		"Those that give up before, as OpenTelemetry's SDKs do after 10s, send again, and rows are stored twice; "+
+		"set sending_queue.batch.flush_timeout to 1s, or raise the clients' timeout.",
+		zap.Duration("sending_queue.batch.flush_timeout", flush))
+}

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package icebergexporter
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/zap"
+
+	"go.opentelemetry.io/collector/component"
+	"go.opentelemetry.io/collector/component/componenttest"
+)
+
+func TestLongCommitIntervalIsWarnedAboutOnce(t *testing.T) {
+	for interval, warned := range map[string]int{"": 0, "0s": 0, "30s": 0, "30.5s": 1, "1m": 1} {
+		set, seen := observedSettings()
+		library := &fakeLibrary{}
+		cfg := fastConfig(t, func(cfg *Config) {
+			cfg.TimeoutConfig.Timeout = time.Minute
+			if interval != "" {
+				cfg.Commit.Interval = &interval
+			}
+		})
+		factory := newFactory(library.open)
+		logs, err := factory.CreateLogs(t.Context(), set, cfg)
+		require.NoError(t, err)
+		traces, err := factory.CreateTraces(t.Context(), set, cfg)
+		require.NoError(t, err)
+		for _, e := range []component.Component{logs, traces} {
+			require.NoError(t, e.Start(t.Context(), componenttest.NewNopHost()))
+			defer func() { require.NoError(t, e.Shutdown(t.Context())) }()
+		}
+		warnings := seen.FilterMessageSnippet("set timeout to at least twice commit.interval").All()
+		require.Len(t, warnings, warned, "commit.interval: %s", interval)
+		for _, warning := range warnings {
+			assert.Equal(t, zap.WarnLevel, warning.Level)
+			assert.Equal(t, time.Minute, warning.ContextMap()["timeout"])
+		}
+	}
+}
+
+func TestLongWaitForResultIsWarnedAboutOnce(t *testing.T) {
+	const second = time.Second
+	for _, test := range []struct {
+		waits  bool
+		flush  time.Duration
+		warned int
+	}{{false, 10 * second, 0}, {true, 4999 * time.Millisecond, 0}, {true, 5 * second, 1}, {true, 10 * second, 1}} {
+		set, seen := observedSettings()
+		cfg := fastConfig(t, func(cfg *Config) {
+			cfg.QueueConfig.Get().WaitForResult = test.waits
+			cfg.QueueConfig.Get().Batch.Get().FlushTimeout = test.flush
+		})
+		factory := newFactory((&fakeLibrary{}).open)
+		logs, err := factory.CreateLogs(t.Context(), set, cfg)
+		require.NoError(t, err)
+		traces, err := factory.CreateTraces(t.Context(), set, cfg)
+		require.NoError(t, err)
+		for _, e := range []component.Component{logs, traces} {
+			require.NoError(t, e.Start(t.Context(), componenttest.NewNopHost()))
+			defer func() { require.NoError(t, e.Shutdown(t.Context())) }()
+		}
+		warnings := seen.FilterMessageSnippet("rows are stored twice").All()
+		require.Len(t, warnings, test.warned, "%+v", test)
+		for _, warning := range warnings {
+			assert.Equal(t, zap.WarnLevel, warning.Level)
+			assert.Equal(t, test.flush, warning.ContextMap()["sending_queue.batch.flush_timeout"])
+		}
+	}
+}
