@@ -7,7 +7,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use aws_config::default_provider::credentials::DefaultCredentialsChain;
 use aws_config::meta::region::ProvideRegion;
@@ -19,7 +19,7 @@ use aws_credential_types::provider::ProvideCredentials;
 use aws_credential_types::provider::error::CredentialsError;
 use tokio::sync::OnceCell;
 
-use self::renewal::{Kept, Renewal};
+use self::renewal::{Kept, Now, Renewal};
 use crate::error::{Error, ErrorKind, Result};
 
 mod http;
@@ -27,10 +27,12 @@ mod renewal;
 
 /// Credentials are replaced this long before they run out.
 const MARGIN: Duration = Duration::from_secs(300);
-/// A source that failed is asked again after this.
-const PAUSE: Duration = Duration::from_secs(10);
+/// A source that failed is asked again after this, and one that has nothing better than what S3 refuses.
+pub(crate) const PAUSE: Duration = Duration::from_secs(10);
 /// Credentials that never run out are read again after this: tools rotate them in place.
 const REREAD: Duration = Duration::from_secs(60);
+/// Nothing is used for longer without a question, whatever its end is said to be: no session of a role lasts longer.
+const LASTS_MAX: Duration = Duration::from_secs(12 * 3600);
 /// What a chain's parts say is repeated up to this many characters.
 const CAUSE_CHARS_MAX: usize = 500;
 
@@ -79,10 +81,10 @@ impl Aws {
         self.renewal.credentials(|| Arc::clone(self).fetch()).await
     }
 
-    /// Asks the chain again; whether it has other credentials than these.
-    pub(crate) async fn has_other_than(self: &Arc<Self>, used: &Credentials) -> bool {
+    /// Asks the chain again, unless it answered within `pause`; whether it has other credentials than these.
+    pub(crate) async fn has_other_than(self: &Arc<Self>, used: &Credentials, pause: Duration) -> bool {
         let fetch = || Arc::clone(self).fetch();
-        self.renewal.has_other_than(used, fetch).await
+        self.renewal.has_other_than(used, pause, fetch).await
     }
 
     async fn fetch(self: Arc<Self>) -> Result<Kept> {
@@ -107,18 +109,7 @@ impl Aws {
             };
             Error::new(ErrorKind::Catalog, message).because(ChainError(cause))
         })?;
-        let now = SystemTime::now();
-        let fresh_until = match credentials.expiry() {
-            None => now + REREAD,
-            Some(expiry) => expiry
-                .checked_sub(MARGIN)
-                .unwrap_or(SystemTime::UNIX_EPOCH)
-                .max(now + PAUSE),
-        };
-        Ok(Kept {
-            credentials,
-            fresh_until,
-        })
+        Ok(Kept::new(credentials, Now::read()))
     }
 }
 

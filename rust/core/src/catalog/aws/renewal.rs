@@ -3,6 +3,10 @@
 //! A question runs to its end in a task of its own, however long those wait who put it: a program of the
 //! user's (`credential_process`) would go on when it is not waited for any more, and each further question
 //! would start another.
+//!
+//! How long credentials are used without a question, and how long a source is left alone, is told by a clock that nobody
+//! sets: a machine may start with a clock that is hours ahead, and is set right later. Only the end of credentials is
+//! a time of day.
 
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,19 +14,66 @@ use std::time::{Duration, SystemTime};
 
 use aws_credential_types::Credentials;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
-use super::PAUSE;
+use super::{LASTS_MAX, MARGIN, PAUSE, REREAD};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Nobody waits longer for an answer. Parts of the chain try for as long together where the network is away, and a
 /// program of the user's may never end.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
+/// One moment by both clocks.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Now {
+    /// Never goes back, and is not set.
+    steady: Instant,
+    /// The machine's time of day, as the end of credentials is given.
+    wall: SystemTime,
+}
+
+impl Now {
+    pub(super) fn read() -> Self {
+        Self {
+            steady: Instant::now(),
+            wall: SystemTime::now(),
+        }
+    }
+}
+
 /// Credentials, which print nothing secret, and until when they are used without a question.
 #[derive(Debug, Clone)]
 pub(super) struct Kept {
-    pub(super) credentials: Credentials,
-    pub(super) fresh_until: SystemTime,
+    credentials: Credentials,
+    fresh_until: Instant,
+    /// The time of day from which there is a question, unless that had come when they were given.
+    renewed_from: Option<SystemTime>,
+}
+
+impl Kept {
+    /// Such as a source just gave.
+    pub(super) fn new(credentials: Credentials, now: Now) -> Self {
+        let renewed_from = credentials
+            .expiry()
+            .map(|expiry| expiry.checked_sub(MARGIN).unwrap_or(SystemTime::UNIX_EPOCH));
+        let (lasts, renewed_from) = match renewed_from.map(|from| (from, from.duration_since(now.wall))) {
+            None => (REREAD, None),
+            // Their end is near, or the clock is ahead of it. They are what there is, so the source is left alone for a while.
+            Some((_, Err(_))) => (PAUSE, None),
+            Some((_, Ok(left))) if left < PAUSE => (PAUSE, None),
+            // The time of day may be set back, and is no reason to keep them for longer than it looks now.
+            Some((from, Ok(left))) => (left.min(LASTS_MAX), Some(from)),
+        };
+        Self {
+            credentials,
+            fresh_until: now.steady + lasts,
+            renewed_from,
+        }
+    }
+
+    fn is_fresh(&self, now: Now) -> bool {
+        now.steady < self.fresh_until && self.renewed_from.is_none_or(|from| now.wall < from)
+    }
 }
 
 /// What the source of credentials gave last. It is asked one question at a time.
@@ -35,8 +86,10 @@ pub(super) struct Renewal {
 #[derive(Debug, Default)]
 struct State {
     kept: Option<Kept>,
+    /// When the last question ended with credentials.
+    answered: Option<Instant>,
     /// What the last question ended with if there were no credentials, and until when there is no other.
-    failed: Option<(Error, SystemTime)>,
+    failed: Option<(Error, Instant)>,
     /// Closed when the last question has ended.
     question: Option<watch::Receiver<()>>,
 }
@@ -61,7 +114,7 @@ impl Renewal {
     {
         let question = {
             let mut state = self.state();
-            let now = SystemTime::now();
+            let now = Now::read();
             let question = if state.is_fresh(now) {
                 None
             } else {
@@ -75,11 +128,16 @@ impl Renewal {
         };
         self.end_of(question).await?;
         let state = self.state();
-        state.good(SystemTime::now()).ok_or_else(|| state.error())
+        state.good(Now::read()).ok_or_else(|| state.error())
     }
 
-    /// Puts a question if those at hand are not better; whether there are others than these.
-    pub(super) async fn has_other_than<F>(&self, used: &Credentials, ask: impl FnOnce() -> F) -> bool
+    /// Puts a question if those at hand are not better, and none was answered within `pause`; whether there are others than these.
+    pub(super) async fn has_other_than<F>(
+        &self,
+        used: &Credentials,
+        pause: Duration,
+        ask: impl FnOnce() -> F,
+    ) -> bool
     where
         F: Future<Output = Result<Kept>> + Send + 'static,
     {
@@ -88,7 +146,11 @@ impl Renewal {
             if state.differs_from(used) {
                 return true;
             }
-            self.question(&mut state, SystemTime::now(), ask)
+            let now = Now::read();
+            if state.answered.is_some_and(|at| now.steady < at + pause) {
+                return false;
+            }
+            self.question(&mut state, now, ask)
         };
         if let Some(question) = question {
             // Whoever is refused again is told so by the service.
@@ -102,19 +164,18 @@ impl Renewal {
     }
 
     /// The question that runs, else a new one, which is put unless the last one has just failed.
-    fn question<F>(
-        &self,
-        state: &mut State,
-        now: SystemTime,
-        ask: impl FnOnce() -> F,
-    ) -> Option<watch::Receiver<()>>
+    fn question<F>(&self, state: &mut State, now: Now, ask: impl FnOnce() -> F) -> Option<watch::Receiver<()>>
     where
         F: Future<Output = Result<Kept>> + Send + 'static,
     {
         if let Some(running) = state.question.as_ref().filter(|last| last.has_changed().is_ok()) {
             return Some(running.clone());
         }
-        if state.failed.as_ref().is_some_and(|(_, until)| now < *until) {
+        if state
+            .failed
+            .as_ref()
+            .is_some_and(|(_, until)| now.steady < *until)
+        {
             return None;
         }
         let (running, question) = watch::channel(());
@@ -160,14 +221,14 @@ fn silent(limit: Duration) -> String {
 }
 
 impl State {
-    fn is_fresh(&self, now: SystemTime) -> bool {
-        self.kept.as_ref().is_some_and(|kept| now < kept.fresh_until)
+    fn is_fresh(&self, now: Now) -> bool {
+        self.kept.as_ref().is_some_and(|kept| kept.is_fresh(now))
     }
 
     /// Those at hand, until the last moment.
-    fn good(&self, now: SystemTime) -> Option<Credentials> {
+    fn good(&self, now: Now) -> Option<Credentials> {
         let kept = self.kept.as_ref()?;
-        let is_good = now < kept.fresh_until || kept.credentials.expiry().is_some_and(|expiry| now < expiry);
+        let is_good = kept.is_fresh(now) || kept.credentials.expiry().is_some_and(|expiry| now.wall < expiry);
         is_good.then(|| kept.credentials.clone())
     }
 
@@ -180,17 +241,18 @@ impl State {
     }
 
     fn settle(&mut self, answer: Result<Kept>) {
-        let now = SystemTime::now();
+        let now = Now::read();
         match answer {
             Ok(new) => {
                 self.kept = Some(new);
+                self.answered = Some(now.steady);
                 self.failed = None;
             }
             Err(error) => {
                 if self.good(now).is_some() {
                     tracing::warn!(%error, "cannot renew AWS credentials; those at hand are still good");
                 }
-                self.failed = Some((error, now + PAUSE));
+                self.failed = Some((error, now.steady + PAUSE));
             }
         }
     }
@@ -217,6 +279,10 @@ mod tests {
 
     use super::*;
 
+    /// No pause between questions.
+    const NOW: Duration = Duration::ZERO;
+    const HOUR: Duration = Duration::from_secs(3600);
+
     fn credentials(key_id: &str, expiry: Option<SystemTime>) -> Credentials {
         Credentials::new(key_id, "hush", None, expiry, "test")
     }
@@ -225,15 +291,13 @@ mod tests {
     fn stale(key_id: &str, expiry: Option<SystemTime>) -> Kept {
         Kept {
             credentials: credentials(key_id, expiry),
-            fresh_until: SystemTime::UNIX_EPOCH,
+            fresh_until: Instant::now(),
+            renewed_from: None,
         }
     }
 
     fn fresh(key_id: &str) -> Kept {
-        Kept {
-            credentials: credentials(key_id, None),
-            fresh_until: SystemTime::now() + Duration::from_secs(60),
-        }
+        Kept::new(credentials(key_id, None), Now::read())
     }
 
     fn renewal(limit: Duration, kept: Option<Kept>) -> Renewal {
@@ -276,7 +340,7 @@ mod tests {
             }
             assert!(
                 !renewal
-                    .has_other_than(&credentials("AKIDOLD", None), silence)
+                    .has_other_than(&credentials("AKIDOLD", None), NOW, silence)
                     .await
             );
             assert_eq!(asked.load(Ordering::Relaxed), 1);
@@ -323,12 +387,12 @@ mod tests {
         assert_eq!(given.expect("good yet").access_key_id(), "AKIDOLD");
         answer.send(fresh("AKIDNEW")).expect("awaited");
         let used = credentials("AKIDOLD", None);
-        assert!(renewal.has_other_than(&used, std::future::pending).await);
+        assert!(renewal.has_other_than(&used, NOW, std::future::pending).await);
         let given = renewal.credentials(std::future::pending).await;
         assert_eq!(given.expect("renewed").access_key_id(), "AKIDNEW");
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn a_source_that_fails_is_left_alone_for_a_while() {
         let now = SystemTime::now();
         for (kept, good) in [
@@ -352,15 +416,81 @@ mod tests {
             }
             assert!(
                 !renewal
-                    .has_other_than(&credentials("AKIDOLD", None), failing)
+                    .has_other_than(&credentials("AKIDOLD", None), NOW, failing)
                     .await
             );
             assert_eq!(asked.load(Ordering::Relaxed), 1);
-            renewal.state().failed.as_mut().expect("failed").1 = now;
+            tokio::time::advance(PAUSE).await;
             let mended = renewal
-                .has_other_than(&credentials("AKIDOLD", None), || async { Ok(fresh("AKIDNEW")) })
+                .has_other_than(&credentials("AKIDOLD", None), NOW, || async {
+                    Ok(fresh("AKIDNEW"))
+                })
                 .await;
             assert!(mended, "asked again after the pause");
         }
+    }
+
+    /// As with a clock that is so far ahead.
+    fn ahead(by: Duration) -> Now {
+        let now = Now::read();
+        Now {
+            wall: now.wall + by,
+            ..now
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn credentials_that_came_while_the_clock_was_ahead_are_asked_for_again_after_the_pause() {
+        for (expires_in, by) in [(HOUR, 8 * HOUR), (MARGIN, NOW), (MARGIN + PAUSE / 2, NOW)] {
+            let expiry = Some(SystemTime::now() + expires_in);
+            let kept = Kept::new(credentials("AKIDOLD", expiry), ahead(by));
+            assert!(kept.is_fresh(ahead(by)), "they are what there is");
+            tokio::time::advance(PAUSE).await;
+            for by in [by, NOW] {
+                assert!(!kept.is_fresh(ahead(by)), "{expires_in:?} {by:?}");
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn credentials_are_asked_for_again_when_either_clock_says_so() {
+        let begun = SystemTime::now();
+        let kept = Kept::new(credentials("AKIDOLD", Some(begun + HOUR)), ahead(NOW));
+        let at = |wall| Now { wall, ..ahead(NOW) };
+        assert!(kept.is_fresh(at(begun + HOUR - MARGIN - PAUSE)));
+        assert!(!kept.is_fresh(at(begun + HOUR - MARGIN)), "a machine that slept");
+        tokio::time::advance(HOUR.saturating_sub(MARGIN)).await;
+        assert!(!kept.is_fresh(at(begun)), "a clock that was set back");
+        // No time of day makes them last for ever.
+        let kept = Kept::new(credentials("AKIDOLD", Some(begun + 100_000 * HOUR)), ahead(NOW));
+        tokio::time::advance(LASTS_MAX.saturating_sub(PAUSE)).await;
+        assert!(kept.is_fresh(at(begun)));
+        tokio::time::advance(PAUSE).await;
+        assert!(!kept.is_fresh(at(begun)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_source_that_has_just_answered_is_not_asked_for_others_before_the_pause() {
+        let asked = AtomicUsize::new(0);
+        let same = || {
+            asked.fetch_add(1, Ordering::Relaxed);
+            async { Ok(fresh("AKIDOLD")) }
+        };
+        let renewal = renewal(TIMEOUT, None);
+        let used = renewal.credentials(same).await.expect("given");
+        for expected in [1, 2] {
+            for _ in 0..3 {
+                assert!(!renewal.has_other_than(&used, PAUSE, same).await);
+                assert_eq!(asked.load(Ordering::Relaxed), expected);
+            }
+            tokio::time::advance(PAUSE).await;
+            assert!(!renewal.has_other_than(&used, PAUSE, same).await);
+        }
+        let others = credentials("AKIDOLDER", None);
+        assert!(
+            renewal.has_other_than(&others, PAUSE, same).await,
+            "those at hand"
+        );
+        assert_eq!(asked.load(Ordering::Relaxed), 3);
     }
 }

@@ -113,7 +113,8 @@ impl Signer {
                 return true;
             }
         }
-        status != StatusCode::BAD_REQUEST && self.aws.has_other_than(used).await
+        // A catalog gets few requests, so each refusal is a reason to ask.
+        status != StatusCode::BAD_REQUEST && self.aws.has_other_than(used, Duration::ZERO).await
     }
 
     fn now(&self) -> SystemTime {

@@ -1,6 +1,7 @@
 //! Credentials and region of the AWS environment, for files. Each body runs in a process of its own.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use bytes::Bytes;
 use iceberg::io::FileIO;
@@ -8,7 +9,7 @@ use otlp2iceberg::Pipeline;
 use otlp2iceberg::catalog::storage::file_io;
 use otlp2iceberg::config::{Config, S3Config, Secret, StorageConfig};
 
-use super::stub::Stub as S3;
+use super::stub::{Answer, Stub as S3};
 use super::tables::export;
 use crate::catalog_rest::server::Server;
 use crate::catalog_rest::stub::{Reply, Stub};
@@ -194,6 +195,149 @@ async fn body_of_the_environment() {
     let text = authorization(&s3);
     assert!(text.contains("Credential=AKIDENVIRONMENT/"), "{text}");
     assert!(text.contains("/eu-north-1/s3/"), "{text}");
+}
+
+/// As if so much time had passed since the chain was asked.
+async fn pass(time: Duration) {
+    tokio::time::pause();
+    tokio::time::advance(time).await;
+    tokio::time::resume();
+}
+
+/// Runs a test whose keys are in a file, and which replaces them.
+fn with_a_file_of_keys(body: &str) {
+    let folder = tempfile::tempdir().expect("folder");
+    let file = folder.path().join("credentials");
+    std::fs::write(&file, keys("AKIDOLD")).expect("written");
+    run(
+        body,
+        &[("AWS_SHARED_CREDENTIALS_FILE", file.to_str().expect("UTF-8"))],
+    );
+}
+
+fn keys(id: &str) -> String {
+    format!(
+        "[default]\naws_access_key_id = {id}\naws_secret_access_key = secret\naws_session_token = token\n"
+    )
+}
+
+fn rotate(id: &str) {
+    let file = std::env::var("AWS_SHARED_CREDENTIALS_FILE").expect("set");
+    std::fs::write(file, keys(id)).expect("written");
+}
+
+#[test]
+fn what_s3_refuses_is_done_again_with_what_the_chain_has_by_now() {
+    with_a_file_of_keys("refused_keys");
+}
+
+#[tokio::test]
+#[ignore = "run by what_s3_refuses_is_done_again_with_what_the_chain_has_by_now"]
+async fn body_of_refused_keys() {
+    let s3 = S3::start().await;
+    let file_io = files(Some(&s3), false);
+    s3.state().accepts = Some("AKIDOLD");
+    write(&file_io).await.expect("written");
+    let large = Bytes::from(vec![7; 17 << 20]);
+    // One after the other, as the keys would be replaced long after the last question.
+    for (number, id) in ["AKIDONE", "AKIDTWO", "AKIDTHREE", "AKIDFOUR", "AKIDFIVE"]
+        .into_iter()
+        .enumerate()
+    {
+        rotate(id);
+        s3.state().accepts = Some(id);
+        let before = s3.state().requests.len();
+        pass(Duration::from_secs(10)).await;
+        let output = |key: &str| file_io.new_output(format!("s3://lake/t/{key}")).expect("output");
+        match number {
+            0 => write(&file_io).await.expect("written"),
+            1 => {
+                let input = file_io.new_input("s3://lake/t/a").expect("input");
+                assert_eq!(input.read().await.expect("read"), "a");
+                let part = input.reader().await.expect("reader").read(0..1).await;
+                assert_eq!(part.expect("read"), "a");
+            }
+            2 => output("large").write(large.clone()).await.expect("written"),
+            3 => {
+                let mut writer = output("small").writer().await.expect("writer");
+                writer.write(Bytes::from_static(b"b")).await.expect("held");
+                writer.close().await.expect("written");
+            }
+            _ => {
+                let mut writer = output("larger").writer().await.expect("writer");
+                writer.write(large.clone()).await.expect("written");
+                writer.close().await.expect("written");
+            }
+        }
+        let state = s3.state();
+        let later = state.requests.iter().skip(before);
+        let refused = later.filter(|request| !request.is_signed_with(id)).count();
+        assert_eq!(refused, 1, "{id}: the first to be refused is the last");
+    }
+    let state = s3.state();
+    assert!(state.uploads.is_empty(), "nothing is left behind");
+    assert!(state.files["t/large"] == large && state.files["t/larger"] == large);
+    assert_eq!(
+        (&*state.files["t/a"], &*state.files["t/small"]),
+        (&b"a"[..], &b"b"[..])
+    );
+}
+
+#[test]
+fn an_upload_whose_keys_end_fails_is_removed_and_the_next_one_goes_out() {
+    with_a_file_of_keys("an_upload_whose_keys_end");
+}
+
+#[tokio::test]
+#[ignore = "run by an_upload_whose_keys_end_fails_is_removed_and_the_next_one_goes_out"]
+async fn body_of_an_upload_whose_keys_end() {
+    let s3 = S3::start().await;
+    let file_io = files(Some(&s3), false);
+    let content = Bytes::from(vec![7; 17 << 20]);
+    for ends_well in [false, true] {
+        let output = file_io.new_output("s3://lake/t/a").expect("output");
+        let mut writer = output.writer().await.expect("writer");
+        writer.write(content.clone()).await.expect("begun");
+        if !ends_well {
+            rotate("AKIDNEW");
+            s3.state().accepts = Some("AKIDNEW");
+            pass(Duration::from_secs(10)).await;
+        }
+        // What is left of it is one part, which nobody can send again.
+        assert_eq!(writer.close().await.is_ok(), ends_well);
+        assert!(s3.state().uploads.is_empty());
+    }
+}
+
+#[test]
+fn a_right_that_is_missing_is_no_reason_to_ask_for_each_request() {
+    let metadata = metadata_service();
+    let uri = format!("{}/container", metadata.uri());
+    run(
+        "a_missing_right",
+        &[("AWS_CONTAINER_CREDENTIALS_FULL_URI", uri.as_str())],
+    );
+    assert_eq!(
+        metadata.asked().len(),
+        3,
+        "once at first, and once after each pause"
+    );
+}
+
+#[tokio::test]
+#[ignore = "run by a_right_that_is_missing_is_no_reason_to_ask_for_each_request"]
+async fn body_of_a_missing_right() {
+    let s3 = S3::start().await;
+    s3.fault("PUT", usize::MAX, Answer::Refusal(403, "AccessDenied", ""));
+    let file_io = files(Some(&s3), false);
+    for _ in 0..3 {
+        for _ in 0..3 {
+            let error = write(&file_io).await.expect_err("denied").to_string();
+            assert!(error.contains("access denied"), "{error}");
+        }
+        pass(Duration::from_secs(10)).await;
+    }
+    assert_eq!(s3.state().requests.len(), 9, "the same is not tried again");
 }
 
 #[test]

@@ -8,6 +8,7 @@ use object_store::aws::{AwsCredential, AwsCredentialProvider};
 use object_store::{CredentialProvider, Result, StaticCredentialProvider};
 
 use super::super::super::aws::Aws;
+use super::failure::Answers;
 use crate::config::header_can_carry;
 use crate::error::{Error, ErrorKind};
 
@@ -40,6 +41,7 @@ impl CredentialProvider for Chain {
                            carry, such as a line break at its end";
             return Err(none(Error::new(ErrorKind::Storage, message)));
         }
+        Answers::note_credentials(&credentials);
         Ok(Arc::new(credential))
     }
 }

@@ -6,6 +6,7 @@ use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
+use aws_credential_types::Credentials;
 use futures::TryStreamExt;
 use iceberg::ErrorKind;
 use object_store::ClientOptions;
@@ -50,6 +51,8 @@ struct State {
     /// Requests in a row for which there was no connection.
     unconnected: u32,
     refusal: Option<Refusal>,
+    /// The first that the chain gave, so that any that came since are others.
+    credentials: Option<Credentials>,
 }
 
 /// An answer that is not a success.
@@ -67,6 +70,33 @@ impl Answers {
     /// Runs a part of the operation; its requests are noted here.
     pub(super) fn watch<F: Future>(self: &Arc<Self>, part: F) -> impl Future<Output = F::Output> + use<F> {
         ANSWERS.scope(Arc::clone(self), part)
+    }
+
+    /// Notes what the chain gave for a request of the running operation.
+    pub(super) fn note_credentials(credentials: &Credentials) {
+        let note = |answers: &Arc<Answers>| {
+            answers
+                .state()
+                .credentials
+                .get_or_insert_with(|| credentials.clone());
+        };
+        // Others are not used again.
+        let _ = ANSWERS.try_with(note);
+    }
+
+    /// The chain's credentials, if they may be why the operation ended with this error.
+    pub(super) fn refused_credentials(&self, error: &object_store::Error) -> Option<Credentials> {
+        let state = self.state();
+        let refusal = state.refusal.as_ref().filter(|_| is_refusal(error))?;
+        let credentials = state.credentials.as_ref()?;
+        refusal.may_be_of_the_session().then(|| credentials.clone())
+    }
+
+    /// Forgets what was refused: what failed is done again, with other credentials.
+    pub(super) fn begin_again(&self) {
+        let mut state = self.state();
+        state.refusal = None;
+        state.credentials = None;
     }
 
     fn note_answer(&self, refusal: Option<Refusal>) {
@@ -180,6 +210,12 @@ impl Refusal {
             code => EXPIRED.contains(&code) || UNKNOWN_KEY.contains(&code),
         }
     }
+
+    /// Whether credentials that a role gives anew may be accepted. Sessions are revoked by a policy: access is denied, as it is to
+    /// who never had the right.
+    fn may_be_of_the_session(&self) -> bool {
+        self.is_about_credentials() || matches!(self.status, 401 | 403)
+    }
 }
 
 /// Whether S3 did not accept the credentials of the operation that ended so.
@@ -265,6 +301,13 @@ pub(super) fn failed(
     };
     let message = format!("cannot {verb} {location}: {broken}{tried}");
     iceberg::Error::new(kind, message).with_source(Innermost(error))
+}
+
+/// Whether an operation ended with what the server said, and not before an answer was there.
+fn is_refusal(error: &object_store::Error) -> bool {
+    find::<NoCredentials>(error).is_none()
+        && find::<Unreachable>(error).is_none()
+        && find::<HttpError>(error).is_none()
 }
 
 /// What to change, in words.

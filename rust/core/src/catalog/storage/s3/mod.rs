@@ -24,7 +24,7 @@ pub use self::objects::{Content, End, NO_VERSION, ObjectVersion, Objects};
 use self::settings::{Origin, Settings, process_environment};
 use self::storage::S3StorageFactory;
 use self::upload::WrongLength;
-use super::super::aws::Aws;
+use super::super::aws::{Aws, PAUSE};
 use crate::config::{S3Config, UploadSizes, is_bucket_name, on_s3};
 
 mod credentials;
@@ -106,6 +106,8 @@ struct Operation {
     key: Path,
     answers: Arc<Answers>,
     sizes: UploadSizes,
+    /// The AWS provider chain, if the credentials are its own.
+    chain: Option<Arc<Aws>>,
     /// Says what failed.
     context: Context,
 }
@@ -139,6 +141,7 @@ impl Connection {
             key,
             answers: Arc::default(),
             sizes: self.sizes,
+            chain: (self.settings.origin == Origin::Chain).then(|| Arc::clone(&self.aws)),
             context,
         })
     }
@@ -202,27 +205,49 @@ impl Operation {
     /// Runs it; `verb` says in an error what could not be done.
     async fn run<T, F, Fut>(self, verb: &str, work: F) -> Result<T>
     where
-        F: FnOnce(Arc<AmazonS3>, Path, Arc<Answers>) -> Fut,
+        F: Fn(Arc<AmazonS3>, Path) -> Fut,
         Fut: Future<Output = object_store::Result<T>>,
     {
-        let Operation {
-            bucket,
-            key,
-            answers,
-            context,
-            ..
-        } = self;
-        let work = work(bucket, key, Arc::clone(&answers));
-        answers
-            .watch(work)
+        self.attempt(|| work(Arc::clone(&self.bucket), self.key.clone()))
             .await
-            .map_err(|error| context.failed(verb, &answers, error))
+            .map_err(|error| self.failed(verb, error))
     }
-}
 
-impl Context {
-    fn failed(&self, verb: &str, answers: &Answers, error: object_store::Error) -> Error {
-        failed(verb, &self.location, &self.host, self.origin, answers, error)
+    /// Does all of it or a part, and once more if S3 refuses the credentials of the chain and the chain has others.
+    async fn attempt<T, F, Fut>(&self, work: F) -> object_store::Result<T>
+    where
+        F: Fn() -> Fut,
+        Fut: Future<Output = object_store::Result<T>>,
+    {
+        let error = match self.answers.watch(work()).await {
+            Err(error) => error,
+            done => return done,
+        };
+        if !self.has_other_credentials(&error).await {
+            return Err(error);
+        }
+        self.answers.begin_again();
+        self.answers.watch(work()).await
+    }
+
+    /// Asks the chain for other credentials if S3 may have refused those at hand. They may be refused for good, for want of a
+    /// permission, so the chain is not asked for each request.
+    async fn has_other_credentials(&self, error: &object_store::Error) -> bool {
+        let Some(chain) = &self.chain else { return false };
+        match self.answers.refused_credentials(error) {
+            Some(used) => chain.has_other_than(&used, PAUSE).await,
+            None => false,
+        }
+    }
+
+    /// Says what could not be done.
+    fn failed(&self, verb: &str, error: object_store::Error) -> Error {
+        let Context {
+            location,
+            host,
+            origin,
+        } = &self.context;
+        failed(verb, location, host, *origin, &self.answers, error)
     }
 }
 

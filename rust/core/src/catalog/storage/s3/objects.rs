@@ -99,8 +99,9 @@ impl Objects {
             ..GetOptions::default()
         };
         let found = look
-            .run("look at", |bucket, key, _| async move {
-                bucket.get_opts(&key, head).await
+            .run("look at", |bucket, key| {
+                let head = head.clone();
+                async move { bucket.get_opts(&key, head).await }
             })
             .await
             .map_err(failed)?;
@@ -126,19 +127,22 @@ impl Objects {
             .operation(&location(&object.bucket, &object.key)?)
             .await
             .map_err(failed)?
-            .run("read", |bucket, key, _| async move {
-                let found = match bucket.get_opts(&key, options).await {
-                    Ok(found) => found,
-                    Err(object_store::Error::Precondition { .. }) => return Ok(End::Replaced),
-                    Err(error) => return Err(error),
-                };
-                let other = |now: &String| version.is_some_and(|version| version != *now);
-                if found.meta.version.as_ref().is_some_and(other) {
-                    return Ok(End::Replaced);
+            .run("read", |bucket, key| {
+                let (options, version) = (options.clone(), version.clone());
+                async move {
+                    let found = match bucket.get_opts(&key, options).await {
+                        Ok(found) => found,
+                        Err(object_store::Error::Precondition { .. }) => return Ok(End::Replaced),
+                        Err(error) => return Err(error),
+                    };
+                    let other = |now: &String| version.is_some_and(|version| version != *now);
+                    if found.meta.version.as_ref().is_some_and(other) {
+                        return Ok(End::Replaced);
+                    }
+                    let (size, expected) = (found.meta.size, length(&found.range));
+                    let bytes = whole(found.bytes().await?, expected)?;
+                    Ok(End::Last { bytes, size })
                 }
-                let (size, expected) = (found.meta.size, length(&found.range));
-                let bytes = whole(found.bytes().await?, expected)?;
-                Ok(End::Last { bytes, size })
             })
             .await
             .map_err(failed)
@@ -153,24 +157,27 @@ impl Objects {
             .operation(&location)
             .await
             .map_err(failed)?
-            .run("read", |bucket, key, _| async move {
-                let found = match bucket.get_opts(&key, options).await {
-                    Ok(found) => found,
-                    Err(object_store::Error::Precondition { .. }) => return Ok(Read::Replaced),
-                    Err(object_store::Error::NotFound { .. }) if has_another_way => {
-                        return Ok(Read::Replaced);
+            .run("read", |bucket, key| {
+                let options = options.clone();
+                async move {
+                    let found = match bucket.get_opts(&key, options).await {
+                        Ok(found) => found,
+                        Err(object_store::Error::Precondition { .. }) => return Ok(Read::Replaced),
+                        Err(object_store::Error::NotFound { .. }) if has_another_way => {
+                            return Ok(Read::Replaced);
+                        }
+                        Err(error) => return Err(error),
+                    };
+                    if found.meta.size > bytes_max {
+                        return Ok(Read::TooLarge(found.meta.size));
                     }
-                    Err(error) => return Err(error),
-                };
-                if found.meta.size > bytes_max {
-                    return Ok(Read::TooLarge(found.meta.size));
+                    let mut content = BytesMut::with_capacity(usize::try_from(found.meta.size).unwrap_or(0));
+                    let mut stream = found.into_stream();
+                    while let Some(bytes) = stream.try_next().await? {
+                        content.extend_from_slice(&bytes);
+                    }
+                    Ok(Read::Whole(content.freeze()))
                 }
-                let mut content = BytesMut::with_capacity(usize::try_from(found.meta.size).unwrap_or(0));
-                let mut stream = found.into_stream();
-                while let Some(bytes) = stream.try_next().await? {
-                    content.extend_from_slice(&bytes);
-                }
-                Ok(Read::Whole(content.freeze()))
             })
             .await
             .map_err(failed)?;

@@ -49,7 +49,7 @@ impl Storage for S3Storage {
         self.0
             .operation(path)
             .await?
-            .run("look for", |bucket, key, _| async move {
+            .run("look for", |bucket, key| async move {
                 match bucket.head(&key).await {
                     Ok(_) => Ok(true),
                     Err(object_store::Error::NotFound { .. }) => Ok(false),
@@ -63,7 +63,7 @@ impl Storage for S3Storage {
         self.0
             .operation(path)
             .await?
-            .run("look at", |bucket, key, _| async move {
+            .run("look at", |bucket, key| async move {
                 let size = bucket.head(&key).await?.size;
                 Ok(FileMetadata { size })
             })
@@ -73,20 +73,16 @@ impl Storage for S3Storage {
     async fn read(&self, path: &str) -> Result<Bytes> {
         if let Some(path) = modified::asked(path) {
             let file = self.0.operation(path).await?;
-            return file
-                .run("look at", |bucket, key, _| modified::s3(bucket, key))
-                .await;
+            return file.run("look at", modified::s3).await;
         }
         if path.ends_with('/') {
             let folder = self.0.operation(path).await?;
-            return folder
-                .run("list", |bucket, key, _| listing::s3(bucket, key))
-                .await;
+            return folder.run("list", listing::s3).await;
         }
         self.0
             .operation(path)
             .await?
-            .run("read", |bucket, key, _| async move {
+            .run("read", |bucket, key| async move {
                 let found = bucket.get(&key).await?;
                 let expected = length(&found.range);
                 whole(found.bytes().await?, expected)
@@ -102,14 +98,9 @@ impl Storage for S3Storage {
     }
 
     async fn write(&self, path: &str, content: Bytes) -> Result<()> {
-        let sizes = self.0.sizes;
-        self.0
-            .operation(path)
-            .await?
-            .run("write", |bucket, key, answers| {
-                upload::put(bucket, key, answers, sizes, content)
-            })
-            .await
+        let operation = self.0.operation(path).await?;
+        let put = upload::put(&operation, content).await;
+        put.map_err(|error| operation.failed("write", error))
     }
 
     async fn writer(&self, path: &str) -> Result<Box<dyn FileWrite>> {
@@ -121,7 +112,7 @@ impl Storage for S3Storage {
         self.0
             .operation(path)
             .await?
-            .run("delete", |bucket, key, _| async move {
+            .run("delete", |bucket, key| async move {
                 match bucket.delete(&key).await {
                     Err(object_store::Error::NotFound { .. }) => Ok(()),
                     other => other,
@@ -135,7 +126,7 @@ impl Storage for S3Storage {
         self.0
             .operation(path)
             .await?
-            .run("delete all under", |bucket, prefix, _| async move {
+            .run("delete all under", |bucket, prefix| async move {
                 let keys = bucket.list(Some(&prefix)).map_ok(|file| file.location);
                 let deleted = bucket.delete_stream(keys.boxed());
                 deleted.try_for_each(|_| future::ok(())).await
@@ -174,8 +165,9 @@ impl FileRead for S3FileRead {
         self.connection
             .operation(&self.location)
             .await?
-            .run("read", |bucket, key, _| async move {
-                whole(bucket.get_range(&key, range).await?, expected)
+            .run("read", |bucket, key| {
+                let range = range.clone();
+                async move { whole(bucket.get_range(&key, range).await?, expected) }
             })
             .await
     }

@@ -8,8 +8,8 @@ use object_store::path::Path;
 use object_store::{MultipartUpload, ObjectStore, ObjectStoreExt, PutOptions, PutPayload, Result};
 use tokio::task::JoinSet;
 
+use super::Operation;
 use super::failure::Answers;
-use crate::config::UploadSizes;
 
 /// After each so many parts, parts are twice as large, so that 10,000 hold S3's largest file. Not
 /// sooner: some services want parts of one size.
@@ -18,7 +18,7 @@ const PARTS_OF_ONE_SIZE: usize = 1000;
 /// Parts on their way at once, which also bounds the memory held for them.
 const PARTS_AT_ONCE: usize = 4;
 
-/// One upload in parts. Dropped before [`Upload::finish`] has succeeded, what was uploaded is removed.
+/// One upload in parts. Dropped before all of it is there, what was uploaded is removed.
 pub(super) struct Upload {
     store: Arc<AmazonS3>,
     key: Path,
@@ -33,20 +33,16 @@ pub(super) struct Upload {
 }
 
 impl Upload {
-    pub(super) async fn start(
-        store: Arc<AmazonS3>,
-        key: Path,
-        answers: Arc<Answers>,
-        sizes: UploadSizes,
-    ) -> Result<Self> {
-        let multipart = answers.watch(store.put_multipart(&key)).await?;
+    pub(super) async fn start(operation: &Operation) -> Result<Self> {
+        let Operation { bucket, key, .. } = operation;
+        let multipart = operation.attempt(|| bucket.put_multipart(key)).await?;
         Ok(Self {
-            store,
-            key,
-            answers,
+            store: Arc::clone(bucket),
+            key: key.clone(),
+            answers: Arc::clone(&operation.answers),
             multipart: Some(multipart),
             running: JoinSet::new(),
-            first_part_bytes: sizes.part_bytes.max(1),
+            first_part_bytes: operation.sizes.part_bytes.max(1),
             parts: 0,
             bytes: 0,
         })
@@ -73,10 +69,12 @@ impl Upload {
     }
 
     /// Waits for all parts, makes them one file and looks whether it is as long as it should be.
-    pub(super) async fn finish(mut self) -> Result<()> {
-        if let Err(error) = self.complete().await {
-            self.abort().await;
-            return Err(error);
+    pub(super) async fn finish(&mut self) -> Result<()> {
+        while !self.running.is_empty() {
+            self.wait_for_one().await?;
+        }
+        if let Some(multipart) = &mut self.multipart {
+            self.answers.watch(multipart.complete()).await?;
         }
         self.multipart = None;
         let stored = self.answers.watch(self.store.head(&self.key)).await?.size;
@@ -92,22 +90,15 @@ impl Upload {
         Ok(())
     }
 
-    /// Removes what was uploaded. An upload left behind costs storage, so a failure is said.
-    pub(super) async fn abort(mut self) {
+    /// Removes what was uploaded, after it ended with this error. An upload left behind costs storage, so a failure is said.
+    ///
+    /// If S3 refused the credentials, the chain is asked for others first: they are for the removal, and for what is written next.
+    pub(super) async fn abort(mut self, operation: &Operation, error: &object_store::Error) {
         self.running.shutdown().await;
+        operation.has_other_credentials(error).await;
         if let Some(mut multipart) = self.multipart.take() {
             abort(multipart.as_mut(), &self.key).await;
         }
-    }
-
-    async fn complete(&mut self) -> Result<()> {
-        while !self.running.is_empty() {
-            self.wait_for_one().await?;
-        }
-        if let Some(multipart) = &mut self.multipart {
-            self.answers.watch(multipart.complete()).await?;
-        }
-        Ok(())
     }
 
     async fn wait_for_one(&mut self) -> Result<()> {
@@ -145,26 +136,31 @@ async fn abort(multipart: &mut dyn MultipartUpload, key: &Path) {
 }
 
 /// Uploads a whole file: in one request if it is small.
-pub(super) async fn put(
-    store: Arc<AmazonS3>,
-    key: Path,
-    answers: Arc<Answers>,
-    sizes: UploadSizes,
-    mut content: Bytes,
-) -> Result<()> {
-    if content.len() <= sizes.single_put_bytes_max {
-        let request = store.put_opts(&key, content.into(), PutOptions::default());
-        return answers.watch(request).await.map(drop);
+pub(super) async fn put(operation: &Operation, content: Bytes) -> Result<()> {
+    let Operation { bucket, key, .. } = operation;
+    if content.len() <= operation.sizes.single_put_bytes_max {
+        let put = || bucket.put_opts(key, content.clone().into(), PutOptions::default());
+        return operation.attempt(put).await.map(drop);
     }
-    let mut upload = Upload::start(store, key, answers, sizes).await?;
-    while !content.is_empty() {
-        let part = content.split_to(upload.part_bytes().min(content.len()));
-        if let Err(error) = upload.send(part.into()).await {
-            upload.abort().await;
-            return Err(error);
+    operation
+        .attempt(|| put_in_parts(operation, content.clone()))
+        .await
+}
+
+async fn put_in_parts(operation: &Operation, mut content: Bytes) -> Result<()> {
+    let mut upload = Upload::start(operation).await?;
+    let sent = async {
+        while !content.is_empty() {
+            let part = content.split_to(upload.part_bytes().min(content.len()));
+            upload.send(part.into()).await?;
         }
+        upload.finish().await
+    };
+    let sent = sent.await;
+    if let Err(error) = &sent {
+        upload.abort(operation, error).await;
     }
-    upload.finish().await
+    sent
 }
 
 /// A file or a range that is not as long as it should be.

@@ -78,15 +78,7 @@ impl State {
         let part = std::mem::take(&mut self.pending).freeze();
         let upload = match &mut self.upload {
             Some(upload) => upload,
-            None => self.upload.insert(
-                Upload::start(
-                    self.operation.bucket.clone(),
-                    self.operation.key.clone(),
-                    self.operation.answers.clone(),
-                    self.operation.sizes,
-                )
-                .await?,
-            ),
+            None => self.upload.insert(Upload::start(&self.operation).await?),
         };
         upload.send(part).await
     }
@@ -96,25 +88,22 @@ impl State {
             if self.pending.content_length() > 0 {
                 self.send_part().await?;
             }
-            return match self.upload.take() {
+            return match &mut self.upload {
                 Some(upload) => upload.finish().await,
                 None => Ok(()),
             };
         }
         let content: PutPayload = std::mem::take(&mut self.pending).freeze();
-        let Operation {
-            bucket, key, answers, ..
-        } = &self.operation;
-        let request = bucket.put_opts(key, content, PutOptions::default());
-        answers.watch(request).await.map(drop)
+        let Operation { bucket, key, .. } = &self.operation;
+        let put = || bucket.put_opts(key, content.clone(), PutOptions::default());
+        self.operation.attempt(put).await.map(drop)
     }
 
     /// Removes what was uploaded, and says what failed.
     async fn give_up(self, error: object_store::Error) -> iceberg::Error {
         if let Some(upload) = self.upload {
-            upload.abort().await;
+            upload.abort(&self.operation, &error).await;
         }
-        let operation = self.operation;
-        operation.context.failed("write", &operation.answers, error)
+        self.operation.failed("write", error)
     }
 }
