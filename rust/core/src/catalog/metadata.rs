@@ -39,13 +39,13 @@ struct Known {
 impl MetadataCache {
     /// The metadata at the location that was found, and the location; `None` if there is none. When the
     /// file cannot be read, `locate` is asked whether the table is elsewhere by now: a commit beside us may
-    /// have pruned the file.
+    /// have pruned the file. `storage` gives what a location is read with.
     ///
     /// # Errors
-    /// Those of `locate`; `Storage` when the file cannot be read.
+    /// Those of `locate` and `storage`; `Storage` when the file cannot be read.
     pub(super) async fn newest<F>(
         &self,
-        file_io: &FileIO,
+        storage: impl Fn(&str) -> Result<FileIO> + Send + Sync,
         ident: &TableIdent,
         found: Option<String>,
         locate: impl Fn() -> F + Send,
@@ -56,7 +56,7 @@ impl MetadataCache {
         let mut found = found;
         let mut moves = 0;
         while let Some(location) = found {
-            let error = match self.read(file_io, ident, &location).await {
+            let error = match self.read(&storage, ident, &location).await {
                 Ok(metadata) => return Ok(Some((metadata, location))),
                 Err(error) => error,
             };
@@ -69,13 +69,19 @@ impl MetadataCache {
         Ok(None)
     }
 
-    async fn read(&self, file_io: &FileIO, ident: &TableIdent, location: &str) -> Result<Arc<TableMetadata>> {
+    async fn read(
+        &self,
+        storage: impl Fn(&str) -> Result<FileIO>,
+        ident: &TableIdent,
+        location: &str,
+    ) -> Result<Arc<TableMetadata>> {
         if let Some(known) = self.parsed().get(ident)
             && known.location == location
         {
             return Ok(Arc::clone(&known.metadata));
         }
-        let metadata = TableMetadata::read_from(file_io, location)
+        let file_io = storage(location)?;
+        let metadata = TableMetadata::read_from(&file_io, location)
             .await
             .map_err(|cause| {
                 Error::new(ErrorKind::Storage, "cannot read the table's metadata")

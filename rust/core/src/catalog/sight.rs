@@ -29,7 +29,7 @@ impl LoadedTable {
             }
             missing = Some(known);
         }
-        let message = "storage does not show the table's own files, so nothing is written; is the disk of catalog.warehouse mounted? \
+        let message = "storage does not show the table's own files, so nothing is written; is their disk mounted? \
                        Nothing is given up, it is tried again";
         missing.map_or(Ok(()), |known| Err(self.unseen(message, known)))
     }

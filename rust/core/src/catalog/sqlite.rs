@@ -3,8 +3,7 @@
 //! Java's `JdbcCatalog`, pyiceberg's `SqlCatalog` and iceberg-rust's can read and write the same
 //! database beside us: all of them swap `metadata_location` by comparing it first.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use iceberg::io::FileIO;
@@ -18,7 +17,7 @@ use super::location::{Warehouse, config_error, database_path, prepare_warehouse,
 use super::metadata::{self, MetadataCache, NextMetadata, refused};
 use super::metadata_file::{metadata_folder, write_metadata_file};
 use super::references::References;
-use super::storage::{Stores, listing};
+use super::storage::{ByPlace, Stores, listing};
 use super::{Catalog, CommitOutcome, IcebergCause, LoadedTable, TableSpec, no_table};
 use crate::config::CatalogConfig;
 use crate::error::{Error, ErrorKind, Result, RetryClass};
@@ -29,12 +28,13 @@ mod place;
 
 const REFUSED: &str = "the catalog's database refused the commit";
 
-/// Tables in a `SQLite` database, their files in a local folder or on S3.
+/// Tables in a `SQLite` database, the files of each in a local folder or on S3.
 #[derive(Debug)]
 pub(super) struct SqliteCatalog {
     database: Database,
+    /// Where new tables are put. Those that are there stay where they are.
     warehouse: Warehouse,
-    file_io: FileIO,
+    storage: ByPlace,
     metadata: MetadataCache,
     /// Metadata files that fell out of their tables' logs.
     outdated: Mutex<Vec<String>>,
@@ -49,7 +49,8 @@ impl SqliteCatalog {
     pub(super) async fn open(config: &CatalogConfig, stores: &Stores) -> Result<Self> {
         let warehouse = Warehouse::new(config.local_warehouse())?;
         let database_path = database_path(config.uri.as_deref(), &warehouse)?;
-        let file_io = stores.file_io(config.local_warehouse(), &HashMap::new())?;
+        let storage = ByPlace::new(stores.clone());
+        storage.of(config.local_warehouse())?;
         prepare_warehouse(&warehouse)?;
         let unusable = |advice: Advice| {
             config_error(format!(
@@ -66,7 +67,7 @@ impl SqliteCatalog {
         Ok(Self {
             database,
             warehouse,
-            file_io,
+            storage,
             metadata: MetadataCache::default(),
             outdated: Mutex::default(),
         })
@@ -77,9 +78,34 @@ impl SqliteCatalog {
         let found = self.locate(ident).await?;
         let newest = self
             .metadata
-            .newest(&self.file_io, ident, found, || self.locate(ident))
+            .newest(
+                |location| self.file_io(ident, location),
+                ident,
+                found,
+                || self.locate(ident),
+            )
             .await?;
-        Ok(newest.map(|(metadata, location)| self.loaded(ident, metadata, location)))
+        let Some((metadata, metadata_location)) = newest else {
+            return Ok(None);
+        };
+        Ok(Some(LoadedTable {
+            ident: ident.clone(),
+            file_io: self.file_io(ident, &metadata_location)?,
+            metadata,
+            metadata_location,
+        }))
+    }
+
+    /// The table's storage: where its metadata is, whatever the warehouse is by now, and whoever made the table.
+    fn file_io(&self, ident: &TableIdent, metadata_location: &str) -> Result<FileIO> {
+        self.storage
+            .of(metadata_location)
+            // Not permanent, as an error of the configuration would be: a catalog can be mended.
+            .map_err(|error| {
+                error
+                    .with("table", ident.to_string())
+                    .class(RetryClass::Retry { after: None })
+            })
     }
 
     async fn locate(&self, ident: &TableIdent) -> Result<Option<String>> {
@@ -101,20 +127,6 @@ impl SqliteCatalog {
         Ok(row.metadata_location)
     }
 
-    fn loaded(
-        &self,
-        ident: &TableIdent,
-        metadata: Arc<TableMetadata>,
-        metadata_location: String,
-    ) -> LoadedTable {
-        LoadedTable {
-            ident: ident.clone(),
-            metadata,
-            metadata_location,
-            file_io: self.file_io.clone(),
-        }
-    }
-
     /// Makes the table unless somebody else does so first; then theirs is left as it is.
     async fn create(&self, ident: &TableIdent, spec: TableSpec) -> Result<()> {
         let failed = |cause: Failure| {
@@ -124,12 +136,13 @@ impl SqliteCatalog {
         };
         let key = key(ident);
         let metadata = metadata::first_metadata(table_location(&self.warehouse, ident), spec, ident)?;
-        self.warn_of_another(ident, &metadata).await;
+        let file_io = self.file_io(ident, metadata.location())?;
+        Self::warn_of_another(ident, &metadata, &file_io).await;
         self.database
             .insert_namespace(&key.namespace)
             .await
             .map_err(failed)?;
-        let location = write_metadata_file(&self.file_io, ident, None, &metadata, None).await?;
+        let location = write_metadata_file(&file_io, ident, None, &metadata, None).await?;
         match self.database.insert_table(&key, &location).await {
             Ok(true) => Ok(()),
             Ok(false) => {
@@ -147,12 +160,12 @@ impl SqliteCatalog {
 
     /// Our metadata of format v1 has no branches and tags, since iceberg-rust reads none there. A table that has some is left alone:
     /// without them, the files that they keep would be deleted one day.
-    async fn refuse_references_of_v1(&self, base: &LoadedTable) -> Result<()> {
+    async fn refuse_references_of_v1(base: &LoadedTable) -> Result<()> {
         if base.metadata.format_version() != FormatVersion::V1 {
             return Ok(());
         }
         let about = |error: Error| error.with("table", base.ident.to_string());
-        let text = self.file_io.new_input(&base.metadata_location);
+        let text = base.file_io.new_input(&base.metadata_location);
         let text = async { text?.read().await }.await.map_err(|cause| {
             let message = "cannot look for branches and tags of a table in format v1";
             about(Error::new(ErrorKind::Storage, message)).because(IcebergCause(cause))
@@ -171,10 +184,10 @@ impl SqliteCatalog {
     /// Says so when the new table comes to lie where another one lies: that of a database that was lost, or of another one with the
     /// same warehouse. Each knows its own rows only, and a clean-up of orphan files in one takes the other's. Dropped tables leave their
     /// files behind, too, so it is no error.
-    async fn warn_of_another(&self, ident: &TableIdent, metadata: &TableMetadata) {
+    async fn warn_of_another(ident: &TableIdent, metadata: &TableMetadata, file_io: &FileIO) {
         let folder = metadata_folder(metadata);
         // Whoever must not list is not helped by an error here.
-        let names = listing::list(&self.file_io, &folder).await.unwrap_or_default();
+        let names = listing::list(file_io, &folder).await.unwrap_or_default();
         let ours = names.iter().filter(|name| name.ends_with(".metadata.json"));
         if let Some(newest) = ours.max() {
             tracing::warn!(
@@ -192,7 +205,12 @@ impl SqliteCatalog {
     }
 
     async fn discard(&self, location: &str) {
-        metadata::discard(&self.file_io, location).await;
+        match self.storage.of(location) {
+            Ok(file_io) => metadata::discard(&file_io, location).await,
+            Err(error) => {
+                tracing::warn!(location, %error, "cannot delete a metadata file that is not needed");
+            }
+        }
     }
 }
 
@@ -227,7 +245,7 @@ impl Catalog for SqliteCatalog {
             Ok(next) => next,
             Err(refusal) => return refusal.into(),
         };
-        if let Err(error) = self.refuse_references_of_v1(base).await {
+        if let Err(error) = Self::refuse_references_of_v1(base).await {
             return CommitOutcome::Refused {
                 conflict: false,
                 error,
@@ -238,7 +256,7 @@ impl Catalog for SqliteCatalog {
             return refused(false, REFUSED, ident, cause).into();
         }
         let current = Some(base.metadata_location.as_str());
-        let written = write_metadata_file(&self.file_io, ident, current, &metadata, Some(&json)).await;
+        let written = write_metadata_file(&base.file_io, ident, current, &metadata, Some(&json)).await;
         let location = match written {
             Ok(location) => location,
             // The database was not touched.
@@ -257,7 +275,12 @@ impl Catalog for SqliteCatalog {
             Ok(true) => {
                 self.metadata.remember(ident, &location, &metadata, Some(json));
                 self.outdated().extend(metadata::outdated(&metadata, expired));
-                CommitOutcome::Committed(self.loaded(ident, metadata, location))
+                CommitOutcome::Committed(LoadedTable {
+                    ident: ident.clone(),
+                    metadata,
+                    metadata_location: location,
+                    file_io: base.file_io.clone(),
+                })
             }
             Ok(false) => {
                 self.discard(&location).await;

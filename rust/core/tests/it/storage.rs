@@ -3,6 +3,7 @@
 mod chain;
 mod failures;
 mod files;
+mod places;
 pub mod stub;
 mod tables;
 mod vended;

@@ -22,7 +22,7 @@ use self::vended::Vended;
 use super::http::{self, Client, Failure, Request, commit_error, json, outcome_of_failure, parse};
 use super::storage::Stores;
 use super::{Catalog, CommitOutcome, LoadedTable, TableSpec, no_table};
-use crate::config::{CatalogConfig, CatalogType};
+use crate::config::{CatalogConfig, CatalogType, on_s3};
 use crate::error::{Error, ErrorKind, Result, RetryClass};
 
 mod session;
@@ -58,6 +58,8 @@ pub(super) struct RestCatalog {
 
 /// A `FileIO` and the catalog's properties that it was made of.
 struct KeptFileIo {
+    /// Whether it is for files on S3: a table may be dropped and made anew elsewhere.
+    on_s3: bool,
     /// Whether it asks the catalog for credentials itself.
     renews: bool,
     /// Less credentials, which some catalogs give anew with each load.
@@ -235,8 +237,10 @@ impl RestCatalog {
     ) -> Result<FileIO> {
         let renews = vended::has_credentials(&properties) && !self.stores.has_credentials();
         let lasting = vended::without_credentials(&properties);
+        let on_s3 = on_s3(location).is_some();
         let mut kept = self.file_ios.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(kept) = kept.get(ident)
+            && kept.on_s3 == on_s3
             && kept.renews == renews
             && kept.properties == lasting
         {
@@ -258,6 +262,7 @@ impl RestCatalog {
         kept.insert(
             ident.clone(),
             KeptFileIo {
+                on_s3,
                 renews,
                 properties: lasting,
                 file_io: file_io.clone(),

@@ -70,7 +70,7 @@ impl S3TablesCatalog {
         };
         let newest = self
             .metadata
-            .newest(&file_io, ident, position.metadata_location, again)
+            .newest(|_| Ok(file_io.clone()), ident, position.metadata_location, again)
             .await?;
         match newest {
             Some((metadata, metadata_location)) => Ok(Found::Table(LoadedTable {

@@ -1,8 +1,7 @@
 //! Where tables' files are: local folders and S3, chosen by a location's scheme.
 
 use std::collections::HashMap;
-
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use iceberg::io::FileIO;
 
@@ -68,13 +67,44 @@ impl Stores {
         Some("s3" | "s3a") => s3::s3_file_io(catalog_properties, &self.config.s3, &self.aws),
         Some(scheme) if scheme != "file" && location.contains("://") => Err(Error::new(
             ErrorKind::Config,
-            format!(
-                "catalog.warehouse: there is no storage for {scheme}:// locations; use a directory, file:/// or s3://"
-            ),
+            format!("there is no storage for {scheme}:// locations, only for local folders and file:///, and for s3://"),
         )
         .with("location", location)),
         _ => Ok(local_file_io()),
     }
+    }
+}
+
+/// Storage of tables whose catalog says nothing about it but where they are.
+#[derive(Debug)]
+pub(super) struct ByPlace {
+    stores: Stores,
+    /// Of all tables that are on S3: it holds connections and credentials. Made for the first of them.
+    s3: OnceLock<FileIO>,
+}
+
+impl ByPlace {
+    pub(super) fn new(stores: Stores) -> Self {
+        Self {
+            stores,
+            s3: OnceLock::new(),
+        }
+    }
+
+    /// Storage of the table whose files are under `location`, or one of them is there.
+    ///
+    /// # Errors
+    /// As the function [`file_io`].
+    pub(super) fn of(&self, location: &str) -> Result<FileIO> {
+        let make = || self.stores.file_io(location, &HashMap::new());
+        if on_s3(location).is_none() {
+            return make();
+        }
+        if let Some(made) = self.s3.get() {
+            return Ok(made.clone());
+        }
+        let made = make()?;
+        Ok(self.s3.get_or_init(|| made).clone())
     }
 }
 
