@@ -131,6 +131,13 @@ pub fn append(writer: u8, sequence: u64) -> Append {
     }
 }
 
+/// As if so much time had passed, for what the process measures itself.
+pub async fn pass(time: Duration) {
+    tokio::time::pause();
+    tokio::time::advance(time).await;
+    tokio::time::resume();
+}
+
 pub fn soon() -> Instant {
     Instant::now() + Duration::from_secs(60)
 }

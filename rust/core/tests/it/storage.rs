@@ -5,5 +5,5 @@ mod failures;
 mod files;
 mod places;
 pub mod stub;
-mod tables;
+pub mod tables;
 mod vended;

@@ -11,9 +11,8 @@ use bytes::Bytes;
 use iceberg::io::FileIO;
 use iceberg::{TableIdent, TableRequirement, TableUpdate};
 use reqwest::{Method, StatusCode, Url};
-use tokio::sync::OnceCell;
 
-use self::session::{Endpoint, Session, config_url};
+use self::session::{Endpoint, Session, Sessions, config_url};
 use self::types::{
     CommitTableRequest, CommitTableResponse, ConfigResponse, CreateNamespaceRequest, CreateTableRequest,
     LoadTableResult,
@@ -49,7 +48,7 @@ pub(super) struct RestCatalog {
     /// Whether tables are in S3 Tables, through whichever endpoint.
     in_s3_tables: bool,
     /// Asked for with the first request.
-    session: OnceCell<Session>,
+    sessions: Sessions,
     /// Storage of each table by what it was made of: it holds connections and credentials.
     file_ios: Mutex<HashMap<TableIdent, KeptFileIo>>,
     /// Locations of tables for which it was told that no credentials of the catalog are for them.
@@ -91,14 +90,14 @@ impl RestCatalog {
             region: settings.region,
             is_s3tables: config.r#type == CatalogType::S3Tables,
             in_s3_tables: config.is_in_s3_tables(),
-            session: OnceCell::new(),
+            sessions: Sessions::default(),
             file_ios: Mutex::default(),
             without_credentials: Mutex::default(),
         }))
     }
 
-    async fn session(&self) -> Result<&Session> {
-        self.session.get_or_try_init(|| self.new_session()).await
+    async fn session(&self) -> Result<Arc<Session>> {
+        self.sessions.current(self.new_session()).await
     }
 
     async fn new_session(&self) -> Result<Session> {
@@ -131,12 +130,38 @@ impl RestCatalog {
 
     /// The table, or `None` if there is none.
     async fn find(&self, ident: &TableIdent) -> Result<Option<LoadedTable>> {
+        match self.look_up(ident).await? {
+            (session, Ok(result)) => Ok(Some(self.loaded(&session, ident, result)?)),
+            (_, Err(Failure::Refused(StatusCode::NOT_FOUND, _))) => Ok(None),
+            (_, Err(failure)) => Err(about(failure, ident)),
+        }
+    }
+
+    /// What the catalog says about a table, and with which session. When that may be outdated, the catalog's configuration is
+    /// asked for again, and the table once more if it leads elsewhere. All that is done to a table begins here or comes back
+    /// here when it is refused.
+    async fn look_up(&self, ident: &TableIdent) -> Result<(Arc<Session>, Result<LoadTableResult, Failure>)> {
         let session = self.session().await?;
+        let looked = self.look_up_in(&session, ident).await?;
+        if let Err(failure) = &looked
+            && session.may_be_outdated(failure)
+            && let Some(other) = self.sessions.other_than(&session, self.new_session()).await
+        {
+            let looked = self.look_up_in(&other, ident).await?;
+            return Ok((other, looked));
+        }
+        Ok((session, looked))
+    }
+
+    async fn look_up_in(
+        &self,
+        session: &Session,
+        ident: &TableIdent,
+    ) -> Result<Result<LoadTableResult, Failure>> {
         let request = self.request(session, Endpoint::LoadTable, session.table_url(ident)?, None);
         match self.client.send(&request).await {
-            Ok(answer) => Ok(Some(self.loaded(session, ident, parse(&request, &answer)?)?)),
-            Err(Failure::Refused(StatusCode::NOT_FOUND, _)) => Ok(None),
-            Err(failure) => Err(about(failure, ident)),
+            Ok(answer) => parse(&request, &answer).map(Ok),
+            Err(failure) => Ok(Err(failure)),
         }
     }
 
@@ -156,16 +181,16 @@ impl RestCatalog {
             properties: &spec.properties,
         };
         let url = session.tables_url(&ident.namespace)?;
-        let request = self.request(session, Endpoint::CreateTable, url, Some(json(&body)?));
+        let request = self.request(&session, Endpoint::CreateTable, url, Some(json(&body)?));
         let mut answer = self.client.send(&request).await;
         if matches!(answer, Err(Failure::Refused(StatusCode::NOT_FOUND, _)))
             && session.offers(Endpoint::CreateNamespace)
         {
-            self.create_namespace(session, ident).await?;
+            self.create_namespace(&session, ident).await?;
             answer = self.client.send(&request).await;
         }
         match answer {
-            Ok(answer) => self.loaded(session, ident, parse(&request, &answer)?),
+            Ok(answer) => self.loaded(&session, ident, parse(&request, &answer)?),
             Err(failure) if failure.may_be_done() => match self.find(ident).await {
                 Ok(Some(table)) => Ok(table),
                 Ok(None) | Err(_) => Err(about(failure, ident)),
@@ -273,14 +298,8 @@ impl RestCatalog {
 
     /// Storage with the credentials that the catalog gives now.
     async fn storage_of(&self, ident: &TableIdent) -> Result<Vended> {
-        let session = self.session().await?;
-        let request = self.request(session, Endpoint::LoadTable, session.table_url(ident)?, None);
-        let answer = self
-            .client
-            .send(&request)
-            .await
-            .map_err(|failure| about(failure, ident))?;
-        let mut result: LoadTableResult = parse(&request, &answer)?;
+        let (session, result) = self.look_up(ident).await?;
+        let mut result = result.map_err(|failure| about(failure, ident))?;
         let said_to_all = if vended::has_credentials(&session.properties) {
             // They came with the configuration, so that is where there are new ones.
             self.new_session().await?.properties
@@ -379,7 +398,7 @@ impl RestCatalog {
         })
         .map_err(refused)?;
         let url = session.table_url(&base.ident).map_err(refused)?;
-        let request = self.request(session, Endpoint::CommitTable, url, Some(body));
+        let request = self.request(&session, Endpoint::CommitTable, url, Some(body));
         let answer = self
             .client
             .send(&request)

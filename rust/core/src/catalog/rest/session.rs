@@ -1,16 +1,22 @@
 //! What the catalog said about itself, and the URLs that follow from it.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use iceberg::{NamespaceIdent, TableIdent};
-use reqwest::{Method, Url};
+use reqwest::{Method, StatusCode, Url};
+use tokio::time::Instant;
 
-use super::super::http::{encode, url};
+use super::super::http::{Failure, encode, place, url};
 use super::types::ConfigResponse;
 use crate::error::Result;
 
 /// How levels of a namespace are told apart in a URL, unless the catalog says otherwise.
 const SEPARATOR: &str = "%1F";
+
+/// A catalog's configuration is not asked for again before so long, whatever it answers to other requests.
+const PAUSE: Duration = Duration::from_secs(10);
 
 /// Requests that a catalog may offer or not, as `GET /v1/config` names them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,6 +60,8 @@ pub(super) struct Session {
     /// Up to and with `/v1` and the prefix, without a slash at the end.
     root: String,
     separator: String,
+    /// Whether the catalog leads away from the configured base.
+    is_elsewhere: bool,
     endpoints: Option<HashSet<String>>,
     /// Whether the catalog honours `Idempotency-Key`.
     pub(super) idempotency: bool,
@@ -91,8 +99,10 @@ impl Session {
                 None => properties.remove(&key),
             };
         }
+        let configured = uri.trim_end_matches('/');
         let uri = overrides.get("uri").and_then(Option::as_deref).unwrap_or(uri);
-        let mut root = format!("{}/v1", uri.trim_end_matches('/'));
+        let uri = uri.trim_end_matches('/');
+        let mut root = format!("{uri}/v1");
         if let Some(prefix) = properties.get("prefix").map(|prefix| prefix.trim_matches('/'))
             && !prefix.is_empty()
         {
@@ -108,6 +118,7 @@ impl Session {
         Self {
             root,
             separator,
+            is_elsewhere: uri != configured,
             endpoints: response
                 .endpoints
                 .filter(|endpoints| !endpoints.is_empty())
@@ -115,6 +126,25 @@ impl Session {
             idempotency: response.idempotency_key_lifetime.is_some(),
             properties,
         }
+    }
+
+    /// Whether a table that was looked for may be found with the catalog's configuration of today. A warehouse that was made anew can
+    /// have another prefix, and a catalog another address. Some say 403 of what is not there.
+    pub(super) fn may_be_outdated(&self, failure: &Failure) -> bool {
+        match failure {
+            Failure::Refused(StatusCode::NOT_FOUND | StatusCode::FORBIDDEN, _) => true,
+            Failure::NotSent(_) => self.is_elsewhere,
+            Failure::Refused(..) | Failure::NoAnswer(_) => false,
+        }
+    }
+
+    /// Where it leads, without what may be secret.
+    fn place(&self) -> String {
+        url(&self.root).map(|root| place(&root)).unwrap_or_default()
+    }
+
+    fn has_urls_of(&self, other: &Self) -> bool {
+        self.root == other.root && self.separator == other.separator
     }
 
     /// Whether the catalog offers a request. One that lists nothing is taken to offer all.
@@ -148,6 +178,76 @@ impl Session {
     fn namespace(&self, namespace: &NamespaceIdent) -> String {
         let levels: Vec<String> = namespace.as_ref().iter().map(|level| encode(level)).collect();
         levels.join(&self.separator)
+    }
+}
+
+/// The session that requests are made with, from the first of them on.
+#[derive(Debug, Default)]
+pub(super) struct Sessions {
+    current: Mutex<Option<Arc<Session>>>,
+    /// When the catalog was asked last. Locked while it is.
+    asked: tokio::sync::Mutex<Option<Instant>>,
+}
+
+impl Sessions {
+    /// The one at hand, else the one that is asked for.
+    pub(super) async fn current(&self, ask: impl Future<Output = Result<Session>>) -> Result<Arc<Session>> {
+        if let Some(known) = self.known() {
+            return Ok(known);
+        }
+        let mut asked = self.asked.lock().await;
+        // Somebody else may have asked meanwhile.
+        if let Some(known) = self.known() {
+            return Ok(known);
+        }
+        let session = self.keep(ask.await?);
+        *asked = Some(Instant::now());
+        Ok(session)
+    }
+
+    /// One with other URLs than `used`, which may be outdated. All others go on with that one while the catalog is asked, and if
+    /// it does not say.
+    pub(super) async fn other_than(
+        &self,
+        used: &Session,
+        ask: impl Future<Output = Result<Session>>,
+    ) -> Option<Arc<Session>> {
+        let is_other = |session: &Arc<Session>| !session.has_urls_of(used);
+        let mut asked = self.asked.lock().await;
+        if let Some(known) = self.known().filter(is_other) {
+            return Some(known);
+        }
+        if asked.is_some_and(|at| at.elapsed() < PAUSE) {
+            return None;
+        }
+        *asked = Some(Instant::now());
+        match ask.await {
+            Ok(session) => {
+                let other = Some(self.keep(session)).filter(is_other)?;
+                tracing::warn!(
+                    before = used.place(),
+                    now = other.place(),
+                    "the catalog's configuration leads elsewhere than before"
+                );
+                Some(other)
+            }
+            Err(error) => {
+                tracing::debug!(%error, "the catalog's configuration is taken as it was");
+                None
+            }
+        }
+    }
+
+    fn known(&self) -> Option<Arc<Session>> {
+        self.lock().clone()
+    }
+
+    fn keep(&self, session: Session) -> Arc<Session> {
+        Arc::clone(self.lock().insert(Arc::new(session)))
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Arc<Session>>> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

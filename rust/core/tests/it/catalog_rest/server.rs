@@ -30,6 +30,8 @@ pub enum Turn {
 pub struct State {
     /// What `GET /v1/config` answers.
     pub config: Value,
+    /// What other requests have after `/v1/`, with a slash at its end.
+    pub prefix: &'static str,
     /// Namespaces, levels joined by U+001F.
     pub namespaces: BTreeSet<String>,
     /// Tables by namespace and name, joined likewise.
@@ -59,12 +61,12 @@ impl Server {
         Self::with_prefix("")
     }
 
-    /// `prefix` is what requests have after `/v1/`, with a slash at its end.
     pub fn with_prefix(prefix: &'static str) -> Self {
         let folder = tempfile::tempdir().expect("temporary folder");
         let state = Arc::new(Mutex::new(State {
             config: json!({"defaults": {}, "overrides": {}}),
             extra: json!({}),
+            prefix,
             ..State::default()
         }));
         let (shared, root) = (Arc::clone(&state), folder.path().to_path_buf());
@@ -73,7 +75,7 @@ impl Server {
             if let Some(Some(reply)) = state.gate.pop_front() {
                 return reply;
             }
-            state.answer(asked, prefix, root.to_str().expect("UTF-8"))
+            state.answer(asked, root.to_str().expect("UTF-8"))
         });
         Self { stub, state, folder }
     }
@@ -111,12 +113,12 @@ impl Server {
 }
 
 impl State {
-    fn answer(&mut self, asked: &Asked, prefix: &str, root: &str) -> Reply {
+    fn answer(&mut self, asked: &Asked, root: &str) -> Reply {
         let target = asked.target.split('?').next().unwrap_or_default();
         if (asked.method.as_str(), target) == ("GET", "/v1/config") {
             return Reply::json(200, &self.config);
         }
-        let Some(path) = target.strip_prefix(&format!("/v1/{prefix}namespaces")) else {
+        let Some(path) = target.strip_prefix(&format!("/v1/{}namespaces", self.prefix)) else {
             return Reply::error(404, "NotFoundException", "no such path");
         };
         let parts: Vec<String> = path

@@ -13,6 +13,7 @@ use super::stub::{Answer, Stub as S3};
 use super::tables::export;
 use crate::catalog_rest::server::Server;
 use crate::catalog_rest::stub::{Reply, Stub};
+use crate::commit_support::pass;
 use crate::own_process;
 
 const ROLE: &str = r#"{"AccessKeyId": "AKIDROLE", "SecretAccessKey": "secret", "Token": "token",
@@ -195,13 +196,6 @@ async fn body_of_the_environment() {
     let text = authorization(&s3);
     assert!(text.contains("Credential=AKIDENVIRONMENT/"), "{text}");
     assert!(text.contains("/eu-north-1/s3/"), "{text}");
-}
-
-/// As if so much time had passed since the chain was asked.
-async fn pass(time: Duration) {
-    tokio::time::pause();
-    tokio::time::advance(time).await;
-    tokio::time::resume();
 }
 
 /// Runs a test whose keys are in a file, and which replaces them.
