@@ -1,14 +1,14 @@
-//! The time that an invocation has left, and what of it the library may use.
+//! The remaining time of an invocation, and the part of it that the library may use.
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// Kept for the answer itself: an answer after the deadline is none.
+/// Reserved for the answer itself: Lambda discards an answer after the deadline.
 const ANSWER: Duration = Duration::from_millis(150);
 
-/// A commit that was begun has at least this long to come back, less on functions with a short timeout.
+/// The greatest time reserved for a commit to finish; it is less on functions with a short timeout.
 const COMMIT_MAX: Duration = Duration::from_secs(2);
 
-/// When Lambda ends the invocation.
+/// The time at which Lambda ends the invocation.
 #[derive(Debug, Clone, Copy)]
 pub struct Deadline(Instant);
 
@@ -20,31 +20,32 @@ impl Deadline {
         Self::after(Duration::from_millis(deadline_ms).saturating_sub(now))
     }
 
-    /// So long from now; Lambda's longest is 15 minutes.
+    /// A deadline this long from now; Lambda's longest timeout is 15 minutes.
     #[must_use]
     pub fn after(time: Duration) -> Self {
         Self(Instant::now() + time.min(Duration::from_secs(3600)))
     }
 
-    /// One of so many equal shares of the time until the answer must be ready, for work that others follow.
+    /// The deadline of one of `shares` equal shares of the time until the answer must be ready, for work that
+    /// is followed by more.
     #[must_use]
     pub fn share(self, shares: u32) -> Self {
         Self(Instant::now() + self.answer_by() / shares)
     }
 
-    /// What is left in all.
+    /// The total remaining time.
     #[must_use]
     pub fn left(self) -> Duration {
         self.0.saturating_duration_since(Instant::now())
     }
 
-    /// Until when the answer must be ready.
+    /// The remaining time until the answer must be ready.
     #[must_use]
     pub fn answer_by(self) -> Duration {
         self.left().saturating_sub(ANSWER)
     }
 
-    /// Until when a commit may be begun: what is begun later could not finish.
+    /// The remaining time in which a commit may start: a later one could not finish.
     #[must_use]
     pub fn commit_by(self) -> Duration {
         let left = self.answer_by();

@@ -1,4 +1,4 @@
-//! Metrics as log lines in `CloudWatch`'s embedded metric format: no call is made for them.
+//! Metrics as log lines in `CloudWatch`'s embedded metric format, which needs no API calls.
 //!
 //! Source: <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>
 
@@ -12,7 +12,7 @@ use crate::store::Batch;
 /// The namespace in `CloudWatch`.
 const NAMESPACE: &str = "otlp2iceberg";
 
-/// What one invocation did, per signal.
+/// The counts of one invocation, per signal.
 #[derive(Debug, Default, Clone)]
 pub struct Metrics {
     signals: [Sums; Signal::ALL.len()],
@@ -62,8 +62,8 @@ impl Metrics {
         }
     }
 
-    /// What was stored `together` was stored again piece by piece, to learn what of it fails: leaves out what was counted `before`
-    /// that, or is a repeat of ours.
+    /// Corrects the counts after requests stored `together` were stored again one by one to find out which of
+    /// them fail. Removes what was counted `before` and what the repetition caused.
     pub(crate) fn stored_again(&mut self, signal: Signal, before: &Self, together: &Result<Outcome>) {
         let (sums, before) = (
             &mut self.signals[signal as usize],
@@ -73,23 +73,24 @@ impl Metrics {
         sums.repeated = before.repeated;
         match together {
             Ok(_) => sums.rejected = before.rejected,
-            // Its pieces have told what they failed for.
+            // Each request has counted its own failure.
             Err(_) => sums.failures = sums.failures.saturating_sub(1),
         }
     }
 
-    /// An object could not be read, or not be registered: of which signal it is may not be known, so it is told with the first.
+    /// Counts an object that could not be read or registered. Its signal may be unknown, so it is counted
+    /// with the first signal.
     pub(crate) fn failed(&mut self) {
         let [first, ..] = &mut self.signals;
         first.failures += 1;
     }
 
-    /// A request was answered with an error after which senders drop it.
+    /// Counts a request that was answered with an error after which senders drop it.
     pub(crate) fn refused(&mut self, signal: Signal) {
         self.signals[signal as usize].refused += 1;
     }
 
-    /// Parquet files of the signal's tables that were registered where they are.
+    /// Counts Parquet files of the signal's tables that were registered in place.
     pub(crate) fn registered(&mut self, signal: Signal, files: &Registration) {
         let sums = &mut self.signals[signal as usize];
         for file in files.of(signal.tables()).filter(|file| !file.already_there) {
@@ -98,7 +99,7 @@ impl Metrics {
         }
     }
 
-    /// One line for each signal that came.
+    /// One line for each signal that was received.
     pub fn lines(&self, function: &str, request_id: &str) -> impl Iterator<Item = String> {
         let now_ms = SystemTime::now()
             .duration_since(UNIX_EPOCH)
@@ -148,7 +149,7 @@ fn line(now_ms: u64, function: &str, request_id: &str, signal: Signal, sums: &Su
     Value::Object(line).to_string()
 }
 
-/// To the microsecond: more would be noise.
+/// Rounds to microseconds; more digits would be noise.
 fn milliseconds(time: f64) -> Value {
     json!((time * 1e3).round() / 1e3)
 }
@@ -212,7 +213,7 @@ mod tests {
         };
         let failure = || Err(Error::new(ErrorKind::TableMismatch, "no"));
         for (together, pieces, expected) in [
-            // Of three objects one is refused whole, and one had come before.
+            // One of three objects is rejected completely, and one was stored before.
             (
                 outcome(5, 4, 1),
                 [outcome(0, 0, 1), outcome(0, 4, 0), outcome(0, 0, 1)],

@@ -1,4 +1,4 @@
-//! What Lambda invokes the function with: HTTP in four shapes, messages of a queue, notifications.
+//! The events that Lambda invokes the function with: four forms of HTTP, queue messages, notifications.
 
 use std::collections::HashMap;
 
@@ -13,7 +13,7 @@ use crate::isolation;
 use crate::objects::{self, Message};
 use crate::store::Store;
 
-/// An event of any kind. Only what is used is named here; the rest is passed over.
+/// An event of any kind. It has only the fields that are used; others are ignored.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Event {
@@ -30,7 +30,7 @@ pub struct Event {
     /// S3, SNS and SQS.
     #[serde(rename = "Records")]
     records: Option<Vec<Value>>,
-    /// Objects that are to be loaded, listed by whoever invokes the function.
+    /// Objects to load, listed by the caller of the function.
     objects: Option<Value>,
     /// `EventBridge`, and S3's test of a new notification.
     #[serde(flatten)]
@@ -63,10 +63,10 @@ struct HttpContext {
     method: String,
 }
 
-/// Does what the event asks for; gives what Lambda is to return.
+/// Handles an event; returns the function's result.
 ///
 /// # Errors
-/// When the whole invocation failed: Lambda repeats those that nobody waits for.
+/// When the whole invocation failed: Lambda repeats asynchronous invocations.
 pub async fn handle(
     store: &Store,
     auth: &http::Auth,
@@ -109,14 +109,14 @@ pub async fn handle(
 }
 
 enum Messages {
-    /// Each is answered by itself.
+    /// Each message has its own result.
     Queue(Vec<Value>),
-    /// Lambda repeats it as a whole.
+    /// Lambda repeats the notification as a whole.
     Notification(Message),
 }
 
 impl Event {
-    /// An HTTP request, if it is one; else the event again.
+    /// An HTTP request, if the event is one; otherwise the event unchanged.
     #[expect(clippy::result_large_err, reason = "both ways are the same value going on")]
     fn into_request(self) -> Result<(Request, Shape), Self> {
         let Some(context) = self.request_context.as_ref() else {
@@ -192,7 +192,7 @@ fn lower_case_headers(
         .collect()
 }
 
-/// An error for an event that is nothing of ours.
+/// The error for an unsupported event.
 #[must_use]
 pub fn unknown_event() -> Error {
     Error::new(

@@ -1,11 +1,11 @@
-//! Compressed bytes to plain ones, never more of them than allowed.
+//! Decompresses bytes, up to a size limit.
 
 use std::fmt;
 use std::io::{self, Read};
 
 use flate2::read::{MultiGzDecoder, ZlibDecoder};
 
-/// How bytes are compressed.
+/// A compression format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Compression {
     /// RFC 1952, one member or several.
@@ -16,15 +16,15 @@ pub enum Compression {
     Zstd,
 }
 
-/// Why there are no plain bytes.
+/// Why decompression failed.
 #[derive(Debug)]
 pub enum Failure {
-    /// There would be more than allowed.
+    /// The result would exceed the limit.
     TooLarge {
-        /// What is allowed.
+        /// The limit, bytes.
         bytes_max: usize,
     },
-    /// The bytes are not what they are said to be, or end too early.
+    /// The bytes are invalid or truncated.
     Malformed(Compression, io::Error),
 }
 
@@ -50,13 +50,13 @@ impl fmt::Display for Compression {
     }
 }
 
-/// A zstd window of 8 MiB, which every level but `--ultra` and `--long` keeps to (RFC 8878, 3.1.1.1.2).
+/// A zstd window of 8 MiB, which all levels except `--ultra` and `--long` stay within (RFC 8878, 3.1.1.1.2).
 const ZSTD_WINDOW_LOG_MAX: u32 = 23;
 
-/// Decompresses the whole.
+/// Decompresses all of `bytes`.
 ///
 /// # Errors
-/// When it is malformed, or larger than `bytes_max`; no more than that is ever made.
+/// When the input is malformed, or the result is larger than `bytes_max`; no more than that is allocated.
 pub fn inflate(compression: Compression, bytes: &[u8], bytes_max: usize) -> Result<Vec<u8>, Failure> {
     let malformed = |cause| Failure::Malformed(compression, cause);
     let room = room(compression, bytes, bytes_max);
@@ -73,17 +73,17 @@ pub fn inflate(compression: Compression, bytes: &[u8], bytes_max: usize) -> Resu
     .ok_or(Failure::TooLarge { bytes_max })
 }
 
-/// `None` when there is more than allowed.
+/// `None` when the result exceeds the limit.
 fn read_all(decoder: impl Read, room: usize, bytes_max: usize) -> io::Result<Option<Vec<u8>>> {
     let mut plain = Vec::with_capacity(room);
     decoder.take(bytes_max as u64 + 1).read_to_end(&mut plain)?;
     Ok((plain.len() <= bytes_max).then_some(plain))
 }
 
-/// Room for all that can come. Growing step by step would hold what there is twice; memory that is not
-/// written to costs nothing.
+/// Reserves the greatest possible size. Growing step by step would hold the content twice; memory that is not
+/// written costs nothing.
 fn room(compression: Compression, bytes: &[u8], bytes_max: usize) -> usize {
-    /// Deflate makes no more out of a byte.
+    /// The greatest expansion of deflate.
     const DEFLATE_RATIO_MAX: usize = 1032;
     let possible = match compression {
         Compression::Gzip | Compression::Zlib => bytes.len().saturating_mul(DEFLATE_RATIO_MAX),
@@ -92,7 +92,7 @@ fn room(compression: Compression, bytes: &[u8], bytes_max: usize) -> usize {
             _ => usize::MAX,
         },
     };
-    // One more shows that there is too much, and one that there is no more.
+    // One extra byte detects an oversized result, another one the end of the stream.
     possible.min(bytes_max).saturating_add(2)
 }
 

@@ -1,11 +1,14 @@
-//! Messages that a queue gave again and again, loaded in processes of their own.
+//! Loads messages that a queue delivered repeatedly in child processes.
 //!
-//! What ends the program (a bug that makes the library panic, memory that runs out) or takes all its time ends it for a whole batch.
-//! Nobody learns then which messages were loaded; all come back at the same time, are a batch again, and get into the dead-letter queue
-//! together, though one of them is to blame. So from the third time on a batch is loaded by a child, and a child that ends by a
-//! signal, or for which its share of the time was not enough, leaves parts to be tried, down to the one message that does it. The
-//! others are answered for. After an outage, when every message has come back often, one child loads all of them: that costs a start
-//! of this program and no further commit.
+//! A message may end the program (a bug that makes the library panic, memory that runs out) or take all of
+//! its time. That fails the whole batch, and it stays unknown which messages were loaded. All messages are
+//! delivered again at the same time, form a batch again, and go to the dead-letter queue together, although
+//! only one of them is the cause.
+//!
+//! Therefore a child process loads a batch from the third delivery on. If the child dies or its share of the
+//! time runs out, the batch is split into parts, down to the message that is the cause. The other messages
+//! are answered. After an outage, when every message was delivered several times, one child loads all of
+//! them: that costs one start of this program and no additional commit.
 
 use std::collections::VecDeque;
 use std::io;
@@ -23,20 +26,21 @@ use crate::log;
 use crate::objects::{self, Message};
 use crate::store::{Store, retry_after};
 
-/// A message that was received so often may be one that ends the program; a dead-letter queue takes it after 5.
+/// A message that was received this often may be one that ends the program; a dead-letter queue takes it
+/// after 5.
 const SUSPECT_FROM: u32 = 3;
 
-/// How often is looked whether a child has ended.
+/// The interval for checking whether a child has ended.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 
-/// What a child ends with that could not begin, as the program does at its start.
+/// A child's exit code when it could not start, as the program uses it at its start.
 const COULD_NOT_BEGIN: i32 = 1;
 
-/// Into how many parts a batch is taken. A part has half of the time that is left then: were parts halves, too, no message would ever
-/// have more time than it had in the whole.
+/// The number of parts that a batch is split into. A part gets half of the remaining time. If batches were
+/// split into halves, no message would ever have more time than in the whole batch.
 const PARTS: usize = 4;
 
-/// What a child is given.
+/// The input of a child.
 #[derive(Serialize, Deserialize)]
 struct Task {
     /// Records of an SQS event.
@@ -46,22 +50,22 @@ struct Task {
     request_id: String,
 }
 
-/// A message that failed: its place in the batch, and whether it may only have been too late.
+/// A failed message: its index in the batch, and whether the cause may only have been a lack of time.
 type Failed = (usize, bool);
 
-/// How a child ended.
+/// The end of a child.
 enum Ended {
-    /// It says which of its messages failed.
+    /// It reported which of its messages failed.
     Answered(Vec<Failed>),
-    /// With no answer: one of its messages ended it.
+    /// It died without an answer: one of its messages ended it.
     Died(ExitStatus),
-    /// It was ended when its time was up.
+    /// It was killed when its time ran out.
     Late,
-    /// It could not begin.
+    /// It could not start.
     NotStarted,
 }
 
-/// Whether a batch is to be loaded in processes of its own.
+/// Whether a batch must be loaded in child processes.
 #[must_use]
 pub fn needs_isolation(records: &[Value]) -> bool {
     records.iter().any(|record| {
@@ -70,10 +74,11 @@ pub fn needs_isolation(records: &[Value]) -> bool {
     })
 }
 
-/// Loads a batch in children; says of each message whether it failed. Those beside what takes long are loaded before it is looked at closer.
+/// Loads a batch in child processes; returns for each message whether it failed. When a batch takes too long,
+/// its other messages are loaded before the slow ones are split further.
 pub async fn load(records: &[Value], deadline: Deadline) -> Vec<bool> {
     let mut failed = vec![true; records.len()];
-    // Messages by their places.
+    // Indices of messages.
     let whole: Vec<usize> = (0..records.len()).collect();
     let mut parts = VecDeque::from([whole]);
     while let Some(part) = parts.pop_front() {
@@ -110,7 +115,7 @@ pub async fn load(records: &[Value], deadline: Deadline) -> Vec<bool> {
             ),
             Ended::NotStarted => Vec::new(),
         };
-        // A message alone had its time, and has said what it failed for.
+        // A single message had its time and has reported its failure.
         if part.len() > 1 {
             parts.extend(parts_of(&again));
         }
@@ -118,7 +123,7 @@ pub async fn load(records: &[Value], deadline: Deadline) -> Vec<bool> {
     failed
 }
 
-/// Says so; nothing is left to be tried.
+/// Logs that the message is returned to the queue; nothing remains to be tried.
 fn given_back(record: &Value, what: &str) -> Vec<usize> {
     tracing::error!(
         message_id = record["messageId"].as_str().unwrap_or_default(),
@@ -128,7 +133,7 @@ fn given_back(record: &Value, what: &str) -> Vec<usize> {
     Vec::new()
 }
 
-/// In order.
+/// The parts of a batch, in order.
 fn parts_of(batch: &[usize]) -> impl Iterator<Item = Vec<usize>> {
     let length = batch.len().div_ceil(PARTS).max(1);
     batch.chunks(length).map(<[usize]>::to_vec)
@@ -154,7 +159,7 @@ async fn run_child(records: &[&Value], until: Deadline) -> io::Result<Ended> {
     Ok(ended)
 }
 
-/// None when it had to be ended because the time was up.
+/// `None` when the child was killed because its time ran out.
 async fn end_of(mut child: Child, until: Deadline) -> io::Result<Option<ExitStatus>> {
     loop {
         if let Some(status) = child.try_wait()? {
@@ -169,12 +174,12 @@ async fn end_of(mut child: Child, until: Deadline) -> io::Result<Option<ExitStat
     }
 }
 
-/// What a child does: it loads the batch in the file, and leaves its answer there.
+/// Runs a child process: it loads the batch in the file and writes its answer there.
 ///
 /// # Errors
 /// When the file cannot be read or written.
 pub async fn run_child_process(store: &Store, path: &Path, function: &str) -> io::Result<()> {
-    // When memory runs out this process is to be ended, and not the one that answers.
+    // If memory runs out, the kernel must kill this process instead of its parent, which answers.
     let _ = fs::write("/proc/self/oom_score_adj", "1000");
     let task: Task = serde_json::from_slice(&fs::read(path)?)?;
     log::begin_invocation(&task.request_id);
@@ -186,7 +191,7 @@ pub async fn run_child_process(store: &Store, path: &Path, function: &str) -> io
     for line in metrics.lines(function, &task.request_id) {
         println!("{line}");
     }
-    // What waits in vain gives up in the last quarter, to leave something for a commit ([`Deadline::commit_by`]).
+    // Waits give up in the last quarter, which leaves time for a commit ([`Deadline::commit_by`]).
     let is_over = deadline.answer_by() <= time / 4;
     let failed = failed.iter().enumerate().filter_map(|(index, failed)| {
         let error = failed.as_ref()?;

@@ -1,7 +1,7 @@
-//! The Lambda host: OTLP over HTTP events and from S3 objects, into the same library as the Collector's.
+//! The Lambda host: passes OTLP from HTTP events and S3 objects to the library that the Collector also uses.
 //!
-//! No data logic is here. An event is taken apart ([`http`], [`objects`]), what it holds is made
-//! protobuf ([`inflate`], [`json`]), and [`store`] gives it to the library with the time that is left.
+//! It has no data logic. An event is parsed ([`http`], [`objects`]), its content is converted to protobuf
+//! ([`inflate`], [`json`]), and [`store`] passes it to the library with the remaining time.
 
 #![forbid(unsafe_code)]
 

@@ -1,4 +1,4 @@
-//! Log lines as JSON, each with the invocation that it belongs to.
+//! Log lines as JSON, each with the id of its invocation.
 
 use std::fmt;
 use std::io;
@@ -15,31 +15,31 @@ use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, MakeWriter}
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
 
-/// The invocation at work; an execution environment has one at a time.
+/// The current invocation; an execution environment has one at a time.
 static INVOCATION: Mutex<String> = Mutex::new(String::new());
 
-/// Writes what this process has to say to stdout, one JSON object per line. `level` is the function's
-/// own log level (`AWS_LAMBDA_LOG_LEVEL`), `INFO` by default. Below that level others are not heard: Lambda's
-/// runtime crate logs whole events, with what clients send and the token they send it with.
+/// Writes the logs of this process to stdout, one JSON object per line. `level` is the function's own log
+/// level (`AWS_LAMBDA_LOG_LEVEL`), `INFO` by default. Records of other crates below that level are
+/// suppressed: Lambda's runtime crate logs whole events, including the clients' data and their tokens.
 pub fn install(level: Option<&str>) {
     let level = level.and_then(|level| level.parse().ok()).unwrap_or(Level::INFO);
-    // An error says that there is a subscriber already, as in tests.
+    // An error means that a subscriber is already set, as in tests.
     let _ = tracing::subscriber::set_global_default(subscriber(level, io::stdout));
 }
 
-/// Says which invocation the following lines belong to.
+/// Sets the invocation of the following lines.
 pub fn begin_invocation(request_id: &str) {
     let mut invocation = INVOCATION.lock().unwrap_or_else(PoisonError::into_inner);
     request_id.clone_into(&mut invocation);
 }
 
-/// Which one they belong to now.
+/// The current invocation.
 #[must_use]
 pub fn invocation() -> String {
     INVOCATION.lock().unwrap_or_else(PoisonError::into_inner).clone()
 }
 
-/// What the names of our modules begin with.
+/// The prefix of our modules' names.
 const OURS: &str = "otlp2iceberg";
 
 fn subscriber<W>(level: Level, writer: W) -> impl Subscriber + Send + Sync
@@ -114,7 +114,7 @@ impl Visit for Fields<'_> {
     }
 }
 
-/// In UTC, with milliseconds.
+/// RFC 3339 in UTC, with milliseconds.
 fn rfc3339(time: SystemTime) -> String {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     let (days, seconds) = (since.as_secs() / 86_400, since.as_secs() % 86_400);
@@ -174,7 +174,7 @@ mod tests {
         let sink = Sink::default();
         let writer = sink.clone();
         tracing::subscriber::with_default(subscriber(Level::TRACE, move || writer.clone()), || {
-            // As lambda_runtime's `layers/api_response.rs` does it.
+            // The same record as in lambda_runtime's `layers/api_response.rs`.
             tracing::trace!(target: "lambda_runtime::layers::api_response", body = "Bearer hush", "raw JSON event");
             tracing::debug!(target: "hyper::proto", "Bearer hush");
             tracing::info!(target: "lambda_runtime", "theirs");

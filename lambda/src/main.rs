@@ -1,5 +1,5 @@
-//! The program that Lambda starts: everything is opened once, then one event after the other. With a file as its
-//! argument it is a child of itself, for one batch ([`isolation`]).
+//! The program that Lambda starts: it opens everything once, then handles one event after another. With a
+//! file as its argument it runs as a child process, for one batch ([`isolation`]).
 
 use std::env;
 use std::path::Path;
@@ -17,14 +17,15 @@ use otlp2iceberg_lambda::log;
 use otlp2iceberg_lambda::store::Store;
 use serde_json::Value;
 
-/// Gives memory back between invocations, and is faster than musl's and glibc's on one thread.
+/// Returns memory to the system between invocations, and is faster than musl's and glibc's allocators on one
+/// thread.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     no_backtraces();
     log::install(env::var("AWS_LAMBDA_LOG_LEVEL").ok().as_deref());
-    // An execution environment has one event at a time, and less than a core at 512 MB.
+    // An execution environment handles one event at a time, with less than one core at 512 MB.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let ended = match runtime {
         Ok(runtime) => runtime.block_on(run()),
@@ -39,11 +40,11 @@ fn main() -> ExitCode {
     }
 }
 
-/// The packed program has no tables of unwinding: whoever walked its stack would end it, which errors of libraries do where a
-/// variable asks for it.
+/// Disables backtraces. The packed program has no unwind tables, so walking its stack would abort it; library
+/// errors walk the stack when an environment variable enables backtraces.
 fn no_backtraces() {
     for variable in ["RUST_BACKTRACE", "RUST_LIB_BACKTRACE"] {
-        // SAFETY: no other thread was started yet that could read the environment.
+        // SAFETY: no other thread is running yet that could read the environment.
         unsafe {
             env::set_var(variable, "0");
         }
@@ -84,7 +85,7 @@ async fn run() -> Result<(), String> {
 struct Host {
     store: Store,
     auth: Auth,
-    /// For metrics.
+    /// The function's name, for metrics.
     function: String,
 }
 

@@ -1,10 +1,10 @@
-//! The library, opened once for the life of the execution environment.
+//! The library, opened once per execution environment.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use otlp2iceberg::catalog::storage::Objects;
 use otlp2iceberg::config::{CatalogType, Config, OnFailure};
+use otlp2iceberg::storage::Objects;
 use otlp2iceberg::{
     Error, ErrorKind, Export, Outcome, ParquetFile, Part, Pipeline, Registration, RequestId, Result,
     RetryClass, Signal, Table,
@@ -16,22 +16,22 @@ use tokio_util::sync::CancellationToken;
 use crate::deadline::Deadline;
 use crate::emf::Metrics;
 
-/// A catalog that does not answer must not use up the init phase, which Lambda ends after 10 s.
+/// An unresponsive catalog must not use up the init phase, which Lambda ends after 10 s.
 const WARM_MAX: Duration = Duration::from_secs(3);
 
-/// With `commit.on_failure: accept`, a catalog that does not commit is waited for no longer than this:
-/// then the client gets its answer, and the rows their receipt.
+/// With `commit.on_failure: accept`, the greatest wait for a catalog that does not commit. After it, the
+/// client gets its answer, and the rows get their receipt.
 const ACCEPT_AFTER: Duration = Duration::from_secs(20);
 
-/// Own receipts are tried again with the next call, for at most so long.
+/// The greatest time for retrying our own receipts, in the next call.
 const COLLECT_MAX: Duration = Duration::from_secs(5);
-/// While the catalog is down they are not tried with every call.
+/// The pause between retries while the catalog is down, so that not every call retries.
 const COLLECT_PAUSE: Duration = Duration::from_secs(2);
 
 /// One request or several merged ones, all of one signal.
 #[derive(Debug)]
 pub struct Batch<'a> {
-    /// Which service's request it is.
+    /// The signal of the requests.
     pub signal: Signal,
     /// The serialized requests.
     pub payload: &'a [u8],
@@ -41,18 +41,18 @@ pub struct Batch<'a> {
     pub received_unix_nano: u64,
 }
 
-/// Where everything ends up.
+/// Stores the requests in the tables.
 #[derive(Debug)]
 pub struct Store {
     config: Config,
     pipeline: OnceCell<Pipeline>,
     objects: OnceCell<Objects>,
-    /// When receipts of this process were last stored, or tried; none are left when there is no time.
+    /// When receipts of this process were last stored or retried; `None` when there are none.
     receipts: Mutex<Option<Instant>>,
 }
 
 impl Store {
-    /// Nothing is opened yet.
+    /// Creates a store; nothing is opened yet.
     #[must_use]
     pub fn new(config: Config) -> Self {
         Self {
@@ -63,11 +63,11 @@ impl Store {
         }
     }
 
-    /// Opens the catalog and looks at the tables, so that the first request need not.
+    /// Opens the catalog and loads the tables, so that the first request need not.
     ///
     /// # Errors
-    /// `Config` when the configuration cannot work. A catalog that is down is no error here: it may be
-    /// back when it is needed.
+    /// `Config` when the configuration cannot work. An unavailable catalog is not an error here: it may be
+    /// available again when it is needed.
     pub async fn warm(&self) -> Result<()> {
         let pipeline = match self.pipeline().await {
             Ok(pipeline) => pipeline,
@@ -86,34 +86,34 @@ impl Store {
         Ok(())
     }
 
-    /// The bytes that one request may have when decompressed.
+    /// The greatest decompressed size of one request, bytes.
     #[must_use]
     pub fn payload_bytes_max(&self) -> usize {
         self.config.limits.payload_bytes_max
     }
 
-    /// Whether what is stored together is in files of its own and nobody keeps track of them: then what is
-    /// stored again must be stored with the same neighbours.
+    /// Whether requests stored together get files of their own that no catalog tracks. A request stored again
+    /// must then be stored with the same neighbours.
     #[must_use]
     pub fn is_without_catalog(&self) -> bool {
         self.config.catalog.r#type == CatalogType::None
     }
 
-    /// Reads objects of S3.
+    /// The reader of S3 objects.
     ///
     /// # Errors
-    /// `Config` when `storage.s3` does not fit together.
+    /// `Config` when the settings of `storage.s3` are inconsistent.
     pub async fn objects(&self) -> Result<&Objects> {
         self.objects
             .get_or_try_init(|| async { Objects::new(&self.config.storage) })
             .await
     }
 
-    /// Stores one batch, within the time that the invocation has left.
+    /// Stores one batch within the remaining time of the invocation.
     ///
     /// # Errors
-    /// As [`Pipeline::export`]; `Cancelled`, to be retried, when there is not time enough. A commit
-    /// that was begun goes on by itself: sending the batch again finds it.
+    /// As [`Pipeline::export`]; `Cancelled`, to be retried, when the time is too short. A commit that has
+    /// started continues in the background, and a retry of the batch finds it.
     pub async fn export(
         &self,
         batch: &Batch<'_>,
@@ -127,7 +127,7 @@ impl Store {
     /// The same, with Parquet files in the same snapshots.
     ///
     /// # Errors
-    /// As [`Store::export`], of the batch alone.
+    /// As [`Store::export`], for the batch alone.
     pub async fn export_with(
         &self,
         batch: &Batch<'_>,
@@ -167,21 +167,21 @@ impl Store {
         result
     }
 
-    /// As [`Pipeline::owner`]; none when that cannot be told now.
+    /// As [`Pipeline::owner`]; `None` when the owner is currently unknown.
     pub async fn owner(&self, location: &str, deadline: Deadline) -> Option<Table> {
         let look = async { self.pipeline().await.ok()?.owner(location).await };
         tokio::time::timeout(deadline.commit_by(), look).await.ok()?
     }
 
-    /// Whether an object at this location is one in which rejected data is kept (`dead_letter.path`), by its folders: raw objects may
-    /// lie below the same path.
+    /// Whether an object at this location is a dead letter (`dead_letter.path`), by its folders: raw objects
+    /// may be below the same path.
     #[must_use]
     pub fn keeps_dead_letters_at(&self, location: &str) -> bool {
         let kept = self.config.dead_letter.path.as_deref();
         kept.is_some_and(|kept| is_dead_letter(kept, location))
     }
 
-    /// Holds Parquet files against their tables.
+    /// Matches Parquet files to their tables.
     ///
     /// # Errors
     /// When the catalog cannot be opened.
@@ -196,18 +196,18 @@ impl Store {
             .await)
     }
 
-    /// Commits the files of a signal's tables that are ready.
+    /// Commits the signal's files that are ready.
     pub async fn commit_files(&self, files: &mut Registration, signal: Signal, deadline: Deadline) {
         let (false, Ok(pipeline)) = (files.is_empty(), self.pipeline().await) else {
             return;
         };
         self.collect_receipts(deadline).await;
         let commit = pipeline.commit_files(files, signal.tables(), self.commit_by(deadline));
-        // What is not answered by then stays as it is, and is tried again.
+        // Files without a result by then keep their state and are retried.
         let _ = tokio::time::timeout(deadline.answer_by(), commit).await;
     }
 
-    /// How long a commit may be waited for.
+    /// The greatest wait for a commit.
     fn commit_by(&self, deadline: Deadline) -> Duration {
         match self.config.commit.on_failure {
             OnFailure::Accept => deadline.commit_by().min(ACCEPT_AFTER),
@@ -215,8 +215,8 @@ impl Store {
         }
     }
 
-    /// Commits what this process stored while the catalog was down. Between invocations nothing runs, so
-    /// that the library's own task may never get to it.
+    /// Commits what this process stored while the catalog was down. Nothing runs between invocations, so the
+    /// library's own task may never run.
     async fn collect_receipts(&self, deadline: Deadline) {
         let last = *self.receipts.lock().unwrap_or_else(PoisonError::into_inner);
         let (Some(last), Some(pipeline)) = (last, self.pipeline.get()) else {
@@ -227,7 +227,7 @@ impl Store {
         }
         let time = COLLECT_MAX.min(deadline.commit_by() / 4);
         let collected = tokio::time::timeout(time, pipeline.collect_receipts()).await;
-        // A failure was told when the receipts were stored, and is not told with every call.
+        // The failure was reported when the receipts were stored; it is not reported again with every call.
         let done = matches!(collected, Ok(Ok(())));
         self.set_receipts((!done).then(Instant::now));
     }
@@ -243,7 +243,7 @@ impl Store {
     }
 }
 
-/// The id of what has this content, or this name: the first half of its SHA-256.
+/// An id from a content or a name: the first half of its SHA-256.
 #[must_use]
 pub fn content_id(bytes: &[u8]) -> RequestId {
     let hash = Sha256::digest(bytes);
@@ -252,10 +252,10 @@ pub fn content_id(bytes: &[u8]) -> RequestId {
     RequestId { writer, sequence: 0 }
 }
 
-/// How long a client should wait, if the error says nothing of it.
+/// The client's wait before a retry, if the error does not specify one.
 pub const RETRY_AFTER: Duration = Duration::from_secs(5);
 
-/// Whether sending the same again can help, and after how long.
+/// Whether a retry can help, and after how long.
 #[must_use]
 pub fn retry_after(error: &Error) -> Option<Duration> {
     match error.retry_class() {
@@ -264,7 +264,7 @@ pub fn retry_after(error: &Error) -> Option<Duration> {
         RetryClass::Permanent | RetryClass::Partial => None,
     }
 }
-/// Whether a location is `<kept>/<signal>/<day>/<name>`, as dead letters are called.
+/// Whether a location is `<kept>/<signal>/<day>/<name>`, the form of dead letters.
 fn is_dead_letter(kept: &str, location: &str) -> bool {
     let without_scheme = |place: &str| place.split_once("://").map(|(_, path)| path.to_owned());
     let (Some(kept), Some(path)) = (without_scheme(kept), without_scheme(location)) else {

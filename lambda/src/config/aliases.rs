@@ -1,4 +1,4 @@
-//! The names that otlp2parquet's users have in their templates.
+//! The variable names of otlp2parquet, which its users have in their templates.
 
 use super::Given;
 use super::keys::KEYS;
@@ -7,14 +7,14 @@ const BUCKET_ARN: &str = "OTLP2PARQUET_ICEBERG_BUCKET_ARN";
 const REST_URI: &str = "OTLP2PARQUET_ICEBERG_REST_URI";
 const WAREHOUSE: &str = "OTLP2PARQUET_ICEBERG_WAREHOUSE";
 const NAMESPACE: &str = "OTLP2PARQUET_ICEBERG_NAMESPACE";
-/// The second is what one would expect beside the others' names.
+/// The second is the name that users may expect from the other names.
 const ENABLED: [&str; 2] = ["ICEBERG_ENABLED", "OTLP2PARQUET_ICEBERG_ENABLED"];
 
 pub(super) fn is_alias(name: &str) -> bool {
     matches!(name, BUCKET_ARN | REST_URI | WAREHOUSE | NAMESPACE) || ENABLED.contains(&name)
 }
 
-/// Adds what the aliases say. Where a variable of our own says something else, that is a problem.
+/// Adds the values of the aliases. A conflict with one of our own variables is a problem.
 pub(super) fn apply(aliases: &[(String, String)], given: &mut Vec<Given>, problems: &mut Vec<String>) {
     let value = |name: &str| {
         aliases
@@ -68,7 +68,7 @@ pub(super) fn apply(aliases: &[(String, String)], given: &mut Vec<Given>, proble
     }
 }
 
-/// The kind of catalog that a warehouse and an address are of.
+/// The kind of catalog that a warehouse and an address belong to.
 fn kind_of(warehouse: Option<&str>, uri: Option<&str>) -> &'static str {
     let is_arn =
         warehouse.is_some_and(|warehouse| warehouse.starts_with("arn:") && warehouse.contains(":s3tables:"));

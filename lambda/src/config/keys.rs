@@ -1,15 +1,15 @@
-//! Every key of the library's configuration, with how its variable is read. A test holds it against
+//! Every key of the library's configuration, with the format of its variable. A test compares it with
 //! `docs/configuration.md`.
 
-/// A key and the form of its value.
+/// A key and the format of its value.
 #[derive(Debug)]
 pub(super) struct Key {
-    /// As in the configuration, with dots.
+    /// The key as in the configuration, with dots.
     pub path: &'static str,
     pub kind: Kind,
 }
 
-/// How a variable's text becomes a value.
+/// The format of a variable's text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Text,

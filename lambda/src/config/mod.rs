@@ -11,15 +11,15 @@ use serde_json::{Map, Value, json};
 
 use self::keys::{KEYS, Key};
 
-/// What all variables of ours begin with.
+/// The prefix of all our variables.
 const PREFIX: &str = "OTLP2ICEBERG_";
-/// A key of this host alone.
+/// A key of this host only.
 const AUTH_TOKEN: &str = "OTLP2ICEBERG_AUTH_TOKEN";
 
 /// The configuration of this host.
 #[derive(Debug, Clone)]
 pub struct HostConfig {
-    /// The library's.
+    /// The library's configuration.
     pub library: Config,
     /// The token that clients must send, if any.
     pub auth_token: Option<Secret>,
@@ -29,8 +29,8 @@ pub struct HostConfig {
 type Variable = (String, String);
 
 impl HostConfig {
-    /// Reads the configuration. Variables that are none of ours, and those that are empty, are passed over; a token that is
-    /// empty is a problem.
+    /// Reads the configuration. Unknown variables and empty ones are ignored, except that an empty token is a
+    /// problem.
     ///
     /// # Errors
     /// `Config`; the message lists every problem with its variable and what is accepted.
@@ -43,11 +43,11 @@ impl HostConfig {
             .into_iter()
             .filter(|(name, value)| !value.trim().is_empty() || name == AUTH_TOKEN)
             .collect();
-        // So that problems come in one order.
+        // Gives the problems a stable order.
         variables.sort();
         for (name, value) in variables {
             if name == AUTH_TOKEN && value.trim().is_empty() {
-                // Passed over, it would let in everybody without a word.
+                // Ignoring an empty token would silently allow everyone.
                 problems.push(format!(
                     "{AUTH_TOKEN}: is set and blank; give it the token that clients must send, or remove it to ask for none"
                 ));
@@ -95,7 +95,7 @@ fn is_given(path: &str, given: &[Given]) -> bool {
     given.iter().any(|given| given.key.path == path)
 }
 
-/// One key that a variable gives a value.
+/// A key with the value of its variable.
 #[derive(Debug)]
 struct Given {
     key: &'static Key,
@@ -117,7 +117,7 @@ impl Given {
     }
 }
 
-/// What a function of 512 MB can hold; a variable goes before it.
+/// Defaults that fit a function of 512 MB; variables take precedence.
 fn defaults() -> Value {
     json!({"limits": {"payload_bytes_max": 128 << 20, "batch_bytes_max": 8 << 20, "parallel_calls_max": 1}})
 }
@@ -132,7 +132,8 @@ fn json_of(given: &[Given]) -> Vec<u8> {
             }
             place = &mut place[level];
         }
-        // A whole section as JSON comes before its keys in `KEYS`' order of names, and keeps them.
+        // A section given as JSON precedes its single keys in the name order of `KEYS`. Objects are merged,
+        // so other keys are kept.
         match (place, value) {
             (Value::Object(there), Value::Object(more)) => there.extend(more.clone()),
             (place, value) => *place = value.clone(),
@@ -141,7 +142,7 @@ fn json_of(given: &[Given]) -> Vec<u8> {
     config.to_string().into_bytes()
 }
 
-/// Puts the variable's name in place of each key, as the reader has it.
+/// Replaces each key by its variable's name, for the reader of the message.
 #[must_use]
 pub fn name_variables(message: &str) -> String {
     let is_key =

@@ -1,4 +1,4 @@
-//! A variable's text to the value of its key.
+//! Converts a variable's text to the value of its key.
 
 use serde_json::{Map, Value};
 
@@ -7,7 +7,7 @@ use super::keys::Kind;
 /// Reads a value.
 ///
 /// # Errors
-/// What is accepted. The text is not repeated: it may be a secret.
+/// The accepted format. The text is not repeated: it may be a secret.
 pub(super) fn read(kind: Kind, text: &str) -> Result<Value, &'static str> {
     let text = text.trim();
     match kind {
@@ -20,7 +20,7 @@ pub(super) fn read(kind: Kind, text: &str) -> Result<Value, &'static str> {
             .parse::<u64>()
             .map(Value::from)
             .map_err(|_| "must be a whole number, without a unit"),
-        // A lone object would pass for a list of odd names.
+        // A single object would otherwise be parsed as a list of odd names.
         Kind::Items if text.starts_with(['[', '{']) => items(text),
         Kind::List | Kind::Items => list(text),
         Kind::Map => map(text),

@@ -1,4 +1,4 @@
-//! Answers as OTLP/HTTP has them, in the form of the request, and as each kind of event wants them.
+//! OTLP/HTTP responses in the format of the request, and in the form that each kind of event requires.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ pub(super) enum Form {
     Json,
 }
 
-/// Which event the answer is for.
+/// The event type that the answer is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shape {
     /// Function URL, and API Gateway's payload format 2.0.
@@ -23,7 +23,7 @@ pub enum Shape {
     V1,
     /// Application Load Balancer.
     Alb,
-    /// The same, with a target group whose headers have several values.
+    /// The same, with multi-value headers enabled on the target group.
     AlbMultiValue,
 }
 
@@ -42,7 +42,7 @@ enum Body {
 }
 
 impl Form {
-    /// `None` for what is neither.
+    /// `None` for any other content type.
     pub(super) fn of_content_type(value: Option<&str>) -> Option<Form> {
         let kind = value?.split(';').next()?.trim().to_ascii_lowercase();
         match kind.as_str() {
@@ -63,7 +63,7 @@ impl Form {
 }
 
 impl Answer {
-    /// All is stored but what is rejected.
+    /// Everything is stored except the rejected records.
     pub(super) fn stored(form: Form, signal: Signal, rejected: u64, why: &str) -> Self {
         let body = match (form, rejected) {
             (Form::Protobuf, 0) => Body::Binary(Vec::new()),
@@ -90,7 +90,7 @@ impl Answer {
         Self::new(200, form, body)
     }
 
-    /// Sending it again as it is cannot help.
+    /// An error that sending the same request again cannot fix.
     pub(super) fn error(form: Form, status: u16, message: &str) -> Self {
         let code = rpc_code(status);
         let body = match form {
@@ -105,7 +105,7 @@ impl Answer {
         Self::new(status, form, body)
     }
 
-    /// Sending it again can help, not before `after`.
+    /// An error that a retry may fix, no earlier than `after`.
     pub(super) fn try_again(form: Form, status: u16, after: Duration, message: &str) -> Self {
         let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
         let mut answer = Self::error(form, status, message);
@@ -137,7 +137,7 @@ impl Answer {
         }
     }
 
-    /// The answer as Lambda's caller wants it.
+    /// The answer in the form of its event.
     #[must_use]
     pub fn into_event(self, shape: Shape) -> Value {
         let (body, is_base64) = match self.body {
@@ -166,7 +166,7 @@ impl Answer {
     }
 }
 
-/// `google.rpc.Code`, as gRPC's servers would say it.
+/// The `google.rpc.Code` that gRPC servers use for this status.
 fn rpc_code(status: u16) -> u64 {
     match status {
         401 => 16,

@@ -4,21 +4,21 @@ use otlp2iceberg::config::Secret;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-/// Who may send.
+/// The access rule for senders.
 #[derive(Debug, Clone, Default)]
 pub struct Auth {
     token: Option<Secret>,
 }
 
 impl Auth {
-    /// Everybody, when there is no token: who gets here was let in by AWS.
+    /// Everyone has access when there is no token: AWS authorised the caller.
     #[must_use]
     pub fn new(token: Option<Secret>) -> Self {
         Self { token }
     }
 
-    /// Whether a request with this `authorization` header is let in. The time this takes says nothing of
-    /// the token: hashes are compared, all of them.
+    /// Whether a request with this `authorization` header is allowed. The running time reveals nothing about
+    /// the token: complete hashes are compared.
     pub(super) fn allows(&self, authorization: Option<&str>) -> bool {
         let Some(token) = &self.token else {
             return true;

@@ -1,4 +1,4 @@
-//! A request's body: out of base64, decompressed, as protobuf.
+//! Reads a request's body: decodes base64, decompresses, and converts to protobuf.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -14,7 +14,7 @@ use crate::store::content_id;
 pub(super) struct Body {
     /// The serialized request.
     pub payload: Vec<u8>,
-    /// The hash of what the client sent before it was compressed: the same when it sends it again.
+    /// The hash of the client's bytes before compression: a repeated request has the same one.
     pub id: RequestId,
 }
 
@@ -32,7 +32,7 @@ impl Refused {
     }
 }
 
-/// Reads the body; takes the request so that only one form of it is in memory at a time.
+/// Reads the body. It consumes the request, so that memory holds only one form of the body at a time.
 pub(super) fn read(request: Request, signal: Signal, form: Form, bytes_max: usize) -> Result<Body, Refused> {
     let compression = compression(request.header("content-encoding"))?;
     let bytes = if request.is_base64 {
@@ -71,7 +71,7 @@ pub(super) fn read(request: Request, signal: Signal, form: Form, bytes_max: usiz
 const MANGLED: &str = "the body is binary and was made text on its way to the function, which destroys it: a REST API of API Gateway needs \
                        binaryMediaTypes with */* (docs/lambda.md)";
 
-/// Whether bytes that are no UTF-8 have become replacement characters, as API Gateway does without `binaryMediaTypes`.
+/// Whether invalid UTF-8 was replaced, as API Gateway does without `binaryMediaTypes`.
 fn is_mangled(text: &str, is_compressed: bool, form: Form) -> bool {
     (is_compressed || form == Form::Protobuf) && text.contains(char::REPLACEMENT_CHARACTER)
 }
@@ -102,7 +102,7 @@ fn from_json(text: &[u8], signal: Signal, bytes_max: usize) -> Result<Vec<u8>, R
         if found == signal {
             payload = bytes;
         } else if !bytes.is_empty() {
-            // Passing it over would be losing it with a friendly answer.
+            // Ignoring it would silently lose the data with a success response.
             return Err(Refused::new(
                 400,
                 format!("{found} in a request to /v1/{signal}; send them to /v1/{found}"),

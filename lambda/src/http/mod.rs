@@ -1,4 +1,4 @@
-//! OTLP over HTTP, from an event to an answer.
+//! OTLP over HTTP: from an event to an answer.
 //!
 //! Source: <https://opentelemetry.io/docs/specs/otlp/#otlphttp>
 
@@ -17,22 +17,22 @@ use crate::deadline::Deadline;
 use crate::emf::Metrics;
 use crate::store::{Batch, RETRY_AFTER, Store, retry_after};
 
-/// A request, whatever event it came in.
+/// A request, independent of its event type.
 #[derive(Debug, Default)]
 pub struct Request {
     /// `POST`.
     pub method: String,
-    /// With whatever the stage of an API Gateway or a custom domain put before it.
+    /// The path, including the stage of an API Gateway or the prefix of a custom domain.
     pub path: String,
-    /// By name in lower case; several values joined with commas.
+    /// Headers by lower-case name; several values are joined with commas.
     pub headers: HashMap<String, String>,
-    /// As the event has it.
+    /// The body as in the event.
     pub body: String,
     /// Whether the body is base64.
     pub is_base64: bool,
 }
 
-/// Answers one request. There is always an answer, and one that a retry may cure says so.
+/// Answers one request. There is always an answer, and it is marked as retryable if a retry may help.
 pub async fn handle(
     store: &Store,
     auth: &Auth,
@@ -83,8 +83,9 @@ impl Request {
         self.headers.get(name).map(|value| value.trim())
     }
 
-    /// A path may begin with a stage of an API Gateway, or with what a custom domain maps to the function. Stages
-    /// are not taken off: some kinds of events have them in the path and some do not, and one may be named `v1`.
+    /// The route of the path. A path may begin with the stage of an API Gateway or with the base path of a
+    /// custom domain. Stages are not removed: only some kinds of events have them in the path, and a stage
+    /// may be named `v1`.
     fn route(&self) -> Route {
         let path = self.path.trim_end_matches('/');
         let signal = Signal::ALL.into_iter().find(|signal| {

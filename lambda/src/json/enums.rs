@@ -1,7 +1,7 @@
-//! Names of enum values. OTLP/JSON wants numbers; protobuf's own JSON writers give names, and so do
-//! people who write JSON by hand.
+//! Names of enum values. OTLP/JSON requires numbers. Protobuf's own JSON writers emit names, and so do people
+//! who write JSON by hand.
 
-/// An enum: what its names begin with, and what follows for each number from 0.
+/// An enum: the prefix of its names, and the suffix for each number from 0.
 #[derive(Debug)]
 pub(super) struct EnumNames {
     pub prefix: &'static str,
@@ -9,7 +9,7 @@ pub(super) struct EnumNames {
 }
 
 impl EnumNames {
-    /// The number of a name, as in `SPAN_KIND_SERVER`.
+    /// The number of a name such as `SPAN_KIND_SERVER`.
     pub(super) fn number(&self, name: &str) -> Option<i32> {
         let name = name.strip_prefix(self.prefix)?;
         let position = self.names.iter().position(|known| *known == name)?;

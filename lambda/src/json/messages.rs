@@ -15,9 +15,9 @@ pub(super) struct Message {
 /// One field of a message.
 #[derive(Debug)]
 pub(super) struct Field {
-    /// As OTLP/JSON has it, in lowerCamelCase.
+    /// The name in OTLP/JSON, in lowerCamelCase.
     pub json: &'static str,
-    /// As the `.proto` file has it, which protobuf's JSON readers take too.
+    /// The name in the `.proto` file, which protobuf's JSON readers also accept.
     pub proto: &'static str,
     pub number: u32,
     pub kind: Kind,
@@ -28,7 +28,7 @@ pub(super) struct Field {
 pub(super) enum Kind {
     One(&'static Message),
     Many(&'static Message),
-    /// A number or a text; left out at its zero.
+    /// A number or a text; zero is omitted.
     Scalar(Scalar),
     /// The same with presence (`optional`, or in a `oneof`): zero is a value.
     Present(Scalar),

@@ -1,8 +1,8 @@
-//! The JSON door: OTLP/JSON to the protobuf bytes that the library reads.
+//! Converts OTLP/JSON to the protobuf bytes that the library reads.
 //!
-//! OTLP/JSON is protobuf's JSON mapping with changes: ids are hex, enums are numbers, unknown fields
-//! are passed over (<https://opentelemetry.io/docs/specs/otlp/#json-protobuf-encoding>). The text is
-//! read once and written as protobuf while it is read, so that memory holds the two and no tree.
+//! OTLP/JSON is protobuf's JSON mapping with changes: ids are hex, enums are numbers, unknown fields are
+//! ignored (<https://opentelemetry.io/docs/specs/otlp/#json-protobuf-encoding>). The text is parsed once, and
+//! protobuf is written meanwhile. Memory holds the text and the protobuf, but no tree.
 
 mod enums;
 mod messages;
@@ -29,7 +29,7 @@ pub struct Payloads {
 }
 
 impl Payloads {
-    /// The signals that are there, each with its request.
+    /// The signals with a request, each with its bytes.
     pub fn into_signals(self) -> impl Iterator<Item = (Signal, Vec<u8>)> {
         [
             (Signal::Logs, self.logs),
@@ -40,13 +40,14 @@ impl Payloads {
         .filter_map(|(signal, payload)| Some((signal, payload?)))
     }
 
-    /// The bytes of all requests.
+    /// The total bytes of all requests.
     pub(crate) fn bytes(&self) -> usize {
         let requests = [&self.logs, &self.traces, &self.metrics];
         requests.into_iter().flatten().map(Vec::len).sum()
     }
 
-    /// `room` is for what may come, so that it need not move; memory that is not written to costs nothing.
+    /// `room` is the expected size: reserving it avoids reallocation, and memory that is not written costs
+    /// nothing.
     fn of(&mut self, signal: Signal, room: usize) -> &mut Vec<u8> {
         let payload = match signal {
             Signal::Logs => &mut self.logs,
@@ -57,15 +58,16 @@ impl Payloads {
     }
 }
 
-/// Why there is no protobuf.
+/// Why the conversion failed.
 #[derive(Debug)]
 pub enum Failure {
-    /// It would have more bytes than allowed.
+    /// The protobuf would exceed the limit.
     TooLarge {
-        /// What is allowed.
+        /// The limit, bytes.
         bytes_max: usize,
     },
-    /// What is wrong and where (line and column): the text is no JSON, or a known field has a value of a wrong type.
+    /// The error with line and column: the text is not valid JSON, or a known field has a value of a wrong
+    /// type.
     Malformed(String),
 }
 
@@ -81,20 +83,21 @@ impl fmt::Display for Failure {
     }
 }
 
-/// Reads a request, or any number of them one after the other, such as JSON lines.
+/// Converts a request, or any number of consecutive ones, such as JSON lines.
 ///
 /// # Errors
-/// When the text is malformed, or the protobuf larger than `bytes_max`: a number takes 8 bytes there that takes 2 in JSON.
+/// When the text is malformed, or the protobuf is larger than `bytes_max`: a number that takes 2 bytes in
+/// JSON can take 8 there.
 pub fn to_protobuf(text: &[u8], bytes_max: usize) -> Result<Payloads, Failure> {
     let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
     let mut payloads = Payloads::default();
     let mut json = serde_json::Deserializer::from_slice(text);
-    // Only attribute values nest without end, and those are bounded by `read`.
+    // Only attribute values nest without limit, and `read` bounds those.
     json.disable_recursion_limit();
     while json.end().is_err() {
         let read = EnvelopeSeed {
             payloads: &mut payloads,
-            // Protobuf is nearly always the shorter of the two.
+            // Protobuf is nearly always shorter than JSON.
             room: text.len(),
             bytes_max,
         }

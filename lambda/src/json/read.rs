@@ -1,4 +1,4 @@
-//! Objects and lists: field by field to the wire, in the order that the text has them.
+//! Converts objects and lists field by field, in the order of the text.
 
 use std::{fmt, mem};
 
@@ -10,16 +10,16 @@ use super::messages::{ANY_VALUE, Field, Kind, Message, RESOURCE_LOGS, RESOURCE_M
 use super::scalar::{PackedSeed, ScalarSeed};
 use super::write::{self, Output};
 
-/// Values nested deeper are passed over unread. It is above the depth at which the library stores null
-/// and counts, so that both doors give the same rows.
+/// Deeper values are skipped. The limit exceeds the depth from which on the library stores null and counts a
+/// repair, so JSON and protobuf give the same rows.
 const VALUE_DEPTH_MAX: u32 = 70;
 
-/// A whole request, of whatever signal.
+/// A whole request of any signal.
 pub(super) struct EnvelopeSeed<'p> {
     pub payloads: &'p mut Payloads,
-    /// Bytes that the requests will take.
+    /// The expected size of the requests, bytes.
     pub room: usize,
-    /// Bytes that they may take.
+    /// The limit for the requests, bytes.
     pub bytes_max: usize,
 }
 
@@ -112,7 +112,7 @@ impl<'de> DeserializeSeed<'de> for FieldsSeed<'_> {
 
     fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<(), D::Error> {
         if self.depth > VALUE_DEPTH_MAX {
-            // Passing over is done without recursion.
+            // Skipping does not recurse.
             return json.deserialize_ignored_any(IgnoredAny).map(|_| ());
         }
         json.deserialize_any(self)
@@ -328,14 +328,14 @@ impl<'de> Visitor<'de> for PackedListSeed<'_> {
                 .next_element_seed(PackedSeed { field, scalar, out })?
                 .is_some()
             {
-                // Numbers are what grows most; the rest is looked at when it is there.
+                // Lists of numbers grow most; other content is checked once it is complete.
                 if out.len() > out.bytes_max {
                     return Err(A::Error::custom("too large"));
                 }
             }
             Ok(())
         })?;
-        // An empty list is an absent field.
+        // An empty list is equal to an absent field.
         if out.ends_with(&[0]) && out.len() == before + 2 {
             out.truncate(before);
         }

@@ -1,4 +1,4 @@
-//! Numbers, texts and bytes: from any form that JSON has for them to the wire.
+//! Converts numbers, texts and bytes from any of their JSON forms to the wire format.
 
 use std::fmt;
 
@@ -90,7 +90,7 @@ impl<'de> DeserializeSeed<'de> for PackedSeed<'_> {
     }
 }
 
-/// A number in the form that the wire has.
+/// A number in its wire representation.
 #[derive(Debug, Clone, Copy)]
 enum Number {
     Varint(u64),
@@ -99,7 +99,7 @@ enum Number {
 }
 
 impl Number {
-    /// The bits of -0.0 are not zero, so it is kept, as protobuf's encoders do.
+    /// The bits of -0.0 are not zero, so it is written, as in protobuf's encoders.
     fn is_zero(self) -> bool {
         matches!(self, Number::Varint(0) | Number::Fixed32(0) | Number::Fixed64(0))
     }
@@ -139,7 +139,7 @@ impl Number {
         if matches!(scalar, Scalar::Double) {
             return Some(Number::Fixed64(value.to_bits()));
         }
-        // 1.0 and 1e3 are integers in JSON. Beyond 2^63 a cast would change the value silently.
+        // 1.0 and 1e3 are integers in JSON. Above 2^63 a cast would silently change the value.
         let whole = value.fract() == 0.0 && value.abs() < 9.2e18;
         whole.then(|| Number::of_integer(scalar, value as i128)).flatten()
     }
@@ -150,7 +150,7 @@ impl Number {
                 "NaN" => Some(f64::NAN),
                 "Infinity" => Some(f64::INFINITY),
                 "-Infinity" => Some(f64::NEG_INFINITY),
-                // Rust takes more words for these than JSON has; a digit shows that it is a number.
+                // Rust accepts more words for these values than JSON; a digit shows that it is a number.
                 _ if text.bytes().any(|byte| byte.is_ascii_digit()) => text.parse().ok(),
                 _ => None,
             }
@@ -250,8 +250,8 @@ impl<F: FnOnce(&str) -> Result<(), &'static str>> Visitor<'_> for TextVisitor<F>
     }
 }
 
-/// The bytes of a hex id. What is no hex gives one byte, an id of a wrong length, which the library
-/// leaves out and counts: one bad id does not cost the request.
+/// The bytes of a hex id. Invalid hex yields a single byte, which is an id of wrong length. The library
+/// stores it as null and counts it, so one invalid id does not fail the request.
 fn id_bytes(hex: &str) -> Vec<u8> {
     let digit = |byte: u8| char::from(byte).to_digit(16).map(|digit| digit as u8);
     let pairs = hex.as_bytes().chunks(2).map(|pair| match *pair {
@@ -261,7 +261,7 @@ fn id_bytes(hex: &str) -> Vec<u8> {
     pairs.collect::<Option<Vec<u8>>>().unwrap_or_else(|| vec![0])
 }
 
-/// Protobuf's JSON readers take both alphabets, with or without padding.
+/// Decodes both base64 alphabets, with or without padding, as protobuf's JSON readers do.
 fn base64_bytes(text: &str) -> Option<Vec<u8>> {
     const ANY_PADDING: GeneralPurposeConfig = GeneralPurposeConfig::new()
         .with_decode_padding_mode(DecodePaddingMode::Indifferent)

@@ -1,5 +1,5 @@
-//! What is written is read back by prost with opentelemetry-proto's messages. That every field of every message is
-//! mapped is shown by the whole-system tests, which send the fixtures as JSON.
+//! Reads the output back with prost and opentelemetry-proto's messages. The system tests, which send the
+//! fixtures as JSON, check that every field of every message is mapped.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
@@ -225,7 +225,7 @@ fn values_nested_beyond_reason_are_cut_without_recursion() {
         let text = format!(r#"{{"resourceLogs":[{{"scopeLogs":[{{"logRecords":[{{{text}}}]}}]}}]}}"#);
         let bytes = to_protobuf(text.as_bytes(), usize::MAX).unwrap().logs.unwrap();
         assert!(bytes.windows(5).any(|window| window == b"after"));
-        // Four bytes a level as long as lengths have one byte, then six.
+        // Four bytes per level while lengths take one byte, then six.
         assert!(bytes.len() < 1000, "{depth}: {}", bytes.len());
     }
     let unknown = format!(r#"{{"new":{}1{}}}"#, "[".repeat(200_000), "]".repeat(200_000));
@@ -274,14 +274,14 @@ fn protobuf_that_is_larger_than_allowed_is_not_made() {
     let whole = to_protobuf(text.as_bytes(), usize::MAX).unwrap().metrics.unwrap();
     assert!(whole.len() > 8000 && text.len() < 2200);
     assert!(to_protobuf(text.as_bytes(), whole.len()).is_ok());
-    // With what other lists and other signals have.
+    // Mixed with other lists and other signals.
     let twice = format!(r#"{text}{{"resourceLogs":[{{}}]}}{text}"#);
     assert!(to_protobuf(twice.as_bytes(), 2 * whole.len() + 2).is_ok());
     for (text, bytes_max) in [
         (text, whole.len() - 1),
         (twice, 2 * whole.len() + 1),
         (counts(1_000_000), 1000),
-        // No list of numbers: here one takes 9 bytes of 8.
+        // A list that is not of numbers: a number takes 9 bytes here, not 8.
         (
             counts(0).replace(r#""bucketCounts":[]"#, &vec![r#""sum":0"#; 100].join(",")),
             890,
@@ -296,7 +296,7 @@ fn protobuf_that_is_larger_than_allowed_is_not_made() {
     }
 }
 
-/// Reading ends there: what has come by then bounds the memory.
+/// Reading stops there: the content read until then bounds the memory.
 #[test]
 fn a_list_of_numbers_is_read_no_further_than_it_may_be_written() {
     let text = format!(

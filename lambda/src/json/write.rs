@@ -1,8 +1,8 @@
-//! Protobuf's wire format, as far as OTLP needs it. Numbers are the least bytes.
+//! Writes the part of protobuf's wire format that OTLP needs. Varints have minimal length.
 
 use std::ops::{Deref, DerefMut};
 
-/// Bytes that are written, and how many they may become.
+/// The output bytes, with their limit.
 pub(super) struct Output {
     pub bytes: Vec<u8>,
     pub bytes_max: usize,
@@ -56,8 +56,8 @@ pub(super) fn bytes_field(out: &mut Vec<u8>, field: u32, value: &[u8]) {
     out.extend_from_slice(value);
 }
 
-/// A field whose length is known only when its content is written. Content of 128 bytes or more is
-/// moved to make room for its length: once per level, and levels are few.
+/// Writes a field whose length is known only after its content. Content of 128 bytes or more is moved to
+/// insert its length: once per level, and there are few levels.
 pub(super) fn delimited<E>(
     out: &mut Output,
     field: u32,
@@ -79,7 +79,7 @@ pub(super) fn delimited<E>(
     Ok(())
 }
 
-/// As `sint32` is written: small whatever its sign.
+/// Zigzag encoding of a `sint32`: small numbers of either sign become small varints.
 pub(super) fn zigzag(value: i32) -> u64 {
     u64::from(((value << 1) ^ (value >> 31)) as u32)
 }

@@ -1,27 +1,28 @@
-//! What an object holds, told from its bytes: names lie, and have no rule.
+//! Detects an object's content from its bytes: names are unreliable and follow no rule.
 //!
-//! The Collector's S3 exporter writes one request per object (protobuf, or JSON), compressed or not.
-//! Its file exporter writes JSON lines, or messages with their length before each as 4 bytes, big
-//! end first; with compression on, each message is compressed by itself.
+//! The Collector's S3 exporter writes one request per object (protobuf or JSON), compressed or not. Its file
+//! exporter writes JSON lines, or messages preceded by their length as 4 bytes, big-endian. If compression is
+//! on, each message is compressed separately.
 
 use otlp2iceberg::Signal;
 
 use crate::inflate::{self, Compression, inflate};
 use crate::json;
 
-/// Compressed frames inside a compressed file are two; nobody compresses more often.
+/// The greatest depth of nested compression. Compressed frames in a compressed file are two levels; more do
+/// not occur in practice.
 const WRAPPINGS_MAX: u32 = 3;
 
-/// What an object gives: serialized requests by signal.
+/// The content of an object: serialized requests by signal.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Contents {
     pub requests: [Vec<u8>; Signal::ALL.len()],
 }
 
-/// Reads an object; at most `bytes_max` bytes are made of it.
+/// Reads an object; its content may take at most `bytes_max` bytes.
 ///
 /// # Errors
-/// What is wrong with it.
+/// The defect of the object.
 pub(super) fn read(key: &str, bytes: &[u8], bytes_max: usize) -> Result<Contents, String> {
     let mut reading = Reading {
         signal: signal_of_key(key),
@@ -33,7 +34,7 @@ pub(super) fn read(key: &str, bytes: &[u8], bytes_max: usize) -> Result<Contents
 }
 
 struct Reading {
-    /// What protobuf is taken for; it does not tell.
+    /// The signal assumed for protobuf, which does not identify its signal.
     signal: Option<Signal>,
     bytes_left: usize,
     contents: Contents,
@@ -44,11 +45,11 @@ impl Reading {
         match bytes {
             [] => Ok(()),
             [0x1f, 0x8b, ..] => self.compressed(Compression::Gzip, bytes, wrappings),
-            // A frame, or one to be skipped before it (RFC 8878, 3.1).
+            // A zstd frame, or a skippable frame before it (RFC 8878, 3.1).
             [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => {
                 self.compressed(Compression::Zstd, bytes, wrappings)
             }
-            // No protobuf message begins with it: field numbers start at 1.
+            // No protobuf message begins with 0: field numbers start at 1.
             [0, ..] => self.framed(bytes, wrappings),
             [b'P', b'A', b'R', b'1', ..] => {
                 Err("it is a Parquet file whose key does not end with .parquet; give it a name that does, and it is registered".into())
@@ -66,7 +67,7 @@ impl Reading {
         })?;
         let before = self.bytes_left;
         self.any(&plain, wrappings)?;
-        // What is inflated costs time also where it holds nothing, such as empty messages.
+        // Decompression costs time even if the content is empty, such as empty messages.
         self.take(plain.len().saturating_sub(before - self.bytes_left))
     }
 
@@ -125,15 +126,15 @@ fn too_large() -> String {
         .into()
 }
 
-/// White space alone is JSON, too: of no request.
+/// Whether the bytes look like JSON. White space alone is JSON without a request.
 fn is_json(bytes: &[u8]) -> bool {
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     let first = bytes.iter().find(|byte| !byte.is_ascii_whitespace());
     matches!(first, None | Some(b'{')) && !is_request(bytes)
 }
 
-/// Whether the bytes are a list of delimited fields 1 that ends with the last byte, as every request
-/// is. The tag is a line end as well, and a length of 123 an opening brace.
+/// Whether the bytes are a sequence of delimited fields 1 that ends with the last byte, as every request is.
+/// Its tag is also a line feed, and a length of 123 is also an opening brace.
 fn is_request(mut bytes: &[u8]) -> bool {
     if bytes.is_empty() {
         return false;
@@ -158,7 +159,7 @@ fn is_request(mut bytes: &[u8]) -> bool {
     bytes.is_empty()
 }
 
-/// The last word of the key that names a signal.
+/// The last word in the key that names a signal.
 fn signal_of_key(key: &str) -> Option<Signal> {
     key.rsplit(|letter: char| !letter.is_ascii_alphabetic())
         .find_map(|word| match word.to_ascii_lowercase().as_str() {
@@ -226,7 +227,7 @@ mod tests {
 
     #[test]
     fn a_request_that_looks_like_text_is_protobuf() {
-        // Field 1 with a length of 123: a line end and an opening brace.
+        // Field 1 with a length of 123: a line feed and an opening brace.
         let mut bytes = b"\x0a\x7b\x0a\x22".to_vec();
         bytes.extend([b' '; 0x79]);
         assert_eq!(logs("logs", &bytes), bytes);
@@ -262,7 +263,7 @@ mod tests {
 
     #[test]
     fn what_is_inflated_counts_though_it_holds_nothing_and_once() {
-        // Empty messages, compressed often: a megabyte is made of some hundred bytes, again and again.
+        // Empty messages, compressed repeatedly: each level expands a few hundred bytes to a megabyte.
         let nothing = zstd::encode_all(&*vec![0; MAX], 3).unwrap();
         assert_eq!(
             read("logs", &framed(&[&nothing]), MAX).unwrap(),
@@ -270,7 +271,7 @@ mod tests {
         );
         let problem = read("logs", &framed(&[&nothing, &nothing]), MAX).unwrap_err();
         assert!(problem.contains("larger"), "{problem}");
-        // What is held counts no second time for being compressed.
+        // Compression does not count held content twice.
         for bytes in [gzip(LOGS), gzip(&gzip(LOGS)), gzip(LOGS_JSON.as_bytes())] {
             let bytes_max = bytes.len().max(LOGS_JSON.len());
             let contents = read("logs", &bytes, bytes_max).unwrap();

@@ -1,10 +1,10 @@
-//! Loads the objects that messages name. What fails fails alone.
+//! Loads the objects that messages name. A failure of one object does not affect the others.
 
 use std::collections::HashMap;
 use std::mem;
 
 use bytes::Bytes;
-use otlp2iceberg::catalog::storage::{Content, Objects};
+use otlp2iceberg::storage::{Content, Objects};
 use otlp2iceberg::{Error, ErrorKind, Outcome, ParquetFile, Part, Registration, Result, RetryClass, Signal};
 
 use super::content::{self, Contents};
@@ -13,13 +13,14 @@ use crate::deadline::Deadline;
 use crate::emf::Metrics;
 use crate::store::{Batch, Store, content_id, retry_after};
 
-/// Objects are stored together up to this many bytes, which bounds memory; what is larger goes alone.
+/// The greatest total size of objects that are stored together, which bounds memory; a larger object is
+/// stored alone.
 const GROUP_BYTES_MAX: usize = 32 << 20;
-/// And so many of them: with rows of two partitions each, such as two hours, they are as many partitions as
-/// `limits.partitions_max` lets a call open by default.
+/// Their greatest number. If each has rows of two partitions, such as two hours, they reach the number of
+/// partitions that a call may open by default (`limits.partitions_max`).
 const GROUP_OBJECTS_MAX: usize = 500;
 
-/// Loads all of them; gives the first error of each message, in their order.
+/// Loads all objects; returns the first error of each message, in order.
 pub async fn load(
     store: &Store,
     messages: &[Message],
@@ -61,7 +62,7 @@ struct Loading<'a> {
     deadline: Deadline,
     metrics: &'a mut Metrics,
     group: Group,
-    /// What became of each object, by its name. One that several messages name is loaded once.
+    /// The result of each object, by its name. An object that several messages name is loaded once.
     results: HashMap<String, Option<Failure>>,
 }
 
@@ -78,16 +79,16 @@ struct Failure {
 #[derive(Debug, Default)]
 struct Group {
     objects: Vec<Member>,
-    /// Parquet files that are registered, with what each is known by here.
+    /// Parquet files that are registered, with their names here.
     files: Vec<(String, ParquetFile)>,
     bytes: usize,
 }
 
 #[derive(Debug)]
 struct Member {
-    /// What it is known by here.
+    /// The name used here.
     known_as: String,
-    /// What its id is made of.
+    /// The name that its id is derived from.
     name: String,
     created_unix_nano: u64,
     contents: Contents,
@@ -130,8 +131,8 @@ impl Loading<'_> {
         }
     }
 
-    /// Whether it is a file that this program, or another writer of its tables, made: a bucket tells of those, too, when
-    /// they share it with raw objects.
+    /// Whether the object is a file of this program or of another writer of its tables. A bucket that holds
+    /// both tables and raw objects notifies of those, too.
     async fn is_own(&self, notified: &Notified) -> bool {
         let object = &notified.object;
         let location = format!("s3://{}/{}", object.bucket, object.key);
@@ -144,7 +145,8 @@ impl Loading<'_> {
             );
             return true;
         }
-        // Loaded, it would be rejected again, and so for ever. A person who lists it means it.
+        // If loaded, its records would be rejected again, endlessly. A user who lists the object explicitly
+        // wants it loaded.
         let is_told = object.etag.is_some() || object.version.is_some();
         let is_dead_letter = is_told && self.store.keeps_dead_letters_at(&location);
         if is_dead_letter {
@@ -156,7 +158,7 @@ impl Loading<'_> {
         is_dead_letter
     }
 
-    /// Which content is meant: of an object that is only named, the one that it has now.
+    /// Determines the version to read: an object that is only named is read in its current version.
     async fn version(&self, notified: &Notified) -> Result<Notified> {
         let object = &notified.object;
         if object.etag.is_some() || object.version.is_some() {
@@ -194,8 +196,8 @@ impl Loading<'_> {
         }))
     }
 
-    /// Stores the group. If something of it cannot be stored for good each object is stored alone, so that
-    /// it is known which; what is stored already is left out then.
+    /// Stores the group. If part of it permanently fails, each object is stored alone to find out which one;
+    /// objects that are already stored are then skipped.
     async fn flush(&mut self) {
         let group = mem::take(&mut self.group);
         let mut files = self.prepare(&group).await;
@@ -242,7 +244,7 @@ impl Loading<'_> {
         }
     }
 
-    /// Holds the group's files against their tables.
+    /// Matches the group's files to their tables.
     async fn prepare(&mut self, group: &Group) -> Registration {
         let files: Vec<ParquetFile> = group.files.iter().map(|(_, file)| file.clone()).collect();
         match self.store.prepare_files(&files, self.deadline).await {
@@ -256,7 +258,7 @@ impl Loading<'_> {
         }
     }
 
-    /// An object that was refused whole has failed, unless it is kept as a dead letter.
+    /// An object whose records were all rejected has failed, unless it is kept as a dead letter.
     fn blame(&mut self, member: &Member, outcome: &Outcome) {
         if outcome.refused_requests > 0 && outcome.dead_letter_objects == 0 {
             let refused = Error::new(ErrorKind::Decode, outcome.rejection.clone());
@@ -314,7 +316,8 @@ impl Loading<'_> {
         Ok(outcome)
     }
 
-    /// An object could not be read or registered. Where rows are not stored, the store counts that.
+    /// Records an object that could not be read or registered. When storing rows fails, the store counts the
+    /// failure.
     fn not_taken(&mut self, name: &str, error: &Error) {
         self.metrics.failed();
         self.failed(name, error);
@@ -345,11 +348,11 @@ impl Failure {
     }
 }
 
-/// What an object is.
+/// The content of an object.
 enum Read {
     Otlp(Member),
     Parquet(Box<ParquetFile>),
-    /// Overwritten since.
+    /// The object was overwritten in the meantime.
     Nothing,
 }
 
@@ -388,7 +391,7 @@ async fn in_time<T>(deadline: Deadline, read: impl Future<Output = Result<T>>) -
     })
 }
 
-/// What is there now has a notification of its own.
+/// The current object has a notification of its own.
 fn replaced(notified: &Notified) {
     tracing::warn!(object = %notified.name(), "the object was overwritten before it was read; nothing of it is loaded");
 }

@@ -1,30 +1,30 @@
-//! Objects on S3 that hold OTLP: loaded once each, as many as fit in one snapshot.
+//! S3 objects that contain OTLP: each is loaded once, with as many as fit in one snapshot.
 
 mod content;
 mod load;
 mod notification;
 mod parquet;
 
-use otlp2iceberg::catalog::storage::ObjectVersion;
+use otlp2iceberg::storage::ObjectVersion;
 use serde_json::Value;
 
 pub use self::load::load;
 
-/// A message of a queue, or a notification that came by itself.
+/// A queue message, or a notification without a queue.
 #[derive(Debug)]
 pub struct Message {
-    /// The queue's id for it; empty without a queue.
+    /// The queue's message id; empty without a queue.
     pub id: String,
-    /// What it names, or why that cannot be told.
+    /// The objects that it names, or why they are unknown.
     pub objects: Result<Vec<Notified>, String>,
 }
 
-/// One object that was created.
+/// One created object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Notified {
-    /// Which.
+    /// The object and its version.
     pub object: ObjectVersion,
-    /// When, in nanoseconds since the Unix epoch; 0 if it is not told.
+    /// Creation time, nanoseconds since the Unix epoch; 0 if unknown.
     pub created_unix_nano: u64,
 }
 
@@ -39,7 +39,7 @@ impl Message {
         }
     }
 
-    /// Objects that somebody lists: `s3://bucket/key` each.
+    /// Objects listed explicitly: `s3://bucket/key` each.
     #[must_use]
     pub fn of_list(objects: &Value) -> Self {
         Self {
@@ -59,7 +59,7 @@ impl Message {
 }
 
 impl Notified {
-    /// What the object is known by: `bucket/key@version`, with the `ETag` where there are no versions.
+    /// The object's name in messages: `bucket/key@version`, with the `ETag` where there are no versions.
     #[must_use]
     pub fn name(&self) -> String {
         let object = &self.object;

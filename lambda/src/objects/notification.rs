@@ -1,21 +1,21 @@
-//! Notifications of created objects, in all the wrappings in which they come.
+//! Parses notifications of created objects, in all their envelopes.
 //!
 //! Source: <https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html>,
 //! <https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-events.html>
 
 use otlp2iceberg::calendar::day_of_date;
-use otlp2iceberg::catalog::storage::{NO_VERSION, ObjectVersion};
+use otlp2iceberg::storage::{NO_VERSION, ObjectVersion};
 use serde_json::Value;
 
 use super::Notified;
 
-/// SNS inside SQS is two; nobody wraps more.
+/// The greatest number of nested envelopes; SNS inside SQS has two.
 const WRAPPINGS_MAX: u32 = 4;
 
-/// The objects that a notification names; none in those of other events of a bucket.
+/// The objects that a notification names; none for other bucket events.
 ///
 /// # Errors
-/// What it is instead.
+/// Why it is not such a notification.
 pub(super) fn parse(event: &Value) -> Result<Vec<Notified>, String> {
     let mut objects = Vec::new();
     unwrap(event, WRAPPINGS_MAX, &mut objects)?;
@@ -25,17 +25,17 @@ pub(super) fn parse(event: &Value) -> Result<Vec<Notified>, String> {
 /// The same for a notification in the text of a message.
 ///
 /// # Errors
-/// What it is instead.
+/// Why it is not such a notification.
 pub(super) fn parse_text(text: &str) -> Result<Vec<Notified>, String> {
     let mut objects = Vec::new();
     unwrap_text(text, WRAPPINGS_MAX, &mut objects)?;
     Ok(objects)
 }
 
-/// The objects of a list, as they are now.
+/// The objects of a list, in their current versions.
 ///
 /// # Errors
-/// What is wrong with it.
+/// The defect of the list.
 pub(super) fn parse_list(objects: &Value) -> Result<Vec<Notified>, String> {
     const ACCEPTED: &str = "objects must be a list of texts, each s3://bucket/key";
     let listed = objects.as_array().ok_or(ACCEPTED)?.iter().map(|location| {
@@ -88,7 +88,7 @@ fn unwrap(event: &Value, wrappings: u32, objects: &mut Vec<Notified>) -> Result<
         objects.extend(of_event_bridge(event)?);
         return Ok(());
     }
-    // Sent once, when the notification is set up.
+    // S3 sends it once, when the notification is configured.
     if event["Event"] == "s3:TestEvent" {
         return Ok(());
     }
@@ -102,7 +102,7 @@ fn of_s3(record: &Value) -> Result<Option<Notified>, String> {
     }
     let (bucket, object) = (&record["s3"]["bucket"], &record["s3"]["object"]);
     let key = text(&object["key"]).ok_or("a record of S3 names no key")?;
-    // As in a form: spaces are plus signs.
+    // Form-encoded: spaces are plus signs.
     let key = decoded(&key).ok_or_else(|| format!("the key {key:?} is not URL-encoded UTF-8"))?;
     if is_folder(object, &key) {
         return Ok(None);
@@ -123,7 +123,7 @@ fn of_event_bridge(event: &Value) -> Result<Option<Notified>, String> {
         return Ok(None);
     }
     let (bucket, object) = (&event["detail"]["bucket"], &event["detail"]["object"]);
-    // As it is: EventBridge's keys are not encoded.
+    // Unchanged: EventBridge's keys are not encoded.
     let key = text(&object["key"]).ok_or("the event of EventBridge names no key")?;
     if is_folder(object, &key) {
         return Ok(None);
@@ -143,13 +143,13 @@ fn text(value: &Value) -> Option<String> {
     value.as_str().filter(|text| !text.is_empty()).map(str::to_owned)
 }
 
-/// Objects of a bucket whose versioning is suspended all have the version `null`, which is overwritten as any object
-/// without versions.
+/// The version of an object. If versioning is suspended, all objects of a bucket have the version `null`,
+/// which is overwritten like an object without versions.
 fn version(value: &Value) -> Option<String> {
     text(value).filter(|version| version != NO_VERSION)
 }
 
-/// The console's "Create folder" makes an object without bytes for it.
+/// Whether the object is a folder: the console's "Create folder" creates an empty object.
 fn is_folder(object: &Value, key: &str) -> bool {
     key.ends_with('/') && object["size"].as_u64().unwrap_or(0) == 0
 }
@@ -168,7 +168,7 @@ fn decoded(key: &str) -> Option<String> {
     String::from_utf8(decoded).ok()
 }
 
-/// `2026-01-02T03:04:05.678Z`, always in UTC here; 0 for anything else.
+/// Parses `2026-01-02T03:04:05.678Z`, which is always in UTC here; 0 for anything else.
 fn unix_nano(time: &str) -> u64 {
     parse_time(time).unwrap_or(0)
 }

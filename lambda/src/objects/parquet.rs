@@ -1,13 +1,13 @@
-//! Objects that are Parquet files: told by their names, registered where they are.
+//! Parquet files among the objects: recognised by their names, and registered in place.
 
-use otlp2iceberg::catalog::storage::{End, Objects};
+use otlp2iceberg::storage::{End, Objects};
 use otlp2iceberg::write::register::{FOOTER_GUESS_BYTES, Footer, Tail};
 use otlp2iceberg::{Error, ErrorKind, ParquetFile, Result};
 
 use super::Notified;
 use crate::store::content_id;
 
-/// Whether an object is registered and not read.
+/// Whether an object is registered instead of read.
 pub(super) fn is_parquet(key: &str) -> bool {
     key.len() > EXTENSION.len()
         && key
@@ -17,14 +17,14 @@ pub(super) fn is_parquet(key: &str) -> bool {
 
 const EXTENSION: &str = ".parquet";
 
-/// Reads an object's footer; none if it was overwritten since.
+/// Reads an object's footer; `None` if the object was overwritten in the meantime.
 ///
 /// # Errors
-/// `Decode` when it is no whole Parquet file; `Storage`.
+/// `Decode` when it is not a complete Parquet file; `Storage`.
 pub(super) async fn read(objects: &Objects, notified: &Notified) -> Result<Option<ParquetFile>> {
     let object = &notified.object;
     let mut wanted = FOOTER_GUESS_BYTES;
-    // A guess, then the footer as long as it says that it is.
+    // First a guess, then the length that the footer declares.
     for _ in 0..2 {
         let End::Last { bytes, size } = objects.read_end(object, wanted).await? else {
             return Ok(None);

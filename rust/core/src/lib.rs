@@ -44,6 +44,7 @@
 
 #![forbid(unsafe_code)]
 
+mod aws;
 pub mod calendar;
 pub mod catalog;
 mod cause;
@@ -60,6 +61,7 @@ pub mod reason;
 pub mod request;
 pub mod schema;
 pub mod signal;
+pub mod storage;
 pub mod write;
 
 pub use error::{Error, ErrorKind, Result, RetryClass, panic_text};

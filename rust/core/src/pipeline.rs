@@ -1,9 +1,9 @@
-//! The whole way, for one call: decode, convert, write, commit.
+//! The whole path of one call: decode, convert, write, commit.
 //!
-//! Batches are encoded as conversion gives them away, so that at no time more than
-//! `limits.batch_bytes_max` of rows is in memory; only the encoded files are kept. They are uploaded
-//! when the whole payload has proved well-formed, then committed, one append per table. What waits for
-//! a commit needs the files alone: a [`Batch`] lets its bytes go then.
+//! Batches are encoded as conversion produces them. So at most `limits.batch_bytes_max` of rows are in memory
+//! at any time, and only the encoded files are kept. The files are uploaded once the whole payload has proved
+//! well-formed. Then they are committed, one append per table. A call that waits for a commit needs only the
+//! files, so a [`Batch`] releases its bytes then.
 
 mod admission;
 mod batch;
@@ -66,69 +66,69 @@ use crate::write;
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
-/// One call: a payload and who it is.
+/// One call: a payload and its requests.
 #[derive(Debug)]
 pub struct Export<'a> {
-    /// Which service's request the payload is.
+    /// The service whose request the payload is.
     pub signal: Signal,
-    /// A serialized `Export*ServiceRequest`; several may be concatenated, which is their merge.
+    /// A serialized `Export*ServiceRequest`. Several may be concatenated, which merges them.
     pub payload: &'a [u8],
-    /// The requests in the payload, in order; their lengths add up to the payload's.
+    /// The requests in the payload, in order. Their lengths add up to the payload's.
     pub parts: &'a [Part],
-    /// When the host received the oldest of these requests, nanoseconds since the Unix epoch; 0 means now.
-    /// The time of records that have none, so the same for each delivery of the same request.
+    /// When the host received the oldest of these requests, in nanoseconds since the Unix epoch; 0 means now.
+    /// Records without a time get this one, so it must be the same for each delivery of the same request.
     pub received_unix_nano: u64,
-    /// Stops the call before its commit is begun.
+    /// Stops the call before its commit begins.
     pub cancel: CancellationToken,
     /// How long the call may take.
     pub timeout: Duration,
 }
 
-/// How a [`Batch`] is to be stored. The fields are as in [`Export`].
+/// How to store a [`Batch`]. The fields are as in [`Export`].
 #[derive(Debug)]
 pub struct Delivery {
     /// When the oldest request was received.
     pub received_unix_nano: u64,
     /// Stops the call.
     pub cancel: CancellationToken,
-    /// Bounds the call.
+    /// How long the call may take.
     pub timeout: Duration,
 }
 
-/// The library, opened: a catalog and a committer per table.
+/// The opened library: a catalog and a committer per table.
 #[derive(Debug)]
 pub struct Pipeline {
-    /// No other pipeline of the process has it.
+    /// Unique among the pipelines of the process.
     id: u64,
     config: Config,
     namespace: NamespaceIdent,
     catalog: Arc<dyn Catalog>,
     /// One per [`Table`], opened on the table's first write.
     destinations: [OnceCell<Destination>; Table::ALL.len()],
-    /// Bounds the calls that hold rows in memory.
+    /// Limits the calls that hold rows in memory.
     encoders: Semaphore,
-    /// Memory for them.
+    /// Memory for these calls.
     buffers: BufferPool,
-    /// Columns left out that were warned of.
+    /// Left-out columns that were already logged.
     warned: Warned,
-    /// Bounds the payloads under way.
+    /// Limits the payload bytes in flight.
     in_flight: InFlight,
     compaction: Box<Compaction>,
-    /// Where rejected data is kept, if it is.
+    /// The store for rejected data, if configured.
     dead_letters: Option<Store>,
-    /// Whether commits no longer wait for their turn.
+    /// Whether commits no longer wait for the interval.
     shutting_down: AtomicBool,
-    /// True until [`Pipeline::close`]. Calls hold it for reading, so that closing waits for them.
+    /// True until [`Pipeline::close`]. Calls hold a read lock, so that closing waits for them.
     open: RwLock<bool>,
 }
 
-/// What a call's files came from, for those who still need it.
+/// The source of a call's files, for the steps that still need it.
 struct Origin<'w, 'p> {
     /// The requests that were not refused.
     work: Work<'w>,
     summary: Summary,
     remainders: Vec<Remainder<'w>>,
-    /// The tables for which there are no files.
+    /// The tables whose files could not be written.
     failures: Vec<(Table, Error)>,
     _share: Share<'p>,
 }
@@ -144,7 +144,7 @@ impl Origin<'_, '_> {
 }
 
 impl Pipeline {
-    /// Opens the catalog. Tables are made on the first write of each.
+    /// Opens the catalog. Each table is created on its first write.
     ///
     /// # Errors
     /// `Config` when the configuration cannot work.
@@ -154,7 +154,7 @@ impl Pipeline {
         Self::with_catalog(config, namespace, catalog)
     }
 
-    /// Opens the library on a catalog of the caller's.
+    /// Opens the library on the caller's own catalog.
     ///
     /// # Errors
     /// As [`Pipeline::open`].
@@ -184,26 +184,27 @@ impl Pipeline {
         })
     }
 
-    /// Stores one payload. When it returns `Ok`, the rows are in snapshots; with `commit.on_failure: accept`
-    /// the outcome says how many are in receipts instead.
+    /// Stores one payload.
+    ///
+    /// When it returns `Ok`, the rows are in snapshots. With `commit.on_failure: accept`, the outcome says
+    /// how many are in receipts instead.
     ///
     /// # Errors
-    /// See [`ErrorKind`]; the error's retry class says what to do. A payload that fills several
-    /// tables may be in some of them when it fails; the request ids keep it from being added twice
-    /// when it is sent again.
+    /// See [`ErrorKind`]; the error's retry class says what to do. A payload for several tables may be in
+    /// some of them when the call fails. The request ids prevent duplicates when it is sent again.
     pub async fn export(&self, export: Export<'_>) -> Result<Outcome> {
         self.export_with(export, &mut Registration::default()).await
     }
 
-    /// The same, with files of the same signal's tables in the same snapshots. They are committed also when the
-    /// payload fails, except when the time is over.
+    /// As [`Pipeline::export`], and adds files of the same signal's tables in the same snapshots. The files
+    /// are committed even if the payload fails, unless the time runs out.
     ///
     /// # Errors
-    /// As [`Pipeline::export`], of the payload alone.
+    /// As [`Pipeline::export`], for the payload only.
     pub async fn export_with(&self, export: Export<'_>, files: &mut Registration) -> Result<Outcome> {
         let (tables, timeout, begun) = (export.signal.tables(), export.timeout, Instant::now());
         let result = self.export_inner(export, files).await;
-        // What the payload's end left behind; nothing usually.
+        // Commits files that the payload's call left uncommitted; usually none.
         self.commit_files(files, tables, timeout.saturating_sub(begun.elapsed()))
             .await;
         result
@@ -217,16 +218,16 @@ impl Pipeline {
         self.finish(prepared, origin, files, &call).await
     }
 
-    /// Stores a batch, as [`Pipeline::export`] stores a payload. After an error that may pass, export it again
-    /// on the same pipeline.
+    /// Stores a batch, as [`Pipeline::export`] stores a payload. After a retryable error, export it again on
+    /// the same pipeline.
     ///
-    /// Once its rows are in durable files, the batch lets the requests' bytes go, unless something may need
-    /// them: dead letters, a table whose files could not be written, or requests that were in another batch
-    /// before. Exported again, it has its files committed.
+    /// Once its rows are in durable files, the batch releases the requests' bytes, unless they may still be
+    /// needed. They are needed for dead letters, for a table whose files could not be written, or if requests
+    /// were in another batch before. If the batch is exported again, its existing files are committed.
     ///
     /// # Errors
-    /// As [`Pipeline::export`]; `TableMismatch` (permanent), naming the files, when the bytes were let go and
-    /// the table is not the one any more that they were written for, or they were deleted.
+    /// As [`Pipeline::export`]; `TableMismatch` (permanent), naming the files, when the bytes were released
+    /// and the table is no longer the one that the files were written for, or the files were deleted.
     pub async fn export_batch(&self, batch: &mut Batch, delivery: Delivery) -> Result<Outcome> {
         let _open = self.enter().await?;
         let call = Call::new(&delivery.cancel, delivery.timeout)?;
@@ -246,7 +247,7 @@ impl Pipeline {
             .await
     }
 
-    /// Everything up to files in storage.
+    /// All steps up to files in storage.
     async fn prepare<'w>(&self, work: &'w Work<'_>, call: &Call) -> Result<(Prepared, Origin<'w, '_>)> {
         let mut admission = Admission::new(work);
         admission.refuse_large(&self.config.limits, self.dead_letters.is_some())?;
@@ -275,7 +276,7 @@ impl Pipeline {
             failures: Vec::new(),
             _share: share,
         };
-        // Before any commit: a request that a table holds has its dead letters kept.
+        // Before any commit: the dead letters of a request that is in a table must already be stored.
         if let Some(store) = &self.dead_letters {
             let collected = origin
                 .rejected_data()
@@ -299,7 +300,7 @@ impl Pipeline {
         Ok((prepared, origin))
     }
 
-    /// Commits what was prepared, and files beside it, while the requests are still at hand.
+    /// Commits the prepared files and the registered ones, while the requests are still in memory.
     async fn finish(
         &self,
         mut prepared: Prepared,
@@ -317,7 +318,8 @@ impl Pipeline {
         Ok(self.with_background_counts(prepared.signal, prepared.outcome))
     }
 
-    /// Commits what was prepared, of requests that are gone; `again` after a call that did not get to the end.
+    /// Commits prepared files whose requests were released. `again` means that an earlier call did not
+    /// finish.
     async fn commit_prepared(&self, prepared: &mut Prepared, again: bool, call: &Call) -> Result<Outcome> {
         if prepared.pipeline != self.id {
             let message = "the batch was exported on another handle before";
@@ -331,7 +333,7 @@ impl Pipeline {
         }
     }
 
-    /// The outcome of a call that did not fail.
+    /// The outcome of a successful call, with the counts of background work added.
     fn with_background_counts(&self, signal: Signal, mut outcome: Outcome) -> Outcome {
         let destinations = signal
             .tables()
@@ -352,11 +354,10 @@ impl Pipeline {
         Err(Error::new(ErrorKind::Shutdown, "the exporter is shutting down"))
     }
 
-    /// Keeps the rows of tables that can never take them, once nothing else stands in the way of the
-    /// call's end.
+    /// Stores the rows of tables that can never take them as dead letters, if no other failure remains.
     ///
     /// # Errors
-    /// What failed, when trying again may help or lost rows are not kept.
+    /// The tables' failure, when a retry may help or dead letters are not kept.
     async fn dead_letter_failed_tables(
         &self,
         rejected: &RejectedData<'_>,
@@ -390,7 +391,7 @@ impl Pipeline {
     /// Commits receipts now, in the tables that this process has written to.
     ///
     /// # Errors
-    /// When receipts cannot be looked for, or the catalog does not take them; they are kept then.
+    /// When receipts cannot be listed, or the catalog does not commit them. They are kept then.
     pub async fn collect_receipts(&self) -> Result<()> {
         for destination in self.destinations.iter().filter_map(OnceCell::get) {
             destination.collect_receipts().await?;
@@ -398,11 +399,11 @@ impl Pipeline {
         Ok(())
     }
 
-    /// Has commits no longer wait for their turn, as if `commit.interval` were 0. For a host that is about to
-    /// stop and has calls in flight, or yet to make, before [`Pipeline::close`]. There is no way back.
+    /// Commits without waiting from now on, as if `commit.interval` were 0. For a host that is about to stop
+    /// and still has calls in flight or to make before [`Pipeline::close`]. This cannot be undone.
     pub fn begin_shutdown(&self) {
         self.compaction.stop();
-        // Before the committers are looked at: one that is opened now looks at it afterwards.
+        // Set before the committers are visited: a committer that is being opened checks it afterwards.
         self.shutting_down.store(true, Ordering::SeqCst);
         self.destinations
             .iter()
@@ -410,14 +411,13 @@ impl Pipeline {
             .for_each(Destination::begin_shutdown);
     }
 
-    /// Refuses new calls, has those in flight commit without waiting for their turn, and lets the committers
-    /// finish.
+    /// Refuses new calls, commits those in flight without waiting, and closes the committers.
     pub async fn close(&self) {
         self.begin_shutdown();
         let mut open = self.open.write().await;
         *open = false;
         self.compaction.stopped().await;
-        // At once: a slow catalog, or files of expired snapshots that are still to be deleted, hold each of them up.
+        // Concurrently, because a slow catalog or pending file deletions may delay each of them.
         let destinations = self.destinations.iter().filter_map(OnceCell::get);
         join_all(destinations.map(Destination::close)).await;
         self.catalog.close().await;
@@ -453,7 +453,7 @@ impl Pipeline {
         let Some(first) = files.first() else {
             return Ok(None);
         };
-        self.look_before_writing(encoding.table, first.data_file.file_path())
+        self.check_storage(encoding.table, first.data_file.file_path())
             .await?;
         let files = write::upload(&loaded.file_io, files, &|| call.proceed())
             .await
@@ -468,8 +468,8 @@ impl Pipeline {
     }
 }
 
-/// The error that speaks for a call: one that a retry may cure before one that it cannot, so that
-/// the tables which could still take their rows are tried again.
+/// The error to report for a call. Prefers a retryable error to a permanent one, so that tables that may
+/// still take their rows are retried.
 fn prefer_retryable(mut failures: impl Iterator<Item = Error>) -> Option<Error> {
     let first = failures.next()?;
     Some(failures.fold(first, |best, error| {

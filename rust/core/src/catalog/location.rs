@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf, absolute};
 use iceberg::TableIdent;
 use uuid::Uuid;
 
-use super::local_storage::{Advice, create_folders};
 use crate::config::{local_place, on_s3};
 use crate::error::{Error, ErrorKind, Result};
+use crate::storage::{Advice, create_folders};
 
 /// Where new tables are put.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -7,15 +7,13 @@ use iceberg::io::FileIO;
 use iceberg::spec::{Schema, SortOrder, TableMetadata, UnboundPartitionSpec};
 use iceberg::{TableIdent, TableRequirement, TableUpdate};
 
-use self::aws::Aws;
-use self::storage::Stores;
+use crate::aws::Aws;
 use crate::cause;
 use crate::config::{CatalogType, Config, S3TablesApi};
 use crate::error::{Error, ErrorKind, Result};
+use crate::storage::Stores;
 
-mod aws;
 mod http;
-mod local_storage;
 mod location;
 mod manifests;
 mod metadata;
@@ -26,16 +24,13 @@ mod none;
 mod references;
 mod rest;
 mod s3tables;
-mod sight;
 mod spec;
 mod sqlite;
-pub mod storage;
+mod storage_check;
 
-pub use local_storage::{LocalStorage, LocalStorageFactory, local_file_io};
 pub use spec::table_spec;
 
 pub(crate) use cause::IcebergCause;
-pub(crate) use local_storage::{create_folders, hiding_file_io};
 pub(crate) use manifests::manifests;
 pub(crate) use metadata_file::metadata_folder;
 pub(crate) use references::References;

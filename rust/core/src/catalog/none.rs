@@ -13,13 +13,13 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::cause::IcebergCause;
-use super::local_storage::hiding_file_io;
 use super::location::{Warehouse, prepare_warehouse, table_location};
 use super::metadata::first_metadata;
-use super::storage::Stores;
 use super::{Catalog, CommitOutcome, LoadedTable, TableSpec, no_table};
 use crate::config::CatalogConfig;
 use crate::error::{Error, ErrorKind, Result};
+use crate::storage::Stores;
+use crate::storage::hiding_file_io;
 
 /// Where a table's data files go: below its location at once, for there is nothing else.
 const DATA_PATH: &str = "write.data.path";

@@ -12,19 +12,19 @@ use iceberg::{TableIdent, TableRequirement, TableUpdate};
 
 use self::database::{Database, Key};
 use self::failure::Failure;
-use super::local_storage::{Advice, create_folders};
 use super::location::{Warehouse, config_error, database_path, prepare_warehouse, table_location};
 use super::metadata::{self, MetadataCache, NextMetadata, refused};
 use super::metadata_file::{metadata_folder, write_metadata_file};
 use super::references::References;
-use super::storage::{ByPlace, Stores, listing};
 use super::{Catalog, CommitOutcome, IcebergCause, LoadedTable, TableSpec, no_table};
 use crate::config::CatalogConfig;
 use crate::error::{Error, ErrorKind, Result, RetryClass};
+use crate::storage::{Advice, create_folders};
+use crate::storage::{ByPlace, Stores, listing};
 
 mod database;
+mod database_file;
 mod failure;
-mod place;
 
 const REFUSED: &str = "the catalog's database refused the commit";
 

@@ -1,4 +1,4 @@
-//! `commit.on_failure: accept`: a receipt instead of a failure.
+//! `commit.on_failure: accept`: stores a receipt instead of failing.
 
 use std::time::Duration;
 
@@ -15,20 +15,21 @@ use crate::error::{Error, ErrorKind, Result, RetryClass};
 pub enum Stored {
     /// It is in the table.
     Committed(Committed),
-    /// The catalog did not take it; a receipt is stored, and it will be committed later.
+    /// The catalog did not commit it. A receipt is stored and will be committed later.
     Receipt {
-        /// Whether this call wrote the receipt; another had done so otherwise.
+        /// Whether this call wrote the receipt. Otherwise another call had written it.
         written: bool,
     },
 }
 
-/// Of the time that a call has left, so much is kept for writing a receipt, at most a quarter.
+/// Time reserved for writing a receipt, out of a call's remaining time; at most a quarter of that.
 const RECEIPT_TIME: Duration = Duration::from_secs(10);
 
 impl Committer {
-    /// Adds files as [`Committer::append`] does. With `commit.on_failure: accept`, files that the catalog
-    /// does not take for a reason that may pass get a receipt instead; while it is known to be out of
-    /// order, they get it at once.
+    /// Adds files as [`Committer::append`] does, or stores a receipt for them.
+    ///
+    /// With `commit.on_failure: accept`, files get a receipt if the catalog does not commit them for a
+    /// transient reason. While the catalog is known to be down, they get it at once.
     ///
     /// # Errors
     /// As [`Committer::append`]; `Storage` when the receipt cannot be written either.
@@ -57,7 +58,7 @@ impl Committer {
         }
     }
 
-    /// Stores a receipt; `cause` is why the catalog did not take the files, if it was asked.
+    /// Stores a receipt. `cause` is why the catalog did not commit the files, if it was asked.
     async fn keep(&self, append: &Append, cause: Option<Error>) -> Result<Stored> {
         let table = self.table().ident.to_string();
         let rows: u64 = append.files.iter().map(DataFile::record_count).sum();
@@ -88,23 +89,23 @@ impl Committer {
         }
     }
 
-    /// Commits receipts now: those that are known, and those that are found when it is time to look.
-    /// A task of the committer's does so by itself, too.
+    /// Commits receipts now: the known ones, and those found if a listing is due. A task of the committer
+    /// also does this in the background.
     ///
     /// # Errors
-    /// When they cannot be listed, or the catalog does not take them.
+    /// When receipts cannot be listed, or the catalog does not commit them.
     pub async fn collect_receipts(&self) -> Result<()> {
         receipt_committer::collect(&self.receipts, &self.protocol, true).await
     }
 
-    /// How many receipts this committer committed since it was asked last.
+    /// Returns the number of receipts committed since the last call.
     #[must_use]
     pub fn take_receipts_committed(&self) -> u64 {
         self.receipts.take_committed()
     }
 }
 
-/// Whether a failure may pass by itself, so that a receipt is worth it. A bug is not kept for later.
+/// Whether a failure is transient, so that a receipt is worth storing. Bugs get no receipt.
 fn may_pass(error: &Error) -> bool {
     matches!(error.retry_class(), RetryClass::Retry { .. }) && error.kind() != ErrorKind::Internal
 }

@@ -1,4 +1,4 @@
-//! How often a commit is tried again, and how long it waits before that.
+//! How often a commit is retried, and how long it waits before each retry.
 
 use std::time::Duration;
 
@@ -7,30 +7,30 @@ use tokio::time::Instant;
 use super::retry_rules::RetryRules;
 use crate::random::random_part;
 
-/// Of attempts that failed otherwise than by losing a race, so many are made again at most: the
-/// caller shall hear within half a minute that the catalog is out of reach.
+/// Maximum number of retries after failures other than lost races. The caller must learn within half a minute
+/// that the catalog is unreachable.
 const FAILURES_MAX: u32 = 10;
-/// The wait after a lost race, in attempts' lengths, doubles up to this.
+/// Longest wait after a lost race, as a multiple of the attempt's duration. The wait doubles up to it.
 const ATTEMPTS_WAITED_MAX: u32 = 8;
 
-/// What is left of it for one commit.
+/// The remaining retries of one commit.
 #[derive(Debug)]
 pub(super) struct Backoff {
     rules: RetryRules,
-    /// No attempt but the first is begun after it.
+    /// No attempt except the first begins after it.
     deadline: Instant,
     lost_races: u32,
     failures: u32,
-    /// The span that the next wait is drawn from; `None` before the first attempt.
+    /// The range from which the next wait is drawn; `None` before the first attempt.
     next_wait: Option<(Duration, Duration)>,
-    /// What the catalog wants to be waited at least.
+    /// The minimum wait that the catalog asked for.
     asked: Duration,
 }
 
 impl Backoff {
-    /// For a commit that begins now, within the rules' time and until the deadline.
+    /// For a commit that begins now, limited by the rules' time and the deadline.
     pub(super) fn new(rules: RetryRules, deadline: Instant) -> Self {
-        // A limit beyond what the clock can tell is as good as none.
+        // A limit beyond the range of the clock counts as none.
         let latest = rules.time_max.and_then(|time| Instant::now().checked_add(time));
         Self {
             rules,
@@ -42,11 +42,12 @@ impl Backoff {
         }
     }
 
-    /// Another writer was first, in an attempt that took so long from looking at the table on.
+    /// Records a race lost to another writer. `took` is the attempt's duration, including the load of the
+    /// table.
     ///
-    /// The next one succeeds if nobody commits while it lasts. So the wait is measured in attempts, and
-    /// random from almost nothing on, to part writers that collided; and it does not grow without end,
-    /// since one that waits ever longer while others do not is one that starves.
+    /// The next attempt succeeds if no other writer commits during it. So the wait is measured in attempts.
+    /// It is random, starting near zero, to separate writers that collided. It does not grow without limit: a
+    /// writer that waits ever longer while others do not would starve.
     pub(super) fn lost_race(&mut self, took: Duration) {
         let attempts = (2 << self.lost_races.min(8)).min(ATTEMPTS_WAITED_MAX);
         let first = self.rules.wait_first;
@@ -56,8 +57,8 @@ impl Backoff {
         self.lost_races += 1;
     }
 
-    /// The catalog was out of reach, or it is not known what became of the attempt; it may have `asked` to
-    /// be left alone for so long.
+    /// Records that the catalog was unreachable or the attempt's outcome is unknown. `asked` is the wait that
+    /// the catalog asked for.
     pub(super) fn failed(&mut self, asked: Option<Duration>) {
         let doubled = self.rules.wait_first.saturating_mul(1 << self.failures.min(16));
         let longest = doubled.min(self.rules.wait_max);
@@ -66,8 +67,8 @@ impl Backoff {
         self.failures += 1;
     }
 
-    /// Sleeps before the next attempt; the first is made at once. False if it is one too many, or would
-    /// be too late.
+    /// Sleeps before the next attempt; the first is made at once. Returns false if the retries or the time
+    /// are used up.
     pub(super) async fn allows_another(&self) -> bool {
         let Some((shortest, longest)) = self.next_wait else {
             return true;

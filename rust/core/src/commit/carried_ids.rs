@@ -1,7 +1,8 @@
-//! Ids that a snapshot carries on for a catalog that tells of no other snapshot.
+//! Ids that a snapshot carries over from earlier ones, for a catalog that exposes only the current snapshot.
 //!
-//! Requests are recognised by the ids in the snapshots of the last while. Nessie tells of the current snapshot alone, so there each
-//! of our snapshots names the ids of those before it, too: the newest first, and of so many that it does not matter what comes after.
+//! Requests are recognised by the ids in recent snapshots. Nessie exposes only the current snapshot. There,
+//! each of our snapshots also lists the ids of earlier ones, newest first. The list is limited, but long
+//! enough that the rest does not matter.
 
 use iceberg::spec::TableMetadata;
 
@@ -9,14 +10,19 @@ use super::View;
 use super::ids::{ancestry, ids_of, is_alone, is_forgotten};
 use crate::request::IdRange;
 
-/// The snapshot summary's property for them: ranges as in [`super::COMMIT_IDS`], which has the snapshot's own.
+/// The snapshot summary's property for carried ids: ranges as in [`super::COMMIT_IDS`], which has the
+/// snapshot's own.
 pub(super) const CARRIED_IDS: &str = "otlp2iceberg.carried-ids";
 
-/// Ranges that are carried on; 48 bytes each in the summary. A writer has one, unless its requests do not end in order.
+/// Maximum number of carried ranges, 48 bytes each in the summary. A writer has one range, unless its
+/// requests end out of order.
 const RANGES_MAX: usize = 1000;
 
-/// The ids in the table's snapshots, newest first, where the catalog does not tell of them all: with those of a view from before. None
-/// where it does. Unless that `is_told` for sure, it shows with the second snapshot only; so that one names the first one's ids.
+/// The ids in the table's snapshots, newest first, plus those of an earlier view, if the catalog does not
+/// expose the whole history.
+///
+/// Empty if it does. Unless `is_told` says so for sure, this only shows at the second snapshot. So the second
+/// snapshot also carries the first one's ids.
 pub(super) fn carried(metadata: &TableMetadata, is_told: bool, before: Option<&View>) -> Vec<IdRange> {
     if is_told && !is_forgotten(metadata) || !is_alone(metadata) {
         return Vec::new();
@@ -29,7 +35,7 @@ pub(super) fn carried(metadata: &TableMetadata, is_told: bool, before: Option<&V
     newest_first(ancestry(metadata).flat_map(ids_of).chain(known))
 }
 
-/// The first ranges, those that overlap or touch made one at the place of the first.
+/// The first ranges. Ranges that overlap or touch are merged at the position of the first.
 fn newest_first(ranges: impl Iterator<Item = IdRange>) -> Vec<IdRange> {
     let mut all: Vec<IdRange> = Vec::new();
     for range in ranges {

@@ -1,4 +1,4 @@
-//! Our missing columns, added to a table that exists.
+//! Adds our missing columns to an existing table.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,23 +16,25 @@ use crate::config::CommitConfig;
 use crate::error::{Error, ErrorKind, Result};
 use crate::schema::{AttributeColumn, holds, match_fields};
 
-/// After this no further attempt is begun.
+/// No attempt begins after this time.
 const TIME_MAX: Duration = Duration::from_secs(30);
 
-/// The columns that a table is to have.
+/// The columns that a table should have.
 #[derive(Debug, Clone, Copy)]
 pub struct Wanted<'a> {
-    /// All of them.
+    /// All columns.
     pub schema: &'a Schema,
-    /// Those of them that may stand in the table with another type: our rows are whole without them.
+    /// The attribute columns among them. The table may have them with another type, because our rows are
+    /// complete without them.
     pub attributes: &'a [AttributeColumn],
 }
 
-/// Adds the columns (and fields of structs) that are wanted and that the table lacks, as optional ones
-/// with new ids. Several writers may do so at once: each looks again after a lost race.
+/// Adds wanted columns (and struct fields) that the table lacks, as optional ones with new ids.
+///
+/// Several writers may do so at once: each reloads the table after a lost race.
 ///
 /// # Errors
-/// `TableMismatch` naming both when a column's type clashes, or when the table refuses the change;
+/// `TableMismatch` naming both types when a column's type clashes, or when the table refuses the change;
 /// otherwise as [`Catalog::load`] and [`Catalog::commit`].
 pub(super) async fn add_missing_columns(
     catalog: &dyn Catalog,
@@ -60,7 +62,7 @@ pub(super) async fn add_missing_columns(
                 backoff.lost_race(begun.elapsed());
                 error
             }
-            // Adding columns twice adds them once, so what is not known is found out by looking.
+            // Adding columns is idempotent, so a reload resolves an unknown outcome.
             CommitOutcome::Unknown(error) => {
                 backoff.failed(error.retry_after());
                 error
@@ -97,7 +99,7 @@ fn updates(schema: Schema) -> Vec<TableUpdate> {
     ]
 }
 
-/// The refusal, with the columns that it is about: a role that may append need not be allowed to change schemas.
+/// Adds the missing columns to the refusal: a role that may append need not be allowed to change schemas.
 fn not_added(table: &LoadedTable, added: &[String], refusal: Error) -> Error {
     let message = format!(
         "the table lacks columns, and the catalog did not let them be added: {}; allow this writer to change the table's schema, add \
@@ -110,16 +112,16 @@ fn not_added(table: &LoadedTable, added: &[String], refusal: Error) -> Error {
         .because(refusal)
 }
 
-/// A schema to set, and the paths of the fields that the table's own lacks.
+/// A schema to set, and the paths of the fields that the table's own schema lacks.
 struct Evolved {
     schema: Schema,
     added: Vec<String>,
 }
 
-/// The table's schema with what it lacks; `None` if it lacks nothing.
+/// The table's schema with the missing fields added; `None` if nothing is missing.
 fn evolved(table: &LoadedTable, wanted: Wanted<'_>) -> Result<Option<Evolved>> {
     let current = table.metadata.current_schema();
-    // Its rows are refused, naming that column: nobody's table gets ours for nothing.
+    // Our rows are refused later, with an error that names that column. The table is not changed in vain.
     if requires_others(current.as_struct(), wanted.schema.as_struct()) {
         return Ok(None);
     }
@@ -151,7 +153,7 @@ fn evolved(table: &LoadedTable, wanted: Wanted<'_>) -> Result<Option<Evolved>> {
     Ok(Some(Evolved { schema, added }))
 }
 
-/// Whether a column is required that is none of ours and has no default for our rows.
+/// Whether the table requires a column that is not ours and has no default for our rows.
 fn requires_others(have: &StructType, want: &StructType) -> bool {
     let names: Vec<&str> = want.fields().iter().map(|field| field.name.as_str()).collect();
     let Ok(matches) = match_fields(have.fields(), &names) else {
@@ -164,12 +166,12 @@ fn requires_others(have: &StructType, want: &StructType) -> bool {
 struct Evolution<'a> {
     attributes: &'a [AttributeColumn],
     last_id: i32,
-    /// The paths of the fields that are new.
+    /// The paths of the new fields.
     added: Vec<String>,
 }
 
 impl Evolution<'_> {
-    /// The fields of `have`, each with what it lacks inside, then those that only `want` has.
+    /// The fields of `have`, each with its missing inner fields, followed by those that only `want` has.
     fn fields(&mut self, have: &StructType, want: &StructType, path: &str) -> Result<Vec<NestedFieldRef>> {
         let names: Vec<&str> = want.fields().iter().map(|field| field.name.as_str()).collect();
         let matches = match_fields(have.fields(), &names).map_err(|ambiguous| {
@@ -200,7 +202,7 @@ impl Evolution<'_> {
         Ok(fields)
     }
 
-    /// There is nothing in such a column that could be missing.
+    /// Such a column has no inner fields that could be missing.
     fn is_attribute(&self, column: &NestedField) -> bool {
         self.attributes
             .iter()
@@ -238,8 +240,8 @@ impl Evolution<'_> {
         Ok(Arc::new(field))
     }
 
-    /// New fields: ids go to all of them before what they contain, as on creation. Rows that are
-    /// there have no value for a new column, so it is optional, whatever it is in our own tables.
+    /// Creates new fields. All of them get ids before their inner fields, as on table creation. Existing rows
+    /// have no value for a new column, so it is optional, even if it is required in our own tables.
     fn fresh_fields(&mut self, fields: &[&NestedFieldRef]) -> Vec<NestedFieldRef> {
         let ids: Vec<i32> = fields.iter().map(|_| self.next_id()).collect();
         fields
@@ -267,7 +269,7 @@ impl Evolution<'_> {
         }
     }
 
-    /// A list's element or a map's key or value keeps whether it may be null.
+    /// A list's element or a map's key or value keeps its nullability.
     fn fresh_element(&mut self, element: &NestedFieldRef) -> NestedFieldRef {
         let id = self.next_id();
         let field_type = self.fresh_type(&element.field_type);
@@ -280,7 +282,7 @@ impl Evolution<'_> {
     }
 }
 
-/// A field's path from the one that it is in.
+/// A field's path, given its parent's path.
 fn joined(path: &str, name: &str) -> String {
     if path.is_empty() {
         return name.to_owned();

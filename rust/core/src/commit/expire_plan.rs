@@ -1,9 +1,9 @@
-//! Which snapshots the next commit expires: the oldest ones of a plain history, where the table asks for it.
+//! Which snapshots the next commit expires: the oldest ones of a linear history, where the table asks for it.
 //!
-//! Each snapshot is about 840 bytes of metadata that every commit writes and every reader parses, so a table
-//! that is written to every few seconds must forget. What is not plain is left to those who made it so:
-//! nothing is expired that another branch or tag could need, and no data file is made unreachable but those that a compaction
-//! of ours replaced (`docs/decisions/0018-snapshot-expiry.md`).
+//! Each snapshot adds about 840 bytes of metadata, which every commit writes and every reader parses. So a
+//! table with a commit every few seconds must expire snapshots. Anything but a linear history is left to
+//! those who created it. Nothing is expired that another branch or tag could need. No data file becomes
+//! unreachable, except those that a compaction of ours replaced (`docs/decisions/0018-snapshot-expiry.md`).
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -15,41 +15,42 @@ use super::ids::{Window, ancestry, is_forgotten};
 use super::summary::is_compaction;
 use crate::catalog::References;
 
-/// Iceberg's table properties. Without the first one a table is left alone.
+/// Iceberg's table properties. Without the first one, nothing is expired.
 const MAX_AGE: &str = "history.expire.max-snapshot-age-ms";
 const MIN_TO_KEEP: &str = "history.expire.min-snapshots-to-keep";
-/// False in tables whose files belong to another table, too.
+/// False in tables that share their files with another table.
 const GC_ENABLED: &str = "gc.enabled";
 
-/// Snapshots that one commit expires at most: each costs the reading of its manifest list afterwards.
+/// Maximum number of snapshots that one commit expires. Each costs a read of its manifest list afterwards.
 const AT_ONCE_MAX: usize = 200;
-/// When so many wait to be expired, something holds that up.
+/// Above this number of overdue snapshots, something blocks expiry.
 const OVERDUE_MAX: usize = 2 * AT_ONCE_MAX;
-/// A commit expires snapshots when they are at least one to so many that stay, so that most commits have
-/// nothing to do, and the metadata is larger than it must be by a tenth at most.
+/// A commit expires snapshots when there is at least one for this many kept ones. So most commits have
+/// nothing to expire, and the metadata exceeds its minimum size by a tenth at most.
 const KEPT_PER_EXPIRED: usize = 10;
-/// Summary keys of snapshots that took files out of the table, whatever operation they name.
+/// Summary keys of snapshots that removed files from the table, whatever their operation.
 const TAKEN_OUT: [&str; 2] = ["deleted-data-files", "removed-delete-files"];
 
-/// Who deletes the files that no snapshot has any more.
+/// Which party deletes the files that no snapshot references any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Cleaner {
-    /// We do. So nothing is expired but where the table asks for it, and no data file is made unreachable that we do not know.
+    /// We do. So snapshots are expired only where the table asks for it, and only known data files become
+    /// unreachable.
     Us,
-    /// The service that the table is in, days later. How many snapshots a table has is up to its writers there as well;
-    /// these rules hold where the table has none.
+    /// The service that hosts the table, days later. There too, the table's writers decide how many snapshots
+    /// are kept. These rules apply where the table sets none.
     Service(Rules),
 }
 
-/// Snapshots to be expired, and what is left of the history.
+/// Snapshots to expire, and what remains of the history.
 #[derive(Debug, Clone)]
 pub(super) struct Expired {
     /// Oldest first; never empty.
     pub(super) snapshots: Vec<SnapshotRef>,
-    /// The oldest one that stays: the child of the last of those.
+    /// The oldest snapshot that is kept: the child of the last expired one.
     pub(super) oldest_kept: SnapshotRef,
-    /// The compactions that came right after one of those: nothing that stays has the files that they replaced, but for
-    /// those that were added again.
+    /// The compactions that directly follow an expired snapshot. No kept snapshot has the files that they
+    /// replaced, except files that were added again.
     pub(super) compactions: Vec<SnapshotRef>,
 }
 
@@ -86,14 +87,16 @@ pub(super) fn expirable(
             line.len(),
         )
     };
-    // Most commits end here. To read the references takes longer than all else that a commit does to the metadata.
+    // Most commits end here. Reading the references takes longer than everything else that a commit does with
+    // the metadata.
     lot(rules)?;
     if !is_whole(metadata, &line) {
         return None;
     }
     let snapshots = lot(rules.on_main(&References::of(metadata)?)?)?;
     let kept = line.len() - snapshots.len();
-    // Newest first, and the line without its oldest one are the children of all others.
+    // The line is newest first. So this slice contains the children of the expired snapshots, the oldest kept
+    // one first.
     let children = line.get(kept.checked_sub(1)?..line.len() - 1)?;
     let compactions = children.iter().filter(|child| is_compaction(child));
     Some(Expired {
@@ -103,9 +106,11 @@ pub(super) fn expirable(
     })
 }
 
-/// From which age on the table's snapshots are expired by whoever commits; `None` if they are not: the table does not want it, a
-/// tag or another branch keeps them, the catalog tells of none but the current one, or something else has held it up for long, such as a rewrite by somebody who does not expire what
-/// came before it. Takes as long as writing the metadata.
+/// The age at which writers of the table expire its snapshots; `None` if they do not.
+///
+/// They do not if the table does not ask for it, a tag or another branch keeps snapshots, the catalog exposes
+/// only the current snapshot, or expiry has been blocked for long. A rewrite by a writer that does not expire
+/// the snapshots before it can block expiry. Takes as long as writing the metadata.
 pub(super) fn age_max(metadata: &TableMetadata, window: Window, now_ms: i64) -> Option<Duration> {
     let rules = Rules::of_main(metadata)?;
     if let Some(current) = metadata.current_snapshot() {
@@ -119,14 +124,15 @@ pub(super) fn age_max(metadata: &TableMetadata, window: Window, now_ms: i64) -> 
     Some(Duration::from_millis(rules.max_age_ms.unsigned_abs()))
 }
 
-/// Whether files of snapshots that a commit expired may be deleted, given the table after it: nothing came that could need them.
+/// Whether files of snapshots that a commit expired may be deleted, given the table after it: no new tag,
+/// branch or property could need them.
 pub(super) fn may_delete(metadata: &TableMetadata) -> bool {
     let line: Vec<&SnapshotRef> = ancestry(metadata).collect();
     is_whole(metadata, &line) && Rules::of_main(metadata).is_some()
 }
 
-/// Those of `oldest`, with their children, that can be taken from so many snapshots; `None` if they are too few to
-/// be worth it.
+/// The leading snapshots of `oldest` (pairs of snapshot and child) that can be expired, out of `count`
+/// snapshots; `None` if they are too few to be worth it.
 fn lot<'a>(
     metadata: &TableMetadata,
     oldest: impl Iterator<Item = (&'a SnapshotRef, &'a SnapshotRef)>,
@@ -147,8 +153,8 @@ fn lot<'a>(
     (is_worth_it && !snapshots.is_empty()).then_some(snapshots)
 }
 
-/// Snapshots older than what is kept, oldest first, each with the one that came after it. `line` is the main
-/// branch, newest first.
+/// Snapshots that are older than those to keep, oldest first, each with its child. `line` is the main branch,
+/// newest first.
 fn oldest_ones<'a>(
     line: &'a [&'a SnapshotRef],
     in_window: usize,
@@ -156,8 +162,8 @@ fn oldest_ones<'a>(
     current: &SnapshotRef,
     now_ms: i64,
 ) -> impl Iterator<Item = (&'a SnapshotRef, &'a SnapshotRef)> {
-    // At least the current one stays; it is the parent of what is committed now. Ages are from its time, too,
-    // if our clock is ahead of it: a clock that is wrong must not forget everything.
+    // At least the current snapshot is kept: it is the parent of the new one. If our clock is ahead of the
+    // current snapshot's timestamp, ages count from that timestamp: a wrong clock must not expire everything.
     let kept = in_window.max(rules.min_to_keep).max(1);
     let before_ms = now_ms
         .min(current.timestamp_ms())
@@ -168,26 +174,27 @@ fn oldest_ones<'a>(
         .into_iter()
         .rev()
         .map(|(snapshot, child)| (*snapshot, *child))
-        // With the one before a compaction go the files that it replaced: queries may have been planned on them until then.
+        // Expiring the snapshot before a compaction also deletes the files that the compaction replaced.
+        // Until the compaction, queries may have been planned on them, so it must be old enough, too.
         .take_while(move |(snapshot, child)| {
             let is_old = |snapshot: &SnapshotRef| snapshot.timestamp_ms() < before_ms;
             is_old(snapshot) && (is_old(child) || !is_compaction(child))
         })
 }
 
-/// How long snapshots stay.
+/// How long snapshots are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Rules {
-    /// Older ones may go.
+    /// Older snapshots may be expired.
     pub(super) max_age_ms: i64,
-    /// So many of the newest stay.
+    /// The number of newest snapshots that are always kept.
     pub(super) min_to_keep: usize,
 }
 
 impl Rules {
-    /// What the table's properties say.
+    /// The rules in the table's properties.
     fn of(metadata: &TableMetadata, cleaner: Cleaner) -> Option<Self> {
-        // iceberg-rust does not read the branches and tags of that format.
+        // iceberg-rust does not read branches and tags in format v1.
         if metadata.format_version() == FormatVersion::V1 {
             return None;
         }
@@ -205,7 +212,7 @@ impl Rules {
         };
         let min_to_keep = match text(MIN_TO_KEEP) {
             None => others.map_or(1, |rules| rules.min_to_keep),
-            // What cannot be read may have meant many.
+            // An unreadable value may have meant a large number.
             Some(text) => text.parse().ok()?,
         };
         Some(Self {
@@ -214,12 +221,12 @@ impl Rules {
         })
     }
 
-    /// The table's and the main branch's together. Takes as long as writing the metadata.
+    /// The rules of the table and its main branch together. Takes as long as writing the metadata.
     fn of_main(metadata: &TableMetadata) -> Option<Self> {
         Self::of(metadata, Cleaner::Us)?.on_main(&References::of(metadata)?)
     }
 
-    /// The same with what the main branch says itself; `None` where there is a tag or another branch.
+    /// Overrides these rules with those of the main branch; `None` if there is a tag or another branch.
     fn on_main(self, references: &References) -> Option<Self> {
         if references.0.keys().any(|name| name != MAIN_BRANCH) {
             return None;
@@ -242,15 +249,15 @@ impl Rules {
     }
 }
 
-/// Whether every snapshot that the table knows is in the main branch. One that is not was rolled back, or
-/// waits to be published.
+/// Whether every snapshot in the metadata is on the main branch. Others were rolled back, or wait to be
+/// published.
 fn is_whole(metadata: &TableMetadata, line: &[&SnapshotRef]) -> bool {
-    // Parents in a circle would make the line as long as it should be.
+    // A cycle of parents would give the line the expected length.
     let distinct: HashSet<i64> = line.iter().map(|snapshot| snapshot.snapshot_id()).collect();
     distinct.len() == metadata.snapshots().len()
 }
 
-/// Whether all files of the snapshot before it are in this one, too.
+/// Whether this snapshot has all files of its parent.
 fn adds_only(snapshot: &SnapshotRef) -> bool {
     let summary = snapshot.summary();
     let took_out = |key: &&str| {
@@ -262,7 +269,7 @@ fn adds_only(snapshot: &SnapshotRef) -> bool {
     summary.operation == Operation::Append && !TAKEN_OUT.iter().any(took_out)
 }
 
-/// Whether somebody made statistics of this snapshot.
+/// Whether statistics exist for this snapshot.
 fn has_statistics(metadata: &TableMetadata, snapshot: &SnapshotRef) -> bool {
     let id = snapshot.snapshot_id();
     metadata.statistics_for_snapshot(id).is_some() || metadata.partition_statistics_for_snapshot(id).is_some()

@@ -1,4 +1,4 @@
-//! What is expired of which history.
+//! Which snapshots of which histories are expired.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::config::CommitConfig;
 
-/// A history of snapshots 1, 2, … on the main branch, one a second, each an append.
+/// A history of snapshots 1, 2, … on the main branch, one per second, each an append.
 struct History {
     json: Value,
     newest: i64,
@@ -44,7 +44,7 @@ impl History {
         }
     }
 
-    /// In a service that deletes files, with what holds there where the table says nothing.
+    /// In a service that deletes files, with the rules that apply where the table sets none.
     fn in_a_service(mut self, max_age_ms: i64, min_to_keep: usize) -> Self {
         self.cleaner = Cleaner::Service(Rules {
             max_age_ms,
@@ -82,14 +82,14 @@ impl History {
         self
     }
 
-    /// A compaction of ours.
+    /// Makes the snapshot a compaction of ours.
     fn compaction(self, id: i64) -> Self {
         self.summary(id, "operation", "replace")
             .summary(id, super::super::summary::COMPACTION, "1")
             .summary(id, "deleted-data-files", "16")
     }
 
-    /// The compactions whose files go.
+    /// The compactions whose replaced files are deleted.
     fn compactions(self, window: usize) -> Vec<i64> {
         let (window, now_ms) = (window_of(window, Duration::ZERO), self.newest * 1_000);
         let expired = expirable(&self.metadata(), window, None, Cleaner::Us, now_ms);
@@ -100,7 +100,7 @@ impl History {
             .collect()
     }
 
-    /// Whether files of it may be replaced.
+    /// Whether files of the table may be compacted.
     fn compacts(self, window: usize) -> bool {
         let (window, now_ms) = (window_of(window, Duration::ZERO), self.newest * 1_000);
         age_max(&self.metadata(), window, now_ms).is_some()
@@ -116,7 +116,7 @@ impl History {
         &mut self.json["snapshots"][index]
     }
 
-    /// The main branch goes back to a snapshot and on from there.
+    /// Rolls the main branch back to a snapshot and adds a new one.
     fn rolled_back_to(mut self, id: i64) -> Self {
         let newest = self.newest + 1;
         let snapshots = self.json["snapshots"].as_array_mut().expect("snapshots");
@@ -129,7 +129,7 @@ impl History {
         self
     }
 
-    /// Somebody expired all before this one.
+    /// Another writer expired all snapshots before this one.
     fn begins_at(mut self, id: i64) -> Self {
         let snapshots = self.json["snapshots"].as_array_mut().expect("snapshots");
         snapshots.retain(|snapshot| snapshot["snapshot-id"].as_i64() >= Some(id));
@@ -148,7 +148,7 @@ impl History {
         serde_json::from_value(self.json).expect("metadata")
     }
 
-    /// What is expired when the window is so many snapshots, and the oldest that stays.
+    /// What is expired when the window is this many snapshots, and the oldest one that is kept.
     fn expired(self, window: usize) -> (Vec<i64>, Option<i64>) {
         let now_ms = self.newest * 1_000;
         self.expired_at(window, Duration::ZERO, now_ms)
@@ -193,7 +193,8 @@ fn up_to(newest: i64) -> Vec<i64> {
     (1..=newest).collect()
 }
 
-/// With the snapshot before a compaction go the files that it replaced, which queries may have been planned on until then.
+/// Expiring the snapshot before a compaction deletes the files that it replaced, on which queries may have
+/// been planned until then.
 #[test]
 fn what_was_replaced_stays_as_long_as_a_snapshot_does() {
     let history = || History::of(9).property(MAX_AGE, "4500");
@@ -202,7 +203,7 @@ fn what_was_replaced_stays_as_long_as_a_snapshot_does() {
     assert_eq!(history().compaction(4).expired(3).0, up_to(4));
 }
 
-/// iceberg-rust reads no tags and branches of format v1, so nobody knows what they hold.
+/// iceberg-rust reads no tags and branches in format v1, so it is unknown what they keep.
 #[test]
 fn nothing_is_expired_in_format_v1() {
     let mut history = History::of(9);
@@ -223,7 +224,7 @@ fn the_oldest_of_a_plain_history_are_expired() {
         (History::of(9).property(GC_ENABLED, "true"), 6),
         (History::of(9).main(&json!({"min-snapshots-to-keep": 7})), 2),
         (History::of(9).main(&json!({"max-snapshot-age-ms": 5_500})), 3),
-        // The table says more than its branch does, and the branch is what counts.
+        // The branch's setting takes precedence over the table's larger one.
         (
             History::of(9)
                 .property(MIN_TO_KEEP, "8")
@@ -234,7 +235,7 @@ fn the_oldest_of_a_plain_history_are_expired() {
         let text = history.json.to_string();
         assert_eq!(history.expired(3), (up_to(expired), Some(expired + 1)), "{text}");
     }
-    // Neither the current one nor what is in the window is ever expired.
+    // Neither the current snapshot nor those in the window are ever expired.
     assert_eq!(History::of(2).expired(1), (up_to(1), Some(2)));
     assert_eq!(History::of(1).expired(1), (vec![], None));
     assert_eq!(History::of(9).expired(9), (vec![], None));
@@ -258,7 +259,8 @@ fn a_table_that_does_not_ask_is_left_alone() {
     }
 }
 
-/// There it is the table's writers who make snapshots, and the service that deletes files: also those that its compaction replaced.
+/// There, the table's writers manage snapshots. The service deletes files, including those that its
+/// compaction replaced.
 #[test]
 fn a_service_that_deletes_files_leaves_snapshots_to_us() {
     let plain = || History::of(9).without(MAX_AGE);
@@ -272,7 +274,7 @@ fn a_service_that_deletes_files_leaves_snapshots_to_us() {
     };
     assert_eq!(compacted().property(MAX_AGE, "0").expired(1), (vec![1], Some(2)));
     assert_eq!(compacted().in_a_service(0, 3).expired(1), (up_to(6), Some(7)));
-    // What the table says holds there, too.
+    // The table's own settings apply there, too.
     for history in [
         plain().property(MAX_AGE, "9000"),
         plain().property(GC_ENABLED, "false"),
@@ -305,10 +307,10 @@ fn what_another_reference_may_need_is_left_alone() {
 #[test]
 fn what_is_no_append_ends_it() {
     for operation in ["overwrite", "replace", "delete"] {
-        // Snapshot 4 took files out that 3 has.
+        // Snapshot 4 removed files that 3 has.
         let history = || History::of(9).summary(4, "operation", operation);
         assert_eq!(history().expired(1), (up_to(2), Some(3)), "{operation}");
-        // With those of 3 gone, what is left only grows.
+        // With 3 and older gone, the rest only adds files.
         assert_eq!(
             history().begins_at(4).expired(1),
             ((4..=8).collect(), Some(9)),
@@ -344,7 +346,7 @@ fn statistics_and_lists_that_are_missing_end_it() {
 
 #[test]
 fn one_that_is_not_old_enough_ends_it() {
-    // Its clock was ahead.
+    // The clock of its writer was ahead.
     let history = History::of(9).timestamp(3, 9_000);
     assert_eq!(history.expired(1), (up_to(2), Some(3)));
 }
@@ -354,7 +356,7 @@ fn a_clock_that_is_ahead_forgets_no_more() {
     let history = || History::of(9).property(MAX_AGE, "4500");
     let far = 9_000 + 86_400_000;
     assert_eq!(history().expired_at(1, Duration::ZERO, far), (up_to(4), Some(5)));
-    // One that is behind keeps more.
+    // A clock that is behind keeps more.
     assert_eq!(
         history().expired_at(1, Duration::ZERO, 7_000),
         (up_to(2), Some(3))
@@ -363,7 +365,7 @@ fn a_clock_that_is_ahead_forgets_no_more() {
 
 #[test]
 fn few_wait_until_they_are_worth_it_and_many_go_in_parts() {
-    // 20 stay: one is too few.
+    // 20 are kept: one is too few to expire.
     assert_eq!(History::of(21).expired(20), (vec![], None));
     assert_eq!(History::of(22).expired(20), (up_to(2), Some(3)));
     let most = i64::try_from(AT_ONCE_MAX).expect("a number");
@@ -379,17 +381,17 @@ fn parents_in_a_circle_are_no_history() {
 
 #[test]
 fn a_compaction_of_ours_does_not_hold_expiry_up_and_says_what_goes() {
-    // Compactions take no place in the window: 9, 8 and 6 are the newest three that count.
+    // Compactions do not count in the window: 9, 8 and 6 are the newest three that count.
     let history = || History::of(9).compaction(4).compaction(7);
     assert_eq!(history().expired(3), (up_to(5), Some(6)));
     assert_eq!(history().compactions(3), [4]);
-    // The first that stays is one: what it replaced is in none that stays.
+    // The first kept snapshot is a compaction: no kept snapshot has the files that it replaced.
     assert_eq!(history().expired(2), (up_to(7), Some(8)));
     assert_eq!(history().compactions(2), [7, 4]);
     assert_eq!(History::of(9).compaction(6).expired(4), (up_to(4), Some(5)));
     assert_eq!(History::of(9).compaction(6).compactions(4), [] as [i64; 0]);
     assert_eq!(History::of(9).compaction(6).compactions(3), [6]);
-    // Somebody else's holds it up, whatever its operation.
+    // Another writer's compaction blocks expiry, whatever its operation.
     let of_others = History::of(9).compaction(4).summary(6, "operation", "replace");
     assert_eq!(of_others.expired(2), (up_to(4), Some(5)));
 }

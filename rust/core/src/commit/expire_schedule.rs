@@ -1,4 +1,4 @@
-//! When a table's committer expires snapshots, and when it rather does not.
+//! When a table's committer expires snapshots, and when it skips that.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,27 +16,27 @@ use crate::catalog::LoadedTable;
 use crate::clock::now_ms;
 use crate::config::CommitConfig;
 
-/// After a refusal commits go without expiry for so long: a catalog may not let us expire snapshots.
+/// How long commits skip expiry after a refusal. A catalog may not allow us to expire snapshots.
 const PAUSE: Duration = Duration::from_secs(600);
-/// Clocks that differ by no more than this are not worth a warning.
+/// Clock differences up to this cause no warning.
 const CLOCK_SKEW_MAX_MS: i64 = 10 * 60_000;
 
-/// A committer's part in it.
+/// A committer's expiry of snapshots.
 #[derive(Debug)]
 pub(super) struct Expiry {
     window: Window,
     receipts: Arc<Receipts>,
-    /// None where nothing is expired.
+    /// `None` where nothing is expired.
     cleaner: Option<Cleaner>,
-    /// Where files to be deleted go; none where the service deletes them.
+    /// Receives files to delete; `None` where the catalog's service deletes them.
     leftovers: Option<mpsc::Sender<ExpiredFiles>>,
     not_before: Option<Instant>,
-    /// Whether it was said that the table's newest snapshot is stamped far ahead of our clock.
+    /// Whether it was logged that the newest snapshot's timestamp is far ahead of our clock.
     warned_of_clock: AtomicBool,
 }
 
 impl Expiry {
-    /// `by_service` says that the catalog's service deletes what no snapshot has.
+    /// `by_service` says that the catalog's service deletes unreferenced files.
     pub(super) fn new(
         config: &CommitConfig,
         by_service: bool,
@@ -61,13 +61,13 @@ impl Expiry {
         }
     }
 
-    /// What the next commit on this table expires; nothing that came after `floor`.
+    /// What the next commit on this table expires. Snapshots after `floor` are kept.
     pub(super) fn plan(&self, table: &LoadedTable, floor: Option<&Base>) -> Option<Expired> {
         let cleaner = self.cleaner?;
         let now_ms = now_ms();
         self.check_clock(table, now_ms);
-        // One at a time: who deletes slowly, expires slowly. Receipts are recognised by the snapshots since
-        // they were made, however old these are.
+        // One deletion at a time, so slow deletion slows down expiry. Open receipts prevent expiry: they are
+        // recognised by all snapshots since they were made, however old.
         let is_sweeping = |leftovers: &mpsc::Sender<ExpiredFiles>| leftovers.capacity() == 0;
         if self.leftovers.as_ref().is_some_and(is_sweeping)
             || self.not_before.is_some_and(|until| Instant::now() < until)
@@ -78,8 +78,9 @@ impl Expiry {
         expirable(&table.metadata, self.window, floor, cleaner, now_ms)
     }
 
-    /// Warns once when another clock was, or ours is, far off. Snapshots are stamped no earlier than the one before, so after
-    /// one from the future all look young, and none is expired until that time.
+    /// Warns once if another writer's clock was, or ours is, far off. A snapshot's timestamp is never before
+    /// its parent's. So after a snapshot from the future, all snapshots look young, and none is expired until
+    /// that time.
     fn check_clock(&self, table: &LoadedTable, now_ms: i64) {
         let Some(current) = table.metadata.current_snapshot() else {
             return;
@@ -97,7 +98,7 @@ impl Expiry {
         );
     }
 
-    /// A commit that was to expire snapshots was refused for good.
+    /// Records that a commit with expiry was permanently refused.
     pub(super) fn refused(&mut self, table: &LoadedTable) {
         tracing::info!(
             table = %table.ident,
@@ -106,7 +107,7 @@ impl Expiry {
         self.not_before = Instant::now().checked_add(PAUSE);
     }
 
-    /// Has the files deleted that a commit made unreachable. It is known to have succeeded.
+    /// Schedules the deletion of files that a successful commit made unreachable.
     pub(super) fn clean(&self, leftover: ExpiredFiles) {
         if let Some(leftovers) = &self.leftovers
             && leftovers.try_send(leftover).is_err()
@@ -115,7 +116,7 @@ impl Expiry {
         }
     }
 
-    /// Expires nothing any more; the task that deletes files ends when it has done what it was sent.
+    /// Stops expiry. The task that deletes files ends after its pending work.
     pub(super) fn stop(&mut self) {
         self.cleaner = None;
         self.leftovers = None;

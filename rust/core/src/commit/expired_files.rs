@@ -1,12 +1,13 @@
-//! Files that no snapshot has any more, deleted after the commit that expired their snapshots.
+//! Deletes files that no snapshot references any more, after the commit that expired their snapshots.
 //!
-//! A manifest list belongs to its snapshot alone. A manifest is in the lists of many snapshots; but every
-//! writer makes its list of the list of its parent, out of what it keeps of it and of manifests that it writes
-//! anew. So one that was dropped from the list never comes back, and one that is neither in the list of the
-//! oldest snapshot that stays nor in the newest is in none between. Of data files only those are deleted that a compaction
-//! of ours replaced (`replaced_files.rs`): elsewhere expiry stops where one could become unreachable.
+//! A manifest list belongs to a single snapshot. A manifest may be in the lists of many snapshots. Every
+//! writer builds its list from its parent's list: it keeps some manifests and adds newly written ones. So a
+//! manifest that was dropped from the list never comes back. A manifest that is neither in the list of the
+//! oldest kept snapshot nor in that of the newest is in none between. The only data files deleted are those
+//! that a compaction of ours replaced (`replaced_files.rs`). Otherwise, expiry stops where a data file could
+//! become unreachable.
 //!
-//! A process that ends in between leaves files that cost space only.
+//! A process that ends in between leaves orphan files, which only take up space.
 
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
@@ -19,10 +20,10 @@ use super::replaced_files;
 use crate::catalog::{Catalog, IcebergCause, LoadedTable, manifests, metadata_folder};
 use crate::error::{Error, ErrorKind, Result};
 
-/// Files read or deleted at a time.
+/// Number of files read or deleted concurrently.
 const AT_ONCE: usize = 8;
 
-/// What a commit that succeeded has expired.
+/// What a successful commit expired.
 #[derive(Debug)]
 pub(super) struct ExpiredFiles {
     /// The table after the commit.
@@ -32,7 +33,7 @@ pub(super) struct ExpiredFiles {
     pub(super) listed: HashSet<String>,
 }
 
-/// Deletes what is sent to it, until nobody can send any more.
+/// Deletes the files that it receives, until all senders are dropped.
 pub(super) async fn sweep(catalog: Arc<dyn Catalog>, mut leftovers: mpsc::Receiver<ExpiredFiles>) {
     while let Some(leftover) = leftovers.recv().await {
         let table = Arc::clone(&leftover.table);
@@ -48,26 +49,26 @@ pub(super) async fn sweep(catalog: Arc<dyn Catalog>, mut leftovers: mpsc::Receiv
 }
 
 impl ExpiredFiles {
-    /// Deletes all that can be; how many files that was.
+    /// Deletes all files that may be deleted. Returns their number.
     ///
     /// # Errors
-    /// The first failure. The others' files are deleted all the same.
+    /// The first failure. Deletion continues with the other files.
     async fn delete(self, catalog: &dyn Catalog) -> Result<usize> {
         let metadata = &self.table.metadata;
-        // A catalog that passed over what it was told keeps the snapshots, and they keep their files.
+        // If the catalog ignored the expiry, the snapshots are still there and need their files.
         let is_there = |id: i64| metadata.snapshot_by_id(id).is_some();
         if self.expired.ids().into_iter().any(is_there) {
             let message = "the catalog did not expire the snapshots that it was told to";
             return Err(Error::new(ErrorKind::Catalog, message));
         }
-        // It may have come between our look and our commit, and the catalog has kept both.
+        // Another writer's change may have come between our load and our commit, and the catalog kept both.
         if !may_delete(metadata) {
             let message =
                 "the table has a tag, another branch or other properties since its snapshots were expired";
             return Err(Error::new(ErrorKind::Catalog, message));
         }
         let mut failure = None;
-        // Before the manifests that tell of its files.
+        // Before the manifests that list these files.
         let compactions = &self.expired.compactions;
         let mut deleted = replaced_files::delete(catalog, &self.table, compactions, &mut failure).await;
         let mut paths = self.manifests(&mut failure).await;
@@ -78,7 +79,7 @@ impl ExpiredFiles {
             .iter()
             .map(|expired| expired.manifest_list());
         paths.extend(lists.filter(|list| !kept.contains(list)).map(str::to_owned));
-        // What is elsewhere belongs to somebody else as well.
+        // Files elsewhere may also belong to others.
         let folder = format!("{}/", metadata_folder(metadata));
         paths.retain(|path| path.starts_with(&folder));
 
@@ -97,7 +98,7 @@ impl ExpiredFiles {
         failure.map_or(Ok(deleted), Err)
     }
 
-    /// The manifests that only expired snapshots list. None if it cannot be told what is still listed.
+    /// The manifests that only expired snapshots list. Empty if it is unknown which are still listed.
     async fn manifests(&self, failure: &mut Option<Error>) -> BTreeSet<String> {
         let oldest_kept = match self.listed_in(self.expired.oldest_kept.manifest_list()).await {
             Ok(listed) => listed,

@@ -1,4 +1,4 @@
-//! Why a commit was given up, as its callers are told.
+//! Why a commit was given up, as reported to its callers.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,21 +8,21 @@ use crate::error::{Error, ErrorKind, RetryClass};
 
 /// Why no more attempts are made.
 pub(super) enum Failure {
-    /// The catalog refused or could not be reached, as often as is allowed.
+    /// The catalog refused or was unreachable, and the retries are used up.
     Catalogs(Error),
     /// An attempt could not be made.
     Ours(Error),
 }
 
 impl Failure {
-    /// Whether the catalog wants to be left alone for a while, also by us who would like to look.
+    /// Whether the catalog asks to wait. A reload of the table must wait then, too.
     pub(super) fn asks_to_wait(&self) -> bool {
         match self {
             Failure::Catalogs(error) | Failure::Ours(error) => asks_to_wait(error),
         }
     }
 
-    /// The error for the callers; `known` if the appends are not in the table and never will be.
+    /// The error for the callers. `known` means that the appends are not in the table and never will be.
     pub(super) fn into_error(self, known: bool, sent: u32, table: &LoadedTable) -> Error {
         let (kind, message, cause) = match self {
             Failure::Ours(error) if known => return error,
@@ -50,19 +50,19 @@ impl Failure {
     }
 }
 
-/// Whether a catalog that says so wants to be left alone for a while.
+/// Whether a catalog that returned this error asks to wait.
 pub(super) fn asks_to_wait(error: &Error) -> bool {
     error.retry_after().is_some_and(|after| !after.is_zero())
 }
 
-/// One error for each of several callers.
+/// Creates one error for each of several callers.
 pub(super) fn shared_error(error: &Arc<Error>) -> Error {
     Error::new(error.kind(), "the commit failed")
         .class(error.retry_class())
         .because(SharedCause(Arc::clone(error)))
 }
 
-/// Prints the whole chain by itself, so it names no source.
+/// Prints the whole chain itself, so it has no source.
 #[derive(Debug)]
 struct SharedCause(Arc<Error>);
 

@@ -1,4 +1,5 @@
-//! What a table remembers of its main branch, and whether that is enough to say what it never held.
+//! Which part of the main branch's history the metadata still contains, and whether it is enough to say what
+//! the table never held.
 
 use std::collections::HashSet;
 
@@ -8,11 +9,11 @@ use serde::{Deserialize, Serialize};
 use super::ids::{Coverage, IdSet, ancestry, ids_of};
 use crate::request::IdRange;
 
-/// Where a table's main branch stood. What came after it can be told apart from what was there.
+/// A state of a table's main branch. It separates later snapshots from those that were there before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) struct Base {
-    /// The current snapshot; none in a table without snapshots.
+    /// The current snapshot; `None` in a table without snapshots.
     snapshot_id: Option<i64>,
     /// The table's last sequence number; 0 in format v1, which has none.
     sequence_number: i64,
@@ -26,7 +27,7 @@ impl Base {
         }
     }
 
-    /// The later one of two, as far as sequence numbers tell; else the other one.
+    /// The later of two bases by sequence number; `other` if they are equal.
     pub(super) fn later(self, other: Self) -> Self {
         if other.sequence_number >= self.sequence_number {
             other
@@ -35,14 +36,15 @@ impl Base {
         }
     }
 
-    /// Whether a main branch that was here may be here still, or again, given a look at the table. A look at an older copy of it, from a
-    /// catalog whose reads lag behind, says nothing; in format v1, without sequence numbers, it cannot be told from a newer one.
+    /// Whether the main branch may be at this base now or again, given the loaded metadata. An older copy,
+    /// from a catalog with lagging reads, proves nothing. In format v1, without sequence numbers, an older
+    /// copy cannot be distinguished from a newer one.
     pub(super) fn may_be_current(&self, metadata: &TableMetadata) -> bool {
         self.snapshot_id == metadata.current_snapshot_id()
             || self.sequence_number > metadata.last_sequence_number()
     }
 
-    /// Whether a snapshot of the main branch came after it.
+    /// Whether a snapshot of the main branch came after this base.
     pub(super) fn is_before(&self, snapshot: &SnapshotRef) -> bool {
         self.snapshot_id != Some(snapshot.snapshot_id())
             && (self.sequence_number == 0 || snapshot.sequence_number() > self.sequence_number)
@@ -53,12 +55,12 @@ impl Base {
 #[derive(Debug)]
 pub(super) struct History {
     ids: IdSet,
-    /// Those snapshots, and the parent of the oldest, which may be gone.
+    /// These snapshots, and the parent of the oldest, which may be expired.
     reached: HashSet<i64>,
     oldest_sequence: Option<i64>,
-    /// The table's, whichever snapshot has it.
+    /// The table's last sequence number, whichever snapshot has it.
     last_sequence: i64,
-    /// Whether the first snapshot ever is among them, or there was none yet.
+    /// Whether the history includes the first snapshot ever, or there was none yet.
     whole: bool,
 }
 
@@ -75,29 +77,29 @@ impl History {
             history.reached.insert(snapshot.snapshot_id());
             history.reached.extend(snapshot.parent_snapshot_id());
             history.oldest_sequence = Some(snapshot.sequence_number());
-            // One without a parent that is not the first is all that some catalogs tell of.
+            // Some catalogs return only one snapshot, without a parent, although it is not the first.
             history.whole = snapshot.parent_snapshot_id().is_none() && snapshot.sequence_number() <= 1;
         }
         history
     }
 
-    /// How much of these ids is in snapshots that are remembered.
+    /// How many of these ids are in snapshots of the history.
     pub(super) fn coverage(&self, ids: &[IdRange]) -> Coverage {
         self.ids.coverage(ids)
     }
 
-    /// Whether every snapshot that came after `base` is remembered, so that ids which are not found were
-    /// not added since.
+    /// Whether the history contains every snapshot after `base`, so that ids that are not found were not
+    /// added since.
     pub(super) fn covers(&self, base: &Base) -> bool {
         let reached = match base.snapshot_id {
             None => self.whole,
             Some(id) => self.reached.contains(&id),
         };
-        // An older state of the table, such as a copy of it that lags behind, says nothing of what came later.
+        // An older state of the table, such as a lagging copy, does not show later snapshots.
         if base.sequence_number > self.last_sequence {
             return false;
         }
-        // In format v1 all sequence numbers are 0 and tell nothing.
+        // In format v1 all sequence numbers are 0 and carry no information.
         let passed = base.sequence_number > 0
             && self
                 .oldest_sequence

@@ -1,4 +1,4 @@
-//! Which requests a table holds: their ids in snapshot summaries, looked up in the recent ancestry.
+//! Which requests a table holds: their ids in snapshot summaries, searched in the recent ancestry.
 
 use std::collections::HashMap;
 
@@ -13,13 +13,13 @@ use crate::request::{IdRange, RequestId};
 /// The snapshot summary's property: [`IdRange`]s as text, separated by commas.
 pub const COMMIT_IDS: &str = "otlp2iceberg.commit-ids";
 
-/// How far back a table's ancestry is searched: to whichever of the two reaches further.
+/// How far back a table's ancestry is searched. The limit that reaches further applies.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Window {
-    /// At least so many of the newest snapshots, compactions of ours not counted.
+    /// Minimum number of newest snapshots, not counting our compactions.
     snapshots: usize,
-    /// All snapshots at most so much older than the newest, or than now if the clock of whoever made that
-    /// is ahead.
+    /// Maximum age relative to the newest snapshot, or to now if the clock of that snapshot's writer is
+    /// ahead.
     age_ms: i64,
 }
 
@@ -31,7 +31,7 @@ impl Window {
         }
     }
 
-    /// The newest snapshots of the main branch: those within the window, and those that came after `floor`.
+    /// The newest snapshots of the main branch: those within the window, and those after `floor`.
     pub(super) fn recent<'a>(
         self,
         metadata: &'a TableMetadata,
@@ -41,7 +41,7 @@ impl Window {
         let newest_ms = metadata
             .current_snapshot()
             .map_or(0, |snapshot| snapshot.timestamp_ms().min(now_ms));
-        // A compaction holds no request, so it takes nothing's place.
+        // A compaction holds no requests, so it does not count.
         let counted = ancestry(metadata).scan(0, |count, snapshot| {
             let before = *count;
             *count += usize::from(!is_compaction(snapshot));
@@ -57,41 +57,43 @@ impl Window {
     }
 }
 
-/// The ids as the summary's property has them: in order, and in as few ranges as can be.
+/// The ids as in the summary's property: sorted, in as few ranges as possible.
 pub(super) fn to_text<'a>(ids: impl IntoIterator<Item = &'a IdRange>) -> String {
     joined(&IdRange::fold(ids.into_iter().copied()))
 }
 
-/// The ids as the summary's properties have them, in this order.
+/// The ids as in the summary's properties, in the given order.
 pub(super) fn joined(ranges: &[IdRange]) -> String {
     let texts: Vec<String> = ranges.iter().map(ToString::to_string).collect();
     texts.join(",")
 }
 
-/// The current snapshot and all its ancestors that the table still knows, newest first.
+/// The current snapshot and all its ancestors that are still in the metadata, newest first.
 pub(super) fn ancestry(metadata: &TableMetadata) -> impl Iterator<Item = &SnapshotRef> {
     std::iter::successors(metadata.current_snapshot(), |snapshot| {
         metadata.snapshot_by_id(snapshot.parent_snapshot_id()?)
     })
-    // Metadata of others may have any parents, also in a circle.
+    // Other writers' metadata may have any parents, including cycles.
     .take(metadata.snapshots().len())
 }
 
-/// Whether the catalog tells of a table's current snapshot alone, as Nessie does: it is not the first, and has no parent.
-/// What is expired leaves its id behind in the snapshot that came after it.
+/// Whether the catalog exposes only a table's current snapshot, as Nessie does: that snapshot has no parent
+/// and is not the first. After expiry, by contrast, the child of an expired snapshot still has the parent's
+/// id.
 pub(super) fn is_forgotten(metadata: &TableMetadata) -> bool {
     let is_later = |snapshot: &SnapshotRef| snapshot.sequence_number() > 1;
     is_alone(metadata) && metadata.current_snapshot().is_some_and(is_later)
 }
 
-/// Whether it may be so: the table tells of one snapshot, without a parent. It may be the first.
+/// Whether that may be the case: the metadata has one snapshot, without a parent. It may also be the first
+/// one.
 pub(super) fn is_alone(metadata: &TableMetadata) -> bool {
     let has_no_parent = |snapshot: &SnapshotRef| snapshot.parent_snapshot_id().is_none();
     metadata.snapshots().len() == 1 && metadata.current_snapshot().is_some_and(has_no_parent)
 }
 
-/// The ids that a snapshot holds, and those that it carries on from others. What is no id is passed over: the property is ours, but the table is
-/// not ours alone.
+/// The ids that a snapshot holds, and those that it carries over from others. Invalid ids are skipped: the
+/// property is ours, but others also write to the table.
 pub(super) fn ids_of(snapshot: &SnapshotRef) -> impl Iterator<Item = IdRange> {
     let properties = &snapshot.summary().additional_properties;
     [COMMIT_IDS, CARRIED_IDS]
@@ -106,21 +108,20 @@ pub(super) fn ids_of(snapshot: &SnapshotRef) -> impl Iterator<Item = IdRange> {
 pub(super) enum Coverage {
     /// None of its ids.
     None,
-    /// Some of its ids, so that it can neither be added nor left out.
+    /// Some of its ids, so that it can neither be added nor skipped.
     Partial,
     /// All of its ids.
     Full,
 }
 
-/// Ids, looked up quickly. Of each writer, runs in order that neither overlap nor touch.
+/// A set of ids with fast lookup. For each writer, it has sorted runs that neither overlap nor touch.
 #[derive(Debug, Default)]
 pub(super) struct IdSet {
     runs: HashMap<[u8; 16], Vec<(u64, u64)>>,
 }
 
 impl IdSet {
-    /// The ids in the recent ancestry of the table's current snapshot, and in all of it that came after
-    /// `floor`.
+    /// The ids in the recent ancestry of the table's current snapshot, and in all of it after `floor`.
     pub(super) fn of_table(
         metadata: &TableMetadata,
         window: Window,
@@ -138,7 +139,7 @@ impl IdSet {
 
     /// Adds ids.
     pub(super) fn extend(&mut self, ranges: impl IntoIterator<Item = IdRange>) {
-        // Folded first, hundreds of a writer's are one, and its runs are looked up once.
+        // Folding merges hundreds of ranges of a writer into one, so its runs are looked up only once.
         for of_writer in IdRange::fold(ranges).chunk_by(|left, right| left.writer == right.writer) {
             let Some(writer) = of_writer.first().map(|range| range.writer) else {
                 continue;
@@ -153,7 +154,7 @@ impl IdSet {
         self.run_at(&id.writer, id.sequence).is_some()
     }
 
-    /// How much of these ids is in the set. No ids at all are never found.
+    /// How many of these ids are in the set. An empty list is never found.
     pub(super) fn coverage(&self, ids: &[IdRange]) -> Coverage {
         let mut full = 0;
         for range in ids {
@@ -171,7 +172,7 @@ impl IdSet {
         }
     }
 
-    /// The run that holds this number.
+    /// The run that contains this number.
     fn run_at(&self, writer: &[u8; 16], sequence: u64) -> Option<(u64, u64)> {
         let runs = self.runs.get(writer)?;
         let after = runs.partition_point(|(from, _)| *from <= sequence);
@@ -238,10 +239,10 @@ pub(super) mod tests {
         }));
     }
 
-    /// What `docs/delivery.md` says of the summary's size.
+    /// The summary's size as stated in `docs/delivery.md`.
     #[test]
     fn ranges_keep_the_summary_small() {
-        // 1,000 requests a second, flushed every 10 s, in eight calls that end in any order.
+        // 1,000 requests per second, flushed every 10 s, in eight calls that end in any order.
         let flush = |writer, call: u64| range(writer, 9_990_000 + 1_250 * call, 9_991_249 + 1_250 * call);
         let one: Vec<IdRange> = [3, 0, 7, 1, 2, 6, 5, 4].map(|call| flush(0xab, call)).into();
         assert_eq!(to_text(&one).len(), 48);

@@ -7,14 +7,14 @@ use iceberg::spec::{ManifestContentType, ManifestFile};
 use crate::catalog::{IcebergCause, LoadedTable, manifests};
 use crate::error::{Error, ErrorKind, Result};
 
-/// Of manifests those that were written after the snapshot with this sequence number: all that was added since is in one of
-/// them. Every file is in one that was written after 0.
+/// Whether a manifest was written after the snapshot with this sequence number. All files added since are in
+/// such manifests. With 0, all files of the table are.
 pub(super) fn is_after(manifest: &ManifestFile, sequence_number: i64) -> bool {
     // In format v1 all sequence numbers are 0.
     manifest.sequence_number > sequence_number || manifest.sequence_number == 0
 }
 
-/// The manifests of data files of the table's current snapshot.
+/// The data manifests of the table's current snapshot.
 ///
 /// # Errors
 /// `Storage` when their list cannot be read.
@@ -42,14 +42,14 @@ pub(super) async fn live_in(table: &LoadedTable, manifest: &ManifestFile) -> Res
     Ok(live.map(|entry| entry.file_path().to_owned()).collect())
 }
 
-/// The paths of the data files in those manifests of the table's current snapshot that were written after the snapshot with
-/// this sequence number.
+/// The paths of the data files in those manifests of the current snapshot that were written after the
+/// snapshot with this sequence number.
 ///
 /// # Errors
 /// `Storage` when a manifest cannot be read.
 pub(super) async fn live_files(table: &LoadedTable, after: i64) -> Result<HashSet<String>> {
     let mut paths = HashSet::new();
-    // One after the other: what a large one tells of each file's columns takes much memory.
+    // One at a time: a large manifest needs much memory, since it has metadata for each file's columns.
     for manifest in data_manifests(table).await? {
         if is_after(&manifest, after) {
             paths.extend(live_in(table, &manifest).await?);

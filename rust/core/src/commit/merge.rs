@@ -1,6 +1,6 @@
-//! Small data manifests become few: the rules of Java's `ManifestMergeManager`.
+//! Merges small data manifests, by the rules of Java's `ManifestMergeManager`.
 //!
-//! Merging only makes later reads cheaper, so what cannot be merged is kept as it is.
+//! Merging only makes later reads cheaper, so manifests that cannot be merged are kept.
 
 use std::collections::BTreeMap;
 use std::collections::HashMap;
@@ -15,10 +15,10 @@ use super::producer::Producer;
 use crate::catalog::{IcebergCause, LoadedTable};
 use crate::error::{Error, ErrorKind, Result};
 
-/// Manifests read at a time.
+/// Number of manifests read concurrently.
 const READS_MAX: usize = 8;
 
-/// The table properties that rule merging; names and defaults are Iceberg's.
+/// The table properties that control merging, with Iceberg's names and defaults.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct MergeRules {
     enabled: bool,
@@ -30,8 +30,8 @@ impl MergeRules {
     pub(super) fn of(metadata: &TableMetadata) -> Self {
         let properties = metadata.properties();
         Self {
-            // In format v3 a manifest's files take their first row ids from it unless they have their
-            // own; iceberg-rust's reader does not hand those down, so merging would renumber rows.
+            // In format v3, files without row ids of their own inherit them from the manifest. iceberg-rust's
+            // reader does not pass these on, so merging would renumber rows.
             enabled: metadata.format_version() < FormatVersion::V3
                 && parsed(properties, "commit.manifest-merge.enabled", true),
             min_count: parsed(properties, "commit.manifest.min-count-to-merge", 100),
@@ -47,16 +47,16 @@ fn parsed<T: std::str::FromStr>(properties: &HashMap<String, String>, key: &str,
         .unwrap_or(default)
 }
 
-/// What merging made of a list of data manifests.
+/// The result of merging a list of data manifests.
 #[derive(Debug, Default)]
 pub(super) struct Merged {
     /// The manifests to list.
     pub(super) manifests: Vec<ManifestFile>,
-    /// Of them, those written now.
+    /// Those of them that were written now.
     pub(super) written: Vec<String>,
 }
 
-/// Merges data manifests, newest first, where the rules say so.
+/// Merges data manifests, newest first, where the rules allow it.
 pub(super) async fn merge(producer: &Producer, table: &LoadedTable, manifests: Vec<ManifestFile>) -> Merged {
     let rules = MergeRules::of(&table.metadata);
     let newest = manifests.first().map(|manifest| manifest.manifest_path.clone());
@@ -94,8 +94,9 @@ pub(super) async fn merge(producer: &Producer, table: &LoadedTable, manifests: V
     merged
 }
 
-/// Parts manifests of a spec into those that can be written anew by the table's current schema, and the others: all where it lacks
-/// a column of the spec, and those whose values are narrower than its types. To try would be to read them at each commit.
+/// Splits a spec's manifests into those that can be rewritten with the table's current schema, and the
+/// others. If the schema lacks a column of the spec, none can. Otherwise those with values narrower than its
+/// types cannot. Trying to merge the others would read them at each commit.
 fn mergeable(
     metadata: &TableMetadata,
     spec_id: i32,
@@ -111,7 +112,7 @@ fn mergeable(
     })
 }
 
-/// Newest spec first, as Java has it.
+/// Newest spec first, as in Java.
 fn by_spec(manifests: Vec<ManifestFile>) -> impl Iterator<Item = (i32, Vec<ManifestFile>)> {
     let mut groups: BTreeMap<i32, Vec<ManifestFile>> = BTreeMap::new();
     for manifest in manifests {
@@ -123,8 +124,8 @@ fn by_spec(manifests: Vec<ManifestFile>) -> impl Iterator<Item = (i32, Vec<Manif
     groups.into_iter().rev()
 }
 
-/// Neighbours share a bin up to the target size. Packed from the oldest, so that the bin that is not
-/// full is the newest one, which grows with the next commits.
+/// Packs neighbouring manifests into bins up to the target size. Packing begins at the oldest, so that the
+/// newest bin is the one that is not full. It grows with the next commits.
 fn pack_from_end(manifests: Vec<ManifestFile>, target_bytes: u64) -> Vec<Vec<ManifestFile>> {
     let mut bins: Vec<Vec<ManifestFile>> = Vec::new();
     let mut bin_bytes = 0u64;
@@ -148,8 +149,8 @@ fn pack_from_end(manifests: Vec<ManifestFile>, target_bytes: u64) -> Vec<Vec<Man
     bins
 }
 
-/// Writes one manifest with the live files of several. Files of this snapshot stay `ADDED`; all
-/// others become `EXISTING` with the snapshot and sequence numbers they came with.
+/// Writes one manifest with the live files of several. Files of this snapshot stay `ADDED`; all others become
+/// `EXISTING` with their original snapshot and sequence numbers.
 async fn merge_bin(
     producer: &Producer,
     table: &LoadedTable,
@@ -176,7 +177,7 @@ async fn merge_bin(
     writer.write_manifest_file().await.map_err(failed)
 }
 
-/// Writes a live entry into another manifest; one that is not live is passed over.
+/// Writes a live entry into another manifest; skips entries that are not live.
 pub(super) fn carry(
     writer: &mut ManifestWriter,
     entry: &ManifestEntry,

@@ -1,12 +1,13 @@
-//! Data files to snapshots: one committer per table that folds whatever has finished into the next one.
+//! Commits data files as snapshots. Each table has one committer, which folds all finished files into the
+//! next snapshot.
 //!
-//! The protocol (`docs/decisions/0002-iceberg-rust-and-own-commit.md`): every snapshot's summary says
-//! which requests it holds; before an attempt, and after every one that did not surely succeed, the
-//! table's recent ancestry is searched for ours; a request that is found is done. So a request is in
-//! the table once, however often it is sent and however an attempt ended.
+//! The protocol (`docs/decisions/0002-iceberg-rust-and-own-commit.md`): every snapshot's summary lists the
+//! requests that it holds. Before each attempt, and after each attempt that did not surely succeed, the
+//! committer searches the table's recent ancestry for our requests. A request that is found is done. So a
+//! request is in the table once, however often it is sent and however an attempt ended.
 //!
-//! With `commit.on_failure: accept` a call whose files are stored ends well even when the catalog does not
-//! commit them: a receipt is stored beside them, and whoever writes to the table next commits it
+//! With `commit.on_failure: accept`, a call whose files are stored succeeds even when the catalog does not
+//! commit them. The committer stores a receipt beside the files, and the next writer to the table commits it
 //! (`docs/decisions/0012-receipts.md`).
 
 use std::fmt;
@@ -76,7 +77,7 @@ pub(crate) use partition_types::has_types;
 pub(crate) use receipt_store::OWN_FOLDER;
 pub use replace::Replacement;
 
-/// How long closing waits for files of expired snapshots to be deleted.
+/// How long [`Committer::close`] waits for the deletion of files of expired snapshots.
 const SWEEPING_ENDS_IN: Duration = Duration::from_secs(5);
 
 /// Files to add, and the requests whose rows they hold.
@@ -84,59 +85,63 @@ const SWEEPING_ENDS_IN: Duration = Duration::from_secs(5);
 pub struct Append {
     /// The files of one or more [`crate::write::Written`].
     pub files: Vec<DataFile>,
-    /// The partition spec that the files were written with: the default one of the metadata that
-    /// [`crate::write::write`] was given. A `DataFile` does not tell.
+    /// The partition spec that the files were written with: the default spec of the metadata that
+    /// [`crate::write::write`] was given. A `DataFile` does not expose it.
     pub partition_spec_id: i32,
     /// The requests, folded.
     pub ids: Vec<IdRange>,
-    /// The table that the files were written for, by its UUID: one that is made anew under its name may
-    /// have other columns. `None` is the table as last seen.
+    /// The UUID of the table that the files were written for. A table recreated under the same name may have
+    /// other columns. `None` means the table as last loaded.
     pub table_id: Option<Uuid>,
-    /// Bytes of the requests, as a host counts what it waits for; see [`crate::config::CommitConfig::WAITING_BYTES_MAX`].
+    /// Bytes of the requests, as the host counts its waiting bytes; see
+    /// [`crate::config::CommitConfig::WAITING_BYTES_MAX`].
     pub request_bytes: u64,
 }
 
-/// What became of an append.
+/// The outcome of an append.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Committed {
     /// The snapshot that holds it.
     pub snapshot_id: i64,
-    /// How many attempts the catalog saw for it.
+    /// Number of attempts that were sent to the catalog for it.
     pub attempts: u32,
-    /// How many appends went into the same snapshot, this one included; 0 when it was there already.
+    /// Number of appends in the same snapshot, this one included; 0 if it was already there.
     pub folded: u32,
-    /// Whether the ids were found in the table already, so that nothing was added.
+    /// Whether the ids were already in the table, so that nothing was added.
     pub already_there: bool,
 }
 
-/// The one committer of a table in this process. Its work is done by a task of the runtime that it
-/// was opened in; dropping it lets the task finish what is queued, [`Committer::close`] waits for that.
+/// The only committer of a table in this process.
+///
+/// A task of the runtime that it was opened in does the work. If the committer is dropped, the task finishes
+/// what is queued; [`Committer::close`] waits for that.
 pub struct Committer {
     shared: Arc<Shared>,
-    /// Held while a commit is made, and while the table is looked at.
+    /// Held during a commit and while the table is loaded.
     protocol: Arc<tokio::sync::Mutex<Protocol>>,
     receipts: Arc<Receipts>,
-    /// None once closed. As many appends are queued as callers wait for.
+    /// `None` once closed. The number of waiting callers bounds the queue.
     queue: Mutex<Option<mpsc::UnboundedSender<Queued>>>,
     shutting_down: CancellationToken,
     closing: CancellationToken,
-    /// Whether old snapshots are expired, where the table asks for it, and their files deleted by us.
+    /// Whether we expire old snapshots, where the table asks for it, and delete their files.
     expires: bool,
-    /// The one that commits what is queued, and the one that commits receipts.
+    /// The task that commits queued appends, and the task that commits receipts.
     tasks: tokio::sync::Mutex<Vec<JoinHandle<()>>>,
-    /// The one that deletes files of expired snapshots.
+    /// The task that deletes files of expired snapshots.
     sweeping: tokio::sync::Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Committer {
-    /// Opens the table, made if missing and `spec` is given. With `evolve`, columns that are wanted
-    /// and that the table lacks are added first, as optional ones.
+    /// Opens the table. If it is missing and `spec` is given, creates it.
     ///
-    /// Receipts that other processes left are known when this returns, and committed by and by.
+    /// With `evolve`, wanted columns that the table lacks are added first, as optional columns.
+    ///
+    /// When this returns, receipts left by other processes are known. They are committed in the background.
     ///
     /// # Errors
     /// As [`Catalog::ensure`]; `TableMismatch` when a column of `evolve` clashes with the table's; `Storage`
-    /// when receipts cannot be looked for and calls may succeed with one.
+    /// when receipts cannot be listed or read, and calls may succeed with one.
     pub async fn open(
         catalog: Arc<dyn Catalog>,
         ident: TableIdent,
@@ -148,10 +153,10 @@ impl Committer {
         Self::on(catalog, table, spec, evolve, config).await
     }
 
-    /// As [`Committer::open`], on a table as it was just loaded.
+    /// As [`Committer::open`], on a table that was just loaded.
     ///
     /// # Errors
-    /// As there.
+    /// As [`Committer::open`].
     pub async fn on(
         catalog: Arc<dyn Catalog>,
         mut table: LoadedTable,
@@ -165,7 +170,7 @@ impl Committer {
         let shared = Arc::new(Shared::new(table, Window::new(&config), catalog.tells_history()));
         let closing = CancellationToken::new();
         let receipts = Arc::new(Receipts::new(Arc::clone(&shared), &config, closing.clone()));
-        // Before the first request, which may have come before and be in one of them.
+        // Before the first request: an earlier process may have received it and stored it in a receipt.
         let looked = receipts.look_first().await;
         if let Err(error) = looked {
             if receipts.accept {
@@ -207,33 +212,36 @@ impl Committer {
         })
     }
 
-    /// The table as last seen.
+    /// The table as last loaded.
     #[must_use]
     pub fn table(&self) -> Arc<LoadedTable> {
         Arc::clone(&self.shared.view().table)
     }
 
-    /// Whether [`Committer::refresh_if_stale`] would ask the catalog.
+    /// Whether [`Committer::refresh_if_stale`] would reload the table.
     #[must_use]
     pub fn is_stale(&self) -> bool {
         self.shared.is_stale() && !self.receipts.is_catalog_down()
     }
 
-    /// Whether the catalog is known not to commit, so that calls get receipts: no time to ask it for what can wait.
+    /// Whether the catalog is known not to commit, so that calls get receipts. Optional catalog requests
+    /// should wait then.
     pub(crate) fn is_catalog_down(&self) -> bool {
         self.receipts.is_catalog_down()
     }
 
-    /// Loads the table anew if an attempt was refused, or its outcome is not known, and the table was
-    /// not looked at since. Waits for a commit that is in flight then, which settles it. Nothing
-    /// otherwise. To be called before [`Committer::already_committed`] when its answer decides whether
-    /// files are written again: a snapshot may hold files of their names already.
+    /// Reloads the table if an attempt was refused or has an unknown outcome, and the table was not loaded
+    /// since.
     ///
-    /// With `commit.on_failure: accept` a table that cannot be looked at is taken as last seen: what
-    /// becomes of the call is a receipt then, and whoever commits that looks before.
+    /// Otherwise does nothing. Waits for a commit in flight, because that commit settles the question. Call
+    /// this before [`Committer::already_committed`] when the answer decides whether files are written again:
+    /// a snapshot may already hold files with their names.
+    ///
+    /// With `commit.on_failure: accept`, the table as last loaded is used if the reload fails. The call then
+    /// ends with a receipt, and the process that commits the receipt searches the table first.
     ///
     /// # Errors
-    /// `Catalog`, to be retried, when the table cannot be loaded.
+    /// `Catalog`, retryable, when the table cannot be loaded.
     pub async fn refresh_if_stale(&self) -> Result<()> {
         if !self.is_stale() {
             return Ok(());
@@ -250,7 +258,7 @@ impl Committer {
         looked.map_err(|cause| {
             let class = match cause.retry_class() {
                 class @ (RetryClass::Retry { .. } | RetryClass::Shutdown) => class,
-                // What an earlier attempt did is not known yet: nothing may be given up.
+                // An earlier attempt still has an unknown outcome, so the data must not be given up.
                 RetryClass::Permanent | RetryClass::Partial => RetryClass::Retry { after: None },
             };
             let message = "an earlier commit did not end well, and the table cannot be looked at again";
@@ -261,13 +269,14 @@ impl Committer {
         })
     }
 
-    /// Has the table looked at again before the next write: it did not fit, and somebody may mend it.
+    /// Marks the table for a reload before the next write. Used after a mismatch, which another writer may
+    /// have fixed.
     pub fn mark_stale(&self) {
         self.shared.set_stale(true);
     }
 
-    /// Which of these requests the table's recent ancestry holds already, as last seen, or a receipt that
-    /// will be committed.
+    /// Which of these requests are already in the table's recent ancestry, as last loaded, or in a receipt
+    /// that will be committed.
     #[must_use]
     pub fn already_committed(&self, ids: &[RequestId]) -> Vec<bool> {
         let view = self.shared.view();
@@ -279,26 +288,27 @@ impl Committer {
             .collect()
     }
 
-    /// Whether the table's recent ancestry holds all of these requests, as last seen.
+    /// Whether all of these requests are in the table's recent ancestry, as last loaded.
     #[must_use]
     pub fn is_committed(&self, ids: &[IdRange]) -> bool {
         self.shared.view().ids.coverage(ids) == Coverage::Full
     }
 
-    /// Adds files. Appends that arrive while a commit is in flight go out together in the next one.
-    /// Dropping the future does not stop a commit that was begun; one that was not is withdrawn.
-    /// Once begun, the answer comes when the outcome is known or no more attempts fit before
-    /// `deadline`, which may be a little after it.
+    /// Adds files. Appends that arrive during a commit go into the next one together.
     ///
-    /// The data files are the caller's: the committer never deletes them. They may be deleted after a
-    /// `Catalog` error, which is only given when a fresh look at the table showed that it holds none
-    /// of them and never will; after any other error an earlier attempt may hold them.
+    /// Dropping the future withdraws the append if its commit has not begun; otherwise the commit continues.
+    /// Once the commit has begun, this returns when the outcome is known or no more attempts fit before
+    /// `deadline`. That may be slightly after `deadline`.
+    ///
+    /// The data files belong to the caller; the committer never deletes them. The caller may delete them
+    /// after a `Catalog` error: it is returned only when a fresh load showed that the table holds none of
+    /// them and never will. After any other error, an earlier attempt may hold them.
     ///
     /// # Errors
-    /// `Catalog` (refused for good), `CommitUnknown` (it may be in the table: send it again, and it
-    /// is found), `Storage` (a metadata file could not be written), `Cancelled` when `deadline` passed
-    /// before the commit was begun, `Internal` when the commit panicked (not known whether it was
-    /// taken; the committer goes on), `Shutdown` after [`Committer::close`].
+    /// `Catalog` (permanently refused), `CommitUnknown` (it may be in the table: send it again, and it is
+    /// found), `Storage` (a metadata file could not be written), `Cancelled` when `deadline` passed before
+    /// the commit began, `Internal` when the commit panicked (with an unknown outcome; the committer
+    /// continues), `Shutdown` after [`Committer::close`].
     pub async fn append(&self, append: Append, deadline: Instant) -> Result<Committed> {
         let table = self.table();
         let stopped =
@@ -312,23 +322,24 @@ impl Committer {
         if sender.send(queued).is_err() {
             return stopped(ErrorKind::Internal, "the committer's task has ended");
         }
-        // Held no longer than needed: the task ends when the last sender is gone.
+        // Released early, because the task ends when the last sender is gone.
         drop(sender);
         waiting.answer().await
     }
 
-    /// Commits what is queued at once, and from now on what comes, as if `commit.interval` were 0.
+    /// Commits queued appends at once, and later ones as if `commit.interval` were 0.
     pub fn begin_shutdown(&self) {
         self.shutting_down.cancel();
     }
 
-    /// Refuses new appends, commits what is queued without further waiting, and stops the tasks. Waits for
-    /// files that are still to be deleted, but not long.
+    /// Refuses new appends, commits queued ones without further delay, and stops the tasks.
+    ///
+    /// Waits for pending file deletions, but only for a limited time.
     pub async fn close(&self) {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner).take();
         self.begin_shutdown();
         self.closing.cancel();
-        // Held while waiting, so that a second caller waits too.
+        // Held while waiting, so that a second caller also waits.
         let mut tasks = self.tasks.lock().await;
         for task in tasks.drain(..) {
             if let Err(cause) = task.await {
@@ -342,7 +353,7 @@ impl Committer {
                 .await
                 .is_err()
         {
-            // What is left costs space only.
+            // Remaining files only take up space.
             sweeping.abort();
         }
     }
@@ -363,7 +374,7 @@ struct Files {
     files: Vec<DataFile>,
 }
 
-/// What the committer's task and its callers share.
+/// State shared by the committer's task and its callers.
 #[derive(Debug)]
 struct Shared {
     view: RwLock<Arc<View>>,
@@ -371,12 +382,12 @@ struct Shared {
     window: Window,
     /// See [`Catalog::tells_history`].
     tells_history: bool,
-    /// The table must be looked at again before the next attempt, and before anything is said of what
-    /// it holds.
+    /// Whether the table must be reloaded before the next attempt, and before any statement about its
+    /// content.
     stale: AtomicBool,
 }
 
-/// The table as last seen, and the requests in its recent ancestry.
+/// The table as last loaded, and the requests in its recent ancestry.
 #[derive(Debug)]
 struct View {
     table: Arc<LoadedTable>,

@@ -1,7 +1,7 @@
-//! Whether partition values have the types that their spec gives them by the table's current schema.
+//! Whether partition values have the types that their spec gives them under the table's current schema.
 //!
-//! An engine may have made a column wider since they were written: `int` to `long`, `float` to `double`. iceberg-rust's manifest
-//! writer takes only values of the very types.
+//! An engine may have widened a column since the values were written: `int` to `long`, `float` to `double`.
+//! iceberg-rust's manifest writer accepts only values of exactly the spec's types.
 
 use iceberg::spec::{ManifestFile, PrimitiveType, Struct, StructType};
 
@@ -22,8 +22,8 @@ pub(crate) fn has_types(partition: &Struct, types: &StructType) -> bool {
             })
 }
 
-/// Whether the partitions in a manifest have these types, as far as its entry in the manifest list tells: the bounds of narrower
-/// values are shorter.
+/// Whether the partitions in a manifest have these types, judging by its entry in the manifest list: the
+/// bounds of narrower values are shorter.
 pub(super) fn may_have_types(manifest: &ManifestFile, types: &StructType) -> bool {
     let summaries = manifest.partitions.iter().flatten();
     summaries.zip(types.fields()).all(|(summary, field)| {

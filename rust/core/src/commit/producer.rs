@@ -1,9 +1,11 @@
-//! Our snapshots: data files to manifests, a manifest list and a snapshot, with nothing committed.
+//! Builds our snapshots without committing them: from data files to manifests, a manifest list and a
+//! snapshot.
 //!
-//! One producer makes all attempts of one commit: of an append, or of a file that replaces others with the same rows.
-//! The snapshot id and the manifests of the new files stay the same from attempt to attempt (sequence numbers are inherited, so a manifest is good for
-//! whichever snapshot lists it); the manifest list and merged manifests are made anew each time.
-//! Iceberg spec: "Manifests", "Manifest Lists", "Snapshots", "Sequence Number Inheritance".
+//! One producer makes all attempts of one commit: of an append, or of a file that replaces others with the
+//! same rows. The snapshot id and the manifests of the new files are the same in all attempts. Sequence
+//! numbers are inherited, so any snapshot can list these manifests. The manifest list and merged manifests
+//! are written again for each attempt. Iceberg spec: "Manifests", "Manifest Lists", "Snapshots", "Sequence
+//! Number Inheritance".
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -39,11 +41,11 @@ pub(super) struct Attempt {
 /// The metadata files of one attempt.
 #[derive(Debug)]
 pub(super) struct AttemptFiles {
-    /// The manifest list: names the attempt, too.
+    /// The manifest list, which also identifies the attempt.
     pub(super) manifest_list: String,
-    /// All manifests that the list has.
+    /// All manifests in the list.
     pub(super) listed: HashSet<String>,
-    /// Manifests written for this attempt alone.
+    /// Manifests written for this attempt only.
     written: Vec<String>,
     /// The snapshots that it expires.
     pub(super) expired: Option<Expired>,
@@ -60,16 +62,17 @@ pub(super) struct Producer {
     ids: Vec<IdRange>,
     /// Manifests of `files`, once written.
     added: Vec<ManifestFile>,
-    /// Other manifests, of attempts whose manifest list could not be written: nothing lists them.
+    /// Manifests of attempts whose manifest list could not be written, so that no list contains them.
     unlisted: Vec<String>,
     manifests_named: AtomicU32,
     attempts: u32,
-    /// Whether an attempt was handed out: it may be in the table by now, or come to be, and lists `added`.
+    /// Whether an attempt was handed out. Such an attempt lists `added`, and may be in the table now or
+    /// later.
     handed_out: bool,
 }
 
 impl Producer {
-    /// `files` by partition spec, each group not empty; `ids` go into the summary.
+    /// `files` by partition spec, each group not empty. The summary gets `ids`.
     pub(super) fn new(
         metadata: &TableMetadata,
         files: Vec<Files>,
@@ -90,13 +93,13 @@ impl Producer {
         }
     }
 
-    /// The id that the snapshot has in every attempt.
+    /// The snapshot id in every attempt.
     pub(super) fn snapshot_id(&self) -> i64 {
         self.snapshot_id
     }
 
-    /// Writes all metadata files of an attempt on top of the table as loaded, which expires some of its
-    /// snapshots in the same commit. `others` are ids of other snapshots that its summary carries on.
+    /// Writes all metadata files of an attempt on top of the table as loaded. The attempt also expires the
+    /// `expired` snapshots. `others` are ids of other snapshots that its summary carries over.
     pub(super) async fn attempt(
         &mut self,
         table: &LoadedTable,
@@ -167,15 +170,15 @@ impl Producer {
                 })
             }
             Err(error) => {
-                // It may happen each time.
+                // This may happen for each attempt, so its files are deleted at once.
                 delete(table, self.unseen(files)).await;
                 Err(error)
             }
         }
     }
 
-    /// The metadata files of an attempt that nobody was told of; the manifests that all attempts share only if nobody was told
-    /// of any attempt.
+    /// The metadata files of an attempt that was not handed out. Includes the manifests that all attempts
+    /// share only if no attempt was handed out.
     fn unseen(&mut self, attempt: AttemptFiles) -> Vec<String> {
         let mut paths = attempt.written;
         paths.push(attempt.manifest_list);
@@ -185,8 +188,9 @@ impl Producer {
         paths
     }
 
-    /// The metadata files of attempts that no snapshot uses, given the manifest list of the attempt that won, if one did. None
-    /// if it is called something else there.
+    /// The metadata files of attempts that no snapshot uses, given the manifest list of the attempt that won,
+    /// if any. Empty if none of the attempts has the winner's manifest list, because the table has it under
+    /// another name.
     pub(super) fn unused(&self, attempts: &[AttemptFiles], winner: Option<&str>) -> Vec<String> {
         let won = attempts
             .iter()
@@ -225,9 +229,9 @@ impl Producer {
         })
     }
 
-    /// Writes the manifests of the new files, one for each partition spec, unless an attempt did.
+    /// Writes the manifests of the new files, one per partition spec, unless an earlier attempt did.
     async fn write_added(&mut self, table: &LoadedTable) -> Result<()> {
-        // Also for manifests that an attempt wrote: the table may have changed since.
+        // Also checked for manifests that were already written: the table may have changed since.
         for group in &self.files {
             partition_spec(table, group.partition_spec_id)?;
         }
@@ -260,7 +264,7 @@ impl Producer {
         )
     }
 
-    /// Writes the manifest list; gives the snapshot's first row id and number of rows in format v3.
+    /// Writes the manifest list. Returns the snapshot's first row id and number of rows in format v3.
     async fn write_manifest_list(
         &self,
         table: &LoadedTable,
@@ -325,7 +329,7 @@ fn partition_spec(table: &LoadedTable, id: i32) -> Result<&PartitionSpecRef> {
     })
 }
 
-/// The manifest writer panics on a partition value that its spec cannot have; so none gets there.
+/// Rejects partition values that their spec does not allow, because the manifest writer panics on them.
 fn check_partitions(table: &LoadedTable, group: &Files) -> Result<()> {
     let metadata = &table.metadata;
     let Some(spec) = metadata.partition_spec_by_id(group.partition_spec_id) else {
@@ -346,8 +350,8 @@ fn check_partitions(table: &LoadedTable, group: &Files) -> Result<()> {
     }
 }
 
-/// Adds the snapshot, moves the main branch to it, and removes what is expired. Made by the builder, which
-/// keeps the branch's retention settings.
+/// Adds the snapshot, moves the main branch to it, and removes expired snapshots. Uses the metadata builder,
+/// which keeps the branch's retention settings.
 fn updates(table: &LoadedTable, snapshot: Snapshot, expired: Option<&Expired>) -> Result<Vec<TableUpdate>> {
     let removed = expired.map(Expired::ids).unwrap_or_default();
     TableMetadata::clone(&table.metadata)
@@ -357,7 +361,7 @@ fn updates(table: &LoadedTable, snapshot: Snapshot, expired: Option<&Expired>) -
         .and_then(TableMetadataBuilder::build)
         .map(|built| built.changes)
         .map_err(|cause| {
-            // What iceberg-rust does not take may be right all the same, so nothing is given up for it.
+            // iceberg-rust may refuse valid metadata, so the data is not given up.
             Error::new(ErrorKind::TableMismatch, "the table cannot take a new snapshot")
                 .with("table", table.ident.to_string())
                 .class(RetryClass::Retry { after: None })
@@ -365,7 +369,7 @@ fn updates(table: &LoadedTable, snapshot: Snapshot, expired: Option<&Expired>) -
         })
 }
 
-/// Deletes metadata files that nothing needs.
+/// Deletes unneeded metadata files.
 pub(super) async fn delete(table: &LoadedTable, paths: Vec<String>) {
     for path in paths {
         if let Err(cause) = table.file_io.delete(&path).await {
@@ -374,7 +378,7 @@ pub(super) async fn delete(table: &LoadedTable, paths: Vec<String>) {
     }
 }
 
-/// The table is the same one, and its main branch is where this attempt was built.
+/// Requires the same table, with its main branch at this attempt's parent.
 fn requirements(metadata: &TableMetadata) -> Vec<TableRequirement> {
     vec![
         TableRequirement::UuidMatch {
@@ -387,8 +391,8 @@ fn requirements(metadata: &TableMetadata) -> Vec<TableRequirement> {
     ]
 }
 
-/// The current snapshot's data and delete manifests. Those without a live file are left out, as in
-/// Java's `MergingSnapshotProducer`.
+/// The current snapshot's data and delete manifests. Manifests without a live file are left out, as in Java's
+/// `MergingSnapshotProducer`.
 async fn parent_manifests(table: &LoadedTable) -> Result<(Vec<ManifestFile>, Vec<ManifestFile>)> {
     let Some(parent) = table.metadata.current_snapshot() else {
         return Ok((Vec::new(), Vec::new()));
@@ -412,7 +416,7 @@ fn new_snapshot_id(metadata: &TableMetadata) -> i64 {
     }
 }
 
-/// Now, or just after what the table has seen if the clock went back.
+/// The current time, or just after the table's latest timestamp if the clock went back.
 fn timestamp_ms(now_ms: i64, metadata: &TableMetadata) -> i64 {
     let Some(parent) = metadata.current_snapshot() else {
         return now_ms.max(metadata.last_updated_ms());

@@ -1,4 +1,4 @@
-//! A table property that is set once, before files that need it are added.
+//! Sets a table property once, before files that need it are added.
 
 use iceberg::{TableRequirement, TableUpdate};
 use tokio::time::{Duration, Instant};
@@ -9,12 +9,12 @@ use super::retry_rules::RetryRules;
 use crate::catalog::CommitOutcome;
 use crate::error::{Error, ErrorKind, Result};
 
-/// After this no further attempt is begun.
+/// No attempt begins after this time.
 const TIME_MAX: Duration = Duration::from_secs(30);
 
 impl Committer {
-    /// Gives the table a property that it does not have. One that somebody else set meanwhile is left as it is;
-    /// [`Committer::table`] tells.
+    /// Sets a property that the table does not have. If another writer set it meanwhile, that value stays;
+    /// [`Committer::table`] then shows it.
     ///
     /// # Errors
     /// As [`crate::catalog::Catalog::load`] and [`crate::catalog::Catalog::commit`].
@@ -49,7 +49,7 @@ impl Committer {
                     backoff.lost_race(begun.elapsed());
                     failure = Some(error);
                 }
-                // Setting it twice sets it once, so what is not known is found out by looking.
+                // Setting a property is idempotent, so a reload resolves an unknown outcome.
                 CommitOutcome::Unknown(error) => {
                     backoff.failed(error.retry_after());
                     failure = Some(error);

@@ -1,4 +1,4 @@
-//! One commit, with all its attempts, until every append in it has an answer.
+//! The commit protocol: one commit with all its attempts, until every append in it has an answer.
 
 use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
@@ -27,45 +27,45 @@ use crate::catalog::{Catalog, CommitOutcome, LoadedTable, TableSpec};
 use crate::config::CommitConfig;
 use crate::error::{Error, ErrorKind, Result, panic_text};
 
-/// Runs whose files are remembered to be deleted.
+/// Maximum number of runs whose leftover files are remembered for deletion.
 const LEFT_MAX: usize = 64;
 
-/// For so long a look at the table is good for an attempt, where the catalog does not compare all of the metadata.
+/// How long a loaded table stays usable for attempts, where the catalog does not compare all of the metadata.
 const FRESH_FOR: Duration = Duration::from_secs(2);
-/// How long a commit waits for a look that it can do without.
+/// How long a commit waits for an optional reload.
 const REFRESH_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What the table is taken for when an attempt is made.
+/// Which state of the table an attempt is based on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Look {
-    /// As it is now.
+    /// The current state: the table was just loaded.
     Fresh,
-    /// As it was last seen, which is new enough or newer than what is to be had.
+    /// The last loaded state, which is recent enough or newer than what the catalog returns.
     None,
-    /// As it was last seen, since it could not be looked at.
+    /// The last loaded state, because the reload failed.
     Failed,
 }
 
-/// What commits, one batch at a time, and what is known of the attempts so far.
+/// Commits one batch at a time, and keeps what is known about earlier attempts.
 #[derive(Debug)]
 pub(super) struct Protocol {
     pub(super) catalog: Arc<dyn Catalog>,
-    /// Makes the table anew when it was dropped under us, as a restart would.
+    /// Recreates the table if it was dropped while we use it, as a restart would.
     pub(super) spec: Option<TableSpec>,
     pub(super) config: CommitConfig,
     pub(super) shared: Arc<Shared>,
-    /// Attempts whose outcome is not known.
+    /// Attempts with an unknown outcome.
     pub(super) unknown: UnknownAttempts,
-    /// Files of attempts that were refused while the table could not be looked at.
+    /// Files of attempts that were refused while the table could not be loaded.
     pub(super) left: Vec<Left>,
     pub(super) expiry: Expiry,
-    /// Whether the last look at the table failed: it was told once then.
+    /// Whether the last reload failed. The failure is logged as a warning only once.
     pub(super) load_failing: bool,
-    /// When the table was loaded last, unless a commit was sent since.
+    /// When the table was last loaded. `None` once a commit was sent after that.
     pub(super) loaded: Option<Instant>,
 }
 
-/// Metadata files that nothing needs, if the table lacks the snapshot.
+/// Metadata files that are not needed if the table does not contain the snapshot.
 #[derive(Debug)]
 pub(super) struct Left {
     begun: Begun,
@@ -73,37 +73,37 @@ pub(super) struct Left {
     paths: Vec<String>,
 }
 
-/// Where a run's attempts began.
+/// The states of the table that a run's attempts were based on.
 #[derive(Debug, Clone, Copy)]
 struct Begun {
     table_id: Uuid,
-    /// The base of the first one.
+    /// The base of the first attempt.
     first: Base,
     /// The latest base.
     last: Base,
 }
 
-/// The appends of one commit and what was tried for them.
+/// The appends of one commit, and the attempts made for them.
 struct Run {
     batch: Vec<Queued>,
-    /// Latest deadline of the batch: no attempt is begun after it.
+    /// Latest deadline of the batch. No attempt begins after it.
     deadline: Instant,
-    /// Made at the first attempt, and anew when the batch shrinks.
+    /// Created at the first attempt, and again when the batch shrinks.
     producer: Option<Producer>,
-    /// What the producer's attempts wrote.
+    /// The files that the producer's attempts wrote.
     attempts: Vec<AttemptFiles>,
-    /// Attempts that the catalog saw.
+    /// Number of attempts that were sent to the catalog.
     sent: u32,
-    /// Where the table stood at these.
+    /// The bases of these attempts.
     begun: Option<Begun>,
 }
 
 impl Protocol {
-    /// Commits a batch. A panic in it is its own end only: its callers are told as their appends are
-    /// dropped, and the next batch begins with a fresh look at the table.
+    /// Commits a batch and contains its panics. After a panic, the callers get an error because their appends
+    /// are dropped, and the next batch begins with a reload of the table.
     pub(super) async fn commit_guarded(&mut self, batch: Vec<Queued>) {
-        // The one thing that a commit changes besides the table is what is known of attempts, and
-        // that is told to be in doubt.
+        // Besides the table, a commit changes only what is known about attempts. After a panic, their outcome
+        // is marked as unknown.
         let caught = AssertUnwindSafe(self.commit(batch)).catch_unwind().await;
         if let Err(panic) = caught {
             tracing::error!(panic = panic_text(panic.as_ref()), "a commit panicked");
@@ -111,7 +111,7 @@ impl Protocol {
         }
     }
 
-    /// Commits a batch. Every append in it is answered when this returns.
+    /// Commits a batch. Every append in it has an answer when this returns.
     async fn commit(&mut self, batch: Vec<Queued>) {
         let (batch, repeated) = part_repeated(batch);
         self.commit_distinct(batch).await;
@@ -145,7 +145,7 @@ impl Protocol {
             let look = match self.look_before(run.deadline).await {
                 Ok(look) => look,
                 Err(error) => {
-                    // Whatever is said of this batch in the end, it is not from a fresh look.
+                    // The final answer to this batch must not rely on the last loaded state.
                     self.shared.set_stale(true);
                     backoff.failed(error.retry_after());
                     failure = Some(error);
@@ -167,8 +167,8 @@ impl Protocol {
             let attempt = match producer.attempt(&base, expired, &view.carried).await {
                 Ok(attempt) => attempt,
                 Err(error) => {
-                    // What it read of the table may be gone, because the table is, or because another
-                    // writer went on and removed what it no longer needs.
+                    // A file that the attempt had to read may be gone. Either the table was dropped, or
+                    // another writer committed and removed what it no longer needed.
                     self.shared.set_stale(true);
                     if self.is_behind(&base).await.unwrap_or(false) {
                         tracing::debug!(table = %base.ident, %error, "the table changed while an attempt was made");
@@ -202,7 +202,7 @@ impl Protocol {
                         if look == Look::Failed {
                             return self.end(run, Failure::Catalogs(error), false).await;
                         }
-                        // Some catalogs answer so to whoever lost a race.
+                        // Some catalogs return this error for a lost race.
                         match self.is_behind(&base).await {
                             Ok(true) => {}
                             Ok(false) => return self.give_up(run, Failure::Catalogs(error)).await,
@@ -224,13 +224,13 @@ impl Protocol {
         self.give_up(run, Failure::Catalogs(failure)).await;
     }
 
-    /// Looks at the table before an attempt, if that is needed or of use.
+    /// Reloads the table before an attempt, if that is necessary or useful.
     ///
     /// # Errors
-    /// When a look that is needed fails, or the catalog asks to wait.
+    /// When a necessary reload fails, or the catalog asks to wait.
     async fn look_before(&mut self, deadline: Instant) -> Result<Look> {
-        // Whoever tags a snapshot, or sets a property, does not move the main branch, which is all that a catalog compares
-        // with. So what is expired is chosen from the table as it is now.
+        // Tagging a snapshot or setting a property does not move the main branch, and catalogs compare only
+        // that. So expiry is planned on a freshly loaded table.
         if self.shared.is_stale() || self.expiring().is_some() {
             self.refresh().await?;
         } else if !self.may_be_outdated() {
@@ -240,7 +240,7 @@ impl Protocol {
                 Ok(true) => {}
                 Ok(false) => return Ok(Look::None),
                 Err(error) if asks_to_wait(&error) => return Err(error),
-                // If the catalog is out of order, the attempt finds that out, and what to do about it.
+                // If the catalog is down, the attempt fails too, and its error handling applies.
                 Err(error) => {
                     tracing::debug!(%error, "the table is taken as it was last seen");
                     return Ok(Look::Failed);
@@ -251,17 +251,18 @@ impl Protocol {
         Ok(Look::Fresh)
     }
 
-    /// Whether somebody may have changed the table since it was last seen, without the catalog refusing a commit for it. A commit
-    /// writes the main branch's reference anew, with the retention settings that it was seen with. The answer to a commit of ours is no
-    /// look: under steady load the next one would always follow within any time that we let it last.
+    /// Whether another writer may have changed the table without making our commit conflict. A commit
+    /// rewrites the main branch's reference, with the retention settings as last loaded. The response to our
+    /// own commit does not count as a load: under steady load, the next commit would always fall within the
+    /// time limit.
     fn may_be_outdated(&self) -> bool {
         let is_fresh = |loaded: Instant| loaded.elapsed() < FRESH_FOR;
         !self.catalog.compares_metadata() && !self.loaded.is_some_and(is_fresh)
     }
 
-    /// What a commit on the table as last seen would expire.
+    /// What a commit on the table as last loaded would expire.
     fn expiring(&self) -> Option<Expired> {
-        // Nothing is forgotten while an outcome hangs on what the table remembers.
+        // Nothing is expired while resolving an unknown outcome depends on the table's history.
         if self.unknown.is_open() {
             return None;
         }
@@ -269,7 +270,7 @@ impl Protocol {
         self.expiry.plan(&self.shared.view().table, floor.as_ref())
     }
 
-    /// Loads the table afresh. Attempts whose parent is no longer current can never land.
+    /// Reloads the table. Attempts whose parent is no longer current can never land.
     pub(super) async fn refresh(&mut self) -> Result<()> {
         let ident = self.shared.view().table.ident.clone();
         let begun = Instant::now();
@@ -293,8 +294,9 @@ impl Protocol {
         Ok(())
     }
 
-    /// Loads the table for what others changed without moving the main branch, which is no reason to wait for long. Whether it was
-    /// seen: not in an older copy, as of a catalog whose reads lag, than the one it was seen in last.
+    /// Reloads the table to see changes that do not move the main branch. They do not justify a long wait.
+    /// Returns false if the catalog returned an older copy than the last loaded one, as catalogs with lagging
+    /// reads do.
     async fn try_refresh(&mut self, deadline: Instant) -> Result<bool> {
         let last = Arc::clone(&self.shared.view().table);
         let begun = Instant::now();
@@ -315,8 +317,8 @@ impl Protocol {
         Ok(true)
     }
 
-    /// Whether this state of the table is behind what it is now. A snapshot of another branch moves it on, too: it takes the
-    /// sequence number that an attempt's snapshot was to have.
+    /// Whether this state of the table is behind the current one. A snapshot of another branch also counts:
+    /// it takes the sequence number that the attempt's snapshot was to have.
     async fn is_behind(&mut self, base: &LoadedTable) -> Result<bool> {
         self.refresh().await?;
         let now = &self.shared.view().table.metadata;
@@ -330,23 +332,23 @@ impl Protocol {
         self.unknown
             .looked(&table.metadata, self.config.dedup_window, Instant::now());
         self.shared.set(table, self.unknown.floor());
-        // What can still land may have done so by the next look.
+        // An attempt that can still land may have landed by the next load.
         self.shared.set_stale(self.unknown.is_open());
     }
 
-    /// An attempt on this table may have been taken or not.
+    /// Records that an attempt on this table has an unknown outcome.
     fn mark_unknown(&mut self, base: &LoadedTable) {
         self.unknown.add(&base.metadata);
         self.shared.set_stale(true);
     }
 
-    /// A commit ended at an unknown point: the table as last seen may be its base.
+    /// Records that a commit ended at an unknown point. Its base may be the table as last loaded.
     fn mark_all_unknown(&mut self) {
         let table = Arc::clone(&self.shared.view().table);
         self.mark_unknown(&table);
     }
 
-    /// Answers the appends that need no commit (any more). True if none is left.
+    /// Answers the appends that need no commit, or no longer need one. Returns true if none is left.
     async fn settle(&self, run: &mut Run) -> bool {
         let view = self.shared.view();
         if let Some(manifest_list) = run.landed(&view) {
@@ -363,7 +365,7 @@ impl Protocol {
                 run.batch.push(queued);
             }
         }
-        // The others must not go out with a manifest that has the files of those just answered.
+        // The next attempt must not reuse a manifest that lists the files of the appends just answered.
         if run.batch.len() < before && run.producer.is_some() {
             if run.is_surely_lacking(&view.table.metadata) {
                 self.clean(&view.table, run, None).await;
@@ -374,10 +376,11 @@ impl Protocol {
         run.batch.is_empty()
     }
 
-    /// The callers first: what is left to clean up is no concern of theirs.
+    /// Answers the callers, then cleans up. Callers do not wait for the cleanup.
     async fn succeed(&mut self, mut run: Run, table: LoadedTable) {
         self.see(table);
-        // The answer may tell of a later snapshot, which somebody else added meanwhile and which lists our manifests.
+        // The response may contain a later snapshot, which another writer added meanwhile and which lists our
+        // manifests.
         let manifest_list = run.landed(&self.shared.view());
         run.answer_committed();
         if let Some(manifest_list) = manifest_list {
@@ -406,7 +409,7 @@ impl Protocol {
         }
     }
 
-    /// No more attempts: finds out what is known, and says so.
+    /// Ends a run without further attempts: reloads the table if useful, and answers the callers.
     async fn give_up(&mut self, run: Run, mut failure: Failure) {
         let mut looked = true;
         if failure.asks_to_wait() {
@@ -423,7 +426,7 @@ impl Protocol {
         self.end(run, failure, looked).await;
     }
 
-    /// The same once it was tried to look at the table; whether it was `looked` at.
+    /// Ends a run after the reload, if any. `looked` says whether the last loaded state is current.
     async fn end(&mut self, mut run: Run, failure: Failure, looked: bool) {
         if looked && self.settle(&mut run).await {
             return;
@@ -431,8 +434,8 @@ impl Protocol {
         let table = Arc::clone(&self.shared.view().table);
         let surely_lacks = run.is_surely_lacking(&table.metadata);
         let known = looked && !self.unknown.is_open() && surely_lacks;
-        // Whatever was answered: what lies between us and the catalog may have delivered an attempt twice, and passed on the
-        // second answer.
+        // This holds for every answer of the catalog: a proxy may have delivered an attempt twice, and passed
+        // on only the second answer.
         if looked || run.begun.is_none() {
             if surely_lacks {
                 self.clean(&table, &run, None).await;
@@ -446,8 +449,8 @@ impl Protocol {
         }
     }
 
-    /// Deletes metadata files of attempts that did not win; without a winner, of a run that the table [surely lacks](Run::is_surely_lacking).
-    /// None while an attempt may still land.
+    /// Deletes metadata files of attempts that did not win. Without a winner, the table must [surely
+    /// lack](Run::is_surely_lacking) the run, and nothing is deleted while an attempt may still land.
     async fn clean(&self, table: &LoadedTable, run: &Run, winner: Option<&str>) {
         let Some(producer) = &run.producer else {
             return;
@@ -458,7 +461,7 @@ impl Protocol {
         delete(table, producer.unused(&run.attempts, winner)).await;
     }
 
-    /// Remembers what the attempts of a run wrote, to be deleted after the next look.
+    /// Remembers the files of a run's attempts, to delete them after the next load.
     fn leave(&mut self, run: &Run) {
         if let (Some(producer), Some(begun)) = (&run.producer, run.begun)
             && self.left.len() < LEFT_MAX
@@ -471,7 +474,7 @@ impl Protocol {
         }
     }
 
-    /// Deletes what was left, after a look at the table. What the table may need, or may need one day, stays.
+    /// Deletes the remembered files after a load. Files that the table needs, or may need later, are kept.
     async fn clean_left(&mut self) {
         if self.left.is_empty() || self.unknown.is_open() {
             return;
@@ -486,7 +489,7 @@ impl Protocol {
 }
 
 impl Begun {
-    /// With an attempt on this metadata, after those `before`.
+    /// Adds an attempt on this metadata to those `before`.
     fn on(metadata: &TableMetadata, before: Option<Self>) -> Self {
         let base = Base::of(metadata);
         let new = Self {
@@ -500,9 +503,10 @@ impl Begun {
         })
     }
 
-    /// Whether the table, which lacks this snapshot, would know of it if it had been added since. One that landed and was
-    /// expired, or went with another table that had the name, cannot be seen any more; one that was rolled back is still there.
-    /// Nor can one in an older copy of the table than an attempt was made on.
+    /// Whether the table lacks this snapshot and its history would show it if it had been added. A snapshot
+    /// that landed and was expired, or was lost with another table of the same name, is no longer visible. A
+    /// snapshot that was rolled back still is. An older copy of the table than an attempt's base cannot show
+    /// it either.
     fn is_remembered(&self, metadata: &TableMetadata, snapshot_id: i64) -> bool {
         let history = History::of(metadata);
         self.table_id == metadata.uuid()
@@ -536,7 +540,7 @@ impl Run {
         })
     }
 
-    /// Whether none of the attempts is in the table, as far as it remembers.
+    /// Whether none of the attempts is in the table, as far as its history shows.
     fn is_surely_lacking(&self, metadata: &TableMetadata) -> bool {
         let snapshot_id = self.producer.as_ref().map_or(0, Producer::snapshot_id);
         self.begun

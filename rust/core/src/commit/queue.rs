@@ -24,25 +24,26 @@ pub(super) struct Queued {
     pub(super) table_id: Uuid,
     pub(super) deadline: Instant,
     pub(super) origin: Origin,
-    /// The files whose rows the append's hold. Such a one is committed by itself.
+    /// The files that the append replaces; their rows are in the append's files. Such an append is committed
+    /// by itself.
     pub(super) removal: Option<Removal>,
     state: Arc<AtomicU8>,
     reply: oneshot::Sender<Result<Committed>>,
 }
 
-/// Where an append comes from, which decides how its requests are recognised.
+/// The origin of an append, which decides how its requests are recognised.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Origin {
-    /// A call: looked for in the table's recent ancestry.
+    /// A call: its requests are searched in the table's recent ancestry.
     Call,
-    /// A receipt: looked for in all that the table remembers, which must reach back to where the table
-    /// stood when the receipt was made.
+    /// A receipt: its requests are searched in the table's whole history. The history must reach back to the
+    /// base of the receipt.
     Receipt(Base),
-    /// A receipt of which a person said that it is not in the table: it need not reach back so far.
+    /// A receipt that a person confirmed not to be in the table: the history need not reach back to its base.
     ApprovedReceipt,
 }
 
-/// The caller's end. Dropped before the commit was begun, it withdraws the append.
+/// The caller's end. Dropping it before the commit begins withdraws the append.
 #[derive(Debug)]
 pub(super) struct Waiting {
     deadline: Instant,
@@ -73,14 +74,14 @@ impl Queued {
         )
     }
 
-    /// From here on the append cannot be withdrawn. False if it was.
+    /// From here on the append cannot be withdrawn. Returns false if it already was.
     pub(super) fn begin(&self) -> bool {
         self.state
             .compare_exchange(WAITING, BEGUN, Ordering::AcqRel, Ordering::Acquire)
             .is_ok()
     }
 
-    /// Tells the caller, if it still waits.
+    /// Answers the caller, if it still waits.
     pub(super) fn answer(self, result: Result<Committed>) {
         if self.reply.send(result).is_err() {
             tracing::debug!("nobody waits for the outcome of a commit any more");
@@ -89,7 +90,11 @@ impl Queued {
 }
 
 impl Waiting {
-    /// The outcome; `Internal` if the commit panicked; `Cancelled` if the deadline passes before the commit is begun.
+    /// The outcome.
+    ///
+    /// # Errors
+    /// The commit's error; `Internal` if the commit panicked; `Cancelled` if the deadline passes before the
+    /// commit begins.
     pub(super) async fn answer(mut self) -> Result<Committed> {
         let answer = tokio::select! {
             biased;
@@ -122,7 +127,7 @@ impl Drop for Waiting {
     }
 }
 
-/// The time was up before the commit was begun.
+/// The error for a deadline that passed before the commit began.
 pub(super) fn out_of_time() -> Error {
     Error::new(
         ErrorKind::Cancelled,

@@ -1,8 +1,8 @@
-//! A receipt: what a later commit needs of data files that are stored and that no table knows yet.
+//! A receipt: what a later commit needs to add stored data files that are in no table yet.
 //!
-//! A JSON file beside the table's data. It says which requests the files hold, and where the table stood
-//! when it surely did not hold them: so whoever finds it, whenever, can tell whether it was committed
-//! since.
+//! It is a JSON file beside the table's data. It lists the requests that the files hold, and a state of the
+//! table that surely did not hold them. So any process that finds it, at any time, can check whether it was
+//! committed since.
 
 use iceberg::spec::{
     DataFile, PartitionSpec, TableMetadata, deserialize_data_file_from_json, serialize_data_file_to_json,
@@ -18,10 +18,10 @@ use crate::clock::now_ms;
 use crate::error::{Error, ErrorKind, Result, RetryClass};
 use crate::request::IdRange;
 
-/// The one version so far.
+/// The only version so far.
 const VERSION: u32 = 1;
 
-/// A receipt as it is stored. Rust's names with dashes are the keys.
+/// A receipt as stored. The JSON keys are the field names in kebab-case.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) struct Receipt {
@@ -29,17 +29,17 @@ pub(super) struct Receipt {
     /// Namespace and name, for people.
     table: String,
     table_uuid: String,
-    /// Where the table stood when its recent snapshots held none of the requests.
+    /// A state of the table whose recent snapshots held none of the requests.
     pub(super) base: Base,
     schema_id: i32,
     partition_spec_id: i32,
-    /// The requests, as a snapshot's summary has them.
+    /// The requests, in the format of a snapshot's summary.
     ids: String,
     pub(super) rows: u64,
     /// Milliseconds since 1970.
     created_ms: u64,
     created_by: String,
-    /// Each as iceberg's own JSON of a data file.
+    /// Each file in iceberg's own JSON format for data files.
     files: Vec<Value>,
 }
 
@@ -50,7 +50,8 @@ struct Versioned {
 }
 
 impl Receipt {
-    /// For files that were written for the table as given, which holds none of their requests.
+    /// Creates a receipt for files that were written for this state of the table, which holds none of their
+    /// requests.
     ///
     /// # Errors
     /// `Internal` when the files do not fit the table.
@@ -89,7 +90,7 @@ impl Receipt {
     }
 
     /// # Errors
-    /// `Storage`, permanent, when it is no receipt or one of a later version.
+    /// `Storage`, permanent, when this is not a receipt, or one of a later version.
     pub(super) fn parse(json: &[u8]) -> Result<Self> {
         let unreadable = |cause| {
             unusable("it cannot be read; restore it, or delete it and its data is lost").because(cause)
@@ -115,7 +116,7 @@ impl Receipt {
     }
 
     /// # Errors
-    /// `Storage`, permanent, when it belongs to another table.
+    /// `Storage`, permanent, when the receipt belongs to another table.
     pub(super) fn check_table(&self, metadata: &TableMetadata) -> Result<()> {
         if self.table_uuid == metadata.uuid().to_string() {
             return Ok(());
@@ -127,10 +128,10 @@ impl Receipt {
         )))
     }
 
-    /// What it asks to be added to the table.
+    /// The append that adds the receipt's files to the table.
     ///
     /// # Errors
-    /// `Storage`, permanent, when the files are another table's or do not fit this one any more.
+    /// `Storage`, permanent, when the files belong to another table or no longer fit this one.
     pub(super) fn append(&self, metadata: &TableMetadata) -> Result<Append> {
         self.check_table(metadata)?;
         let changed = |cause| {
@@ -158,7 +159,7 @@ impl Receipt {
     }
 }
 
-/// Why a receipt is set aside. Trying again does not help.
+/// The reason why a receipt is set aside. A retry does not help.
 pub(super) fn unusable(why: impl Into<String>) -> Error {
     Error::new(ErrorKind::Storage, why).class(RetryClass::Permanent)
 }

@@ -1,8 +1,8 @@
-//! Receipts to snapshots: many in each, and each receipt once, however many processes find it.
+//! Commits receipts as snapshots: many per snapshot, and each receipt once, however many processes find it.
 //!
-//! The table itself says what was committed: a receipt's requests are looked for in every snapshot since
-//! the receipt was made, on the very metadata that the commit is built on. A commit of somebody else
-//! makes ours a conflict, and then it is looked for again.
+//! The table itself shows what was committed. A receipt's requests are searched in every snapshot since the
+//! receipt was made, in the same metadata that the commit is based on. If another writer commits meanwhile,
+//! our commit conflicts, and the search is repeated.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -24,22 +24,22 @@ use super::{Append, receipt_store};
 use crate::catalog::{IcebergCause, LoadedTable};
 use crate::error::{Error, ErrorKind, Result, RetryClass};
 
-/// Receipts in one snapshot at most.
+/// Maximum number of receipts in one snapshot.
 const BATCH: usize = 500;
 /// How long a commit of receipts may take.
 const TIMEOUT: Duration = Duration::from_secs(60);
-/// The wait before receipts are tried again at first; doubled up to the longest.
+/// The wait before the first retry. It doubles up to the maximum.
 const RETRY_FIRST: Duration = Duration::from_secs(1);
 const RETRY_MAX: Duration = Duration::from_secs(30);
 
-/// A receipt on its way into the table.
+/// A receipt that is ready to be committed.
 struct Ready {
     name: String,
     append: Append,
     origin: Origin,
 }
 
-/// What is to be done with a receipt.
+/// The next step for a receipt.
 enum Step {
     Commit(Ready),
     Done(String),
@@ -47,11 +47,11 @@ enum Step {
     Aside(String, Error),
     /// It cannot be read now.
     Unread(String, Error),
-    /// Its files cannot be looked at now.
+    /// The existence of its files cannot be checked now.
     Later(Error),
 }
 
-/// Commits a table's receipts, now and then, until it is told to stop.
+/// Commits a table's receipts periodically until it is closed.
 pub(super) async fn tend(receipts: Arc<Receipts>, protocol: Arc<Mutex<Protocol>>) {
     let mut wait = first_wait(&receipts);
     loop {
@@ -78,7 +78,7 @@ fn first_wait(receipts: &Receipts) -> Duration {
     }
 }
 
-/// One round, whose failure is told; how long the catalog wants to be left alone.
+/// Runs one round and logs its failure. Returns the wait that the catalog asks for.
 async fn pass(receipts: &Receipts, protocol: &Mutex<Protocol>) -> Duration {
     let caught = AssertUnwindSafe(collect(receipts, protocol, false))
         .catch_unwind()
@@ -100,10 +100,10 @@ async fn pass(receipts: &Receipts, protocol: &Mutex<Protocol>) -> Duration {
     }
 }
 
-/// Looks for receipts if it is time to, or `now`, and commits those that are open.
+/// Lists receipts if that is due, or with `now`, and commits the open ones.
 ///
 /// # Errors
-/// When they cannot be listed, or the catalog does not take them. They are tried again then.
+/// When receipts cannot be listed, or the catalog does not commit them. They are retried later.
 pub(super) async fn collect(receipts: &Receipts, protocol: &Mutex<Protocol>, now: bool) -> Result<()> {
     let mut due = receipts.due.lock().await;
     receipts.delete_done().await;
@@ -111,7 +111,7 @@ pub(super) async fn collect(receipts: &Receipts, protocol: &Mutex<Protocol>, now
     if now || *due <= Instant::now() {
         looked = receipts.look_and_plan(&mut due).await;
     }
-    // What is known does not wait for what could not be listed or read.
+    // Known receipts do not wait for those that could not be listed or read.
     if !receipts.is_any_open() && !receipts.is_catalog_down() {
         return looked;
     }
@@ -129,10 +129,10 @@ pub(super) async fn collect(receipts: &Receipts, protocol: &Mutex<Protocol>, now
     looked
 }
 
-/// Sorts out which receipts can be committed, and why others must wait, if any must.
+/// Selects the receipts that can be committed. Also returns why others must wait, if any.
 ///
 /// # Errors
-/// `Storage` when it cannot be told of any, since the table's manifests cannot be read.
+/// `Storage` when the table's manifests cannot be read, so that nothing is known of any receipt.
 async fn prepare(receipts: &Receipts, names: &[String]) -> Result<(Vec<Ready>, Option<Error>)> {
     let table = receipts.table();
     let history = History::of(&table.metadata);
@@ -147,7 +147,7 @@ async fn prepare(receipts: &Receipts, names: &[String]) -> Result<(Vec<Ready>, O
     for step in steps {
         match step {
             Step::Commit(one) if is_forgotten(&one, &history) => {
-                // A file that is in the table now was committed; one that is not may have been compacted.
+                // A file that is in the table now was committed. A file that is not may have been compacted.
                 let live = match &live {
                     Some(live) => live,
                     None => live.insert(live_files(&table, 0).await?),
@@ -176,20 +176,20 @@ async fn prepare(receipts: &Receipts, names: &[String]) -> Result<(Vec<Ready>, O
     Ok((ready, waits))
 }
 
-/// Whether the table remembers too little to say whether it holds the receipt.
+/// Whether the table's history is too short to say whether it holds the receipt.
 fn is_forgotten(ready: &Ready, history: &History) -> bool {
     matches!(ready.origin, Origin::Receipt(base) if !history.covers(&base))
         && history.coverage(&ready.append.ids) == Coverage::None
 }
 
-/// Reads a receipt and looks for its files.
+/// Reads a receipt and checks that its files exist.
 async fn examine(name: &str, table: &LoadedTable, history: &History) -> Step {
     let content = match receipt_store::read(table, name).await {
         Ok(Some(content)) => content,
         Ok(None) => return Step::Gone(name.to_owned()),
         Err(error) => return Step::Unread(name.to_owned(), error),
     };
-    // What others may have written is not trusted to be what iceberg's reader expects.
+    // Other programs may have written it, and iceberg's reader may panic on it.
     let parsed = std::panic::catch_unwind(AssertUnwindSafe(|| {
         let receipt = Receipt::parse(&content)?;
         Ok((receipt.base, receipt.append(&table.metadata)?))
@@ -202,7 +202,7 @@ async fn examine(name: &str, table: &LoadedTable, history: &History) -> Step {
     if append.files.is_empty() {
         return Step::Done(name.to_owned());
     }
-    // What was committed may have been compacted since, and its files are gone.
+    // A committed receipt's files may be gone, because they were compacted since.
     let needed = match history.coverage(&append.ids) {
         Coverage::Full => &[],
         Coverage::Partial | Coverage::None => append.files.as_slice(),
@@ -236,7 +236,7 @@ async fn examine(name: &str, table: &LoadedTable, history: &History) -> Step {
     })
 }
 
-/// Commits receipts together; by themselves if one of them spoils it for the others.
+/// Commits receipts together. If one of them fails the whole commit permanently, commits each by itself.
 async fn commit(receipts: &Receipts, protocol: &Mutex<Protocol>, ready: Vec<Ready>) -> Result<()> {
     let spoilt = commit_together(receipts, protocol, ready, false).await?;
     for one in spoilt {
@@ -245,7 +245,7 @@ async fn commit(receipts: &Receipts, protocol: &Mutex<Protocol>, ready: Vec<Read
     Ok(())
 }
 
-/// Commits receipts in one snapshot; gives back those that failed for good, unless that is `last`.
+/// Commits receipts in one snapshot. Returns those that failed permanently, unless this is the `last` try.
 async fn commit_together(
     receipts: &Receipts,
     protocol: &Mutex<Protocol>,
@@ -259,10 +259,10 @@ async fn commit_together(
     let mut batch = Vec::with_capacity(ready.len());
     let mut waiting: Vec<Waiting> = Vec::with_capacity(ready.len());
     for one in &ready {
-        // Not the table as it is by now: another may have been made under its name since the receipt was examined.
+        // Not the id of the current table: it may have been recreated since the receipt was examined.
         let table_id = one.append.table_id.unwrap_or_default();
         let (queued, answer) = Queued::new(one.append.clone(), table_id, deadline, one.origin);
-        // Nobody withdraws it.
+        // It cannot be withdrawn.
         queued.begin();
         batch.push(queued);
         waiting.push(answer);
@@ -294,7 +294,7 @@ mod tests {
     use super::super::test_table::TestTable;
     use super::*;
 
-    /// An append of a file that is there.
+    /// An append of a file that exists.
     fn append(table: &TestTable) -> Append {
         let path = table.folder.path().join("1.parquet");
         std::fs::write(&path, "rows").unwrap();
@@ -322,13 +322,13 @@ mod tests {
     async fn a_receipt_is_for_the_table_that_it_was_examined_with() {
         let table = TestTable::open().await;
         let (receipts, protocol) = (&table.committer.receipts, &table.committer.protocol);
-        // Nobody else commits it meanwhile.
+        // Stops the background task, so that it does not commit the receipt meanwhile.
         table.committer.closing.cancel();
         receipts.keep(&append(&table)).await.unwrap();
         let (ready, waits) = prepare(receipts, &receipts.open_names()).await.unwrap();
         assert!(waits.is_none());
         assert_eq!(ready.len(), 1);
-        // A call looks at the table, which was dropped and made anew.
+        // A call reloads the table, which was dropped and recreated.
         table.drop_from_catalog().await;
         protocol.lock().await.refresh().await.unwrap();
         let Err(error) = commit_together(receipts, protocol, ready, false).await else {
@@ -336,7 +336,7 @@ mod tests {
         };
         assert_eq!(error.kind(), ErrorKind::Catalog, "{error}");
         assert_eq!(table.committer.table().metadata.current_snapshot_id(), None);
-        // The next round leaves it alone.
+        // The next round leaves the receipt alone.
         let (ready, _) = prepare(receipts, &receipts.open_names()).await.unwrap();
         assert!(ready.is_empty() && !receipts.is_any_open());
     }

@@ -1,20 +1,20 @@
-//! Where a table's receipts lie: a folder under the table's location. Engines that clean up orphan files
-//! pass over names that begin with an underscore.
+//! Storage of a table's receipts: a folder under the table's location. Its name begins with an underscore,
+//! because engines that clean up orphan files skip such names.
 
 use bytes::Bytes;
 use iceberg::spec::TableMetadata;
 
-use crate::catalog::storage::listing;
 use crate::catalog::{IcebergCause, LoadedTable};
 use crate::error::{Error, ErrorKind, Result};
+use crate::storage::listing;
 
-/// What this program keeps in a table's location beside the table's files.
+/// The folder in a table's location for this program's own files.
 pub(crate) const OWN_FOLDER: &str = "_otlp2iceberg";
-/// The folder in it.
+/// The receipts' folder in it.
 const FOLDER: &str = "receipts";
 /// The ending of a receipt's name.
 pub(super) const ENDING: &str = ".json";
-/// The ending of a receipt's name that a person gave it to say that it is not in the table.
+/// The ending of a receipt's name with which a person confirms that the receipt is not in the table.
 pub(super) const APPROVED: &str = ".approved.json";
 
 /// The names of all receipts, oldest first.
@@ -25,13 +25,13 @@ pub(super) async fn list(table: &LoadedTable) -> Result<Vec<String>> {
             "cannot look for receipts; the right to list the folder is needed (on S3: s3:ListBucket)";
         failed(message, table, &folder, cause)
     })?;
-    // Names begin with the time. One that begins with a dot is somebody's half copy.
+    // Names begin with the time. A name that begins with a dot is an incomplete copy.
     names.retain(|name| name.ends_with(ENDING) && !name.starts_with('.'));
     names.sort_unstable();
     Ok(names)
 }
 
-/// A receipt's content; `None` if it is not there any more.
+/// A receipt's content; `None` if it no longer exists.
 pub(super) async fn read(table: &LoadedTable, name: &str) -> Result<Option<Bytes>> {
     let path = path(&table.metadata, name);
     let read = async {
@@ -46,7 +46,7 @@ pub(super) async fn read(table: &LoadedTable, name: &str) -> Result<Option<Bytes
         .map_err(|cause| failed("cannot read a receipt", table, &path, cause))
 }
 
-/// Whether storage gives out the table's own files.
+/// Whether the table's own files can be read.
 pub(super) async fn can_read_table(table: &LoadedTable) -> bool {
     let Some(path) = table.own_files().next() else {
         return false;
@@ -55,13 +55,13 @@ pub(super) async fn can_read_table(table: &LoadedTable) -> bool {
     read.await.is_ok()
 }
 
-/// Stores a receipt. It is durable then.
+/// Stores a receipt. It is durable when this returns.
 pub(super) async fn write(table: &LoadedTable, name: &str, content: Vec<u8>) -> Result<()> {
     let path = path(&table.metadata, name);
-    // Who is told of success sends nothing again. A table without a snapshot was looked for before its data files were written, as far
-    // as its metadata is for us to see.
+    // A caller that gets a success does not send the data again, so the storage is checked first. A table
+    // without a snapshot was checked before its data files were written, as far as we can see its metadata.
     if table.metadata.current_snapshot().is_some() {
-        table.look_before_writing(&path).await?;
+        table.check_storage(&path).await?;
     }
     let write = async { table.file_io.new_output(&path)?.write(content.into()).await };
     write
@@ -69,7 +69,7 @@ pub(super) async fn write(table: &LoadedTable, name: &str, content: Vec<u8>) -> 
         .map_err(|cause| failed("cannot write a receipt", table, &path, cause))
 }
 
-/// Deletes a receipt; one that is not there is as good as deleted.
+/// Deletes a receipt. A missing one counts as deleted.
 pub(super) async fn delete(table: &LoadedTable, name: &str) -> Result<()> {
     let path = path(&table.metadata, name);
     table

@@ -20,15 +20,15 @@ use crate::config::{CommitConfig, OnFailure};
 use crate::error::{Error, ErrorKind, Result, RetryClass};
 use crate::request::{IdRange, RequestId};
 
-/// Files looked at or read at once: enough to hide the storage's latency.
+/// Number of files checked or read concurrently: enough to hide the storage's latency.
 pub(super) const AT_ONCE: usize = 16;
 
-/// A receipt that cannot be read so many times, while the table's own files can, is passed over.
+/// After this number of failed reads, while the table's own files can be read, a receipt is skipped.
 const UNREAD_MAX: u32 = 3;
-/// The wait before it is looked at again when a table is opened.
+/// The wait between these reads when a table is opened.
 const UNREAD_PAUSE: Duration = Duration::from_millis(500);
 
-/// Where listing fails and `commit.on_failure` is `retry_rules`, it is tried again after so long.
+/// The wait before the next try to list, if listing fails and `commit.on_failure` is `retry`.
 const PAUSE_WITHOUT_LISTING: Duration = Duration::from_secs(3_600);
 
 /// A table's receipts.
@@ -37,18 +37,18 @@ pub(super) struct Receipts {
     pub(super) shared: Arc<Shared>,
     /// Whether calls may succeed with a receipt.
     pub(super) accept: bool,
-    /// How often they are looked for.
+    /// How often receipts are listed.
     pub(super) interval: Duration,
     known: Mutex<Known>,
-    /// Held while they are committed; when it is time to look for them.
+    /// The time of the next listing. Held while receipts are committed.
     pub(super) due: tokio::sync::Mutex<Instant>,
-    /// Whether the catalog did not commit lately, so that calls do not wait for it.
+    /// Whether the catalog did not commit recently, so that calls do not wait for it.
     catalog_down: AtomicBool,
     /// Wakes the task that commits receipts.
     pub(super) wake: Notify,
     /// Ends that task.
     pub(super) closing: CancellationToken,
-    /// Receipts committed and not told of yet.
+    /// Number of receipts committed and not yet reported.
     committed: AtomicU64,
 }
 
@@ -57,24 +57,24 @@ pub(super) struct Receipts {
 struct Known {
     /// To be committed, with their requests.
     open: BTreeMap<String, Vec<IdRange>>,
-    /// The requests of those, once asked for.
+    /// The requests of the open receipts; built on first use.
     ids: Option<IdSet>,
     /// In the table, and not deleted yet.
     done: BTreeSet<String>,
-    /// Told of, and left alone.
+    /// Logged, and left alone.
     aside: BTreeSet<String>,
-    /// Not the table's as it was last seen.
+    /// Of another table than the one last loaded.
     doubted: BTreeSet<String>,
-    /// How often each could not be read, though the table's own files could.
+    /// How often each could not be read while the table's own files could.
     unread: BTreeMap<String, u32>,
 }
 
-/// What became of an append that the catalog did not take.
+/// The result of storing an append that the catalog did not commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kept {
     /// A receipt holds it now.
     Receipt,
-    /// The table holds it, as has been seen meanwhile.
+    /// The table already holds it, as a later load showed.
     AlreadyThere,
 }
 
@@ -93,21 +93,22 @@ impl Receipts {
         }
     }
 
-    /// Looks for receipts as [`Receipts::look`] does, and says when to look again. Who may not list, and need
-    /// not, asks seldom.
+    /// Lists receipts as [`Receipts::look`] does, and sets the time of the next listing. A process that has
+    /// no right to list, and does not need it, tries rarely.
     pub(super) async fn look_and_plan(&self, due: &mut Instant) -> Result<()> {
         let looked = self.look().await;
         let pause = match &looked {
             Err(_) if !self.accept => self.interval.max(PAUSE_WITHOUT_LISTING),
             _ => self.interval,
         };
-        // Beyond what the clock can tell is as good as never.
+        // A time beyond the range of the clock counts as never.
         let year = Duration::from_secs(365 * 86_400);
         *due = Instant::now() + pause.min(year);
         looked
     }
 
-    /// The first look, before any request. What cannot be read is tried a few times at once, for whoever opens the table waits.
+    /// The first listing, before any request. Unreadable receipts are retried a few times at once, because
+    /// the caller waits for the table to open.
     ///
     /// # Errors
     /// As [`Receipts::look`].
@@ -124,11 +125,11 @@ impl Receipts {
         looked
     }
 
-    /// Looks for receipts of any process, and learns which requests they hold.
+    /// Lists receipts of any process, and reads which requests they hold.
     ///
     /// # Errors
-    /// `Storage` when they cannot be listed, or when one cannot be read and is not [passed over](Receipts::pass_over); the others are
-    /// known then.
+    /// `Storage` when they cannot be listed, or when one cannot be read and is not
+    /// [skipped](Receipts::pass_over). The others are known then.
     async fn look(&self) -> Result<()> {
         let table = self.table();
         let before = self.known().names();
@@ -152,23 +153,23 @@ impl Receipts {
             }
         }
         self.known().unread.retain(|name, _| listed.contains(name));
-        // What was there before and is not now was committed by another process, or removed.
+        // A receipt that is gone was committed by another process, or removed.
         if self.known().forget(before.difference(&listed)) {
             self.shared.set_stale(true);
         }
         failure.map_or(Ok(()), Err)
     }
 
-    /// Takes note of a receipt as it was read.
+    /// Records a receipt's content.
     fn learn(&self, name: &str, content: &[u8], table: &LoadedTable) {
         self.known().unread.remove(name);
         match Receipt::parse(content) {
-            // It can never be committed, so those of its requests that come again must be stored. When all
-            // of them are in the table, the next process deletes it.
+            // It can never be committed, so its missing requests must be stored when they are sent again.
+            // Once all of them are in the table, the next process deletes it.
             Ok(receipt) if self.is_partly_stored(&receipt) => {
                 self.set_aside(name, &unusable(RECEIPT_PARTLY_COMMITTED))
             }
-            // Nor could one of a table that was dropped: its requests are not in this one.
+            // A receipt of a dropped table cannot be committed either: its requests are not in this table.
             Ok(receipt) => match receipt.check_table(&table.metadata) {
                 Ok(()) => self.known().open(name.to_owned(), receipt.ids()),
                 Err(error) => self.mark_unknown(name, &error),
@@ -177,11 +178,14 @@ impl Receipts {
         }
     }
 
-    /// Receipts that could not be read. One may never be readable again, because it was archived, or because its key is somebody
-    /// else's: after some looks it is told of once, and no longer waited for. It is never deleted, and tried again with each look. If
-    /// the table's own files cannot be read either, it is the storage that is down, and all are waited for.
+    /// Counts failed reads of receipts, and skips receipts that stay unreadable.
     ///
-    /// Gives the first failure of those that are waited for.
+    /// A receipt may never be readable again, because it was archived, or because the key belongs to someone
+    /// else. After some tries it is logged once, and nothing waits for it any more. It is never deleted, and
+    /// each listing tries it again. If the table's own files cannot be read either, the storage is down, and
+    /// all receipts are waited for.
+    ///
+    /// Returns the first failure of those that are waited for.
     pub(super) fn pass_over(&self, unread: Vec<(String, Error)>, is_storage_up: bool) -> Option<Error> {
         let mut failure = None;
         for (name, error) in unread {
@@ -208,8 +212,8 @@ impl Receipts {
         failure
     }
 
-    /// A receipt is another table's than the one last seen. It may be the newer one, so the table is looked at before it is
-    /// left alone.
+    /// Handles a receipt of another table than the one last loaded. The receipt's table may be the newer one,
+    /// so the table is reloaded before the receipt is left alone.
     fn mark_unknown(&self, name: &str, error: &Error) {
         if self.known().doubted.insert(name.to_owned()) {
             self.shared.set_stale(true);
@@ -222,10 +226,11 @@ impl Receipts {
         self.shared.view().ids.coverage(&receipt.ids()) == Coverage::Partial
     }
 
-    /// Stores a receipt for files that the catalog did not take.
+    /// Stores a receipt for files that the catalog did not commit.
     ///
     /// # Errors
-    /// `Storage` when it cannot be written; `Catalog` when the table holds a part of the requests.
+    /// `Storage` when it cannot be written; `Catalog` when the table holds a part of the requests, or was
+    /// recreated.
     pub(super) async fn keep(&self, append: &Append) -> Result<Kept> {
         let view = self.shared.view();
         match view.ids.coverage(&append.ids) {
@@ -239,12 +244,12 @@ impl Receipts {
         if append.table_id.is_some_and(|id| id != table.metadata.uuid()) {
             return Err(Error::new(ErrorKind::Catalog, TABLE_RECREATED));
         }
-        // An attempt may be in doubt, so nothing is given up here.
+        // An attempt may have an unknown outcome, so nothing is given up here.
         let receipt =
             Receipt::new(append, table).map_err(|error| error.class(RetryClass::Retry { after: None }))?;
         let name = format!("{}{}", Uuid::now_v7().simple(), receipt_store::ENDING);
-        // One whose writing failed may be there all the same. It is left: once any process has found it, calls with
-        // its requests end well because of it, and its requests are in the table once in any case.
+        // A receipt whose write failed may exist all the same. It is left in place: once a process has found
+        // it, calls with its requests succeed because of it. Its requests are in the table once in any case.
         receipt_store::write(table, &name, receipt.to_json()?).await?;
         self.known().open(name, receipt.ids());
         self.set_catalog_down();
@@ -255,14 +260,14 @@ impl Receipts {
         Arc::clone(&self.shared.view().table)
     }
 
-    /// Which of these requests are in receipts that are still to be committed.
+    /// Which of these requests are in receipts that are not yet committed.
     pub(super) fn contains(&self, ids: &[RequestId]) -> Vec<bool> {
         let mut known = self.known();
         let held = known.ids();
         ids.iter().map(|id| held.contains(id)).collect()
     }
 
-    /// How much of these ids is in receipts that are still to be committed.
+    /// How many of these ids are in receipts that are not yet committed.
     pub(super) fn coverage(&self, ids: &[IdRange]) -> Coverage {
         self.known().ids().coverage(ids)
     }
@@ -272,8 +277,8 @@ impl Receipts {
         self.accept && self.catalog_down.load(Ordering::Acquire)
     }
 
-    /// From here on calls do not wait for the catalog, and the task that commits receipts finds out when it
-    /// is back.
+    /// From here on calls do not wait for the catalog. The task that commits receipts finds out when it is
+    /// available again.
     pub(super) fn set_catalog_down(&self) {
         if !self.catalog_down.swap(true, Ordering::AcqRel) {
             self.wake.notify_one();
@@ -284,7 +289,7 @@ impl Receipts {
         self.catalog_down.store(false, Ordering::Release);
     }
 
-    /// Names of the receipts to be committed, oldest first.
+    /// Names of the open receipts, oldest first.
     pub(super) fn open_names(&self) -> Vec<String> {
         self.known().open.keys().cloned().collect()
     }
@@ -293,7 +298,7 @@ impl Receipts {
         !self.known().open.is_empty()
     }
 
-    /// A receipt is in the table; `by_us` if this process put it there.
+    /// Records that a receipt is in the table; `by_us` if this process committed it.
     pub(super) fn set_done(&self, name: &str, by_us: bool) {
         if by_us {
             self.committed.fetch_add(1, Ordering::AcqRel);
@@ -303,7 +308,7 @@ impl Receipts {
         known.done.insert(name.to_owned());
     }
 
-    /// A receipt can never be committed: says so, once.
+    /// Records and logs that a receipt can never be committed.
     pub(super) fn set_aside(&self, name: &str, error: &Error) {
         let table = self.table();
         tracing::error!(
@@ -317,13 +322,13 @@ impl Receipts {
         known.aside.insert(name.to_owned());
     }
 
-    /// A receipt is not there any more.
+    /// Records that a receipt no longer exists.
     pub(super) fn set_gone(&self, name: &str) {
         self.known().close(name);
         self.shared.set_stale(true);
     }
 
-    /// Deletes the receipts that are in the table. What cannot be deleted is tried again with the next.
+    /// Deletes the receipts that are in the table. Failed deletions are retried at the next call.
     pub(super) async fn delete_done(&self) {
         let table = self.table();
         let names: Vec<String> = self.known().done.iter().cloned().collect();
@@ -340,7 +345,7 @@ impl Receipts {
         }
     }
 
-    /// How many receipts this process committed since it was asked last.
+    /// Returns the number of receipts that this process committed since the last call.
     pub(super) fn take_committed(&self) -> u64 {
         self.committed.swap(0, Ordering::AcqRel)
     }
@@ -382,7 +387,7 @@ impl Known {
         was_open
     }
 
-    /// Forgets all of these; whether one of them was open.
+    /// Forgets these receipts. Returns whether one of them was open.
     fn forget<'a>(&mut self, names: impl Iterator<Item = &'a String>) -> bool {
         let mut any = false;
         for name in names {

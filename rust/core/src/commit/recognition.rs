@@ -1,4 +1,4 @@
-//! Whether a table holds an append already.
+//! Whether a table already holds an append.
 
 use super::history::History;
 use super::ids::{Coverage, IdSet, ancestry, ids_of};
@@ -8,19 +8,19 @@ use super::{Committed, View};
 use crate::error::{Error, ErrorKind, Result};
 use crate::request::IdRange;
 
-/// What a call is told that shares some of its requests with others.
+/// Error text for a call that shares only some of its requests with another.
 pub(super) const PARTLY_STORED: &str =
     "another writer stored some of these requests meanwhile; send them again, and only the others are added";
-/// What a call is told whose files are for a table that is gone.
+/// Error text for a call whose files belong to a table that no longer exists.
 pub(super) const TABLE_RECREATED: &str = "the table was dropped and made anew meanwhile; send the data again";
-/// What is told of a receipt that does so.
+/// Error text for a receipt whose requests are only partly in the table.
 pub(super) const RECEIPT_PARTLY_COMMITTED: &str = "some of its requests are in the table and some are not, and its files hold both; compare the \
      files with the table, add what is missing with an engine, and delete the receipt";
 const FORGOTTEN: &str = "snapshots since it was made were expired, so it cannot be told whether its rows are in the table; \
      look for them there: if they are, delete the receipt, if not, rename it from .json to .approved.json";
 
-/// A request that was sent twice at once goes in once: parts from a batch the appends that share ids
-/// with an earlier one in it.
+/// Splits off the appends that share ids with an earlier one in the batch, so that a request sent twice at
+/// once is added once.
 pub(super) fn part_repeated(batch: Vec<Queued>) -> (Vec<Queued>, Vec<Queued>) {
     let mut taken = IdSet::default();
     batch.into_iter().partition(|queued| {
@@ -36,7 +36,7 @@ pub(super) fn not_settled(view: &View) -> Error {
     Error::new(ErrorKind::CommitUnknown, message).with("table", view.table.ident.to_string())
 }
 
-/// What receipts are looked for in, made when there are any.
+/// The history in which receipts are searched; created only if the batch contains receipts.
 pub(super) fn history_for(batch: &[Queued], view: &View) -> Option<History> {
     batch
         .iter()
@@ -70,7 +70,7 @@ pub(super) fn settled(queued: &Queued, view: &View, history: Option<&History>) -
         Coverage::Full => Some(Ok(there(table.metadata.current_snapshot_id().unwrap_or(0)))),
         Coverage::Partial if is_call => again(PARTLY_STORED),
         Coverage::Partial => never(RECEIPT_PARTLY_COMMITTED),
-        // Its columns may have other ids, and its partitions other meanings.
+        // The table was recreated: its columns may have other ids, and its partitions other meanings.
         Coverage::None if queued.table_id != table.metadata.uuid() => again(TABLE_RECREATED),
         Coverage::None if forgotten(queued, history) => never(FORGOTTEN),
         Coverage::None if append.files.is_empty() => {
@@ -80,8 +80,8 @@ pub(super) fn settled(queued: &Queued, view: &View, history: Option<&History>) -
     }
 }
 
-/// Whether the table no longer remembers all that came since a receipt was made, so that it cannot be told
-/// whether the receipt is in it.
+/// Whether the history no longer reaches back to when a receipt was made, so that it is unknown whether the
+/// receipt is in the table.
 fn forgotten(queued: &Queued, history: Option<&History>) -> bool {
     match queued.origin {
         Origin::Call | Origin::ApprovedReceipt => false,
@@ -89,7 +89,7 @@ fn forgotten(queued: &Queued, history: Option<&History>) -> bool {
     }
 }
 
-/// The snapshot that holds the first of these ids; the current one if it is not found again.
+/// The snapshot that holds the first of these ids; the current one if none is found.
 fn holder(ids: &[IdRange], view: &View) -> i64 {
     let metadata = &view.table.metadata;
     ancestry(metadata)

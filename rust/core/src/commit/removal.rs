@@ -1,8 +1,8 @@
-//! Data files that leave the table because another file has their rows: the manifests without them.
+//! Removes data files from a table's manifests, because another file has their rows.
 //!
-//! A manifest that lists one of them is written anew with its other files. The files themselves go into a manifest
-//! of their own, as `DELETED`: readers plan without it, since it has no live file, and the next snapshot does not
-//! list it any more. Iceberg spec: "Manifests", "Manifest Entry Fields".
+//! A manifest that lists one of them is rewritten with its other files. The removed files go into a separate
+//! manifest, as `DELETED`. Readers skip that manifest when they plan, since it has no live file, and the next
+//! snapshot no longer lists it. Iceberg spec: "Manifests", "Manifest Entry Fields".
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -15,19 +15,20 @@ use super::summary::{Removed, Totals};
 use crate::catalog::{IcebergCause, LoadedTable};
 use crate::error::{Error, ErrorKind, Result, RetryClass};
 
-/// The files to take out.
+/// The files to remove.
 #[derive(Debug, Clone)]
 pub(super) struct Removal {
     /// Their partition spec.
     pub(super) partition_spec_id: i32,
-    /// The table's last sequence number when they were chosen, and each was listed once.
+    /// The table's last sequence number when they were chosen. Each was listed once then.
     pub(super) chosen_at: i64,
     /// Their locations, with the manifest that each was last seen in.
     pub(super) files: Arc<HashMap<String, String>>,
 }
 
 impl Removal {
-    /// Whether an entry is one of those: one that was added since is of a file that came again.
+    /// Whether an entry is one of these files. A later entry with the same path is a file that was added
+    /// again.
     fn takes(&self, entry: &ManifestEntry) -> bool {
         entry
             .sequence_number()
@@ -36,16 +37,16 @@ impl Removal {
     }
 }
 
-/// The table's data manifests when the files are out.
+/// The table's data manifests after the removal.
 #[derive(Debug, Default)]
 pub(super) struct TakenOut {
     /// Those with live files, in their order.
     pub(super) manifests: Vec<ManifestFile>,
-    /// The one with the files that went.
+    /// The manifest of the removed files.
     pub(super) deleted: Option<ManifestFile>,
-    /// Of all those, the ones written now.
+    /// Those of all these manifests that were written now.
     pub(super) written: Vec<String>,
-    /// What went; none where nothing was to.
+    /// Totals of the removed files; `None` if none were to be removed.
     pub(super) removed: Option<Removed>,
 }
 
@@ -58,11 +59,11 @@ impl TakenOut {
     }
 }
 
-/// Takes files out of a table's manifests.
+/// Removes files from a table's manifests.
 ///
 /// # Errors
-/// `Catalog`, permanent, when one of them is not in the table any more, or rows may have been deleted from it;
-/// `Storage` when manifests cannot be read or written.
+/// `Catalog`, permanent, when one of the files is no longer in the table, or rows may have been deleted from
+/// it; `Storage` when manifests cannot be read or written.
 pub(super) async fn take_out(
     producer: &Producer,
     table: &LoadedTable,
@@ -70,8 +71,8 @@ pub(super) async fn take_out(
     deletes: &[ManifestFile],
     removal: &Removal,
 ) -> Result<TakenOut> {
-    // The new file's rows would have a later sequence number than the deletes, which would pass them by. In format v3 rows
-    // have ids, which the new file does not keep.
+    // The new file's rows would have a later sequence number than the deletes, so the deletes would not apply
+    // to them. In format v3 rows have ids, which the new file does not keep.
     if !deletes.is_empty() || table.metadata.format_version() != FormatVersion::V2 {
         return Err(overtaken(
             "rows of the table were deleted one by one, or its format changed",
@@ -125,8 +126,8 @@ pub(super) async fn take_out(
     Ok(taken)
 }
 
-/// The entries of the manifests that list the files, by the manifests' locations. The manifests in which they were last
-/// seen are read first; usually that is all.
+/// The entries of the manifests that list the files, by the manifests' locations. Manifests in which they
+/// were last seen are read first; usually no others are needed.
 async fn find(
     table: &LoadedTable,
     manifests: &[ManifestFile],
@@ -163,7 +164,7 @@ async fn find(
     ))
 }
 
-/// Somebody else was faster: nothing was changed, and the new file is of no use.
+/// Another writer was faster: nothing was changed, and the new file is useless.
 fn overtaken(message: &'static str, table: &LoadedTable) -> Error {
     Error::new(ErrorKind::Catalog, message)
         .with("table", table.ident.to_string())

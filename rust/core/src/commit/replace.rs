@@ -1,4 +1,4 @@
-//! A file in place of others with the same rows, in a snapshot of its own.
+//! Replaces files with one that has the same rows, in a snapshot of its own.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use super::{Append, Committed, Committer};
 use crate::clock::now_ms;
 use crate::error::Result;
 
-/// After this no further attempt is begun.
+/// No attempt begins after this time.
 const TIME_MAX: Duration = Duration::from_secs(10);
 
 /// A file, and the files whose rows it holds.
@@ -22,25 +22,26 @@ const TIME_MAX: Duration = Duration::from_secs(10);
 pub struct Replacement {
     /// The file, in storage.
     pub file: DataFile,
-    /// The partition spec of all of them.
+    /// The partition spec of all these files.
     pub partition_spec_id: i32,
-    /// The locations of those that it replaces, with the location of the manifest that each was last seen in.
+    /// The locations of the replaced files, with the location of the manifest that each was last seen in.
     pub replaced: Vec<(String, String)>,
-    /// The table that it was made for.
+    /// The table that the file was written for.
     pub table_id: Uuid,
-    /// The table's last sequence number when they were chosen, and each was listed once.
+    /// The table's last sequence number when the files were chosen. Each was listed once then.
     pub chosen_at: i64,
 }
 
 impl Committer {
-    /// Puts a file in the place of others, in a snapshot with the operation `replace`. Appends wait meanwhile.
+    /// Replaces files with another file, in a snapshot with the operation `replace`. Appends wait meanwhile.
     ///
-    /// The replaced files stay in storage for the snapshots that have them, and are deleted when those are expired.
+    /// The replaced files stay in storage for the snapshots that have them, and are deleted when those are
+    /// expired.
     ///
     /// # Errors
-    /// As [`Committer::append`]. After `Catalog`, `Storage` and `TableMismatch` the new file is not in the table and never
-    /// will be, as far as the table remembers, unless another call was to add it as well. `Catalog` also where files to be
-    /// replaced are not in the table any more, or rows were deleted from it.
+    /// As [`Committer::append`]. After `Catalog`, `Storage` and `TableMismatch`, the new file is not in the
+    /// table and never will be, as far as the table's history shows, unless another call was to add it as
+    /// well. `Catalog` also when files to replace are no longer in the table, or rows were deleted from it.
     pub async fn replace(&self, replacement: Replacement) -> Result<Committed> {
         let append = Append {
             files: vec![replacement.file],
@@ -56,15 +57,16 @@ impl Committer {
             chosen_at: replacement.chosen_at,
             files: Arc::new(replacement.replaced.into_iter().collect()),
         });
-        // Nobody withdraws it, and it goes on when the caller does not.
+        // It cannot be withdrawn, and it continues if the caller does not.
         queued.begin();
         let protocol = Arc::clone(&self.protocol);
         tokio::spawn(async move { protocol.lock().await.commit_guarded(vec![queued]).await });
         waiting.answer().await
     }
 
-    /// Whether this table, looked at anew, surely lacks a file that was not in it when it had this sequence number. Nothing is
-    /// known of a table that was renamed, and another made under its name.
+    /// Whether this table, after a reload, surely lacks a file that it did not have at sequence number
+    /// `since`. False if the table was replaced by another one of the same name: nothing is known of the
+    /// first one then.
     pub(crate) async fn surely_lacks(&self, path: &str, table_id: Uuid, since: i64) -> bool {
         if self.protocol.lock().await.refresh().await.is_err() {
             return false;
@@ -77,8 +79,8 @@ impl Committer {
         live.is_ok_and(|live| !live.contains(path))
     }
 
-    /// How old the table's snapshots become before they are expired here, which is when files that were replaced can be
-    /// deleted; `None` where they are not.
+    /// The age at which the table's snapshots are expired here, so that replaced files can be deleted; `None`
+    /// if they are not expired.
     #[must_use]
     pub fn snapshot_age_max(&self) -> Option<Duration> {
         super::expire_plan::age_max(&self.table().metadata, self.shared.window, now_ms())

@@ -1,9 +1,10 @@
-//! Data files that compactions of ours replaced, and that no snapshot has any more.
+//! Deletes data files that our compactions replaced and that no snapshot references any more.
 //!
-//! A compaction lists what it took out, as `DELETED`, in manifests that its own snapshot alone has. Once all snapshots
-//! before it are expired, what stays has such a file only if it was added again: by a request that came so late that
-//! nobody recognised it, whose files have the same names. So a file is left that the table has now, and one that was
-//! written since the compaction was made: it may be about to be added. Both times are the storage's.
+//! A compaction lists the removed files as `DELETED`, in manifests that only its own snapshot has. Once all
+//! snapshots before it are expired, a kept snapshot has such a file only if it was added again. A request
+//! that comes so late that it is not recognised does that, because its files have the same names. So two
+//! kinds of files are kept: those that are in the table now, and those that were written after the
+//! compaction, which may be about to be added. Both times are from the storage's clock.
 
 use std::collections::{HashMap, HashSet};
 
@@ -12,29 +13,31 @@ use iceberg::spec::{ManifestFile, ManifestStatus, SnapshotRef};
 
 use super::live_files::{data_manifests, is_after, live_in};
 use super::summary::chosen_at;
-use crate::catalog::storage::modified;
 use crate::catalog::{Catalog, IcebergCause, LoadedTable, manifests};
 use crate::error::{Error, ErrorKind, Result};
+use crate::storage::modified;
 use crate::write::data_folders;
 
-/// Files looked at a time.
+/// Number of files checked concurrently.
 const AT_ONCE: usize = 8;
-/// Files that are deleted after one look at the table.
+/// Number of files deleted per reload of the table.
 const PER_LOOK: usize = 64;
 
-/// A file that a compaction took out of the table.
+/// A file that a compaction removed from the table.
 #[derive(Debug)]
 struct TakenOut {
     path: String,
-    /// The partition spec that it was taken out of.
+    /// The partition spec that it belonged to.
     spec_id: i32,
     /// As [`chosen_at`].
     chosen_at: i64,
-    /// When the compaction's manifest list was written, in milliseconds since the Unix epoch by the storage's clock.
+    /// When the compaction's manifest list was written, in milliseconds since the Unix epoch by the storage's
+    /// clock.
     made_ms: i64,
 }
 
-/// Deletes what can be; how many files that was. The first failure goes to `failure`, and the others are deleted all the same.
+/// Deletes all files that may be deleted, and returns their number. `failure` gets the first error; deletion
+/// continues with the other files.
 pub(super) async fn delete(
     catalog: &dyn Catalog,
     table: &LoadedTable,
@@ -53,7 +56,7 @@ pub(super) async fn delete(
             }
         }
     }
-    // What is elsewhere may belong to somebody else as well.
+    // Files elsewhere may also belong to others.
     let folders = data_folders(&table.metadata);
     taken_out.retain(|file| {
         folders
@@ -80,7 +83,8 @@ pub(super) async fn delete(
     deleted
 }
 
-/// Deletes those files that were not written after the compaction that replaced them was made, as exactly as storage tells (S3: seconds); how many that was.
+/// Deletes the files that were not written after the compaction that replaced them, and returns their number.
+/// The comparison is as precise as the storage's timestamps (S3: seconds).
 async fn delete_old(table: &LoadedTable, files: &[&TakenOut], failure: &mut Option<Error>) -> usize {
     let mut deleted = 0;
     for some in files.chunks(AT_ONCE) {
@@ -108,14 +112,15 @@ async fn delete_if_old(table: &LoadedTable, file: &TakenOut) -> iceberg::Result<
     Ok(true)
 }
 
-/// Looks for some files in the table as it is now, one after the other.
+/// Repeatedly checks which of some files are in the current table.
 struct Looks<'a> {
     files: HashSet<&'a str>,
-    /// When they were chosen each was listed once, among the files of its partition spec.
+    /// The lowest [`chosen_at`] of the files. Each was listed once then, among the files of its partition
+    /// spec.
     chosen_at: i64,
-    /// That spec, if all of them have the same.
+    /// Their partition spec, if all of them have the same.
     spec_id: Option<i32>,
-    /// Those of them that a manifest lists. It never changes, so it is read once.
+    /// The files that each manifest lists. Manifests never change, so each is read once.
     by_manifest: HashMap<String, Vec<String>>,
 }
 
@@ -130,19 +135,19 @@ impl<'a> Looks<'a> {
         }
     }
 
-    /// Which of them the table has now.
+    /// Which of the files the table has now.
     ///
     /// # Errors
-    /// `Storage` or `Catalog` when it cannot be told: then none of them may be deleted.
+    /// `Storage` or `Catalog` when this is unknown: then none of them may be deleted.
     async fn again(&mut self, catalog: &dyn Catalog, table: &LoadedTable) -> Result<HashSet<&str>> {
-        // Others may have committed since.
+        // Other writers may have committed since.
         let now = catalog.load(&table.ident).await?;
         if now.metadata.uuid() != table.metadata.uuid() {
             let message = "the table was made anew under its name";
             return Err(Error::new(ErrorKind::Catalog, message));
         }
         let is_wanted = |manifest: &ManifestFile| {
-            // A file that was taken out of one spec may be listed in another one's manifests of any age.
+            // A file that was removed from one spec may be listed in another spec's manifests of any age.
             is_after(manifest, self.chosen_at) || self.spec_id != Some(manifest.partition_spec_id)
         };
         let mut listed = Vec::new();
@@ -160,10 +165,10 @@ impl<'a> Looks<'a> {
     }
 }
 
-/// The files that a snapshot took out of the table.
+/// The files that a snapshot removed from the table.
 async fn taken_out_by(table: &LoadedTable, snapshot: &SnapshotRef) -> iceberg::Result<Vec<TakenOut>> {
     let id = snapshot.snapshot_id();
-    // It is there, or it could not be read.
+    // The manifest list exists, or reading it fails below.
     let made_ms = modified::modified_ms(&table.file_io, snapshot.manifest_list()).await?;
     let made_ms = made_ms.unwrap_or(i64::MIN);
     let is_its_own =

@@ -1,5 +1,5 @@
-//! The rules by which a commit is tried again: `commit.max_retries`, then the table's `commit.retry.*`
-//! properties, then our own. How they are applied is in `backoff`.
+//! The rules for commit retries: `commit.max_retries`, then the table's `commit.retry.*` properties, then our
+//! defaults. `backoff` applies them.
 
 use std::time::Duration;
 
@@ -12,20 +12,20 @@ const MIN_WAIT: &str = "commit.retry.min-wait-ms";
 const MAX_WAIT: &str = "commit.retry.max-wait-ms";
 const TOTAL_TIMEOUT: &str = "commit.retry.total-timeout-ms";
 
-/// The wait before the second attempt at most, for a failure that was quick.
+/// Maximum wait before the second attempt, after a quick failure.
 const WAIT_FIRST: Duration = Duration::from_millis(20);
 const WAIT_MAX: Duration = Duration::from_secs(5);
 
-/// The rules of one commit.
+/// The retry rules of one commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct RetryRules {
-    /// Attempts after the first.
+    /// Number of attempts after the first.
     pub(super) retries_max: u32,
     /// A wait is at least half as long.
     pub(super) wait_first: Duration,
     /// No wait is longer.
     pub(super) wait_max: Duration,
-    /// No attempt is begun so long after the first. The caller's deadline holds as well.
+    /// No attempt begins later than this after the first. The caller's deadline applies as well.
     pub(super) time_max: Option<Duration>,
 }
 

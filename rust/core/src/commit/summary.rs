@@ -8,11 +8,11 @@ use super::Files;
 use super::carried_ids::CARRIED_IDS;
 use super::ids::COMMIT_IDS;
 
-/// The summary's property that says that a snapshot only put rows into other files, by us: the table's last sequence number
-/// when the files that it replaced were chosen.
+/// The summary property that marks a snapshot as a compaction of ours, which only moved rows to other files.
+/// Its value is the table's last sequence number when the replaced files were chosen.
 pub(super) const COMPACTION: &str = "otlp2iceberg.compaction";
 
-/// How many manifests of the snapshot are new, carried over, and merged into new ones.
+/// How many manifests of the snapshot are new, kept, and merged into new ones.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct ManifestCounts {
     pub(super) created: usize,
@@ -20,8 +20,8 @@ pub(super) struct ManifestCounts {
     pub(super) replaced: usize,
 }
 
-/// The summary of a snapshot that adds `files` to the table: an append, or with `removed` one in which they replace
-/// others that held the same rows.
+/// The summary of a snapshot that adds `files` to the table: an append, or with `removed` a replacement of
+/// files that held the same rows.
 pub(super) fn summary(
     metadata: &TableMetadata,
     files: &[Files],
@@ -78,20 +78,19 @@ pub(super) fn summary(
     }
 }
 
-/// Whether a snapshot is a compaction of ours: files with the same rows as others took their place, and nothing else
-/// happened.
+/// Whether a snapshot is a compaction of ours: it only replaced files with others that have the same rows.
 pub(super) fn is_compaction(snapshot: &Snapshot) -> bool {
     let summary = snapshot.summary();
     summary.operation == Operation::Replace && summary.additional_properties.contains_key(COMPACTION)
 }
 
-/// What the table held when a compaction's files were chosen: its last sequence number. 0 if that is not told.
+/// The table's last sequence number when a compaction's files were chosen; 0 if it is not recorded.
 pub(super) fn chosen_at(compaction: &Snapshot) -> i64 {
     let told = compaction.summary().additional_properties.get(COMPACTION);
     told.and_then(|number| number.trim().parse().ok()).unwrap_or(0)
 }
 
-/// The files that others take the place of.
+/// The replaced files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Removed {
     pub(super) totals: Totals,
@@ -99,7 +98,7 @@ pub(super) struct Removed {
     pub(super) chosen_at: i64,
 }
 
-/// Of some data files.
+/// Totals of some data files.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Totals {
     pub(super) files: u64,
@@ -115,7 +114,7 @@ impl Totals {
     }
 }
 
-/// What the files add, and to how many partitions.
+/// The totals of the added files, and their number of partitions.
 fn added(metadata: &TableMetadata, groups: &[Files]) -> (Totals, usize) {
     let mut added = Totals::default();
     let mut partitions = HashSet::new();
@@ -132,7 +131,7 @@ fn added(metadata: &TableMetadata, groups: &[Files]) -> (Totals, usize) {
     (added, partitions.len())
 }
 
-/// The parent's total: 0 without a parent, and unknown if the parent's writer did not keep it.
+/// The parent's total: 0 without a parent; `None` if the parent's writer did not record it.
 fn previous_total(metadata: &TableMetadata, key: &str) -> Option<u64> {
     match metadata.current_snapshot() {
         None => Some(0),

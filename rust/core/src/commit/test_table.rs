@@ -1,4 +1,5 @@
-//! A table for tests of what the public interface does not let through: in a SQLite catalog, with files in a temporary folder.
+//! A table for tests that the public interface does not allow: in a SQLite catalog, with files in a temporary
+//! folder.
 
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Executor};
@@ -15,7 +16,7 @@ pub(super) struct TestTable {
 }
 
 impl TestTable {
-    /// One that is made anew when it is gone, and that is not partitioned.
+    /// An unpartitioned table that is recreated when it is missing.
     pub(super) async fn open() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let config = format!(
@@ -32,7 +33,7 @@ impl TestTable {
         Self { folder, committer }
     }
 
-    /// The catalog forgets the table; its files stay.
+    /// Drops the table from the catalog; its files stay.
     pub(super) async fn drop_from_catalog(&self) {
         let options = SqliteConnectOptions::new().filename(self.folder.path().join("catalog.db"));
         let mut connection = options.connect().await.unwrap();

@@ -1,4 +1,4 @@
-//! What is not known of attempts, and from where on the table is searched for what they may have added.
+//! Commit attempts with an unknown outcome, and how far back the history must be searched because of them.
 
 use std::collections::{HashSet, VecDeque};
 use std::time::Duration;
@@ -9,24 +9,25 @@ use uuid::Uuid;
 
 use super::history::Base;
 
-/// Bases that are told apart; of more, two are taken for one.
+/// Maximum number of separate bases. Beyond it, the two oldest become one.
 const FLOORS_MAX: usize = 256;
 
-/// Attempts whose outcome is not known, and those whose was not for a while.
+/// Attempts with an unknown outcome, including those that were resolved recently.
 #[derive(Debug, Default)]
 pub(super) struct UnknownAttempts {
-    /// The tables and bases of attempts that can still land: while the main branch is at its parent, an attempt
-    /// can; once the branch has moved, it never can.
+    /// The tables and bases of attempts that can still land. An attempt can land while the main branch is at
+    /// its parent. Once the branch has moved, it never can.
     open: HashSet<(Uuid, Base)>,
-    /// Where the table stood before attempts that were in doubt lately, oldest first.
+    /// The bases of attempts that recently had an unknown outcome, oldest first.
     floors: VecDeque<Floor>,
 }
 
-/// An attempt may have added ids after `base`, however long ago that is when the catalog answers again.
+/// A base after which an attempt may have added ids. The search must reach back to it, however long the
+/// catalog was unavailable.
 #[derive(Debug)]
 struct Floor {
     base: Base,
-    /// When the table was first looked at since.
+    /// When the table was first loaded after the attempt.
     looked: Option<Instant>,
 }
 
@@ -36,7 +37,7 @@ impl UnknownAttempts {
         !self.open.is_empty()
     }
 
-    /// An attempt on this table may have been taken or not.
+    /// Records that an attempt on this table has an unknown outcome.
     pub(super) fn add(&mut self, metadata: &TableMetadata) {
         let base = Base::of(metadata);
         self.open.insert((metadata.uuid(), base));
@@ -53,8 +54,8 @@ impl UnknownAttempts {
         self.floors.push_back(Floor { base, looked: None });
     }
 
-    /// Takes note of a look at the table. Callers that were left in doubt come again soon after the catalog does; `window`
-    /// after that, what the table usually remembers is enough.
+    /// Records a load of the table. Callers with an unknown outcome retry soon after the catalog is available
+    /// again. Once `window` has passed since the first load, the normal search depth is enough.
     pub(super) fn looked(&mut self, metadata: &TableMetadata, window: Duration, now: Instant) {
         let table_id = metadata.uuid();
         self.open
@@ -66,7 +67,7 @@ impl UnknownAttempts {
         while !self.is_open() && self.floors.pop_front_if(is_over).is_some() {}
     }
 
-    /// How far back ids must be looked for, if further than usual.
+    /// How far back the search for ids must reach, if further than normal.
     pub(super) fn floor(&self) -> Option<Base> {
         self.floors.front().map(|floor| floor.base)
     }
@@ -80,7 +81,7 @@ mod tests {
 
     use super::*;
 
-    /// A table without snapshots that had so many.
+    /// A table without snapshots whose last sequence number is `snapshots`.
     fn table(snapshots: i64) -> TableMetadata {
         let schema = Schema::builder().build().unwrap();
         let (spec, order) = (PartitionSpec::unpartition_spec(), SortOrder::unsorted_order());
@@ -101,7 +102,7 @@ mod tests {
             unknown.add(&wanted);
             unknown.looked(&wanted, window, now);
             assert!(unknown.is_open(), "the table is where the attempt wanted it");
-            // Another table under the name: no attempt that was made for the first can land in it.
+            // Another table of the same name: no attempt for the first one can land in it.
             unknown.looked(&table(0), window, now);
             assert!(!unknown.is_open());
             let oldest = table((number - 2).max(0));
@@ -126,14 +127,14 @@ mod tests {
         let (window, now) = (Duration::ZERO, Instant::now());
         let mut unknown = UnknownAttempts::default();
         unknown.add(&at(5, 5));
-        // Older, the same, and with a snapshot of another branch.
+        // An older copy, the same state, and a state with a snapshot of another branch.
         for (current, last) in [(4, 4), (5, 5), (4, 4), (5, 6)] {
             unknown.looked(&at(current, last), window, now);
             assert!(unknown.is_open(), "{current} {last}");
         }
         unknown.looked(&at(6, 6), window, now);
         assert!(!unknown.is_open());
-        // Rolled back: an attempt on what was current then has lost.
+        // After a rollback, an attempt on the former current snapshot has lost.
         unknown.add(&at(6, 6));
         unknown.looked(&at(4, 6), window, now);
         assert!(!unknown.is_open());
@@ -149,7 +150,7 @@ mod tests {
         }
         assert_eq!(unknown.floor(), Some(Base::of(&table(0))));
         assert_eq!(unknown.floors.len(), FLOORS_MAX);
-        // The base of the first 45 ends with the last of them.
+        // The base of the first 45 expires together with the last of them.
         let last = Duration::from_secs(300 - FLOORS_MAX as u64);
         unknown.looked(&table(0), window, begin + window + last);
         assert_eq!(unknown.floor(), Some(Base::of(&table(0))));

@@ -1,4 +1,4 @@
-//! The committer's task: takes what is queued, one commit at a time.
+//! The committer's task: commits queued appends, one commit at a time.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,14 +11,14 @@ use super::protocol::Protocol;
 use super::queue::{Queued, out_of_time};
 use crate::config::CommitConfig;
 
-/// The state of a table's committer.
+/// The state of a table's committer task.
 #[derive(Debug)]
 pub(super) struct Worker {
-    /// Held for as long as a commit lasts.
+    /// Held during each commit.
     protocol: Arc<Mutex<Protocol>>,
     interval: Duration,
     queue: mpsc::UnboundedReceiver<Queued>,
-    /// Cancelled once commits must not wait for their turn.
+    /// Cancelled once commits must no longer wait for the interval.
     shutting_down: CancellationToken,
 }
 
@@ -46,14 +46,15 @@ impl Worker {
             if batch.is_empty() {
                 continue;
             }
-            // An interval beyond what the clock can tell is as good as none.
+            // An interval beyond the range of the clock counts as none.
             not_before = Instant::now().checked_add(self.interval).unwrap_or(not_before);
             self.protocol.lock().await.commit_guarded(batch).await;
         }
     }
 
-    /// Waits until `not_before`, but not once shutdown began or too much waits, and not so long that the append that came first
-    /// would run out of time: half of what it has left is kept for the commit. Gives what came meanwhile.
+    /// Waits until `not_before` and returns the appends that arrived meanwhile. Ends early at shutdown, when
+    /// too much is waiting, or when half of the first append's remaining time has passed. The other half is
+    /// kept for the commit.
     async fn keep_interval(&mut self, not_before: Instant, first: Queued) -> Vec<Queued> {
         let now = Instant::now();
         let latest = now + first.deadline.saturating_duration_since(now) / 2;
@@ -76,7 +77,7 @@ impl Worker {
         queued
     }
 
-    /// These and all that is queued by now, but nothing that is withdrawn or out of time.
+    /// Takes these and all appends queued so far, except those withdrawn or out of time.
     fn take_with(&mut self, mut queued: Vec<Queued>) -> Vec<Queued> {
         while let Ok(next) = self.queue.try_recv() {
             queued.push(next);

@@ -1,9 +1,9 @@
-//! Which files are merged next. Pure: what a table has decides.
+//! Chooses which files are merged next. Pure: it depends only on the table's files.
 //!
-//! A file that is merged again and again with what came since is written again and again. So files are merged with
-//! those of about their size, as soon as there are enough: each merge makes one of the next larger size, and a row is written
-//! again once for each size. When nothing comes to a partition any more, what is left of all sizes becomes as few files
-//! as can be.
+//! If a file were merged again with each new file, its rows would be rewritten each time. So files are merged
+//! with others of similar size, as soon as there are enough. Each merge makes a file of the next larger size
+//! class, so a row is rewritten once per size class. When a partition gets no more files, the rest of all
+//! sizes is merged into as few files as possible.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -13,36 +13,36 @@ use iceberg::spec::Struct;
 use super::listing::Listed;
 use crate::write::Columns;
 
-/// Files merged at a time at most: their footers are in memory together.
+/// Maximum number of files per merge: their footers are in memory together.
 const FILES_MAX: usize = 64;
-/// A file with so much of the target, in percent, stays as it is.
+/// A file of at least this percentage of the target is not merged.
 const LARGE_PERCENT: u64 = 75;
-/// In a quiet partition a file is merged with smaller ones if it is at most so many times all of them together: a
-/// straggler must not have a large file written again.
+/// In a quiet partition, a file is merged with smaller ones if it is at most this many times their total
+/// size: a small late file must not cause a rewrite of a large one.
 const GROWTH: u64 = 4;
-/// Files smaller than this count as large as this there: to write them again costs nothing to speak of.
+/// For that comparison, smaller files count as this size: rewriting them costs almost nothing.
 const TRIFLE_BYTES: u64 = 8 << 20;
 
-/// What a choice goes by.
+/// The rules for a choice.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Rules {
-    /// How large files are to become.
+    /// The target size of files.
     pub(super) target_bytes: u64,
-    /// Files of one size that are merged at least.
+    /// Minimum number of files of one size class for a merge.
     pub(super) files_min: usize,
     /// A partition is quiet when no file of it was added after the snapshot with this sequence number.
     pub(super) quiet_until: i64,
 }
 
 impl Rules {
-    /// A file of so many bytes stays as it is.
+    /// A file of at least this many bytes is not merged.
     pub(super) fn large_bytes(&self) -> u64 {
         self.target_bytes / 100 * LARGE_PERCENT
     }
 }
 
-/// Files of one partition and with the same columns, as far as is known, to be made one, oldest first, at least two; none if
-/// nothing is worth it.
+/// Files of one partition, with the same columns as far as known, to be merged; oldest first, at least two.
+/// `None` if no merge is worthwhile.
 pub(super) fn choose(files: &[Listed], rules: Rules) -> Option<Vec<Listed>> {
     let mut partitions: HashMap<(&Struct, Option<Columns>), Vec<&Listed>> = HashMap::new();
     for file in files {
@@ -59,13 +59,13 @@ pub(super) fn choose(files: &[Listed], rules: Rules) -> Option<Vec<Listed>> {
         let of_one_size = of_one_size(&partition, rules);
         of_one_size.or_else(|| if is_quiet { rest(&partition, rules) } else { None })
     });
-    // Where most files go first.
+    // The choice with the most files comes first.
     let mut chosen: Vec<Listed> = choices.max_by_key(Vec::len)?.into_iter().cloned().collect();
     chosen.sort_by_key(|file| file.sequence_number);
     Some(chosen)
 }
 
-/// The oldest of the smallest files of which there are enough of one size.
+/// The oldest files of the smallest size class that has enough files.
 fn of_one_size<'a>(files: &[&'a Listed], rules: Rules) -> Option<Vec<&'a Listed>> {
     let mut sizes: HashMap<u32, Vec<&'a Listed>> = HashMap::new();
     for file in files {
@@ -85,7 +85,8 @@ fn of_one_size<'a>(files: &[&'a Listed], rules: Rules) -> Option<Vec<&'a Listed>
         })
 }
 
-/// How many steps a file is below the target, each of `files_min` times the size: the more the smaller.
+/// How many steps a file is below the target. Each step is a factor of `files_min`, so smaller files have
+/// more steps.
 fn steps_below(bytes: u64, rules: Rules) -> u32 {
     let step = rules.files_min.max(2) as u64;
     let mut limit = rules.target_bytes;
@@ -97,7 +98,7 @@ fn steps_below(bytes: u64, rules: Rules) -> u32 {
     below
 }
 
-/// What is left of all sizes, from the smallest on.
+/// The remaining files of all sizes, starting with the smallest.
 fn rest<'a>(files: &[&'a Listed], rules: Rules) -> Option<Vec<&'a Listed>> {
     let mut files = files.to_vec();
     files.sort_by_key(|file| file.bytes);
@@ -113,7 +114,7 @@ fn rest<'a>(files: &[&'a Listed], rules: Rules) -> Option<Vec<&'a Listed>> {
     })
 }
 
-/// As many as fit into one file, in this order; none if that is not two.
+/// As many files as fit into one, in this order; `None` if fewer than two fit.
 fn fill(files: Vec<&Listed>, rules: Rules) -> Option<Vec<&Listed>> {
     let mut sum = 0_u64;
     let mut chosen = files;

@@ -10,13 +10,14 @@ const RULES: Rules = Rules {
     files_min: 4,
     quiet_until: 0,
 };
-/// Everything is long ago.
+/// All files are old.
 const QUIET: Rules = Rules {
     quiet_until: i64::MAX,
     ..RULES
 };
 
-/// Files of a day with these sizes, oldest first; each is named by its sequence number, which begins at `from`.
+/// Files of a day with these sizes, oldest first. Each is named by its sequence number, beginning with
+/// `from`.
 fn files(day: i32, from: i64, sizes: &[u64]) -> Vec<Listed> {
     (from..)
         .zip(sizes)
@@ -118,7 +119,7 @@ fn a_straggler_does_not_have_a_large_file_written_again() {
 
 #[test]
 fn merging_ends() {
-    // Whatever the sizes are, each choice makes fewer files.
+    // Whatever the sizes are, each choice reduces the number of files.
     let mut state = 7_u64;
     for rules in [RULES, QUIET] {
         for _ in 0..200 {

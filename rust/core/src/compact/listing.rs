@@ -1,4 +1,4 @@
-//! The data files of a table, as far as choosing among them needs to know them.
+//! The data files of a table, with the properties that choosing among them needs.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -16,26 +16,28 @@ pub(super) struct Listed {
     pub(super) path: String,
     pub(super) bytes: u64,
     pub(super) partition: Struct,
-    /// Of the snapshot that added it.
+    /// The sequence number of the snapshot that added it.
     pub(super) sequence_number: i64,
     /// The location of the manifest that lists it.
     pub(super) manifest: Arc<str>,
-    /// Its columns, if they are known to be others than those of newer files.
+    /// Its columns, if they are known to differ from those of newer files.
     pub(super) columns: Option<Columns>,
 }
 
-/// What is known of a table's manifests. One never changes, so each is read once.
+/// The known manifests of a table. Manifests never change, so each is read once.
 #[derive(Debug, Default)]
 pub(super) struct Listings {
     by_manifest: HashMap<String, Arc<[Listed]>>,
-    /// What the files that are kept are below of.
+    /// The size limit of the cached files.
     below_bytes: u64,
 }
 
 impl Listings {
-    /// The files of the current snapshot that have fewer bytes than that, oldest manifest first; none where files must not be
-    /// replaced: in formats other than v2, in which rows have ids or order has no number, and where rows were deleted one by one.
-    /// Without those from before a column that the table is partitioned by was made wider: their entries cannot be written anew.
+    /// The files of the current snapshot that are smaller than this, oldest manifest first.
+    ///
+    /// Empty where files must not be replaced: in formats other than v2, because rows have ids or snapshots
+    /// have no sequence numbers, and where delete files exist. Files written before a partition source column
+    /// was widened are left out: their entries cannot be rewritten.
     ///
     /// # Errors
     /// When the manifest list or a manifest cannot be read.
@@ -63,7 +65,7 @@ impl Listings {
         listed.retain(|manifest| manifest.partition_spec_id == spec_id && manifest.key_metadata.is_none());
         self.by_manifest
             .retain(|path, _| listed.iter().any(|manifest| manifest.manifest_path == *path));
-        // One after the other: what a large one tells of each file's columns takes much memory.
+        // One at a time: a large manifest needs much memory, since it has metadata for each file's columns.
         for manifest in &listed {
             if !self.by_manifest.contains_key(&manifest.manifest_path) {
                 let files = files_in(table, manifest, below_bytes).await?;

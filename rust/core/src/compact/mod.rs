@@ -1,11 +1,12 @@
-//! Small data files become few large ones, in the background of a host that keeps tables.
+//! Compaction: merges small data files into few large ones, in the background of a host that writes tables.
 //!
-//! A commit every few seconds adds a file each time; a reader opens every one of them, and planning names them. So
-//! files of a partition are merged ([`crate::write::join`]) as there come to be enough of one size ([`choice`]), and take the
-//! place of what they hold in a snapshot of their own ([`crate::commit::Committer::replace`]). What was replaced is
-//! deleted when the snapshots that have it are expired, so only tables whose snapshots we expire are compacted.
+//! A commit every few seconds adds a file each time. A reader opens every file, and planning lists them all.
+//! So files of a partition are merged ([`crate::write::join`]) once there are enough of one size
+//! ([`choice`]). The merged file replaces them in a snapshot of its own
+//! ([`crate::commit::Committer::replace`]). Replaced files are deleted when the snapshots that have them are
+//! expired, so only tables whose snapshots we expire are compacted.
 //!
-//! Why it is so: `docs/decisions/0028-compaction.md`.
+//! The reasons are in `docs/decisions/0028-compaction.md`.
 
 mod choice;
 mod listing;
@@ -27,28 +28,29 @@ use crate::write::{self, Columns, Join, JoinOptions};
 /// What compaction did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Compacted {
-    /// Files made.
+    /// Files created.
     pub made: u64,
-    /// Files that they took the place of.
+    /// Files that they replaced.
     pub replaced: u64,
 }
 
-/// One table's compaction: what it remembers of the table's files, so that manifests are read once.
+/// One table's compaction. Caches what is known of the table's files, so that manifests are read once.
 #[derive(Debug, Default)]
 pub struct Compactor {
     listings: Listings,
-    /// Files that do not fit with others: those that others wrote.
+    /// Files that cannot be merged with others, because other programs wrote them.
     excluded: HashSet<String>,
-    /// Files that fit with their like alone: from before the table got a column, mostly.
+    /// Files that can only be merged with files of the same columns: mostly those from before the table got a
+    /// column.
     columns: HashMap<String, Columns>,
 }
 
 impl Compactor {
-    /// Merges what can be, one merge after the other, until nothing is left to do, there were `merges_max`, or `stop` is
-    /// cancelled. Adds what it did to `done`, also if it fails in the end.
+    /// Merges files, one merge at a time, until nothing is left to do, `merges_max` is reached, or `stop` is
+    /// cancelled. Adds its counts to `done`, even if it fails in the end.
     ///
     /// # Errors
-    /// `Storage` when files cannot be read or written; as [`Committer::replace`]. What was done before stays done.
+    /// `Storage` when files cannot be read or written; as [`Committer::replace`]. Earlier merges remain.
     pub async fn run(
         &mut self,
         committer: &Committer,
@@ -72,7 +74,7 @@ impl Compactor {
         Ok(())
     }
 
-    /// One merge: how many files were replaced; `None` if there is nothing to do.
+    /// Performs one merge. Returns how many files were replaced; `None` if there is nothing to do.
     async fn merge(
         &mut self,
         committer: &Committer,
@@ -151,7 +153,8 @@ impl Compactor {
                 Ok(Some(count))
             }
             Err(error) => {
-                // After any other error it may be in the table, and the files that it replaced may be gone.
+                // After any other error, the new file may be in the table, and the replaced files may be
+                // gone.
                 let was_not_taken = matches!(
                     error.kind(),
                     ErrorKind::Catalog | ErrorKind::Storage | ErrorKind::TableMismatch
@@ -165,8 +168,8 @@ impl Compactor {
         }
     }
 
-    /// Where one of the files that were chosen cannot be read, by anybody, or not be joined by us, the others of the table must not wait
-    /// for it. Those that were chosen with it wait as well, unless the error names it.
+    /// Excludes chosen files of which one cannot be read by anybody, or not be joined by us, so that it does
+    /// not block the table's other files. If the error does not name the file, all chosen ones are excluded.
     fn exclude_broken(&mut self, chosen: Vec<Listed>, error: &Error) {
         if !matches!(error.kind(), ErrorKind::Decode | ErrorKind::Internal) {
             return;
@@ -180,9 +183,9 @@ impl Compactor {
         self.excluded.extend(broken);
     }
 
-    /// Sees to it that files which were chosen and not joined are not chosen with the same ones again.
+    /// Prevents chosen files that were not joined from being chosen with the same files again.
     fn exclude(&mut self, left: Vec<(usize, Listed)>, join: &Join) {
-        // Else the same files would be chosen again, and again not be joined.
+        // Otherwise the same files would be chosen again without being joined.
         let mut is_stuck = join.joined.is_none() && join.unfit.is_empty();
         for (number, file) in &left {
             let others = join.other_columns.iter().find(|(place, _)| place == number);
@@ -197,8 +200,9 @@ impl Compactor {
         self.excluded.extend(unfit.map(|(_, file)| file.path));
     }
 
-    /// Those files that may be merged: each listed once. A request that came again after it had fallen out of the window that
-    /// recognises it is in the table twice, with one file; which of the two entries a snapshot takes out could not be told.
+    /// The files that may be merged: those that are listed only once. A request that was sent again after it
+    /// left the deduplication window is in the table twice, with one file. It would be unclear which of the
+    /// two entries a snapshot removes.
     fn alone(&mut self, files: Vec<Listed>) -> Vec<Listed> {
         let mut listed: HashMap<String, u32> = HashMap::new();
         for file in &files {
@@ -217,14 +221,14 @@ impl Compactor {
     }
 }
 
-/// The sequence number of the last snapshot that is older than a point in time, as far as the table remembers any.
+/// The sequence number of the last snapshot older than a point in time, as far as the history shows.
 fn last_before(metadata: &TableMetadata, before_ms: i64) -> i64 {
     let of_old = metadata
         .snapshots()
         .filter(|snapshot| snapshot.timestamp_ms() < before_ms)
         .map(|snapshot| snapshot.sequence_number())
         .max();
-    // What came before all that it remembers is older still.
+    // Everything before the oldest snapshot in the metadata is older still.
     let oldest = metadata
         .snapshots()
         .map(|snapshot| snapshot.sequence_number())
@@ -253,7 +257,7 @@ mod tests {
         }
     }
 
-    /// Whatever joining says, the same files are not chosen in the same way again.
+    /// Whatever the result of a join, the same files are not chosen in the same way again.
     #[test]
     fn files_that_were_not_joined_are_told_apart() {
         let [columns, others] = [Columns::of_test(1), Columns::of_test(2)];
@@ -279,7 +283,7 @@ mod tests {
         );
         compactor.exclude(left(), &join(&[], &[0, 1]));
         assert_eq!(columns_of(&mut compactor), [(c, None)]);
-        // Nothing is said of any.
+        // The join gives no reason for any file.
         compactor.exclude(left(), &join(&[], &[]));
         assert_eq!(columns_of(&mut compactor), []);
     }

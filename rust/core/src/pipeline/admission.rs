@@ -1,4 +1,4 @@
-//! Which of a call's requests are stored, and which are refused whole.
+//! Which of a call's requests are stored, and which are refused as a whole.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use crate::decode;
 use crate::error::{Error, ErrorKind, RetryClass};
 use crate::reason::Reason;
 
-/// The requests of a call, those that are refused taken out.
+/// The requests of a call, and which of them are refused.
 pub(super) struct Admission<'a> {
     work: &'a Work<'a>,
     refused: BTreeMap<usize, Refusal>,
@@ -20,11 +20,11 @@ pub(super) struct Refusal {
     pub(super) reason: Reason,
     /// One line for people.
     pub(super) message: String,
-    /// Its records, 1 when they cannot be counted.
+    /// Its records; 1 when they cannot be counted.
     pub(super) records: u64,
 }
 
-/// A request that is refused.
+/// A refused request.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Refused<'a> {
     pub(super) request: Request<'a>,
@@ -32,7 +32,7 @@ pub(super) struct Refused<'a> {
 }
 
 impl<'a> Admission<'a> {
-    /// All of them are left.
+    /// Begins with no refused requests.
     pub(super) fn new(work: &'a Work<'a>) -> Self {
         Self {
             work,
@@ -40,7 +40,7 @@ impl<'a> Admission<'a> {
         }
     }
 
-    /// The requests that are left.
+    /// The requests that are not refused.
     pub(super) fn left(&self) -> Work<'a> {
         let requests = self.work.requests.iter().enumerate();
         let left = requests.filter(|(index, _)| !self.refused.contains_key(index));
@@ -52,7 +52,7 @@ impl<'a> Admission<'a> {
         self.work.with(self.work.requests.get(index).copied())
     }
 
-    /// The indices of the requests that are left.
+    /// The indices of the requests that are not refused.
     pub(super) fn left_indices(&self) -> Vec<usize> {
         (0..self.work.requests.len())
             .filter(|index| !self.refused.contains_key(index))
@@ -72,7 +72,7 @@ impl<'a> Admission<'a> {
         }
         let requests = self.work.requests.iter().enumerate();
         let long = requests.filter_map(|(index, request)| {
-            // What is malformed is found by conversion, which says more about it.
+            // Conversion finds malformed requests, and reports more about them.
             let records = decode::records_above(self.work.signal, request.bytes, max).ok()??;
             let message = format!(
                 "a request of {records} records is above limits.records_per_request_max ({max}); raise it or send smaller requests"
@@ -84,8 +84,8 @@ impl<'a> Admission<'a> {
         self.refuse(long);
     }
 
-    /// Refuses the requests that are too large. However many others were merged with them: what a batch costs is
-    /// bounded by the limits of rows and of bytes under way.
+    /// Refuses the requests that are too large. The number of requests in a batch does not matter: the limits
+    /// of rows and of bytes in flight bound what a batch costs.
     ///
     /// # Errors
     /// `Limit` (permanent) for the host, when no request is left and refused ones are not `kept`.
@@ -113,7 +113,7 @@ impl<'a> Admission<'a> {
         Ok(())
     }
 
-    /// The requests that are refused.
+    /// The refused requests.
     pub(super) fn refused(&self) -> impl Iterator<Item = Refused<'_>> {
         self.refused.iter().filter_map(|(index, why)| {
             let request = *self.work.requests.get(*index)?;

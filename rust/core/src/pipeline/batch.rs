@@ -7,39 +7,40 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::request::RequestId;
 use crate::signal::Signal;
 
-/// A message of fewer bytes is copied behind others when batches are merged; a larger one stays where it
-/// is.
+/// A smaller message is copied behind others when batches are merged; a larger one is moved.
 const SMALL_BYTES: usize = 64 << 10;
-/// Small messages lie together in chunks of so many bytes.
+/// Size of the chunks in which small messages are collected.
 const CHUNK_BYTES: usize = 512 << 10;
 
-/// Requests of one signal. Their bytes are held until their rows are in durable files, then let go, and
-/// what is left to do needs the files alone: see [`super::Pipeline::export_batch`].
+/// Requests of one signal.
+///
+/// Their bytes are held until their rows are in durable files, then released. The remaining work needs only
+/// the files: see [`super::Pipeline::export_batch`].
 #[derive(Debug)]
 pub struct Batch {
     signal: Signal,
     /// Whether another batch, of this process or an earlier one, may have had some of the requests.
     redelivered: bool,
-    /// Empty once their bytes were let go.
+    /// Empty once their bytes were released.
     requests: Requests,
-    /// What is left to do then.
+    /// The remaining work once their bytes were released.
     prepared: Option<Prepared>,
-    /// Dropped after the requests are.
+    /// Dropped after the requests.
     _holder: Holder,
 }
 
-/// Requests in the order in which they came.
+/// Requests in the order of arrival.
 #[derive(Debug, Default)]
 struct Requests {
-    /// Who they are, and how many bytes are their own.
+    /// Each request's id and length in bytes.
     parts: Vec<(RequestId, usize)>,
-    /// Their bytes without gaps; each request's are in one chunk.
+    /// Their bytes without gaps. Each request's bytes are in one chunk.
     chunks: Vec<Chunk>,
     bytes: usize,
 }
 
 impl Batch {
-    /// A batch without requests.
+    /// Creates an empty batch.
     #[must_use]
     pub fn new(signal: Signal) -> Self {
         Self {
@@ -51,36 +52,35 @@ impl Batch {
         }
     }
 
-    /// Makes room for so many requests more.
+    /// Reserves capacity for `requests` more requests.
     ///
     /// # Errors
-    /// `InvalidArgument` when the bytes of the batch were let go already.
+    /// `InvalidArgument` when the bytes of the batch were already released.
     pub fn reserve(&mut self, requests: usize) -> Result<()> {
         self.requests_mut()?.parts.reserve(requests);
         Ok(())
     }
 
-    /// Copies a request in: a serialized `Export*ServiceRequest`, behind those that are there.
+    /// Copies a request, a serialized `Export*ServiceRequest`, to the end of the batch.
     ///
     /// # Errors
-    /// `InvalidArgument` when the bytes of the batch were let go already.
+    /// `InvalidArgument` when the bytes of the batch were already released.
     pub fn append(&mut self, id: RequestId, message: &[u8]) -> Result<()> {
         self.requests_mut()?.append(id, message);
         Ok(())
     }
 
-    /// Says that some of the requests were in another batch before, as they are when a queue on disk is read
-    /// again after a restart. Another attempt may then have stored some and not others, so their bytes are
-    /// held to the end.
+    /// Marks some of the requests as redelivered, as when a queue on disk is read again after a restart. An
+    /// earlier attempt may have stored some and not others, so the bytes are held until the end.
     pub fn set_redelivered(&mut self) {
         self.redelivered = true;
     }
 
-    /// Takes all requests of another batch of the same signal, which is empty then.
+    /// Moves all requests of another batch of the same signal into this one. The other is empty then.
     ///
     /// # Errors
-    /// `InvalidArgument` when the signals differ, or the bytes of one of them were let go already; both are
-    /// as they were then.
+    /// `InvalidArgument` when the signals differ, or the bytes of one of them were already released. Both
+    /// batches are unchanged then.
     pub fn merge(&mut self, other: &mut Batch) -> Result<()> {
         if self.signal != other.signal {
             return Err(invalid("batches of different signals cannot be merged"));
@@ -91,22 +91,22 @@ impl Batch {
         Ok(())
     }
 
-    /// Which service's requests it holds.
+    /// The signal of the requests.
     #[must_use]
     pub fn signal(&self) -> Signal {
         self.signal
     }
 
-    /// The bytes held; 0 once they were let go.
+    /// Number of bytes held; 0 once they were released.
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.requests.bytes
     }
 
-    /// The requests' messages, one after the other, in pieces.
+    /// The concatenated messages of the requests, in pieces.
     ///
     /// # Errors
-    /// `InvalidArgument` when they were let go already.
+    /// `InvalidArgument` when they were already released.
     pub fn pieces(&self) -> Result<impl Iterator<Item = &[u8]>> {
         Ok(self.requests()?.chunks.iter().map(|chunk| &**chunk))
     }
@@ -114,23 +114,23 @@ impl Batch {
     /// The requests as a call's work.
     ///
     /// # Errors
-    /// `InvalidArgument` when their bytes were let go already.
+    /// `InvalidArgument` when their bytes were already released.
     pub(super) fn work(&self, received_unix_nano: u64) -> Result<Work<'_>> {
         let requests = self.requests()?.views();
         Ok(Work::new(self.signal, requests, received_unix_nano))
     }
 
-    /// Whether the requests were in no other batch before, so that a table holds all of them or none.
+    /// Whether no request was in another batch before, so that a table holds all of them or none.
     pub(super) fn is_first(&self) -> bool {
         !self.redelivered
     }
 
-    /// What is left to do, once the bytes were let go.
+    /// The remaining work, once the bytes were released.
     pub(super) fn prepared(&mut self) -> Option<&mut Prepared> {
         self.prepared.as_mut()
     }
 
-    /// Lets the bytes go; gives what is left to do.
+    /// Releases the bytes. Returns the remaining work.
     pub(super) fn release_payload(&mut self, prepared: Prepared) -> &mut Prepared {
         self.requests = Requests::default();
         request_memory::trim();
@@ -156,7 +156,7 @@ impl Requests {
         self.add(message);
     }
 
-    /// Puts bytes behind those that are there, into the last chunk if there is room.
+    /// Appends bytes, to the last chunk if there is room.
     fn add(&mut self, bytes: &[u8]) {
         match self.chunks.last_mut() {
             _ if bytes.is_empty() => {}
@@ -169,7 +169,7 @@ impl Requests {
         }
     }
 
-    /// Most requests come alone: neither many small pieces are kept, nor large ones copied.
+    /// Most batches have one request. Merging neither keeps many small chunks nor copies large ones.
     fn merge(&mut self, other: &mut Self) {
         self.parts.append(&mut other.parts);
         self.bytes += std::mem::take(&mut other.bytes);

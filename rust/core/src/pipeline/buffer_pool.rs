@@ -1,13 +1,13 @@
-//! Memory of the calls that convert and encode, handed on from call to call.
+//! Memory for conversion and encoding, reused from call to call.
 //!
-//! Where freed memory goes back to the system at once, as in the Collector, a call's columns and pages would be fresh memory
-//! each time, which costs about as much as converting into it does.
+//! Where freed memory returns to the system at once, as in the Collector, each call would need fresh memory
+//! for its columns and pages. That costs about as much as the conversion itself.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::{convert, write};
 
-/// What one call works in.
+/// The working memory of one call.
 #[derive(Debug, Default)]
 pub(super) struct CallBuffers {
     /// Its columns.
@@ -16,17 +16,18 @@ pub(super) struct CallBuffers {
     pub(super) write: write::Memory,
 }
 
-/// Memory that no call uses: as many as ever ran at a time (`limits.parallel_calls_max` at most), each of what its last call needed.
+/// Unused working memory. Contains as many entries as calls ever ran concurrently (at most
+/// `limits.parallel_calls_max`), each as large as its last call needed.
 #[derive(Debug, Default)]
 pub(super) struct BufferPool(Mutex<Vec<CallBuffers>>);
 
 impl BufferPool {
-    /// Memory for a call, of another one before if there was one.
+    /// Returns an earlier call's memory if there is some, or new memory.
     pub(super) fn take(&self) -> CallBuffers {
         self.kept().pop().unwrap_or_default()
     }
 
-    /// Keeps a call's memory for another one.
+    /// Keeps a call's memory for a later one.
     pub(super) fn give_back(&self, mut memory: CallBuffers) {
         memory.write.trim();
         self.kept().push(memory);

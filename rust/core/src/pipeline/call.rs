@@ -1,4 +1,4 @@
-//! What bounds a call in time.
+//! The time limits of a call.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ impl Call {
         let now = Instant::now();
         let call = Self {
             cancel: cancel.clone(),
-            // A timeout too large for the clock is as good as a year.
+            // A timeout beyond the range of the clock counts as a year.
             deadline: now
                 .checked_add(timeout)
                 .unwrap_or(now + Duration::from_secs(365 * 86_400)),
@@ -32,12 +32,12 @@ impl Call {
         Ok(call)
     }
 
-    /// No commit is begun after it.
+    /// No commit begins after it.
     pub(super) fn deadline(&self) -> Instant {
         self.deadline
     }
 
-    /// What is waited for, or none when the call ends before it comes.
+    /// Waits for a future. `None` when the call ends first.
     pub(super) async fn wait<T>(&self, awaited: impl Future<Output = T>) -> Option<T> {
         tokio::select! {
             came = timeout_at(self.deadline, awaited) => came.ok(),
@@ -45,11 +45,11 @@ impl Call {
         }
     }
 
-    /// Asked between steps.
+    /// Checks whether the call may continue; called between steps.
     ///
     /// # Errors
-    /// `Cancelled` when the time is over or the caller gave up. The time comes first: hosts cancel when
-    /// it is over, and what helps then is more of it.
+    /// `Cancelled` when the time is over or the caller gave up. The time is checked first: hosts cancel when
+    /// it is over, and the message should say that more time helps.
     pub(super) fn proceed(&self) -> Result<()> {
         if Instant::now() >= self.deadline {
             return Err(Error::new(

@@ -1,5 +1,5 @@
-//! Compaction of the tables that this process writes to: one table after the other, so that no more than one merge takes
-//! memory and time.
+//! Compacts the tables that this process writes to. Tables are compacted one at a time, so that only one
+//! merge uses memory and CPU.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::PoisonError;
@@ -20,32 +20,33 @@ use crate::signal::Table;
 
 /// How long closing waits for a merge.
 const STOPS_IN: Duration = Duration::from_secs(5);
-/// Merges of a table in one round at most: a table that is found with many small files must not take a core for hours.
+/// Maximum number of merges per table in one round: a table with many small files must not occupy a core for
+/// hours.
 const MERGES_PER_ROUND: u64 = 16;
-/// After failures a table is left alone for twice as many rounds each time, up to this.
+/// After each further failure, a table is skipped for twice as many rounds, up to this.
 const ROUNDS_OUT_MAX: u32 = 64;
 
-/// What compaction remembers from one time to the next.
+/// The state of compaction between rounds.
 #[derive(Debug, Default)]
 pub(super) struct Compaction {
     tables: Mutex<[OfTable; Table::ALL.len()]>,
-    /// What is still to be told, by table.
+    /// Counts that are not yet reported, by table.
     merges: std::sync::Mutex<[Merges; Table::ALL.len()]>,
-    /// Cancelled once the host is about to stop.
+    /// Cancelled when the host is about to stop.
     stop: CancellationToken,
 }
 
 #[derive(Debug, Default)]
 struct OfTable {
     compactor: Compactor,
-    /// Failures one after the other.
+    /// Number of consecutive failures.
     failures: u32,
-    /// Rounds to leave out.
+    /// Number of rounds to skip.
     rest: u32,
 }
 
 impl Compaction {
-    /// What became of these tables since they were last asked for.
+    /// Returns the counts of these tables since the last call.
     pub(super) fn take(&self, tables: &[Table]) -> Merges {
         let mut merges = self.merges.lock().unwrap_or_else(PoisonError::into_inner);
         let mut sum = Merges::default();
@@ -55,19 +56,19 @@ impl Compaction {
         sum
     }
 
-    /// What became of the table of this number in a round.
+    /// Records a round's counts for the table with this index.
     fn tell(&self, table: usize, of_table: Merges) {
         let mut merges = self.merges.lock().unwrap_or_else(PoisonError::into_inner);
         merges[table].add(of_table);
     }
 
-    /// Has what is under way end soon, and begins nothing more.
+    /// Ends a running merge soon, and begins no new one.
     pub(super) fn stop(&self) {
         self.stop.cancel();
     }
 
-    /// Waits until nothing is under way, but not long: a merge that is given up leaves a file that costs space only, and its
-    /// commit goes on by itself.
+    /// Waits until no merge is running, for a limited time. An abandoned merge leaves a file that only takes
+    /// up space; a commit that has begun continues.
     pub(super) async fn stopped(&self) {
         if tokio::time::timeout(STOPS_IN, self.tables.lock()).await.is_err() {
             tracing::debug!("a merge of small files is given up");
@@ -76,10 +77,10 @@ impl Compaction {
 }
 
 impl Pipeline {
-    /// Merges small data files of the tables that this process has written to, now and until nothing is left to do.
+    /// Merges small data files of the tables that this process has written to, until nothing is left to do.
     ///
     /// # Errors
-    /// The first table's that fails; what was merged before stays. It is as it was for all readers then.
+    /// The first failure of a table. Earlier merges remain. Readers see the failed table unchanged.
     pub async fn compact(&self) -> Result<Compacted> {
         let mut done = Compacted::default();
         let mut tables = self.compaction.tables.lock().await;
@@ -92,8 +93,8 @@ impl Pipeline {
         Ok(done)
     }
 
-    /// Does so now and then, if `compaction.enabled`, until [`Pipeline::begin_shutdown`] or [`Pipeline::close`]. For hosts that
-    /// have a background; failures are logged.
+    /// Compacts periodically, if `compaction.enabled`, until [`Pipeline::begin_shutdown`] or
+    /// [`Pipeline::close`]. For hosts with background tasks. Failures are logged.
     pub async fn keep_compacting(&self) {
         let config = &self.config.compaction;
         if !config.enabled || self.config.catalog.is_in_s3_tables() {
@@ -101,7 +102,7 @@ impl Pipeline {
         }
         let stop = &self.compaction.stop;
         loop {
-            // Not all writers of a table at once.
+            // Random, so that a table's writers do not all compact at once.
             let wait = config.interval / 2 + random_part(config.interval);
             tokio::select! {
                 () = stop.cancelled() => return,
@@ -125,7 +126,7 @@ impl Pipeline {
             let compacting = self.compact_table(&mut table.compactor, committer, MERGES_PER_ROUND, &mut done);
             let caught = AssertUnwindSafe(compacting).catch_unwind().await;
             let compacted = caught.unwrap_or_else(|panic| {
-                // What it remembers may be half of it.
+                // Its state may be inconsistent.
                 table.compactor = Compactor::default();
                 let message = "compaction panicked (a bug)";
                 Err(Error::new(ErrorKind::Internal, message).with("panic", panic_text(panic.as_ref())))
@@ -140,10 +141,11 @@ impl Pipeline {
             match compacted {
                 Ok(()) => table.failures = 0,
                 Err(error) if error.kind() == ErrorKind::Cancelled => return,
-                // Who replaced or deleted files meanwhile was faster; the table is looked at again by the next commit.
+                // Often another writer replaced or deleted the files first. The next commit reloads the
+                // table.
                 Err(error) => {
                     table.failures = table.failures.saturating_add(1);
-                    // A file that cannot be read is left alone from now on, and the next one may be found in the next round.
+                    // An unreadable file is excluded from now on. The next round may find another one.
                     if error.kind() != ErrorKind::Decode {
                         table.rest = (1 << table.failures.min(16)).min(ROUNDS_OUT_MAX) - 1;
                     }
@@ -166,7 +168,7 @@ impl Pipeline {
         merges_max: u64,
         done: &mut Compacted,
     ) -> Result<()> {
-        // What is merged now could not be committed, and its file would be left behind.
+        // A merge could not be committed now, and its file would be left behind.
         if committer.is_catalog_down() {
             return Ok(());
         }
@@ -176,7 +178,8 @@ impl Pipeline {
         compactor.run(committer, config, merges_max, stop, done).await
     }
 
-    /// Those of all tables, in their order; none of a table that was not written to, or has no catalog.
+    /// The committers of all tables, in their order; `None` for a table that was not written to, or without a
+    /// catalog.
     fn committers(&self) -> impl Iterator<Item = Option<&Committer>> {
         self.destinations
             .iter()

@@ -1,4 +1,4 @@
-//! Where a table's files end: in the table's snapshots, or, without a catalog, in storage.
+//! The destination of a table's files: the table's snapshots, or without a catalog, only storage.
 
 use std::sync::Arc;
 
@@ -9,17 +9,17 @@ use crate::commit::{Append, Committer, Stored};
 use crate::error::{Error, ErrorKind, Result};
 use crate::request::{IdRange, RequestId};
 
-/// One table's.
+/// One table's destination.
 #[derive(Debug)]
 pub(super) enum Destination {
     /// Files are committed.
     Table(Committer),
-    /// Files are all there is; the same request writes the same files.
+    /// Only files are written; the same request writes the same files.
     Files(Arc<LoadedTable>),
 }
 
 impl Destination {
-    /// The table as last seen.
+    /// The table as last loaded.
     pub(super) fn table(&self) -> Arc<LoadedTable> {
         match self {
             Destination::Table(committer) => committer.table(),
@@ -47,7 +47,7 @@ impl Destination {
         }
     }
 
-    /// As [`Committer::already_committed`]; nobody knows without a catalog.
+    /// As [`Committer::already_committed`]; always false without a catalog.
     pub(super) fn already_committed(&self, ids: &[RequestId]) -> Vec<bool> {
         match self.committer() {
             Some(committer) => committer.already_committed(ids),
@@ -55,13 +55,13 @@ impl Destination {
         }
     }
 
-    /// As [`Committer::is_committed`]; nobody knows without a catalog.
+    /// As [`Committer::is_committed`]; always false without a catalog.
     pub(super) fn is_committed(&self, ids: &[IdRange]) -> bool {
         self.committer()
             .is_some_and(|committer| committer.is_committed(ids))
     }
 
-    /// As [`Committer::store`]; none when the files are all there is.
+    /// As [`Committer::store`]; `None` without a catalog.
     pub(super) async fn store(&self, append: Append, deadline: Instant) -> Result<Option<Stored>> {
         match self.committer() {
             Some(committer) => committer.store(append, deadline).await.map(Some),
@@ -107,7 +107,7 @@ impl Destination {
         }
     }
 
-    /// The table's committer; none when the files are all there is.
+    /// The table's committer; `None` without a catalog.
     pub(super) fn committer(&self) -> Option<&Committer> {
         match self {
             Destination::Table(committer) => Some(committer),

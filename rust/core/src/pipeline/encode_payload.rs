@@ -1,4 +1,4 @@
-//! A call's payload to files in memory, request by request when one of them is bad.
+//! Encodes a call's payload as files in memory, request by request when one of them is bad.
 
 use std::time::Duration;
 
@@ -17,22 +17,22 @@ use crate::error::{Error, ErrorKind, Result, RetryClass};
 use crate::reason::Reason;
 use crate::signal::Table;
 
-/// How long a call waits to see a table anew when it could write files for the table as last seen.
+/// How long a call waits for a reload when it could write files for the table as last loaded.
 const LOOK_MAX: Duration = Duration::from_secs(2);
 
-/// What a payload became.
+/// An encoded payload.
 #[derive(Debug, Default)]
 pub(super) struct Encoded<'a> {
     pub(super) summary: Summary,
     pub(super) tables: Vec<TableEncoding>,
-    /// What was converted again for tables that hold some of the requests.
+    /// The results of the second conversion, for tables that hold some of the requests.
     pub(super) remainders: Vec<Remainder<'a>>,
 }
 
 /// Why a payload was not encoded.
 #[derive(Debug)]
 enum Failure {
-    /// The payload's own fault, or a bug that it sets off: it fails again each time.
+    /// The payload's own fault, or a bug that it triggers: it fails every time.
     Payload(Reason, Error),
     /// Anything else.
     Other(Error),
@@ -47,7 +47,7 @@ impl From<Error> for Failure {
     }
 }
 
-/// Takes rows that nobody wants.
+/// Discards all rows.
 struct Discarded;
 
 impl BatchSink for Discarded {
@@ -59,8 +59,8 @@ impl BatchSink for Discarded {
 }
 
 impl Pipeline {
-    /// Converts and encodes a payload for every table that it fills. Requests that are malformed, or
-    /// that make the library panic, are refused; the others are not held up by them.
+    /// Converts and encodes a payload for every table that it fills. Requests that are malformed, or that
+    /// make the library panic, are refused; the other requests are stored.
     pub(super) async fn encode<'a>(&self, admission: &mut Admission<'a>, call: &Call) -> Result<Encoded<'a>> {
         let permit = call.wait(self.encoders.acquire()).await.ok_or_else(|| {
             let max = self.config.limits.parallel_calls_max;
@@ -109,7 +109,8 @@ impl Pipeline {
         let summary = loop {
             let converted = self.convert(work, &options, convert, &mut encoding);
             match (converted, encoding.take_missing()) {
-                // Rows of a table that this process did not open yet, or has to look at anew: then begin again.
+                // Rows of a table that this process has not opened yet, or must reload: the conversion begins
+                // again.
                 (Err(Failure::Other(_)), Some(table)) => {
                     encoding.add(self.look_at(table, work, call).await);
                 }
@@ -117,8 +118,8 @@ impl Pipeline {
                 (Ok(summary), _) => break summary,
             }
         };
-        // A batch merged anew after a restart can hold requests that went in before it: those tables
-        // get the others alone.
+        // A batch that was merged again after a restart can contain requests that were stored before it.
+        // Tables that hold some get only the others.
         let mut remainders = encoding.begin_remainders(work);
         for remainder in &mut remainders {
             encoding.only(remainder.table);
@@ -132,8 +133,8 @@ impl Pipeline {
         })
     }
 
-    /// Without a place for dead letters a panic is the host's to answer: it ends the process, and a
-    /// queue on disk keeps the payload.
+    /// Converts a payload. Without a dead-letter store, a panic propagates to the host: it ends the process,
+    /// and a queue on disk keeps the payload.
     fn convert(
         &self,
         work: &Work<'_>,
@@ -157,12 +158,12 @@ impl Pipeline {
         }
     }
 
-    /// Finds the requests that are to blame for a failure and refuses them; all, when none of them
-    /// fails by itself.
+    /// Finds the requests that cause a failure and refuses them. If none of them fails by itself, refuses
+    /// all.
     ///
     /// # Errors
-    /// The failure itself when no request is left and refused ones are not kept: the host then answers
-    /// for them.
+    /// The failure itself when no request is left and refused ones are not kept. The host is responsible for
+    /// them then.
     pub(super) async fn refuse_bad(
         &self,
         admission: &mut Admission<'_>,
@@ -177,7 +178,7 @@ impl Pipeline {
             call.proceed()?;
             let only = admission.only(index);
             let tried = if reason == Reason::Malformed {
-                // The bytes alone decide that: nothing need be encoded.
+                // Malformed bytes are detected without encoding.
                 let options = self.convert_options(&only);
                 self.convert(&only, &options, &mut memory.convert, &mut Discarded)
                     .map(drop)
@@ -215,7 +216,7 @@ impl Pipeline {
         }
     }
 
-    /// Makes known what needs no question to the catalog, so that the payload is converted only once.
+    /// Adds the tables that need no catalog request, so that the payload is converted only once.
     pub(super) fn add_known(&self, encoding: &mut Encoding<'_>, work: &Work<'_>) {
         for table in work.signal.tables() {
             if let Some(destination) = self.destinations[*table as usize].get()
@@ -226,11 +227,11 @@ impl Pipeline {
         }
     }
 
-    /// The table as it is, and which of the requests it holds already. A table that cannot be written
-    /// does not stop the others: its rows are passed over and its error is told at the end.
+    /// Loads the table and finds which of the requests it already holds. A table that cannot be written does
+    /// not stop the others: its rows are skipped and its error is reported at the end.
     ///
-    /// While the catalog is away, a table that was seen before is taken as it was when nothing more than files is
-    /// needed of the requests: the commit looks anyway, and meanwhile files in storage take no memory.
+    /// While the catalog is unavailable, the last loaded state of a table is used if only files are needed of
+    /// the requests. The commit reloads the table anyway, and files in storage take no memory meanwhile.
     pub(super) async fn look_at(&self, table: Table, work: &Work<'_>, call: &Call) -> TableEncoding {
         let looked = async {
             let destination = self.destination(table).await?;

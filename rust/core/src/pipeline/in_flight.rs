@@ -1,11 +1,11 @@
-//! Back-pressure: how many bytes of payload may be under way at once.
+//! Back-pressure: how many bytes of payload may be in flight at once.
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::call::Call;
 use crate::error::{Error, ErrorKind, Result};
 
-/// What one permit stands for; a semaphore takes 32 bits of them at a time.
+/// Bytes per permit. A semaphore acquires at most a 32-bit number of permits at a time.
 const UNIT_BYTES: usize = 1024;
 
 /// The payload bytes that further calls may bring in.
@@ -15,7 +15,7 @@ pub(super) struct InFlight {
     units: Semaphore,
 }
 
-/// A call's share, given back when it is dropped.
+/// A call's share, returned on drop.
 #[derive(Debug)]
 pub(super) struct Share<'a> {
     _units: Option<SemaphorePermit<'a>>,
@@ -24,7 +24,7 @@ pub(super) struct Share<'a> {
 }
 
 impl InFlight {
-    /// `bytes_max` 0 is no limit.
+    /// `bytes_max` 0 means no limit.
     pub(super) fn new(bytes_max: usize) -> Self {
         let units = units(bytes_max) as usize;
         Self {
@@ -33,10 +33,10 @@ impl InFlight {
         }
     }
 
-    /// Takes a payload's share, waiting for it if need be. A payload larger than the limit goes alone.
+    /// Acquires a payload's share, waiting if necessary. A payload larger than the limit runs alone.
     ///
     /// # Errors
-    /// `Cancelled`, to be retried, when the call ends before its turn.
+    /// `Cancelled`, retryable, when the call ends before its turn.
     pub(super) async fn enter(&self, payload_bytes: usize, call: &Call) -> Result<Share<'_>> {
         if self.bytes_max == 0 {
             return Ok(Share {

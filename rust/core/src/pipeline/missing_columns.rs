@@ -1,4 +1,4 @@
-//! Columns that a table does not have: warned of once, counted always.
+//! Columns that a table lacks: logged once, counted always.
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
@@ -6,14 +6,15 @@ use std::sync::{Mutex, PoisonError};
 use crate::signal::Table;
 use crate::write::LeftOut;
 
-/// The columns of each table that were warned of already.
+/// The columns of each table that were already logged.
 #[derive(Debug, Default)]
 pub(super) struct Warned {
     by_table: [Mutex<BTreeSet<String>>; Table::ALL.len()],
 }
 
 impl Warned {
-    /// Warns of the columns that a table lacks, and of those that it has with another type, unless that was done before.
+    /// Warns of the columns that a table lacks, and of those that it has with another type, unless already
+    /// done.
     pub(super) fn warn_once(&self, table: Table, name: &str, left_out: &LeftOut, auto_evolve: bool) {
         if self.is_news(table, &left_out.columns) {
             let advice = if auto_evolve {

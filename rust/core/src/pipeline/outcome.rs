@@ -1,4 +1,4 @@
-//! What became of a call, added up while it runs.
+//! The outcome of a call, accumulated while it runs.
 
 use super::admission::{Refusal, Refused};
 use super::dead_letter::{Kept, Store};
@@ -6,44 +6,44 @@ use crate::commit::Stored;
 use crate::convert::Summary;
 use crate::reason::{Reason, ReasonCounts};
 
-/// Of how many refused requests is told what is wrong with them; all are counted.
+/// Maximum number of refused requests whose reason is reported; all are counted.
 const REFUSED_TOLD_MAX: u64 = 16;
 
-/// What became of a call that did not fail.
+/// The outcome of a successful call.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Outcome {
     /// Rows that this call added to tables.
     pub rows: u64,
-    /// Records and points left out, with `rejection` saying why. A request that is refused whole and
-    /// whose records cannot be counted is one.
+    /// Records and points left out; `rejection` says why. A request that was refused as a whole counts as one
+    /// if its records cannot be counted.
     pub rejected: u64,
-    /// The same by reason.
+    /// `rejected` by reason.
     pub rejected_by: ReasonCounts,
-    /// Requests that were refused whole.
+    /// Requests that were refused as a whole.
     pub refused_requests: u64,
-    /// Those that are kept as dead letters.
+    /// Rejected records that are kept as dead letters.
     pub dead_letter_records: u64,
     /// Dead letters written.
     pub dead_letter_objects: u64,
     /// Data files written.
     pub files: u64,
-    /// Their bytes.
+    /// Bytes of these files.
     pub file_bytes: u64,
     /// Commits that hold them, one per table.
     pub commits: u64,
     /// Commit attempts made.
     pub commit_attempts: u64,
-    /// Microseconds from handing the files to the committers to the last one's answer; 0 without commits.
+    /// Microseconds from passing the files to the committers to the last answer; 0 without commits.
     pub commit_micros: u64,
     /// 1 when the call had to wait for `limits.in_flight_bytes_max`.
     pub in_flight_waits: u64,
-    /// Requests that a table, or a receipt, held already and that were left out, counted once per table.
+    /// Requests that were left out because a table, or a receipt, already held them; counted once per table.
     pub already_committed: u64,
     /// Receipts written because the catalog did not commit, one per table.
     pub receipts_written: u64,
-    /// Rows that are in them, and in no table yet.
+    /// Rows in these receipts, which are in no table yet.
     pub receipt_rows: u64,
-    /// Receipts, of any process, that this one committed since the last call of the same signal.
+    /// Receipts of any process that this one committed since the last call of the same signal.
     pub receipts_committed: u64,
     /// Strings stored with U+FFFD for invalid UTF-8.
     pub repaired_utf8: u64,
@@ -61,18 +61,18 @@ pub struct Outcome {
     pub dropped_attributes: u64,
     /// What compaction did to the signal's tables since the last call of the same signal.
     pub merges: Merges,
-    /// The first reasons why records were left out; empty if none was.
+    /// The first reasons why records were left out; empty if there are none.
     pub rejection: String,
 }
 
 /// What compaction did in the background.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Merges {
-    /// Files made.
+    /// Files created.
     pub made: u64,
-    /// Files that they took the place of.
+    /// Files that they replaced.
     pub replaced: u64,
-    /// Rounds that ended with a failure, once per table.
+    /// Rounds that failed, counted once per table.
     pub failures: u64,
 }
 
@@ -84,17 +84,17 @@ impl Merges {
     }
 }
 
-/// What one append added.
+/// The result of one append.
 pub(super) struct Added {
     pub(super) rows: u64,
     pub(super) files: u64,
     pub(super) file_bytes: u64,
-    /// None when there is no catalog: the files are all there is.
+    /// `None` when there is no catalog, and only files are written.
     pub(super) stored: Option<Stored>,
 }
 
 impl Outcome {
-    /// What conversion has to tell.
+    /// The counts of a conversion.
     pub(super) fn of(summary: &Summary) -> Self {
         let reasons: Vec<String> = summary
             .rejections
@@ -135,7 +135,7 @@ impl Outcome {
         }
     }
 
-    /// Counts what an earlier attempt added that was not known to have ended well.
+    /// Counts rows that an earlier attempt with an unknown outcome had added.
     pub(super) fn find(&mut self, added: &Added) {
         self.add(added);
         self.commits += 1;
@@ -150,7 +150,7 @@ impl Outcome {
         self.say(message);
     }
 
-    /// Tells of a request that is refused whole; of the first few what is wrong with them.
+    /// Counts a request that was refused as a whole. Reports the reason for the first few.
     pub(super) fn refuse(&mut self, refused: &Refused<'_>) {
         let Refusal {
             reason,
@@ -165,7 +165,7 @@ impl Outcome {
         self.refused_requests += 1;
     }
 
-    /// Tells where dead letters are.
+    /// Counts dead letters and reports their location.
     pub(super) fn keep(&mut self, store: &Store, kept: Kept) {
         if kept.objects == 0 {
             return;

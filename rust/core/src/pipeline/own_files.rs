@@ -1,8 +1,8 @@
-//! Files that are the tables' own. Where tables share a bucket with objects that are to be loaded, the bucket's
-//! events tell of them as well.
+//! Recognises the tables' own files. If tables share a bucket with objects to load, the bucket's events also
+//! report the tables' files.
 //!
-//! Whoever writes a file of a table commits it, be it this library, a compaction or an engine. To register it again would
-//! double its rows.
+//! The writer of a table's file commits it, whether it is this library, a compaction or an engine.
+//! Registering it again would duplicate its rows.
 
 use iceberg::spec::TableMetadata;
 
@@ -13,14 +13,14 @@ use crate::signal::Table;
 use crate::write::writers_folders;
 
 impl Pipeline {
-    /// The table whose own file lies at this location, as far as its place tells: where the table's writers put data files,
-    /// metadata and receipts.
+    /// The table that owns the file at this location, judging by the location alone: whether the table's
+    /// writers put data files, metadata or receipts there.
     ///
-    /// Tables that this process has not used yet are looked at when the name is that of metadata. A data file's table is
-    /// looked at when the file is [prepared](Pipeline::prepare_files).
+    /// Tables that this process has not used yet are loaded if the name is that of a metadata file. A data
+    /// file's table is loaded when the file is [prepared](Pipeline::prepare_files).
     pub async fn owner(&self, location: &str) -> Option<Table> {
         if self.config.catalog.is_in_s3_tables() {
-            // They lie in buckets that have no events.
+            // These tables are in buckets without events.
             return None;
         }
         let known = self.known_owner(location);
@@ -32,7 +32,7 @@ impl Pipeline {
         self.known_owner(location)
     }
 
-    /// The same, of the tables that are open.
+    /// As [`Pipeline::owner`], for open tables only.
     pub(super) fn known_owner(&self, location: &str) -> Option<Table> {
         Table::ALL.into_iter().find(|table| {
             let destination = self.destinations[*table as usize].get();
@@ -41,7 +41,7 @@ impl Pipeline {
     }
 }
 
-/// Whether a file of the table's writers would lie there.
+/// Whether a location is in a folder that the table's writers use.
 fn is_own(metadata: &TableMetadata, location: &str) -> bool {
     let table = metadata.location().trim_end_matches('/');
     let others = [
@@ -59,7 +59,7 @@ fn without_scheme(location: &str) -> &str {
     location.split_once("://").map_or(location, |(_, path)| path)
 }
 
-/// Manifests, table metadata, statistics, receipts: no names of OTLP.
+/// Manifests, table metadata, statistics, receipts: OTLP files have no such names.
 fn is_named_as_metadata(location: &str) -> bool {
     let endings = [
         ".avro",

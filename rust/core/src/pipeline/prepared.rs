@@ -1,5 +1,5 @@
-//! Files in storage on their way into tables. Nothing but them and their ids is needed for it: neither
-//! the requests' bytes nor their rows.
+//! Files in storage that are not yet committed. Committing them needs only the files and their ids, not the
+//! requests' bytes or rows.
 
 use std::time::Instant;
 
@@ -12,22 +12,22 @@ use super::destination::Destination;
 use super::outcome::{Added, Outcome};
 use super::table_layout::TableLayout;
 use super::tables::no_answer_in_time;
-use crate::catalog::storage::in_one_storage;
 use crate::catalog::{IcebergCause, LoadedTable};
 use crate::commit::Append;
 use crate::error::{Error, ErrorKind, Result, RetryClass};
 use crate::request::IdRange;
 use crate::schema::AttributeColumn;
 use crate::signal::{Signal, Table};
+use crate::storage::in_one_storage;
 use crate::write;
 
-/// What is left to do for requests whose rows are in files.
+/// The remaining work for requests whose rows are in files.
 #[derive(Debug)]
 pub(super) struct Prepared {
     /// The pipeline that wrote the files.
     pub(super) pipeline: u64,
     pub(super) signal: Signal,
-    /// What is known of the outcome so far.
+    /// The outcome so far.
     pub(super) outcome: Outcome,
     pub(super) tables: Vec<PreparedTable>,
 }
@@ -39,29 +39,29 @@ pub(super) struct PreparedTable {
     append: Append,
     layout: TableLayout,
     state: State,
-    /// Whether it was tried to commit them.
+    /// Whether a commit was attempted.
     attempted: bool,
 }
 
-/// Where a table's files stand.
+/// The state of a table's files.
 #[derive(Debug)]
 enum State {
     Pending,
     Stored,
-    /// They never will be in it. The class of the error is permanent.
+    /// They will never be in the table. The error's class is permanent.
     Lost(Error),
 }
 
-/// What became of a table's files.
+/// The result for a table's files.
 enum Done {
     Added(Added),
-    /// The table had the requests already.
+    /// The table already had the requests.
     There,
 }
 
 impl Pipeline {
-    /// Commits the files that are not committed yet; gives the tables that failed. A call that comes
-    /// `again` first looks at what became of the one before, and of the tables meanwhile.
+    /// Commits the files that are not committed yet. Returns the tables that failed. `again` means that an
+    /// earlier call did not finish: its outcome and the tables' current state are checked first.
     pub(super) async fn commit(
         &self,
         prepared: &mut Prepared,
@@ -84,7 +84,7 @@ impl Pipeline {
                     table.state = State::Stored;
                     match done {
                         Done::Added(added) => outcome.add(&added),
-                        // The answer was lost, and the commit was not: these are the files.
+                        // The earlier commit succeeded, but its response was lost: these are its files.
                         Done::There if table.attempted => outcome.find(&added(&table.append)),
                         Done::There => outcome.already_committed += count(&table.append.ids),
                     }
@@ -119,8 +119,8 @@ impl Pipeline {
         prepared.attempted = true;
         match Self::store(&prepared.append, destination, call).await {
             Ok(added) => Ok(Done::Added(added)),
-            // No attempt can land any more, and the request is given up. What comes again may have no bytes any more: then its
-            // files are all there is of its rows.
+            // No attempt can land any more, and the request is given up. After a repeated call, the bytes may
+            // be released, so these files may be the only copy of the rows.
             Err(error) if error.retry_class() == RetryClass::Permanent && again => {
                 let message = "the table does not take these files, for good; they are in storage and in no table: add them with an \
                                engine";
@@ -131,14 +131,14 @@ impl Pipeline {
                     let paths: Vec<String> = prepared.append.files.iter().map(path_of).collect();
                     write::discard(&destination.table().file_io, &paths).await;
                 }
-                // Otherwise a retry commits the same files again, so until then they stay.
+                // Otherwise a retry commits the same files again, so they are kept.
                 Err(error)
             }
         }
     }
 
-    /// Makes sure that files which were written some time ago are still there: a clean-up of files that no
-    /// table knows may have taken them.
+    /// Makes sure that files that were written some time ago still exist: a clean-up of orphan files may have
+    /// deleted them.
     async fn find_files(
         &self,
         prepared: &PreparedTable,
@@ -155,11 +155,11 @@ impl Pipeline {
             if let Some(known) = known_file(&table, path)
                 && !is_there(&table, known).await?
             {
-                // Another program may have expired it since the table was last looked at.
+                // Another program may have expired it since the table was last loaded.
                 destination.mark_stale();
                 return Err(storage_unreachable(path, known));
             }
-            // Storage may have come back between the two questions.
+            // The storage may have become available between the two checks.
             if !is_there(&table, path).await? {
                 let message = "a data file was deleted before its commit was known to have succeeded. Look for its rows in the table: if \
                                they are there, it was committed and compacted since; if not, they are lost. Have clean-ups of orphan \
@@ -170,20 +170,21 @@ impl Pipeline {
         Ok(())
     }
 
-    /// Makes sure that files which are to be written to `path` will lie where the table does: their rows may be all there is of requests.
-    pub(super) async fn look_before_writing(&self, table: Table, path: &str) -> Result<()> {
+    /// Makes sure that files written to `path` will be in the same storage as the table: they may become the
+    /// only copy of the requests' rows.
+    pub(super) async fn check_storage(&self, table: Table, path: &str) -> Result<()> {
         // It is open: the files are made for it.
         let Some(destination) = self.destinations[table as usize].get() else {
             return Ok(());
         };
         let now = destination.table();
-        // An empty table is known by its metadata alone, which a server may keep where only it looks.
+        // An empty table has only its metadata file, which a server may store where we cannot read it.
         if now.metadata.current_snapshot().is_none() && !self.catalog.compares_metadata() {
             return Ok(());
         }
-        let looked = now.look_before_writing(path).await;
+        let looked = now.check_storage(path).await;
         if looked.is_err() {
-            // Other programs may have deleted what was last seen.
+            // Other programs may have deleted the files of the last loaded state.
             destination.mark_stale();
         }
         looked
@@ -199,7 +200,7 @@ impl Pipeline {
 }
 
 impl PreparedTable {
-    /// `metadata` is what the files were written by.
+    /// `metadata` is the table's metadata when the files were written.
     pub(super) fn new(
         table: Table,
         metadata: &TableMetadata,
@@ -222,7 +223,7 @@ impl PreparedTable {
         }
     }
 
-    /// Lets the files go into the table as it is now, which may have been dropped and made anew.
+    /// Assigns the files to the current table, which may have been dropped and recreated.
     ///
     /// # Errors
     /// `TableMismatch` (permanent), naming the files, when they do not fit it.
@@ -243,7 +244,7 @@ impl PreparedTable {
             .class(RetryClass::Permanent)
     }
 
-    /// Why the files never will be in the table.
+    /// Why the files will never be in the table.
     fn loss(&self) -> Option<(Table, Error)> {
         let State::Lost(error) = &self.state else {
             return None;
@@ -263,8 +264,9 @@ async fn is_there(table: &LoadedTable, path: &str) -> Result<bool> {
     })
 }
 
-/// A file that the table cannot be without, in the storage of `path`. Where that is missing too, it is not the file that is gone: a
-/// bucket that does not exist, a proxy with an answer of its own and a disk that is not mounted say "not there" of every file.
+/// A file that the table must have, in the storage of `path`. If it is missing as well, the storage is
+/// unreachable and the data file may still exist: a missing bucket, a proxy with its own response and an
+/// unmounted disk report every file as missing.
 fn known_file<'a>(table: &'a LoadedTable, path: &str) -> Option<&'a str> {
     table.own_files().find(|known| in_one_storage(known, path))
 }

@@ -1,7 +1,7 @@
-//! Parquet files that are in storage already, added to the tables as they are.
+//! Registers Parquet files that are already in storage: adds them to the tables without rewriting them.
 //!
-//! Each is an append of its own, so that one that is refused holds up no other; those that are ready at the same
-//! time, and the files of a payload beside them, go out in one snapshot of each table.
+//! Each file is an append of its own, so that a refused file does not block others. Files that are ready at
+//! the same time, and a payload's files, are committed in one snapshot of each table.
 
 use futures::future::join_all;
 use tokio::time::{Duration, Instant};
@@ -16,17 +16,17 @@ use crate::write::register::{self, Footer, NAME_MAPPING};
 /// A Parquet file in storage.
 #[derive(Debug, Clone)]
 pub struct ParquetFile {
-    /// Where readers of the table find it, such as `s3://bucket/key`.
+    /// Its location for readers of the table, such as `s3://bucket/key`.
     pub location: String,
     /// Its footer.
     pub footer: Footer,
-    /// Stands for this content at this place: what is registered already is left out.
+    /// Identifies this content at this location. Content that is already registered is skipped.
     pub content: RequestId,
-    /// Stands for the place alone: other content there is refused once the place is registered.
+    /// Identifies the location only. Other content at a registered location is refused.
     pub place: RequestId,
 }
 
-/// What became of a file.
+/// The result of a registered file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Registered {
     /// The table.
@@ -35,11 +35,11 @@ pub struct Registered {
     pub rows: u64,
     /// The file's bytes.
     pub bytes: u64,
-    /// Whether a table, or a receipt, held it already.
+    /// Whether a table, or a receipt, already held it.
     pub already_there: bool,
 }
 
-/// Files on their way into tables.
+/// Files that are being registered.
 #[derive(Debug, Default)]
 pub struct Registration(Vec<State>);
 
@@ -56,7 +56,7 @@ struct Ready {
 }
 
 impl Registration {
-    /// What became of each file, in their order. One that was not committed is to be tried again.
+    /// The result of each file, in their order. A file that was not committed should be retried.
     pub fn into_results(self) -> impl Iterator<Item = Result<Registered>> {
         self.0.into_iter().map(|state| match state {
             State::Done(result) => result,
@@ -73,7 +73,7 @@ impl Registration {
         self.0.is_empty()
     }
 
-    /// What became so far of the files of some tables.
+    /// The files of some tables that are registered so far.
     pub fn of<'a>(&'a self, tables: &'a [Table]) -> impl Iterator<Item = &'a Registered> {
         self.0.iter().filter_map(|state| match state {
             State::Done(Ok(registered)) if tables.contains(&registered.table) => Some(registered),
@@ -83,7 +83,7 @@ impl Registration {
 }
 
 impl Pipeline {
-    /// Holds files against their tables, which are made if they are missing. Nothing is committed yet.
+    /// Checks files against their tables, which are created if missing. Nothing is committed yet.
     pub async fn prepare_files(&self, files: &[ParquetFile], timeout: Duration) -> Registration {
         let mut states = Vec::with_capacity(files.len());
         let deadline = deadline(timeout);
@@ -103,13 +103,13 @@ impl Pipeline {
     /// Commits the files of some tables that are ready.
     pub async fn commit_files(&self, registration: &mut Registration, tables: &[Table], timeout: Duration) {
         let open = self.open.read().await;
-        // When it is closing they stay as they are, and are told as not committed.
+        // During closing, the files stay as they are and are reported as not committed.
         if *open {
             self.commit_ready(registration, tables, deadline(timeout)).await;
         }
     }
 
-    /// The same for a caller that holds the pipeline open.
+    /// As [`Pipeline::commit_files`], for a caller that holds the pipeline open.
     pub(super) async fn commit_ready(
         &self,
         registration: &mut Registration,
@@ -188,7 +188,7 @@ impl Pipeline {
         Ok(State::Ready(Box::new(Ready { append, registered })))
     }
 
-    /// Describes a file to its table; the table gets a name mapping first where readers need it for the file.
+    /// Describes a file to its table. If readers need a name mapping for the file, the table gets one first.
     async fn describe_file(
         &self,
         destination: &Destination,
@@ -218,7 +218,7 @@ impl Pipeline {
 
     async fn commit_file(&self, ready: &Ready, deadline: Instant) -> Result<Registered> {
         let destination = self.destination(ready.registered.table).await?;
-        // The file is its writer's: nothing here ever deletes it.
+        // The file belongs to its writer: it is never deleted here.
         let stored = destination.store(ready.append.clone(), deadline).await?;
         let already_there = matches!(stored, Some(Stored::Committed(committed)) if committed.already_there);
         Ok(Registered {
@@ -228,7 +228,7 @@ impl Pipeline {
     }
 }
 
-/// A file that a writer of the table has put where its files lie. Whoever wrote it commits it.
+/// The result for a file among the table's own files. The file's writer commits it.
 fn own(file: &ParquetFile, table: Table) -> State {
     tracing::warn!(
         file = file.location,

@@ -1,4 +1,4 @@
-//! What of a call becomes dead letters.
+//! Selects the parts of a call that become dead letters.
 
 use super::admission::Refused;
 use super::dead_letter::{Collector, Selection, Store};
@@ -19,9 +19,9 @@ pub(super) struct RejectedData<'a> {
 }
 
 impl<'a> RejectedData<'a> {
-    /// Requests that were refused whole, records that conversion left out, and rows for which there
-    /// was no partition. What conversion left out of a request that a table holds was kept before it
-    /// was committed.
+    /// Requests that were refused as a whole, records that conversion left out, and rows beyond the partition
+    /// limit. What conversion left out of a request that a table holds was stored before that request was
+    /// committed.
     ///
     /// # Errors
     /// `Decode` when the payload is malformed, which conversion would have found.
@@ -89,7 +89,7 @@ impl<'a> RejectedData<'a> {
         Ok(collector)
     }
 
-    /// Whether the table has a remainder, whose records are added then.
+    /// Adds the records of the table's remainder. Returns whether it has one.
     fn add_remainder(
         &self,
         collector: &mut Collector<'_>,
@@ -110,7 +110,7 @@ impl<'a> RejectedData<'a> {
         collector
     }
 
-    /// The requests that some table holds.
+    /// The requests that any table holds.
     fn committed(&self, tables: &[TableEncoding]) -> std::collections::HashSet<RequestId> {
         let requests = self.work.requests.iter().enumerate();
         requests

@@ -1,19 +1,19 @@
-//! Memory for the bytes of requests, handed on from batch to batch.
+//! Memory for the bytes of requests, reused from batch to batch.
 //!
-//! A batch's bytes are released as the next batch fills. Freed in between, the memory would come back as fresh pages, which
-//! cost more than copying the bytes into them does.
+//! A batch's bytes are released while the next batch fills. If they were freed in between, the memory would
+//! return as fresh pages, which cost more than copying the bytes into them.
 
 use std::ops::Deref;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// A chunk of fewer bytes is left to the allocator.
+/// Smaller chunks are left to the allocator.
 const SPARE_CHUNK_BYTES_MIN: usize = 64 << 10;
-/// What is kept at most: a batch as large as `sending_queue.batch.min_size` makes them by default, and what its chunks are
-/// larger than their bytes.
+/// Maximum bytes of spare memory: a batch of the default `sending_queue.batch.min_size`, plus the unused room
+/// in its chunks.
 const SPARE_BYTES_MAX: usize = 32 << 20;
 
-/// A batch that exists. Spare memory is kept as long as there is one: under load one is filling, being stored or waiting for
-/// its commit at any moment, and an idle process keeps nothing.
+/// Represents an existing batch. Spare memory is kept as long as there is one. Under load, some batch is
+/// always filling, being stored or waiting for its commit. An idle process keeps no memory.
 #[derive(Debug)]
 pub(super) struct Holder(());
 
@@ -30,12 +30,12 @@ impl Drop for Holder {
     }
 }
 
-/// Bytes of requests one after the other, in memory that others had before or will have after.
+/// Concatenated bytes of requests, in reusable memory.
 #[derive(Debug, Default)]
 pub(super) struct Chunk(Vec<u8>);
 
 impl Chunk {
-    /// An empty chunk with room for so many bytes at least.
+    /// An empty chunk with room for at least this many bytes.
     pub(super) fn with_room(bytes: usize) -> Self {
         if bytes < SPARE_CHUNK_BYTES_MIN {
             return Self(Vec::with_capacity(bytes));
@@ -44,7 +44,7 @@ impl Chunk {
         Self(spare.unwrap_or_else(|| Vec::with_capacity(rounded(bytes))))
     }
 
-    /// Whether so many bytes more fit in.
+    /// Whether this many more bytes fit.
     pub(super) fn has_room(&self, bytes: usize) -> bool {
         self.0.capacity() - self.0.len() >= bytes
     }
@@ -67,14 +67,14 @@ impl Drop for Chunk {
     fn drop(&mut self) {
         if self.0.capacity() >= SPARE_CHUNK_BYTES_MIN {
             let memory = std::mem::take(&mut self.0);
-            // What is not kept is freed after the lock.
+            // Frees what is not kept after the lock is released.
             let _freed = spare().give_back(memory);
         }
     }
 }
 
-/// Says that a batch's bytes were released. What lay idle since the batch before is given back to the system: less load needs
-/// less memory.
+/// Called after a batch's bytes were released. Returns memory that was idle since the previous batch to the
+/// system: less load needs less memory.
 pub(super) fn trim() {
     let _freed = spare().trim();
 }
@@ -89,19 +89,19 @@ fn spare() -> MutexGuard<'static, Spare> {
     SPARE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Memory that nobody uses.
+/// Unused memory.
 #[derive(Debug, Default)]
 struct Spare {
     chunks: Vec<Vec<u8>>,
     bytes: usize,
-    /// The fewest bytes that there were since the last look.
+    /// The lowest number of spare bytes since the last trim.
     idle_bytes: usize,
-    /// Batches that exist.
+    /// Number of existing batches.
     holders: usize,
 }
 
 impl Spare {
-    /// The smallest chunk with room enough, unless it is far too large.
+    /// The smallest chunk with enough room, unless it is far too large.
     fn take(&mut self, bytes: usize) -> Option<Vec<u8>> {
         let fitting =
             |(_, chunk): &(usize, &Vec<u8>)| (bytes..=bytes + bytes / 4).contains(&chunk.capacity());
@@ -117,7 +117,7 @@ impl Spare {
         Some(chunk)
     }
 
-    /// Keeps a chunk's memory, empty, as long as there is a batch; gives what is not kept.
+    /// Keeps a chunk's memory, emptied, as long as there is a batch. Returns it if it is not kept.
     fn give_back(&mut self, mut chunk: Vec<u8>) -> Option<Vec<u8>> {
         if self.holders == 0 || self.bytes + chunk.capacity() > SPARE_BYTES_MAX {
             return Some(chunk);
@@ -128,7 +128,7 @@ impl Spare {
         None
     }
 
-    /// One batch fewer; gives everything after the last one.
+    /// Removes one batch. After the last one, returns all spare memory.
     fn leave(&mut self) -> Vec<Vec<u8>> {
         self.holders = self.holders.saturating_sub(1);
         if self.holders > 0 {
@@ -150,7 +150,7 @@ impl Spare {
     }
 }
 
-/// Requests that come together are of about one size, and should fit into each other's memory.
+/// Rounds up: requests that arrive together have similar sizes, and should fit into each other's memory.
 fn rounded(bytes: usize) -> usize {
     let step = bytes.next_power_of_two() / 8;
     bytes.next_multiple_of(step.max(1))

@@ -1,4 +1,4 @@
-//! Batches to files in memory, table by table, while a payload is converted.
+//! Encodes batches as files in memory, table by table, during the conversion of a payload.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -14,55 +14,56 @@ use crate::request::{IdRange, RequestId};
 use crate::signal::Table;
 use crate::write::{EncodeOptions, Files, LeftOut, Memory, NewFile};
 
-/// Takes the batches of one call.
+/// Receives the batches of one call.
 #[derive(Debug)]
 pub(super) struct Encoding<'a> {
     config: &'a Config,
     call: &'a Call,
     tables: Vec<TableEncoding>,
-    /// A table whose rows came and that was not looked at yet.
+    /// A table that has rows and was not loaded yet.
     missing: Option<Table>,
-    /// The one table whose batches are taken; the others are done.
+    /// The only table whose batches are accepted; the others are done.
     only: Option<Table>,
-    /// What all tables are encoded in, one batch after the other.
+    /// The memory in which all tables are encoded, one batch after the other.
     memory: &'a mut Memory,
 }
 
-/// What becomes of one table's batches.
+/// The encoding of one table's batches.
 #[derive(Debug)]
 pub(super) struct TableEncoding {
     /// The table.
     pub table: Table,
     /// The requests whose rows are added.
     pub ids: Vec<IdRange>,
-    /// Rows left out for want of partitions, by their number among the table's rows, in order.
+    /// Rows left out because of too many partitions, by row number within the table, in order.
     pub rejected: Vec<Range<u64>>,
     /// The table's rows so far.
     rows: u64,
-    /// What the table has no column for.
+    /// Values for which the table has no column.
     pub left_out: LeftOut,
-    /// Which of the call's requests the table holds already.
+    /// Which of the call's requests the table already holds.
     there: Vec<bool>,
-    /// Where it stands.
+    /// The state of the encoding.
     pub state: State,
-    /// Why the table could not be looked at, when it is taken as last seen: what did not fit it then may fit it
-    /// now.
+    /// Why the table could not be loaded, when its last loaded state is used. What did not fit that state may
+    /// fit the current one.
     pub not_seen: Option<Error>,
 }
 
-/// Where a table stands.
+/// The state of a table's encoding.
 #[derive(Debug)]
 pub(super) enum State {
-    /// Its rows become files.
+    /// Its rows are encoded as files.
     Writing {
-        /// The table as it was when the call began: all files of the call share its schema and spec.
+        /// The table at the beginning of the call: all files of the call share its schema and spec.
         loaded: Arc<LoadedTable>,
         /// Files so far.
         files: Files,
-        /// Whether batches of the whole payload are passed over, because some of its requests are there.
+        /// Whether batches of the whole payload are skipped, because the table already holds some of the
+        /// requests.
         waiting: bool,
     },
-    /// All of its rows are there already.
+    /// All of its rows are already in the table.
     Done,
     /// It cannot take its rows.
     Failed(Error),
@@ -102,18 +103,18 @@ impl<'a> Encoding<'a> {
         }
     }
 
-    /// The table that ended the conversion because it is not known yet.
+    /// The table that ended the conversion because it was not loaded yet.
     pub(super) fn take_missing(&mut self) -> Option<Table> {
         self.missing.take()
     }
 
-    /// Makes a table known; everything is converted anew after it.
+    /// Adds a table. The whole payload is converted again after this.
     pub(super) fn add(&mut self, table: TableEncoding) {
         self.tables.push(table);
         self.restart();
     }
 
-    /// The tables that hold some of the requests, each with the others.
+    /// The tables that hold some of the requests, each with the remaining requests.
     pub(super) fn begin_remainders<'w>(&mut self, work: &Work<'w>) -> Vec<Remainder<'w>> {
         let mut remainders = Vec::new();
         for table in &mut self.tables {
@@ -127,12 +128,12 @@ impl<'a> Encoding<'a> {
         remainders
     }
 
-    /// From here on only this table's batches are taken.
+    /// From here on, only this table's batches are accepted.
     pub(super) fn only(&mut self, table: Table) {
         self.only = Some(table);
     }
 
-    /// All tables that rows came for.
+    /// All tables that received rows.
     pub(super) fn into_tables(self) -> Vec<TableEncoding> {
         self.tables
     }
@@ -193,7 +194,7 @@ impl TableEncoding {
         }
     }
 
-    /// A table as its committer knew it before it could not be looked at any more.
+    /// A table as its committer last loaded it, because a reload failed.
     pub(super) fn unseen(
         table: Table,
         destination: &Destination,
@@ -221,17 +222,17 @@ impl TableEncoding {
         }
     }
 
-    /// How many of the requests the table holds already.
+    /// Number of requests that the table already holds.
     pub(super) fn already_committed(&self) -> u64 {
         self.there.iter().filter(|there| **there).count() as u64
     }
 
-    /// Whether the table holds this one of the call's requests already.
+    /// Whether the table already holds this one of the call's requests.
     pub(super) fn holds(&self, request: usize) -> bool {
         self.there.get(request).copied().unwrap_or_default()
     }
 
-    /// How many rows were left out for want of partitions.
+    /// Number of rows that were left out because of too many partitions.
     pub(super) fn rejected_rows(&self) -> u64 {
         self.rejected.iter().map(|rows| rows.end - rows.start).sum()
     }
@@ -285,7 +286,7 @@ impl TableEncoding {
         }
     }
 
-    /// Ends the files. None when there is nothing to add.
+    /// Finishes the files. Empty when there is nothing to add.
     ///
     /// # Errors
     /// When the table cannot take its rows.
@@ -298,7 +299,7 @@ impl TableEncoding {
         files.finish(&loaded.metadata, &options)
     }
 
-    /// Drops what was encoded.
+    /// Drops the encoded files.
     fn forget(&mut self) {
         self.rejected.clear();
         self.rows = 0;
@@ -323,7 +324,7 @@ fn options<'a>(
     }
 }
 
-/// Adds rows that come in order.
+/// Adds row numbers, which are in ascending order.
 fn add_rows(ranges: &mut Vec<Range<u64>>, rows: impl Iterator<Item = u64>) {
     for row in rows {
         match ranges.last_mut() {

@@ -1,4 +1,4 @@
-//! What a table was like when files were written for it.
+//! A table's layout when files were written for it.
 
 use iceberg::spec::{NestedFieldRef, PartitionSpecRef, SchemaRef, SortOrderRef, TableMetadata};
 use uuid::Uuid;
@@ -6,7 +6,7 @@ use uuid::Uuid;
 use crate::schema::{AttributeColumn, columns};
 use crate::signal::Table;
 
-/// What a table must still be like for files to be added to it.
+/// The layout that a table must still have for files to be added to it.
 #[derive(Debug)]
 pub(super) struct TableLayout {
     table: Table,
@@ -27,11 +27,11 @@ impl TableLayout {
         }
     }
 
-    /// Whether files fit a table as it is now: the same one, whatever became of its schema, or one that was
-    /// made anew with the same ids for our columns.
+    /// Whether files fit the current table: either the same table, with any schema changes, or one that was
+    /// recreated with the same ids for our columns.
     pub(super) fn fits(&self, metadata: &TableMetadata, attributes: &[AttributeColumn]) -> bool {
         let spec = metadata.partition_spec_by_id(self.partition_spec.spec_id());
-        // Its columns may have been dropped since: the partitions have no types then.
+        // Source columns may have been dropped since: the partitions have no types then.
         let is_usable = |spec: &PartitionSpecRef| {
             spec.fields() == self.partition_spec.fields()
                 && spec.partition_type(metadata.current_schema()).is_ok()
@@ -47,7 +47,7 @@ impl TableLayout {
             && self.has_our_columns(metadata, attributes)
     }
 
-    /// Whether the columns that the files can have mean the same, and nothing else is required.
+    /// Whether the files' possible columns have the same meaning, and no other column is required.
     fn has_our_columns(&self, metadata: &TableMetadata, attributes: &[AttributeColumn]) -> bool {
         let (then, now) = (self.schema.as_struct(), metadata.current_schema().as_struct());
         let ours = columns(self.table, attributes);

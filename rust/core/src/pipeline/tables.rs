@@ -16,18 +16,18 @@ use crate::schema;
 use crate::signal::Table;
 
 impl Pipeline {
-    /// Looks at the tables that are there, all at once, so that the first call need not. Nothing is made.
-    /// What cannot be reached is left to the first call that needs it.
+    /// Loads the existing tables concurrently, so that the first call does not have to. No table is created.
+    /// An unreachable table is left to the first call that needs it.
     pub async fn warm(&self) {
         let closed = Table::ALL
             .into_iter()
             .filter(|table| self.destinations[*table as usize].get().is_none());
         let warm = closed.map(|table| async move {
             if !self.catalog.keeps_tables() {
-                // Nothing is asked for: it is its definition.
+                // Needs no catalog request: the table is its definition.
                 let _ = self.destination(table).await;
             } else if let Ok(there) = self.catalog.load(&self.ident(table)).await {
-                // A failure is told to the call that meets it again.
+                // The call that meets the failure again reports it.
                 let _ = self.destination_on(table, Some(there)).await;
             }
         });
@@ -39,7 +39,7 @@ impl Pipeline {
         self.destination_on(table, None).await
     }
 
-    /// The same, on the table as it was just `loaded`, if it was.
+    /// As [`Pipeline::destination`], on the table if it was just `loaded`.
     async fn destination_on(&self, table: Table, loaded: Option<LoadedTable>) -> Result<&Destination> {
         let open = || async {
             let tables = &self.config.tables;
@@ -68,10 +68,10 @@ impl Pipeline {
             };
             committer.map(Destination::Table)
         };
-        // `committers` has one cell per variant of `Table`.
+        // `destinations` has one cell per variant of `Table`.
         let opened = self.destinations[table as usize].get_or_try_init(open).await;
         let opened = opened.map_err(until_mended)?;
-        // A shutdown that began while it was being opened did not see it.
+        // A shutdown that began while it was being opened did not reach it.
         if self.shutting_down.load(Ordering::SeqCst) {
             opened.begin_shutdown();
         }
@@ -82,7 +82,7 @@ impl Pipeline {
         TableIdent::new(self.namespace.clone(), self.config.tables.name(table).to_owned())
     }
 
-    /// Says why `commit.on_failure: accept` did not help: a table that was never seen has no place for a
+    /// Adds why `commit.on_failure: accept` did not help: a table that was never loaded has no place for a
     /// receipt.
     pub(super) fn without_receipt(&self, table: Table, error: Error) -> Error {
         let never_seen = self.destinations[table as usize].get().is_none();
@@ -100,7 +100,8 @@ impl Pipeline {
     }
 }
 
-/// A configuration of which only now shows that it cannot work is for its owner to mend, and no request's fault: it waits.
+/// Makes a configuration error that appears only now retryable: the configuration must be fixed, and the
+/// requests are not at fault.
 fn until_mended(error: Error) -> Error {
     match error.kind() {
         ErrorKind::Config => error.class(RetryClass::Retry { after: None }),
@@ -108,7 +109,7 @@ fn until_mended(error: Error) -> Error {
     }
 }
 
-/// The catalog is still asked, at the end of the time.
+/// The time ran out before the catalog responded.
 pub(super) fn no_answer_in_time(table: &str) -> Error {
     let message = "the catalog did not answer in the time allowed; if this repeats, allow more (the exporter's timeout, or the deadline of a client that waits)";
     Error::new(ErrorKind::Catalog, message).with("table", table)

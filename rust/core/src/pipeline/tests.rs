@@ -1,4 +1,4 @@
-//! What only the inside shows: how often a payload is converted.
+//! Tests that need internals, such as how often a payload is converted.
 
 mod own_files;
 
@@ -74,7 +74,7 @@ async fn tables_that_are_open_do_not_restart_the_conversion() {
     pipeline.close().await;
 }
 
-/// Stands for a bug: panics at a payload that holds `PANIC!`.
+/// Simulates a bug: panics at a payload that contains `PANIC!`.
 pub(super) fn panic_at(payload: &[u8]) {
     let trigger: &[u8] = b"PANIC!";
     assert!(
@@ -139,7 +139,7 @@ async fn a_request_that_makes_the_library_panic_is_kept_and_the_others_are_store
     let writer = "07".repeat(16);
     let kept = dead.join(format!("logs/2025-06-15/{writer}-2.request.otlp.pb"));
     assert_eq!(std::fs::read(kept).expect("kept"), logs("PANIC!"));
-    // The library goes on, and the request can come again.
+    // The library continues, and the request can be sent again.
     let outcome = export_logs(&pipeline, &["one", "PANIC!", "three"])
         .await
         .expect("known");
@@ -153,7 +153,7 @@ async fn a_malformed_request_is_found_by_conversion_alone() {
     let json = format!(r#"{{"catalog": {{"warehouse": {:?}}}}}"#, home.path());
     let config = Config::from_json(json.as_bytes()).expect("valid");
     let pipeline = Pipeline::open(config).await.expect("opens");
-    // A length that goes beyond the end, between two requests as they should be.
+    // A length beyond the end, between two valid requests.
     let requests = [logs("one"), vec![0x0a, 0x7f], logs("three")];
     let parts = parts_of(&requests);
     let payload = requests.concat();
@@ -210,7 +210,7 @@ async fn calls_wait_while_others_hold_the_bytes_in_flight() {
         assert!(third.await.expect("its turn").waited);
     }
     drop(first);
-    // What is larger than the limit goes alone.
+    // A payload larger than the limit runs alone.
     let large = in_flight.enter(1 << 30, &call).await.expect("free");
     let cancel = CancellationToken::new();
     let stopped = Call::new(&cancel, Duration::from_secs(60)).expect("time left");
@@ -273,7 +273,7 @@ async fn what_only_shows_when_a_table_is_made_costs_no_request() {
             home.path()
         );
         let mut config = Config::from_json(json.as_bytes()).expect("valid");
-        // As something would be that the rules do not know of.
+        // Simulates an error that the configuration rules do not know.
         config.tables.properties.insert("uuid".into(), "mine".into());
         let pipeline = Pipeline::open(config).await.expect("opens");
         let error = pipeline.export(export(&[part(1)])).await.expect_err("no table");

@@ -1,31 +1,31 @@
-//! The requests that a call stores, wherever their bytes lie.
+//! The requests that a call stores, wherever their bytes are.
 
 use super::{Export, now_unix_nano};
 use crate::error::{Error, ErrorKind, Result};
 use crate::request::RequestId;
 use crate::signal::Signal;
 
-/// A request: who it is, and its serialized message.
+/// A request: its id and its serialized message.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Request<'a> {
     pub(super) id: RequestId,
     pub(super) bytes: &'a [u8],
 }
 
-/// Requests of one signal, in order. What is left out of them costs no copy of the others.
+/// Requests of one signal, in order. Removing some does not copy the others.
 #[derive(Debug, Clone)]
 pub(super) struct Work<'a> {
     pub(super) signal: Signal,
     pub(super) requests: Vec<Request<'a>>,
     /// When the oldest was received, nanoseconds since the Unix epoch.
     pub(super) received: u64,
-    /// Whether a table holds all of them or none, and files are all that is needed of them: then the files can
-    /// be made before it is known which.
+    /// Whether a table holds all of them or none, and only files are needed of them. Then the files can be
+    /// written before it is known which.
     pub(super) releases_payload: bool,
 }
 
 impl<'a> Work<'a> {
-    /// `received_unix_nano` 0 is now.
+    /// `received_unix_nano` 0 means now.
     pub(super) fn new(signal: Signal, requests: Vec<Request<'a>>, received_unix_nano: u64) -> Self {
         let received = match received_unix_nano {
             0 => now_unix_nano(),
@@ -42,7 +42,7 @@ impl<'a> Work<'a> {
     /// A payload in one piece.
     ///
     /// # Errors
-    /// `InvalidArgument` when the parts do not make up the payload.
+    /// `InvalidArgument` when the parts do not add up to the payload.
     pub(super) fn of(export: &Export<'a>) -> Result<Self> {
         let mut rest = export.payload;
         let mut requests = Vec::with_capacity(export.parts.len());
@@ -70,7 +70,7 @@ impl<'a> Work<'a> {
         }
     }
 
-    /// The bytes of all requests.
+    /// The total bytes of the requests.
     pub(super) fn bytes(&self) -> usize {
         self.requests.iter().map(|request| request.bytes.len()).sum()
     }

@@ -1,18 +1,19 @@
-//! The heavy work of a call, on a thread of its own.
+//! Runs the heavy work of a call on its own thread.
 
 use std::panic::resume_unwind;
 use std::thread;
 
 use crate::error::{Error, ErrorKind, Result, RetryClass};
 
-/// Does work on a new thread, and waits for it. A panic in it goes on here.
+/// Runs work on a new thread, and waits for it. A panic in the work is resumed here.
 ///
-/// Allocators keep some of what a thread freed for the same thread's next work. A host that waits for commits has a
-/// thread for each call that waits, and with mimalloc each of them kept some 18 MiB of its work; a thread that ends
-/// keeps nothing. Beside a batch's work, starting one costs nothing that could be measured.
+/// Allocators keep some of the memory that a thread freed for the same thread's next work. A host that waits
+/// for commits has one thread per waiting call. With mimalloc, each of them kept some 18 MiB of its work. A
+/// thread that ends keeps nothing. Compared with a batch's work, the cost of starting a thread is not
+/// measurable.
 ///
 /// # Errors
-/// `Internal`, to be retried, when the system gives no thread.
+/// `Internal`, retryable, when the system cannot start a thread.
 pub(super) fn run_on_worker<T: Send>(work: impl FnOnce() -> T + Send) -> Result<T> {
     thread::scope(|scope| {
         let worker = thread::Builder::new()

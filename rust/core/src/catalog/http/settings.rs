@@ -5,12 +5,12 @@ use std::sync::Arc;
 use reqwest::Url;
 use reqwest::header::HeaderMap;
 
-use super::super::aws::{Aws, domain};
 use super::answer::Scrubber;
 use super::auth::Auth;
 use super::client::{Client, header, http_client};
 use super::oauth2::OAuth2;
 use super::sigv4::Signer;
+use crate::aws::{Aws, domain};
 use crate::config::{CatalogConfig, CatalogType, OAuth2Config, S3TablesApi, TableBucketArn};
 use crate::error::{Error, ErrorKind, Result};
 

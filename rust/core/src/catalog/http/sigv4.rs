@@ -10,8 +10,8 @@ use aws_sigv4::sign::v4;
 use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Request, StatusCode};
 
-use super::super::aws::Aws;
 use super::answer::http_date;
+use crate::aws::Aws;
 use crate::error::{Error, ErrorKind, Result};
 
 /// AWS accepts a clock that is off by up to five minutes.

@@ -19,10 +19,10 @@ use self::types::{
 };
 use self::vended::Vended;
 use super::http::{self, Client, Failure, Request, commit_error, json, outcome_of_failure, parse};
-use super::storage::Stores;
 use super::{Catalog, CommitOutcome, LoadedTable, TableSpec, no_table};
 use crate::config::{CatalogConfig, CatalogType, on_s3};
 use crate::error::{Error, ErrorKind, Result, RetryClass};
+use crate::storage::Stores;
 
 mod session;
 mod types;
@@ -461,8 +461,8 @@ fn about(failure: Failure, ident: &TableIdent) -> Error {
 
 #[cfg(test)]
 mod tests {
-    use super::super::aws::Aws;
     use super::*;
+    use crate::aws::Aws;
     use crate::config::Config;
 
     #[tokio::test]

@@ -16,9 +16,9 @@ use iceberg::{Result, TableIdent};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 
-use super::super::storage::credentials_refused;
 use super::RestCatalog;
 use super::types::StorageCredential;
+use crate::storage::credentials_refused;
 
 pub(super) const KEY_ID: &str = "s3.access-key-id";
 /// Milliseconds since 1970, as Java's `S3FileIOProperties` has it.

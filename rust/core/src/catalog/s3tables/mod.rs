@@ -17,10 +17,10 @@ use self::api::{Api, Position, UpdateFailure};
 use super::http::{self, Failure, outcome_of_failure};
 use super::metadata::{self, MetadataCache, NextMetadata};
 use super::metadata_file::write_metadata_file;
-use super::storage::Stores;
 use super::{Catalog, CommitOutcome, LoadedTable, TableSpec, no_table};
 use crate::config::CatalogConfig;
 use crate::error::{Error, ErrorKind, Result};
+use crate::storage::Stores;
 
 mod api;
 

@@ -9,8 +9,8 @@ use sqlx::sqlite::{
 };
 use sqlx::{ConnectOptions, Connection, Executor, Row, SqliteConnection};
 
+use super::database_file::DatabaseFile;
 use super::failure::{Failure, is_locked};
-use super::place::Place;
 
 /// How long a statement waits for another process's write to end. A call has its own time, which a
 /// statement does not know: the committer tries again as long as that lasts.
@@ -46,7 +46,7 @@ const CLOSE_LOOK_WAIT: Duration = Duration::from_millis(50);
 #[derive(Debug)]
 pub(super) struct Database {
     pool: SqlitePool,
-    place: Place,
+    place: DatabaseFile,
     catalog_name: String,
     /// Whether `iceberg_tables` has the column `iceberg_type`.
     has_type: bool,
@@ -87,7 +87,7 @@ impl Database {
         let pool = SqlitePoolOptions::new()
             .max_connections(CONNECTIONS_MAX)
             .acquire_timeout(ACQUIRE_TIMEOUT)
-            // An open file keeps its identity, which `Place` goes by.
+            // An open file keeps its identity, which `DatabaseFile` goes by.
             .idle_timeout(None)
             .max_lifetime(None)
             .connect_with(options.clone().create_if_missing(true))
@@ -104,7 +104,7 @@ impl Database {
                 .is_some();
         Ok(Self {
             pool,
-            place: Place::of(path)?,
+            place: DatabaseFile::of(path)?,
             catalog_name,
             has_type,
         })

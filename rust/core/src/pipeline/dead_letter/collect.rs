@@ -1,4 +1,4 @@
-//! Gathers dead letters into objects.
+//! Collects dead letters into objects.
 
 use std::fmt::Write as _;
 
@@ -18,7 +18,7 @@ use crate::signal::{Signal, Table};
 
 /// Bytes of the digest in an object's name.
 const DIGEST_BYTES: usize = 16;
-/// What is told of a row beyond the partitions.
+/// The reason reported for a row beyond the partition limit.
 const BEYOND: &str = "its partition is one more than limits.partitions_max allows";
 
 /// The objects of one call.
@@ -27,15 +27,15 @@ pub(crate) struct Collector<'a> {
     signal: Signal,
     received: Utc,
     object_bytes_max: usize,
-    /// Folder and name of the objects, which follow from the call's ids.
+    /// Folder and name of the objects, derived from the call's ids.
     name: String,
-    /// Requests as they came.
+    /// Whole requests, as received.
     requests: Vec<Object>,
-    /// Records, the last object still open.
+    /// Records; the last object is still open.
     objects: Vec<Object>,
-    /// What is told of the records that conversion left out, the first ones in order.
+    /// The reports on the records that conversion left out, the first ones in order.
     pub rejections: &'a [Rejection],
-    /// What is told of tables: their names and what is wrong with them.
+    /// The reports on tables: their names and what is wrong with them.
     pub tables: Vec<(Table, String, String)>,
 }
 
@@ -48,7 +48,8 @@ struct Letter<'a> {
 }
 
 impl Collector<'_> {
-    /// Nothing yet. `suffix` tells objects of one call apart that are written at different times.
+    /// Creates an empty collector. `suffix` distinguishes objects of one call that are written at different
+    /// times.
     pub(crate) fn new(work: &Work<'_>, object_bytes_max: usize, suffix: &str) -> Self {
         let received = Utc::new(work.received);
         let mut digest = Sha256::new();
@@ -74,7 +75,7 @@ impl Collector<'_> {
         }
     }
 
-    /// Keeps a request as it came, in an object of its own that has the request's id for a name.
+    /// Keeps a request as received, in an object of its own that is named by the request's id.
     pub(crate) fn add_request(&mut self, refused: &Refused<'_>) {
         let id = refused.request.id;
         let mut name = folder(self.signal, self.received);
@@ -96,8 +97,8 @@ impl Collector<'_> {
         self.requests.push(object);
     }
 
-    /// Keeps records of requests. Those that conversion left out are passed over in a request for
-    /// which `is_kept` says that they are kept already.
+    /// Keeps records of requests. If `is_kept` says so for a request, the records that conversion left out of
+    /// it are already kept and are skipped.
     ///
     /// # Errors
     /// `Decode` when one of them is malformed, which conversion would have found.
@@ -138,13 +139,14 @@ impl Collector<'_> {
         Ok(())
     }
 
-    /// What was gathered.
+    /// The collected objects.
     pub(super) fn into_objects(mut self) -> Vec<Object> {
         self.requests.append(&mut self.objects);
         self.requests
     }
 
-    /// Appends a request of dead letters alone, in halves when it is too large for an object.
+    /// Appends a request that contains only dead letters. Splits it in halves when it is too large for an
+    /// object.
     fn add(
         &mut self,
         request: RequestId,
@@ -185,7 +187,7 @@ impl Collector<'_> {
         Ok(())
     }
 
-    /// The object that takes the next so many bytes. Concatenating serialized requests merges them.
+    /// The object that takes the next `bytes` bytes. Concatenating serialized requests merges them.
     fn open(&mut self, bytes: usize) -> &mut Object {
         let is_open = |object: &Object| object.bytes.len() + bytes <= self.object_bytes_max;
         if !self.objects.last().is_some_and(is_open) {

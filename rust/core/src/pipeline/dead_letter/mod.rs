@@ -1,9 +1,9 @@
-//! Dead letters: what was left out, kept as OTLP bytes with the reason, to be sent again after a fix.
+//! Dead letters: left-out data, kept as OTLP bytes with the reason, to be sent again after a fix.
 //!
 //! An object holds a valid `Export*ServiceRequest` with the records that were left out, under their own
-//! resource and scope, byte by byte as they came; a whole request that cannot be read is kept as it
-//! came. A JSON file beside it says why. Names come from the request ids, so a call that is tried
-//! again writes the same objects. Everything is durable before the call is answered.
+//! resource and scope, with unchanged bytes. A whole request that cannot be read is kept as received. A JSON
+//! file beside the object gives the reason. Names are derived from the request ids, so a retried call writes
+//! the same objects. Everything is durable before the call is answered.
 
 mod collect;
 mod object;
@@ -18,7 +18,7 @@ pub(super) use self::collect::Collector;
 pub(super) use self::select::Selection;
 pub(super) use self::store::{Kept, Store};
 
-/// Opens the place for dead letters, if there is one.
+/// Opens the dead-letter store, if one is configured.
 ///
 /// # Errors
 /// `Config` naming `dead_letter.path` when it cannot work.

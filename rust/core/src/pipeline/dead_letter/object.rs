@@ -1,4 +1,4 @@
-//! One dead letter: the bytes, and the JSON that says why.
+//! One dead letter: the bytes, and the JSON that gives the reason.
 
 use serde::Serialize;
 
@@ -11,13 +11,13 @@ use crate::signal::Signal;
 
 /// The version of the JSON's layout.
 const VERSION: u32 = 1;
-/// How many runs of neighbouring records the JSON tells of; all are counted.
+/// Maximum number of runs of neighbouring records in the JSON; all records are counted.
 const RUNS_MAX: usize = 1_000;
 
 /// A request to be kept, and why.
 #[derive(Debug)]
 pub(super) struct Object {
-    /// Its place under the signal's folder of the day, without a suffix.
+    /// Its path under the signal's folder of the day, without a suffix.
     pub name: String,
     /// The serialized request.
     pub bytes: Vec<u8>,
@@ -31,13 +31,13 @@ pub(super) struct Why {
     version: u32,
     /// `logs`, `traces` or `metrics`.
     signal: &'static str,
-    /// When the exporter received it (RFC 3339), the time of records that have none.
+    /// When the exporter received it (RFC 3339); this is the time of records without one.
     received: String,
-    /// Whether it is a whole request as it came, rather than records of one or more.
+    /// Whether it is a whole request as received, rather than records of one or more.
     whole_request: bool,
     /// The number of records; 1 for a whole request whose records cannot be counted.
     records: u64,
-    /// In the file's order; a run for neighbours with the same reason.
+    /// In the file's order; neighbours with the same reason share a run.
     runs: Vec<Run>,
     /// Records that are in no run above.
     more_records: u64,
@@ -48,7 +48,7 @@ pub(super) struct Why {
 struct Run {
     /// The request's id: its writer in hex and its number.
     request: String,
-    /// The first record's path in that request; none for a whole request.
+    /// The first record's path in that request; `None` for a whole request.
     #[serde(skip_serializing_if = "Option::is_none")]
     path: Option<String>,
     records: u64,
@@ -59,11 +59,11 @@ struct Run {
     message: Option<String>,
 }
 
-/// What there is to tell of one record, or of a whole request.
+/// The report on one record, or on a whole request.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Told<'a> {
     pub request: RequestId,
-    /// None for a whole request.
+    /// `None` for a whole request.
     pub place: Option<Place>,
     /// 1 for a record.
     pub records: u64,
@@ -73,7 +73,7 @@ pub(super) struct Told<'a> {
 }
 
 impl Object {
-    /// Nothing yet.
+    /// Creates an empty object.
     pub(super) fn new(name: String, signal: Signal, received: Utc, whole_request: bool) -> Self {
         Self {
             name,
@@ -106,7 +106,7 @@ impl Object {
 }
 
 impl Why {
-    /// Tells of the next record, or of the whole request.
+    /// Reports the next record, or the whole request.
     pub(super) fn tell(&mut self, told: Told<'_>) {
         self.records += told.records;
         let request = IdRange {

@@ -1,4 +1,4 @@
-//! Which records of a payload are dead letters.
+//! Selects the records of a payload that are dead letters.
 
 use std::ops::Range;
 
@@ -7,28 +7,28 @@ use crate::decode::Place;
 use crate::reason::Reason;
 use crate::signal::Table;
 
-/// What is known of a payload's records, counted as conversion counts them.
+/// Which of a payload's records are dead letters, by the counts of the conversion.
 #[derive(Debug, Clone)]
 pub(crate) struct Selection<'a> {
-    /// The records that conversion left out; all others are rows, each of its table.
+    /// The records that conversion left out. All others are rows of their tables.
     pub runs: &'a [RejectedRun],
     /// Whether these are dead letters.
     pub takes_runs: bool,
     /// Rows of a table that are dead letters, in order.
     pub rows: Vec<(Table, &'a [Range<u64>])>,
-    /// Tables all of whose rows are.
+    /// Tables whose rows are all dead letters.
     pub tables: Vec<Table>,
 }
 
-/// Walks through a payload's records.
+/// Iterates over a payload's records.
 #[derive(Debug)]
 pub(super) struct Selector<'a> {
     selection: &'a Selection<'a>,
-    /// The record that comes next.
+    /// The next record.
     record: u64,
-    /// The row that comes next in each table.
+    /// The next row in each table.
     rows: [u64; Table::ALL.len()],
-    /// The run and the range of rows of each table that were not passed yet.
+    /// The current run, and each table's current range of rows.
     run: usize,
     range: [usize; Table::ALL.len()],
 }
@@ -44,7 +44,7 @@ impl<'a> Selector<'a> {
         }
     }
 
-    /// Why the record that comes next is a dead letter; none if it is not.
+    /// Why the next record is a dead letter; `None` if it is not.
     pub(super) fn next(&mut self, place: &Place) -> Option<Reason> {
         let record = self.record;
         self.record += 1;

@@ -1,4 +1,4 @@
-//! Puts dead letters where they are kept, as durably as data files.
+//! Writes dead letters to their storage, as durably as data files.
 
 use std::collections::HashMap;
 use std::path;
@@ -9,25 +9,26 @@ use iceberg::io::FileIO;
 
 use super::collect::Collector;
 use super::object::Object;
-use crate::catalog::{IcebergCause, create_folders, hiding_file_io, storage};
+use crate::catalog::IcebergCause;
 use crate::config::{Config, local_place, on_s3};
 use crate::error::{Error, ErrorKind, Result, RetryClass};
 use crate::pipeline::call::Call;
+use crate::storage::{self, create_folders, hiding_file_io};
 
-/// Objects on their way to storage at once.
+/// Number of objects written concurrently.
 const WRITES_AT_ONCE: usize = 8;
 
-/// The place for dead letters.
+/// The store for dead letters.
 #[derive(Debug)]
 pub(crate) struct Store {
     file_io: FileIO,
-    /// Without a slash at its end.
+    /// Without a trailing slash.
     location: String,
-    /// An object is closed before its bytes pass this.
+    /// An object is closed before it exceeds this size.
     pub object_bytes_max: usize,
 }
 
-/// What was kept.
+/// Counts of what was written.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Kept {
     pub records: u64,
@@ -35,7 +36,7 @@ pub(crate) struct Kept {
 }
 
 impl Store {
-    /// Makes a local directory; a bucket is not connected to.
+    /// Creates a local directory. A bucket is not contacted.
     pub(super) fn open(path: &str, config: &Config) -> Result<Self> {
         let failed = |message: &str| {
             let message = format!("dead_letter.path: {path:?} {message}");
@@ -60,15 +61,15 @@ impl Store {
         })
     }
 
-    /// Where dead letters are, for messages.
+    /// The location of dead letters, for messages.
     pub(crate) fn location(&self) -> &str {
         &self.location
     }
 
-    /// Writes what was collected. Each object is there before the JSON that tells of it.
+    /// Writes the collected objects. Each object exists before the JSON that describes it.
     ///
     /// # Errors
-    /// `Storage` or `Cancelled`, to be retried: nothing is acknowledged that is not kept.
+    /// `Storage` or `Cancelled`, retryable: nothing is acknowledged that is not kept.
     pub(crate) async fn write(&self, collector: Collector<'_>, call: &Call) -> Result<Kept> {
         let mut kept = Kept::default();
         let mut objects = collector.into_objects().into_iter().peekable();
@@ -85,7 +86,7 @@ impl Store {
         Ok(kept)
     }
 
-    /// Gives the number of its records.
+    /// Writes one object. Returns its number of records.
     async fn write_one(&self, object: Object) -> Result<u64> {
         let records = object.records();
         let json = object.json()?;
@@ -104,7 +105,7 @@ impl Store {
         written.await.map_err(|cause| self.failed(IcebergCause(cause)))
     }
 
-    /// Whatever went wrong, the call is tried again: only so nothing is lost.
+    /// Every failure is retryable, because only a retry prevents loss.
     fn failed(&self, cause: impl Into<Box<dyn std::error::Error + Send + Sync + 'static>>) -> Error {
         let message = "cannot write a dead letter; see to dead_letter.path, or leave it out to only count what is rejected";
         Error::new(ErrorKind::Storage, message)
@@ -118,7 +119,7 @@ impl Store {
 mod tests {
     use super::*;
 
-    /// Whoever sends letters again reads the folder. A kill leaves files that are not whole.
+    /// A program that sends letters again reads the folder. A killed process leaves incomplete files.
     #[tokio::test]
     async fn a_letter_that_is_not_whole_is_hidden() {
         let folder = tempfile::tempdir().expect("tempdir");

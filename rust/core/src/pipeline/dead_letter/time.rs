@@ -1,4 +1,4 @@
-//! Times in UTC, as dead letters write them.
+//! Times in UTC, in the format of dead letters.
 
 use crate::calendar::date_of_day;
 

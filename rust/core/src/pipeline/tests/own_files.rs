@@ -1,4 +1,5 @@
-//! A bucket that tables share with objects tells of the tables' own files: none of them is ever added again.
+//! A bucket that tables share with objects also reports the tables' own files: none of them is ever added
+//! again.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::*;
 use crate::write::register::{Footer, Tail};
 
-/// A file as its last bytes and its place tell.
+/// A file as described by its last bytes and its location.
 fn parquet_file(path: &Path, sequence: u64) -> ParquetFile {
     let bytes = fs::read(path).expect("readable");
     let footer = match Footer::read(&bytes, bytes.len() as u64) {
@@ -32,7 +33,7 @@ async fn a_tables_own_files_are_never_registered_and_those_beside_them_are() {
     export_logs(&pipeline, &["one"]).await.expect("stored");
     let table = warehouse.path().join("otel/logs");
     let own = own_data_file(&table.join("data"));
-    // As the same rows lie there when they are written without a catalog.
+    // The path at which the same rows lie when they are written without a catalog.
     let foreign = table.join("Timestamp_day=2025-06-15");
     fs::create_dir(&foreign).expect("made");
     let foreign = foreign.join("a.parquet");
@@ -79,7 +80,8 @@ async fn a_tables_own_files_are_never_registered_and_those_beside_them_are() {
     pipeline.close().await;
 }
 
-/// Another process made the table: one that has not used it yet looks at it for a name of metadata.
+/// Another process created the table: a process that has not used it yet loads it for the name of a metadata
+/// file.
 #[tokio::test]
 async fn metadata_of_a_table_that_is_not_open_is_its_own() {
     let warehouse = tempfile::tempdir().expect("temporary folder");
@@ -109,7 +111,7 @@ async fn metadata_of_a_table_that_is_not_open_is_its_own() {
     }
 }
 
-/// Without a catalog the whole folder of a table is what we write to.
+/// Without a catalog, we write to the whole folder of a table.
 #[tokio::test]
 async fn files_that_are_written_without_a_catalog_are_own_to_who_writes_them() {
     let warehouse = tempfile::tempdir().expect("temporary folder");
@@ -127,7 +129,7 @@ async fn files_that_are_written_without_a_catalog_are_own_to_who_writes_them() {
     pipeline.close().await;
 }
 
-/// The one data file below a folder.
+/// The only data file below a folder.
 fn own_data_file(folder: &Path) -> PathBuf {
     let mut path = folder.to_owned();
     while path.is_dir() {

@@ -6,8 +6,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use iceberg::io::FileIO;
 use otlp2iceberg::Pipeline;
-use otlp2iceberg::catalog::storage::file_io;
 use otlp2iceberg::config::{Config, S3Config, Secret, StorageConfig};
+use otlp2iceberg::storage::file_io;
 
 use super::stub::{Answer, Stub as S3};
 use super::tables::export;

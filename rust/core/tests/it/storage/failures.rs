@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use otlp2iceberg::catalog::storage::file_io;
+use otlp2iceberg::storage::file_io;
 
 use super::stub::{Answer, Stub, config};
 

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use bytes::Bytes;
-use otlp2iceberg::catalog::storage::file_io;
 use otlp2iceberg::config::StorageConfig;
+use otlp2iceberg::storage::file_io;
 
 use super::stub::{Answer, Stub};
 

@@ -6,8 +6,8 @@ use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use iceberg::io::FileIO;
-use otlp2iceberg::catalog::storage::file_io;
 use otlp2iceberg::config::Config;
+use otlp2iceberg::storage::file_io;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;

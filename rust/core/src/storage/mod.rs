@@ -5,16 +5,19 @@ use std::sync::{Arc, OnceLock};
 
 use iceberg::io::FileIO;
 
-use super::aws::Aws;
-use super::local_storage::local_file_io;
+use crate::aws::Aws;
+
 use crate::config::{StorageConfig, on_s3};
 use crate::error::{Error, ErrorKind, Result};
 
 pub(crate) mod listing;
+mod local;
 pub(crate) mod modified;
 mod s3;
 
-pub(in crate::catalog) use s3::credentials_refused;
+pub use local::local_file_io;
+pub(crate) use local::{Advice, create_folders, hiding_file_io};
+pub(crate) use s3::credentials_refused;
 pub use s3::{Content, End, NO_VERSION, ObjectVersion, Objects};
 
 /// A `FileIO` for the files under `location`, which is a path, a `file:` URL or an `s3://` or
@@ -38,7 +41,7 @@ pub fn file_io(
 
 /// Makes every `FileIO` of a catalog; all share one AWS environment, that of the catalog's requests.
 #[derive(Debug, Clone)]
-pub(super) struct Stores {
+pub(crate) struct Stores {
     config: StorageConfig,
     aws: Arc<Aws>,
 }

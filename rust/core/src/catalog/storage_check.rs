@@ -1,10 +1,10 @@
 //! Whether a table's local folder is in sight. A disk that is not mounted leaves an empty folder, which takes files as the disk would:
 //! they end below the mount point, and nobody sees them once the disk is back.
 
-use super::storage::in_one_storage;
 use super::{IcebergCause, LoadedTable};
 use crate::config::on_s3;
 use crate::error::{Error, ErrorKind, Result, RetryClass};
+use crate::storage::in_one_storage;
 
 impl LoadedTable {
     /// Looks for the table before something of it is written to `path`. One of its own files is enough: other programs expire snapshots and
@@ -14,7 +14,7 @@ impl LoadedTable {
     ///
     /// # Errors
     /// `Storage`, to be retried, when storage shows none of the table's own files, or does not say.
-    pub(crate) async fn look_before_writing(&self, path: &str) -> Result<()> {
+    pub(crate) async fn check_storage(&self, path: &str) -> Result<()> {
         if on_s3(path).is_some() {
             return Ok(());
         }

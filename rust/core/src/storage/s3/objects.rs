@@ -8,8 +8,8 @@ use futures::TryStreamExt;
 use object_store::{GetOptions, GetRange, ObjectStore};
 
 use super::{Connection, connection, length, whole};
+use crate::aws::Aws;
 use crate::catalog::IcebergCause;
-use crate::catalog::aws::Aws;
 use crate::config::StorageConfig;
 use crate::error::{Error, ErrorKind, Result, RetryClass};
 

@@ -38,12 +38,12 @@ pub(crate) async fn modified_ms(file_io: &FileIO, location: &str) -> Result<Opti
 }
 
 /// The location whose file is asked about, if that is what a reading of `location` means.
-pub(in crate::catalog) fn asked(location: &str) -> Option<&str> {
+pub(crate) fn asked(location: &str) -> Option<&str> {
     location.strip_suffix(MARK)
 }
 
 /// Answers for a local file.
-pub(in crate::catalog) fn local(file: &Path) -> io::Result<Bytes> {
+pub(crate) fn local(file: &Path) -> io::Result<Bytes> {
     let metadata = match fs::metadata(file) {
         Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(Bytes::new()),
         metadata => metadata?,

@@ -24,7 +24,7 @@ pub use self::objects::{Content, End, NO_VERSION, ObjectVersion, Objects};
 use self::settings::{Origin, Settings, process_environment};
 use self::storage::S3StorageFactory;
 use self::upload::WrongLength;
-use super::super::aws::{Aws, PAUSE};
+use crate::aws::{Aws, PAUSE};
 use crate::config::{S3Config, UploadSizes, is_bucket_name, on_s3};
 
 mod credentials;
@@ -47,7 +47,7 @@ const RETRY_TIMEOUT: Duration = Duration::from_secs(30);
 /// The longest pause between two tries.
 const PAUSE_MAX: Duration = Duration::from_secs(5);
 
-pub(in crate::catalog) use failure::credentials_refused;
+pub(crate) use failure::credentials_refused;
 
 /// A `FileIO` over S3.
 ///

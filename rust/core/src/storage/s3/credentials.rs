@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use object_store::aws::{AwsCredential, AwsCredentialProvider};
 use object_store::{CredentialProvider, Result, StaticCredentialProvider};
 
-use super::super::super::aws::Aws;
 use super::failure::Answers;
+use crate::aws::Aws;
 use crate::config::header_can_carry;
 use crate::error::{Error, ErrorKind};
 

@@ -219,7 +219,7 @@ impl Refusal {
 }
 
 /// Whether S3 did not accept the credentials of the operation that ended so.
-pub(in crate::catalog) fn credentials_refused(error: &iceberg::Error) -> bool {
+pub(crate) fn credentials_refused(error: &iceberg::Error) -> bool {
     find::<CredentialsRefused>(error).is_some()
 }
 

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use object_store::aws::AwsCredential;
 
-use super::super::super::aws::domain;
 use super::credentials::can_be_sent;
+use crate::aws::domain;
 use crate::config::S3Config;
 use crate::error::{Error, ErrorKind, Result};
 

@@ -27,7 +27,7 @@ use iceberg::{Error, ErrorKind, Result};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::storage::{listing, modified};
+use super::{listing, modified};
 
 /// A `FileIO` over [`LocalStorage`].
 #[must_use]
@@ -379,7 +379,7 @@ fn failed(verb: &str, path: &Path, cause: io::Error) -> Error {
 }
 
 /// What a person can do about an I/O error, in brackets; empty if there is nothing to say.
-pub(super) struct Advice(pub(super) io::ErrorKind);
+pub(crate) struct Advice(pub(crate) io::ErrorKind);
 
 impl fmt::Display for Advice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -31,7 +31,7 @@ pub(crate) async fn list(file_io: &FileIO, folder: &str) -> Result<Vec<String>> 
 }
 
 /// Answers for a local folder.
-pub(in crate::catalog) fn local(folder: &Path) -> io::Result<Bytes> {
+pub(crate) fn local(folder: &Path) -> io::Result<Bytes> {
     let entries = match fs::read_dir(folder) {
         Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(Bytes::new()),
         entries => entries?,

@@ -8,12 +8,12 @@ use std::path::{Path, PathBuf};
 ///
 /// `SQLite` writes on to an open file that was unlinked, and nobody ever reads it again.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct DatabaseFile {
     path: PathBuf,
     identity: Identity,
 }
 
-impl Place {
+impl DatabaseFile {
     /// Looks at the file, which must exist. While it is open its identity is not given to another.
     pub(super) fn of(path: &Path) -> io::Result<Self> {
         Ok(Self {
