@@ -1,12 +1,12 @@
 //! Days and dates of the proleptic Gregorian calendar in UTC.
 //!
-//! Years are counted from March 1 of the year 0, so that a leap day ends its year; 400 years are 146,097
-//! days. After <https://howardhinnant.github.io/date_algorithms.html>.
+//! Years start on March 1 of the year 0, so that a leap day ends its year; 400 years have 146,097 days. The
+//! algorithms follow <https://howardhinnant.github.io/date_algorithms.html>.
 
 /// Days from March 1 of the year 0 to 1970-01-01.
 const EPOCH_DAY: u64 = 719_468;
 
-/// The year, month and day that is so many days after 1970-01-01.
+/// The year, month and day that is `days` days after 1970-01-01.
 #[must_use]
 pub const fn date_of_day(day_since_epoch: u64) -> (u64, u64, u64) {
     let days = day_since_epoch + EPOCH_DAY;
@@ -24,8 +24,8 @@ pub const fn date_of_day(day_since_epoch: u64) -> (u64, u64, u64) {
     (year, month, day)
 }
 
-/// How many days after 1970-01-01 a date is; `None` before it. The year is at most 9999, the month 1 to
-/// 12 and the day 1 to 31, for the caller to see to.
+/// The number of days from 1970-01-01 to a date; `None` before it. The caller ensures a year of at most 9999,
+/// a month of 1 to 12 and a day of 1 to 31.
 #[must_use]
 pub const fn day_of_date(year: u64, month: u64, day: u64) -> Option<u64> {
     let (year, month_from_march) = if month > 2 {

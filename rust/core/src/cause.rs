@@ -1,10 +1,10 @@
-//! Errors of the iceberg crate as sources of ours, on one line.
+//! Wraps errors of the iceberg crate as sources of ours, on one line.
 
 use std::error::Error as StdError;
 use std::fmt;
 
-/// An iceberg error whose text is its message alone. Its own `Display` repeats the
-/// source, which ours prints by walking the chain.
+/// An iceberg error whose text is only its message. Its own `Display` repeats the source, which our `Display`
+/// already prints by walking the chain.
 #[derive(Debug)]
 pub(crate) struct IcebergCause(pub(crate) iceberg::Error);
 

@@ -1,4 +1,4 @@
-//! The one error type of the library: what went wrong, where, and what the caller may do about it.
+//! The library's error type: what failed, where, and what the caller may do about it.
 
 use std::any::Any;
 use std::fmt::{self, Write as _};
@@ -7,34 +7,34 @@ use std::time::Duration;
 /// Result with this crate's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What kind of thing went wrong. Numbers are part of the C ABI: never change or reuse one.
+/// The kind of an error. Numbers are part of the C ABI: never change or reuse one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(i32)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// The configuration is wrong; the message lists every problem with its key.
+    /// The configuration is invalid; the message lists every problem with its key.
     Config = 1,
-    /// The request bytes are not the OTLP message that they should be; the message names the path.
+    /// The request bytes are not a valid OTLP message; the message names the path.
     Decode = 2,
-    /// Some records were rejected by themselves and the rest was stored.
+    /// Some records were rejected individually, and the rest was stored.
     Rejected = 3,
-    /// The table that exists cannot hold our rows (a clash of types, a required column we do not have).
+    /// The existing table cannot hold our rows (a type conflict, a required column that we do not have).
     TableMismatch = 4,
     /// Reading or writing a file failed.
     Storage = 5,
-    /// The catalog refused, or could not be reached before anything was sent to it.
+    /// The catalog rejected a request, or could not be reached before anything was sent to it.
     Catalog = 6,
-    /// A commit was sent and its outcome is not known.
+    /// A commit was sent and its outcome is unknown.
     CommitUnknown = 7,
-    /// The caller cancelled, or the time allowed ran out, before anything was committed.
+    /// The caller cancelled, or the time ran out, before anything was committed.
     Cancelled = 8,
     /// The library is shutting down.
     Shutdown = 9,
-    /// A configured limit was passed.
+    /// A configured limit was exceeded.
     Limit = 10,
-    /// A bug in this library (a caught panic, a broken invariant).
+    /// A bug in this library (a caught panic, a violated invariant).
     Internal = 11,
-    /// A caller broke the contract of the C ABI (null pointer, closed handle).
+    /// The caller violated the contract of the C ABI (null pointer, closed handle).
     InvalidArgument = 12,
 }
 
@@ -64,7 +64,7 @@ impl ErrorKind {
         }
     }
 
-    /// The class that an error of this kind has unless the place that raises it knows better.
+    /// The default retry class of an error of this kind.
     const fn default_class(self) -> RetryClass {
         match self {
             ErrorKind::Config | ErrorKind::Decode | ErrorKind::TableMismatch | ErrorKind::InvalidArgument => {
@@ -82,23 +82,23 @@ impl ErrorKind {
     }
 }
 
-/// What the host does with the request. Decided here, once; hosts only map it to their own words.
+/// What the host does with the request. Decided here, once; hosts only map it to their own terms.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RetryClass {
-    /// Send the same request again, not before `after` if that is given.
+    /// Send the same request again, no earlier than `after` if that is given.
     Retry {
-        /// How long to wait at least.
+        /// The minimum wait.
         after: Option<Duration>,
     },
-    /// Sending it again cannot help.
+    /// A retry cannot help.
     Permanent,
-    /// All but the rejected records is stored; do not send it again.
+    /// Everything except the rejected records is stored; do not send the request again.
     Partial,
     /// The process is stopping; keep the request for the next one.
     Shutdown,
 }
 
-/// An error with its kind, a message that says what to do, where it happened, and its source.
+/// An error with its kind, a message that says what to do, its context, and its source.
 pub struct Error {
     kind: ErrorKind,
     class: RetryClass,
@@ -108,7 +108,7 @@ pub struct Error {
 }
 
 impl Error {
-    /// A new error of a kind; its retry class is the kind's usual one.
+    /// A new error of a kind, with the kind's default retry class.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         Self {
             kind,
@@ -119,7 +119,7 @@ impl Error {
         }
     }
 
-    /// Adds where it happened, such as `("table", "otel.logs")`. Never a secret.
+    /// Adds context, such as `("table", "otel.logs")`. Never a secret.
     #[must_use]
     pub fn with(mut self, key: &'static str, value: impl Into<String>) -> Self {
         self.context.push((key, value.into()));
@@ -140,7 +140,7 @@ impl Error {
         self
     }
 
-    /// What kind of thing went wrong.
+    /// The kind of the error.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         self.kind
@@ -152,7 +152,7 @@ impl Error {
         self.class
     }
 
-    /// How long to wait at least before the same request is sent again, if somebody asked for that.
+    /// The minimum wait before the same request is sent again, if one was specified.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         match self.class {
@@ -161,7 +161,7 @@ impl Error {
         }
     }
 
-    /// Where it happened, by the key that it was added with.
+    /// The context value that was added with a key.
     #[must_use]
     pub fn context(&self, key: &str) -> Option<&str> {
         let mut entries = self.context.iter();
@@ -177,7 +177,7 @@ impl Error {
     }
 }
 
-/// One line: message, context, and the chain of sources, less those that the text already has.
+/// One line: message, context, and the chain of sources, without those that the text already contains.
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut text = self.message.clone();
@@ -189,7 +189,7 @@ impl fmt::Display for Error {
         }
         let mut source = std::error::Error::source(self);
         while let Some(cause) = source {
-            // Many an error prints its source itself, and names it as its source as well.
+            // Many errors print their source themselves and also return it as their source.
             let cause_text = cause.to_string();
             if !text.contains(&cause_text) {
                 write!(text, ": {cause_text}")?;
@@ -218,7 +218,7 @@ impl std::error::Error for Error {
     }
 }
 
-/// What a panic said. `panic!` carries a `&str` or a `String`; anything else has no text.
+/// The message of a panic. `panic!` carries a `&str` or a `String`; other payloads have no text.
 #[must_use]
 pub fn panic_text(panic: &(dyn Any + Send)) -> &str {
     if let Some(text) = panic.downcast_ref::<&str>() {
@@ -248,7 +248,7 @@ mod tests {
         assert_eq!(error.retry_class(), RetryClass::Retry { after: None });
     }
 
-    /// As sqlx has it: prints its source, and names it.
+    /// Like sqlx's errors: it prints its source and also returns it.
     #[derive(Debug)]
     struct Wrapping(std::io::Error);
 

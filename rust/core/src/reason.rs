@@ -1,24 +1,24 @@
-//! Why data was left out: a small set of codes that hosts count by.
+//! Why data was rejected: a small set of codes that hosts use for counting.
 
-/// Why a record, a point or a whole request was left out. Numbers and names are part of the C ABI and
-/// of metrics: never change or reuse one.
+/// Why a record, a point or a whole request was rejected. Numbers and names are part of the C ABI and of
+/// metrics: never change or reuse one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Reason {
-    /// The request is no well-formed message.
+    /// The request is not a well-formed message.
     Malformed = 0,
-    /// The request is above `limits.payload_bytes_max`.
+    /// The request exceeds `limits.payload_bytes_max`.
     PayloadTooLarge = 1,
     /// The request has more records than `limits.records_per_request_max`.
     TooManyRecords = 2,
     /// A metric without data.
     NoData = 3,
-    /// A data point that contradicts itself, or with a number that no column holds.
+    /// A data point that contradicts itself, or has a number that no column can hold.
     InvalidPoint = 4,
-    /// A record that fills a column of a batch by itself.
+    /// A record that alone exceeds a column of a batch.
     RecordTooLarge = 5,
     /// A row beyond the partitions that a call may open.
     TooManyPartitions = 6,
-    /// The table cannot take its rows, and trying again cannot help.
+    /// The table cannot hold the rows, and a retry cannot help.
     Table = 7,
     /// The request makes the library panic: a bug.
     Panic = 8,
@@ -55,24 +55,24 @@ impl Reason {
     }
 }
 
-/// How much was left out for each reason.
+/// The number of rejections for each reason.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ReasonCounts([u64; Reason::ALL.len()]);
 
 impl ReasonCounts {
     /// Adds to a reason.
     pub fn add(&mut self, reason: Reason, count: u64) {
-        // One place per variant of `Reason`.
+        // One element per variant of `Reason`.
         self.0[reason as usize] += count;
     }
 
-    /// What was left out for this reason.
+    /// The number of rejections for this reason.
     #[must_use]
     pub fn of(&self, reason: Reason) -> u64 {
         self.0[reason as usize]
     }
 
-    /// What was left out for any reason.
+    /// The total number of rejections.
     #[must_use]
     pub fn total(&self) -> u64 {
         self.0.iter().sum()

@@ -1,11 +1,11 @@
-//! Who a request is: the ids that make a repeated delivery recognisable.
+//! The identity of a request: ids that make a repeated delivery recognisable.
 
 use std::fmt;
 
 /// The identity of one request: a writer and its sequence number.
 ///
-/// In the Collector a random writer id per process start and a counter; in the Lambda the content's
-/// hash and 0.
+/// The Collector uses a random writer id per process start and a counter; the Lambda uses the content's hash
+/// and 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RequestId {
     /// The writer, 16 bytes.
@@ -14,8 +14,8 @@ pub struct RequestId {
     pub sequence: u64,
 }
 
-/// One request inside a merged payload: its id and how many of the payload's bytes are its own.
-/// The parts of a payload follow each other without gaps and their lengths add up to the payload's.
+/// One request inside a merged payload: its id and its length. The parts of a payload are contiguous, and
+/// their lengths add up to the payload's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Part {
     /// The request's id.
@@ -24,7 +24,7 @@ pub struct Part {
     pub len: u64,
 }
 
-/// A run of one writer's sequence numbers, both ends included.
+/// A range of one writer's sequence numbers, inclusive at both ends.
 ///
 /// Written as `<writer, 32 hex digits>:<from>-<to>`, or `<writer>:<from>` when both ends are equal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -38,7 +38,7 @@ pub struct IdRange {
 }
 
 impl IdRange {
-    /// Sorts and folds ids into the fewest ranges.
+    /// Sorts ids and merges them into the fewest ranges.
     #[must_use]
     pub fn from_ids(ids: impl IntoIterator<Item = RequestId>) -> Vec<IdRange> {
         Self::fold(ids.into_iter().map(|id| IdRange {
@@ -48,7 +48,7 @@ impl IdRange {
         }))
     }
 
-    /// Sorts ranges and joins those that overlap or touch.
+    /// Sorts ranges and merges those that overlap or touch.
     #[must_use]
     pub fn fold(ranges: impl IntoIterator<Item = IdRange>) -> Vec<IdRange> {
         let mut ranges: Vec<IdRange> = ranges.into_iter().collect();
@@ -63,13 +63,13 @@ impl IdRange {
         ranges
     }
 
-    /// Whether the range holds this id.
+    /// Whether the range contains this id.
     #[must_use]
     pub fn contains(&self, id: &RequestId) -> bool {
         self.writer == id.writer && (self.from..=self.to).contains(&id.sequence)
     }
 
-    /// Reads the form that [`fmt::Display`] writes; `None` if it is anything else.
+    /// Parses the format of [`fmt::Display`]; `None` for anything else.
     #[must_use]
     pub fn parse(text: &str) -> Option<IdRange> {
         let (writer_hex, span) = text.split_once(':')?;

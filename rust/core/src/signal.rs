@@ -1,4 +1,4 @@
-//! The three OTLP signals and the seven tables they land in.
+//! The three OTLP signals and the seven tables that they are stored in.
 
 use std::fmt;
 
@@ -17,7 +17,7 @@ impl Signal {
     /// Every signal, in the order of this enum.
     pub const ALL: [Signal; 3] = [Signal::Logs, Signal::Traces, Signal::Metrics];
 
-    /// The signal's name as the Collector writes it: `logs`, `traces`, `metrics`.
+    /// The signal's name in the Collector: `logs`, `traces`, `metrics`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -27,7 +27,7 @@ impl Signal {
         }
     }
 
-    /// The tables that the signal's rows land in.
+    /// The tables that hold the signal's rows.
     #[must_use]
     pub const fn tables(self) -> &'static [Table] {
         match self {
@@ -50,7 +50,7 @@ impl fmt::Display for Signal {
     }
 }
 
-/// One of the seven tables that OTLP data lands in.
+/// One of the seven tables that hold OTLP data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Table {
     /// One row per log record.
@@ -81,7 +81,7 @@ impl Table {
         Table::Summary,
     ];
 
-    /// The key of this table under `tables.names`, which is its default name too.
+    /// The key of this table under `tables.names`, which is also its default name.
     #[must_use]
     pub const fn default_name(self) -> &'static str {
         match self {

@@ -1,8 +1,7 @@
-//! An Iceberg REST catalog in memory: optimistic concurrency as the specification has it.
+//! An in-memory Iceberg REST catalog with optimistic concurrency as specified.
 //!
-//! It checks a commit's requirements and applies its updates with iceberg-rust's own builder, writes
-//! the table's metadata to storage, then moves the table to it; a request is carried out whole or not
-//! at all.
+//! It checks a commit's requirements, applies its updates with iceberg-rust's own builder, writes the table's
+//! metadata to storage, and then points the table to it. A request is executed completely or not at all.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::error::Error;
@@ -15,14 +14,14 @@ use serde_json::{Value, json};
 use crate::http::{Request, Response, percent_decoded};
 use crate::storage::{BUCKET, Storage};
 
-/// The columns that a narrow catalog leaves out.
+/// The columns that a narrow catalog omits.
 const LEFT_OUT: [&str; 4] = ["SeverityText", "SpanKind", "MetricUnit", "ScopeVersion"];
 
 /// The server.
 #[derive(Debug)]
 pub struct Catalog {
     storage: Arc<Storage>,
-    /// Tables are made without some of the columns asked for, as if somebody else had made them.
+    /// Tables are created without some of the requested columns, as if another program had created them.
     narrow: bool,
     state: Mutex<State>,
 }
@@ -31,7 +30,7 @@ pub struct Catalog {
 struct State {
     /// Namespaces, levels joined by U+001F.
     namespaces: BTreeSet<String>,
-    /// By namespace and name, joined likewise.
+    /// By namespace and name, joined in the same way.
     tables: BTreeMap<String, Table>,
     metadata_files: u64,
 }
@@ -42,12 +41,12 @@ struct Table {
     location: String,
 }
 
-/// A refusal, or what went wrong in a request of the library's.
+/// A response, or the error in a request of the library.
 type Answer = Result<Response, Box<dyn Error + Send + Sync>>;
 
 impl Catalog {
-    /// A catalog without tables, whose tables' files are in `storage`. A `narrow` one makes tables
-    /// without [`LEFT_OUT`], as if an older version had made them.
+    /// A catalog without tables; files of its tables are in `storage`. A `narrow` one creates tables without
+    /// [`LEFT_OUT`], as if an older version had created them.
     #[must_use]
     pub fn new(storage: Arc<Storage>, narrow: bool) -> Self {
         Self {
@@ -57,7 +56,7 @@ impl Catalog {
         }
     }
 
-    /// The tables by name, with where their metadata is.
+    /// The tables by name, with the locations of their metadata.
     pub fn tables(&self) -> Vec<(String, TableMetadata, String)> {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let tables = state.tables.iter();
@@ -69,7 +68,7 @@ impl Catalog {
             .collect()
     }
 
-    /// Carries a request out.
+    /// Executes a request.
     #[must_use]
     pub fn answer(&self, request: &Request) -> Response {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
@@ -173,7 +172,7 @@ impl State {
         Ok(self.load(key))
     }
 
-    /// The metadata file first, then the swap.
+    /// Writes the metadata file, then swaps the pointer.
     fn store(
         &mut self,
         key: &str,
@@ -193,7 +192,7 @@ impl State {
     }
 }
 
-/// Makes less of a request for a table.
+/// Removes columns from a request for a table.
 fn leave_out(body: &mut Value) {
     if let Some(fields) = body["schema"]["fields"].as_array_mut() {
         fields.retain(|field| !LEFT_OUT.iter().any(|name| field["name"] == *name));

@@ -1,13 +1,13 @@
-//! A faultbox that tests in other languages direct over HTTP.
+//! A faultbox that tests in other languages control over HTTP.
 //!
 //! | request | does |
 //! |---|---|
-//! | `POST /_faultbox/stall`, `{"kind": "Commit", "point": "AfterForward", "in": "/logs", "nth": 1}` | stalls the nth request of this kind from now on whose path has this in it |
-//! | `GET /_faultbox/stalls` | how many requests have stalled |
-//! | `POST /_faultbox/release` | lets what is stalled go on |
-//! | `POST /_faultbox/down`, `POST /_faultbox/up` | answers 503 to all but what stalls, and the server hears of nothing; until it is up |
+//! | `POST /_faultbox/stall`, `{"kind": "Commit", "point": "AfterForward", "in": "/logs", "nth": 1}` | stalls the nth request of this kind from now on whose path contains `in` |
+//! | `GET /_faultbox/stalls` | returns the number of stalled requests |
+//! | `POST /_faultbox/release` | releases stalled requests |
+//! | `POST /_faultbox/down`, `POST /_faultbox/up` | while down, answers 503 to all requests except stalling ones, without forwarding them |
 //! | `POST /_faultbox/end` | ends the schedule's faults |
-//! | `GET /_faultbox/notes` | what happened, a line each |
+//! | `GET /_faultbox/notes` | returns the notes, one per line |
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,7 +19,7 @@ use crate::gate::Gate;
 use crate::http::{Request, RequestHead, Response};
 use crate::schedule::{Kind, Process, Schedule};
 
-/// What a remote test directs.
+/// The state that a remote test controls.
 pub struct Control {
     process: Process,
     schedule: Arc<Schedule>,
@@ -33,10 +33,10 @@ pub struct Control {
 struct Stall {
     kind: Kind,
     point: Point,
-    /// In its path.
+    /// A substring of its path.
     #[serde(default)]
     r#in: String,
-    /// How many of them there are still, this one included.
+    /// The number of such requests until then, including this one.
     #[serde(default = "one")]
     nth: u64,
 }
@@ -46,7 +46,7 @@ fn one() -> u64 {
 }
 
 impl Control {
-    /// Directs the requests of a process of this name.
+    /// Controls the requests of a process of this name.
     #[must_use]
     pub fn new(schedule: Arc<Schedule>, name: String, gate: Arc<Gate>) -> Self {
         Self {
@@ -58,7 +58,7 @@ impl Control {
         }
     }
 
-    /// The point that this request is to stall at.
+    /// The point at which this request must stall.
     fn stall(&self, head: &RequestHead) -> Option<Point> {
         let mut armed = self.stall.lock().unwrap_or_else(PoisonError::into_inner);
         let stall = armed.as_mut()?;

@@ -1,7 +1,7 @@
-//! A proxy before one server that fails on purpose.
+//! A proxy in front of one server that injects failures.
 //!
-//! Each request is decided upon when its head is there: see [`Fault`]. What it stands before is a
-//! server of its own or a function in this process.
+//! It decides on each request once its head has arrived: see [`Fault`]. The server is either a separate one
+//! or a function in this process.
 
 use std::fmt::Write as _;
 use std::io;
@@ -16,21 +16,21 @@ use tokio::task::JoinHandle;
 use crate::gate::Gate;
 use crate::http::{self, Request, RequestHead, Response};
 
-/// A place on a request's way.
+/// A point during the processing of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
 pub enum Point {
-    /// Half of its body has come. As [`Point::BeforeForward`] for one without a body.
+    /// Half of its body has arrived. Same as [`Point::BeforeForward`] for a request without a body.
     HalfRequest,
-    /// It came whole, and the server has not heard of it.
+    /// It has arrived completely, and the server has not received it.
     BeforeForward,
-    /// The server has answered, and the client has nothing of it.
+    /// The server has answered, and the client has received nothing.
     AfterForward,
-    /// The client has half of the answer.
+    /// The client has received half of the answer.
     HalfAnswer,
 }
 
 impl Point {
-    /// All of them.
+    /// All points.
     pub const ALL: [Point; 4] = [
         Point::HalfRequest,
         Point::BeforeForward,
@@ -39,63 +39,66 @@ impl Point {
     ];
 }
 
-/// What becomes of one request.
+/// The outcome of one request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
-    /// It is answered as the server has it.
+    /// The client gets the server's answer.
     Pass,
-    /// The same, after a while. The server hears of it also if the client has gone meanwhile.
+    /// The same, after a delay. The server receives the request even if the client has disconnected in the
+    /// meantime.
     Delay(Duration),
-    /// The connection is cut, and the server never hears of it.
+    /// The connection is closed, and the server never receives the request.
     DropBefore,
-    /// The connection is cut after the server has answered.
+    /// The connection is closed after the server has answered.
     DropAfter,
-    /// The connection is cut, and the server hears of it after a while.
+    /// The connection is closed, and the server receives the request after a delay.
     Late(Duration),
-    /// This status, and the server never hears of it.
+    /// The client gets this status, and the server never receives the request.
     AnswerBefore(u16),
-    /// This status after the server has answered.
+    /// The client gets this status after the server has answered.
     AnswerAfter(u16),
-    /// The connection is cut in the middle of the answer.
+    /// The connection is closed in the middle of the answer.
     Truncate,
-    /// The server hears of it twice, as from a proxy that repeats; the second answer is given.
+    /// The server receives the request twice, as from a proxy that repeats it; the client gets the second
+    /// answer.
     Twice,
-    /// Nothing goes on from this point until the gate lets it ([`Gate::release`]).
+    /// The request stops at this point until the gate releases it ([`Gate::release`]).
     Stall(Point),
-    /// As [`Fault::Stall`] before the server has heard of it, which it does after a while all the same.
+    /// Stalls like [`Fault::Stall`] before the server has received the request, but the server still receives
+    /// it after a delay.
     StallOnItsWay(Duration),
 }
 
-/// Who says what becomes of requests.
+/// Decides the outcome of requests.
 pub trait Decide: Send + Sync {
-    /// Asked once for each request.
+    /// Called once for each request.
     fn decide(&self, head: &RequestHead) -> Fault;
 
-    /// Told how it was answered, `None` if the connection was cut.
+    /// Called with the status of the answer, `None` if the connection was closed.
     fn answered(&self, _head: &RequestHead, _fault: Fault, _status: Option<u16>) {}
 
-    /// Answers a request to the proxy itself, whose path begins with [`CONTROL`].
+    /// Answers a request to the proxy itself; its path begins with [`CONTROL`].
     fn control(&self, _request: &Request) -> Response {
         Response::new(404, "there is nothing to control")
     }
 }
 
-/// The beginning of the paths of requests to the proxy itself.
+/// The prefix of the paths of requests to the proxy itself.
 pub const CONTROL: &str = "/_faultbox/";
 
 /// A server in this process.
 pub type Handler = dyn Fn(&Request) -> Response + Send + Sync;
 
-/// What is behind the proxy.
+/// The server behind the proxy.
 #[derive(Clone)]
 pub enum Upstream {
-    /// A server that listens.
+    /// A listening server.
     Server(SocketAddr),
-    /// A function. A request is carried out whole or not at all.
+    /// A function. A request is executed completely or not at all.
     Local(Arc<Handler>),
 }
 
-/// The proxy. It ends when dropped.
+/// The proxy. It stops when dropped.
 pub struct Faultbox {
     address: SocketAddr,
     accepting: JoinHandle<()>,
@@ -107,7 +110,7 @@ impl Drop for Faultbox {
     }
 }
 
-/// What connections share.
+/// State that the connections share.
 struct Shared {
     upstream: Upstream,
     decide: Arc<dyn Decide>,
@@ -115,7 +118,7 @@ struct Shared {
 }
 
 impl Faultbox {
-    /// Begins to serve.
+    /// Starts serving.
     ///
     /// # Errors
     /// When the listener has no address.
@@ -140,13 +143,13 @@ impl Faultbox {
         Ok(Self { address, accepting })
     }
 
-    /// Where it listens.
+    /// The address it listens on.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// The same as a base URL.
+    /// The address as a base URL.
     #[must_use]
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
@@ -161,7 +164,7 @@ async fn serve(mut stream: TcpStream, shared: Arc<Shared>) {
         ended = serve_requests(&mut stream, &shared) => Some(ended),
     };
     if ended.is_none() {
-        // Whoever is behind a cut gate is dead: it must not even see its connections end.
+        // The process behind a cut gate is dead: it must not even see its connections end.
         std::future::pending::<()>().await;
     }
 }
@@ -186,7 +189,7 @@ async fn serve_requests(stream: &mut TcpStream, shared: &Arc<Shared>) -> io::Res
     Ok(())
 }
 
-/// The status that the client got; `None` if the connection is to be closed.
+/// The status that the client got; `None` if the connection must be closed.
 async fn handle(
     stream: &mut TcpStream,
     buffer: &mut Vec<u8>,
@@ -257,7 +260,7 @@ async fn handle(
     Ok(Some(answer.status))
 }
 
-/// Whatever becomes of the client meanwhile.
+/// Forwards a request after a delay, whether or not the client stays connected.
 fn forward_later(request: Request, wait: Duration, shared: &Arc<Shared>) {
     let shared = Arc::clone(shared);
     tokio::spawn(async move {
@@ -266,7 +269,7 @@ fn forward_later(request: Request, wait: Duration, shared: &Arc<Shared>) {
     });
 }
 
-/// An answer that is none of the server's. Its body is read by both kinds of clients.
+/// An answer that does not come from the server. Both kinds of clients can read its body.
 fn refusal(status: u16) -> Response {
     let body = format!(
         "{{\"error\": {{\"message\": \"the faultbox says {status}\", \"type\": \"Faultbox\", \"code\": {status}}}}}"
@@ -311,7 +314,7 @@ mod tests {
         }
     }
 
-    /// What a client got, and how often the server had heard of it then.
+    /// The client's answer, and how often the server had received the request by then.
     async fn ask(fault: Fault) -> (String, Arc<AtomicUsize>) {
         let heard = Arc::new(AtomicUsize::new(0));
         let counting = Arc::clone(&heard);
@@ -322,7 +325,7 @@ mod tests {
         }));
         let listen = || TcpListener::bind("127.0.0.1:0");
         let gate = || Arc::new(Gate::open());
-        // Once through a function and once more over the wire.
+        // Once through a function, and once over the network.
         let inner = Faultbox::start(
             listen().await.expect("a port"),
             server,
@@ -343,7 +346,7 @@ mod tests {
         client.write_all(request).await.expect("sent");
         let mut answer = Vec::new();
         let read = client.read_to_end(&mut answer);
-        // A kept connection does not end; nothing more comes on it.
+        // A kept-alive connection does not end; nothing more arrives on it.
         let _ = tokio::time::timeout(Duration::from_millis(200), read).await;
         std::mem::forget((inner, outer));
         (String::from_utf8(answer).expect("text"), heard)

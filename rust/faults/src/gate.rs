@@ -1,11 +1,11 @@
-//! The door of one process: what it says to any server goes through it.
+//! The gate of one process: all its requests to servers pass through it.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::{Notify, watch};
 
-/// Shared by the faultboxes before the servers that one process talks to. Cutting it is as good as
-/// killing the process: nobody ever hears of it again.
+/// Shared by the faultboxes in front of the servers of one process. Cutting it is equivalent to killing the
+/// process: nothing it sends arrives any more.
 #[derive(Debug)]
 pub struct Gate {
     cut: watch::Sender<bool>,
@@ -17,13 +17,13 @@ pub struct Gate {
 }
 
 impl Gate {
-    /// A gate that a request cuts when it stalls.
+    /// A gate that is cut when a request stalls.
     #[must_use]
     pub fn cut_by_stall() -> Self {
         Self::with(true)
     }
 
-    /// A gate at which a stalled request waits alone.
+    /// A gate at which only the stalled request waits.
     #[must_use]
     pub fn open() -> Self {
         Self::with(false)
@@ -39,7 +39,7 @@ impl Gate {
         }
     }
 
-    /// Lets nothing pass any more.
+    /// Blocks everything from now on.
     pub fn cut(&self) {
         self.cut.send_replace(true);
     }
@@ -50,22 +50,22 @@ impl Gate {
         let _ = self.cut.subscribe().wait_for(|cut| *cut).await;
     }
 
-    /// Lets what is stalled go on.
+    /// Releases stalled requests.
     pub fn release(&self) {
         self.released.send_modify(|count| *count += 1);
     }
 
-    /// How many requests have stalled.
+    /// The number of requests that have stalled.
     pub fn stalls(&self) -> usize {
         self.stalls.load(Ordering::SeqCst)
     }
 
-    /// Returns once a request stalls, or did before.
+    /// Returns once a request has stalled.
     pub async fn stalled(&self) {
         self.stalled.notified().await;
     }
 
-    /// A request is at its point: it goes on when released.
+    /// Stalls a request at its point until it is released.
     pub(crate) async fn stall(&self) {
         let mut released = self.released.subscribe();
         self.stalls.fetch_add(1, Ordering::SeqCst);

@@ -1,11 +1,11 @@
-//! HTTP/1.1 messages, as much of them as a proxy and two servers of tests need.
+//! HTTP/1.1 messages, as far as a proxy and two test servers need them.
 
 use std::fmt::Write as _;
 use std::io::{self, ErrorKind};
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-/// A head longer than this is no request of ours.
+/// The greatest length of a request head that our clients send, bytes.
 const HEAD_BYTES_MAX: usize = 64 << 10;
 
 /// Names in lower case, values as sent, in order.
@@ -25,9 +25,9 @@ pub struct RequestHead {
 /// A request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
-    /// All but its body.
+    /// The request without its body.
     pub head: RequestHead,
-    /// Its body, whole.
+    /// The complete body.
     pub body: Vec<u8>,
 }
 
@@ -40,7 +40,7 @@ pub struct Response {
     pub headers: Headers,
     /// Its body.
     pub body: Vec<u8>,
-    /// The length told to a client, if it is another than the body's: answers to HEAD have no body.
+    /// The content length sent to the client, if it differs from the body's: answers to HEAD have no body.
     pub told_length: Option<usize>,
 }
 
@@ -61,16 +61,16 @@ impl RequestHead {
             .find_map(|(key, value)| (key == name).then_some(value))
     }
 
-    /// A header by its name in lower case.
+    /// A header by its lower-case name.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
         find(&self.headers, name)
     }
 
-    /// Bytes of the body.
+    /// The length of the body, bytes.
     ///
     /// # Errors
-    /// When the request does not say, which no client of ours does.
+    /// When the request does not specify it, which our clients always do.
     pub fn body_length(&self) -> io::Result<usize> {
         if self.header("transfer-encoding").is_some() {
             return Err(invalid("a request in chunks"));
@@ -94,14 +94,14 @@ impl Response {
         }
     }
 
-    /// The same with one more header.
+    /// The same with an additional header.
     #[must_use]
     pub fn with(mut self, name: &str, value: impl Into<String>) -> Self {
         self.headers.push((name.to_owned(), value.into()));
         self
     }
 
-    /// The message's bytes, and how many of them are its head.
+    /// The message's bytes, and the length of its head.
     fn encoded(&self, with_body: bool) -> (Vec<u8>, usize) {
         let mut text = format!("HTTP/1.1 {} Said\r\n", self.status);
         for (name, value) in &self.headers {
@@ -121,10 +121,10 @@ impl Response {
         (bytes, head)
     }
 
-    /// Sends it.
+    /// Sends the message.
     ///
     /// # Errors
-    /// When the client has gone.
+    /// When the client has disconnected.
     pub async fn write(&self, to: &mut (impl AsyncWrite + Unpin), with_body: bool) -> io::Result<()> {
         to.write_all(&self.encoded(with_body).0).await?;
         to.flush().await
@@ -133,7 +133,7 @@ impl Response {
     /// Sends its head and half of its body, or half of its head if it has no body.
     ///
     /// # Errors
-    /// When the client has gone.
+    /// When the client has disconnected.
     pub async fn write_half(&self, to: &mut (impl AsyncWrite + Unpin), with_body: bool) -> io::Result<()> {
         let (bytes, head) = self.encoded(with_body);
         let body = bytes.len() - head;
@@ -143,11 +143,11 @@ impl Response {
     }
 }
 
-/// Reads the next request's head; `None` at the end of the connection. `buffer` keeps what was read
-/// beyond it.
+/// Reads the next request's head; `None` at the end of the connection. `buffer` keeps the bytes read beyond
+/// it.
 ///
 /// # Errors
-/// When the connection breaks, or what came is no request.
+/// When the connection breaks, or when the bytes are not a request.
 pub async fn read_request_head(
     from: &mut (impl AsyncRead + Unpin),
     buffer: &mut Vec<u8>,
@@ -166,7 +166,7 @@ pub async fn read_request_head(
     }
 }
 
-/// Reads an answer. `bodiless` when it was asked for with HEAD.
+/// Reads an answer. `bodiless` is set for an answer to HEAD.
 ///
 /// # Errors
 /// When the connection breaks before its end.
@@ -216,10 +216,10 @@ pub async fn read_response(
     })
 }
 
-/// Takes so many bytes of a body.
+/// Takes this many bytes of a body.
 ///
 /// # Errors
-/// When the connection breaks before.
+/// When the connection breaks before that.
 pub async fn read_exactly(
     from: &mut (impl AsyncRead + Unpin),
     buffer: &mut Vec<u8>,
@@ -233,10 +233,10 @@ pub async fn read_exactly(
     Ok(buffer.drain(..length).collect())
 }
 
-/// A text that was encoded for a URL.
+/// Decodes a URL-encoded text.
 ///
 /// # Errors
-/// When it was not.
+/// When it is not valid URL encoding.
 pub fn percent_decoded(text: &str) -> io::Result<String> {
     let wrong = || invalid("a URL that is not encoded");
     let mut bytes = Vec::with_capacity(text.len());

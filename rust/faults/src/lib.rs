@@ -1,9 +1,9 @@
-//! Tests of delivery: what is acknowledged is in the tables once, whatever fails.
+//! Delivery tests: every acknowledged row is in the tables exactly once, whatever fails.
 //!
-//! [`faultbox`] is a proxy that fails on purpose, for tests in any language (`src/bin/faultbox.rs`) and for
-//! those here: [`run`] plays a seeded [`schedule`] of failures against several processes of the library
-//! that share an in-memory [`catalog`] and [`storage`], then compares what they acknowledged with the
-//! [`truth`]. `docs/faults.md` says what is tested and how a failure is replayed.
+//! [`faultbox`] is a proxy that injects failures, for tests in any language (`src/bin/faultbox.rs`) and for
+//! the tests here. [`run`] plays a seeded [`schedule`] of failures against several processes of the library
+//! that share an in-memory [`catalog`] and [`storage`]. It then compares their acknowledgements with the
+//! [`truth`]. `docs/faults.md` describes what is tested and how to replay a failure.
 
 pub mod catalog;
 pub mod control;

@@ -1,8 +1,8 @@
-//! One exporter: its queue, the calls of the library, and its death and rebirth.
+//! One exporter: its queue, its calls of the library, its crashes and restarts.
 //!
-//! It does what the Collector's exporter does with a queue on disk: a request is in the queue until a
-//! call with it has returned well; a failed call is made again with the same merged batch; after a
-//! restart what is left is merged anew.
+//! It behaves like the Collector's exporter with a queue on disk. A request stays in the queue until a call
+//! with it has succeeded. A failed call is repeated with the same merged batch. After a restart, the
+//! remaining requests are merged into new batches.
 
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -34,18 +34,18 @@ pub struct Servers {
     pub storage: Arc<Storage>,
 }
 
-/// Generations that may be killed; the next one is not.
+/// The number of generations that may be killed; the next one is not.
 const DEATHS_MAX: u64 = 3;
 
 /// A queued request.
 struct Queued {
     request: OtlpRequest,
-    /// Not to be sent before.
+    /// The earliest time at which it is sent.
     arrives: Instant,
     in_flight: bool,
-    /// Whether a call had it, of this generation or an earlier one.
+    /// Whether a call of this or an earlier generation contained it.
     sent: bool,
-    /// Whether an earlier one did.
+    /// Whether a call of an earlier generation contained it.
     sent_before: bool,
 }
 
@@ -57,20 +57,20 @@ pub struct Exporter {
     schedule: Arc<Schedule>,
     queue: Mutex<Vec<Queued>>,
     settings: Settings,
-    /// What must not happen.
+    /// Violations of the guarantees.
     problems: Mutex<Vec<String>>,
 }
 
-/// How a generation ended.
+/// The end of a generation.
 enum End {
-    /// All that there was is stored.
+    /// All requests are stored.
     Done,
-    /// Another generation goes on.
+    /// Another generation continues.
     Died,
 }
 
 impl Exporter {
-    /// An exporter with some requests to send.
+    /// An exporter with requests to send.
     #[must_use]
     pub fn new(seed: u64, number: u8, servers: Servers, schedule: Arc<Schedule>) -> Self {
         let mut random = Random::labelled(seed, &format!("requests {number}"));
@@ -97,10 +97,10 @@ impl Exporter {
         }
     }
 
-    /// Lives until all requests are acknowledged, however often it dies meanwhile.
+    /// Runs until all requests are acknowledged, restarting after every crash.
     ///
     /// # Errors
-    /// What must not happen: the library cannot be opened, or gives a request up.
+    /// Violations of the guarantees: the library cannot be opened, or gives up a request.
     pub async fn live(self: Arc<Self>) -> Result<(), Vec<String>> {
         let mut generation = 0;
         while let End::Died = self.generation(generation).await.map_err(|cause| vec![cause])? {
@@ -161,7 +161,7 @@ impl Exporter {
                 self.schedule.count("process stopped".to_owned());
                 self.schedule.set_unsure();
                 stop.cancel();
-                // As a host that gives a stop so much time and then ends.
+                // Like a host that gives a shutdown limited time and then exits.
                 let _ = tokio::time::timeout(Duration::from_secs(20), async {
                     pipeline.close().await;
                     all(&mut consumers).await;
@@ -171,7 +171,7 @@ impl Exporter {
             }
         };
         let end = match end {
-            // It cleans up still, and may be killed then.
+            // It still cleans up, and may be killed meanwhile.
             End::Done => tokio::select! {
                 biased;
                 () = gate.stalled() => self.killed(generation),
@@ -182,8 +182,8 @@ impl Exporter {
         gate.cut();
         consumers.abort_all();
         background.abort_all();
-        // What the dead one still runs can reach nobody. Its doors are kept as they are: closed ones
-        // would be seen.
+        // Whatever the dead process still runs can reach no server. Its faultboxes stay open: closed ones
+        // would be noticed.
         std::mem::forget(doors);
         Ok(end)
     }
@@ -195,7 +195,7 @@ impl Exporter {
         End::Died
     }
 
-    /// Merges small files now and then, as a host does in the background.
+    /// Compacts small files from time to time, as a host does in the background.
     async fn compact(self: Arc<Self>, pipeline: Arc<Pipeline>, mut random: Random) {
         loop {
             tokio::time::sleep(Duration::from_millis(random.between(10, 300))).await;
@@ -206,14 +206,14 @@ impl Exporter {
                     self.note(|| format!("files are not merged: {error}"));
                     self.schedule
                         .count(format!("merge failed {}", error.kind().as_str()));
-                    // A file that may be in a table is left where it is.
+                    // A file that may be in a table is left in place.
                     self.schedule.set_unsure();
                 }
             }
         }
     }
 
-    /// Sends what is in the queue until nothing is left.
+    /// Sends the queue's requests until none is left.
     async fn consume(self: Arc<Self>, pipeline: Arc<Pipeline>, mut random: Random, stop: CancellationToken) {
         while !stop.is_cancelled() {
             let Some(batch) = self.take(&mut random) else {
@@ -230,7 +230,7 @@ impl Exporter {
         }
     }
 
-    /// Makes calls with one merged batch until one returns well.
+    /// Repeats calls with one merged batch until one succeeds.
     async fn deliver(
         &self,
         pipeline: &Pipeline,
@@ -307,7 +307,7 @@ impl Exporter {
         }
     }
 
-    /// Half of the exporters have the library hold their requests.
+    /// In half of the exporters the library holds the requests.
     fn sending(&self, batch: &[OtlpRequest]) -> otlp2iceberg::Result<Sending> {
         if !self.random("held").permille(500) {
             return Ok(Sending::payload(batch));
@@ -319,7 +319,7 @@ impl Exporter {
         Sending::batch(batch, redelivered)
     }
 
-    /// Some requests of one kind that have arrived.
+    /// Takes some requests of one kind that have arrived.
     fn take(&self, random: &mut Random) -> Option<Vec<OtlpRequest>> {
         let now = Instant::now();
         let mut queue = self.queue();
@@ -398,7 +398,7 @@ impl Doors {
         })
     }
 
-    /// The library, opened on them.
+    /// The library, opened with these faultboxes as its servers.
     pub(crate) async fn pipeline(&self, settings: &Settings, receipts: bool) -> Result<Pipeline, String> {
         Pipeline::open(self.config(settings, receipts)?)
             .await
@@ -428,7 +428,7 @@ impl Doors {
     }
 }
 
-/// What is in the `logs` table before the first exporter comes.
+/// The rows in the `logs` table before the first exporter starts.
 #[must_use]
 pub fn history(seed: u64) -> Vec<OtlpRequest> {
     let mut random = Random::labelled(seed, "history");
@@ -440,7 +440,7 @@ pub fn history(seed: u64) -> Vec<OtlpRequest> {
     logs.take(HISTORY).collect()
 }
 
-/// Where on a request's way its process is killed.
+/// The point at which a request's process is killed.
 fn death(random: &mut Random) -> Fault {
     match random.below(6) {
         0 | 1 => Fault::StallOnItsWay(Duration::from_millis(random.pick(&[3, 10, 20, 40, 100, 1_000]))),
@@ -452,10 +452,10 @@ async fn all(tasks: &mut JoinSet<()>) {
     while tasks.join_next().await.is_some() {}
 }
 
-/// Stores requests with nothing failing, in a call each.
+/// Stores requests without faults, each in its own call.
 ///
 /// # Errors
-/// When it fails all the same.
+/// When it fails nevertheless.
 pub async fn store_calmly(
     servers: &Servers,
     settings: &Settings,
@@ -479,7 +479,7 @@ pub async fn store_calmly(
     Ok(())
 }
 
-/// One call with one request.
+/// One call with a single request.
 pub(crate) async fn one_call(
     pipeline: &Pipeline,
     request: &OtlpRequest,

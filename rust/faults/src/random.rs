@@ -1,6 +1,6 @@
 //! Randomness that is a pure function of a seed.
 
-/// `SplitMix64` (Steele, Lea, Flood 2014): small, and good enough to choose faults with.
+/// `SplitMix64` (Steele, Lea, Flood 2014): small, and good enough for choosing faults.
 #[derive(Debug, Clone)]
 pub struct Random(u64);
 
@@ -11,7 +11,7 @@ impl Random {
         Self(seed)
     }
 
-    /// A stream of its own for each label, whatever was drawn from others.
+    /// An independent stream for each label, regardless of draws from other streams.
     #[must_use]
     pub fn labelled(seed: u64, label: &str) -> Self {
         // FNV-1a.
@@ -42,12 +42,12 @@ impl Random {
         from + self.below(to.saturating_sub(from).saturating_add(1))
     }
 
-    /// True so many times in a thousand.
+    /// True with a probability of `chance` in a thousand.
     pub fn permille(&mut self, chance: u64) -> bool {
         self.below(1000) < chance
     }
 
-    /// One of several, which are not none.
+    /// One of several choices; there must be at least one.
     pub fn pick<T: Copy>(&mut self, choices: &[T]) -> T {
         choices[usize::try_from(self.below(choices.len() as u64)).unwrap_or(0)]
     }

@@ -1,4 +1,4 @@
-//! OTLP requests whose every row can be told from all others.
+//! OTLP requests in which every row is distinguishable from all others.
 
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
@@ -14,10 +14,10 @@ use prost::Message;
 
 use crate::random::Random;
 
-/// 2 January 2026, 23:59:59: rows some seconds later are of the next partition.
+/// 2 January 2026, 23:59:59: rows a few seconds later belong to the next partition.
 const BEFORE_MIDNIGHT_UNIX_NANO: u64 = 1_767_398_399_000_000_000;
 
-/// One request, and the rows it must become.
+/// One request with the rows it must produce.
 #[derive(Debug, Clone)]
 pub struct OtlpRequest {
     /// Its id.
@@ -56,7 +56,7 @@ pub fn draw(id: RequestId, random: &mut Random) -> OtlpRequest {
         0 => spans(id, timed),
         1 | 2 => points(id, timed),
         _ => {
-            // Those without a time get that of their arrival.
+            // Records without a time get the arrival time.
             let mut sometimes = |time| if random.permille(100) { 0 } else { time };
             let timed = timed
                 .into_iter()
@@ -126,7 +126,7 @@ fn spans(id: RequestId, keys: Vec<(String, u64)>) -> OtlpRequest {
     }
 }
 
-/// Each row once in the table of gauges and once in that of sums: one request, two commits.
+/// Each row once in the gauge table and once in the sum table: one request, two commits.
 fn points(id: RequestId, keys: Vec<(String, u64)>) -> OtlpRequest {
     let mut rows = Vec::new();
     let mut metrics = Vec::new();

@@ -1,4 +1,4 @@
-//! One seed from its beginning to its verdict.
+//! Runs one seed and returns its verdict.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -16,37 +16,37 @@ use crate::storage::Storage;
 use crate::successor;
 use crate::truth::{self, Strays};
 
-/// How long faults last, in the schedule's time.
+/// The duration of faults, in the schedule's time.
 const FAULTS_LAST: Duration = Duration::from_secs(600);
-/// How long everything may take to be stored after them.
+/// The time allowed afterwards until everything is stored.
 const SETTLING_TAKES: Duration = Duration::from_secs(600);
 
-/// What came of a seed.
+/// The result of a seed.
 #[derive(Debug)]
 pub struct Verdict {
-    /// How bad it was.
+    /// The severity of the faults.
     pub weather: Weather,
-    /// Whether an attempt ended so that nobody could know what became of it.
+    /// Whether an attempt ended with an unknown outcome.
     pub unsure: bool,
-    /// What was done to requests, calls and processes, and how often.
+    /// What was done to requests, calls and processes, with counts.
     pub counts: BTreeMap<String, u64>,
-    /// Rows that were to be stored.
+    /// The number of rows that had to be stored.
     pub rows: usize,
-    /// What is left in storage besides the tables.
+    /// Files in storage that belong to no table.
     pub strays: Strays,
-    /// Everything that is wrong; empty if all is well.
+    /// All violations; empty if there are none.
     pub problems: Vec<String>,
-    /// What happened, if that was wanted.
+    /// The event log, if requested.
     pub notes: Vec<String>,
 }
 
 /// Plays a seed.
 ///
-/// Time is the runtime's own: it jumps to the next event whenever all wait, so that minutes of
-/// waiting take no time.
+/// Time is simulated by the runtime: it jumps to the next event whenever all tasks wait, so minutes of
+/// waiting take no real time.
 ///
 /// # Errors
-/// When the runtime cannot be made.
+/// When the runtime cannot be created.
 pub fn play(seed: u64, verbose: bool) -> std::io::Result<Verdict> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

@@ -1,7 +1,7 @@
-//! Which request fails how: a pure function of the seed.
+//! Decides which request fails and how, as a pure function of the seed.
 //!
-//! Each request is named by its process, its kind and its number among those, so that a fault stays
-//! where it was when requests of other processes or kinds come in another order.
+//! A request is identified by its process, its kind and its number within that kind. A fault therefore stays
+//! at the same request when requests of other processes or kinds come in another order.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,32 +15,32 @@ use crate::faultbox::{Decide, Fault};
 use crate::http::RequestHead;
 use crate::random::Random;
 
-/// What a request is for.
+/// The purpose of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
 pub enum Kind {
     /// The catalog's configuration, namespaces and new tables.
     Prepare,
-    /// A table is loaded.
+    /// Loading a table.
     Load,
     /// A commit.
     Commit,
-    /// A data file is written.
+    /// Writing a data file.
     PutData,
-    /// A manifest or manifest list is written.
+    /// Writing a manifest or a manifest list.
     PutMetadata,
-    /// An upload in parts is begun.
+    /// Starting a multipart upload.
     BeginUpload,
-    /// A part of one is written.
+    /// Writing a part of one.
     PutPart,
-    /// The parts become a file.
+    /// Completing a multipart upload.
     CompleteUpload,
-    /// The parts are given up.
+    /// Aborting a multipart upload.
     AbortUpload,
-    /// A receipt is written.
+    /// Writing a receipt.
     PutReceipt,
-    /// A file is read or looked for.
+    /// Reading a file or checking its existence.
     Read,
-    /// A file is deleted.
+    /// Deleting a file.
     Delete,
 }
 
@@ -72,13 +72,13 @@ impl Kind {
     }
 }
 
-/// How bad it is, for a whole schedule.
+/// The severity of the faults of a whole schedule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Weather {
-    /// Nothing fails: what is left are races.
+    /// No faults, only races.
     Calm,
-    /// Commits are refused without being carried out, and nothing else.
+    /// Only commits are rejected, without being executed.
     Refusals,
     /// A few requests of all kinds fail.
     Light,
@@ -102,13 +102,13 @@ impl Weather {
         }
     }
 
-    /// Whether processes may be killed, calls be cancelled or run out of time.
+    /// Whether processes may be killed, and calls cancelled or timed out.
     #[must_use]
     pub fn ends_calls(self) -> bool {
         !matches!(self, Weather::Calm | Weather::Refusals)
     }
 
-    /// Of a thousand requests of a kind, so many fail.
+    /// The number of requests of a kind that fail, per thousand.
     fn permille(self, kind: Kind) -> u64 {
         match (self, kind) {
             (Weather::Refusals, Kind::Commit) => 400,
@@ -123,7 +123,7 @@ impl Weather {
     }
 }
 
-/// A time in which one of the servers answers nobody.
+/// A period in which one of the servers does not answer.
 #[derive(Debug, Clone, Copy)]
 struct Outage {
     storage: bool,
@@ -131,26 +131,26 @@ struct Outage {
     to: Duration,
 }
 
-/// The weather of one seed, for all its processes.
+/// The faults of one seed, for all its processes.
 #[derive(Debug)]
 pub struct Schedule {
     seed: u64,
-    /// How bad it is.
+    /// The severity.
     pub weather: Weather,
     outages: Vec<Outage>,
-    /// Nothing is delayed for longer.
+    /// The longest delay.
     longest: Duration,
     begun: Instant,
     on: AtomicBool,
-    /// Whether a fault was given after which nobody can know what became of a request.
+    /// Whether there was a fault after which a request's outcome is unknown.
     unsure: AtomicBool,
     given: Mutex<BTreeMap<String, u64>>,
     log: Option<Mutex<Vec<String>>>,
 }
 
 impl Schedule {
-    /// The schedule of a seed, from now on, for a runtime whose time costs nothing. With `verbose`,
-    /// what happens is noted.
+    /// The schedule of a seed, starting now, for a runtime with simulated time. With `verbose`, events are
+    /// noted.
     #[must_use]
     pub fn new(seed: u64, verbose: bool) -> Self {
         let mut random = Random::labelled(seed, "weather");
@@ -161,8 +161,7 @@ impl Schedule {
         schedule
     }
 
-    /// A schedule of this weather in which nothing is delayed for longer than `longest`. What happens
-    /// is noted.
+    /// A schedule of this severity whose delays are at most `longest`. Events are noted.
     #[must_use]
     pub fn with(seed: u64, weather: Weather, longest: Duration) -> Self {
         Self {
@@ -183,28 +182,28 @@ impl Schedule {
         self.on.store(false, Ordering::SeqCst);
     }
 
-    /// Whether a request, a call or a process ended so that nobody can know what became of it.
+    /// Whether a request, a call or a process ended with an unknown outcome.
     pub fn is_unsure(&self) -> bool {
         self.unsure.load(Ordering::SeqCst)
     }
 
-    /// Says so.
+    /// Records that an outcome is unknown.
     pub fn set_unsure(&self) {
         self.unsure.store(true, Ordering::SeqCst);
     }
 
-    /// Counts something that happened.
+    /// Counts an event.
     pub fn count(&self, what: String) {
         let mut given = self.given.lock().unwrap_or_else(PoisonError::into_inner);
         *given.entry(what).or_default() += 1;
     }
 
-    /// What happened how often.
+    /// The counts of events.
     pub fn counts(&self) -> BTreeMap<String, u64> {
         self.given.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Notes what happened, if that is wanted.
+    /// Notes an event, if notes are enabled.
     pub fn note(&self, text: impl FnOnce() -> String) {
         if let Some(log) = &self.log {
             let at = self.begun.elapsed().as_millis();
@@ -213,7 +212,7 @@ impl Schedule {
         }
     }
 
-    /// All that was noted.
+    /// All notes.
     pub fn notes(&self) -> Vec<String> {
         let log = self.log.as_ref();
         log.map_or_else(Vec::new, |log| {
@@ -234,7 +233,7 @@ impl Schedule {
             return random.pick(&[Fault::DropBefore, Fault::AnswerBefore(503)]);
         }
         if !random.permille(self.weather.permille(kind)) {
-            // Time passes also where nothing fails, so that processes meet in other orders.
+            // Time also passes without faults, so that processes interleave in different orders.
             return match random.below(12) {
                 0..4 => Fault::Pass,
                 wait => Fault::Delay(Duration::from_millis(wait)),
@@ -279,12 +278,12 @@ fn outages(weather: Weather, random: &mut Random) -> Vec<Outage> {
     outages.collect()
 }
 
-/// What becomes of the requests of one process.
+/// The outcomes of the requests of one process.
 #[derive(Debug)]
 pub struct Process {
     schedule: Arc<Schedule>,
     name: String,
-    /// The request that the process is killed at, counted over all, and where.
+    /// The request at which the process is killed, counted over all requests, and at which point.
     killed_at: Option<(u64, Fault)>,
     counts: Mutex<Counts>,
 }

@@ -1,4 +1,4 @@
-//! A merged batch on its way into the library: as one payload, or as a batch that the library holds.
+//! Passes a merged batch to the library: as one payload, or as a batch that the library holds.
 
 use std::time::Duration;
 
@@ -7,15 +7,15 @@ use tokio_util::sync::CancellationToken;
 
 use crate::requests::OtlpRequest;
 
-/// The requests of one batch, for as many calls as it takes.
+/// The requests of one batch, for all calls that it takes.
 pub(crate) enum Sending {
-    /// As the Lambda gives them.
+    /// As the Lambda passes them.
     Payload {
         signal: Signal,
         payload: Vec<u8>,
         parts: Vec<Part>,
     },
-    /// As the Collector does: the library lets the bytes go when it can.
+    /// As the Collector passes them: the library releases the bytes when it can.
     Batch(Box<Batch>),
 }
 
@@ -36,10 +36,10 @@ impl Sending {
         }
     }
 
-    /// As a batch; `redelivered` when another generation may have sent some of it.
+    /// As a batch; `redelivered` when another generation may have sent part of it.
     ///
     /// # Errors
-    /// None, unless the library is wrong.
+    /// None, unless the library has a bug.
     pub(crate) fn batch(requests: &[OtlpRequest], redelivered: bool) -> Result<Self> {
         let mut batch = Batch::new(requests[0].signal);
         for request in requests {
@@ -56,7 +56,7 @@ impl Sending {
     /// Makes one call.
     ///
     /// # Errors
-    /// As the library's.
+    /// Any error of the library.
     pub(crate) async fn export(
         &mut self,
         pipeline: &Pipeline,

@@ -1,4 +1,4 @@
-//! How the exporters of a seed are configured.
+//! The configuration of a seed's exporters.
 
 use crate::random::Random;
 
@@ -9,19 +9,19 @@ pub struct Settings {
     pub commit: String,
     /// `tables`, as JSON.
     pub tables: String,
-    /// Some of the processes take receipts (`commit.on_failure: accept`).
+    /// Whether some of the processes accept receipts (`commit.on_failure: accept`).
     pub receipts: bool,
-    /// Files are uploaded in parts of so many bytes.
+    /// Part size of multipart uploads, bytes.
     pub part_bytes: Option<usize>,
-    /// Whether commits expire old snapshots; then a table has some before the first exporter comes.
+    /// Whether commits expire old snapshots; a table then has some before the first exporter starts.
     pub expires: bool,
 }
 
-/// Snapshots that are made before anything fails, where snapshots are expired: those are the ones that are.
-/// More than [`WINDOW`], so that any commit may expire some.
+/// The number of snapshots created before any faults where snapshots are expired: these are the ones that
+/// expire. It is greater than [`WINDOW`], so that any commit may expire some.
 pub(crate) const HISTORY: usize = 24;
-/// Snapshots that are never expired then: more than all exporters together make of one table, since each
-/// request may come again as long as it is not acknowledged.
+/// The number of snapshots that are never expired then. It exceeds the number that all exporters together
+/// create in one table, since each request may be repeated until it is acknowledged.
 const WINDOW: usize = 20;
 
 impl Settings {

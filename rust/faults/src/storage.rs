@@ -1,4 +1,4 @@
-//! An S3 in memory: one bucket, `lake`. It does not check signatures.
+//! An in-memory S3 with one bucket, `lake`. It does not check signatures.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -17,19 +17,19 @@ pub struct Storage {
     state: Mutex<State>,
 }
 
-/// What it holds.
+/// The contents of the storage.
 #[derive(Debug, Default)]
 pub struct State {
     /// Content by key.
     pub files: BTreeMap<String, Bytes>,
-    /// Unfinished uploads in parts, by their id.
+    /// Unfinished multipart uploads, by id.
     pub uploads: BTreeMap<String, Upload>,
-    /// Keys that were written again with other bytes, which Iceberg's files never may be.
+    /// Keys that were overwritten with different bytes, which must never happen to Iceberg's files.
     pub changed: Vec<String>,
     uploads_begun: u64,
 }
 
-/// An unfinished upload in parts. Nobody can read of it.
+/// An unfinished multipart upload. It is not readable.
 #[derive(Debug, Default)]
 pub struct Upload {
     key: String,
@@ -37,12 +37,12 @@ pub struct Upload {
 }
 
 impl Storage {
-    /// What it holds now.
+    /// The current contents.
     pub fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Carries a request out.
+    /// Executes a request.
     #[must_use]
     pub fn answer(&self, request: &Request) -> Response {
         let path = percent_decoded(request.head.path()).unwrap_or_default();
@@ -120,7 +120,7 @@ impl State {
         }
     }
 
-    /// Makes a file of the parts that are asked for, each of which must be there as it is asked for.
+    /// Assembles a file from the requested parts; each must exist with the requested tag.
     fn complete(&mut self, key: &str, upload: &str, body: &[u8]) -> Response {
         let Some(begun) = self.uploads.get(upload).filter(|begun| begun.key == key) else {
             return refusal(404, "NoSuchUpload");
@@ -167,7 +167,7 @@ impl State {
     }
 }
 
-/// What tells two parts apart that differ (FNV-1a).
+/// A tag that distinguishes different parts (FNV-1a).
 fn etag(part: &[u8]) -> String {
     let hash = part.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
@@ -175,7 +175,7 @@ fn etag(part: &[u8]) -> String {
     format!("{hash:016x}")
 }
 
-/// The parts that a completion asks for: number and tag.
+/// The parts that a completion requests: number and tag.
 fn parts_of(body: &[u8]) -> Vec<(u32, String)> {
     let body = String::from_utf8_lossy(body);
     let between = |text: &str, name: &str| {

@@ -1,4 +1,4 @@
-//! Processes that start when all others have ended: they find the receipts that were left, and commit them.
+//! Processes that start after all others have ended: they find the remaining receipts and commit them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,15 +13,15 @@ use crate::schedule::{Process, Schedule};
 use crate::settings::Settings;
 use crate::truth;
 
-/// What a dead process sent is on its way for no longer.
+/// The longest time for which requests of a dead process are still in transit.
 const UNDER_WAY: Duration = Duration::from_secs(60);
-/// How long the receipts may take.
+/// The time allowed for committing the receipts.
 const TAKES: Duration = Duration::from_secs(300);
 
-/// Has one to three processes at once commit what receipts there are. Nothing fails any more.
+/// Lets one to three concurrent processes commit all receipts, without faults.
 ///
 /// # Errors
-/// What must not happen: the library cannot be opened, or receipts are left.
+/// Violations of the guarantees: the library cannot be opened, or receipts remain.
 pub async fn commit_receipts(
     seed: u64,
     servers: &Servers,
@@ -81,7 +81,8 @@ mod tests {
     use crate::schedule::Kind;
     use crate::storage::Storage;
 
-    /// A catalog that is down, and a storage where writing a receipt seems to fail and deletions come late.
+    /// An unavailable catalog, and a storage where writing a receipt appears to fail and deletions arrive
+    /// late.
     struct Doubtful {
         down: AtomicBool,
     }
@@ -98,7 +99,8 @@ mod tests {
         }
     }
 
-    /// Seed 355 lost rows when a receipt whose writing had failed was deleted after it had been found.
+    /// Seed 355 lost rows when a receipt was found first and deleted afterwards, because writing it had
+    /// failed.
     #[tokio::test(start_paused = true)]
     async fn a_receipt_whose_writing_seemed_to_fail_is_as_good_as_any_once_it_is_found() {
         let storage = Arc::new(Storage::default());

@@ -1,4 +1,4 @@
-//! What is really in the tables, read from the servers' own memory with nothing of ours between.
+//! Reads the actual content of the tables from the servers' memory, without using our own code.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -14,10 +14,10 @@ use crate::catalog::{Catalog, key_of};
 use crate::requests::key_column;
 use crate::storage::Storage;
 
-/// In the key of a receipt.
+/// Part of every receipt's key.
 const RECEIPTS: &str = "/_otlp2iceberg/receipts/";
 
-/// What neither a table nor a receipt refers to.
+/// Files that no table or receipt refers to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Strays {
     /// Data files.
@@ -34,11 +34,11 @@ pub fn receipts(storage: &Storage) -> Vec<String> {
     keys.cloned().collect()
 }
 
-/// Checks that each of `expected` (table, key) is in its table once and nothing else is, and that every
-/// snapshot is whole. Gives what is left in storage besides.
+/// Checks that each of `expected` (table, key) is in its table exactly once, that there are no other rows,
+/// and that every snapshot is complete. Returns the remaining files in storage.
 ///
 /// # Errors
-/// Everything that is wrong, one line each.
+/// All violations, one line each.
 pub fn check(
     catalog: &Catalog,
     storage: &Storage,
@@ -104,7 +104,7 @@ pub fn check(
     Ok(found)
 }
 
-/// How many snapshots the tables no longer know: each commit of one takes the next sequence number.
+/// The number of snapshots that the tables no longer list: each commit takes the next sequence number.
 #[must_use]
 pub fn forgotten(catalog: &Catalog) -> i64 {
     let tables = catalog.tables();
@@ -132,7 +132,7 @@ fn compare(
     }
 }
 
-/// Of a receipt, what it refers to.
+/// The part of a receipt that refers to files.
 #[derive(serde::Deserialize)]
 struct Receipt {
     files: Vec<DescribedFile>,
@@ -148,13 +148,13 @@ struct Reading<'a> {
     manifests: HashMap<String, Manifest>,
     /// Keys of the rows of each data file.
     rows: HashMap<String, Vec<String>>,
-    /// Files that a snapshot refers to.
+    /// Files that snapshots refer to.
     used: HashSet<String>,
     problems: Vec<String>,
 }
 
 impl Reading<'_> {
-    /// The metadata file is there and says what the catalog says.
+    /// Checks that the metadata file exists and equals the catalog's metadata.
     fn metadata(&mut self, metadata: &TableMetadata, location: &str) {
         let stored = self
             .file(location)
@@ -169,7 +169,7 @@ impl Reading<'_> {
         }
     }
 
-    /// All snapshots of a table; gives the rows of the current one.
+    /// Checks all snapshots of a table; returns the rows of the current one.
     fn table(&mut self, name: &str, metadata: &TableMetadata) -> BTreeMap<String, i64> {
         let mut ids = BTreeSet::new();
         let mut rows = BTreeMap::new();
@@ -198,7 +198,7 @@ impl Reading<'_> {
         rows
     }
 
-    /// Every snapshot is an ancestor of the current one: nothing that was committed is lost.
+    /// Checks that every snapshot is an ancestor of the current one, so no commit is lost.
     fn lineage(&mut self, name: &str, metadata: &TableMetadata) {
         let mut count = 0;
         let mut current = metadata.current_snapshot();
@@ -322,7 +322,7 @@ impl Reading<'_> {
         keys
     }
 
-    /// A receipt, whose files are not stray.
+    /// Reads a receipt; its files are not stray.
     fn receipt(&mut self, key: &str) {
         let receipt: Option<Receipt> = self
             .file(key)
@@ -374,7 +374,7 @@ mod tests {
     use crate::requests::{self, OtlpRequest};
     use crate::settings::Settings;
 
-    /// A lake with one request's rows, and what it must hold.
+    /// A lake with one request's rows, and its expected content.
     async fn lake() -> (Servers, Vec<(&'static str, String)>) {
         let storage = Arc::new(Storage::default());
         let catalog = Arc::new(Catalog::new(Arc::clone(&storage), false));

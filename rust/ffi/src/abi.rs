@@ -1,4 +1,4 @@
-//! What both sides of the boundary must agree on: numbers, structs, and the calls that compare them.
+//! The ABI shared by both sides: numbers, structs, and the calls that compare them.
 
 use std::ffi::{CStr, c_char};
 use std::mem::size_of;
@@ -86,7 +86,8 @@ pub const O2I_REASON_PANIC: usize = 8;
 /// Places in `rejected_by`: the reasons above, and room for more.
 pub const O2I_REASON_PLACES: usize = 16;
 
-// The numbers above are literals so that the header shows them; the library's are the truth.
+// The numbers above are literals so that they appear in the header; the library's own numbers are
+// authoritative.
 const _: () = {
     assert!(O2I_ERROR_CONFIG == ErrorKind::Config.code());
     assert!(O2I_ERROR_DECODE == ErrorKind::Decode.code());
@@ -240,7 +241,7 @@ pub(crate) fn signal(number: u32) -> Result<Signal, Error> {
     }
 }
 
-/// The library's own form of the parts, once they are known to cover the payload.
+/// Converts the parts to the library's type, after checking that they cover the payload.
 pub(crate) fn parts_of(parts: &[AbiPart], payload: &[u8]) -> Result<Vec<Part>, Error> {
     let total = parts
         .iter()

@@ -82,7 +82,7 @@ pub unsafe extern "C" fn o2i_batch_append(
         let parts = abi::parts_of(unsafe { borrow::slice("parts", parts, parts_len) }?, rest)?;
         batch.reserve(parts.len())?;
         for Part { id, len } in parts {
-            // They add up to the payload.
+            // Their lengths add up to the payload's length.
             let len = usize::try_from(len).unwrap_or(usize::MAX).min(rest.len());
             let (message, tail) = rest.split_at(len);
             batch.append(id, message)?;
@@ -212,7 +212,7 @@ pub unsafe extern "C" fn o2i_batch_free(batch: *mut Batch) {
     });
 }
 
-/// The batch behind a pointer, for this call alone.
+/// Locks the batch behind a pointer for the current call.
 ///
 /// # Errors
 /// `InvalidArgument` when it is null or another call uses it.

@@ -1,4 +1,4 @@
-//! Pointer and length, as C passes them, become a slice or an error.
+//! Converts C's pairs of pointer and length to slices, or to an error.
 
 use std::mem::size_of;
 use std::slice;
@@ -33,7 +33,7 @@ pub(crate) unsafe fn slice<'a, T: Copy>(name: &str, data: *const T, len: usize) 
     Ok(unsafe { slice::from_raw_parts(data, len) })
 }
 
-/// Checks that a place for a result is there.
+/// Checks that the location for a result is valid.
 ///
 /// # Errors
 /// `InvalidArgument` when it is null or misaligned.
@@ -47,7 +47,7 @@ pub(crate) fn place<T>(name: &str, place: *mut T) -> Result<()> {
     Ok(())
 }
 
-/// An error about what the caller passed.
+/// The error for an invalid argument.
 pub(crate) fn invalid(message: impl Into<String>) -> Error {
     Error::new(ErrorKind::InvalidArgument, message)
 }

@@ -57,7 +57,7 @@ pub unsafe extern "C" fn o2i_cancel_free(cancel: *mut Cancel) {
     });
 }
 
-/// The token to wait on; one that nobody can trigger when the caller gave none.
+/// The token to wait on; without one from the caller, a token that is never triggered.
 ///
 /// # Safety
 /// `cancel` is null or came from `o2i_cancel_new` and is not freed during the call.

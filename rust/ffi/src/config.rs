@@ -1,4 +1,4 @@
-//! Checking a configuration without opening anything.
+//! Checks a configuration without opening anything.
 
 use otlp2iceberg::config::Config;
 

@@ -37,8 +37,8 @@ impl AbiError {
     };
 }
 
-/// An error on our side of the boundary, with its text already made: making it can run foreign code
-/// (the `Display` of any source), writing it to the caller's place cannot.
+/// An error inside the library with its text already rendered. Rendering can run foreign code (the `Display`
+/// of any source); writing the result to the caller's memory cannot.
 #[derive(Debug)]
 pub(crate) struct Rendered {
     pub(crate) code: i32,
@@ -68,7 +68,7 @@ impl From<&Error> for Rendered {
 }
 
 impl Rendered {
-    /// Gives the message away; the caller's `o2i_error_free` takes it back.
+    /// Transfers ownership of the message; the caller's `o2i_error_free` returns it.
     fn into_abi(self) -> AbiError {
         let message = self.message.into_bytes().into_boxed_slice();
         if message.is_empty() {
@@ -90,7 +90,7 @@ impl Rendered {
     }
 }
 
-/// Writes an error, or that there is none, to the caller's place. A null place drops it.
+/// Writes an error, or the absence of one, to the caller's location. A null location drops it.
 ///
 /// # Safety
 /// `place` is null or writable and aligned; what it holds is not read.

@@ -1,4 +1,4 @@
-//! Storing one payload, or one batch.
+//! Stores one payload or one batch.
 
 use std::time::Duration;
 

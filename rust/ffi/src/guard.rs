@@ -1,4 +1,4 @@
-//! The one way into every call: whatever happens inside, the host gets a value back.
+//! The common entry of all calls: whatever happens inside, the host gets a return value.
 
 use std::any::Any;
 use std::mem;
@@ -10,13 +10,13 @@ use crate::abi::O2I_OK;
 use crate::error::{self, AbiError, Rendered};
 use crate::test_hooks::{self, Point};
 
-/// Runs a call that can fail. Its error, or the panic that it ended in, goes to `place`, and the
-/// error's code is returned. On success `place` is zeroed.
+/// Runs a call that can fail. Its error or panic is written to `place`, and the error's code is returned. On
+/// success `place` is zeroed.
 ///
 /// # Safety
 /// `place` is null or writable and aligned; what it holds is not read.
 pub(crate) unsafe fn guard(place: *mut AbiError, body: impl FnOnce() -> Result<(), Error>) -> i32 {
-    // An error is rendered inside: that runs the `Display` of its sources.
+    // The error is rendered inside, since that runs the `Display` of its sources.
     let failure = caught(|| body().err().as_ref().map(Rendered::from))
         .unwrap_or_else(|panic| Some(Rendered::from(&panic)));
     let code = failure.as_ref().map_or(O2I_OK, |failure| failure.code);
@@ -25,15 +25,15 @@ pub(crate) unsafe fn guard(place: *mut AbiError, body: impl FnOnce() -> Result<(
     code
 }
 
-/// Runs a call that has no way to tell of an error; a panic gives `fallback`.
+/// Runs a call that cannot report an error; a panic returns `fallback`.
 pub(crate) fn guard_or<T>(fallback: T, body: impl FnOnce() -> T) -> T {
     caught(body).unwrap_or(fallback)
 }
 
 /// Runs `body`; a panic becomes an `Internal` error that quotes it.
 ///
-/// `AssertUnwindSafe` holds: what a body shares with later calls is the register of handles, which is
-/// whole between any two of its statements, and a handle's state, which a panic poisons.
+/// `AssertUnwindSafe` holds: a body shares only two things with later calls. The registry of handles is
+/// consistent between any two of its statements, and a panic poisons a handle's state.
 fn caught<T>(body: impl FnOnce() -> T) -> Result<T, Error> {
     #[cfg(feature = "mimalloc")]
     crate::allocator::set_up();

@@ -1,4 +1,4 @@
-//! Handles: the library opened by a host, and the register that finds it again.
+//! Handles: opened instances of the library, and the registry that finds them.
 
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, PoisonError, RwLock};
@@ -19,9 +19,9 @@ pub struct Handle {
     _opaque: (),
 }
 
-/// The open handles by their address, which is their instance's own: no two open ones share it.
-/// A handle from the host is looked up here and never dereferenced, so that a call that races with
-/// `o2i_close`, or comes after it, finds nothing instead of freed memory.
+/// The open handles by the address of their instance, which is unique among open handles. A handle from the
+/// host is looked up here and never dereferenced. A call that races with `o2i_close`, or comes after it,
+/// therefore finds nothing instead of freed memory.
 static OPEN: LazyLock<RwLock<HashMap<usize, Arc<Instance>>>> = LazyLock::new(RwLock::default);
 
 /// Opens the library: reads the configuration, starts a runtime, opens the catalog. Tables are made
@@ -125,16 +125,16 @@ pub unsafe extern "C" fn o2i_close(handle: *mut Handle, timeout_ms: u64, error: 
     unsafe { guard(error, body) }
 }
 
-/// Begins a call on an open handle.
+/// Starts a call on an open handle.
 ///
 /// # Errors
-/// `InvalidArgument` for null, `Shutdown` for a handle that is not open, `Internal` of class `Shutdown`
-/// for a poisoned one.
+/// `InvalidArgument` for null, `Shutdown` for a handle that is not open, `Internal` of class `Shutdown` for a
+/// poisoned one.
 pub(crate) fn enter(handle: *const Handle) -> Result<Call> {
     if handle.is_null() {
         return Err(borrow::invalid("handle is null"));
     }
-    // The call is counted before the lock is let go, so a close that comes next sees it.
+    // The call is counted before the lock is released, so a subsequent close sees it.
     OPEN.read()
         .unwrap_or_else(PoisonError::into_inner)
         .get(&handle.addr())

@@ -1,4 +1,4 @@
-//! What stands behind a handle: a pipeline, the runtime it works on, and the calls in flight.
+//! The instance behind a handle: a pipeline, its runtime, and the calls in flight.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -12,16 +12,16 @@ use tokio::time;
 
 use crate::test_hooks::{self, Point};
 
-/// Threads of a handle's runtime. They wait on files and commits; the heavy work of a call is done on
-/// the thread that called.
+/// Threads of a handle's runtime. They wait for files and commits; the CPU-bound work of a call runs on the
+/// calling thread.
 const WORKER_THREADS: usize = 2;
 
 /// The library, opened once.
 #[derive(Debug)]
 pub(crate) struct Instance {
-    /// `None` only while it is being stopped, when nobody else can see it.
+    /// `None` only while it is being stopped, when no other code can access it.
     engine: Option<Engine>,
-    /// Whether a call panicked: what it left half done is unknown, so nothing more is begun.
+    /// Whether a call panicked. Its partial effects are unknown, so no new call starts.
     poisoned: AtomicBool,
     in_flight: Arc<InFlight>,
 }
@@ -36,18 +36,18 @@ impl Instance {
         })
     }
 
-    /// Waits for the calls in flight, then stops the runtime; both within `timeout`. New calls must
-    /// have been made impossible before. Calls that outlast it keep the instance until they end.
+    /// Waits for the calls in flight, then stops the runtime; both within `timeout`. The caller must have
+    /// made new calls impossible before. Calls that take longer keep the instance until they end.
     ///
-    /// Work in the background that outlasts it is abandoned with a warning: whoever made a call has had the answer, and
-    /// what is left undone (files to be deleted, receipts that other processes commit) costs space or time only.
+    /// Background work that takes longer is abandoned with a warning. All calls have had their answers, and
+    /// unfinished work (files to be deleted, receipts that other processes commit) only costs space or time.
     pub(crate) fn close(self: Arc<Self>, timeout: Duration) -> Result<()> {
         let begun = Instant::now();
         let remaining = || timeout.saturating_sub(begun.elapsed());
         let poisoned = self.poisoned.load(Ordering::Acquire);
 
-        // First the pipeline, which has what waits inside it commit at once; then our own count, which
-        // also has the calls that are not inside it yet or any more.
+        // The pipeline is closed first, so that its waiting commits start at once. Then our own count is
+        // awaited, which includes calls outside the pipeline.
         let closed = self.engine()?.close(remaining());
         let in_flight = Arc::clone(&self.in_flight);
         let left = in_flight.wait(remaining());
@@ -83,8 +83,8 @@ impl Instance {
     }
 }
 
-/// Without a close in time, or after a panic in it, the last user stops the runtime without waiting:
-/// a drop must not block a thread of the host.
+/// If the instance was not closed in time, or after a panic in close, the last user stops the runtime without
+/// waiting: a drop must not block a thread of the host.
 impl Drop for Instance {
     fn drop(&mut self) {
         if let Some(engine) = self.engine.take() {
@@ -93,7 +93,7 @@ impl Drop for Instance {
     }
 }
 
-/// A call in flight. While it lives the instance does, and `close` waits for it.
+/// A call in flight. It keeps the instance alive, and `close` waits for it.
 #[derive(Debug)]
 pub(crate) struct Call {
     /// `None` only inside `drop`.
@@ -102,7 +102,7 @@ pub(crate) struct Call {
 }
 
 impl Call {
-    /// Counts a new call in.
+    /// Registers a new call.
     ///
     /// # Errors
     /// `Internal` of class `Shutdown` when the instance is poisoned.
@@ -131,7 +131,7 @@ impl Call {
             .block_on(engine.pipeline.export_batch(batch, delivery))
     }
 
-    /// Has commits no longer wait for their turn.
+    /// Lets commits no longer wait for their turn.
     pub(crate) fn begin_shutdown(&self) -> Result<()> {
         self.engine()?.pipeline.begin_shutdown();
         Ok(())
@@ -144,21 +144,21 @@ impl Call {
     }
 }
 
-/// Counts the call out, and poisons the instance when it ends in a panic.
+/// Unregisters the call, and poisons the instance if the call panicked.
 impl Drop for Call {
     fn drop(&mut self) {
         if let Some(instance) = self.instance.take() {
             if thread::panicking() {
                 instance.poisoned.store(true, Ordering::Release);
             }
-            // The instance goes before the count, so that at a count of 0 only `close` has it.
+            // The instance is released before the count decreases, so at a count of 0 only `close` holds it.
             drop(instance);
         }
         self.in_flight.leave();
     }
 }
 
-/// `Internal` of class `Shutdown`, which no other error is: that is how a host knows that only a new
+/// `Internal` of class `Shutdown`, a combination that no other error has. It tells a host that only a new
 /// process can store the request, and that it should end this one.
 fn poisoned_error() -> Error {
     Error::new(
@@ -168,10 +168,10 @@ fn poisoned_error() -> Error {
     .class(RetryClass::Shutdown)
 }
 
-/// A pipeline and the runtime that it works on.
+/// A pipeline with its runtime.
 #[derive(Debug)]
 struct Engine {
-    /// The background has it, too, until it is closed.
+    /// Background tasks also hold it until it is closed.
     pipeline: Arc<Pipeline>,
     runtime: Runtime,
 }
@@ -200,7 +200,7 @@ impl Engine {
         }
     }
 
-    /// Closes the pipeline; whether that was done in time.
+    /// Closes the pipeline; returns whether it finished in time.
     fn close(&self, timeout: Duration) -> bool {
         self.runtime
             .block_on(async { time::timeout(timeout, self.pipeline.close()).await })
@@ -211,7 +211,7 @@ impl Engine {
     fn stop(self, timeout: Duration) {
         let Self { pipeline, runtime } = self;
         {
-            // What the pipeline holds may need the runtime to let go.
+            // Releasing the pipeline's resources may need the runtime.
             let _inside = runtime.enter();
             drop(pipeline);
         }
@@ -219,7 +219,7 @@ impl Engine {
     }
 }
 
-/// How many calls are in flight.
+/// The number of calls in flight.
 #[derive(Debug, Default)]
 struct InFlight {
     count: Mutex<usize>,
@@ -239,7 +239,7 @@ impl InFlight {
         }
     }
 
-    /// Waits until no call is in flight, at most `timeout`; how many there are then.
+    /// Waits at most `timeout` until no call is in flight; returns the number then in flight.
     fn wait(&self, timeout: Duration) -> usize {
         let count = self.count.lock().unwrap_or_else(PoisonError::into_inner);
         let (count, _) = self

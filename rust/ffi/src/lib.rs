@@ -1,8 +1,8 @@
-//! The C boundary of otlp2iceberg: the functions that a host written in Go, C or anything else calls.
+//! The C interface of otlp2iceberg: the functions that a host written in Go, C or another language calls.
 //!
-//! The header is `collector-exporter/internal/native/otlp2iceberg.h`. It is generated from this crate
-//! and `tests/header.rs` proves it fresh (`UPDATE_HEADER=1 cargo test -p otlp2iceberg-ffi --test header`
-//! writes it anew).
+//! The header is `collector-exporter/internal/native/otlp2iceberg.h`. It is generated from this crate, and
+//! `tests/header.rs` checks that it is current (`UPDATE_HEADER=1 cargo test -p otlp2iceberg-ffi --test
+//! header` regenerates it).
 //!
 //! # Modules
 //!
@@ -25,30 +25,29 @@
 //!
 //! Everything `unsafe` in the project is in this crate, and it is sound under these assumptions.
 //!
-//! * **Callers keep three words.** *Borrowed*: the caller's memory, read during the call and never
-//!   kept. *Owned*: the caller must give it back to the free function named. *Consumed*: the caller
-//!   must not use it again, whatever the call returns.
-//! * **A pointer with a length above 0 points to that many readable, initialised, aligned elements**
-//!   that nobody writes to during the call. A null pointer goes with length 0 and means nothing at
-//!   all. Null with another length, or misaligned, is answered with an error; any other lie is
-//!   undefined behaviour, as in C.
-//! * **A place for a result is writable and aligned** or null. It may hold anything before the call:
-//!   it is written, never read.
-//! * **A handle is never dereferenced.** It is the key of a register inside the library, so a call
-//!   that races with `o2i_close` on another thread gets an error, not freed memory.
+//! * **Callers follow three terms.** *Borrowed*: the caller's memory, read during the call and never kept.
+//!   *Owned*: the caller must return it to the named free function. *Consumed*: the caller must not use it
+//!   again, whatever the call returns.
+//! * **A pointer with a length above 0 points to that many readable, initialised, aligned elements** that
+//!   nothing writes to during the call. A null pointer with length 0 is an empty slice. Null with another
+//!   length, or a misaligned pointer, returns an error; any other violation is undefined behaviour, as in C.
+//! * **A location for a result is writable and aligned** or null. It may hold anything before the call: it is
+//!   written, never read.
+//! * **A handle is never dereferenced.** It is a key in a registry inside the library, so a call that races
+//!   with `o2i_close` on another thread gets an error instead of freed memory.
 //! * **A batch is used by one call at a time**, and not after it was freed. The first is checked: each call
-//!   takes the batch's lock or gets an error. The second cannot be.
-//! * **No panic crosses.** Each export runs inside `guard`; a handle in whose call a panic happened is
-//!   poisoned and refuses further work. This needs unwinding, so `panic = "abort"` does not compile.
-//! * **One allocator on each side.** What this library allocates, it frees: the caller never passes
-//!   these pointers to `free`.
+//!   takes the batch's lock or gets an error. The second cannot be checked.
+//! * **No panic crosses the boundary.** Each export runs inside `guard`. A panic poisons the handle of its
+//!   call, which then rejects further work. This needs unwinding, so `panic = "abort"` does not compile.
+//! * **One allocator on each side.** The library frees what it allocates: the caller never passes these
+//!   pointers to `free`.
 //! * **No thread of ours calls into the host.** There are no callbacks; `o2i_export` does its work on
 //!   the calling thread and on the handle's own Tokio runtime, so a payload stays borrowed.
-//! * **No call comes from a thread inside a Tokio runtime**: it could not wait there. Such a call ends
-//!   in a caught panic.
-//! * **The process does not fork** between `o2i_open` and `o2i_close`; threads do not survive it.
+//! * **No call comes from a thread inside a Tokio runtime**: it could not wait there. Such a call ends in a
+//!   caught panic.
+//! * **The process does not fork** between `o2i_open` and `o2i_close`; threads do not survive a fork.
 //!
-//! What Miri proves of this and what not is told in `tests/miri.rs`.
+//! `tests/miri.rs` says which of these assumptions Miri checks.
 
 #![deny(unsafe_op_in_unsafe_fn, clippy::undocumented_unsafe_blocks)]
 #![deny(missing_docs)]

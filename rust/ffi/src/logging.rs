@@ -1,4 +1,4 @@
-//! What the library has to say besides its errors: warnings, for the host's own log or as lines on stderr.
+//! The library's output besides its errors: warnings, for the host's own log or as lines on stderr.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -15,10 +15,11 @@ use crate::abi::{O2I_LOG_ERROR, O2I_LOG_NONE, O2I_LOG_WARN};
 use crate::borrow;
 use crate::guard::guard_or;
 
-/// Lines that are kept for a host that takes them. One that has stopped taking them must not fill the memory.
+/// The greatest number of lines that are kept for a host. A host that has stopped taking them must not
+/// exhaust memory.
 const LINES_MAX: usize = 1024;
 
-/// The log of the process, as its `tracing` subscriber is.
+/// The log of the process, which its `tracing` subscriber writes to.
 static LOG: Log = Log::new();
 
 /// Takes the oldest line of the library's log (of the whole process's Rust `tracing`) that was not taken yet.
@@ -48,21 +49,21 @@ pub unsafe extern "C" fn o2i_log_take(text: *mut u8, text_max: usize, level: *mu
             unsafe { level.write(line.level) };
         }
         if !line.text.is_empty() {
-            // SAFETY: a line has at most `room` bytes, and is nobody else's; `text` is writable for as many by this
-            // function's contract.
+            // SAFETY: a line has at most `room` bytes and is not shared; `text` is writable for that many
+            // bytes by this function's contract.
             unsafe { text.copy_from_nonoverlapping(line.text.as_ptr(), line.text.len()) };
         }
         line.text.len()
     })
 }
 
-/// Has the warnings and errors of the whole process's `tracing` told, from the first call on.
+/// Logs the warnings and errors of the whole process's `tracing` from the first call on.
 ///
-/// A process has one `tracing` subscriber: where the host has set one, it stays, and gets ours too.
+/// A process has one `tracing` subscriber: if the host has set one, it stays, and also receives our events.
 pub(crate) fn install() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
-        // An error says that the host has a subscriber of its own.
+        // An error means that the host has its own subscriber.
         let _ = tracing::subscriber::set_global_default(subscriber(&LOG));
     });
 }
@@ -72,7 +73,7 @@ fn subscriber(log: &'static Log) -> impl Subscriber + Send + Sync {
         .with_max_level(Level::WARN)
         .with_ansi(false)
         .with_writer(log)
-        // It would tell of a stderr that cannot be written to by writing to it, and panic.
+        // It would report a failing stderr by writing to stderr, and panic.
         .log_internal_errors(false)
         .event_format(Line)
         .finish()
@@ -97,7 +98,7 @@ where
             .field_format()
             .format_fields(Writer::new(&mut fields), event)?;
         write!(writer, "{}: ", event.metadata().target())?;
-        // A cause may hold line ends, or what a terminal would obey.
+        // A cause may contain line breaks or terminal control characters.
         for character in fields.chars() {
             if character.is_control() {
                 write!(writer, "{}", character.escape_default())?;
@@ -125,16 +126,16 @@ impl Default for Taken {
     }
 }
 
-/// Where lines go: to stderr, until the host takes them.
+/// The destination of lines: stderr, until the host takes them.
 #[derive(Debug)]
 struct Log(Mutex<Kept>);
 
 #[derive(Debug)]
 struct Kept {
-    /// Whether the host takes them.
+    /// Whether the host takes lines.
     by_host: bool,
     lines: VecDeque<Taken>,
-    /// How many there was no room for.
+    /// The number of lines that were dropped for lack of space.
     left_out: u64,
 }
 
@@ -151,7 +152,7 @@ impl Log {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Keeps a line for a host that takes them; gives it back where none does.
+    /// Keeps a line for a host that takes lines; otherwise returns it.
     fn keep(&self, line: Taken) -> Option<Taken> {
         let mut kept = self.lock();
         if !kept.by_host {
@@ -165,7 +166,7 @@ impl Log {
         None
     }
 
-    /// Takes the oldest line, cut to `room` bytes. From now on lines are the host's.
+    /// Takes the oldest line, truncated to `room` bytes. From now on lines are kept for the host.
     fn take(&self, room: usize) -> Option<Taken> {
         let mut kept = self.lock();
         kept.by_host = true;
@@ -208,7 +209,7 @@ impl<'a> MakeWriter<'a> for &'static Log {
     }
 }
 
-/// Takes one line, which the subscriber writes at once.
+/// Collects one line, which the subscriber writes at once.
 struct LineWriter {
     log: &'static Log,
     level: i32,
@@ -232,7 +233,7 @@ impl Write for LineWriter {
 /// A line for stderr: `<time in UTC> otlp2iceberg WARN <target>: …`.
 fn stamped(line: &Taken) -> String {
     let mut text = String::new();
-    // A clock that cannot be written down leaves no more than its place empty.
+    // A time that cannot be formatted only leaves its field empty.
     let _ = SystemTime.format_time(&mut Writer::new(&mut text));
     let level = if line.level == O2I_LOG_ERROR {
         "ERROR"

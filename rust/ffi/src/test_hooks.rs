@@ -1,7 +1,7 @@
-//! Places in a call where this crate's tests can step in: to make it panic, or to hold it there.
-//! Without the feature `test-hooks` it is all empty.
+//! Points in a call where this crate's tests can intervene: to make it panic, or to hold it there. Without
+//! the feature `test-hooks` it is empty.
 
-/// A place in a call.
+/// A point in a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Point {
     /// In the guard, before the call's own code.
@@ -22,7 +22,7 @@ mod armed {
         static ARMED: RefCell<Option<(Point, Action)>> = const { RefCell::new(None) };
     }
 
-    /// Makes the next call on this thread that comes to `point` do `action` there, once.
+    /// Makes the next call on this thread that reaches `point` run `action` there, once.
     pub fn at(point: Point, action: impl FnOnce() + 'static) {
         ARMED.set(Some((point, Box::new(action))));
     }
@@ -41,6 +41,6 @@ pub use armed::at;
 #[cfg(feature = "test-hooks")]
 pub(crate) use armed::reach;
 
-/// Does nothing in what ships.
+/// Does nothing in release builds.
 #[cfg(not(feature = "test-hooks"))]
 pub(crate) fn reach(_: Point) {}

@@ -9,19 +9,19 @@ use serde::{Deserialize, Deserializer};
 use crate::schema::{AttributeColumn, AttributeType, AttributesOf, columns};
 use crate::signal::Table;
 
-/// Attributes that have columns of their own. None by default.
+/// Attributes with columns of their own. None by default.
 #[derive(Debug, Clone, Default)]
 pub struct AttributeColumns {
     entries: Vec<Entry>,
-    /// Those of each table, by its place in [`Table::ALL`].
+    /// The columns of each table, by its index in [`Table::ALL`].
     by_table: [Vec<AttributeColumn>; Table::ALL.len()],
 }
 
-/// One attribute, as it is configured: a mapping, or its key alone.
+/// One configured attribute: a mapping, or its key alone.
 #[derive(Debug, Clone)]
 struct Entry {
     column: AttributeColumn,
-    /// The tables that get the column, by their default names; all when not set.
+    /// The tables that get the column, by their default names; all if not set.
     tables: Option<Vec<String>>,
 }
 
@@ -51,7 +51,7 @@ impl Entry {
     }
 }
 
-/// The name of a column that is given none, in the way of the others': `http.route` is `HttpRoute`.
+/// The default name of a column, in the style of the others: `http.route` becomes `HttpRoute`.
 fn default_column(attribute: &str) -> String {
     let words = attribute.split(|letter: char| !letter.is_ascii_alphanumeric());
     words
@@ -62,7 +62,7 @@ fn default_column(attribute: &str) -> String {
         .collect()
 }
 
-/// Adds what is wrong with the columns.
+/// Adds the problems of the columns.
 pub(super) fn problems(attribute_columns: &AttributeColumns, problems: &mut Vec<String>) {
     for (index, entry) in attribute_columns.entries.iter().enumerate() {
         let key = format!("tables.attribute_columns[{index}]");
@@ -103,14 +103,14 @@ pub(super) fn problems(attribute_columns: &AttributeColumns, problems: &mut Vec<
 }
 
 fn is_plain(name: &str) -> bool {
-    // Iceberg's own columns begin with _.
+    // Names of Iceberg's own columns begin with _.
     name.starts_with(|letter: char| letter.is_ascii_alphabetic())
         && name
             .bytes()
             .all(|letter| letter.is_ascii_alphanumeric() || letter == b'_')
 }
 
-/// The first table in which the column's name is another's, in any case: some engines know no other.
+/// The first table in which another column has this name, ignoring case: some engines are case-insensitive.
 fn taken<'a>(entry: &Entry, earlier: &'a [Entry]) -> Option<(Table, &'a str)> {
     let tables = Table::ALL.into_iter().filter(|table| entry.is_for(*table));
     tables

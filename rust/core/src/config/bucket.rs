@@ -1,6 +1,6 @@
-//! Names of buckets, which become a part of URLs.
+//! Bucket names, which become part of URLs.
 
-/// What is wrong with an `s3://` or `s3a://` location; `None` for another kind of location, too.
+/// The problem of an `s3://` or `s3a://` location; `None` for other locations, too.
 pub(super) fn problem(location: &str) -> Option<&'static str> {
     let rest = on_s3(location)?;
     let bucket = rest.split('/').next().unwrap_or_default();
@@ -15,14 +15,16 @@ pub(super) fn problem(location: &str) -> Option<&'static str> {
     }
 }
 
-/// What follows the scheme of a location on S3: the bucket, and mostly a slash and a key. `None` for another kind of location.
+/// The part of an S3 location after its scheme: the bucket, and usually a slash and a key. `None` for other
+/// locations.
 pub(crate) fn on_s3(location: &str) -> Option<&str> {
     ["s3://", "s3a://"]
         .iter()
         .find_map(|scheme| location.strip_prefix(scheme))
 }
 
-/// Whether a bucket, or a region, can be called so. Services that speak S3 allow more than AWS: capitals and underscores.
+/// Whether a bucket or a region may have this name. S3-compatible services allow more than AWS: capitals and
+/// underscores.
 pub(crate) fn is_name(name: &str) -> bool {
     !name.is_empty()
         && name

@@ -10,18 +10,18 @@ use super::secret::{Secret, section, text_of_file};
 
 pub(super) mod rules;
 
-/// `catalog`. Which keys a type takes is checked with the configuration; see `docs/configuration.md`.
+/// `catalog`. The configuration's checks verify which keys a type accepts; see `docs/configuration.md`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct CatalogConfig {
     /// The kind of catalog. Default `sql`.
     pub r#type: CatalogType,
-    /// `sql`: `sqlite://<path>`, by default `catalog.db` inside a local warehouse. `rest`: the base
-    /// URI. `glue`, `s3tables`: another endpoint than the region's.
+    /// `sql`: `sqlite://<path>`, by default `catalog.db` inside a local warehouse. `rest`: the base URI.
+    /// `glue`, `s3tables`: an endpoint other than the region's.
     pub uri: Option<String>,
-    /// `sql`, `none`: a directory or a URL, by default `./warehouse`. `rest`: the catalog's name for it, if it
-    /// has several. `glue`: an account id or `<account>:s3tablescatalog/<bucket>`. `s3tables`: the
-    /// table bucket's ARN.
+    /// `sql`, `none`: a directory or a URL, by default `./warehouse`. `rest`: the warehouse's name in the
+    /// catalog, if the catalog has several. `glue`: an account id or `<account>:s3tablescatalog/<bucket>`.
+    /// `s3tables`: the table bucket's ARN.
     pub warehouse: Option<String>,
     /// Namespace, levels separated by dots. Default `otel`.
     pub namespace: String,
@@ -34,14 +34,14 @@ pub struct CatalogConfig {
     pub oauth2: Option<OAuth2Config>,
     /// Signing of requests; implied for `glue` and `s3tables`.
     pub sigv4: Option<SigV4Config>,
-    /// `s3tables`: which API. Default `rest`.
+    /// `s3tables`: the API to use. Default `rest`.
     pub s3tables_api: Option<S3TablesApi>,
-    /// Headers that go with every request to the catalog.
+    /// Headers sent with every request to the catalog.
     #[serde(deserialize_with = "section")]
     pub headers: BTreeMap<String, Secret>,
     /// Whether the catalog is asked for storage credentials. Default true, except for `sql`.
     pub vended_credentials: Option<bool>,
-    /// How long one request to the catalog may take. Default 30 s.
+    /// Timeout of one request to the catalog. Default 30 s.
     #[serde(deserialize_with = "duration::deserialize")]
     pub timeout: Duration,
 }
@@ -73,7 +73,7 @@ pub enum CatalogType {
     None,
     /// `SQLite`, in the table layout of Iceberg's JDBC catalog.
     Sql,
-    /// Any catalog that speaks Iceberg's REST protocol.
+    /// Any catalog with Iceberg's REST protocol.
     Rest,
     /// AWS Glue's Iceberg REST endpoint.
     Glue,
@@ -106,7 +106,7 @@ pub struct OAuth2Config {
     pub client_secret: Secret,
     /// The token endpoint. Default: `<catalog.uri>/v1/oauth/tokens`.
     pub token_uri: Option<String>,
-    /// The scope asked for. Default `catalog`.
+    /// The requested scope. Default `catalog`.
     pub scope: Option<String>,
 }
 
@@ -131,7 +131,7 @@ pub enum S3TablesApi {
 }
 
 impl CatalogConfig {
-    /// `warehouse` of a SQL catalog, or of none.
+    /// `warehouse` of a SQL catalog, or without a catalog.
     #[must_use]
     pub fn local_warehouse(&self) -> &str {
         self.warehouse.as_deref().unwrap_or("./warehouse")

@@ -10,38 +10,41 @@ use super::{CatalogType, Config, duration};
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct CommitConfig {
-    /// Least time between two commits of a table; files that finish meanwhile share the next. Default 0. It is cut short by
-    /// [`CommitConfig::WAITING_BYTES_MAX`].
+    /// Minimum time between two commits of a table; files finished in the meantime share the next commit.
+    /// Default 0. [`CommitConfig::WAITING_BYTES_MAX`] can shorten it.
     #[serde(deserialize_with = "duration::deserialize")]
     pub interval: Duration,
-    /// How many times a commit that lost a race is tried again. Not set, it is as the table's property
-    /// `commit.retry.num-retries` says, else [`CommitConfig::MAX_RETRIES`].
+    /// How often a commit that lost a race is retried. If not set, the table's property
+    /// `commit.retry.num-retries` applies, else [`CommitConfig::MAX_RETRIES`].
     pub max_retries: Option<u32>,
-    /// A request is looked for in at least so many of a table's newest snapshots, compactions of ours not counted. Default 500.
+    /// A request is searched for in at least this many of a table's newest snapshots, not counting our
+    /// compactions. Default 500.
     pub dedup_snapshots: usize,
-    /// It is looked for in all snapshots at most so much older than the newest, too. Default 30 min.
+    /// It is also searched for in all snapshots that are at most this much older than the newest. Default 30
+    /// min.
     #[serde(deserialize_with = "duration::deserialize")]
     pub dedup_window: Duration,
-    /// What becomes of a call whose files are stored and that the catalog does not commit. Default `retry`.
+    /// How a call ends whose files are stored but that the catalog does not commit. Default `retry`.
     pub on_failure: OnFailure,
-    /// How often a table's receipts are looked for. Default 60 s.
+    /// The interval for looking for a table's receipts. Default 60 s.
     #[serde(deserialize_with = "duration::deserialize")]
     pub receipts_interval: Duration,
-    /// Whether commits expire the table's old snapshots where its property
-    /// `history.expire.max-snapshot-age-ms` asks for that; in S3 Tables, which deletes the files, without it, too. Default true.
+    /// Whether commits expire the table's old snapshots if its property `history.expire.max-snapshot-age-ms`
+    /// is set. In S3 Tables, which deletes the files, they do so without the property, too. Default true.
     pub expire_snapshots: bool,
 }
 
 impl CommitConfig {
     /// The default of `max_retries`.
     pub const MAX_RETRIES: u32 = 100;
-    /// A commit waits no longer for its turn when the requests that wait for it have so many bytes: a host whose queue is full
-    /// of them takes no more. Half of what the Collector's exporter queues by default.
+    /// A commit stops waiting for its turn when the requests waiting for it have this many bytes: a host
+    /// whose queue is full of them accepts no more. It is half of the default queue size of the Collector's
+    /// exporter.
     pub const WAITING_BYTES_MAX: u64 = 256 << 20;
-    /// `history.expire.max-snapshot-age-ms` of tables that are made. One hour; or twice `dedup_window`.
+    /// `history.expire.max-snapshot-age-ms` of new tables: one hour, or twice `dedup_window`.
     pub const MAX_SNAPSHOT_AGE: Duration = Duration::from_secs(3_600);
 
-    /// How old snapshots become where nobody says otherwise, in milliseconds.
+    /// The greatest age of snapshots without other settings, in milliseconds.
     #[must_use]
     pub fn max_snapshot_age_ms(&self) -> i64 {
         let age = Self::MAX_SNAPSHOT_AGE.max(self.dedup_window.saturating_mul(2));

@@ -10,13 +10,13 @@ use super::{Config, duration};
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct CompactionConfig {
-    /// Whether small data files are merged in the background, by hosts that have one, in tables whose old snapshots
-    /// are expired. Never in S3 Tables, where the service does it. Default true.
+    /// Whether small data files are merged in the background, in tables whose old snapshots are expired, by
+    /// hosts that can run background work. Never in S3 Tables, where the service does it. Default true.
     pub enabled: bool,
-    /// How often tables are looked at, on average. Default 60 s.
+    /// The average interval for examining tables. Default 60 s.
     #[serde(deserialize_with = "duration::deserialize")]
     pub interval: Duration,
-    /// Files of about the same size, in one partition, that are merged at a time at least. Default 16.
+    /// The minimum number of files of similar size in one partition that are merged together. Default 16.
     pub min_files: usize,
 }
 

@@ -1,4 +1,4 @@
-//! `dead_letter`: where rejected data is kept.
+//! `dead_letter`: where rejected data is stored.
 
 use serde::Deserialize;
 
@@ -12,8 +12,8 @@ use super::{bucket, place};
 pub struct DeadLetterConfig {
     /// A directory, a `file:` URL or an `s3://` URL. Default: none, rejected data is only counted.
     pub path: Option<String>,
-    /// An object is closed before its records pass this many bytes. Default 16 MiB, which a Collector's
-    /// OTLP/HTTP receiver takes (20 MiB by default).
+    /// An object is closed before its records exceed this many bytes. Default 16 MiB, which a Collector's
+    /// OTLP/HTTP receiver accepts (20 MiB by default).
     pub object_bytes_max: usize,
 }
 
@@ -26,7 +26,7 @@ impl Default for DeadLetterConfig {
     }
 }
 
-/// Adds what is wrong with `dead_letter`, each with its key.
+/// Adds the problems of `dead_letter`, each with its key.
 pub(super) fn problems(dead_letter: &DeadLetterConfig, problems: &mut Vec<String>) {
     if let Some(path) = &dead_letter.path
         && let Some(problem) = problem(path)

@@ -1,4 +1,4 @@
-//! Durations as Go writes them: `10s`, `1m30s`, `500ms`, `1.5h`.
+//! Durations in Go's format: `10s`, `1m30s`, `500ms`, `1.5h`.
 
 use std::time::Duration;
 

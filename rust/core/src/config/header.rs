@@ -1,8 +1,8 @@
-//! Values that are sent in HTTP headers.
+//! Values of HTTP headers.
 
 use reqwest::header::HeaderValue;
 
-/// Adds a problem when no header can carry the value, which is not repeated.
+/// Adds a problem when the value is invalid in a header; the value is not repeated.
 pub(super) fn problem(problems: &mut Vec<String>, key: &str, value: &str) {
     if !can_carry(value) {
         problems.push(format!(
@@ -11,7 +11,7 @@ pub(super) fn problem(problems: &mut Vec<String>, key: &str, value: &str) {
     }
 }
 
-/// Whether a header can carry the value.
+/// Whether the value is valid in a header.
 pub(crate) fn can_carry(value: &str) -> bool {
     HeaderValue::from_str(value).is_ok()
 }

@@ -1,46 +1,48 @@
-//! `limits`: bounds on what requests may cost.
+//! `limits`: bounds on the cost of requests.
 
 use std::thread::available_parallelism;
 
 use serde::Deserialize;
 
-/// The deepest nesting that conversion keeps.
+/// The greatest number of nesting levels that conversion keeps.
 const NESTING_MAX: u32 = 64;
-/// A call with more requests may open no more partitions than one with so many.
+/// A call with more requests may open no more partitions than one with this many.
 const REQUESTS_COUNTED_MAX: usize = 10;
 
 /// `limits`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LimitsConfig {
-    /// A batch is closed before a string column passes this many bytes. Default 1 GiB, at most 2 GiB - 1.
+    /// A batch is closed before a string column exceeds this many bytes. Default 1 GiB, at most 2 GiB - 1.
     pub column_bytes_max: usize,
-    /// Rows are encoded when they take this many bytes in memory, in all tables together. Default 16 MiB.
+    /// Rows are encoded when they take this many bytes in memory, over all tables. Default 16 MiB.
     pub batch_bytes_max: usize,
-    /// Bytes of one request, not merged, at most. Default 1 GiB.
+    /// The greatest size of one unmerged request, bytes. Default 1 GiB.
     pub payload_bytes_max: usize,
-    /// Payload bytes that all calls under way hold; further calls wait. Default 512 MiB, 0 is no limit.
+    /// The greatest total payload bytes of all running calls; further calls wait. Default 512 MiB, 0 is no
+    /// limit.
     pub in_flight_bytes_max: usize,
-    /// Records of one request, not merged, at most. Default 1,000,000, 0 is no limit.
+    /// The greatest number of records of one unmerged request. Default 1,000,000, 0 is no limit.
     pub records_per_request_max: u64,
-    /// Attributes kept in one list. Default 1,024, 0 is no limit.
+    /// The greatest number of attributes kept in one list. Default 1,024, 0 is no limit.
     pub attributes_max: usize,
-    /// Bytes kept of one text. Default 16 MiB, 0 is no limit.
+    /// The greatest number of bytes kept of one text. Default 16 MiB, 0 is no limit.
     pub value_bytes_max: usize,
-    /// Levels kept of nested values, 1 to 64. Default 64.
+    /// The greatest number of levels kept of nested values, 1 to 64. Default 64.
     pub nesting_max: u32,
-    /// Partition values of a table that one request may open files for. A call with several requests may open as many
-    /// for each of them, for ten requests at most. Default 100.
+    /// The greatest number of a table's partition values that one request may open files for. A call with
+    /// several requests may open as many for each, for ten requests at most. Default 100.
     pub partitions_max: usize,
-    /// Calls that convert and encode at the same time. Default: as many as there are CPUs for the process,
-    /// at most 2.
+    /// The greatest number of calls that convert and encode at the same time. Default: the number of CPUs of
+    /// the process, at most 2.
     pub parallel_calls_max: usize,
 }
 
 impl LimitsConfig {
-    /// Partition values of a table that a call with so many requests may open files for. Requests of many tenants, or of
-    /// objects from many hours, come together in one call, and none of them is to blame for the others. The bound on a
-    /// call is there for requests of single records, each with a wrong clock.
+    /// The greatest number of a table's partition values that a call with this many requests may open files
+    /// for. One call can combine requests of many tenants, or of objects from many hours, and none of them
+    /// must suffer from the others. The limit on a call exists for requests with single records, each with a
+    /// wrong clock.
     #[must_use]
     pub fn partitions_of_call(&self, requests: usize) -> usize {
         self.partitions_max
@@ -65,7 +67,7 @@ impl Default for LimitsConfig {
     }
 }
 
-/// Adds what is wrong with `limits`, each with its key.
+/// Adds the problems of `limits`, each with its key.
 pub(super) fn problems(limits: &LimitsConfig, problems: &mut Vec<String>) {
     if !(1 << 16..=i32::MAX as usize).contains(&limits.column_bytes_max) {
         problems.push("limits.column_bytes_max: must be from 65536 to 2147483647 bytes".into());

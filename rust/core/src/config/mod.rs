@@ -1,6 +1,6 @@
-//! The configuration: one shape for every host, given as JSON.
+//! The configuration: one structure for every host, given as JSON.
 //!
-//! `docs/configuration.md` tells the same for users. Unknown keys are refused. [`Config::from_json`]
+//! `docs/configuration.md` is its user documentation. Unknown keys are rejected. [`Config::from_json`]
 //! reports every problem at once, each with its key's path.
 
 mod attribute_columns;
@@ -44,12 +44,12 @@ pub use storage::{S3Config, StorageConfig, UploadSizes};
 
 pub(crate) use catalog::rules::TableBucketArn;
 
-/// Everything the library can be told. `{}` is a whole configuration.
+/// All settings of the library. `{}` is a complete configuration.
 #[derive(Debug, Clone, Default)]
 pub struct Config {
-    /// Where tables are kept track of.
+    /// The catalog of the tables.
     pub catalog: CatalogConfig,
-    /// How the tables' files are reached.
+    /// Access to the tables' files.
     pub storage: StorageConfig,
     /// Names, creation and evolution of tables.
     pub tables: TablesConfig,
@@ -57,11 +57,11 @@ pub struct Config {
     pub parquet: ParquetConfig,
     /// Commits.
     pub commit: CommitConfig,
-    /// Small data files become large ones.
+    /// Compaction of small data files.
     pub compaction: CompactionConfig,
-    /// Bounds on what one request may cost.
+    /// Bounds on the cost of one request.
     pub limits: LimitsConfig,
-    /// Where rejected data is kept.
+    /// Where rejected data is stored.
     pub dead_letter: DeadLetterConfig,
 }
 
@@ -71,13 +71,13 @@ pub struct Config {
 pub struct TablesConfig {
     /// Table names by their default name.
     pub names: BTreeMap<String, String>,
-    /// Whether a missing table (and namespace) is made. Default true.
+    /// Whether a missing table (and namespace) is created. Default true.
     pub auto_create: bool,
-    /// Whether our missing columns are added to a table that is found. Default true.
+    /// Whether our missing columns are added to an existing table. Default true.
     pub auto_evolve: bool,
-    /// Attributes that have columns of their own, beside the maps. None by default.
+    /// Attributes with columns of their own, besides the maps. None by default.
     pub attribute_columns: AttributeColumns,
-    /// Partitioning of tables that are made. Default `day`.
+    /// Partitioning of new tables. Default `day`.
     pub partition_by: PartitionBy,
     /// Extra Iceberg table properties at creation.
     pub properties: BTreeMap<String, String>,

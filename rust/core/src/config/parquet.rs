@@ -16,7 +16,7 @@ pub enum Compression {
     None,
 }
 
-/// `parquet`. What is not set is as the table's properties say, else as the constants here.
+/// `parquet`. For settings that are not set, the table's properties apply, else the constants here.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ParquetConfig {
@@ -24,9 +24,9 @@ pub struct ParquetConfig {
     pub compression: Option<Compression>,
     /// The level of zstd, 1 to 22.
     pub compression_level: Option<i32>,
-    /// Rows in a row group at most. No table property says it.
+    /// The greatest number of rows in a row group. There is no table property for it.
     pub max_row_group_rows: Option<usize>,
-    /// A file is closed when it passes this many bytes.
+    /// A file is closed when it exceeds this many bytes.
     pub target_file_size_bytes: Option<u64>,
     /// Columns with a bloom filter.
     pub bloom_filter_columns: Option<Vec<String>>,
@@ -39,13 +39,13 @@ impl ParquetConfig {
     pub const COMPRESSION_LEVEL: i32 = 1;
     /// The default of `max_row_group_rows`.
     pub const MAX_ROW_GROUP_ROWS: usize = 1_048_576;
-    /// The default of `target_file_size_bytes`, 512 MiB as Iceberg has it.
+    /// The default of `target_file_size_bytes`: 512 MiB, as in Iceberg.
     pub const TARGET_FILE_SIZE_BYTES: u64 = 512 << 20;
     /// Columns that have a bloom filter by default.
     pub const BLOOM_FILTER_COLUMNS: [&str; 1] = ["TraceId"];
 }
 
-/// Adds what is wrong with the section.
+/// Adds the problems of the section.
 pub(super) fn problems(config: &Config, problems: &mut Vec<String>) {
     let parquet = &config.parquet;
     let compressed = parquet.compression != Some(Compression::None);

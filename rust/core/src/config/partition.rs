@@ -8,7 +8,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::schema::time_column;
 use crate::signal::Table;
 
-/// How tables that are made are partitioned.
+/// The partitioning of new tables.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PartitionBy {
     /// One transform of the table's required time: `hour`, `day`, `month`.
@@ -33,8 +33,8 @@ impl PartitionBy {
     /// The partition spec of a new table.
     ///
     /// # Errors
-    /// `Config` when there is no such column, when a transform does not fit its column, or when a field of the spec would
-    /// have the name of a column.
+    /// `Config` when a column does not exist, when a transform does not fit its column, or when a field of
+    /// the spec would have the name of a column.
     pub(crate) fn spec(&self, table: Table, schema: &Schema) -> Result<UnboundPartitionSpec> {
         let fields = match self {
             PartitionBy::None => Vec::new(),
@@ -50,7 +50,7 @@ impl PartitionBy {
                 .with("table", table.default_name())
                 .because(IcebergCause(cause))
         };
-        // Optional in the protocol, but Java's server refuses a partition spec without an id.
+        // Optional in the protocol, but Java's server rejects a partition spec without an id.
         let mut builder = UnboundPartitionSpec::builder().with_spec_id(0);
         for field in &fields {
             let column = field.column_of(table);
@@ -73,7 +73,8 @@ impl PartitionBy {
 }
 
 impl PartitionField {
-    /// The column's name in a table: both names of the time mean the table's, so that one list serves all tables.
+    /// The column's name in a table: both names of the time column map to the table's, so that one list
+    /// serves all tables.
     fn column_of(&self, table: Table) -> &str {
         match self.column.as_str() {
             "Timestamp" | "TimeUnix" => time_column(table),
@@ -82,7 +83,7 @@ impl PartitionField {
     }
 }
 
-/// The name that Java's `PartitionSpec.Builder` gives, and so Spark's `CREATE TABLE`.
+/// The name that Java's `PartitionSpec.Builder`, and so Spark's `CREATE TABLE`, gives the field.
 fn partition_name(column: &str, transform: Transform) -> String {
     let suffix = match transform {
         Transform::Year => "_year",

@@ -1,12 +1,14 @@
-//! Places for files on this machine, as people write them.
+//! Locations of local files, in the forms that users write.
 
-/// What a place for files may be, to be told to whoever gave another.
+/// The accepted locations, for error messages.
 pub(super) const WANTED: &str = "a directory, file:///<absolute path> or s3://<bucket>/<prefix>";
 
-/// The path in `/path`, `./path`, `file:///path` or `file:/path`, as Hadoop and Spark spell it. Not for `s3://` and `s3a://`.
+/// The path in `/path`, `./path`, `file:///path` or `file:/path`, the form of Hadoop and Spark. Not for
+/// `s3://` and `s3a://`.
 ///
 /// # Errors
-/// What is wrong with the place. A URL of which a part is missing is not taken for a folder of that name: nobody would look there.
+/// The problem of the location. An incomplete URL is not treated as a folder of that name, because users
+/// would not look for their files there.
 pub(crate) fn local(place: &str) -> Result<&str, &'static str> {
     match place.split_once(':') {
         Some(("file", rest)) => {

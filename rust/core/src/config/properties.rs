@@ -1,10 +1,11 @@
-//! `tables.properties`: what Iceberg, and whoever reads the table, makes of them.
+//! Checks `tables.properties` by the rules of Iceberg and of the table's readers.
 
 use std::collections::BTreeMap;
 
 use iceberg::spec::TableProperties;
 
-/// Properties of Iceberg that are whole numbers from 0 on ("Table Properties" of its documentation), as far as we go by them.
+/// Iceberg properties with non-negative integer values ("Table Properties" of its documentation), as far as
+/// we use them.
 const NUMBERS: [&str; 16] = [
     "commit.manifest.min-count-to-merge",
     "commit.manifest.target-size-bytes",
@@ -23,7 +24,7 @@ const NUMBERS: [&str; 16] = [
     "write.parquet.row-group-size-bytes",
     "write.target-file-size-bytes",
 ];
-/// Those that are true or false.
+/// Iceberg properties with boolean values.
 const BOOLEANS: [&str; 5] = [
     "commit.manifest-merge.enabled",
     "gc.enabled",
@@ -32,8 +33,9 @@ const BOOLEANS: [&str; 5] = [
     "write.object-storage.partitioned-paths",
 ];
 
-/// Adds what is wrong with properties, each with its key. Java's catalogs pass reserved ones over without a word, so whoever sets
-/// them is told everywhere; and a value that nobody can read would be taken for its default here, and for an error there.
+/// Adds the problems of properties, each with its key. Java's catalogs silently ignore reserved properties,
+/// so setting one is reported for every catalog. An invalid value would be treated as the default by some
+/// software, and as an error by other software.
 pub(super) fn problems(properties: &BTreeMap<String, String>, problems: &mut Vec<String>) {
     for (key, value) in properties {
         if let Some(problem) = problem(key, value) {

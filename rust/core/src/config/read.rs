@@ -1,11 +1,12 @@
-//! JSON to configuration, section by section, so that a mistake in one does not hide those in others.
+//! Parses JSON into the configuration section by section, so that an error in one does not hide those in
+//! others.
 
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::Config;
 
-/// Reads every section. One that cannot be read is named in `problems` and left at its defaults.
+/// Reads every section. An unreadable one is named in `problems` and left at its defaults.
 pub(super) fn sections(json: &[u8], problems: &mut Vec<String>) -> Config {
     let mut keys = match serde_json::from_slice(json) {
         Ok(Value::Object(keys)) => keys,
@@ -36,7 +37,7 @@ pub(super) fn sections(json: &[u8], problems: &mut Vec<String>) -> Config {
     config
 }
 
-/// Takes one section out of the keys. Absent or null, it is its defaults.
+/// Takes one section out of the keys. If it is missing or null, its defaults apply.
 fn section<T: DeserializeOwned + Default>(
     keys: &mut Map<String, Value>,
     name: &str,

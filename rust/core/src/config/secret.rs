@@ -1,29 +1,29 @@
-//! Text that must not be seen: keys, tokens, passwords.
+//! Text that must not be shown: keys, tokens, passwords.
 
 use std::fmt;
 
 use serde::de::{self, DeserializeOwned};
 use serde::{Deserialize, Deserializer};
 
-/// A secret given in the configuration or by a catalog. It has no `Display`, its `Debug` shows
-/// nothing of it, and a value of another type is refused without being repeated in the error.
+/// A secret from the configuration or from a catalog. It has no `Display`, its `Debug` output does not reveal
+/// it, and a value of another type is rejected without being repeated in the error.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
 impl Secret {
-    /// Keeps `text` from being printed.
+    /// Wraps `text`, so that it is not printed.
     #[must_use]
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }
 
-    /// The text itself, for the one place that sends or signs with it.
+    /// The text itself, for the code that sends it or signs with it.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0
     }
 
-    /// Whether there is no text.
+    /// Whether the text is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -38,7 +38,7 @@ impl fmt::Debug for Secret {
 
 impl<'de> Deserialize<'de> for Secret {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        // Through a value: serde's own type errors quote what they were given.
+        // Deserializes via a value: serde's own type errors quote the input.
         match serde_json::Value::deserialize(deserializer)? {
             serde_json::Value::String(text) => Ok(Self::new(without_end(&text))),
             _ => Err(de::Error::custom("a secret is not a string; put it in quotes")),
@@ -46,19 +46,19 @@ impl<'de> Deserialize<'de> for Secret {
     }
 }
 
-/// A file that holds a secret mostly ends with a line break, which is none of it.
+/// Removes the line break at the end: files with secrets mostly end with one that is not part of the secret.
 fn without_end(text: &str) -> &str {
     text.trim_end_matches(['\r', '\n'])
 }
 
-/// A place as it may be repeated in an error: without what stands before an `@`, where people write passwords, and
-/// without parameters.
+/// A location that is safe to repeat in an error: without the part before an `@`, which may contain a
+/// password, and without parameters.
 pub(super) fn shown(place: &str) -> String {
     let (scheme, rest) = match place.split_once("://") {
         Some((scheme, rest)) => (format!("{scheme}://"), rest),
         None => (String::new(), place),
     };
-    // The last one: a secret may have one, too, or a slash.
+    // The last `@`: a secret may also contain one, or a slash.
     let Some((_, rest)) = rest.rsplit_once('@') else {
         return place.to_owned();
     };
@@ -66,7 +66,7 @@ pub(super) fn shown(place: &str) -> String {
     format!("{scheme}…@{rest}")
 }
 
-/// Reads what comes from such a file and is no secret itself.
+/// Reads a value that comes from such a file but is not itself secret.
 pub(super) fn without_line_break<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<String>, D::Error> {
@@ -74,13 +74,13 @@ pub(super) fn without_line_break<'de, D: Deserializer<'de>>(
     Ok(text.map(|text| without_end(&text).to_owned()))
 }
 
-/// The same where it must be there.
+/// The same for a required value.
 pub(super) fn text_of_file<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     String::deserialize(deserializer).map(|text| without_end(&text).to_owned())
 }
 
-/// Reads a section that holds secrets. serde's own error would repeat a value of the wrong type, such
-/// as `oauth2: "id:secret"`.
+/// Reads a section that holds secrets. serde's own error would repeat a value of the wrong type, such as
+/// `oauth2: "id:secret"`.
 pub(super) fn section<'de, D, T>(deserializer: D) -> Result<T, D::Error>
 where
     D: Deserializer<'de>,

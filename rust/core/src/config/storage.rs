@@ -1,4 +1,4 @@
-//! `storage`: how files are reached.
+//! `storage`: access to files.
 
 use reqwest::Url;
 use serde::Deserialize;
@@ -10,40 +10,40 @@ use super::{bucket, header};
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct StorageConfig {
-    /// `s3://` and `s3a://` locations.
+    /// Settings for `s3://` and `s3a://` locations.
     #[serde(deserialize_with = "section")]
     pub s3: S3Config,
 }
 
-/// `storage.s3`. What is not given here comes from the catalog, then from the AWS provider chain.
+/// `storage.s3`. Settings that are not set come from the catalog, then from the AWS provider chain.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct S3Config {
     /// The bucket's region, such as `eu-west-1`.
     pub region: Option<String>,
-    /// Base URL of a service that speaks S3, such as `http://minio:9000`. Default: AWS in `region`.
+    /// Base URL of an S3-compatible service, such as `http://minio:9000`. Default: AWS in `region`.
     pub endpoint: Option<String>,
-    /// Whether the bucket is named in the URL's path (true) or in its host name (false). Default:
-    /// true with an endpoint or a bucket name with dots, else false.
+    /// Whether the bucket name is in the URL's path (true) or in its host name (false). Default: true with an
+    /// endpoint or a bucket name with dots, else false.
     pub path_style: Option<bool>,
-    /// With `secret_access_key`: fixed credentials, before any others.
+    /// With `secret_access_key`: static credentials, which take precedence.
     #[serde(deserialize_with = "without_line_break")]
     pub access_key_id: Option<String>,
     /// The secret of `access_key_id`.
     pub secret_access_key: Option<Secret>,
     /// The token of temporary credentials.
     pub session_token: Option<Secret>,
-    /// No key: S3 itself sets the bounds. For tests, whose files are small.
+    /// Not a configuration key: S3 itself sets the limits. For tests with small files.
     #[serde(skip)]
     pub uploads: UploadSizes,
 }
 
-/// When files are uploaded in parts.
+/// Limits for uploads in parts.
 #[derive(Debug, Clone, Copy)]
 pub struct UploadSizes {
-    /// A file up to so many bytes is put in one request. 16 MiB.
+    /// A file up to this many bytes is uploaded in one request. 16 MiB.
     pub single_put_bytes_max: usize,
-    /// Bytes of each of the first 1,000 parts. 8 MiB; S3 takes parts from 5 MiB on, and 10,000 of them.
+    /// Bytes of each of the first 1,000 parts. 8 MiB; S3 accepts at most 10,000 parts of at least 5 MiB.
     pub part_bytes: usize,
 }
 
@@ -56,7 +56,7 @@ impl Default for UploadSizes {
     }
 }
 
-/// Adds what is wrong with `storage`, each with its key.
+/// Adds the problems of `storage`, each with its key.
 pub(super) fn problems(storage: &StorageConfig, problems: &mut Vec<String>) {
     let s3 = &storage.s3;
     let text_keys = [("region", &s3.region), ("access_key_id", &s3.access_key_id)];
@@ -74,7 +74,7 @@ pub(super) fn problems(storage: &StorageConfig, problems: &mut Vec<String>) {
             "storage.s3.region: {region:?} is no region; give one such as eu-west-1"
         ));
     }
-    // Both go into headers; the secret key signs and is not sent.
+    // Both are sent in headers; the secret key signs and is not sent.
     if let Some(access_key_id) = &s3.access_key_id {
         header::problem(problems, "storage.s3.access_key_id", access_key_id);
     }
@@ -106,7 +106,7 @@ pub(super) fn problems(storage: &StorageConfig, problems: &mut Vec<String>) {
     if let Some(endpoint) = &s3.endpoint
         && !is_base_url(endpoint)
     {
-        // Not repeated: what is wrong with it may be a password in it.
+        // Not repeated: the problem may be a password in it.
         problems.push(
             "storage.s3.endpoint: is no URL of a service; give http://<host>:<port> or https://<host>, without user or password"
                 .into(),

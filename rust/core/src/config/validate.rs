@@ -1,4 +1,4 @@
-//! Rules that hold between values, each with the key and what is accepted.
+//! Rules between values; each problem names the key and the accepted values.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use super::{
 use crate::schema::iceberg_schema;
 use crate::signal::Table;
 
-/// Every problem of a configuration that could be read.
+/// All problems of a configuration that could be parsed.
 pub(super) fn problems(config: &Config) -> Vec<String> {
     let mut problems = catalog::rules::problems(&config.catalog);
     storage::problems(&config.storage, &mut problems);
@@ -32,7 +32,7 @@ fn tables(config: &Config, problems: &mut Vec<String>) {
                 known.join(", ")
             ));
         }
-        // A table's name is a folder of the warehouse, too.
+        // A table's name is also a folder of the warehouse.
         if matches!(name.as_str(), "" | "." | "..") || name.contains(['/', '\u{1f}']) {
             problems.push(format!(
                 "tables.names.{key}: {name:?} cannot name a table; give a name without \"/\" that is not \".\" or \"..\""
@@ -59,13 +59,14 @@ fn tables(config: &Config, problems: &mut Vec<String>) {
     properties::problems(&tables.properties, problems);
     let known = problems.len();
     attribute_columns::problems(&tables.attribute_columns, problems);
-    // What is wrong with a column would be said again.
+    // Problems of columns would be reported twice.
     if problems.len() == known {
         partitions(tables, problems);
     }
 }
 
-/// The first table that cannot be partitioned so: it is mostly the same with the others.
+/// Reports the first table that cannot be partitioned as configured: the other tables mostly have the same
+/// problem.
 fn partitions(tables: &TablesConfig, problems: &mut Vec<String>) {
     let failure = Table::ALL.into_iter().find_map(|table| {
         let schema = iceberg_schema(table, tables.attribute_columns.of(table));

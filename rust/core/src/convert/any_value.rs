@@ -7,7 +7,7 @@ use super::context::Context;
 use super::json;
 use crate::decode::{AnyValue, DecodeError};
 
-/// Writes the text of a value; gives whether anything is set, and writes nothing if not.
+/// Writes the text of a value; returns whether the value is set, and writes nothing if it is not.
 ///
 /// # Errors
 /// When a list inside is malformed; the path starts at the field of the oneof.

@@ -1,7 +1,8 @@
-//! Columns of single attributes, read from the maps of a batch.
+//! Builds columns of single attributes from the attribute maps of a batch.
 //!
-//! They are made once a batch is closed: a map's keys are numbers of a dictionary then, so that an attribute is found by
-//! comparing numbers, and those of a resource are looked at once for all of its rows. Who asks for none pays nothing.
+//! They are built when a batch is closed. The maps' keys are dictionary keys by then, so an attribute is
+//! found by comparing numbers, and those of a resource are examined once for all of its rows. A table without
+//! such columns has no cost.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -19,11 +20,11 @@ use super::dictionary::{Dictionary, Key};
 use crate::error::{Error, ErrorKind, Result};
 use crate::schema::{AttributeColumn, AttributeType, attribute_field};
 
-/// The batch with these columns after its own, in their order. A row without the attribute has null, as has one whose
-/// value is null or cannot be read as the column's type; its map has the value all the same.
+/// The batch with these columns after its own, in their order. A row without the attribute has null. So has a
+/// row whose value is null or cannot be parsed as the column's type; its map still has the value.
 ///
 /// # Errors
-/// `Internal` when the batch is not of its table's schema.
+/// `Internal` when the batch does not have its table's schema.
 pub fn with_attribute_columns<'a>(
     rows: &'a TableBatch,
     columns: &[AttributeColumn],
@@ -57,7 +58,7 @@ fn extended(rows: &TableBatch, columns: &[AttributeColumn]) -> Result<RecordBatc
     RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays)
 }
 
-/// The values of one column. `texts` is memory.
+/// The values of one column. `texts` is a reusable buffer.
 fn array<'a>(
     maps: &'a ArrayRef,
     column: &AttributeColumn,
@@ -104,10 +105,10 @@ fn find_texts<'a>(
     Ok(())
 }
 
-/// Finds the entry with a key in the map from one entry to another.
+/// Finds the entry with a key within a range of a map's entries.
 fn entry_finder(keys: &[Key], wanted: usize) -> impl FnMut(usize, usize) -> Option<usize> {
     let is_wanted = move |key: &Key| key.unsigned_abs() as usize == wanted;
-    // Neighbouring rows have the same keys in the same order.
+    // Consecutive rows have the same keys in the same order.
     let mut likely = 0;
     move |start, end| {
         let map = keys.get(start..end)?;
@@ -118,7 +119,7 @@ fn entry_finder(keys: &[Key], wanted: usize) -> impl FnMut(usize, usize) -> Opti
     }
 }
 
-/// Texts that rows refer to by `keys`, each once.
+/// A dictionary array of distinct texts that rows refer to by `keys`.
 fn labels(texts: &[Option<&str>], keys: &Int32Array) -> Result<ArrayRef, ArrowError> {
     let mut labels = Dictionary::default();
     let of_texts: Vec<Option<Key>> = texts
@@ -130,7 +131,7 @@ fn labels(texts: &[Option<&str>], keys: &Int32Array) -> Result<ArrayRef, ArrowEr
     Ok(Arc::new(labels.into_array(keys.to_vec(), nulls)?))
 }
 
-/// Texts as values of a type; null where one cannot be read.
+/// Parses texts as values of a type; null where that fails.
 fn read(texts: &[Option<&str>], value_type: AttributeType) -> Result<ArrayRef, ArrowError> {
     let texts = texts.iter().copied();
     Ok(match value_type {
@@ -150,7 +151,7 @@ fn read(texts: &[Option<&str>], value_type: AttributeType) -> Result<ArrayRef, A
     })
 }
 
-/// A double has a point always (rule 5).
+/// Parses an integer, which may be the text of a double such as `1.0` (rule 5).
 fn whole(text: &str) -> Option<i64> {
     text.strip_suffix(".0").unwrap_or(text).parse().ok()
 }

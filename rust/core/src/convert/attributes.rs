@@ -20,12 +20,12 @@ use crate::decode::{DecodeError, KeyValue, Message, Repeated};
 pub(super) struct Entries {
     keys: KeyColumn,
     values: TextColumn,
-    /// The list that was looked at last, if each of its keys is there once.
+    /// The list that was examined last, if its keys are distinct.
     distinct: Range<usize>,
 }
 
 impl Entries {
-    /// Renders attributes that many rows share, in place of what was there.
+    /// Renders attributes that many rows share, replacing the previous content.
     ///
     /// # Errors
     /// When the attributes are malformed; `field` is the name of their field.
@@ -39,7 +39,7 @@ impl Entries {
         self.append(attributes, field, context)
     }
 
-    /// Makes it empty, keeping its memory unless that is much.
+    /// Empties it, and keeps its memory unless that is large.
     pub(super) fn clear(&mut self) {
         self.distinct = 0..0;
         self.keys.clear();
@@ -51,12 +51,12 @@ impl Entries {
         (0..self.len()).find(|&index| self.keys.text(index) == key)
     }
 
-    /// The value of an entry; none if it is null.
+    /// The value of an entry; `None` if it is null.
     pub(super) fn value(&self, index: usize) -> Option<&[u8]> {
         self.values.is_valid(index).then(|| self.values.value(index))
     }
 
-    /// Whether there is none.
+    /// Whether there are no entries.
     pub(super) fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -94,12 +94,12 @@ impl Entries {
         Ok(())
     }
 
-    /// Of entries with the same key, from `start` on, keeps the last one.
+    /// Keeps only the last of the entries with equal keys, from `start` on.
     #[inline]
     fn drop_duplicates(&mut self, start: usize, context: &mut Context) {
         let keys = self.keys.since(start);
         let this = start..start + keys.len();
-        // Neighbouring rows have the same keys.
+        // Consecutive rows have the same keys.
         let is_next = self.distinct.end == start && self.distinct.len() == keys.len();
         if is_next && self.keys.get(self.distinct.clone()) == keys {
             self.distinct = this;
@@ -134,7 +134,7 @@ impl Entries {
         self.values.append_all(&other.values);
     }
 
-    /// Takes back all but the first `len`; texts of keys stay in the dictionary.
+    /// Truncates to the first `len` entries; the texts of keys stay in the dictionary.
     fn truncate(&mut self, len: usize) {
         self.distinct = 0..0;
         self.keys.truncate(len);
@@ -142,13 +142,13 @@ impl Entries {
     }
 }
 
-/// How many of the attributes are one too many (rule 14).
+/// The number of attributes above the limit (rule 14).
 #[inline]
 fn beyond(attributes: &Repeated<'_, KeyValue<'_>>, context: &Context) -> usize {
     attributes.len().saturating_sub(context.limits.attributes_max)
 }
 
-/// The count of dropped attributes that came with a list, and those that are dropped here.
+/// The dropped attributes count that came with a list, plus the attributes dropped here.
 #[inline]
 pub(super) fn dropped_attributes(
     count: u32,
@@ -159,7 +159,7 @@ pub(super) fn dropped_attributes(
     dropped(count.saturating_add(beyond))
 }
 
-/// A column of attributes. No attributes are null (rule 1).
+/// A column of attributes. An empty list is null (rule 1).
 #[derive(Default)]
 pub(super) struct MapColumn {
     entries: Entries,
@@ -184,7 +184,7 @@ impl MapColumn {
         Ok(())
     }
 
-    /// Appends attributes that are rendered already.
+    /// Appends rendered attributes.
     #[inline]
     pub(super) fn append_rendered(&mut self, entries: &Entries) {
         if !entries.is_empty() {
@@ -193,7 +193,7 @@ impl MapColumn {
         self.end_map();
     }
 
-    /// How many lists there are.
+    /// The number of lists.
     pub(super) fn len(&self) -> usize {
         self.offsets.len()
     }
@@ -204,7 +204,7 @@ impl MapColumn {
         last.is_none_or(|last| self.offsets.start(last) == self.offsets.end())
     }
 
-    /// Whether the last list is the same as these.
+    /// Whether the last list equals these attributes.
     pub(super) fn ends_with(&self, entries: &Entries) -> bool {
         let Some(last) = self.len().checked_sub(1) else {
             return false;
@@ -218,10 +218,10 @@ impl MapColumn {
             })
     }
 
-    /// The array, of this type.
+    /// The array, with this type.
     ///
     /// # Errors
-    /// When it is no type of maps, or a text is not UTF-8.
+    /// When the type is not a map type, or a text is not UTF-8.
     pub(super) fn into_array(self, map_type: &DataType) -> Result<MapArray, ArrowError> {
         let DataType::Map(entry, ordered) = map_type else {
             return Err(ArrowError::SchemaError(format!("{map_type} is no map")));

@@ -1,8 +1,8 @@
-//! Our own thin column builders: plain vectors, and a validity bitmap only once there is a null.
+//! Our own minimal column builders: plain vectors, with a validity bitmap only once there is a null.
 //!
-//! A value that is appended is part of a row that may still be taken back, so every builder can be
-//! truncated. Within one row lengths may pass the reach of 32-bit offsets; the row is then taken
-//! back before its offsets are used.
+//! An appended value belongs to a row that may still be removed, so every builder can be truncated. Within
+//! one row, lengths may exceed the range of 32-bit offsets. The row is then removed before its offsets are
+//! used.
 
 use std::sync::Arc;
 
@@ -16,26 +16,28 @@ use super::used::{Used, memory};
 use super::validity::Validity;
 use crate::decode::Text;
 
-/// A buffer that is emptied to be used again gives back what it has above this.
+/// A reused buffer releases its capacity above this when it is emptied.
 const REUSED_BYTES_MAX: usize = 64 * 1024;
 
-/// One column or several that stand together, all of the same length.
+/// One or several columns of the same length.
 pub(super) trait Columns: Default {
-    /// Makes room for `times` as many values more as there are.
+    /// Reserves space for `times` times as many values as there are.
     fn reserve(&mut self, times: usize);
-    /// Takes back all values but the first `len`.
+    /// Removes all values except the first `len`.
     fn truncate(&mut self, len: usize);
-    /// The most bytes in a string column, or elements in a list: what offsets must reach.
+    /// The greatest byte length of a string column, or element count of a list: what offsets must be able to
+    /// address.
     fn extent(&self) -> usize;
-    /// The bytes that the values take, as arrays would hold them.
+    /// The bytes of the values in Arrow arrays.
     fn bytes(&self) -> usize;
     /// Builds the arrays, in the schema's order.
     fn finish(self, arrays: &mut Arrays<'_>) -> Result<(), ArrowError>;
-    /// Takes over the memory of arrays that such columns built, in the same order; these are empty and stay so.
+    /// Reuses the memory of arrays that such columns built, in the same order. These columns are empty, and
+    /// stay so.
     fn reuse(&mut self, arrays: &mut Used);
 }
 
-/// Arrays being built for fields, in order.
+/// Arrays under construction for fields, in order.
 pub(super) struct Arrays<'f> {
     fields: std::slice::Iter<'f, FieldRef>,
     built: Vec<ArrayRef>,
@@ -52,7 +54,7 @@ impl<'f> Arrays<'f> {
         Ok(arrays.built)
     }
 
-    /// The type of the field whose array comes next.
+    /// The type of the field of the next array.
     pub(super) fn next_type(&mut self) -> Result<&'f DataType, ArrowError> {
         match self.fields.next() {
             Some(field) => Ok(field.data_type()),
@@ -60,13 +62,13 @@ impl<'f> Arrays<'f> {
         }
     }
 
-    /// Adds the array for the field whose type was asked for last.
+    /// Adds the array for the field whose type was returned last.
     pub(super) fn push(&mut self, array: ArrayRef) {
         self.built.push(array);
     }
 }
 
-/// Declares a struct of columns in the schema's order, with state beside them that is not a column.
+/// Declares a struct of columns in the schema's order, with state that is not a column.
 macro_rules! columns {
     (
         $(#[$attribute:meta])*
@@ -119,7 +121,7 @@ macro_rules! columns {
 }
 pub(super) use columns;
 
-/// Somewhat more, since no batch is quite like another. Room that is not used is never touched.
+/// Reserves a bit more, since batches differ. Unused reserved memory is never touched.
 pub(super) fn roomy(len: usize) -> usize {
     len + len / 8
 }
@@ -155,7 +157,7 @@ impl<T: ArrowPrimitiveType> PrimitiveColumn<T> {
         self.validity.append_valid(1);
     }
 
-    /// Appends the values that `add` adds, and gives them.
+    /// Appends the values that `add` adds, and returns them.
     #[inline]
     pub(super) fn append_each<R>(&mut self, add: impl FnOnce(&mut Vec<T::Native>) -> R) -> (R, &[T::Native]) {
         let start = self.values.len();
@@ -219,7 +221,7 @@ impl<T: ArrowPrimitiveType> Columns for PrimitiveColumn<T> {
     }
 }
 
-/// Booleans that are always set.
+/// Booleans without nulls.
 pub(super) struct BooleanColumn(BooleanBufferBuilder);
 
 impl Default for BooleanColumn {
@@ -259,13 +261,13 @@ impl Columns for BooleanColumn {
         Ok(())
     }
 
-    /// A bit a row is not worth it.
+    /// One bit per row is not worth reusing.
     fn reuse(&mut self, arrays: &mut Used) {
         arrays.skip();
     }
 }
 
-/// Where each of a row of variable-length things ends; one more offset than things.
+/// The end offsets of variable-length items; there is one more offset than items.
 pub(super) struct Offsets(Vec<i32>);
 
 impl Default for Offsets {
@@ -280,19 +282,19 @@ impl Offsets {
         self.0.reserve(roomy(self.len() * times));
     }
 
-    /// The number of things.
+    /// The number of items.
     #[inline]
     pub(super) fn len(&self) -> usize {
         self.0.len() - 1
     }
 
-    /// Ends a thing. An end out of reach is cut: its row is about to be taken back.
+    /// Ends an item. An end out of range is clamped: its row is about to be removed.
     #[inline]
     pub(super) fn push(&mut self, end: usize) {
         self.0.push(i32::try_from(end).unwrap_or(i32::MAX));
     }
 
-    /// Where the thing at `index` starts, and the one before it ends.
+    /// The start of the item at `index`, which is the end of the item before it.
     #[inline]
     pub(super) fn start(&self, index: usize) -> usize {
         self.0
@@ -300,13 +302,13 @@ impl Offsets {
             .map_or(0, |&offset| offset.unsigned_abs() as usize)
     }
 
-    /// Where the last thing ends.
+    /// The end of the last item.
     #[inline]
     pub(super) fn end(&self) -> usize {
         self.start(self.len())
     }
 
-    /// Appends the things of `others` (counted from 0) behind what ends at `base`.
+    /// Appends the items of `others` (with offsets from 0) after the end `base`.
     #[inline]
     pub(super) fn extend_shifted(&mut self, base: usize, others: &Offsets) {
         let base = i32::try_from(base).unwrap_or(i32::MAX);
@@ -319,7 +321,7 @@ impl Offsets {
         size_of_val(self.0.as_slice())
     }
 
-    /// Takes back all things but the first `len`; gives where the last one left ends.
+    /// Removes all items except the first `len`; returns the end of the last remaining one.
     pub(super) fn truncate(&mut self, len: usize) -> usize {
         self.0.truncate(len + 1);
         self.end()
@@ -329,7 +331,7 @@ impl Offsets {
         OffsetBuffer::new(ScalarBuffer::from(self.0))
     }
 
-    /// No things, in memory of others.
+    /// No items, in the memory of other offsets.
     pub(super) fn reusing(others: OffsetBuffer<i32>) -> Self {
         let mut offsets = memory(others.into_inner());
         offsets.push(0);
@@ -337,7 +339,7 @@ impl Offsets {
     }
 }
 
-/// Text that differs from row to row.
+/// Text with mostly distinct values.
 #[derive(Default)]
 pub(super) struct TextColumn {
     bytes: Vec<u8>,
@@ -346,7 +348,7 @@ pub(super) struct TextColumn {
 }
 
 impl TextColumn {
-    /// Appends a protobuf string field, for which empty is null (rule 1).
+    /// Appends a protobuf string field; an empty one is null (rule 1).
     #[inline]
     pub(super) fn append_field(&mut self, text: Text<'_>, context: &mut Context) {
         if text.is_empty() {
@@ -367,13 +369,13 @@ impl TextColumn {
         self.end_value(false);
     }
 
-    /// Where the next value is written; [`Self::end_value`] ends it.
+    /// The buffer for the next value; [`Self::end_value`] ends it.
     #[inline]
     pub(super) fn writer(&mut self) -> &mut Vec<u8> {
         &mut self.bytes
     }
 
-    /// Ends the value that was written since the last one; nothing was if it is null.
+    /// Ends the value that was written since the last one; a null value must have written nothing.
     #[inline]
     pub(super) fn end_value(&mut self, valid: bool) {
         self.offsets.push(self.bytes.len());
@@ -392,7 +394,7 @@ impl TextColumn {
         }
     }
 
-    /// Takes the values from `start` on out, into a column of their own.
+    /// Moves the values from `start` on into a column of their own.
     pub(super) fn split_off(&mut self, start: usize) -> TextColumn {
         let mut tail = TextColumn::default();
         for index in start..self.len() {
@@ -403,7 +405,7 @@ impl TextColumn {
         tail
     }
 
-    /// The bytes of a value; none if it is null.
+    /// The bytes of a value; `None` if it is null.
     #[inline]
     pub(super) fn value(&self, index: usize) -> &[u8] {
         let span = self.offsets.start(index)..self.offsets.start(index + 1);
@@ -420,7 +422,7 @@ impl TextColumn {
         self.offsets.len()
     }
 
-    /// Makes it empty, keeping its memory unless that is much.
+    /// Empties it, and keeps its memory unless that is large.
     pub(super) fn clear(&mut self) {
         self.bytes.clear();
         self.bytes.shrink_to(REUSED_BYTES_MAX);
@@ -429,7 +431,7 @@ impl TextColumn {
         self.validity = Validity::default();
     }
 
-    /// The array. This is where text is validated: an error means invalid UTF-8.
+    /// The array. Text is validated here: an error means invalid UTF-8.
     pub(super) fn into_array(self) -> Result<StringArray, ArrowError> {
         StringArray::try_new(
             self.offsets.finish(),

@@ -1,4 +1,4 @@
-//! What goes along with one conversion: limits, counts, scratch space and where batches go.
+//! The context of one conversion: limits, counts, scratch space and the sink for batches.
 
 use std::borrow::Cow;
 
@@ -10,39 +10,39 @@ use super::{
 use crate::decode::Text;
 use crate::reason::Reason;
 
-/// How many rejections are told; all are counted.
+/// The greatest number of rejections that are reported; all are counted.
 const REJECTIONS_MAX: usize = 16;
-/// The reach of Arrow's 32-bit offsets.
+/// The greatest value of Arrow's 32-bit offsets.
 const OFFSET_MAX: usize = i32::MAX as usize;
 
-/// The state of one conversion that every level of it shares.
+/// The state that all levels of one conversion share.
 pub(super) struct Context<'s> {
-    /// No string column of a batch holds more bytes, and no list more elements.
+    /// The greatest byte length of a string column and element count of a list in a batch.
     pub(super) extent_max: usize,
     /// The bytes that all open batches hold together.
     pub(super) open_bytes: usize,
-    /// A batch is closed when the open ones hold so many.
+    /// A batch is closed when the open ones reach this size, bytes.
     pub(super) batch_bytes_max: usize,
-    /// The length of all requests.
+    /// The total length of all requests, bytes.
     pub(super) payload_bytes: usize,
-    /// When the request arrived, nanoseconds since the Unix epoch, in the range of a signed number.
+    /// The arrival time of the request, nanoseconds since the Unix epoch, within the range of `i64`.
     pub(super) arrival: i64,
-    /// Bounds on what a record may hold.
+    /// Limits on the content of a record.
     pub(super) limits: ValueLimits,
-    /// Records so far, those left out included.
+    /// Records so far, including rejected ones.
     pub(super) records: u64,
-    /// What was mended so far.
+    /// The repairs so far.
     pub(super) repairs: Repairs,
-    /// Finds keys that come again.
+    /// Finds duplicate keys.
     pub(super) duplicates: Duplicates,
-    /// The members of the JSON objects being written, outer ones first.
+    /// The members of the JSON objects being written, outer objects first.
     pub(super) members: Vec<Member>,
-    /// Base64 on its way into a column.
+    /// A buffer for base64 before it goes into a column.
     pub(super) encoded: String,
-    /// Where the text that is being written ends at the latest, and whether something was left out for that.
+    /// The greatest end of the text being written, and whether something was omitted because of it.
     text_end: usize,
     text_is_short: bool,
-    /// Whether each text is checked. If not, invalid UTF-8 shows when its column is built.
+    /// Whether each text is validated. If not, invalid UTF-8 is found when its column is built.
     checks_text: bool,
     summary: Summary,
     sink: &'s mut dyn BatchSink,
@@ -79,7 +79,7 @@ impl<'s> Context<'s> {
         }
     }
 
-    /// What there is to tell once all is converted.
+    /// The summary at the end of the conversion.
     pub(super) fn into_summary(self) -> Summary {
         Summary {
             repairs: self.repairs,
@@ -87,14 +87,15 @@ impl<'s> Context<'s> {
         }
     }
 
-    /// Whether the open batches hold so much that one must be closed.
+    /// Whether the open batches are so large that one must be closed.
     #[inline]
     pub(super) fn is_full(&self) -> bool {
         self.open_bytes >= self.batch_bytes_max
     }
 
-    /// Has batches be of about one size when all of them together take about so many bytes, as few as they are: a last one of
-    /// what is left over is small, for memory that the others fill. A sixteenth is added, for what no guess knows.
+    /// Sets batches of about equal size for an estimated total of `bytes`, without increasing their number.
+    /// Otherwise the last batch would be small, while the others use more memory than necessary. A sixteenth
+    /// is added for the error of the estimate.
     pub(super) fn share_out(&mut self, bytes: usize) {
         let batches = bytes.div_ceil(self.batch_bytes_max.max(1)).max(1);
         let share = bytes / batches;
@@ -103,15 +104,15 @@ impl<'s> Context<'s> {
         }
     }
 
-    /// Gives a finished batch away.
+    /// Passes a finished batch to the sink.
     ///
     /// # Errors
-    /// When it is not taken.
+    /// Any error of the sink.
     pub(super) fn emit(&mut self, batch: &TableBatch) -> Result<(), Stop> {
         self.sink.batch(batch).map_err(Stop::Sink)
     }
 
-    /// Counts a record or point that is left out, and tells of it if it is among the first.
+    /// Counts a rejected record or point, and reports it if it is among the first.
     #[cold]
     pub(super) fn reject(&mut self, path: impl FnOnce() -> String, code: Reason, reason: String) {
         let summary = &mut self.summary;
@@ -121,7 +122,7 @@ impl<'s> Context<'s> {
             let path = path();
             summary.rejections.push(Rejection { path, code, reason });
         }
-        // Between two runs is a row, or another reason, so that runs take little beside the rows.
+        // A row or another reason separates two runs, so runs take little memory compared with the rows.
         match summary.rejected_runs.last_mut() {
             Some(run) if run.code == code && run.first + run.count == self.records => run.count += 1,
             _ => summary.rejected_runs.push(RejectedRun {
@@ -145,13 +146,13 @@ impl<'s> Context<'s> {
         }
     }
 
-    /// Begins a text that is written piece by piece, at `start` of what it is written to.
+    /// Starts a text that is written in pieces; `start` is its offset in the output.
     pub(super) fn begin_text(&mut self, start: usize) {
         self.text_end = start.saturating_add(self.limits.text_bytes_max);
         self.text_is_short = false;
     }
 
-    /// Whether the text that is being written is too long already, so that what comes next need not be written. An empty
+    /// Whether the text being written is already too long, so that the rest need not be written. An empty
     /// element of a list takes 2 bytes of a request, and fifteen times that while its list is written.
     #[inline]
     pub(super) fn is_cut_at(&mut self, end: usize) -> bool {
@@ -160,19 +161,19 @@ impl<'s> Context<'s> {
         is_cut
     }
 
-    /// Ends the text: cuts off what is too much (rule 15).
+    /// Ends the text and truncates it if necessary (rule 15).
     #[inline]
     pub(super) fn end_text(&mut self, start: usize, out: &mut Vec<u8>) {
         if out.len() > self.text_end {
             let kept = self.cut(out.get(start..).unwrap_or_default()).len();
             out.truncate(start + kept);
         } else if self.text_is_short {
-            // Of members with the same key one is left, so that what was written fits after all.
+            // Only one of the members with the same key remains, so the text fits after all.
             self.repairs.cut_texts += 1;
         }
     }
 
-    /// The start of a text that is too long, up to the end of a character (rule 15).
+    /// The prefix of a text that is too long, ending at a character boundary (rule 15).
     #[cold]
     pub(super) fn cut<'a>(&mut self, text: &'a [u8]) -> &'a [u8] {
         self.repairs.cut_texts += 1;
@@ -182,7 +183,7 @@ impl<'s> Context<'s> {
     fn start_of<'a>(&self, text: &'a [u8]) -> &'a [u8] {
         let continues = |at: &usize| text.get(*at).is_some_and(|byte| byte & 0xc0 == 0x80);
         let max = self.limits.text_bytes_max;
-        // A character has at most three continuation bytes; what has more is no UTF-8.
+        // A character has at most three continuation bytes; a longer sequence is not UTF-8.
         let end = (max.saturating_sub(3)..=max).rev().find(|at| !continues(at));
         text.get(..end.unwrap_or(max)).unwrap_or(text)
     }
@@ -193,7 +194,7 @@ impl<'s> Context<'s> {
             (Cow::Owned(mended), _) => {
                 self.repairs.invalid_utf8 += 1;
                 let mut mended = mended.into_bytes();
-                // What stands for a byte takes three.
+                // The replacement of a byte takes three bytes.
                 if mended.len() > self.limits.text_bytes_max {
                     mended.truncate(self.start_of(&mended).len());
                     self.repairs.cut_texts += u64::from(!is_cut);

@@ -1,4 +1,4 @@
-//! Texts that come again and again, each kept once.
+//! Stores each of many repeated texts once.
 
 use std::hash::BuildHasher;
 use std::sync::Arc;
@@ -11,23 +11,23 @@ use hashbrown::{DefaultHashBuilder, HashTable};
 
 use super::columns::{Columns, TextColumn};
 
-/// The place of a text in a column's dictionary; it holds until the batch is closed.
+/// The index of a text in a column's dictionary; valid until the batch is closed.
 pub(super) type Key = i32;
 
-/// What the index takes for a text, on average: it is half full after it grew.
+/// Average index bytes per text: the index is half full after it grew.
 const INDEX_BYTES: usize = 2 * (size_of::<Key>() + 1);
 
-/// The texts of a column, made per batch.
+/// The distinct texts of a column, per batch.
 #[derive(Default)]
 pub(super) struct Dictionary {
     texts: TextColumn,
-    /// Places by the text's hash.
+    /// Keys by the text's hash.
     index: HashTable<Key>,
     hasher: DefaultHashBuilder,
 }
 
 impl Dictionary {
-    /// The key of a text, which may be the one that is guessed.
+    /// The key of a text; `guess` is tried first.
     #[inline]
     pub(super) fn intern(&mut self, text: &[u8], guess: Key) -> Key {
         if self.texts.len() > 0 && is_same(text_at(&self.texts, guess), text) {
@@ -48,33 +48,32 @@ impl Dictionary {
         if let Some(&key) = index.find(hash, |&key| text_at(texts, key) == text) {
             return key;
         }
-        // There are no more texts than rows, groups or entries, and those have 32-bit offsets elsewhere.
+        // There are at most as many texts as rows, groups or entries, which use 32-bit offsets elsewhere.
         let key = Key::try_from(texts.len()).unwrap_or(Key::MAX);
         texts.append(text);
         index.insert_unique(hash, key, |&key| hasher.hash_one(text_at(texts, key)));
         key
     }
 
-    /// The bytes of all texts.
+    /// The total bytes of all texts.
     #[inline]
     pub(super) fn extent(&self) -> usize {
         self.texts.extent()
     }
 
-    /// What the array of texts would take, and what the index takes.
+    /// The bytes of the texts as an array, plus those of the index.
     #[inline]
     pub(super) fn bytes(&self) -> usize {
         self.texts.bytes() + self.texts.len() * INDEX_BYTES
     }
 
-    /// Makes it empty, keeping its memory unless that is much.
+    /// Empties it, and keeps its memory unless that is large.
     pub(super) fn clear(&mut self) {
         self.texts.clear();
         self.index.clear();
     }
 
-    /// The array of values with these keys. Texts at the end that none has are left out: rows that were taken
-    /// back leave theirs.
+    /// The dictionary array with these keys. Unused texts at the end are omitted: removed rows leave theirs.
     ///
     /// # Errors
     /// When a text is not UTF-8.
@@ -93,7 +92,7 @@ impl Dictionary {
     }
 }
 
-/// Whether two texts are the same; for short ones without a call.
+/// Whether two texts are equal; short ones are compared without a call.
 #[inline]
 fn is_same(a: &[u8], b: &[u8]) -> bool {
     if a.len() != b.len() {
@@ -108,7 +107,7 @@ fn is_same(a: &[u8], b: &[u8]) -> bool {
     a == b
 }
 
-/// The first and the last so many bytes, if there are as many and they are all of the text.
+/// The first and the last `BYTES` bytes, if together they cover the whole text.
 #[inline]
 fn ends<const BYTES: usize>(text: &[u8]) -> Option<(&[u8; BYTES], &[u8; BYTES])> {
     if text.len() > 2 * BYTES {

@@ -1,4 +1,4 @@
-//! Finds keys that come twice in a list of attributes, so that the last one wins (rule 5).
+//! Finds duplicate keys in a list of attributes; the last one is kept (rule 5).
 
 use std::hash::Hash;
 
@@ -7,19 +7,19 @@ use hashbrown::hash_map::Entry;
 
 use super::dictionary::Key;
 
-/// Lists up to this long are compared by fingerprints on the stack; longer ones through a hash map
-/// with a random seed, so that time stays linear whatever the keys are.
+/// Lists up to this length are compared by fingerprints on the stack. Longer ones use a hash map with a
+/// random seed, so time stays linear for any keys.
 const SMALL: usize = 32;
 
-/// Scratch space and the last answer.
+/// Scratch space and the last result.
 #[derive(Default)]
 pub(super) struct Duplicates {
-    /// For each key of the last list that had duplicates: whether it comes again later.
+    /// For each key of the last list that had duplicates: whether it occurs again later.
     again: Vec<bool>,
 }
 
 impl Duplicates {
-    /// Whether one of `len` keys comes twice. If so, [`Self::comes_again`] tells which.
+    /// Whether one of `len` keys occurs twice. If so, [`Self::comes_again`] identifies the duplicates.
     #[inline]
     pub(super) fn find<K: Print>(&mut self, len: usize, key: impl Fn(usize) -> K) -> bool {
         match len {
@@ -29,7 +29,7 @@ impl Duplicates {
         }
     }
 
-    /// Whether the key at `index` comes again, in a list where [`Self::find`] found duplicates.
+    /// Whether the key at `index` occurs again later, in a list where [`Self::find`] found duplicates.
     pub(super) fn comes_again(&self, index: usize) -> bool {
         self.again.get(index).copied().unwrap_or_default()
     }
@@ -37,7 +37,7 @@ impl Duplicates {
     #[inline]
     fn find_among_few<K: Print>(&mut self, len: usize, key: impl Fn(usize) -> K) -> bool {
         let mut prints = [0u64; SMALL];
-        // One bit per class of fingerprints: a key in a class of its own needs no comparison.
+        // One bit per class of fingerprints: a key that is alone in its class needs no comparison.
         let mut classes = 0u64;
         let mut found = false;
         for (index, slot) in prints.iter_mut().take(len).enumerate() {
@@ -86,12 +86,13 @@ impl Duplicates {
     }
 }
 
-/// A key with a fingerprint: equal for equal keys and mostly different for others, most of all in the highest bits.
+/// A key with a fingerprint: equal for equal keys, and mostly different for others, especially in the highest
+/// bits.
 pub(super) trait Print: Eq + Hash {
     fn print(&self) -> u64;
 }
 
-/// The place of a key in a dictionary.
+/// The index of a key in a dictionary.
 impl Print for Key {
     #[inline]
     fn print(&self) -> u64 {
@@ -122,7 +123,7 @@ fn fingerprint(key: &[u8]) -> u64 {
         (bytes, 0)
     };
     let mixed = first ^ last.rotate_left(23) ^ (key.len() as u64).rotate_left(47);
-    // 2^64 divided by the golden ratio spreads what differs into the highest bits.
+    // 2^64 divided by the golden ratio spreads the differences into the highest bits.
     mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 

@@ -1,16 +1,17 @@
-//! How many elements the lists of one record may have.
+//! Limits the number of elements in the lists of one record.
 
 use crate::decode::{
     ExponentialHistogramDataPoint, HistogramDataPoint, NumberDataPoint, Span, SummaryDataPoint,
 };
 
-/// Events and links of a span; exemplars, buckets and quantiles of a point. An empty one takes 2 bytes of a request, or 1, and up to
-/// 50 in memory, all of them before the batch can be closed.
+/// The greatest number of events and links of a span, or of exemplars, buckets and quantiles of a point. An
+/// empty element takes 2 bytes or 1 of a request and up to 50 in memory, and all of them must be held before
+/// the batch can be closed.
 const ELEMENTS_MAX: usize = 1 << 20;
 
 /// A record with lists.
 pub(super) trait Elements {
-    /// How many elements they have, or a few more.
+    /// The number of their elements, or slightly more.
     fn elements(&self) -> usize;
 }
 
@@ -51,7 +52,7 @@ impl Elements for SummaryDataPoint<'_> {
     }
 }
 
-/// Why a record with so many elements is not stored, if they are too many (rule 12).
+/// The rejection of a record with too many elements, if it has too many (rule 12).
 #[inline]
 pub(super) fn too_many(elements: usize) -> Option<String> {
     (elements > ELEMENTS_MAX).then(|| reason(elements))

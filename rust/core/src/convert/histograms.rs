@@ -27,7 +27,7 @@ columns! {
 }
 
 impl HistogramColumns {
-    /// Appends a histogram's point, or says why it cannot be stored (rule 12).
+    /// Appends a histogram's point, or returns why it cannot be stored (rule 12).
     ///
     /// # Errors
     /// When its lists are malformed.
@@ -63,7 +63,7 @@ impl HistogramColumns {
     }
 }
 
-/// Appends the elements of a list of counts, which the caller ends.
+/// Appends the elements of a list of counts; the caller ends the list.
 fn append_counts(
     column: &mut ListColumn<LongColumn>,
     counts: &PackedOrNot<'_, u64>,
@@ -100,7 +100,7 @@ columns! {
 }
 
 impl ExponentialHistogramColumns {
-    /// Appends an exponential histogram's point, or says why it cannot be stored (rule 12).
+    /// Appends an exponential histogram's point, or returns why it cannot be stored (rule 12).
     ///
     /// # Errors
     /// When its lists are malformed.
@@ -139,7 +139,7 @@ impl ExponentialHistogramColumns {
     }
 }
 
-/// Appends one side's buckets; a side that is missing counts as empty (rule 1).
+/// Appends one side's buckets; a missing side counts as empty (rule 1).
 fn append_buckets(
     offset: &mut IntColumn,
     counts: &mut ListColumn<LongColumn>,

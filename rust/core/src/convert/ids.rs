@@ -15,7 +15,7 @@ pub(super) fn append_span_id(column: &mut TextColumn, id: &[u8], context: &mut C
     append::<8>(column, id, context);
 }
 
-/// An id of another length, or all zero, is null and counted; an absent one is just null.
+/// An id of another length, or all zeros, is null and counted. A missing id is null and not counted.
 #[inline]
 fn append<const BYTES: usize>(column: &mut TextColumn, id: &[u8], context: &mut Context) {
     match <&[u8; BYTES]>::try_from(id) {

@@ -4,7 +4,7 @@ use super::any_value::{non_finite, write_base64, write_finite};
 use super::context::Context;
 use crate::decode::{AnyValue, ArrayValue, DecodeError, KeyValueList, Text};
 
-/// Where a member of a JSON object was written: `start..key_end` is its key with quotes.
+/// The position of a JSON object's member: `start..key_end` is its key with quotes.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Member {
     start: usize,
@@ -12,7 +12,7 @@ pub(super) struct Member {
     end: usize,
 }
 
-/// Writes a value that stands at `level`; an attribute's own value is level 1. Levels bound the
+/// Writes a value at nesting `level`; an attribute's own value is level 1. The limit on levels bounds the
 /// recursion (rule 7).
 ///
 /// # Errors
@@ -109,7 +109,7 @@ fn write_object(
     Ok(())
 }
 
-/// Of members with the same key keeps the last one: moves the others together over it.
+/// Keeps only the last of the members with the same key; the remaining members are moved together.
 fn drop_duplicates(outer_members: usize, out: &mut Vec<u8>, context: &mut Context) {
     let Context {
         members, duplicates, ..
@@ -134,7 +134,7 @@ fn drop_duplicates(outer_members: usize, out: &mut Vec<u8>, context: &mut Contex
             }
             end += 1;
         }
-        // A member that is kept moves towards the start, if at all.
+        // A kept member moves towards the start or not at all.
         out.copy_within(member.start..member.end, end);
         end += member.end - member.start;
     }

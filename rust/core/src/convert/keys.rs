@@ -1,4 +1,5 @@
-//! Keys of attributes, of which there are few: rows one after the other have the same at the same place.
+//! Keys of attributes. There are few distinct keys, and consecutive rows have the same key at the same
+//! position.
 
 use std::ops::Range;
 
@@ -10,9 +11,9 @@ use super::columns::roomy;
 use super::dictionary::{Dictionary, Key};
 use super::used::Used;
 
-/// Keys for which memory is kept when they are cleared.
+/// The greatest number of keys for which memory is kept on clearing.
 const REUSED_KEYS_MAX: usize = 1024;
-/// Places in a list whose last key is remembered.
+/// Positions in a list whose last key is recorded.
 const PLACES: usize = 32;
 
 /// The keys of lists, one list after the other.
@@ -20,17 +21,17 @@ const PLACES: usize = 32;
 pub(super) struct KeyColumn {
     keys: Vec<Key>,
     dictionary: Dictionary,
-    /// The key that was met last at each place.
+    /// The last key at each position.
     last: [Key; PLACES],
 }
 
 impl KeyColumn {
-    /// Makes room for `times` as many more as there are.
+    /// Reserves space for `times` times as many keys as there are.
     pub(super) fn reserve(&mut self, times: usize) {
         self.keys.reserve(roomy(self.keys.len() * times));
     }
 
-    /// Appends a key that stands at this place of its list.
+    /// Appends the key at this position of its list.
     #[inline]
     pub(super) fn append(&mut self, text: &[u8], place: usize) {
         let mut beyond = 0;
@@ -40,12 +41,12 @@ impl KeyColumn {
         self.keys.push(key);
     }
 
-    /// Appends a key that was taken out.
+    /// Appends a key that was split off.
     pub(super) fn append_key(&mut self, key: Key) {
         self.keys.push(key);
     }
 
-    /// Takes the keys from `start` on out; their texts stay.
+    /// Splits off the keys from `start` on; their texts stay.
     pub(super) fn split_off(&mut self, start: usize) -> Vec<Key> {
         self.keys.split_off(start)
     }
@@ -56,7 +57,7 @@ impl KeyColumn {
         self.keys.get(start..).unwrap_or_default()
     }
 
-    /// Those at these places.
+    /// The keys in this range.
     #[inline]
     pub(super) fn get(&self, places: Range<usize>) -> &[Key] {
         self.keys.get(places).unwrap_or_default()
@@ -72,12 +73,12 @@ impl KeyColumn {
         self.keys.len()
     }
 
-    /// Takes back all but the first `len`; their texts stay.
+    /// Removes all but the first `len` keys; their texts stay.
     pub(super) fn truncate(&mut self, len: usize) {
         self.keys.truncate(len);
     }
 
-    /// Makes it empty, keeping its memory unless that is much.
+    /// Empties it, and keeps its memory unless that is large.
     pub(super) fn clear(&mut self) {
         self.keys.clear();
         self.keys.shrink_to(REUSED_KEYS_MAX);
@@ -85,7 +86,7 @@ impl KeyColumn {
         self.last = [0; PLACES];
     }
 
-    /// The bytes of all texts.
+    /// The total bytes of all texts.
     #[inline]
     pub(super) fn extent(&self) -> usize {
         self.dictionary.extent()

@@ -1,4 +1,4 @@
-//! Text with few distinct values, as a dictionary made per batch.
+//! Text with few distinct values, as a dictionary per batch.
 
 use std::sync::Arc;
 
@@ -17,12 +17,12 @@ pub(super) struct LabelColumn {
     keys: Vec<Key>,
     validity: Validity,
     dictionary: Dictionary,
-    /// The key that was found last: neighbours are often equal.
+    /// The last key: consecutive values are often equal.
     last: Key,
 }
 
 impl LabelColumn {
-    /// Appends a protobuf string field, for which empty is null (rule 1).
+    /// Appends a protobuf string field; an empty one is null (rule 1).
     #[inline]
     pub(super) fn append_field(&mut self, text: Text<'_>, context: &mut Context) {
         let key = if text.is_empty() {
@@ -47,7 +47,7 @@ impl LabelColumn {
         self.validity.append_n(key.is_some(), count);
     }
 
-    /// The key of a field's text; none if it is empty (rule 1).
+    /// The key of a field's text; `None` if it is empty (rule 1).
     pub(super) fn intern_field(&mut self, text: &[u8]) -> Option<Key> {
         (!text.is_empty()).then(|| self.intern(text))
     }
@@ -60,7 +60,7 @@ impl LabelColumn {
     }
 }
 
-/// Truncation leaves the dictionary as it is, for keys that are held elsewhere.
+/// Truncation keeps the dictionary, because keys may be held elsewhere.
 impl Columns for LabelColumn {
     fn reserve(&mut self, times: usize) {
         self.keys.reserve(roomy(self.keys.len() * times));
@@ -94,19 +94,19 @@ impl Columns for LabelColumn {
     }
 }
 
-/// The most words that an enum of OTLP's has.
+/// The greatest number of words of an OTLP enum.
 const WORDS_MAX: usize = 8;
 
 /// An enum as words (rule 9).
 #[derive(Default)]
 pub(super) struct WordColumn {
     labels: LabelColumn,
-    /// The keys of the words met so far.
+    /// The keys of the words used so far.
     keys: [Option<Key>; WORDS_MAX],
 }
 
 impl WordColumn {
-    /// Appends the word at `number`, or the number itself if the proto file does not know it.
+    /// Appends the word for `number`, or the number itself if the proto file does not define it.
     #[inline]
     pub(super) fn append(&mut self, number: i32, words: &[&str]) {
         let key = self.key(number, words);

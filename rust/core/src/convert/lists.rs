@@ -10,7 +10,7 @@ use super::used::Used;
 use super::validity::Validity;
 use crate::decode::{DecodeError, PackedOrNot, Scalar};
 
-/// A list column over the columns of its elements. An empty list is null (rule 1).
+/// A list column over its element columns. An empty list is null (rule 1).
 #[derive(Default)]
 pub(super) struct ListColumn<C> {
     elements: C,
@@ -20,21 +20,21 @@ pub(super) struct ListColumn<C> {
 }
 
 impl<C: Columns> ListColumn<C> {
-    /// The element columns, to append one element to.
+    /// The element columns, for appending one element.
     #[inline]
     pub(super) fn element(&mut self) -> &mut C {
         self.len += 1;
         &mut self.elements
     }
 
-    /// Ends the list of the elements since the last one.
+    /// Ends a list: its elements are those appended since the last list.
     #[inline]
     pub(super) fn end_list(&mut self) {
         self.validity.append(self.len > self.offsets.end());
         self.offsets.push(self.len);
     }
 
-    /// The number of elements since the last list's end.
+    /// The number of elements since the end of the last list.
     #[inline]
     pub(super) fn open_len(&self) -> usize {
         self.len - self.offsets.end()
@@ -42,7 +42,7 @@ impl<C: Columns> ListColumn<C> {
 }
 
 impl<T: ArrowPrimitiveType> ListColumn<PrimitiveColumn<T>> {
-    /// Appends elements, and gives them; the caller ends their list.
+    /// Appends elements, and returns them; the caller ends their list.
     ///
     /// # Errors
     /// When they are malformed.

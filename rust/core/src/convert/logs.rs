@@ -33,7 +33,7 @@ columns! {
     }
 }
 
-/// Converts serialized `ExportLogsServiceRequest`s, one after the other.
+/// Converts serialized `ExportLogsServiceRequest`s in order.
 ///
 /// # Errors
 /// When the bytes are malformed, or a batch cannot be built.

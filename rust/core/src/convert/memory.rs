@@ -1,25 +1,26 @@
-//! Memory that conversion uses again.
+//! Memory that conversions reuse.
 
 use std::any::Any;
 use std::fmt;
 
 use super::table::Size;
 
-/// Memory of the columns of one conversion, for the next one of the same signal: fresh memory costs more than what is
-/// written into it. It holds about as much as the largest batch did (see [`super::ConvertOptions::batch_bytes_max`]).
+/// Column memory of one conversion, for the next one of the same signal. Allocating fresh memory costs more
+/// than writing the data into it. It holds about as much as the largest batch (see
+/// [`super::ConvertOptions::batch_bytes_max`]).
 #[derive(Default)]
 pub struct Memory(Option<Box<dyn Any + Send>>);
 
-/// Empty columns of a table with memory of earlier ones.
+/// Empty columns of a table in the memory of earlier ones.
 #[derive(Default)]
 pub(super) struct Spare<C> {
     pub(super) columns: C,
-    /// What they had room for.
+    /// Their reserved size.
     pub(super) size: Size,
 }
 
 impl Memory {
-    /// What was kept, if it is of this type; else it is freed, and there is none.
+    /// Takes the kept memory if it has this type; otherwise frees it and returns an empty value.
     pub(super) fn take<T: Any + Default>(&mut self) -> T {
         let kept = self.0.take().and_then(|kept| kept.downcast().ok());
         kept.map_or_else(T::default, |kept| *kept)

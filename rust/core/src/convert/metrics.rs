@@ -24,7 +24,7 @@ struct Tables {
     summary: TableBuilder<SummaryColumns>,
 }
 
-/// Memory for them.
+/// Reusable memory for them.
 #[derive(Default)]
 struct Spares {
     gauge: Spare<GaugeColumns>,
@@ -59,7 +59,8 @@ impl Tables {
         })
     }
 
-    /// Closes the largest batch: closing the one at hand would make it tiny while another holds most.
+    /// Closes the largest batch. Closing the current one could produce a tiny batch while another one holds
+    /// most of the memory.
     #[cold]
     fn close_largest(&mut self, context: &mut Context) -> Result<(), Stop> {
         let sizes = [
@@ -79,7 +80,7 @@ impl Tables {
     }
 }
 
-/// Where a metric stands in its request.
+/// The position of a metric in its request.
 #[derive(Debug, Clone, Copy)]
 struct Place {
     resource: usize,
@@ -101,7 +102,7 @@ impl fmt::Display for Place {
     }
 }
 
-/// Converts serialized `ExportMetricsServiceRequest`s, one after the other.
+/// Converts serialized `ExportMetricsServiceRequest`s in order.
 ///
 /// # Errors
 /// When the bytes are malformed, or a batch cannot be built.
@@ -273,7 +274,7 @@ fn convert_metric<'a>(
     }
 }
 
-/// The kind of a metric's points.
+/// The kind of a metric's data points.
 struct Kind<C> {
     place: Place,
     field: &'static str,

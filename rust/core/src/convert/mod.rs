@@ -1,14 +1,15 @@
-//! Views to Arrow: batches for each table that the request fills. Pure: no I/O, no clock.
+//! Converts views to Arrow: batches for each table that the request fills. Pure: no I/O, no clock.
 //!
-//! One pass goes from views to column builders. What is the same for all rows of a resource, a scope or
-//! a metric is rendered once and referred to. Text is copied unchecked first and validated once per
-//! column, when a batch is closed; only if that finds invalid UTF-8 is the request converted
-//! again, with each text checked and mended on its way.
+//! One pass goes from views to column builders. Values that all rows of a resource, a scope or a metric share
+//! are rendered once and referenced. Text is first copied unchecked, and validated once per column when a
+//! batch is closed. Only if that finds invalid UTF-8 is the request converted again, with each text validated
+//! and repaired on the way.
 //!
-//! What all rows of a resource share is in a batch once, and the rows refer to it. Still rows can be larger than their
-//! request. Hence batches are given away as they close, and what is open at a time is bounded.
+//! A batch holds what all rows of a resource share once, and its rows refer to it. Rows can still be larger
+//! than their request. Therefore batches are passed on as they close, and the size of open batches is
+//! bounded.
 //!
-//! The mapping rules are those of `docs/schema.md`; "rule n" in comments is its list.
+//! `docs/schema.md` defines the mapping rules; "rule n" in comments refers to its list.
 
 mod any_value;
 mod attribute_columns;
@@ -54,36 +55,37 @@ use crate::signal::{Signal, Table};
 /// What conversion needs from its caller.
 #[derive(Debug, Clone, Copy)]
 pub struct ConvertOptions {
-    /// When the request arrived, nanoseconds since the Unix epoch: the time of a record that has none.
+    /// The arrival time of the request, nanoseconds since the Unix epoch: the time of a record without one.
     pub arrival_time_unix_nano: u64,
-    /// A batch is closed before a string column's bytes pass this (at most `i32::MAX`, the reach of
-    /// Arrow's offsets). A record that passes it by itself is rejected.
+    /// A batch is closed before a string column exceeds this many bytes (at most `i32::MAX`, the limit of
+    /// Arrow's offsets). A record that exceeds it alone is rejected.
     pub column_bytes_max: usize,
-    /// A batch, the largest, is closed when the columns of all open batches together hold this many
-    /// bytes. So no batch is larger than this and one row. It is closed earlier where batches of about one size are no more of
-    /// them.
+    /// The largest batch is closed when the columns of all open batches together hold this many bytes. So no
+    /// batch is larger than this plus one row. A batch is closed earlier if that makes batches equal in size
+    /// without increasing their number.
     pub batch_bytes_max: usize,
-    /// Bounds on what a record may hold.
+    /// Limits on the content of a record.
     pub values: ValueLimits,
 }
 
-/// Bounds on what a record may hold; what is beyond is cut off, counted, and the record is stored.
+/// Limits on the content of a record. Content above a limit is cut off and counted; the record is still
+/// stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ValueLimits {
-    /// Attributes in one list; those after the first so many are dropped.
+    /// The greatest number of attributes in one list; later ones are dropped.
     pub attributes_max: usize,
-    /// Bytes of one text as it is stored; it is cut at the end of a character.
+    /// The greatest size of one stored text, bytes; it is truncated at a character boundary.
     pub text_bytes_max: usize,
-    /// Levels of nested values that are kept, at most [`ValueLimits::NESTING_MAX`].
+    /// The number of levels of nested values that are kept, at most [`ValueLimits::NESTING_MAX`].
     pub nesting_max: u32,
 }
 
 impl ValueLimits {
-    /// The deepest nesting that can be kept: it bounds the recursion.
+    /// The greatest number of levels that can be kept: it bounds the recursion.
     pub const NESTING_MAX: u32 = 64;
 }
 
-/// No limit but that of nesting.
+/// No limits except that of nesting.
 impl Default for ValueLimits {
     fn default() -> Self {
         Self {
@@ -103,7 +105,7 @@ pub struct TableBatch {
     pub batch: RecordBatch,
 }
 
-/// What was mended on the way, so that it can be counted; the rows are stored.
+/// Counts of repairs; the repaired rows are stored.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Repairs {
     /// Strings with invalid UTF-8, stored with U+FFFD in its place.
@@ -114,70 +116,71 @@ pub struct Repairs {
     pub invalid_ids: u64,
     /// Times above `i64::MAX` nanoseconds, stored as null (or the fallback time).
     pub invalid_times: u64,
-    /// Texts cut at [`ValueLimits::text_bytes_max`].
+    /// Texts truncated at [`ValueLimits::text_bytes_max`].
     pub cut_texts: u64,
-    /// Attributes beyond [`ValueLimits::attributes_max`], which are in the counts of dropped ones.
+    /// Attributes beyond [`ValueLimits::attributes_max`]; the stored counts of dropped attributes include
+    /// them.
     pub dropped_attributes: u64,
 }
 
-/// A record or data point that was left out, and why.
+/// A record or data point that was rejected, with the reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rejection {
     /// Its path, such as `resource_metrics[0].scope_metrics[2].metrics[1].histogram.data_points[4]`,
     /// with the names of its metric and its service: ` (metric "requests" of service "cart")`.
     pub path: String,
-    /// Why it cannot be stored, in a word.
+    /// Why it cannot be stored, as a code.
     pub code: Reason,
-    /// Why it cannot be stored.
+    /// Why it cannot be stored, as a message.
     pub reason: String,
 }
 
-/// Neighbouring records that were left out for the same reason. Records are counted from 0 in the
-/// request's order; a metric without data counts as one.
+/// Consecutive records that were rejected for the same reason. Records are counted from 0 in the request's
+/// order; a metric without data counts as one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RejectedRun {
-    /// The first of them.
+    /// The index of the first one.
     pub first: u64,
-    /// How many there are.
+    /// Their number.
     pub count: u64,
-    /// Why.
+    /// The reason.
     pub code: Reason,
 }
 
-/// Takes batches as they close.
+/// Receives batches as they close.
 pub trait BatchSink {
-    /// Takes a batch, which has at least one row. Batches of a table come in the request's order;
-    /// those of different tables alternate. Who keeps none of its arrays lets their memory be used again.
+    /// Receives a batch, which has at least one row. Batches of a table come in the request's order; those of
+    /// different tables alternate. If the sink keeps none of a batch's arrays, their memory is reused.
     ///
     /// # Errors
     /// Any error ends the conversion, which returns it.
     fn batch(&mut self, batch: &TableBatch) -> Result<()>;
 
-    /// Everything given so far is void, and the request is converted anew: its text turned out to be
-    /// invalid UTF-8. Comes at most once, and maybe before any batch.
+    /// Discards everything received so far: the request is converted again, because its text contains invalid
+    /// UTF-8. Called at most once, possibly before any batch.
     fn restart(&mut self);
 }
 
-/// What there is to tell of a request besides its rows.
+/// The result of converting a request, besides its rows.
 #[derive(Debug, Clone, Default)]
 pub struct Summary {
-    /// Records and points that were left out.
+    /// Rejected records and points.
     pub rejected: u64,
     /// The same by reason.
     pub rejected_by: ReasonCounts,
     /// The first few of them (at most 16), for the message.
     pub rejections: Vec<Rejection>,
-    /// Which records were left out, in order.
+    /// The rejected records, in order.
     pub rejected_runs: Vec<RejectedRun>,
-    /// What was mended.
+    /// The repairs.
     pub repairs: Repairs,
 }
 
-/// Converts a serialized `Export{Logs,Trace,Metrics}ServiceRequest`, giving batches to `sink`.
+/// Converts a serialized `Export{Logs,Trace,Metrics}ServiceRequest` and passes batches to `sink`.
 ///
 /// # Errors
-/// `Decode` (permanent) when the bytes are not a well-formed message; the sink's own error. In either
-/// case what the sink was given is void.
+/// `Decode` (permanent) when the bytes are not a well-formed message; the sink's own error. In either case
+/// the batches passed to the sink are invalid.
 pub fn convert_into(
     signal: Signal,
     payload: &[u8],
@@ -193,9 +196,9 @@ pub fn convert_into(
     )
 }
 
-/// Converts serialized requests of one signal, one after the other, as [`convert_into`] would convert what
-/// they are when they are concatenated. Only paths differ: they begin anew in each request. `memory` is that of a
-/// conversion before, or none.
+/// Converts serialized requests of one signal in order, as [`convert_into`] would convert their
+/// concatenation. Only paths differ: they start again in each request. `memory` comes from an earlier
+/// conversion or is empty.
 ///
 /// # Errors
 /// As [`convert_into`].
@@ -209,7 +212,7 @@ pub fn convert_all_into<'a>(
     let bytes = requests.clone().map(<[u8]>::len).sum();
     let context = Context::new(options, bytes, false, sink);
     let summary = match convert_with(signal, requests.clone(), memory, context) {
-        // The text was not UTF-8 after all.
+        // Some text is not UTF-8.
         Err(Stop::Arrow(_)) => {
             sink.restart();
             let context = Context::new(options, bytes, true, sink);
@@ -226,23 +229,23 @@ pub fn convert_all_into<'a>(
     })
 }
 
-/// All that one request gives.
+/// The complete result for one request.
 #[derive(Debug, Clone, Default)]
 pub struct Converted {
-    /// Batches in table order; a table has several when one would pass a limit. None is empty.
+    /// Batches in table order; a table has several when one would exceed a limit. None is empty.
     pub batches: Vec<TableBatch>,
-    /// Records and points that were left out.
+    /// Rejected records and points.
     pub rejected: u64,
     /// The first few of them (at most 16), for the message.
     pub rejections: Vec<Rejection>,
-    /// What was mended.
+    /// The repairs.
     pub repairs: Repairs,
 }
 
-/// Converts like [`convert_into`] and collects the batches, all of which are in memory then.
+/// Converts like [`convert_into`] and collects all batches in memory.
 ///
 /// # Errors
-/// `Decode` (permanent) when the bytes are not a well-formed message; nothing is converted then.
+/// `Decode` (permanent) when the bytes are not a well-formed message; there is no result then.
 pub fn convert(signal: Signal, payload: &[u8], options: &ConvertOptions) -> Result<Converted> {
     let mut batches = Collected::default();
     let summary = convert_into(signal, payload, options, &mut batches)?;
@@ -284,26 +287,26 @@ fn convert_with<'a>(
     Ok(context.into_summary())
 }
 
-/// Rule 13: the whole request is refused, with the path of the first bad field.
+/// Rule 13: rejects the whole request, with the path of the first invalid field.
 fn refusal(signal: Signal, error: DecodeError) -> Error {
     Error::new(ErrorKind::Decode, "the request is not well-formed OTLP protobuf")
         .with("signal", signal.as_str())
         .because(error)
 }
 
-/// Why conversion ends early.
+/// Why conversion stops early.
 #[derive(Debug)]
 enum Stop {
     /// The bytes are malformed.
     Decode(DecodeError),
     /// A column cannot be built. Offsets, lengths and types fit by construction, so its text is not UTF-8.
     Arrow(ArrowError),
-    /// A batch was not taken.
+    /// The sink returned an error.
     Sink(Error),
 }
 
 impl Stop {
-    /// Names the element of a repeated field that holds what was named so far.
+    /// Prepends the element of a repeated field to the path.
     fn in_element(self, name: &'static str, index: usize) -> Self {
         match self {
             Stop::Decode(error) => Stop::Decode(error.in_element(name, index)),
@@ -311,7 +314,7 @@ impl Stop {
         }
     }
 
-    /// Names the field that holds what was named so far.
+    /// Prepends a field to the path.
     fn in_field(self, name: &'static str) -> Self {
         match self {
             Stop::Decode(error) => Stop::Decode(error.in_field(name)),

@@ -1,15 +1,15 @@
-//! Numbers of OTLP in the signed types of the tables (rules 11 and 12).
+//! Converts OTLP's numbers to the signed types of the tables (rules 11 and 12).
 
 use super::columns::{DoubleColumn, LongColumn};
 use crate::decode::NumberValue;
 
-/// A count of dropped things, held at the largest that fits.
+/// A count of dropped items, clamped to the greatest value that fits.
 #[inline]
 pub(super) fn dropped(count: u32) -> i32 {
     i32::try_from(count).unwrap_or(i32::MAX)
 }
 
-/// A count in a `long` column; if it is too large, `rejection` says so, naming it by `what`.
+/// A count in a `long` column. If it is too large, `rejection` is set with `what` as its name.
 #[inline]
 pub(super) fn append_count(
     column: &mut LongColumn,
@@ -24,7 +24,7 @@ pub(super) fn append_count(
     column.append(fitting.unwrap_or_default());
 }
 
-/// Why a count that no `long` holds is not stored.
+/// The rejection of a count that exceeds a `long`.
 #[cold]
 pub(super) fn too_large(what: &str, count: u64) -> String {
     format!("its {what} {count} is above {}", i64::MAX)

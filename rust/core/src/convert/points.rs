@@ -1,4 +1,4 @@
-//! What the metrics tables share, and the tables `metrics_gauge` and `metrics_sum`.
+//! The common parts of the metrics tables, and the tables `metrics_gauge` and `metrics_sum`.
 
 use std::borrow::Cow;
 
@@ -23,7 +23,7 @@ use crate::decode::{
 /// `AggregationTemporality` by number.
 pub(super) const TEMPORALITIES: &[&str] = &["Unspecified", "Delta", "Cumulative"];
 
-/// What all points of a metric share, rendered once.
+/// The values that all points of a metric share, rendered once.
 #[derive(Default)]
 pub(super) struct MetricGroup<'a> {
     /// The resource and the scope.
@@ -37,15 +37,15 @@ pub(super) struct MetricGroup<'a> {
 }
 
 impl<'a> MetricGroup<'a> {
-    /// Whose points they are, for a message.
+    /// The subject of messages about these points.
     pub(super) fn subject(&self) -> Subject<'_> {
         Subject::new(Some(&self.name), &self.group)
     }
 
-    /// Takes on a metric.
+    /// Sets the current metric.
     ///
     /// # Errors
-    /// When its metadata are malformed.
+    /// When its metadata is malformed.
     pub(super) fn enter_metric(
         &mut self,
         metric: &Metric<'a>,
@@ -59,7 +59,7 @@ impl<'a> MetricGroup<'a> {
     }
 }
 
-/// What every kind of data point has.
+/// The fields that all kinds of data points have.
 pub(super) struct PointFields<'a> {
     pub(super) time_unix_nano: u64,
     pub(super) start_time_unix_nano: u64,
@@ -90,7 +90,7 @@ point_fields_of!(
 );
 
 columns! {
-    /// The columns of every kind of data point and of its metric.
+    /// The columns that all kinds of data points share, and those of their metric.
     PointColumns {
         time_unix: TimeColumn,
         start_time_unix: TimeColumn,
@@ -117,7 +117,7 @@ struct MetricKeys {
 }
 
 impl PointColumns {
-    /// Appends what every kind of point has.
+    /// Appends the fields that all kinds of points have.
     ///
     /// # Errors
     /// When the point's attributes are malformed.
@@ -243,7 +243,7 @@ columns! {
 }
 
 impl SumColumns {
-    /// Appends a sum's point; the sum's own fields come with it.
+    /// Appends a sum's point with the sum's own fields.
     ///
     /// # Errors
     /// When its lists are malformed.

@@ -1,4 +1,4 @@
-//! Attributes of data points, which come again with each point of their series.
+//! Attributes of data points, which repeat with each point of their series.
 
 use hashbrown::{DefaultHashBuilder, HashTable};
 use std::hash::BuildHasher;
@@ -12,12 +12,13 @@ use super::shared_map::SharedMapColumn;
 use super::used::Used;
 use crate::decode::{DecodeError, KeyValue, Repeated};
 
-/// Lists that are known at most.
+/// The greatest number of known lists.
 const LISTS_MAX: usize = 32 * 1024;
-/// Bytes that they take at most.
+/// Their greatest total size, bytes.
 const BYTES_MAX: usize = 4 << 20;
 
-/// A column of attributes as a dictionary, each list rendered once however often it comes. No attributes are null (rule 1).
+/// A column of attributes as a dictionary; each distinct list is rendered once. An empty list is null (rule
+/// 1).
 #[derive(Default)]
 pub(super) struct SeriesMapColumn {
     maps: SharedMapColumn,
@@ -58,7 +59,7 @@ impl SeriesMapColumn {
         }
         let repairs = context.repairs;
         let key = self.maps.render(attributes, field, context)?;
-        // What is mended is counted each time that it comes.
+        // Repairs are counted for each occurrence.
         if let Some(key) = key
             && context.repairs == repairs
         {
@@ -99,21 +100,21 @@ impl Columns for SeriesMapColumn {
 /// The keys of serialized lists.
 #[derive(Default)]
 struct Known {
-    /// The lists, one after another.
+    /// The lists, concatenated.
     bytes: Vec<u8>,
     lists: Vec<List>,
-    /// Places in `lists`.
+    /// Indices into `lists`.
     index: HashTable<u32>,
     hasher: DefaultHashBuilder,
-    /// Where the next list is, if points come in the order in which they came before.
+    /// The index of the next list, if points come in the same order as before.
     guess: usize,
-    /// How often a list was known.
+    /// The number of lookups that found a list.
     found: usize,
-    /// There is no room for more, or it is not worth it.
+    /// Set when there is no space left, or when caching does not pay off.
     is_full: bool,
 }
 
-/// A serialized list, and the key that its attributes have.
+/// A serialized list with the key of its attributes.
 #[derive(Clone, Copy)]
 struct List {
     start: u32,
@@ -160,7 +161,8 @@ impl Known {
         };
     }
 
-    /// Adds a list that is not known. When there is no more room and most lists came only once, all are forgotten.
+    /// Adds an unknown list. When there is no space left and most lists occurred only once, all lists are
+    /// removed.
     fn add(&mut self, serialized: &[u8], key: Key) {
         if self.is_full {
             return;
@@ -184,7 +186,7 @@ impl Known {
             hasher,
             ..
         } = self;
-        // Both far below 2^32.
+        // Both are far below 2^32.
         let start = bytes.len() as u32;
         let place = lists.len() as u32;
         bytes.extend_from_slice(serialized);

@@ -1,4 +1,4 @@
-//! The columns of the resource and the scope, which every table has.
+//! The resource and scope columns, which every table has.
 
 use std::borrow::Cow;
 
@@ -13,13 +13,13 @@ use super::shared_map::SharedMapColumn;
 use super::used::Used;
 use crate::decode::{DecodeError, Resource, Scope, Text};
 
-/// The resource attribute that `ServiceName` is the text of (rule 10).
+/// The resource attribute whose text becomes `ServiceName` (rule 10).
 const SERVICE_NAME: &[u8] = b"service.name";
 
-/// What all rows of a scope share, rendered once.
+/// The values that all rows of a scope share, rendered once.
 #[derive(Default)]
 pub(super) struct Group<'a> {
-    /// A new number for each scope, from 1, so that tables know when keys must be looked up again.
+    /// A new number for each scope, from 1; tables look up keys again when it changes.
     generation: u64,
     resource_attributes: Entries,
     resource_schema_url: Cow<'a, [u8]>,
@@ -32,7 +32,7 @@ pub(super) struct Group<'a> {
 }
 
 impl<'a> Group<'a> {
-    /// Takes on a resource; one that is missing counts as empty (rule 1).
+    /// Sets the current resource; a missing one counts as empty (rule 1).
     ///
     /// # Errors
     /// When its attributes are malformed.
@@ -52,7 +52,7 @@ impl<'a> Group<'a> {
         Ok(())
     }
 
-    /// Takes on a scope of that resource; one that is missing counts as empty (rule 1).
+    /// Sets the current scope of that resource; a missing one counts as empty (rule 1).
     ///
     /// # Errors
     /// When its attributes are malformed.
@@ -96,18 +96,19 @@ columns! {
     }
 }
 
-/// What a row takes in them, beside what it refers to.
+/// Bytes of a row in these columns, besides the values it refers to.
 const ROW_BYTES: usize = 9 * size_of::<i32>();
 
-/// The resource and scope columns of a table. The rows of a group are counted, and written down when it ends.
+/// The resource and scope columns of a table. Rows of a group are only counted, and are written when the
+/// group ends.
 #[derive(Default)]
 pub(super) struct SharedColumns {
     arrays: SharedArrays,
-    /// Rows that are written down.
+    /// Rows that are written.
     rows: usize,
-    /// Rows of the group that are not.
+    /// Rows of the current group that are not written yet.
     open: usize,
-    /// What the arrays hold.
+    /// Bytes of the arrays.
     bytes: usize,
     generation: u64,
     keys: GroupKeys,
@@ -157,7 +158,7 @@ impl SharedColumns {
         self.bytes = arrays.bytes();
     }
 
-    /// Writes the open rows down, before another group begins or the columns end.
+    /// Writes the open rows, before another group starts or the columns end.
     fn end(&mut self) {
         let count = std::mem::take(&mut self.open);
         if count == 0 {

@@ -1,4 +1,4 @@
-//! Attributes that neighbouring rows share: each list is there once, and rows refer to it.
+//! Attributes that consecutive rows share: each list is stored once, and rows refer to it.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use super::used::{Used, memory};
 use super::validity::Validity;
 use crate::decode::{DecodeError, KeyValue, Repeated};
 
-/// A column of attributes as a dictionary. No attributes are null (rule 1).
+/// A column of attributes as a dictionary. An empty list is null (rule 1).
 #[derive(Default)]
 pub(super) struct SharedMapColumn {
     keys: Vec<Key>,
@@ -23,19 +23,20 @@ pub(super) struct SharedMapColumn {
 }
 
 impl SharedMapColumn {
-    /// The key of attributes, which rows may have until the batch is closed; none if they are empty.
+    /// The key of attributes, valid for rows until the batch is closed; `None` if they are empty.
     pub(super) fn intern(&mut self, entries: &Entries) -> Option<Key> {
         if entries.is_empty() {
             return None;
         }
-        // Requests of one client that were merged have the same resource one after the other.
+        // Merged requests of one client have equal resources one after another.
         if !self.maps.ends_with(entries) {
             self.maps.append_rendered(entries);
         }
         self.last_key()
     }
 
-    /// The key of attributes that are rendered for it, which rows may have until the batch is closed; none if there are none.
+    /// Renders attributes and returns their key, valid for rows until the batch is closed; `None` if there
+    /// are no attributes.
     ///
     /// # Errors
     /// When the attributes are malformed; `field` is the name of their field.
@@ -49,7 +50,7 @@ impl SharedMapColumn {
         Ok(self.last_key().filter(|_| !self.maps.ends_empty()))
     }
 
-    /// The key of the last list. There are no more lists than rows, and those have 32-bit offsets elsewhere.
+    /// The key of the last list. There are at most as many lists as rows, which use 32-bit offsets elsewhere.
     fn last_key(&self) -> Option<Key> {
         let last = self.maps.len().checked_sub(1)?;
         Some(Key::try_from(last).unwrap_or(Key::MAX))
@@ -69,8 +70,8 @@ impl SharedMapColumn {
     }
 }
 
-/// Truncation leaves the lists as they are, for keys that are held elsewhere; [`Columns::finish`] cuts those off the
-/// end that no row has.
+/// Truncation keeps the lists, because keys may be held elsewhere. [`Columns::finish`] removes lists at the
+/// end that no row uses.
 impl Columns for SharedMapColumn {
     fn reserve(&mut self, times: usize) {
         self.keys.reserve(roomy(self.keys.len() * times));

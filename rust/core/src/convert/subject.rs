@@ -1,21 +1,21 @@
-//! Names for messages: whose record was left out.
+//! The subject of a message: names that identify a rejected record.
 
 use std::fmt;
 
 use super::shared::Group;
 
-/// Longer names are cut to so many characters.
+/// Longer names are truncated to this many characters.
 const NAME_CHARS_MAX: usize = 100;
 
-/// The metric and the service of a record, such as ` (metric "requests" of service "cart")`; nothing
-/// if neither is known.
+/// The metric and the service of a record, such as ` (metric "requests" of service "cart")`; empty if neither
+/// is known.
 pub(super) struct Subject<'g> {
     metric: Option<&'g [u8]>,
     service: Option<&'g [u8]>,
 }
 
 impl<'g> Subject<'g> {
-    /// A record of this metric, if it is a metric's.
+    /// A record of this metric, if it belongs to a metric.
     pub(super) fn new(metric: Option<&'g [u8]>, group: &'g Group<'_>) -> Self {
         Self {
             metric,
@@ -35,7 +35,7 @@ impl fmt::Display for Subject<'_> {
     }
 }
 
-/// Names may not be UTF-8, since text is not validated before its batch is closed.
+/// Names may be invalid UTF-8, since text is validated only when its batch is closed.
 fn cut(name: &[u8]) -> String {
     let reach = name.get(..4 * NAME_CHARS_MAX).unwrap_or(name);
     String::from_utf8_lossy(reach)

@@ -29,7 +29,7 @@ columns! {
 }
 
 impl SummaryColumns {
-    /// Appends a summary's point, or says why it cannot be stored (rule 12).
+    /// Appends a summary's point, or returns why it cannot be stored (rule 12).
     ///
     /// # Errors
     /// When its lists are malformed.

@@ -1,4 +1,4 @@
-//! A table's rows, gathered into batches that keep within Arrow's offsets.
+//! Collects a table's rows into batches within the limits of Arrow's offsets.
 
 use std::mem;
 
@@ -14,10 +14,10 @@ use crate::reason::Reason;
 use crate::schema::arrow_schema;
 use crate::signal::Table;
 
-/// Rows from which on the others can be guessed.
+/// The number of rows from which on the total can be estimated.
 const SAMPLE_ROWS: usize = 128;
 
-/// What becomes of a row that was appended: `Some` takes it back, with the reason.
+/// The result of appending a row: `Some` removes the row again, for the given reason.
 pub(super) type Verdict = Result<Option<String>, DecodeError>;
 
 /// The open batch of a table.
@@ -25,21 +25,21 @@ pub(super) struct TableBuilder<C> {
     table: Table,
     columns: C,
     rows: usize,
-    /// What the columns hold, as of the last row; part of [`Context::open_bytes`].
+    /// Bytes of the columns after the last row; part of [`Context::open_bytes`].
     bytes: usize,
-    /// Rows that all requests give, about; 0 when that is not known.
+    /// The estimated number of rows of all requests; 0 when unknown.
     expected: usize,
-    /// Rows for which the columns have room from a batch before.
+    /// Rows for which the columns have memory from an earlier batch.
     room: usize,
-    /// Rows of the batch before.
+    /// Rows of the previous batch.
     last_rows: usize,
-    /// The most that was in a batch.
+    /// The size of the largest batch.
     largest: Size,
-    /// The most that was in a batch whose memory the columns began with.
+    /// The size of the largest batch whose memory the columns started with.
     kept: Size,
 }
 
-/// How much is in a batch.
+/// The size of a batch.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Size {
     rows: usize,
@@ -47,7 +47,7 @@ pub(super) struct Size {
 }
 
 impl<C: Columns> TableBuilder<C> {
-    /// No rows yet, in spare memory.
+    /// No rows yet, in reusable memory.
     pub(super) fn new(table: Table, spare: Spare<C>) -> Self {
         Self {
             table,
@@ -62,18 +62,18 @@ impl<C: Columns> TableBuilder<C> {
         }
     }
 
-    /// Guesses how many rows there will be, by records of which each is a row.
+    /// Estimates the number of rows from repeated records; each record is a row.
     pub(super) fn expect<'a, M: Message<'a>>(&mut self, records: &Repeated<'a, M>, context: &Context) {
         if self.rows < SAMPLE_ROWS {
             self.expected = context.payload_bytes / records.mean_bytes().max(1);
         }
     }
 
-    /// Appends one row with `append`, which may be called again to put the same row into a new batch.
-    /// `path` names the row if it is rejected.
+    /// Appends one row with `append`, which may be called again to append the same row to a new batch. `path`
+    /// identifies the row if it is rejected.
     ///
     /// # Errors
-    /// When the row is malformed, or the batch that it does not fit into cannot be built.
+    /// When the row is malformed, or when the batch that it does not fit into cannot be built.
     #[inline]
     pub(super) fn row(
         &mut self,
@@ -86,7 +86,7 @@ impl<C: Columns> TableBuilder<C> {
         loop {
             let rejection = append(&mut self.columns, context)?;
             let bytes = self.columns.bytes();
-            // What all columns hold together is more than any of them reaches.
+            // The total of all columns is an upper bound for each of them.
             let fits = bytes <= context.extent_max || self.columns.extent() <= context.extent_max;
             if fits && rejection.is_none() {
                 self.rows += 1;
@@ -99,7 +99,7 @@ impl<C: Columns> TableBuilder<C> {
             }
             context.repairs = repairs;
             self.columns.truncate(self.rows);
-            // Labels and lists of rows that were rejected before may be what does not fit.
+            // Labels and lists of previously rejected rows may be the cause.
             if !fits && self.rows == 0 && !begun_anew {
                 begun_anew = true;
                 self.columns = C::default();
@@ -112,7 +112,7 @@ impl<C: Columns> TableBuilder<C> {
                 };
                 context.reject(path, code, reason);
                 if !fits {
-                    // Labels of the row are still in the dictionaries.
+                    // The dictionaries still contain labels of the row.
                     self.columns = C::default();
                 }
                 self.account(self.columns.bytes(), context);
@@ -122,9 +122,9 @@ impl<C: Columns> TableBuilder<C> {
         }
     }
 
-    /// Makes room for the rows that are expected, as far as a batch may hold them: columns that grow by doubling copy, and
-    /// touch fresh memory, twice as much as they hold. Room that is not used is never touched. Memory of a batch before that
-    /// had nearly as many rows is left as it is.
+    /// Reserves memory for the expected rows, up to the size of a batch. Columns that grow by doubling copy
+    /// their content, and touch twice as much fresh memory as they hold. Unused reserved memory is never
+    /// touched. Memory of an earlier batch with nearly as many rows is left as it is.
     #[cold]
     fn make_room(&mut self, context: &mut Context) {
         let all = self.expected.saturating_mul(self.bytes) / self.rows;
@@ -137,28 +137,29 @@ impl<C: Columns> TableBuilder<C> {
         }
     }
 
-    /// What the columns hold.
+    /// Bytes of the columns.
     pub(super) fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// Gives away a batch of the rows so far, if there are any; more rows are to come.
+    /// Passes on a batch of the rows so far, if there are any; more rows will follow.
     ///
     /// # Errors
-    /// When a text is not UTF-8, or the batch is not taken.
+    /// When a text is not UTF-8, or when the sink returns an error.
     pub(super) fn close(&mut self, context: &mut Context) -> Result<(), Stop> {
         let Some((size, used)) = self.give_away(context)? else {
             return Ok(());
         };
-        // Tables that are closed while others hold more are many: what all of them keep is not bounded.
+        // Many tables may be closed while others hold more; keeping the memory of all of them would be
+        // unbounded.
         if 2 * size.bytes >= context.batch_bytes_max {
             self.reuse(used, size);
         }
         Ok(())
     }
 
-    /// Gives away a batch of the last rows, if there are any. Gives memory for the next rows, unless it is far more than
-    /// these needed.
+    /// Passes on a batch of the last rows, if there are any. Returns memory for the next rows, unless it is
+    /// far larger than these rows needed.
     ///
     /// # Errors
     /// As [`Self::close`].
@@ -176,7 +177,7 @@ impl<C: Columns> TableBuilder<C> {
         })
     }
 
-    /// Gives away a batch, if there are rows; gives what it held, and its arrays after they were used.
+    /// Passes on a batch, if there are rows; returns its size, and its arrays after their use.
     fn give_away(&mut self, context: &mut Context) -> Result<Option<(Size, Used)>, Stop> {
         let columns = mem::take(&mut self.columns);
         let size = Size {
@@ -205,7 +206,7 @@ impl<C: Columns> TableBuilder<C> {
         self.room = size.rows;
     }
 
-    /// Brings the total of all open batches up to date.
+    /// Updates the total of all open batches.
     #[inline]
     fn account(&mut self, bytes: usize, context: &mut Context) {
         context.open_bytes = context.open_bytes - self.bytes + bytes;

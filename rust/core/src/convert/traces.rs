@@ -76,7 +76,7 @@ columns! {
     }
 }
 
-/// Converts serialized `ExportTraceServiceRequest`s, one after the other.
+/// Converts serialized `ExportTraceServiceRequest`s in order.
 ///
 /// # Errors
 /// When the bytes are malformed, or a batch cannot be built.
@@ -194,7 +194,7 @@ fn append_times(columns: &mut SpanColumns, span: &Span<'_>, context: &mut Contex
     let end = nanoseconds(span.end_time_unix_nano, context);
     let timestamp = start.or(end).unwrap_or(context.arrival);
     columns.timestamp.append(microseconds(timestamp));
-    // Both are positive, so the difference fits.
+    // Both are non-negative, so the difference fits.
     let duration = start.zip(end).map(|(start, end)| end - start);
     columns.duration.append_option(duration);
 }

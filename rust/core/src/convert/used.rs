@@ -1,4 +1,4 @@
-//! Arrays that were used, as memory for the next ones.
+//! Reuses the memory of arrays that are no longer needed.
 
 use std::sync::Arc;
 
@@ -8,8 +8,8 @@ use arrow_buffer::{ArrowNativeType, Buffer};
 
 use super::dictionary::Key;
 
-/// Arrays that nobody needs any more, in the order in which columns built them. What somebody else still holds is
-/// left alone.
+/// Unused arrays, in the order in which columns built them. Arrays that are still referenced elsewhere are
+/// not reused.
 pub(super) struct Used(std::vec::IntoIter<ArrayRef>);
 
 impl Used {
@@ -43,27 +43,27 @@ impl Used {
         Self(arrays.into_iter())
     }
 
-    /// The next array, if it is of this type and nobody else's.
+    /// The next array, if it has this type and is not referenced elsewhere.
     pub(super) fn next<A: Array + Clone + 'static>(&mut self) -> Option<A> {
         let mut array = self.0.next()?;
         Arc::get_mut(&mut array)?;
-        // What is copied are references; those of the original go with it.
+        // Only references are copied; those of the original are dropped with it.
         array.as_any().downcast_ref::<A>().cloned()
     }
 
-    /// The memory of the next array's keys, empty.
+    /// The emptied memory of the next array's keys.
     pub(super) fn next_keys(&mut self) -> Vec<Key> {
         let array = self.next::<DictionaryArray<Int32Type>>();
         array.map_or_else(Vec::new, |array| memory(array.into_parts().0.into_parts().1))
     }
 
-    /// Passes over the next array.
+    /// Skips the next array.
     pub(super) fn skip(&mut self) {
         self.0.next();
     }
 }
 
-/// The memory of values, empty, unless somebody else holds it.
+/// The emptied memory of values, unless it is referenced elsewhere.
 pub(super) fn memory<T: ArrowNativeType>(values: impl Into<Buffer>) -> Vec<T> {
     let mut memory: Vec<T> = values.into().into_vec().unwrap_or_default();
     memory.clear();

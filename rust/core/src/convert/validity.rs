@@ -1,11 +1,11 @@
-//! Which values of a column are null.
+//! Tracks which values of a column are null.
 
 use arrow_buffer::{BooleanBufferBuilder, NullBuffer};
 
-/// Which values are not null. Nothing is written down until there is a null.
+/// Which values are not null. The bitmap is created with the first null.
 #[derive(Default)]
 pub(super) struct Validity {
-    /// The number of values, while all are valid.
+    /// The number of values, as long as all are valid.
     valid: usize,
     bits: Option<BooleanBufferBuilder>,
 }

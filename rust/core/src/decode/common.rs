@@ -6,8 +6,8 @@ use super::error::DecodeError;
 use super::repeated::{Occurrences, Repeated};
 use super::wire::{LENGTH_DELIMITED, Message, Reader};
 
-/// The field of `ResourceLogs`, `ResourceSpans` and `ResourceMetrics` that scopes were in before OTLP 0.15, in the same layout. The
-/// Collector still reads it, too, from who sends no other.
+/// The field of `ResourceLogs`, `ResourceSpans` and `ResourceMetrics` that held the scopes before OTLP 0.15,
+/// in the same layout. The Collector still reads it if the current field is empty.
 pub(super) const DEPRECATED_SCOPES: u32 = 1000;
 
 /// Tag of `AnyValue.string_value`.
@@ -22,15 +22,15 @@ const VALUE: u8 = 2 << 3 | LENGTH_DELIMITED;
 pub struct Text<'a>(pub &'a [u8]);
 
 impl<'a> Text<'a> {
-    /// Whether there are no bytes: for protobuf the same as an absent field.
+    /// Whether the text is empty: in protobuf equal to an absent field.
     #[inline]
     #[must_use]
     pub fn is_empty(self) -> bool {
         self.0.is_empty()
     }
 
-    /// The text with U+FFFD in place of invalid UTF-8 (as [`String::from_utf8_lossy`] does it), and
-    /// whether there was any.
+    /// The text with invalid UTF-8 replaced by U+FFFD (as [`String::from_utf8_lossy`] does), and whether
+    /// there was any.
     #[inline]
     #[must_use]
     pub fn to_str_lossy(self) -> (Cow<'a, str>, bool) {
@@ -41,7 +41,8 @@ impl<'a> Text<'a> {
     }
 }
 
-/// `AnyValue`. Lists inside stay unread, so nesting costs nothing here; whoever walks them counts levels.
+/// `AnyValue`. Nested lists stay unparsed, so nesting costs nothing here; callers that traverse them count
+/// the levels.
 #[derive(Debug, Clone, Copy, Default)]
 pub enum AnyValue<'a> {
     /// No field of the oneof is set.
@@ -130,8 +131,8 @@ pub struct KeyValue<'a> {
 }
 
 impl<'a> KeyValue<'a> {
-    /// The key and the text of a serialized `KeyValue` that is as most are: a short key and a short string, and nothing
-    /// else. `None` says nothing about it.
+    /// The key and the text of a serialized `KeyValue` in the most common form: a short key and a short
+    /// string, nothing else. `None` if it has another form.
     #[inline]
     pub(crate) fn short_text(bytes: &'a [u8]) -> Option<(Text<'a>, Text<'a>)> {
         let [KEY, key_len @ ..0x80, rest @ ..] = bytes else {
@@ -149,7 +150,7 @@ impl<'a> KeyValue<'a> {
 impl<'a> Message<'a> for KeyValue<'a> {
     #[inline]
     fn parse(bytes: &'a [u8]) -> Result<Self, DecodeError> {
-        // As everybody writes them: a key and a value, both short, and nothing else.
+        // The common form: a key and a value, both short, and nothing else.
         if let [KEY, key_len @ ..0x80, rest @ ..] = bytes
             && let Some((key, [VALUE, value_len @ ..0x80, value @ ..])) =
                 rest.split_at_checked(usize::from(*key_len))

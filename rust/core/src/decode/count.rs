@@ -1,16 +1,16 @@
-//! Whether a request has more records than it may.
+//! Checks whether a request has more records than allowed.
 
 use super::error::DecodeError;
 use super::subset::{POINT_FIELD, RECORD, field_at, last_data};
 use super::wire::Reader;
 use crate::signal::Signal;
 
-/// A record that is empty: a tag and a length of 0.
+/// Bytes of an empty record: a tag and a length of 0.
 const RECORD_BYTES_MIN: u64 = 2;
 
-/// How many records (of a metric its data points, or itself when it has no data) a request has, if they are more than
-/// `max`. Counting ends as soon as the bytes that are left cannot make up for what is missing, so it costs nothing where
-/// records are of the usual size.
+/// The number of records in a request, if it is greater than `max`. A metric counts as its data points, or as
+/// one if it has no data. Counting stops as soon as the remaining bytes are too few to reach `max`, so it is
+/// cheap when records have the usual size.
 ///
 /// # Errors
 /// When the fields around the records are malformed, as far as they were read.
@@ -29,7 +29,7 @@ struct Count {
     signal: Signal,
     max: u64,
     records: u64,
-    /// Bytes of the request that are not in records counted.
+    /// Bytes of the request outside the records counted so far.
     left: u64,
 }
 
@@ -38,7 +38,7 @@ impl Count {
         self.records.saturating_add(self.left / RECORD_BYTES_MIN) > self.max
     }
 
-    /// Counts in a message at `depth`; false when the request cannot have too many any more.
+    /// Counts in a message at `depth`; returns false when the request can no longer have too many records.
     fn message(&mut self, bytes: &[u8], depth: usize) -> Result<bool, DecodeError> {
         if !self.can_pass() {
             return Ok(false);

@@ -1,10 +1,10 @@
-//! What is wrong with the bytes, and where.
+//! Decoding errors and their location.
 
 use std::fmt;
 
 use crate::error::{Error, ErrorKind};
 
-/// What is wrong with the wire format at one place.
+/// An error in the wire format at one location.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WireError {
     /// The bytes end inside a field.
@@ -17,11 +17,11 @@ pub enum WireError {
     Group,
     /// Wire type 6 or 7, which do not exist.
     UnknownWireType(u8),
-    /// A known field with another wire type than the proto file gives it.
+    /// A known field whose wire type differs from the proto file's.
     WrongWireType {
         /// The wire type found.
         found: u8,
-        /// The wire type that the field has.
+        /// The expected wire type.
         expected: u8,
     },
 }
@@ -43,18 +43,18 @@ impl fmt::Display for WireError {
 
 impl std::error::Error for WireError {}
 
-/// A malformed request: what is wrong and the path of the field, such as
+/// A malformed request: the error and the path of the field, such as
 /// `resource_logs[3].scope_logs[0].log_records[17].body`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DecodeError {
-    /// What is wrong.
+    /// The error.
     pub wire: WireError,
-    /// Segments from the innermost outwards; built only on the way out of an error.
+    /// Path segments from the innermost outwards; built only while an error propagates.
     segments: Vec<(&'static str, Option<usize>)>,
 }
 
 impl DecodeError {
-    /// An error at a place still to be named.
+    /// An error without a path yet.
     #[must_use]
     #[cold]
     pub fn new(wire: WireError) -> Self {
@@ -64,7 +64,7 @@ impl DecodeError {
         }
     }
 
-    /// Names the field that holds what was named so far.
+    /// Prepends a field to the path.
     #[must_use]
     #[cold]
     pub fn in_field(mut self, name: &'static str) -> Self {
@@ -72,7 +72,7 @@ impl DecodeError {
         self
     }
 
-    /// Names the element of a repeated field that holds what was named so far.
+    /// Prepends an element of a repeated field to the path.
     #[must_use]
     #[cold]
     pub fn in_element(mut self, name: &'static str, index: usize) -> Self {
@@ -80,7 +80,7 @@ impl DecodeError {
         self
     }
 
-    /// The path from the request inwards; empty if the request's own framing is broken.
+    /// The path from the request inwards; empty if the request's own framing is invalid.
     #[must_use]
     pub fn path(&self) -> String {
         let mut path = String::new();
@@ -119,7 +119,7 @@ impl From<WireError> for DecodeError {
     }
 }
 
-/// Permanent: the same bytes fail again. The message says all, so no source is attached.
+/// Permanent: the same bytes always fail. The message is complete, so no source is attached.
 impl From<DecodeError> for Error {
     #[cold]
     fn from(error: DecodeError) -> Self {

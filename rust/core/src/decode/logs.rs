@@ -25,7 +25,7 @@ impl<'a> Message<'a> for LogsRequest<'a> {
 pub struct ResourceLogs<'a> {
     /// Field 1.
     pub resource: Option<Resource<'a>>,
-    /// Field 2; field 1000 where there is none.
+    /// Field 2; field 1000 if that is absent.
     pub scope_logs: Repeated<'a, ScopeLogs<'a>>,
     /// Field 3.
     pub schema_url: Text<'a>,

@@ -26,7 +26,7 @@ impl<'a> Message<'a> for MetricsRequest<'a> {
 pub struct ResourceMetrics<'a> {
     /// Field 1.
     pub resource: Option<Resource<'a>>,
-    /// Field 2; field 1000 where there is none.
+    /// Field 2; field 1000 if that is absent.
     pub scope_metrics: Repeated<'a, ScopeMetrics<'a>>,
     /// Field 3.
     pub schema_url: Text<'a>,
@@ -155,7 +155,7 @@ impl<'a> Message<'a> for Metric<'a> {
     }
 }
 
-/// `Metric.data`. `aggregation_temporality` and `is_monotonic` are those of the kind's own message.
+/// `Metric.data`. `aggregation_temporality` and `is_monotonic` come from the message of the kind.
 #[derive(Debug, Clone, Copy, Default)]
 pub enum MetricData<'a> {
     /// No kind is set.

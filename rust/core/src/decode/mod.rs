@@ -1,9 +1,9 @@
 //! Our own reader of the OTLP protobuf wire format over borrowed bytes.
 //!
-//! Views are small `Copy` structs that point into the request. Scalars are read when a view is made
-//! (one pass over the message's own fields, singular messages included); repeated messages stay
-//! unread until they are iterated, through [`Repeated`]. Reading is total: any input gives a view or a
-//! [`DecodeError`] with its path, never a panic, and never recursion or allocation that the input sets.
+//! Views are small `Copy` structs that point into the request. Scalars are read when a view is created, in
+//! one pass over the message's own fields, including singular messages. Repeated messages are read only when
+//! they are iterated, through [`Repeated`]. Every input yields a view or a [`DecodeError`] with its path.
+//! Reading never panics, and the input never controls recursion or allocation.
 //!
 //! Source: <https://github.com/open-telemetry/opentelemetry-proto>, wire format:
 //! <https://protobuf.dev/programming-guides/encoding/>.

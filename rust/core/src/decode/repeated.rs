@@ -1,8 +1,8 @@
-//! Repeated fields, read lazily from a region of their message's bytes.
+//! Repeated fields, read lazily from a range of their message's bytes.
 //!
-//! A message notes where the field first starts and last ends while it reads its own scalars
-//! ([`Occurrences`]). The region in between is read again when the field is iterated; other fields
-//! that lie in it are passed over. So nothing is allocated, whatever the number of elements.
+//! While a message reads its own scalars, it records where the field first starts and last ends
+//! ([`Occurrences`]). That range is read again when the field is iterated, and other fields in it are
+//! skipped. So nothing is allocated, whatever the number of elements.
 
 use std::marker::PhantomData;
 
@@ -34,20 +34,20 @@ impl<'a, M: Message<'a>> Repeated<'a, M> {
         self.len == 0
     }
 
-    /// Bytes of an element on average, with what lies between them; 0 when there are none.
+    /// Average bytes per element, including other fields in between; 0 when there are no elements.
     #[must_use]
     pub fn mean_bytes(&self) -> usize {
         self.region.len().checked_div(self.len).unwrap_or_default()
     }
 
-    /// The bytes that the elements are read from; equal ones of the same field have equal elements.
+    /// The bytes that the elements are read from; equal bytes of the same field have equal elements.
     #[inline]
     pub(crate) fn region(&self) -> &'a [u8] {
         self.region
     }
 
-    /// The elements in order, each serialized; the first error is the last item. An element's own errors are named by
-    /// [`Self::in_element`].
+    /// The serialized elements in order; the first error is the last item. Callers add an element to its own
+    /// errors with [`Self::in_element`].
     #[inline]
     pub(crate) fn serialized(&self) -> impl Iterator<Item = Result<&'a [u8], DecodeError>> {
         let mut elements = self.iter();
@@ -67,7 +67,7 @@ impl<'a, M: Message<'a>> Repeated<'a, M> {
         })
     }
 
-    /// Names an element in an error that it gave.
+    /// Adds the element to the path of its error.
     #[cold]
     pub(crate) fn in_element(&self, error: DecodeError, index: usize) -> DecodeError {
         error.in_element(self.name, index)
@@ -88,7 +88,7 @@ impl<'a, M: Message<'a>> Repeated<'a, M> {
     }
 }
 
-// Not derived: that would ask the same of the messages, which are not in here.
+// Not derived, since that would require `M: Clone`, although no `M` is stored here.
 impl<M> Clone for Repeated<'_, M> {
     #[inline]
     fn clone(&self) -> Self {
@@ -131,7 +131,7 @@ impl<'a, M: Message<'a>> IntoIterator for Repeated<'a, M> {
     }
 }
 
-/// The elements of a [`Repeated`] field, each read when it is asked for.
+/// The elements of a [`Repeated`] field, each read on demand.
 #[derive(Debug, Clone)]
 pub struct Elements<'a, M> {
     reader: Reader<'a>,
@@ -191,7 +191,7 @@ impl<'a, M: Message<'a>> Iterator for Elements<'a, M> {
 
     #[inline]
     fn size_hint(&self) -> (usize, Option<usize>) {
-        // An error may end the iteration at once.
+        // The next item may be an error, which ends the iteration.
         (usize::from(self.index < self.len), Some(self.len - self.index))
     }
 }
@@ -216,7 +216,7 @@ impl<'a, T: Scalar> PackedOrNot<'a, T> {
         self.region.is_empty()
     }
 
-    /// More elements than there are, or as many: what its bytes have room for.
+    /// An upper bound of the number of elements, from the byte length.
     #[must_use]
     pub(crate) fn len_max(&self) -> usize {
         let least = if self.wire_type == VARINT {
@@ -227,8 +227,8 @@ impl<'a, T: Scalar> PackedOrNot<'a, T> {
         self.region.len() / least
     }
 
-    /// Appends what becomes of each element to `out`; those before an error, too. Much less work than one element after the
-    /// other: writers pack a list into one occurrence.
+    /// Appends `value` of each element to `out`, including those before an error. It is much faster than
+    /// iterating: writers pack a list into one occurrence.
     ///
     /// # Errors
     /// With the element's name and index, when the field is malformed.
@@ -266,7 +266,7 @@ impl<'a, T: Scalar> PackedOrNot<'a, T> {
         Ok(())
     }
 
-    /// The bytes of the packed occurrence, if the field is there once, packed.
+    /// The bytes of the packed occurrence, if the field occurs exactly once, packed.
     fn only_occurrence(&self) -> Option<&'a [u8]> {
         let mut region = Reader::new(self.region);
         let tag = region.tag().ok()??;
@@ -312,9 +312,9 @@ impl<'a, T: Scalar> IntoIterator for PackedOrNot<'a, T> {
     }
 }
 
-/// A type whose values come as the 64 bits of a `fixed64`, `double` or `uint64`.
+/// A type with values of 64 bits: `fixed64`, `double` or `uint64`.
 pub trait Scalar: Copy {
-    /// The value of these bits.
+    /// The value with these bits.
     fn from_bits(bits: u64) -> Self;
 }
 
@@ -335,7 +335,7 @@ impl Scalar for f64 {
 /// The elements of a [`PackedOrNot`] field.
 #[derive(Debug, Clone)]
 pub struct Scalars<'a, T> {
-    /// What is left of the packed occurrence that is being read.
+    /// The unread part of the current packed occurrence.
     packed: Reader<'a>,
     region: Reader<'a>,
     field: u32,
@@ -395,7 +395,7 @@ fn read_scalar(reader: &mut Reader<'_>, wire_type: u8) -> Result<u64, WireError>
     }
 }
 
-/// Where a repeated field lies in its message, gathered while the message is read.
+/// The range of a repeated field in its message, collected while the message is read.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Occurrences {
     field: u32,
@@ -406,7 +406,7 @@ pub(super) struct Occurrences {
 }
 
 impl Occurrences {
-    /// None so far of this field.
+    /// No occurrence of this field yet.
     #[inline]
     pub(super) fn of(field: u32, name: &'static str) -> Self {
         Self {
@@ -418,13 +418,13 @@ impl Occurrences {
         }
     }
 
-    /// These, or others if there are none.
+    /// These occurrences, or `others` if there are none.
     #[inline]
     pub(super) fn or(self, others: Self) -> Self {
         if self.count == 0 { others } else { self }
     }
 
-    /// The field of a message that has no other.
+    /// The occurrences of this field in a message without other fields.
     #[inline]
     pub(super) fn only<'a, M>(
         bytes: &'a [u8],
@@ -443,7 +443,7 @@ impl Occurrences {
         Ok(occurrences.messages(bytes))
     }
 
-    /// Passes over an element of a repeated message field and notes its place.
+    /// Skips an element of a repeated message field and records its position.
     #[inline]
     pub(super) fn note(&mut self, reader: &mut Reader<'_>, tag: Tag) -> Result<(), DecodeError> {
         match tag
@@ -458,7 +458,7 @@ impl Occurrences {
         }
     }
 
-    /// Passes over a scalar, or a packed list of them, and notes its place. An empty list leaves no trace.
+    /// Skips a scalar or a packed list and records its position. An empty list is not recorded.
     #[inline]
     pub(super) fn note_scalar(
         &mut self,

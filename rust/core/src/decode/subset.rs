@@ -1,7 +1,7 @@
-//! Some records of a request as a request of their own, byte by byte as they came.
+//! Copies some records of a request, unchanged, into a new request.
 //!
-//! The fields around a record (its resource, scope and metric, and fields that we do not know) are
-//! copied with it; groups without a record that is kept are left out. Only lengths are written anew.
+//! The fields around a record (its resource, scope and metric, and unknown fields) are copied with it. Groups
+//! without a kept record are omitted. Only lengths are encoded again.
 
 use std::fmt;
 
@@ -10,11 +10,11 @@ use super::error::DecodeError;
 use super::wire::{LENGTH_DELIMITED, Reader, Tag};
 use crate::signal::{Signal, Table};
 
-/// A record on the way through a request.
+/// The position of a record in a request.
 #[derive(Debug, Clone, Copy)]
 pub struct Place {
     signal: Signal,
-    /// The table that it belongs to; none for a metric without data.
+    /// Its table; `None` for a metric without data.
     pub table: Option<Table>,
     /// The index in each repeated field: resource, scope, record or metric, data point.
     at: [usize; 4],
@@ -39,8 +39,8 @@ impl fmt::Display for Place {
     }
 }
 
-/// Gives a request with those records for which `keep` says so; it is asked of each in the
-/// request's order, which is that of [`crate::convert`]. Empty if none is kept.
+/// Returns a request with the records for which `keep` returns true. It is called for each record in the
+/// request's order, which is that of [`crate::convert`]. The result is empty if no record is kept.
 ///
 /// # Errors
 /// When the fields around the records are malformed. The records themselves are not read.
@@ -57,20 +57,20 @@ pub fn subset(
     Ok(message(request, 0, place, keep)?.unwrap_or_default())
 }
 
-/// The depth at which records, or metrics, are.
+/// The depth of records and metrics.
 pub(super) const RECORD: usize = 2;
-/// Data points are two levels below their metric: first comes the kind of its data.
+/// The depth of data points, two levels below their metric: the message of the metric's kind is in between.
 const POINT: usize = 3;
 
-/// The points of any kind of data.
+/// The data points field of every kind.
 pub(super) const POINT_FIELD: u32 = 1;
 
-/// The repeated field that leads to the records, at each depth.
+/// The repeated field that leads to the records, by depth.
 const FIELDS: [u32; 3] = [1, 2, 2];
-/// The depth at which scopes are.
+/// The depth of scopes.
 const SCOPE: usize = 1;
 
-/// The repeated field that leads to the records in this message at `depth`: as it is converted.
+/// The repeated field that leads to the records in this message at `depth`, as conversion reads it.
 pub(super) fn field_at(depth: usize, message: &[u8]) -> Result<u32, DecodeError> {
     let field = FIELDS.get(depth).copied().unwrap_or_default();
     if depth != SCOPE {
@@ -86,7 +86,7 @@ pub(super) fn field_at(depth: usize, message: &[u8]) -> Result<u32, DecodeError>
     Ok(DEPRECATED_SCOPES)
 }
 
-/// A message at `depth` with what is kept of it; none if no record in it is.
+/// The kept part of a message at `depth`; `None` if it has no kept record.
 fn message(
     bytes: &[u8],
     depth: usize,
@@ -115,7 +115,8 @@ fn message(
     Ok(kept.into_message())
 }
 
-/// Where a metric's data begins, and the data. Of several kinds the last one counts, as in [`super::Metric`].
+/// The offset of a metric's data, and the data. Of several kinds, the last one counts, as in
+/// [`super::Metric`].
 pub(super) fn last_data(metric: &[u8]) -> Result<Option<(usize, &[u8])>, DecodeError> {
     let mut reader = Reader::new(metric);
     let mut data = None;
@@ -128,7 +129,7 @@ pub(super) fn last_data(metric: &[u8]) -> Result<Option<(usize, &[u8])>, DecodeE
     Ok(data)
 }
 
-/// A metric with the data points that are kept, of the data that counts; other data are left out.
+/// A metric with the kept data points of the data that counts; other data is omitted.
 fn metric(
     bytes: &[u8],
     mut place: Place,
@@ -155,7 +156,7 @@ fn metric(
     Ok(kept.into_message())
 }
 
-/// The data of a metric with the points that are kept.
+/// A metric's data with the kept points.
 fn data_points(
     bytes: &[u8],
     mut place: Place,
@@ -175,7 +176,7 @@ fn data_points(
     Ok(kept.into_message())
 }
 
-/// A message being put together.
+/// A message under construction.
 #[derive(Default)]
 struct Kept {
     bytes: Vec<u8>,
@@ -183,7 +184,7 @@ struct Kept {
 }
 
 impl Kept {
-    /// Copies a field as it is.
+    /// Copies a field unchanged.
     fn copy(&mut self, message: &[u8], reader: &mut Reader<'_>, tag: Tag) -> Result<(), DecodeError> {
         reader.skip(tag)?;
         let field = message.get(tag.start..reader.position()).unwrap_or_default();
@@ -191,7 +192,7 @@ impl Kept {
         Ok(())
     }
 
-    /// Appends a message of a field that leads to records, if it has any.
+    /// Appends a message of a field that leads to records, if there is one.
     fn element(&mut self, tag: Tag, element: Option<Vec<u8>>) {
         let Some(element) = element else { return };
         self.has_records = true;
@@ -213,7 +214,7 @@ impl Kept {
     }
 }
 
-/// The one table of a signal whose records are not told apart.
+/// The table of a signal that has only one.
 fn table(signal: Signal) -> Option<Table> {
     match signal {
         Signal::Logs => Some(Table::Logs),
@@ -242,7 +243,7 @@ fn data_table(field: u32) -> Option<Table> {
     }
 }
 
-/// The field of `Metric`'s oneof `data` whose points a table holds.
+/// The field of `Metric`'s oneof `data` whose points the table holds.
 fn data_name(table: Table) -> &'static str {
     match table {
         Table::Gauge => "gauge",

@@ -1,4 +1,4 @@
-//! Tags, varints, fixed-width and length-delimited fields: the parts that every message is read with.
+//! Tags, varints, fixed-width and length-delimited fields: the primitives for reading every message.
 
 use super::error::{DecodeError, WireError};
 
@@ -16,7 +16,7 @@ pub trait Message<'a>: Sized {
 pub(super) const VARINT: u8 = 0;
 /// Wire type 1: 8 bytes, little-endian.
 pub(super) const FIXED64: u8 = 1;
-/// Wire type 2: a length and as many bytes.
+/// Wire type 2: a length, then that many bytes.
 pub(super) const LENGTH_DELIMITED: u8 = 2;
 /// Wire types 3 and 4: the deprecated groups.
 const GROUP_START: u8 = 3;
@@ -26,7 +26,7 @@ pub(super) const FIXED32: u8 = 5;
 
 const FIELD_NUMBER_MAX: u32 = (1 << 29) - 1;
 
-/// The field that comes next: its number, its wire type and where its tag starts.
+/// The next field: its number, its wire type and the start of its tag.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Tag {
     pub(super) number: u32,
@@ -36,7 +36,7 @@ pub(super) struct Tag {
 }
 
 impl Tag {
-    /// Refuses another wire type than the proto file gives the field.
+    /// Returns an error if the wire type differs from the proto file's.
     #[inline]
     pub(super) fn expect(self, wire_type: u8) -> Result<(), WireError> {
         if self.wire_type == wire_type {
@@ -59,14 +59,14 @@ impl Tag {
     }
 }
 
-/// A cursor over one message's bytes. Every read is total and moves forward.
+/// A cursor over one message's bytes. Every read either advances or returns an error.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Reader<'a> {
     rest: &'a [u8],
     len: usize,
 }
 
-/// Reading a field's value: each refuses a wrong wire type and names the field in its error.
+/// Reads of a field's value: each rejects a wrong wire type and names the field in its error.
 impl<'a> Reader<'a> {
     /// Starts at a message's first byte.
     #[inline]
@@ -83,7 +83,7 @@ impl<'a> Reader<'a> {
         let start = self.position();
         match *self.rest {
             [] => Ok(None),
-            // Fields up to 15, as nearly all are.
+            // Fields up to 15, which are nearly all.
             [key @ 8..0x80, ref rest @ ..] => {
                 self.rest = rest;
                 Ok(Some(Tag {
@@ -109,7 +109,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A `uint64` field's value, also the base of every other varint type.
+    /// A `uint64` field's value, which all other varint types are based on.
     #[inline]
     pub(super) fn uint64(&mut self, tag: Tag, name: &'static str) -> Result<u64, DecodeError> {
         match tag.expect(VARINT).and_then(|()| self.varint()) {
@@ -118,7 +118,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A `uint32` field: the low 32 bits, as protobuf's own readers do.
+    /// A `uint32` field: the low 32 bits, as in protobuf's own readers.
     #[inline]
     #[expect(clippy::cast_possible_truncation, reason = "protobuf keeps the low 32 bits")]
     pub(super) fn uint32(&mut self, tag: Tag, name: &'static str) -> Result<u32, DecodeError> {
@@ -138,13 +138,13 @@ impl<'a> Reader<'a> {
         Ok((zigzag >> 1).cast_signed() ^ -(zigzag & 1).cast_signed())
     }
 
-    /// An enum field, open: any number is kept, in its low 32 bits.
+    /// An open enum field: any number is accepted; its low 32 bits are kept.
     #[inline]
     pub(super) fn enumeration(&mut self, tag: Tag, name: &'static str) -> Result<i32, DecodeError> {
         Ok(self.uint32(tag, name)?.cast_signed())
     }
 
-    /// A `bool` field: any varint but 0 is true.
+    /// A `bool` field: any nonzero varint is true.
     #[inline]
     pub(super) fn boolean(&mut self, tag: Tag, name: &'static str) -> Result<bool, DecodeError> {
         Ok(self.uint64(tag, name)? != 0)
@@ -200,9 +200,9 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Reading by wire type alone.
+/// Reads by wire type alone.
 impl<'a> Reader<'a> {
-    /// Passes over the value of a field that the proto file does not have.
+    /// Skips the value of an unknown field.
     #[inline]
     pub(super) fn skip(&mut self, tag: Tag) -> Result<(), WireError> {
         match tag.wire_type {
@@ -221,13 +221,13 @@ impl<'a> Reader<'a> {
         self.len - self.rest.len()
     }
 
-    /// Whether nothing is left.
+    /// Whether all bytes are read.
     #[inline]
     pub(super) fn is_at_end(&self) -> bool {
         self.rest.is_empty()
     }
 
-    /// The bytes of the field that comes next if it has this tag and fewer than 128 bytes. If not, nothing was read.
+    /// The bytes of the next field if it has this tag and fewer than 128 bytes. Otherwise nothing is read.
     #[inline]
     pub(super) fn short_field(&mut self, tag: u8) -> Option<&'a [u8]> {
         match self.rest {
@@ -240,11 +240,11 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A length and as many bytes.
+    /// A length, then that many bytes.
     #[inline]
     pub(super) fn length_delimited(&mut self) -> Result<&'a [u8], WireError> {
         let len = self.varint()?;
-        // A length beyond `usize` is beyond the bytes too.
+        // A length above `usize::MAX` also exceeds the available bytes.
         let len = usize::try_from(len).map_err(|_| WireError::Truncated)?;
         let (value, rest) = self.rest.split_at_checked(len).ok_or(WireError::Truncated)?;
         self.rest = rest;
@@ -267,8 +267,8 @@ impl<'a> Reader<'a> {
         Ok(u32::from_le_bytes(*value))
     }
 
-    /// A varint of up to 10 bytes and 64 bits. Tags, enums and most lengths take one byte, nearly all
-    /// others two, so only these are inlined.
+    /// A varint of up to 10 bytes and 64 bits. Tags, enums and most lengths take one byte, nearly all others
+    /// two, so only these are inlined.
     #[inline]
     pub(super) fn varint(&mut self) -> Result<u64, WireError> {
         match *self.rest {
@@ -288,7 +288,7 @@ impl<'a> Reader<'a> {
     fn long_varint(&mut self) -> Result<u64, WireError> {
         let mut value = 0;
         for (index, &byte) in self.rest.iter().enumerate().take(10) {
-            // The tenth byte holds the 64th bit and nothing else.
+            // The tenth byte may hold only the 64th bit.
             if index == 9 && byte > 1 {
                 break;
             }

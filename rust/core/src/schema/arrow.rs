@@ -1,4 +1,4 @@
-//! The canonical Arrow schema of each table: what `convert` builds and `write` takes.
+//! The canonical Arrow schema of each table, which `convert` produces and `write` accepts.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -28,16 +28,16 @@ pub fn arrow_schema(table: Table) -> Arc<Schema> {
     Arc::new(Schema::new(fields))
 }
 
-/// Marks fields of columns of one attribute.
+/// Marks the fields of columns of single attributes.
 const ATTRIBUTE: &str = "otlp2iceberg.attribute";
 
-/// The Arrow field of a table's column of one attribute, which says so.
+/// The Arrow field of a table's column of one attribute, with its mark.
 pub(crate) fn attribute_field(column: &AttributeColumn, table: Table) -> Field {
     let mark = (ATTRIBUTE.to_owned(), column.attribute.clone());
     field(&column.column(table)).with_metadata(HashMap::from([mark]))
 }
 
-/// Whether a field is that of a column of one attribute: its values are in a map, too.
+/// Whether a field belongs to a column of one attribute: a map also holds its values.
 pub(crate) fn is_attribute_field(field: &Field) -> bool {
     field.metadata().contains_key(ATTRIBUTE)
 }
@@ -74,7 +74,7 @@ fn data_type(column_type: ColumnType) -> DataType {
     }
 }
 
-/// Text of which a batch has few different ones: each is there once.
+/// Text with few distinct values per batch; each is stored once.
 fn label() -> DataType {
     DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8))
 }

@@ -1,24 +1,24 @@
-//! Columns that hold one attribute each, beside the map that has it too: what `tables.attribute_columns` asks for.
+//! Columns that hold one attribute each, which the attribute map also holds: see `tables.attribute_columns`.
 
 use serde::Deserialize;
 
 use super::{Column, ColumnType};
 use crate::signal::Table;
 
-/// A column whose values are those of one attribute. It is optional, and comes after the table's own columns.
+/// A column with the values of one attribute. It is optional, and follows the table's own columns.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AttributeColumn {
     /// The column's name.
     pub name: String,
     /// The attribute's key.
     pub attribute: String,
-    /// Whose attribute it is.
+    /// The owner of the attribute.
     pub of: AttributesOf,
     /// The type of the values.
     pub value_type: AttributeType,
 }
 
-/// Whose attributes.
+/// The owner of attributes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum AttributesOf {
@@ -31,14 +31,14 @@ pub enum AttributesOf {
     Resource,
 }
 
-/// The type of a column of one attribute. The value is read from the text that the map has.
+/// The type of a column of one attribute. Values are parsed from the text in the map.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum AttributeType {
     /// The text. Iceberg `string`.
     #[default]
     String,
-    /// A whole number of 64 bits, signed, with `.0` or without; other text is null. Iceberg `long`.
+    /// A signed 64-bit integer, with or without `.0`; other text is null. Iceberg `long`.
     Long,
     /// A number; other text is null. Iceberg `double`.
     Double,
@@ -47,7 +47,7 @@ pub enum AttributeType {
 }
 
 impl AttributeColumn {
-    /// The column of the table whose maps have the attribute.
+    /// The table's column with the map that has the attribute.
     #[must_use]
     pub const fn map(&self, table: Table) -> &'static str {
         match (self.of, table) {
@@ -59,7 +59,7 @@ impl AttributeColumn {
         }
     }
 
-    /// The column as one of this table's.
+    /// The column as one of this table's columns.
     pub(super) const fn column(&self, table: Table) -> Column<'_> {
         Column {
             name: self.name.as_str(),
@@ -68,7 +68,7 @@ impl AttributeColumn {
         }
     }
 
-    /// The text of maps that rows share is there once.
+    /// Maps that rows share are stored once, and so is the text of their values.
     const fn column_type(&self, table: Table) -> ColumnType {
         match (self.value_type, self.of, table) {
             (AttributeType::String, AttributesOf::Record, Table::Logs | Table::Traces) => ColumnType::Text,

@@ -9,11 +9,11 @@ use super::{AttributeColumn, Column, ColumnType};
 use crate::error::{Error, ErrorKind, Result};
 use crate::signal::Table;
 
-/// The Iceberg schema of a table, for creation. Field ids are only unique here: catalogs assign
-/// their own on creation, so writers take ids from the table as loaded.
+/// The Iceberg schema for creating a table. Its field ids are only unique within it: catalogs assign their
+/// own on creation, so writers take ids from the loaded table.
 ///
 /// # Errors
-/// Never for the tables as they are; an `Internal` error if a definition breaks Iceberg's rules.
+/// `Internal` if a definition violates Iceberg's rules, which does not occur with the current tables.
 pub fn iceberg_schema(table: Table, attributes: &[AttributeColumn]) -> Result<Schema> {
     let columns = columns(table, attributes);
     let mut ids = Ids(0);
@@ -34,7 +34,7 @@ impl Ids {
     }
 }
 
-/// Ids go to all fields of a struct before what they contain, as Java's `AssignFreshIds` does.
+/// All fields of a struct get their ids before nested fields, as in Java's `AssignFreshIds`.
 fn struct_fields(columns: &[Column<'_>], ids: &mut Ids) -> Vec<Arc<NestedField>> {
     let own_ids: Vec<i32> = columns.iter().map(|_| ids.next()).collect();
     columns

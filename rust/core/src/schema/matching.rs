@@ -1,14 +1,14 @@
-//! Our columns and those of a table that is found: which goes into which, and whether it fits.
+//! Matches our columns to those of an existing table, and checks whether types are compatible.
 
 use iceberg::spec::{NestedFieldRef, PrimitiveType};
 
-/// For each field of the table, in its order, the position of ours that goes into it.
+/// For each field of the table, in its order, the position of our matching field.
 ///
-/// A field of the very name comes first. Without one, a name that differs in case alone will do: AWS Glue
-/// and engines of the Hive family write every name in lower case.
+/// An exact name takes precedence. Otherwise a name that differs only in case matches: AWS Glue and engines
+/// of the Hive family convert all names to lower case.
 ///
 /// # Errors
-/// [`Ambiguous`] when several fields differ from ours, and so from each other, in case alone.
+/// [`Ambiguous`] when several fields differ from ours, and so from each other, only in case.
 pub(crate) fn match_fields(
     theirs: &[NestedFieldRef],
     ours: &[&str],
@@ -44,7 +44,7 @@ fn place_of(theirs: &[NestedFieldRef], name: &str) -> Result<Option<usize>, Ambi
     }
 }
 
-/// Two fields of the table either of which could take one of ours.
+/// Two fields of the table that both match one of ours.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Ambiguous {
     ours: String,
@@ -52,7 +52,8 @@ pub(crate) struct Ambiguous {
 }
 
 impl Ambiguous {
-    /// The error, naming all three by their paths; `parent` is empty for columns. Not yet what to do.
+    /// The error message with the paths of all three; `parent` is empty for columns. It does not suggest a
+    /// solution.
     pub(crate) fn message(&self, parent: &str) -> String {
         let [first, second] = &self.theirs;
         let ours = &self.ours;
@@ -68,8 +69,8 @@ impl Ambiguous {
     }
 }
 
-/// Whether a column of one type can hold every value of ours: the same type, or one that Iceberg could
-/// have promoted ours to (spec, "Schema Evolution"), or our time with more digits.
+/// Whether a column of one type can hold every value of ours: the same type, a type that Iceberg can promote
+/// ours to (spec, "Schema Evolution"), or our time type with a finer unit.
 pub(crate) fn holds(held: &PrimitiveType, ours: &PrimitiveType) -> bool {
     held == ours
         || matches!(

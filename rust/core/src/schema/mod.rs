@@ -1,8 +1,7 @@
-//! The seven tables: their columns, once, and the Arrow and Iceberg schemas made from them; and the columns of single
-//! attributes that a configuration adds.
+//! The seven tables: one definition of their columns, with the Arrow and Iceberg schemas derived from it, and
+//! the columns of single attributes that a configuration adds.
 //!
-//! `docs/schema.md` tells the same for users. Column names follow the Collector's ClickHouse
-//! exporter.
+//! `docs/schema.md` is the user documentation. Column names follow the Collector's ClickHouse exporter.
 
 mod arrow;
 mod attributes;
@@ -22,7 +21,7 @@ pub use self::tables::{columns, sort_columns, time_column};
 pub enum ColumnType {
     /// Microseconds since the Unix epoch, UTC. Arrow `Timestamp(us, "+00:00")`, Iceberg `timestamptz`.
     Timestamp,
-    /// Text that differs from row to row. Arrow `Utf8`, Iceberg `string`.
+    /// Text with mostly distinct values. Arrow `Utf8`, Iceberg `string`.
     Text,
     /// Text with few distinct values. Arrow `Dictionary<Int32, Utf8>`, Iceberg `string`.
     Label,
@@ -36,7 +35,8 @@ pub enum ColumnType {
     Boolean,
     /// `map<string, string>`; keys required, values optional.
     Attributes,
-    /// The same, where rows share them: the resource's, the scope's, a series'. Arrow `Dictionary<Int32, Map>`.
+    /// The same, shared by rows: attributes of the resource, the scope or a series. Arrow `Dictionary<Int32,
+    /// Map>`.
     SharedAttributes,
     /// `list<T>`; elements required.
     List(&'static ColumnType),
@@ -47,10 +47,10 @@ pub enum ColumnType {
 /// A column of a table, or a field of a struct.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Column<'a> {
-    /// The name, as users query it.
+    /// The name in queries.
     pub name: &'a str,
     /// The type.
     pub column_type: ColumnType,
-    /// Whether it may not be null. Only the time that partitions the table is required.
+    /// Whether it must not be null. Only the time that partitions the table is required.
     pub required: bool,
 }

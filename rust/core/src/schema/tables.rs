@@ -89,7 +89,7 @@ const TRACES: &[Column<'static>] = &[
     optional("DroppedLinksCount", Int),
 ];
 
-/// What every kind of data point has, and its `Metric` (metrics/v1/metrics.proto).
+/// The fields of all data points and of their `Metric` (metrics/v1/metrics.proto).
 const POINT: &[Column<'static>] = &[
     required("TimeUnix", Timestamp),
     optional("StartTimeUnix", Timestamp),
@@ -157,7 +157,8 @@ const SUMMARY: &[Column<'static>] = &[
     optional("ValueAtQuantiles", List(&Struct(VALUE_AT_QUANTILE))),
 ];
 
-/// The columns of a table, in order: its own, those of the resource and scope, then those of single attributes.
+/// The columns of a table, in order: its own, those of the resource and scope, then those of single
+/// attributes.
 #[must_use]
 pub fn columns(table: Table, attributes: &[AttributeColumn]) -> Vec<Column<'_>> {
     let own: &[&[Column<'static>]] = match table {

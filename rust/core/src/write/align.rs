@@ -1,7 +1,7 @@
-//! Our columns as the table's: matched by name, in the table's order, with the table's field ids.
+//! Maps our columns to the table's: matched by name, in the table's order, with the table's field ids.
 //!
-//! No value is copied; arrays get new fields around the same buffers. Only what the table holds in a wider
-//! type is cast, and only a column of others that has a default value is made.
+//! No value is copied; arrays get new fields around the same buffers. A column is cast only if the table
+//! holds it in a wider type. A column that only the table has is created only if it has a default value.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -30,19 +30,20 @@ mod types;
 pub(super) struct Aligned {
     /// The rows; each Arrow field, nested ones too, carries the table's field id.
     pub batch: RecordBatch,
-    /// The table's field of each column, in the batch's order.
+    /// The table's field for each column, in the batch's order.
     pub fields: Vec<NestedFieldRef>,
-    /// What the table has no column for.
+    /// Values that the table has no column for.
     pub left_out: LeftOut,
 }
 
 /// Relabels a batch of our canonical schema for the table's current schema.
 ///
-/// Columns that only we have are left out and told, as are those of single attributes whose type is another in the table. Columns
-/// that only the table has are left out too, unless they have a default value, which is then written.
+/// Columns that only we have are left out and reported. So are columns of single attributes whose type
+/// differs in the table. Columns that only the table has are left out too, unless they have a default value,
+/// which is then written.
 ///
 /// # Errors
-/// `TableMismatch` when types clash, when names cannot be told apart, when the table requires what our rows
+/// `TableMismatch` when types clash, when names are ambiguous, when the table requires a column that our rows
 /// do not have, when it has no column of ours, or when its files must be encrypted.
 pub(super) fn align(table: Table, metadata: &TableMetadata, batch: &RecordBatch) -> Result<Aligned> {
     let mut aligner = Aligner {
@@ -81,7 +82,7 @@ pub(super) fn align(table: Table, metadata: &TableMetadata, batch: &RecordBatch)
     })
 }
 
-/// The property of a table whose files are to be encrypted (format v3).
+/// The property of a table whose files must be encrypted (format v3).
 pub(super) const ENCRYPTION_KEY: &str = "encryption.key-id";
 
 const ADD: &str = "add our columns to it";
@@ -93,7 +94,7 @@ type Ours<'a> = (&'a FieldRef, &'a ArrayRef);
 /// The table's field, and an Arrow field and array for it.
 type Column = (NestedFieldRef, FieldRef, ArrayRef);
 
-/// What became of the fields of one struct, or of the columns.
+/// The result for the fields of one struct, or for the top-level columns.
 struct Children {
     columns: Vec<Column>,
     /// Whether one of them holds anything of ours.
@@ -107,7 +108,7 @@ struct Aligner<'a> {
 }
 
 impl Aligner<'_> {
-    /// The fields of a struct of the table, those that have a value. `rows` is the number of its values.
+    /// The fields of a table's struct that have a value. `rows` is the number of its values.
     fn children(
         &mut self,
         path: &str,
@@ -123,7 +124,7 @@ impl Aligner<'_> {
         for (field, position) in theirs.fields().iter().zip(&matches) {
             let child_path = joined(path, &field.name);
             let of_ours = match position.and_then(|position| ours.get(position)) {
-                // The map has it all the same.
+                // The attribute map still holds the value.
                 Some((ours, array)) if is_attribute_field(ours) && !is_held(&field.field_type, array) => {
                     self.left_out.add_other_type(&child_path, array);
                     None
@@ -149,7 +150,7 @@ impl Aligner<'_> {
         Ok(Children { columns, any_of_ours })
     }
 
-    /// Our array as the table's type; `None` when there is nothing of ours in it.
+    /// Our array as the table's type; `None` when it has nothing of ours.
     fn array(&mut self, path: &str, to: &Type, array: &ArrayRef) -> Result<Option<ArrayRef>> {
         match (to, array.data_type()) {
             (Type::Primitive(primitive), _) => self.primitive(path, primitive, array).map(Some),
@@ -163,7 +164,7 @@ impl Aligner<'_> {
         }
     }
 
-    /// Values that rows refer to; the rows go on to refer to them.
+    /// Shared values that rows refer to; the rows still refer to them afterwards.
     fn shared(
         &mut self,
         path: &str,
@@ -178,7 +179,7 @@ impl Aligner<'_> {
         Ok(Some(Arc::new(array)))
     }
 
-    /// What goes into a field of the table that nothing of ours goes into: its default value, or nothing.
+    /// The value of a table's field that we have no data for: its default value, or nothing.
     fn absent(&self, path: &str, field: &NestedField, rows: usize) -> Result<Option<ArrayRef>> {
         match default::written(field, rows) {
             Ok(None) if field.required => Err(self.required(path)),
@@ -225,7 +226,7 @@ impl Aligner<'_> {
         let Some(values) = self.array(&path, &to.element_field.field_type, array.values())? else {
             return Ok(None);
         };
-        // Names of what is repeated are the Parquet format's, whatever the catalog calls them.
+        // Names of repeated fields are set by the Parquet format, whatever the catalog calls them.
         let element = labelled(LIST_ELEMENT, &to.element_field, values.data_type());
         let nulls = array.nulls().cloned();
         let array = ListArray::try_new(element, array.offsets().clone(), values, nulls)
@@ -267,7 +268,7 @@ impl Aligner<'_> {
         self.mismatch(what, OPTIONAL)
     }
 
-    /// Names the table and the way out that always works.
+    /// An error that names the table and a remedy that always works.
     fn mismatch(&self, what: impl AsRef<str>, way_out: &str) -> Error {
         let table = self.table.default_name();
         let message = format!(
@@ -278,7 +279,7 @@ impl Aligner<'_> {
     }
 }
 
-/// Whether a table's field takes all values of ours.
+/// Whether a table's field can hold all of our values.
 fn is_held(field_type: &Type, array: &ArrayRef) -> bool {
     match (field_type, our_primitive(array.data_type())) {
         (Type::Primitive(held), Some(ours)) => holds(held, &ours),

@@ -1,8 +1,8 @@
-//! The least and the greatest value of a column, as Iceberg bounds.
+//! The minimum and the maximum of a column, as Iceberg bounds.
 //!
-//! Iceberg spec, "Data File Fields" (`lower_bounds`, `upper_bounds`) and "Binary single-value
-//! serialization". Bounds come from the rows themselves, never from Parquet's statistics: those
-//! are truncated per row group, and a bound put together from the rest of them hides rows.
+//! Iceberg spec, "Data File Fields" (`lower_bounds`, `upper_bounds`) and "Binary single-value serialization".
+//! Bounds come from the rows themselves, never from Parquet's statistics. Those are truncated per row group,
+//! and may be missing for some; a bound over the remaining row groups would hide rows.
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{
@@ -14,8 +14,8 @@ use iceberg::spec::{Datum, PrimitiveLiteral};
 
 use super::chunk::Range;
 
-/// A lower and an upper bound. The upper one may be missing: a string that cannot be cut and still
-/// be above all others.
+/// A lower and an upper bound. The upper bound is missing for a string that cannot be truncated to a greater
+/// one.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Bounds {
     /// At most every value.
@@ -24,9 +24,9 @@ pub(super) struct Bounds {
     pub upper: Option<Datum>,
 }
 
-/// The bounds of a column, NaN and null left out; `None` when nothing else is there.
+/// The bounds of a column, ignoring NaN and null; `None` when it has no other values.
 ///
-/// Strings are cut to `code_points_max` Unicode code points, the upper bound upwards.
+/// Strings are truncated to `code_points_max` Unicode code points; the upper bound is rounded up.
 pub(super) fn bounds(array: &ArrayRef, code_points_max: Option<usize>) -> Option<Bounds> {
     match array.data_type() {
         DataType::Boolean => {
@@ -70,7 +70,7 @@ pub(super) fn bounds(array: &ArrayRef, code_points_max: Option<usize>) -> Option
     }
 }
 
-/// The same of a column whose least and greatest value are known.
+/// The bounds of a column whose minimum and maximum are known.
 pub(super) fn bounds_of(
     range: &Range,
     data_type: &DataType,
@@ -122,8 +122,8 @@ fn range<T: ArrowPrimitiveType<Native: Ord>>(array: &PrimitiveArray<T>) -> Optio
     Some((valid().min()?, valid().max()?))
 }
 
-/// A zero becomes -0.0 below and +0.0 above, so that readers that tell the two apart and readers
-/// that do not both find it.
+/// A zero becomes -0.0 in the lower bound and +0.0 in the upper one. It is then found both by readers that
+/// distinguish the two zeros and by readers that do not.
 fn double_range(array: &PrimitiveArray<Float64Type>) -> Option<(f64, f64)> {
     let numbers = || array.iter().flatten().filter(|value| !value.is_nan());
     let lower = numbers().min_by(f64::total_cmp)?;
@@ -131,7 +131,7 @@ fn double_range(array: &PrimitiveArray<Float64Type>) -> Option<(f64, f64)> {
     Some(with_zeros(lower, upper))
 }
 
-/// A range with the signs of its zeros such that it holds both.
+/// Sets the signs of a range's zeros so that it holds both zeros.
 pub(super) fn with_zeros(least: f64, greatest: f64) -> (f64, f64) {
     (
         if least == 0.0 { -0.0 } else { least },
@@ -139,7 +139,7 @@ pub(super) fn with_zeros(least: f64, greatest: f64) -> (f64, f64) {
     )
 }
 
-/// The dictionary's values that a row uses: a dictionary may be shared with rows of other files.
+/// The dictionary values that a row uses: rows of other files may share the dictionary.
 fn used_values(array: &ArrayRef) -> Vec<&str> {
     let dictionary = array.as_any_dictionary();
     let values = dictionary.values().as_string::<i32>();
@@ -181,7 +181,7 @@ fn text_bounds<'a>(
     })
 }
 
-/// A least value as a lower bound: texts cut, zeros as in [`bounds`].
+/// A minimum as a lower bound: texts truncated, zeros as in [`bounds`].
 pub(super) fn lower_bound(least: &Datum, code_points_max: Option<usize>) -> Datum {
     match (least.literal(), code_points_max) {
         (PrimitiveLiteral::String(text), Some(length)) => Datum::string(truncate(text, length)),
@@ -189,7 +189,7 @@ pub(super) fn lower_bound(least: &Datum, code_points_max: Option<usize>) -> Datu
     }
 }
 
-/// A greatest value as an upper bound, if it has one: texts cut upwards, zeros as in [`bounds`].
+/// A maximum as an upper bound, if it has one: texts truncated and rounded up, zeros as in [`bounds`].
 pub(super) fn upper_bound(greatest: &Datum, code_points_max: Option<usize>) -> Option<Datum> {
     match (greatest.literal(), code_points_max) {
         (PrimitiveLiteral::String(text), Some(length)) => truncate_upwards(text, length).map(Datum::string),
@@ -197,7 +197,7 @@ pub(super) fn upper_bound(greatest: &Datum, code_points_max: Option<usize>) -> O
     }
 }
 
-/// A value as it is, or with the sign of `zero` if it is a zero.
+/// The value unchanged, or with the sign of `zero` if it is a zero.
 fn with_zero(value: &Datum, zero: f64) -> Datum {
     match value.literal() {
         PrimitiveLiteral::Double(number) if number.0 == 0.0 => Datum::double(zero),
@@ -212,8 +212,8 @@ fn truncate(text: &str, length: usize) -> &str {
     text.get(..end).unwrap_or(text)
 }
 
-/// The least text of at most `length` code points that is not below `text`: the text itself if it is
-/// short enough, else its beginning [`raised`]. `None` if there is none. UTF-8 bytes compare as code points do.
+/// The least text of at most `length` code points that is not below `text`: the text itself if it is short
+/// enough, else its prefix [`raised`]. `None` if there is none. UTF-8 bytes order as code points do.
 fn truncate_upwards(text: &str, length: usize) -> Option<String> {
     let beginning = truncate(text, length);
     if beginning.len() == text.len() {
@@ -222,8 +222,8 @@ fn truncate_upwards(text: &str, length: usize) -> Option<String> {
     raised(beginning)
 }
 
-/// The least text that is above all texts with this beginning, and not longer: its last code point that can be
-/// raised raised by one.
+/// The least text that is above all texts with this prefix and not longer than it: the last code point that
+/// can be incremented is incremented by one.
 pub(super) fn raised(beginning: &str) -> Option<String> {
     let mut raised = beginning.to_owned();
     while let Some(last) = raised.pop() {
@@ -235,7 +235,7 @@ pub(super) fn raised(beginning: &str) -> Option<String> {
     None
 }
 
-/// The next Unicode scalar value; surrogates are none.
+/// The next Unicode scalar value; surrogates are skipped.
 fn next_code_point(code_point: char) -> Option<char> {
     match code_point {
         '\u{D7FF}' => Some('\u{E000}'),

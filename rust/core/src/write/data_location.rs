@@ -6,38 +6,38 @@ use iceberg::transform::create_transform_function;
 use super::internal;
 use crate::error::Result;
 
-/// The table property that moves data files elsewhere, and those that did so before it.
+/// The table property that sets the location of data files, and its deprecated predecessors.
 const DATA_PATH: &str = "write.data.path";
 const FOLDER_PATH: &str = "write.folder-storage.path";
 const OBJECT_PATH: &str = "write.object-storage.path";
 const OBJECT_ENABLED: &str = "write.object-storage.enabled";
 const OBJECT_PARTITIONED: &str = "write.object-storage.partitioned-paths";
 
-/// Bits of a name's hash that go into its path, four in each of the first three folders.
+/// Bits of a name's hash that go into its path; each of the first three folders takes four.
 const ENTROPY_BITS: u32 = 20;
 
-/// Where a table's data files go.
+/// The location of a table's data files.
 #[derive(Debug)]
 pub(super) struct DataLocation {
     folder: String,
     entropy: Option<Entropy>,
 }
 
-/// Every folder in which the table's own data files may lie, whichever of its properties held when they were written; each
-/// ends in a slash.
+/// Every folder that may hold the table's own data files, whichever of its properties applied when they were
+/// written. Each ends in a slash.
 pub(crate) fn data_folders(metadata: &TableMetadata) -> Vec<String> {
     let location = format!("{}/", metadata.location().trim_end_matches('/'));
     chosen_folders(metadata).chain([location]).collect()
 }
 
-/// The folders in which writers of the table put data files, and nobody else; each ends in a slash. Not all of the table's
-/// location: beside them lie files that were written without a catalog.
+/// The folders where only writers of the table put data files; each ends in a slash. The whole table location
+/// is not among them: it also holds files that were written without a catalog.
 pub(crate) fn writers_folders(metadata: &TableMetadata) -> Vec<String> {
     let usual = format!("{}/data/", metadata.location().trim_end_matches('/'));
     chosen_folders(metadata).chain([usual]).collect()
 }
 
-/// Those that the table's properties name.
+/// The folders that the table's properties name.
 fn chosen_folders(metadata: &TableMetadata) -> impl Iterator<Item = String> {
     [DATA_PATH, FOLDER_PATH, OBJECT_PATH]
         .iter()
@@ -45,10 +45,11 @@ fn chosen_folders(metadata: &TableMetadata) -> impl Iterator<Item = String> {
         .map(|folder| format!("{}/", folder.trim_end_matches('/')))
 }
 
-/// Folders from a hash before the file's own, so that a bucket spreads the files over its partitions.
+/// Inserts folders from a hash before the file's own folder, so that a bucket spreads the files over its
+/// partitions.
 #[derive(Debug)]
 struct Entropy {
-    /// Namespace and table, named when the folder is outside of the table's location.
+    /// Namespace and table; set when the folder is outside of the table's location.
     context: Option<String>,
     partitioned: bool,
 }
@@ -79,7 +80,7 @@ impl DataLocation {
         Self { folder, entropy }
     }
 
-    /// The path of a file of a partition, whose own path is empty in a table without partitions.
+    /// The path of a partition's file. `partition` is empty in an unpartitioned table.
     ///
     /// # Errors
     /// `Internal` when the name cannot be hashed.
@@ -119,8 +120,8 @@ fn last_two(location: &str) -> String {
     }
 }
 
-/// `1001/1001/1001/10011001`: the low bits of the name's 32-bit Murmur3 hash. They are what Iceberg's bucket
-/// transform gives for that many buckets.
+/// `1001/1001/1001/10011001`: the low bits of the name's 32-bit Murmur3 hash. They equal the result of
+/// Iceberg's bucket transform with that many buckets.
 fn hash_folders(name: &str) -> Result<String> {
     let failed = |cause| internal("a file's name cannot be hashed", cause);
     let bucket = create_transform_function(&Transform::Bucket(1 << ENTROPY_BITS))

@@ -1,8 +1,8 @@
-//! The files that the batches of one call become.
+//! The files that the batches of one call are written to.
 //!
-//! Each batch adds a row group to the file of each partition value that it has rows for, so that files are as
-//! large as the call and memory holds one batch at a time. Rows are sorted within a row group; a file of
-//! a single one is sorted as a whole and says so.
+//! Each batch adds a row group to the file of each of its partition values. Files therefore hold the whole
+//! call, while memory holds one batch at a time. Rows are sorted within a row group; only a file with a
+//! single row group is sorted as a whole and declares its sort order.
 
 use std::sync::Arc;
 
@@ -22,13 +22,13 @@ use super::{Appended, EncodeOptions, NewFile, internal};
 use crate::convert::TableBatch;
 use crate::error::Result;
 
-/// Files of one table, open or done.
+/// Files of one table, open or finished.
 #[derive(Debug, Default)]
 pub struct Files {
     layout: Option<Arc<Layout>>,
     open: Vec<OpenFile>,
     done: Vec<NewFile>,
-    /// Every partition value that has a file.
+    /// Every partition value that already has a file.
     partitions: Vec<Struct>,
 }
 
@@ -37,23 +37,24 @@ pub struct Files {
 struct OpenFile {
     partition: Struct,
     writer: FileWriter,
-    /// How often sorted rows were added.
+    /// The number of sorted runs that were added.
     runs: usize,
     sort_order_id: Option<i32>,
 }
 
 impl Files {
-    /// Appends a batch for a table as it was loaded: columns matched by name, ids from the table, split by the
-    /// table's default partition spec, each row group sorted by its default sort order. Pure computation, in
-    /// `memory`. All calls are given the same metadata and options.
+    /// Appends a batch for a table as it was loaded. Columns are matched by name and get the table's ids.
+    /// Rows are split by the table's default partition spec, and each row group is sorted by its default sort
+    /// order. The function only computes, using buffers from `memory`. All calls must get the same metadata
+    /// and options.
     ///
-    /// When the rows have more than `partitions_max` partition values, those that have files already and
-    /// then those with most rows are kept, and the others' rows are left out: a client whose clock is
-    /// wrong must not open thousands of files.
+    /// When the rows have more than `partitions_max` partition values, values that already have a file are
+    /// kept first, then those with the most rows. Rows of the other values are left out: a client whose clock
+    /// is wrong must not open thousands of files.
     ///
     /// # Errors
-    /// `TableMismatch` (permanent) when the table cannot hold our rows; what `proceed` gives. After an error
-    /// the files are of no use.
+    /// `TableMismatch` (permanent) when the table cannot hold our rows; any error of `proceed`. After an
+    /// error the files are unusable.
     pub fn append(
         &mut self,
         metadata: &TableMetadata,
@@ -115,7 +116,7 @@ impl Files {
         if let Some(layout) = self.layout.as_ref().filter(|layout| layout.takes(aligned)) {
             return Ok(Arc::clone(layout));
         }
-        // Batches of a call have one schema; were it not so, files of both would be right.
+        // All batches of a call have one schema; if they did not, the files would still be correct.
         let config = MetricsConfig::new(metadata);
         for file in std::mem::take(&mut self.open) {
             self.close(metadata, file, &config, options)?;
@@ -157,7 +158,7 @@ impl Files {
         Ok(())
     }
 
-    /// Takes out the open file of a partition value, or begins one.
+    /// Takes the open file of a partition value, or starts one.
     fn take(&mut self, group: &Group<'_>, layout: &Arc<Layout>) -> Result<OpenFile> {
         let of_group = |file: &OpenFile| file.partition == group.partition;
         if let Some(at) = self.open.iter().position(of_group) {
@@ -203,10 +204,10 @@ struct Group<'a> {
     sort_order_id: Option<i32>,
 }
 
-/// The file's bytes and the manifest's entry for it.
+/// The file's bytes with its manifest entry.
 ///
 /// # Errors
-/// `Internal` when the entry lacks something.
+/// `Internal` when the entry is incomplete.
 pub(super) fn describe(
     path: String,
     file: EncodedFile,

@@ -1,4 +1,4 @@
-//! What the files of a call have in common: columns in Parquet's terms, and how each is written.
+//! What the files of a call share: columns in Parquet's terms, and how each is written.
 
 use std::sync::Arc;
 
@@ -16,9 +16,9 @@ use super::settings::Settings;
 use super::sort::SortedColumn;
 use crate::error::Result;
 
-/// Columns, by their own name wherever they are nested, whose values often do not repeat within a file: a
-/// dictionary would hold them all once more. Plain, they are smaller and faster to encode. Texts are counted before
-/// they are encoded, and have a dictionary where they do repeat.
+/// Names of columns, at any nesting level, whose values often do not repeat within a file. A dictionary would
+/// store every value a second time; plain encoding is smaller and faster. Distinct texts are counted before
+/// encoding, and a dictionary is used where they do repeat.
 const UNIQUE_COLUMNS: [&str; 6] = [
     "TraceId",
     "SpanId",
@@ -28,14 +28,14 @@ const UNIQUE_COLUMNS: [&str; 6] = [
     "Duration",
 ];
 const CREATED_BY: &str = concat!("otlp2iceberg version ", env!("CARGO_PKG_VERSION"));
-/// What files of every version of ours say that they were created by.
+/// The prefix of `created_by` in files of every version of ours.
 pub(super) const CREATED_BY_US: &str = "otlp2iceberg version ";
 
-/// What all files of a call have in common, by the schema of its batches.
+/// What all files of a call share, for one schema of its batches.
 #[derive(Debug)]
 pub(super) struct Layout {
     schema: SchemaRef,
-    /// The same for the parquet crate's writers, which take no shared maps.
+    /// The same for the parquet crate's writers, which do not support shared maps.
     pub plain_schema: SchemaRef,
     pub parquet_schema: SchemaDescriptor,
     pub properties: WriterPropertiesPtr,
@@ -43,10 +43,10 @@ pub(super) struct Layout {
 }
 
 impl Layout {
-    /// Prepares for an aligned batch's schema; `sorted` says how the rows of each row group will come.
+    /// Prepares for an aligned batch's schema; `sorted` is the order of the rows of each row group.
     ///
     /// # Errors
-    /// `Internal` when the schema is no Parquet schema.
+    /// `Internal` when the schema cannot be converted to a Parquet schema.
     pub fn new(aligned: &Aligned, sorted: &[SortedColumn], settings: Settings) -> Result<Self> {
         let schema = aligned.batch.schema();
         let parquet_schema = ArrowSchemaConverter::new()
@@ -56,7 +56,7 @@ impl Layout {
         Ok(Self::of(schema, parquet_schema, sorted, settings))
     }
 
-    /// Prepares for rows of a Parquet schema that is there already; `schema` is what they are in Arrow.
+    /// Prepares for rows of an existing Parquet schema; `schema` is its Arrow form.
     pub fn of(
         schema: SchemaRef,
         parquet_schema: SchemaDescriptor,
@@ -73,12 +73,12 @@ impl Layout {
         }
     }
 
-    /// What each row group says that its rows are sorted by.
+    /// The sort order that each row group declares.
     pub fn sorting_columns(&self) -> Option<&Vec<SortingColumn>> {
         self.properties.sorting_columns()
     }
 
-    /// Whether batches of this schema go into files of this layout.
+    /// Whether batches of this schema can go into files of this layout.
     pub fn takes(&self, aligned: &Aligned) -> bool {
         self.schema == aligned.batch.schema()
     }
@@ -93,7 +93,7 @@ fn plain(field: &FieldRef) -> FieldRef {
     }
 }
 
-/// Only encodings of the Parquet format's first version: many releases of Iceberg's vectorised
+/// Uses only encodings of the first version of the Parquet format: many releases of Iceberg's vectorised
 /// reader for Spark refuse delta encodings (apache/iceberg#7162).
 fn properties(
     parquet_schema: &SchemaDescriptor,
@@ -132,8 +132,8 @@ fn properties(
     builder.build()
 }
 
-/// The row count bounds the distinct values; a row group's filter is made for its own rows and folded to what they
-/// really need.
+/// The row count bounds the number of distinct values. A filter is sized for its row group's rows and then
+/// folded to the size its values need.
 fn with_bloom_filter(
     builder: WriterPropertiesBuilder,
     path: &ColumnPath,
@@ -151,8 +151,8 @@ fn with_bloom_filter(
         .set_column_bloom_filter_ndv(path.clone(), distinct_max)
 }
 
-/// How many distinct values a filter of at most so many bytes takes. Its size is a power of two (Parquet's
-/// BloomFilter.md, "Sizing an SBBF").
+/// The number of distinct values that a filter of at most `bytes_max` bytes takes. Its size is a power of two
+/// (Parquet's BloomFilter.md, "Sizing an SBBF").
 fn distinct_in(bytes_max: u64, false_positives: f64) -> u64 {
     let bytes = 1_u64 << bytes_max.max(1).ilog2();
     let bits_per_value = -8.0 / (1.0 - false_positives.powf(1.0 / 8.0)).ln();
@@ -163,7 +163,7 @@ fn own_name(path: &ColumnPath) -> &str {
     path.parts().last().map_or("", String::as_str)
 }
 
-/// Sorted columns in terms of Parquet's leaves; ends at the first that is no single leaf.
+/// Sorted columns as Parquet leaves; stops at the first column that is not a single leaf.
 fn sorting_columns(
     parquet_schema: &SchemaDescriptor,
     schema: &Schema,

@@ -1,29 +1,29 @@
-//! Memory that outlives what is encoded in it.
+//! Buffers that are reused between encodings.
 
 use parquet::basic::Compression;
 use parquet::errors::Result;
 
 use super::chunk::Compressor;
 
-/// Memory that encoding uses again, from row group to row group, from file to file, and from call to call. Fresh memory costs
-/// more than what is written into it, and so does a compression context. No file depends on what it was used for: any table's
-/// files may be made in it, and it may be used on after an error.
+/// Memory that encoding reuses across row groups, files and calls. Allocating fresh memory costs more than
+/// writing the data into it; so does creating a compression context. No file depends on earlier uses: the
+/// memory can serve any table, and remains usable after an error.
 #[derive(Debug, Default)]
 pub struct Memory {
     compressor: Box<Compressor>,
 }
 
 impl Memory {
-    /// The compressor of a codec, with the memory of pages. `None` when the codec is not one of ours.
+    /// The compressor of a codec, with its page buffers. `None` when we do not implement the codec.
     ///
     /// # Errors
-    /// When the codec has no memory.
+    /// When the codec cannot allocate memory.
     pub(super) fn compressor(&mut self, codec: Compression) -> Result<Option<&mut Compressor>> {
         let is_ours = self.compressor.use_codec(codec)?;
         Ok(is_ours.then_some(&mut self.compressor))
     }
 
-    /// Gives back what was not needed since the last time, so that what is kept fits the load.
+    /// Releases memory that was not needed since the last call, so that the kept memory fits the load.
     pub fn trim(&mut self) {
         self.compressor.trim();
     }

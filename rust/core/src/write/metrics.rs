@@ -1,8 +1,8 @@
-//! The Iceberg metrics of one data file, made from its rows.
+//! The Iceberg metrics of one data file, computed from its rows.
 //!
-//! As Java Iceberg 1.10 (`ParquetMetrics`): every leaf column has a size; counts and bounds go
-//! to columns that are not inside a list or a map. Our columns have structs only inside lists, so
-//! those are the top-level columns of a primitive type.
+//! Follows Java Iceberg 1.10 (`ParquetMetrics`): every leaf column has a size; only columns outside lists and
+//! maps have counts and bounds. Our structs occur only inside lists, so those columns are the top-level
+//! columns of a primitive type.
 
 use std::collections::{HashMap, HashSet};
 
@@ -24,17 +24,17 @@ use crate::error::Result;
 pub(super) struct Metrics {
     /// Compressed bytes of the column's chunks.
     pub column_sizes: HashMap<i32, u64>,
-    /// Values, nulls and NaN included.
+    /// Value counts, including nulls and NaN.
     pub value_counts: HashMap<i32, u64>,
-    /// Nulls.
+    /// Null counts.
     pub null_value_counts: HashMap<i32, u64>,
     /// NaN values of floating-point columns.
     pub nan_value_counts: HashMap<i32, u64>,
-    /// At most every value that is neither null nor NaN.
+    /// Lower bounds of all values that are neither null nor NaN.
     pub lower_bounds: HashMap<i32, Datum>,
-    /// At least every value that is neither null nor NaN.
+    /// Upper bounds of all values that are neither null nor NaN.
     pub upper_bounds: HashMap<i32, Datum>,
-    /// Columns in which some value has no upper bound short enough, so that the file has none.
+    /// Columns with a value that has no short enough upper bound; the file then has no upper bound for them.
     unbounded: HashSet<i32>,
 }
 
@@ -50,7 +50,7 @@ pub(super) struct Measured<'a> {
 }
 
 impl Metrics {
-    /// Adds some of the file's rows of a column whose chunk tells no summary: counts add up, bounds widen.
+    /// Adds rows of a column whose chunk has no summary: counts add up, bounds widen.
     pub fn add_array(&mut self, column: usize, array: &ArrayRef, of: Measured<'_>) {
         if let Some(field) = of.fields.get(column)
             && field.field_type.is_primitive()
@@ -59,7 +59,7 @@ impl Metrics {
         }
     }
 
-    /// Adds what the chunks of a row group tell, by column of the batch.
+    /// Adds the summaries of a row group's chunks, one per column of the batch.
     pub fn add_summaries(&mut self, summaries: Vec<Option<Summary>>, of: Measured<'_>) {
         let columns = of.fields.iter().zip(of.schema.fields());
         for ((field, arrow_field), summary) in columns.zip(summaries) {
@@ -124,7 +124,8 @@ impl Metrics {
         }
     }
 
-    /// Truncation keeps the order of values, so the least of the parts' truncated bounds is the whole's.
+    /// Truncation keeps the order of values, so the least of the parts' truncated bounds is the whole file's
+    /// bound.
     fn widen(&mut self, field_id: i32, bounds: Bounds) {
         match self.lower_bounds.get(&field_id) {
             Some(lower) if *lower <= bounds.lower => {}

@@ -20,7 +20,7 @@ pub(super) enum Mode {
     Counts,
     /// `truncate(n)`, or `full` when there is no length: counts and bounds.
     Bounds {
-        /// Code points of a string bound at most.
+        /// Code points that a string bound has at most.
         code_points_max: Option<usize>,
     },
 }
@@ -33,8 +33,8 @@ pub(super) struct MetricsConfig {
 }
 
 impl MetricsConfig {
-    /// Reads a table's properties. As in Java, a mode that is not one is passed over, a column's own
-    /// mode wins, and columns that the table is sorted by have bounds unless their own mode says no.
+    /// Reads a table's properties. As in Java: an invalid mode is ignored, a column's own mode takes
+    /// precedence, and sort columns have bounds unless their own mode excludes them.
     pub fn new(metadata: &TableMetadata) -> Self {
         let properties = metadata.properties();
         let mode = |key: &str| properties.get(key).and_then(|text| Mode::parse(text));

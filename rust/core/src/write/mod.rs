@@ -1,10 +1,16 @@
-//! Arrow to Parquet data files with Iceberg metrics, one or more per partition value.
+//! Writes Arrow batches to Parquet data files with Iceberg metrics, one or more files per partition value.
 //!
-//! The way of a batch into [`files`]: [`align`] relabels it to the table's columns and field ids, [`partition`] finds
-//! which rows belong to which partition value, [`sort`] orders them, [`parquet`] makes files of at most the target
-//! size of [`chunk`]s, in [`memory`] that is used again, [`metrics`] measures what went into each, [`paths`] names
-//! it. [`settings`] says how the table wants its files, [`layout`] what that is for the parquet crate.
-//! [`join`](mod@join) makes one file of several.
+//! Modules, in the order in which a batch passes through [`files`]:
+//!
+//! - [`align`] maps it to the table's columns and field ids.
+//! - [`partition`] finds the rows of each partition value.
+//! - [`sort`] orders them.
+//! - [`parquet`] makes files of at most the target size from [`chunk`]s, using reusable [`memory`].
+//! - [`metrics`] measures the content of each file.
+//! - [`paths`] names it.
+//!
+//! [`settings`] holds how the table wants its files, [`layout`] the same for the parquet crate.
+//! [`join`](mod@join) merges several files into one.
 
 mod align;
 mod bounds;
@@ -44,20 +50,20 @@ use crate::convert::TableBatch;
 use crate::error::{Error, ErrorKind, Result};
 use crate::request::IdRange;
 
-/// Files on their way to storage at once: enough to hide its latency, few enough for its limits.
+/// Concurrent uploads: enough to hide the latency of storage, few enough for its limits.
 const UPLOADS_AT_ONCE: usize = 8;
 
 /// What encoding needs from its caller.
 #[derive(Clone, Copy)]
 pub struct EncodeOptions<'a> {
-    /// The requests whose rows the batches hold. They make the files' paths, so the same request writes
-    /// the same files.
+    /// The requests whose rows the batches hold. File paths derive from them, so the same request writes the
+    /// same files.
     pub ids: &'a [IdRange],
     /// How Parquet files are made.
     pub parquet: &'a ParquetConfig,
-    /// Partition values that all batches together may have files for.
+    /// The greatest number of partition values with files, over all batches.
     pub partitions_max: usize,
-    /// Asked before each row group; an error ends the work with it.
+    /// Called before each row group; an error ends the work with that error.
     pub proceed: &'a dyn Fn() -> Result<()>,
 }
 
@@ -70,17 +76,17 @@ pub struct NewFile {
     pub data_file: DataFile,
 }
 
-/// What there is to tell of a batch besides its files.
+/// The outcome for a batch besides its files.
 #[derive(Debug, Clone, Default)]
 pub struct Appended {
-    /// Rows left out because they would have opened more than `partitions_max` partitions: their numbers
-    /// in the batch, in order.
+    /// Rows left out because they would have opened more than `partitions_max` partitions: their indices in
+    /// the batch, in order.
     pub rejected: Vec<u32>,
-    /// What the table has no column for.
+    /// Values that the table has no column for.
     pub left_out: LeftOut,
 }
 
-/// What one batch became.
+/// The result of encoding one batch.
 #[derive(Debug, Clone, Default)]
 pub struct Encoded {
     /// The files.
@@ -94,11 +100,11 @@ pub struct Encoded {
 /// Values that a table has no column for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LeftOut {
-    /// Full names of the columns, and of fields inside columns, that are missing, with values or without.
+    /// Full names of missing columns and of missing fields inside columns, whether or not they have values.
     pub columns: BTreeSet<String>,
-    /// Columns of single attributes whose type is another in the table.
+    /// Columns of single attributes whose type differs in the table.
     pub other_types: BTreeSet<String>,
-    /// Values for all of them that were not null.
+    /// The number of non-null values in all of them.
     pub values: u64,
 }
 
@@ -141,10 +147,10 @@ pub fn encode(metadata: &TableMetadata, batch: &TableBatch, options: &EncodeOpti
     })
 }
 
-/// Puts files into storage, some at a time. They exist then, and no table knows them yet.
+/// Uploads files to storage, several at a time. They exist then, but no table refers to them yet.
 ///
 /// # Errors
-/// `Storage` when a file cannot be written; what `proceed` gives, asked between files.
+/// `Storage` when a file cannot be written; any error of `proceed`, which is called between files.
 pub async fn upload(
     file_io: &FileIO,
     files: Vec<NewFile>,
@@ -160,7 +166,7 @@ pub async fn upload(
     Ok(uploaded)
 }
 
-/// Deletes files that no table will ever know. What is left behind costs space only.
+/// Deletes files that no table will ever refer to. A file that remains only costs space.
 pub async fn discard(file_io: &FileIO, paths: &[String]) {
     for path in paths {
         if let Err(cause) = file_io.delete(path).await {
@@ -196,7 +202,7 @@ pub async fn write(
     })
 }
 
-/// Files that exist in storage and no table knows yet.
+/// Files that exist in storage and that no table refers to yet.
 #[derive(Debug, Clone, Default)]
 pub struct Written {
     /// The files, with metrics, partition value, partition spec id and sort order id.
@@ -205,11 +211,11 @@ pub struct Written {
     pub rows: u64,
     /// Bytes in all files.
     pub bytes: u64,
-    /// The partition spec that the files were written with; a `DataFile` does not tell.
+    /// The partition spec of the files; a `DataFile` does not expose it.
     pub partition_spec_id: i32,
 }
 
-/// The one place that puts a file into storage.
+/// The only function that writes a file to storage.
 async fn upload_one(file_io: &FileIO, file: NewFile) -> Result<DataFile> {
     let path = file.data_file.file_path();
     let failed = |cause| {
@@ -222,7 +228,7 @@ async fn upload_one(file_io: &FileIO, file: NewFile) -> Result<DataFile> {
     Ok(file.data_file)
 }
 
-/// A step that cannot fail on a batch in the canonical schema did.
+/// The error of a step that cannot fail on a batch in the canonical schema.
 fn internal(
     message: &'static str,
     cause: impl Into<Box<dyn std::error::Error + Send + Sync + 'static>>,
@@ -230,7 +236,7 @@ fn internal(
     Error::new(ErrorKind::Internal, message).because(cause)
 }
 
-/// Columns of a batch with the table's fields, for the stage's modules.
+/// Lookup of a batch's columns by the table's field ids.
 impl Aligned {
     /// The position of the top-level column with this field id; `None` if our rows do not have it.
     fn position(&self, field_id: i32) -> Option<usize> {
@@ -238,7 +244,7 @@ impl Aligned {
     }
 }
 
-/// How large the table's files are to become, bytes: by its own property, else as configured.
+/// The target size of the table's files, bytes: the table's own property, else the configured value.
 ///
 /// # Errors
 /// As [`Settings::of`].

@@ -1,4 +1,4 @@
-//! Parquet files of at most the target size, encoded in memory.
+//! Encodes Parquet files of at most the target size in memory.
 
 use std::fmt;
 use std::sync::Arc;
@@ -18,29 +18,29 @@ use super::metrics_config::MetricsConfig;
 use super::settings::Settings;
 use crate::error::{Error, Result};
 
-/// Rows that are encoded at a time, column by column, and between two looks at the file's size.
+/// Rows that are encoded at a time, column by column; the file's size is checked after each piece.
 const PIECE_ROWS: usize = 16_384;
-/// Room that a file begins with. Memory that is reserved costs nothing before it is written; a buffer that grows by doubling is
-/// copied, and held twice for a moment.
+/// Bytes reserved for a new file. Reserved memory costs nothing before it is written. A buffer that grows by
+/// doubling is copied, and briefly held twice.
 const FILE_BYTES_RESERVED: usize = 8 << 20;
 
-/// A whole Parquet file.
+/// A complete Parquet file.
 #[derive(Debug)]
 pub(super) struct EncodedFile {
-    /// Its bytes, but for those that were taken out before.
+    /// Its bytes, except for those that were taken out before.
     pub bytes: Vec<u8>,
-    /// How many bytes it has in all.
+    /// Its size in bytes.
     pub size: u64,
     /// Its footer.
     pub metadata: ParquetMetaData,
-    /// What Iceberg tells of its columns.
+    /// Its Iceberg column metrics.
     pub metrics: Metrics,
-    /// Its rows.
+    /// Its number of rows.
     pub rows: usize,
 }
 
 impl EncodedFile {
-    /// Where each row group starts: where readers may split the file.
+    /// The start of each row group: readers may split the file there.
     pub fn split_offsets(&self) -> Vec<i64> {
         let first_columns = self
             .metadata
@@ -57,7 +57,7 @@ impl EncodedFile {
     }
 }
 
-/// A file that grows, row group by row group.
+/// A file that grows row group by row group.
 pub(super) struct FileWriter {
     layout: Arc<Layout>,
     writer: SerializedFileWriter<Vec<u8>>,
@@ -69,7 +69,7 @@ impl FileWriter {
     /// An empty file.
     ///
     /// # Errors
-    /// `Internal` when it cannot be begun.
+    /// `Internal` when it cannot be started.
     pub fn new(layout: Arc<Layout>) -> Result<Self> {
         let root = layout.parquet_schema.root_schema_ptr();
         let bytes = Vec::with_capacity(FILE_BYTES_RESERVED);
@@ -81,11 +81,11 @@ impl FileWriter {
         })
     }
 
-    /// Appends rows of a batch, in this order, as a row group, or several when one would be too large. Gives
-    /// how many were taken: fewer than all when the file has its target size.
+    /// Appends rows of a batch, in this order, as one row group, or as several when one would be too large.
+    /// Returns how many rows were taken: fewer than all when the file reached its target size.
     ///
     /// # Errors
-    /// `Internal` when the writer refuses the rows.
+    /// `Internal` when the writer rejects the rows.
     pub fn append(
         &mut self,
         batch: &RecordBatch,
@@ -138,10 +138,10 @@ impl FileWriter {
         Ok(taken)
     }
 
-    /// Appends a row group that is encoded already, chunk by chunk as its columns come.
+    /// Appends a row group that is already encoded, chunk by chunk in column order.
     ///
     /// # Errors
-    /// What `chunks` gives; `Internal` when the writer refuses them.
+    /// Any error of `chunks`; `Internal` when the writer rejects the chunks.
     pub fn append_encoded(
         &mut self,
         rows: usize,
@@ -154,21 +154,21 @@ impl FileWriter {
         Ok(())
     }
 
-    /// Takes out the bytes so far, so that they need not be held until the file ends.
+    /// Takes the bytes so far, so that they need not be held until the file is finished.
     ///
     /// # Errors
-    /// `Internal` when the writer cannot give them.
+    /// `Internal` when the writer cannot return them.
     pub fn take_bytes(&mut self) -> Result<Vec<u8>> {
         self.writer.flush().map_err(|cause| failed(cause.into()))?;
         Ok(std::mem::take(self.writer.inner_mut()))
     }
 
-    /// How the file is made.
+    /// The settings of the file.
     pub fn settings(&self) -> &Settings {
         &self.layout.settings
     }
 
-    /// Whether the file has its target size.
+    /// Whether the file reached its target size.
     pub fn is_full(&self) -> bool {
         self.writer.bytes_written() as u64 >= self.layout.settings.target_file_bytes
     }
@@ -204,7 +204,7 @@ fn failed(cause: ParquetError) -> Error {
     internal("rows cannot be encoded as Parquet", cause)
 }
 
-/// A row group that must keep within its bytes is looked at more often.
+/// Rows per piece: fewer for a row group with a byte limit, whose size is checked more often.
 fn piece_rows(settings: &Settings) -> usize {
     match settings.row_group_bytes_max {
         Some(_) => PIECE_ROWS / 16,

@@ -1,4 +1,4 @@
-//! Which rows belong to which partition value of the table's default spec.
+//! Determines which rows belong to which partition value of the table's default spec.
 
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
@@ -17,14 +17,14 @@ use crate::error::{Error, ErrorKind, Result};
 /// Rows of a batch.
 #[derive(Debug, Clone)]
 pub(super) enum Rows {
-    /// All, in the batch's order.
+    /// All rows, in the batch's order.
     All,
-    /// These, in this order.
+    /// These rows, in this order.
     Some(UInt32Array),
 }
 
 impl Rows {
-    /// How many of the batch's rows these are.
+    /// The number of rows.
     pub fn len(&self, batch: &RecordBatch) -> usize {
         match self {
             Rows::All => batch.num_rows(),
@@ -32,7 +32,7 @@ impl Rows {
         }
     }
 
-    /// Their numbers in the batch.
+    /// The rows' indices in the batch.
     pub fn numbers(&self, batch: &RecordBatch) -> Vec<u32> {
         match self {
             Rows::All => (0..u32::try_from(batch.num_rows()).unwrap_or(u32::MAX)).collect(),
@@ -44,14 +44,14 @@ impl Rows {
 /// The rows of one partition value.
 #[derive(Debug)]
 pub(super) struct Group {
-    /// The value: a literal per field of the spec, null where the transform gives null.
+    /// The value: a literal per field of the spec, null where the transform returns null.
     pub partition: Struct,
     /// Its rows, in the batch's order.
     pub rows: Rows,
 }
 
-/// Keeps as many groups as there may be partitions, in their order: first those that are among the `open` ones,
-/// then those with most rows. Gives the rows of the others too, in the batch's order.
+/// Keeps at most as many groups as partitions are allowed, in their order: first those among the `open` ones,
+/// then those with the most rows. Also returns the rows of the other groups, in the batch's order.
 pub(super) fn most_rows(
     groups: Vec<Group>,
     batch: &RecordBatch,
@@ -68,7 +68,7 @@ pub(super) fn most_rows(
         .filter(|(_, group)| !open.contains(&group.partition))
         .map(|(at, group)| (at, group.rows.len(batch)))
         .collect();
-    // Stable, so that among equals the first stay.
+    // The sort is stable, so among equal counts the first groups stay.
     new.sort_by_key(|(_, rows)| std::cmp::Reverse(*rows));
     let left = partitions_max.saturating_sub(open.len());
     let left_out: HashSet<usize> = new.into_iter().skip(left).map(|(at, _)| at).collect();
@@ -84,10 +84,10 @@ pub(super) fn most_rows(
     (kept.into_iter().map(|(_, group)| group).collect(), rejected)
 }
 
-/// Splits a batch by partition value; groups come in the order of their first rows.
+/// Splits a batch by partition value; groups are in the order of their first rows.
 ///
-/// Rows of one value mostly follow each other, so values become literals once per run of equal ones,
-/// and a batch of a single value is not copied.
+/// Rows of one value are mostly contiguous, so a literal is built once per run of equal values. A batch with
+/// a single value is not copied.
 ///
 /// # Errors
 /// `TableMismatch` when the spec has a transform that cannot be computed.
@@ -96,7 +96,7 @@ pub(super) fn split(aligned: &Aligned, metadata: &TableMetadata) -> Result<Vec<G
     let types = metadata.default_partition_type().fields();
     let mut values: Vec<Option<(ArrayRef, &Type)>> = Vec::with_capacity(types.len());
     for (field, result) in spec.fields().iter().zip(types) {
-        // A source column that our rows do not have is null in each of them, and so is any transform of null.
+        // A source column that our rows do not have is null in each row, and so is any transform of it.
         let source = aligned
             .position(field.source_id)
             .map(|at| aligned.batch.column(at));

@@ -1,4 +1,4 @@
-//! Where data files go: the same request, table layout and settings give the same paths.
+//! Paths of data files: the same request, table layout and settings give the same paths.
 
 use std::fmt::Write;
 
@@ -14,10 +14,11 @@ use crate::request::IdRange;
 
 /// Bytes of the digest in a file's name.
 const DIGEST_BYTES: usize = 16;
-/// Bytes of one directory's name at most: local file systems take 255, S3 1,024 for a whole key.
+/// The greatest length of a directory name, bytes: local file systems take 255, S3 takes 1,024 for a whole
+/// key.
 const DIRECTORY_BYTES_MAX: usize = 128;
 
-/// Paths of one call's files.
+/// Paths of the files of one call.
 #[derive(Debug)]
 pub(super) struct Paths {
     location: DataLocation,
@@ -27,9 +28,9 @@ pub(super) struct Paths {
 impl Paths {
     /// Derives the files' name.
     ///
-    /// All that shapes a file's bytes goes in: the table with its schema, spec and order, the ids, and
-    /// our version and settings. A request repeated after one of them changed writes other
-    /// files, and never over one that a table may hold already.
+    /// The name covers everything that shapes a file's bytes: the table with its schema, spec and order, the
+    /// ids, our version and the settings. If one of them changed, a repeated request writes other files and
+    /// never overwrites a file that a table may already refer to.
     pub fn new(metadata: &TableMetadata, ids: &[IdRange], settings: &Settings) -> Self {
         let mut digest = Sha256::new();
         digest.update(metadata.uuid().as_bytes());
@@ -54,8 +55,8 @@ impl Paths {
         }
     }
 
-    /// The path of a partition value: `field=value` per field of the spec, as Java Iceberg escapes them; empty
-    /// in a table without partitions.
+    /// The path of a partition value: `field=value` per field of the spec, escaped as in Java Iceberg; empty
+    /// in an unpartitioned table.
     ///
     /// # Errors
     /// `Internal` when the value does not fit the spec.
@@ -78,9 +79,9 @@ impl Paths {
         Ok(names.join("/"))
     }
 
-    /// The path of the call's file with this number and these bytes. Their checksum is in the name, so that
-    /// a request sent again under other conditions (limits, a merge with other requests) never overwrites
-    /// a file that a snapshot may hold.
+    /// The path of the call's file with this number and these bytes. The name contains their checksum. A
+    /// request that is sent again under other conditions (limits, a merge with other requests) therefore
+    /// never overwrites a file that a snapshot may refer to.
     ///
     /// # Errors
     /// `Internal` when the name cannot be hashed for an object store.
@@ -91,7 +92,8 @@ impl Paths {
     }
 }
 
-/// The path of a new file of a partition value that no request made: of the name's beginning and a number of its own.
+/// The path of a new file of a partition value that does not come from a request: the given name prefix and a
+/// unique number.
 ///
 /// # Errors
 /// As [`Paths::partition`] and [`Paths::file`].
@@ -101,7 +103,8 @@ pub(super) fn new_file(metadata: &TableMetadata, partition: &Struct, name: &str)
     DataLocation::of(metadata).path(&directory, &name)
 }
 
-/// Readers take the value from the manifest, so a long name may be cut, but not within an escape.
+/// Truncates a directory name, but never within an escape. Readers take the value from the manifest, so
+/// truncation is safe.
 fn cut(name: &mut String) {
     if name.len() > DIRECTORY_BYTES_MAX {
         name.truncate(DIRECTORY_BYTES_MAX);
@@ -110,7 +113,7 @@ fn cut(name: &mut String) {
     }
 }
 
-/// The form encoding of Java's `URLEncoder`: a value can neither leave its directory nor break a URI.
+/// The form encoding of Java's `URLEncoder`: a value can neither escape its directory nor break a URI.
 fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for byte in text.bytes() {

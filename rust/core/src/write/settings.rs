@@ -1,7 +1,7 @@
-//! How the files of a table are made: as configured, else as the table's properties say, else our way.
+//! How the files of a table are written: the configuration, else the table's properties, else our defaults.
 //!
-//! Iceberg's own writers go by the same order: an option of the job, then the table, then a default. A
-//! property whose value means nothing is passed over. `docs/tables-found.md` lists the properties.
+//! Iceberg's own writers use the same precedence: an option of the job, then the table, then a default.
+//! Properties with invalid values are ignored. `docs/tables-found.md` lists the properties.
 
 use std::collections::{BTreeMap, HashMap};
 use std::str::FromStr;
@@ -24,35 +24,36 @@ const BLOOM_FALSE_POSITIVES: &str = "write.parquet.bloom-filter-fpp.column.";
 const BLOOM_BYTES: &str = "write.parquet.bloom-filter-max-bytes";
 const TARGET_BYTES: &str = "write.target-file-size-bytes";
 
-/// Share of values that are not there and that a bloom filter still lets through. Iceberg's default.
+/// The false positive rate of bloom filters: Iceberg's default.
 const FALSE_POSITIVES_DEFAULT: f64 = 0.01;
 
-/// Rows of a data page at most: about Iceberg's default, in whole vectors of 2,048 rows. A vector of DuckDB that lies in two pages loses its
-/// dictionary, and its values are copied one by one. Readers pay some 15 µs for a page however small it is, whenever they read
-/// a column whole. A page of few different values is small with three times as many; pages of wide columns end earlier, by their bytes.
+/// The greatest number of rows of a data page: about Iceberg's default, in whole vectors of 2,048 rows. When
+/// a DuckDB vector spans two pages, it loses its dictionary, and its values are copied one by one. A reader
+/// that scans a whole column pays some 15 µs per page, however small. A page with few distinct values stays
+/// small with three times as many rows; pages of wide columns end earlier, by their bytes.
 const PAGE_ROWS_DEFAULT: PageRows = PageRows {
     most: 20_480,
     narrow: 61_440,
 };
 
-/// What holds for the files of one table.
+/// Settings of the files of one table.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Settings {
     pub codec: Codec,
     pub row_group_rows_max: usize,
     pub row_group_bytes_max: Option<usize>,
     pub page_rows: PageRows,
-    /// `None` is the Parquet writer's own default, as for dictionaries.
+    /// `None` uses the Parquet writer's default; the same goes for dictionaries.
     pub page_bytes_max: Option<usize>,
     pub dictionary_bytes_max: Option<usize>,
     pub target_file_bytes: u64,
-    /// The share of false positives of each column with a bloom filter, by field id.
+    /// The false positive rate of each column with a bloom filter, by field id.
     pub bloom_filters: BTreeMap<i32, f64>,
     pub bloom_filter_bytes_max: Option<u64>,
 }
 
 impl Settings {
-    /// What holds for a table that takes these rows.
+    /// The settings of a table for these rows.
     ///
     /// # Errors
     /// `Config` when the configured compression level is out of range.
@@ -96,7 +97,7 @@ impl Properties<'_> {
         self.parsed(key).filter(|value| *value > T::default())
     }
 
-    /// The columns that a family of properties names, with their values.
+    /// The columns that properties with this prefix name, with their values.
     fn columns<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {
         self.0
             .iter()
@@ -112,7 +113,7 @@ fn codec(config: &ParquetConfig, properties: &Properties<'_>) -> Result<Codec> {
         (None, Some(codec)) => codec,
         (None, None) => String::new(),
     };
-    // A level of the table is one of the table's codec.
+    // A table's compression level applies only with the table's codec.
     let own = properties
         .text(CODEC)
         .is_none_or(|text| text.eq_ignore_ascii_case(&codec));
@@ -131,7 +132,7 @@ fn codec(config: &ParquetConfig, properties: &Properties<'_>) -> Result<Codec> {
                 .and_then(|level| BrotliLevel::try_new(level).ok())
                 .unwrap_or_default(),
         ),
-        // Parquet's first LZ4 has two framings that readers disagree on.
+        // Parquet's original LZ4 has two framings, and readers disagree on which to use.
         "lz4" | "lz4_raw" => Codec::LZ4_RAW,
         _ => Codec::ZSTD(zstd_level(config, level)?),
     })
@@ -183,7 +184,7 @@ fn bloom_filters(config: &ParquetConfig, properties: &Properties<'_>, schema: &S
     filters
 }
 
-/// By the very name, else in another case, as columns are matched.
+/// By the exact name, else case-insensitively, as columns are matched.
 fn id_of(schema: &Schema, column: &str) -> Option<i32> {
     schema
         .field_by_name(column)

@@ -1,4 +1,4 @@
-//! Rows in the table's default sort order.
+//! Sorts rows by the table's default sort order.
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::Int64Type;
@@ -13,10 +13,10 @@ use super::partition::Rows;
 use super::transform::transformed;
 use crate::error::Result;
 
-/// Bits that the packed keys of a row may take, beside the 32 of its number.
+/// Bits that the packed keys of a row may take, besides the 32 of its row number.
 const PACKED_BITS: u32 = 96;
 
-/// A column that the rows are sorted by as it is.
+/// A column that the rows are sorted by without a transform.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct SortedColumn {
     /// Position in the batch.
@@ -35,17 +35,18 @@ pub(super) struct Sorter {
     columns: Vec<SortedColumn>,
 }
 
-/// What the rows are compared by; one entry per row of the batch.
+/// The sort keys; one entry per row of the batch.
 #[derive(Debug)]
 enum Keys {
-    /// Every key in one number, the row's own number in its low 32 bits.
+    /// All keys in one number, with the row number in the low 32 bits.
     Packed(Vec<u128>),
     /// Keys that do not fit one number, most significant first.
     Wide(Vec<Vec<u64>>),
 }
 
 impl Sorter {
-    /// Computes the keys of a batch's columns; `position_of` tells which of them has a field id.
+    /// Computes the keys of a batch's columns; `position_of` returns the position of the column with a field
+    /// id.
     ///
     /// # Errors
     /// `Internal` when a column cannot be compared.
@@ -58,14 +59,14 @@ impl Sorter {
         let mut columns = Vec::new();
         let mut honoured = !order.is_unsorted();
         for field in &order.fields {
-            // A column that our rows do not have is null in each of them: sorted already.
+            // A column that our rows do not have is null in each of them, so they are sorted by it already.
             let Some((position, source)) = position_of(field.source_id)
                 .and_then(|position| Some((position, columns_of_batch.get(position)?)))
             else {
                 continue;
             };
             let Ok(values) = sort_values(field.transform, source) else {
-                // Not a transform that we know: sort by what comes before it, and claim no order.
+                // An unknown transform: sort by the fields before it, and declare no sort order.
                 honoured = false;
                 break;
             };
@@ -77,7 +78,7 @@ impl Sorter {
                     nulls_first,
                 },
             )?);
-            // Parquet's note on sorting can only name whole columns, the first ones of the order.
+            // Parquet's sorting columns can only name whole columns, and only the leading ones of the order.
             if field.transform == Transform::Identity && columns.len() + 1 == keys.len() {
                 columns.push(SortedColumn {
                     position,
@@ -94,17 +95,17 @@ impl Sorter {
         })
     }
 
-    /// The order's id, if it is honoured whole.
+    /// The order's id, if every field of the order is applied.
     pub fn sort_order_id(&self) -> Option<i32> {
         self.sort_order_id
     }
 
-    /// The leading columns of the order that rows are sorted by as they are.
+    /// The leading columns of the order that have no transform.
     pub fn sorting_columns(&self) -> &[SortedColumn] {
         &self.columns
     }
 
-    /// Orders rows; equal ones keep their order. Rows in order already stay as they are.
+    /// Sorts rows stably. Rows that are already in order are not copied.
     pub fn sort(&self, rows: Rows) -> Rows {
         match &self.keys {
             Keys::Packed(keys) => sort_packed(keys, rows),
@@ -147,7 +148,7 @@ fn sort_packed(keys: &[u128], rows: Rows) -> Rows {
         clippy::stable_sort_primitive,
         reason = "it merges runs that are sorted already, which the records of each resource mostly are"
     )]
-    // Row numbers differ, so no two keys are equal and equal rows keep their order.
+    // Row numbers are unique, so no two keys are equal, and equal rows keep their order.
     picked.sort();
     #[expect(
         clippy::cast_possible_truncation,
@@ -192,11 +193,11 @@ impl Keys {
     }
 }
 
-/// Numbers that compare as a column's values do, direction and nulls included.
+/// Numbers that compare like a column's values, including direction and nulls.
 struct Key {
-    /// One per row, the least being 0.
+    /// One per row; the minimum is 0.
     values: Vec<u64>,
-    /// Bits that the greatest takes.
+    /// Bits of the greatest number.
     bits: u32,
 }
 
@@ -224,7 +225,7 @@ impl Key {
     }
 }
 
-/// Ranks the dictionary's few values and looks each row's up.
+/// Ranks the few values of the dictionary, then looks up the rank of each row.
 fn dictionary_ranks(array: &ArrayRef, options: SortOptions) -> Result<Vec<u64>> {
     let dictionary = array.as_any_dictionary();
     let values = dictionary.values();

@@ -1,4 +1,4 @@
-//! Iceberg transforms over our arrays, dictionaries included.
+//! Iceberg transforms over our arrays, including dictionaries.
 
 use std::sync::Arc;
 
@@ -15,12 +15,12 @@ use crate::error::{Error, ErrorKind, Result};
 
 const NANOS_PER_HOUR: i64 = 3_600_000_000_000;
 
-/// The transformed values, one per row, never a dictionary.
+/// The transformed values, one per row, never as a dictionary.
 ///
 /// # Errors
-/// `TableMismatch` when the transform is not known or not for this type.
+/// `TableMismatch` when the transform is unknown or does not support this type.
 pub(super) fn transformed(transform: Transform, array: &ArrayRef) -> Result<ArrayRef> {
-    // A dictionary has few values: transform those and look each row's up.
+    // A dictionary has few values: transform those, then look up each row's.
     if let DataType::Dictionary(_, _) = array.data_type() {
         let dictionary = array.as_any_dictionary();
         let values = apply(transform, dictionary.values())?;
@@ -31,7 +31,7 @@ pub(super) fn transformed(transform: Transform, array: &ArrayRef) -> Result<Arra
 }
 
 fn apply(transform: Transform, array: &ArrayRef) -> Result<ArrayRef> {
-    // iceberg-rust has all transforms of nanoseconds but this one.
+    // iceberg-rust implements all transforms of nanoseconds except this one.
     if transform == Transform::Hour
         && let Some(nanos) = array.as_primitive_opt::<TimestampNanosecondType>()
     {

@@ -20,7 +20,7 @@ const USAGE: &str = "usage: faultbox --upstream HOST:PORT [--port PORT] [--seed 
 
 It is directed by requests to /_faultbox/: see src/control.rs.";
 
-/// Real time passes here, so nothing is delayed for long.
+/// Real time passes here, so no request is delayed for longer.
 const LONGEST: Duration = Duration::from_millis(400);
 
 struct Arguments {

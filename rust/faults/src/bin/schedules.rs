@@ -1,4 +1,4 @@
-//! `schedules`: plays seeded schedules of failures and says which seeds failed.
+//! `schedules`: runs seeded schedules of failures and reports the seeds that failed.
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;

@@ -1,4 +1,4 @@
-//! What holds between the keys of `catalog`.
+//! Rules between the keys of `catalog`.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use super::super::secret::shown;
 use super::super::{bucket, header, place};
 use super::{CatalogConfig, CatalogType, S3TablesApi};
 
-/// Names in S3 Tables are at most this long.
+/// The greatest length of names in S3 Tables.
 const S3TABLES_NAME_CHARS_MAX: usize = 255;
 
 /// Every problem of the section.
@@ -45,7 +45,7 @@ fn none(catalog: &CatalogConfig) -> Vec<String> {
     problems
 }
 
-/// A place for files that a catalog does not choose.
+/// The warehouse of a catalog that does not choose file locations itself.
 fn file_warehouse(problems: &mut Vec<String>, catalog: &CatalogConfig) {
     let warehouse = catalog.local_warehouse();
     if warehouse.is_empty() {
@@ -94,7 +94,7 @@ fn sql(catalog: &CatalogConfig) -> Vec<String> {
     if let Some(uri) = &catalog.uri
         && !uri.starts_with("sqlite:")
     {
-        // No more of it than its scheme: URIs of databases have passwords in many places.
+        // Only the scheme is shown: database URIs may have passwords in many places.
         let shown = scheme(uri).map_or_else(String::new, |scheme| format!("{scheme:?} "));
         problems.push(format!(
             "catalog.uri: {shown}is no SQLite URI; type sql takes sqlite://<path>, such as sqlite://./warehouse/catalog.db"
@@ -119,7 +119,7 @@ fn sql(catalog: &CatalogConfig) -> Vec<String> {
     problems
 }
 
-/// What a URI begins with, if that can be nothing else.
+/// The scheme of a URI, if it is unambiguous.
 fn scheme(uri: &str) -> Option<&str> {
     let (scheme, _) = uri.split_once(':')?;
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '.' | '-');
@@ -214,10 +214,10 @@ fn s3tables(catalog: &CatalogConfig) -> Vec<String> {
     problems
 }
 
-/// Whether S3 Tables takes the name for a namespace or a table.
+/// Checks whether S3 Tables accepts the name for a namespace or a table.
 ///
 /// # Errors
-/// What the name must be like, to be put after it
+/// The rule for the name, worded to follow the name
 /// (<https://docs.aws.amazon.com/AmazonS3/latest/userguide/s3-tables-buckets-naming.html>).
 pub(in crate::config) fn s3tables_name(name: &str) -> Result<(), String> {
     let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
@@ -230,7 +230,7 @@ pub(in crate::config) fn s3tables_name(name: &str) -> Result<(), String> {
     ))
 }
 
-/// What `glue` and `s3tables` share.
+/// The common rules of `glue` and `s3tables`.
 fn aws(catalog: &CatalogConfig) -> Vec<String> {
     let mut problems = Vec::new();
     if let Some(uri) = &catalog.uri {
@@ -275,7 +275,7 @@ fn headers(problems: &mut Vec<String>, catalog: &CatalogConfig, authorized: bool
     }
 }
 
-/// The URL is not repeated: what is wrong with it may be the password in it.
+/// Checks a URL. The URL is not repeated: the problem may be a password in it.
 fn http_url(problems: &mut Vec<String>, key: &str, text: &str) {
     let problem = match Url::parse(text) {
         Err(_) => "is no URL; give one such as https://host/path",

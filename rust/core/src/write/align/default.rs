@@ -1,8 +1,8 @@
 //! Default values of columns that only the table has (Iceberg spec, "Default values", format v3).
 //!
-//! A column that a data file lacks reads as its *initial* default, which is for the rows from before the
-//! column was added. Rows written now are to have its *write* default instead. So a column that has
-//! either is put into the file.
+//! A column that a data file lacks reads as its *initial* default, which is meant for rows from before the
+//! column was added. Rows written now must have its *write* default instead. So a column with either default
+//! is written into the file.
 
 use std::sync::Arc;
 
@@ -16,21 +16,21 @@ use iceberg::spec::{Literal, NestedField, PrimitiveLiteral, PrimitiveType, Type}
 
 use crate::schema::UTC;
 
-/// A default of a type that we have no array for.
+/// A default value of a type that we cannot build an array for.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct NotWritten;
 
-/// The values of a column that our rows do not have: its write default in each row, null where there is only
-/// an initial one, `None` where leaving the column out says the same.
+/// The values of a column that our rows do not have: its write default in each row, null if it has only an
+/// initial default, `None` if omitting the column has the same meaning.
 ///
 /// # Errors
-/// [`NotWritten`]: leaving the column out would be wrong.
+/// [`NotWritten`] when omitting the column would be wrong and its default cannot be written.
 pub(super) fn written(field: &NestedField, rows: usize) -> Result<Option<ArrayRef>, NotWritten> {
     match (&field.write_default, &field.initial_default) {
         (None, None) => Ok(None),
         (Some(Literal::Primitive(value)), _) => constant(&field.field_type, value, rows).map(Some),
         (Some(_), _) => Err(NotWritten),
-        // Nothing else could be written into it.
+        // A required column cannot be null, so it is omitted and reads as its initial default.
         (None, Some(_)) if field.required => Ok(None),
         (None, Some(_)) => nulls(&field.field_type, rows).map(Some),
     }
@@ -51,7 +51,7 @@ fn constant(field_type: &Type, value: &PrimitiveLiteral, rows: usize) -> Result<
         }
         _ => return Err(NotWritten),
     };
-    // Dates and times are the numbers that their literals hold.
+    // Date and time literals hold the numbers of their Arrow types.
     cast(&array, &arrow_type(field_type)?).map_err(|_| NotWritten)
 }
 

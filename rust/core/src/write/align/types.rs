@@ -1,9 +1,9 @@
-//! Our Arrow types in Iceberg's terms.
+//! Our Arrow types as Iceberg types.
 
 use arrow_schema::{DataType, TimeUnit};
 use iceberg::spec::{PrimitiveType, Type};
 
-/// The Iceberg type that we would create a column with; `None` for what is nested.
+/// The Iceberg type that we would create a column with; `None` for nested types.
 pub(super) fn our_primitive(data_type: &DataType) -> Option<PrimitiveType> {
     match data_type {
         DataType::Boolean => Some(PrimitiveType::Boolean),
@@ -17,7 +17,7 @@ pub(super) fn our_primitive(data_type: &DataType) -> Option<PrimitiveType> {
     }
 }
 
-/// The Arrow type for a table's type that holds more than ours.
+/// The Arrow type for a table's type that is wider than ours.
 pub(super) fn widened(to: &PrimitiveType, ours: &DataType) -> DataType {
     match (to, ours) {
         (PrimitiveType::Long, _) => DataType::Int64,

@@ -5,19 +5,19 @@ use parquet::errors::Result;
 use parquet::file::properties::WriterProperties;
 use parquet::schema::types::ColumnPath;
 
-/// A bloom filter that is being filled.
+/// A bloom filter under construction.
 pub(super) struct Bloom {
-    /// Large enough for all values that may come.
+    /// Sized for all values that may come.
     filter: Sbbf,
-    /// The share of false positives that it may have.
+    /// The target false positive rate.
     false_positives: f64,
 }
 
 impl Bloom {
-    /// An empty filter for a chunk of so many rows at most; `None` if the column is to have none.
+    /// An empty filter for a chunk of at most `rows_max` rows; `None` if the column has no filter.
     ///
     /// # Errors
-    /// When the column's properties make no filter.
+    /// When the column's properties are invalid for a filter.
     pub fn of(properties: &WriterProperties, path: &ColumnPath, rows_max: usize) -> Result<Option<Self>> {
         let Some(wanted) = properties.bloom_filter_properties(path) else {
             return Ok(None);
@@ -28,13 +28,13 @@ impl Bloom {
         }))
     }
 
-    /// Adds a value, plain encoded, without the length of a text.
+    /// Adds a value, plain encoded; a text without its length.
     #[inline]
     pub fn insert(&mut self, value: &[u8]) {
         self.filter.insert(value);
     }
 
-    /// The filter, folded to what its values need.
+    /// The filter, folded to the size that its values need.
     pub fn finish(mut self) -> Sbbf {
         self.filter.fold_to_target_fpp(self.false_positives);
         self.filter

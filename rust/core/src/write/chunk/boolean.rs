@@ -1,4 +1,4 @@
-//! Booleans: plain, one bit each.
+//! Encodes booleans: plain, one bit each.
 
 use parquet::basic::Encoding;
 
@@ -7,7 +7,7 @@ use super::range::Range;
 use super::search::Content;
 use super::values::PageValues;
 
-/// Booleans of a chunk.
+/// The booleans of a chunk.
 #[derive(Default)]
 pub(super) struct Booleans {
     /// The open page.
@@ -36,7 +36,7 @@ impl Booleans {
         self.page.len()
     }
 
-    /// Ends the page, which stays in its buffer.
+    /// Ends the page; its bytes stay in the buffer.
     pub fn end_page(&mut self) -> PageValues {
         let (count, trues) = (std::mem::take(&mut self.count), std::mem::take(&mut self.trues));
         PageValues {

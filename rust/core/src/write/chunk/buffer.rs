@@ -1,21 +1,21 @@
-//! The bytes of a page while it grows.
+//! The byte buffer of a growing page.
 
 use std::ops::Range;
 
 use super::reused::Reused;
 
-/// Room for levels before the values. Most pages' levels are a run or two.
+/// Bytes reserved for levels before the values. The levels of most pages are one or two runs.
 const LEVELS_ROOM: usize = 64;
 
-/// A text of no more bytes is short.
+/// Texts of up to this many bytes count as short.
 const SHORT_TEXT_BYTES: usize = 32;
 
-/// A page: its levels, whose length is known only when it ends, then its values. The memory is used again for the
-/// next page, and handed on from column to column of one name: a page that began with none would grow by copying, and
-/// touch fresh memory for each of its bytes twice.
+/// A page: its levels, whose length is known only when it ends, then its values. The memory is reused for the
+/// next page and for later columns of the same name. A page that started without memory would grow by
+/// copying, and would touch fresh memory twice for each byte.
 #[derive(Debug)]
 pub(super) struct PageBuffer {
-    /// Room for levels, then values.
+    /// Space for levels, then the values.
     memory: Reused,
 }
 
@@ -33,13 +33,13 @@ impl PageBuffer {
         buffer
     }
 
-    /// The memory, empty, for another page.
+    /// Returns the memory, emptied, for another page.
     pub fn into_memory(mut self) -> Reused {
         self.memory.clear();
         self.memory
     }
 
-    /// Where values are appended.
+    /// The buffer that values are appended to.
     #[inline]
     pub fn values(&mut self) -> &mut Vec<u8> {
         &mut self.memory.bytes
@@ -56,14 +56,15 @@ impl PageBuffer {
         self.len() == 0
     }
 
-    /// Appends a text of `bytes`, plain (Encodings.md: the length in 4 bytes, then the bytes); gives the text.
+    /// Appends a text of `bytes`, plain (Encodings.md: the length in 4 bytes, then the bytes); returns the
+    /// text.
     #[inline]
     pub fn push_text<'a>(&mut self, bytes: &'a [u8], span: Range<usize>) -> &'a [u8] {
         let text = bytes.get(span.clone()).unwrap_or_default();
         let length = (text.len() as u32).to_le_bytes();
         self.memory.bytes.extend_from_slice(&length);
-        // A copy of a length that is known is a store, any other is a call: short texts are copied with what follows them,
-        // which is cut off.
+        // A copy of constant length compiles to a store, any other to a call. A short text is therefore
+        // copied together with the bytes after it, which are then truncated.
         match bytes
             .get(span.start..)
             .and_then(<[u8]>::first_chunk::<SHORT_TEXT_BYTES>)
@@ -84,13 +85,13 @@ impl PageBuffer {
         self.memory.bytes.len() - LEVELS_ROOM
     }
 
-    /// Makes it empty.
+    /// Empties the page.
     pub fn clear(&mut self) {
         self.memory.clear();
         self.memory.bytes.resize(LEVELS_ROOM, 0);
     }
 
-    /// Puts the levels before the values: the whole page. Once only, before it is cleared.
+    /// Writes the levels in front of the values; returns the whole page. Call it once at most before `clear`.
     pub fn page(&mut self, levels: &[u8]) -> &[u8] {
         if let Some(start) = LEVELS_ROOM.checked_sub(levels.len()) {
             if let Some(room) = self.memory.bytes.get_mut(start..LEVELS_ROOM) {

@@ -1,4 +1,4 @@
-//! A chunk's bytes in two pieces, so that nothing is moved to put its dictionary first.
+//! A chunk's bytes in two parts, so that the dictionary goes first without moving the pages.
 
 use std::io::{Chain, Read};
 
@@ -11,7 +11,7 @@ use super::reused::Reused;
 /// The pages of a chunk, each after its header.
 #[derive(Debug, Default)]
 pub(super) struct ChunkBytes {
-    /// The dictionary page, which comes first and is known last; may be nothing.
+    /// The dictionary page. It comes first in the file but is finished last; may be empty.
     pub dictionary: Reused,
     /// The data pages.
     pub pages: Reused,

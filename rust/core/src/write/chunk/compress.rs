@@ -1,4 +1,5 @@
-//! Pages' compression: one context for all columns and files, since making one costs more than a small page.
+//! Compresses pages with one context for all columns and files: creating a context costs more than
+//! compressing a small page.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -13,30 +14,30 @@ use super::hex_ids;
 use super::reused::Reused;
 use super::search::{Content, Zstd};
 
-/// Compresses pages by the codec that was used last, in memory that is used again for each.
+/// Compresses pages with the codec that was set last, in reusable memory.
 pub(in crate::write) struct Compressor {
     codec: Compression,
-    /// `None` when pages are stored as they are.
+    /// `None` when pages are stored uncompressed.
     zstd: Option<Zstd>,
-    /// A page that is compressed.
+    /// The compressed page.
     compressed: Reused,
-    /// Levels of a page that ends.
+    /// The levels of the page that is being ended.
     levels: Reused,
-    /// A chunk's dictionary page, as it is stored.
+    /// A chunk's dictionary page in stored form.
     dictionary: Reused,
-    /// Memory of columns that are done. Whatever tables take turns, a column gets what its like had; columns of one name are
-    /// never encoded at the same time.
+    /// Memory of finished columns. Whichever table comes next, a column gets the memory of an earlier column
+    /// of its name. Columns of one name are never encoded at the same time.
     columns: HashMap<ColumnPath, ColumnMemory>,
-    /// Whether a codec was used since the memory was trimmed.
+    /// Whether a codec was used since the last trim.
     used: bool,
 }
 
-/// Memory of a column that is done, for another.
+/// Memory of a finished column, for reuse.
 #[derive(Debug, Default)]
 pub(super) struct ColumnMemory {
-    /// Where its pages were made.
+    /// The memory its pages were built in.
     pub page: Reused,
-    /// Where they were stored.
+    /// The memory its pages were stored in.
     pub stored: Reused,
 }
 
@@ -55,10 +56,10 @@ impl Default for Compressor {
 }
 
 impl Compressor {
-    /// Compresses by this codec from now on; `false` when it is not one of ours.
+    /// Sets the codec; `false` when it is not one that we implement.
     ///
     /// # Errors
-    /// When zstd has no memory.
+    /// When zstd cannot allocate memory.
     pub fn use_codec(&mut self, codec: Compression) -> Result<bool> {
         if self.codec != codec {
             self.zstd = match codec {
@@ -72,7 +73,7 @@ impl Compressor {
         Ok(true)
     }
 
-    /// A page's bytes as they are stored. `values_at` is where its values begin.
+    /// A page's bytes in stored form. `values_at` is the offset of its values.
     ///
     /// # Errors
     /// When zstd fails.
@@ -94,18 +95,19 @@ impl Compressor {
         Ok(compressed)
     }
 
-    /// Room for the levels of a page that ends.
+    /// A buffer for the levels of the page that is being ended.
     pub fn levels(&mut self) -> &mut Vec<u8> {
         self.levels.clear();
         &mut self.levels.bytes
     }
 
-    /// Memory for a dictionary page, until it is given back.
+    /// Lends memory for a dictionary page; the caller returns it.
     pub(super) fn take_dictionary(&mut self) -> Reused {
         std::mem::take(&mut self.dictionary)
     }
 
-    /// Memory for a column, until it is given back: empty, and large enough if the column was met before.
+    /// Lends memory for a column, until it is given back: empty, and large enough if the column was encoded
+    /// before.
     pub(super) fn take_spare(&mut self, column: &ColumnPath) -> ColumnMemory {
         self.columns
             .get_mut(column)
@@ -113,7 +115,7 @@ impl Compressor {
             .unwrap_or_default()
     }
 
-    /// Takes memory of a column that is done: what its pages were made in, and what they became.
+    /// Takes back the memory of a finished column: its page buffer and its stored pages.
     pub(super) fn give_back(&mut self, column: &ColumnPath, page: Reused, chunk: ChunkBytes) {
         let ChunkBytes {
             mut dictionary,
@@ -131,7 +133,7 @@ impl Compressor {
         }
     }
 
-    /// Gives back what was not needed since the last time.
+    /// Releases memory that was not needed since the last call.
     pub fn trim(&mut self) {
         if !std::mem::take(&mut self.used) {
             *self = Self::default();
@@ -177,7 +179,7 @@ mod tests {
         ColumnPath::new(vec![name.to_owned()])
     }
 
-    /// Encodes a chunk of so many bytes; gives where its page and its pages were.
+    /// Encodes a chunk of this many bytes; returns the addresses of its page buffer and its stored pages.
     fn chunk(compressor: &mut Compressor, name: &str, bytes: usize) -> [*const u8; 2] {
         let ColumnMemory { mut page, mut stored } = compressor.take_spare(&column(name));
         assert_eq!((page.bytes.len(), stored.bytes.len()), (0, 0));

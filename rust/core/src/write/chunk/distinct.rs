@@ -1,4 +1,4 @@
-//! About how many different texts there are, before any of them is encoded.
+//! Estimates the number of distinct texts before any of them is encoded.
 
 use arrow_array::{Array, StringArray};
 use arrow_buffer::NullBuffer;
@@ -6,30 +6,31 @@ use arrow_buffer::NullBuffer;
 use super::text_range::first_bytes;
 use super::view::Labels;
 
-/// Bits of the map for each row: enough to count thousands within a hundredth or two, and tens within a tenth.
+/// Bits of the bitmap for each row: enough to estimate thousands within one or two per cent, and tens within
+/// ten per cent.
 const BITS_PER_ROW: usize = 4;
 
-/// What rows of a column hold.
+/// Statistics of a column's rows.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(super) struct Distinct {
     /// Rows that are not null.
     pub values: usize,
-    /// Their bytes.
+    /// Bytes of their texts.
     pub bytes: usize,
-    /// How many texts there are among them, about.
+    /// The estimated number of distinct texts.
     pub texts: usize,
 }
 
 impl Distinct {
-    /// Counts by the share of a bitmap's bits that no text's hash falls on (linear counting: Whang et al., "A
-    /// linear-time probabilistic counting algorithm for database applications", 1990).
+    /// Estimates from the share of a bitmap's bits that no text's hash sets (linear counting: Whang et al.,
+    /// "A linear-time probabilistic counting algorithm for database applications", 1990).
     pub fn of(array: &StringArray, rows: &[u32]) -> Self {
         let values = rows.iter().map(|row| *row as usize);
         let valid = values.filter(|row| array.is_valid(*row));
         Self::among(rows.len(), valid.map(|row| array.value(row)))
     }
 
-    /// The same of the texts of keys.
+    /// The same for the texts that keys refer to.
     pub fn of_labels(labels: &Labels<'_>, nulls: Option<&NullBuffer>, rows: &[u32]) -> Self {
         let is_valid = |row: &&u32| nulls.is_none_or(|nulls| nulls.is_valid(**row as usize));
         let keys = rows.iter().filter(is_valid).map(|row| labels.key(*row));
@@ -56,8 +57,8 @@ impl Distinct {
         distinct
     }
 
-    /// Whether a dictionary and its indices would be smaller than the texts, by a tenth at least: where they are ids, four bits
-    /// for a digit are left after compression, and nothing of an index can be saved.
+    /// Whether a dictionary with its indices would be at least a tenth smaller than the texts. If the texts
+    /// are ids, four bits per digit remain after compression, and an index does not compress.
     pub fn is_smaller_as_dictionary(&self) -> bool {
         let index_bits = self.texts.next_power_of_two().trailing_zeros() as usize;
         let text_bits = self.bytes * 4 / self.values.max(1);
@@ -65,8 +66,9 @@ impl Distinct {
     }
 }
 
-/// The same in every process, unlike those of hash tables: a request that is written again makes the same file, and what is
-/// counted here shapes it. Ids are random, so their first and last eight digits tell them apart, mixed by splitmix64.
+/// The hash is the same in every process, unlike those of hash tables: a repeated request makes the same
+/// file, and this estimate affects the file's content. Ids are random, so their first and last eight digits
+/// distinguish them, mixed by splitmix64.
 #[inline]
 fn hash(text: &[u8]) -> u64 {
     let first = u64::from_le_bytes(first_bytes(text));
@@ -107,7 +109,7 @@ mod tests {
         );
     }
 
-    /// What is chosen by it must not change from process to process.
+    /// Choices that depend on the hash must not differ between processes.
     #[test]
     fn a_count_is_the_same_in_every_process() {
         let ids: StringArray = (1..=1000_u128)

@@ -1,28 +1,29 @@
-//! Zstandard frames of plain pages of ids, written without looking for what there is not.
+//! Writes Zstandard frames of plain pages of ids directly, without a match search.
 //!
-//! A plain page of trace or span ids is, for each, a length that is always the same and 32 or 16 hexadecimal digits that are
-//! random. Of these zstd's level 1 makes 17.7 and 8.7 bytes in 80 and 45 ns, most of which it spends searching. What can be had is
-//! known: four bits for each digit, and next to nothing for the length. So the frame says just that (RFC 8878): the digits are
-//! literals under a Huffman code of 16 symbols of 4 bits each, which makes the stream of them the ids in binary, and each length
-//! is a match of 4 bytes at the last offset, whose codes are the same in every sequence and so take no bits.
+//! A plain page of trace or span ids has, for each id, a constant length and 32 or 16 random hexadecimal
+//! digits. zstd's level 1 compresses these to 17.7 and 8.7 bytes in 80 and 45 ns, most of which it spends
+//! searching. The best result is known in advance: four bits for each digit, and almost nothing for the
+//! length. The frame encodes exactly that (RFC 8878). The digits are literals under a Huffman code of 16
+//! symbols of 4 bits each, so their stream is the ids in binary. Each length is a match of 4 bytes at the
+//! last offset. Its codes are the same in every sequence and so take no bits.
 //!
 //! ```text
 //! levels, length │ id, length │ id, length │ ... │ id, length, id
 //! raw block      │ sequence that sets the offset │ compressed blocks │ raw block
 //! ```
 
-/// Of fewer ids a frame of our own saves nothing.
+/// With fewer ids, a frame of our own saves nothing.
 const IDS_MIN: usize = 64;
 /// Bytes of a length in a plain page.
 const LENGTH: usize = 4;
-/// RFC 8878, 3.1.1.2.4: bytes that a block may stand for.
+/// RFC 8878, 3.1.1.2.4: the greatest uncompressed size of a block.
 const BLOCK_BYTES_MAX: usize = 128 << 10;
 const MAGIC: u32 = 0xFD2F_B528;
 /// 3.1.1.1.1: a content size of 4 bytes, a single segment, no checksum, no dictionary.
 const DESCRIPTOR: u8 = 0xA0;
 /// 3.1.1.3.2.1.1: the code of a match of 4 bytes.
 const MATCH_CODE: u8 = 1;
-/// 3.1.1.3.2.1: literals' lengths, offsets and matches have one code each for all sequences (RLE mode).
+/// 3.1.1.3.2.1: literal lengths, offsets and match lengths have one code each for all sequences (RLE mode).
 const MODES: u8 = 0b0101_0100;
 
 /// 3.1.1.2.2.
@@ -32,15 +33,15 @@ enum BlockType {
     Compressed = 2,
 }
 
-/// What the width of ids decides.
+/// Constants that depend on the width of ids.
 #[derive(Clone, Copy)]
 struct Width {
     /// Digits.
     digits: usize,
-    /// The code of that many literals and its extra bits, which are 0.
+    /// The code of that many literals, and the number of its extra bits, which are all 0.
     literals_code: u8,
     literals_bits: u32,
-    /// The code of the offset, one id and one length back, and its extra bits.
+    /// The code of the offset, which is one id and one length, and its extra bits.
     offset_code: u8,
     offset_extra: u16,
 }
@@ -63,8 +64,9 @@ const WIDTHS: [Width; 2] = [
     },
 ];
 
-/// Appends a page as a frame, whose plain values begin at `values_at`. `false` when these are not ids of one width, or
-/// few, or there are more levels than a block holds; what was appended then means nothing.
+/// Appends a page as a frame; its plain values begin at `values_at`. `false` when the values are not ids of
+/// one width, when they are too few, or when the levels do not fit one block; the bytes appended until then
+/// are invalid.
 pub(super) fn frame(page: &[u8], values_at: usize, out: &mut Vec<u8>) -> bool {
     write_frame(page, values_at, out).is_some()
 }
@@ -80,7 +82,7 @@ fn write_frame(page: &[u8], values_at: usize, out: &mut Vec<u8>) -> Option<()> {
     if !values.len().is_multiple_of(size) || count < IDS_MIN {
         return None;
     }
-    // Levels that fill a block, of lists of which few have ids, are better compressed than stored.
+    // Levels that fill a block come from lists of which few have ids. They are better compressed than stored.
     if values_at + LENGTH > BLOCK_BYTES_MAX {
         return None;
     }
@@ -97,7 +99,7 @@ fn write_frame(page: &[u8], values_at: usize, out: &mut Vec<u8>) -> Option<()> {
     }
     block(out, BlockType::Compressed, false, &setting_the_offset(id, width));
 
-    // Four streams of as many ids each; at least one id is left over, since no length follows the last.
+    // Four streams of equally many ids; at least one id remains, since no length follows the last.
     let (compressed, left) = rest.split_at_checked((count - 2) / 4 * 4 * size)?;
     let in_block = BLOCK_BYTES_MAX / size / 4 * 4;
     let mut with_tree = true;
@@ -121,14 +123,15 @@ fn header(block_type: BlockType, is_last: bool, size: usize) -> [u8; 3] {
     [first, second, third]
 }
 
-/// A block of one id as raw literals, and a sequence that finds the length at its offset, which later ones repeat.
+/// A block with one id as raw literals and a sequence that matches the length at its offset. Later sequences
+/// repeat the offset.
 fn setting_the_offset(id: &[u8], width: Width) -> Vec<u8> {
     // 3.1.1.3.1.1: raw literals, a size of 12 bits.
     let header = (id.len() as u16) << 4 | 0b0100;
     let mut out = header.to_le_bytes().to_vec();
     out.extend_from_slice(id);
     out.extend_from_slice(&[1, MODES, width.literals_code, width.offset_code, MATCH_CODE]);
-    // Read from the end: a 1, the offset's extra bits, those of the literals.
+    // The bitstream is read from its end: a 1, the offset's extra bits, those of the literals.
     let bits = u32::from(width.offset_code) + width.literals_bits;
     let stream = 1_u32 << bits | u32::from(width.offset_extra) << width.literals_bits;
     out.extend_from_slice(
@@ -140,7 +143,7 @@ fn setting_the_offset(id: &[u8], width: Width) -> Vec<u8> {
     out
 }
 
-/// Appends a block of ids, each with the length of the next. `None` when something else is among them.
+/// Appends a block of ids, each with the length of the next. `None` when it contains anything else.
 fn ids_block(
     ids: &[u8],
     length: [u8; LENGTH],
@@ -156,7 +159,7 @@ fn ids_block(
 
     let block_at = out.len();
     out.extend_from_slice(&[0; 3]);
-    // 3.1.1.3.1.1: Huffman-coded with a tree or with the block's before, four streams, sizes of 18 bits.
+    // 3.1.1.3.1.1: Huffman-coded with a new tree or the previous block's, four streams, sizes of 18 bits.
     let literals_type = if with_tree { 2 } else { 3 };
     let literals =
         literals_type | 0b1100 | ((count * width.digits) as u64) << 4 | (literals_bytes as u64) << 22;
@@ -167,7 +170,7 @@ fn ids_block(
     let stream_len = u16::try_from(stream_bytes).ok()?.to_le_bytes();
     (0..3).for_each(|_| out.extend_from_slice(&stream_len));
     for stream in ids.chunks(count / 4 * size) {
-        // Streams are read from their end, where a 1 says that they begin.
+        // Streams are read from their end; a 1 bit marks their start.
         for entry in stream.chunks_exact(size).rev() {
             let (id, next) = entry.split_at_checked(width.digits)?;
             if next != length {
@@ -195,11 +198,11 @@ fn ids_block(
     Some(())
 }
 
-/// Eight digits as a number; `None` when they are not all lower-case hexadecimal.
+/// Eight digits as a number; `None` when one is not lower-case hexadecimal.
 #[inline]
 fn binary(digits: [u8; 8]) -> Option<u32> {
     const EACH: u64 = 0x0101_0101_0101_0101;
-    // The first digit in the highest byte. Letters have bit 6 and count from 1.
+    // The first digit is in the highest byte. Letters have bit 6 set and count from 1.
     let digits = u64::from_be_bytes(digits);
     let letters = digits >> 6 & EACH;
     let nibbles = (digits & (EACH * 0x0F)).wrapping_add(letters.wrapping_mul(9)) & (EACH * 0x0F);
@@ -213,8 +216,8 @@ fn binary(digits: [u8; 8]) -> Option<u32> {
     Some((fours | fours >> 16) as u32)
 }
 
-/// 4.2.1: the weights of the bytes up to `e`, two in a byte; that of `f` follows from them. Each digit has weight 1, which
-/// gives 16 codes of 4 bits in the order of the digits, so that a digit's code is its value.
+/// 4.2.1: the weights of the bytes up to `e`, two per byte; that of `f` follows from them. Each digit has
+/// weight 1. This gives 16 codes of 4 bits in the order of the digits, so a digit's code is its value.
 const TREE: [u8; 52] = tree();
 
 const fn tree() -> [u8; 52] {
@@ -262,7 +265,8 @@ mod tests {
             .collect()
     }
 
-    /// Read at once, as DuckDB does, and as a stream, as Java's readers do: only that holds blocks to their size.
+    /// Decodes in one call, as DuckDB does, and as a stream, as Java's readers do: only streaming enforces
+    /// the block size limit.
     fn unpacked(frame: &[u8], len: usize) -> Vec<u8> {
         let at_once = zstd::bulk::decompress(frame, len).unwrap();
         let streamed = zstd::stream::decode_all(frame).unwrap();
@@ -330,7 +334,7 @@ mod tests {
                 }
                 if let Some(frame) = frame(&bad, 0) {
                     assert!(unpacked(&frame, bad.len()) == bad, "{wrong} at {at}");
-                    // The first and the last ids are stored as they are.
+                    // The first and the last ids are stored raw.
                     assert!(at < 40);
                 }
             }

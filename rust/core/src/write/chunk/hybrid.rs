@@ -1,32 +1,32 @@
-//! Parquet's hybrid of run lengths and bit packing, for levels and dictionary indices.
+//! Parquet's hybrid of run-length encoding and bit packing, for levels and dictionary indices.
 //!
 //! Parquet's Encodings.md, "Run Length Encoding / Bit-Packing Hybrid (RLE = 3)".
 
 /// Values in a bit-packed group.
 const GROUP: usize = 8;
-/// Equal values from which on a run is shorter than their bits.
+/// The least number of equal values for which a run is shorter than bit packing.
 pub(super) const RUN_MIN: usize = 8;
-/// Bits of a list up to which it is packed however often it is repeated; in longer ones runs may be shorter.
+/// Repeated lists of at most this many bits are always bit-packed; in longer ones, runs may be shorter.
 const PATTERN_BITS_MAX: usize = 128;
 
-/// How many bits it takes to write numbers up to `greatest`.
+/// The number of bits needed for numbers up to `greatest`.
 pub(super) fn bits(greatest: u32) -> u8 {
     // At most 32.
     (u32::BITS - greatest.leading_zeros()) as u8
 }
 
-/// Writes numbers, each less than 2 to the power of a width.
+/// Writes numbers, each less than 2 to the power of the width.
 pub(super) struct Hybrid<'a> {
     width: u32,
     out: &'a mut Vec<u8>,
-    /// Whole bytes of a bit-packed run, whose header comes before them.
+    /// Whole bytes of a bit-packed run, whose header precedes them.
     packed: Vec<u8>,
-    /// What follows them: fewer than 32 bits between two calls.
+    /// The bits after those bytes: fewer than 32 between two calls.
     bits: u64,
     bits_len: u32,
     /// Numbers in the bit-packed run.
     count: usize,
-    /// Factors that make so many equal numbers of one, as far as they fit 32 bits.
+    /// Factors that replicate a number the given number of times, as far as 32 bits allow.
     copies: [u64; GROUP],
 }
 
@@ -55,7 +55,7 @@ impl<'a> Hybrid<'a> {
     #[inline]
     pub fn put(&mut self, number: u32, count: usize) {
         let mut count = count;
-        // A bit-packed run holds whole groups, so the one begun is filled first.
+        // A bit-packed run holds whole groups, so the current group is filled first.
         let filled = self.count % GROUP;
         if filled > 0 || count < RUN_MIN {
             let some = count.min(GROUP - filled);
@@ -69,7 +69,7 @@ impl<'a> Hybrid<'a> {
         }
     }
 
-    /// Writes numbers that come one by one.
+    /// Writes single numbers.
     pub fn put_each(&mut self, numbers: &[u32]) {
         let to_group = (GROUP - self.count % GROUP) % GROUP;
         let (first, mut rest) = numbers.split_at(to_group.min(numbers.len()));
@@ -85,7 +85,7 @@ impl<'a> Hybrid<'a> {
                 let count = rest.iter().take_while(|number| *number == first).count();
                 self.put_run(*first, count);
                 rest = rest.get(count..).unwrap_or_default();
-                // A run may end anywhere, and what comes after it begins a group.
+                // A run may end anywhere; the next number begins a group.
             }
         }
         for number in rest {
@@ -93,7 +93,7 @@ impl<'a> Hybrid<'a> {
         }
     }
 
-    /// Writes a list `times` over: eight lists are whole bytes, which are then copied.
+    /// Writes a list `times` times: eight lists are whole bytes, which are then copied.
     pub fn put_list(&mut self, list: &[u32], times: usize) {
         if let [first, others @ ..] = list
             && others.iter().all(|other| other == first)
@@ -110,7 +110,7 @@ impl<'a> Hybrid<'a> {
                 }
             }
         };
-        // The first byte may begin with what came before, the ones of the second eight are of lists alone.
+        // The first byte may begin with earlier bits; the bytes of the second eight lists hold only lists.
         pack_lists(self, GROUP);
         self.flush();
         let start = self.packed.len();
@@ -126,7 +126,7 @@ impl<'a> Hybrid<'a> {
         pack_lists(self, times % GROUP);
     }
 
-    /// Ends what was begun. What is missing in the last group is filled with zeros, which readers pass over.
+    /// Ends the current run. The last group is padded with zeros, which readers ignore.
     pub fn finish(mut self) {
         let filled = self.count % GROUP;
         if filled > 0 {
@@ -150,7 +150,7 @@ impl<'a> Hybrid<'a> {
         self.pack_bits(number.into(), self.width);
     }
 
-    /// Fewer than a group, or one.
+    /// Packs at most one group.
     #[inline]
     fn pack_copies(&mut self, number: u32, count: usize) {
         match self.copies.get(count) {
@@ -162,7 +162,7 @@ impl<'a> Hybrid<'a> {
         }
     }
 
-    /// At most 32 bits.
+    /// Packs at most 32 bits.
     #[inline]
     fn pack_bits(&mut self, bits: u64, len: u32) {
         self.bits |= bits << self.bits_len;
@@ -174,7 +174,7 @@ impl<'a> Hybrid<'a> {
         }
     }
 
-    /// Eight numbers of `width` bits are `width` bytes; nothing stands before them in their group.
+    /// Packs eight numbers of `width` bits into `width` bytes; the group must be empty.
     #[inline]
     fn pack_group(&mut self, group: &[u32; GROUP]) {
         if self.width > 8 {
@@ -184,14 +184,14 @@ impl<'a> Hybrid<'a> {
         let bits = (0..).zip(group).fold(0, |bits, (place, number)| {
             bits | u64::from(*number) << (place * self.width)
         });
-        // A fixed length is a store, where any other is a call.
+        // A copy of constant length compiles to a store, any other to a call.
         let end = self.packed.len() + self.width as usize;
         self.packed.extend_from_slice(&bits.to_le_bytes());
         self.packed.truncate(end);
         self.count += GROUP;
     }
 
-    /// Gives whole bytes over.
+    /// Flushes whole bytes.
     #[inline]
     fn flush(&mut self) {
         while self.bits_len >= 8 {
@@ -223,7 +223,7 @@ pub(super) fn write_varint(mut number: u64, out: &mut Vec<u8>) {
 pub(super) mod tests {
     use super::*;
 
-    /// Reads back by the format's grammar.
+    /// Decodes by the format's grammar.
     pub fn decode(mut bytes: &[u8], width: u8, count: usize) -> Vec<u32> {
         let mut numbers = Vec::new();
         let varint = |bytes: &mut &[u8]| {

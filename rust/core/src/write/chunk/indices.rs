@@ -1,8 +1,8 @@
-//! The values of a page as indices of its chunk's dictionary.
+//! The values of a page as indices into its chunk's dictionary.
 
 use super::hybrid::{Hybrid, RUN_MIN, bits};
 
-/// Indices one by one, in runs, and as lists that are repeated: what rows share takes no time for each of them.
+/// Indices as single values, runs and repeated lists. Values that rows share take no time per row.
 #[derive(Debug, Default)]
 pub(super) struct Indices {
     numbers: Vec<u32>,
@@ -10,7 +10,7 @@ pub(super) struct Indices {
     len: usize,
 }
 
-/// Numbers from `start` to `end`, `times` over.
+/// The numbers from `start` to `end`, repeated `times` times.
 #[derive(Debug, Clone, Copy)]
 struct Part {
     start: usize,
@@ -19,19 +19,19 @@ struct Part {
 }
 
 impl Indices {
-    /// How many there are.
+    /// The number of indices.
     #[inline]
     pub fn len(&self) -> usize {
         self.len
     }
 
-    /// Whether there is none.
+    /// Whether there are no indices.
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// Appends one.
+    /// Appends an index.
     #[inline]
     pub fn push(&mut self, index: u32) {
         self.len += 1;
@@ -47,7 +47,7 @@ impl Indices {
         }
     }
 
-    /// Appends one `count` times.
+    /// Appends an index `count` times.
     #[inline]
     pub fn push_run(&mut self, index: u32, count: usize) {
         if count < RUN_MIN {
@@ -69,7 +69,7 @@ impl Indices {
         self.push_part(&[index], count);
     }
 
-    /// Appends a list `times` over.
+    /// Appends a list `times` times.
     #[inline]
     pub fn push_list(&mut self, list: &[u32], times: usize) {
         match list {
@@ -83,7 +83,8 @@ impl Indices {
         }
     }
 
-    /// Appends the last `count` again. `false`, and nothing is, when they were not appended one by one or as one list.
+    /// Appends the last `count` indices again. Returns `false` and appends nothing unless they were appended
+    /// one by one or as one list.
     #[inline]
     pub fn repeat_last(&mut self, count: usize) -> bool {
         let Some(part) = self.parts.last_mut() else {
@@ -116,7 +117,7 @@ impl Indices {
         });
     }
 
-    /// The last ones, if they were appended one by one or as one list.
+    /// The last indices, if they were appended one by one or as one list.
     pub fn last(&self, count: usize) -> Option<&[u32]> {
         let part = self.parts.last()?;
         let start = part.end.checked_sub(count).filter(|start| *start >= part.start)?;
@@ -124,12 +125,12 @@ impl Indices {
         is_last.then(|| self.numbers.get(start..part.end))?
     }
 
-    /// Each index that occurs, at least once.
+    /// Every index that occurs, each at least once.
     pub fn occurring(&self) -> &[u32] {
         &self.numbers
     }
 
-    /// All of them in order.
+    /// All indices in order.
     pub fn iter(&self) -> impl Iterator<Item = u32> {
         self.parts.iter().flat_map(|part| {
             let numbers = self.numbers.get(part.start..part.end).unwrap_or_default();
@@ -137,8 +138,8 @@ impl Indices {
         })
     }
 
-    /// Appends the values of a data page that uses a dictionary of so many values, the indices' width and then the
-    /// indices, and is empty then.
+    /// Appends the values of a data page that uses a dictionary of `values` values: the indices' width, then
+    /// the indices. Empties `self`.
     pub fn take_encoded(&mut self, values: usize, out: &mut Vec<u8>) {
         let width = bits((values as u32).saturating_sub(1));
         out.push(width);

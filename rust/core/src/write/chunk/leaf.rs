@@ -1,4 +1,4 @@
-//! One column chunk while it grows: levels and values of the open page, and the pages that are done.
+//! A growing column chunk: the levels and values of the open page, and the finished pages.
 
 use std::io::Write;
 
@@ -15,8 +15,8 @@ use super::range::Range;
 use super::values::Values;
 use super::view::{self, split_run};
 
-/// A chunk of at most so many bytes in one page, its dictionary included, is stored as it is: columns without values or of one value,
-/// of which every file has many. A zstd frame takes some ten bytes of its own.
+/// A single-page chunk of at most this many bytes, including its dictionary, is stored uncompressed, since a
+/// zstd frame adds some ten bytes. Every file has many such columns: without values or with a single value.
 const SMALL_CHUNK_BYTES: usize = 128;
 
 /// A column chunk of a primitive type.
@@ -25,7 +25,7 @@ pub(super) struct Leaf {
     definition_max: u8,
     repetition_max: u8,
     page_rows: PageRows,
-    /// Rows of the open page at which it ends, or goes on if it is narrow.
+    /// The number of rows in the open page at which it ends, or continues if it is narrow.
     look_at: usize,
     page_bytes_max: usize,
     values: Values,
@@ -34,45 +34,45 @@ pub(super) struct Leaf {
     rows: usize,
     nulls: u64,
     pages: Pages,
-    /// Shared values by key, once they were pushed.
+    /// Values already appended for a shared key, by key.
     known: Vec<Option<Repeat>>,
 }
 
-/// How many rows a page holds at most, if its bytes do not end it earlier.
+/// The greatest number of rows of a page, if its bytes do not end it earlier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::write) struct PageRows {
-    /// Rows of a page.
+    /// Rows of a normal page.
     pub most: usize,
-    /// Rows of one whose values are few different ones, a byte or less each: a multiple of those. When values become many, it
-    /// ends at the next multiple.
+    /// Rows of a page with few distinct values, which take at most a byte each: a multiple of `most`. If the
+    /// number of distinct values grows, the page ends at the next multiple of `most`.
     pub narrow: usize,
 }
 
-/// Values in a list that come again as a whole.
+/// The values of a list that is repeated as a whole.
 #[derive(Debug, Clone)]
 pub(super) struct Repeat {
-    /// Indices of the chunk's dictionary.
+    /// Indices into the chunk's dictionary.
     pub indices: Box<[u32]>,
-    /// Bytes of the values, were they plain.
+    /// Bytes of the values in plain encoding.
     pub plain_bytes: usize,
 }
 
-/// What Iceberg tells of a column in a data file.
+/// The Iceberg metrics of a column in a data file.
 #[derive(Debug, Default)]
 pub(in crate::write) struct Summary {
-    /// Values and nulls.
+    /// Values, including nulls.
     pub entries: u64,
     /// Nulls.
     pub nulls: u64,
     /// NaNs.
     pub nans: u64,
-    /// The least and the greatest value, whole.
+    /// The minimum and the maximum, not truncated.
     pub range: Option<Range>,
 }
 
 impl Leaf {
-    /// An empty chunk in the memory of an earlier one. `None` when its levels are not a byte's:
-    /// more than the format's readers take.
+    /// An empty chunk in the memory of an earlier one. `None` when its levels exceed one byte, which the
+    /// format's readers do not support either.
     pub fn new(
         column: ColumnDescPtr,
         mut values: Values,
@@ -98,12 +98,12 @@ impl Leaf {
         })
     }
 
-    /// Looks at the rows that will be appended, so that their encoding can be chosen.
+    /// Inspects the rows that will be appended, to choose their encoding.
     pub fn look_ahead(&mut self, view: &view::Leaf<'_>, rows: &[u32]) {
         self.values.look_ahead(view, rows);
     }
 
-    /// The definition level of a value.
+    /// The definition level of a non-null value.
     pub fn definition_max(&self) -> u8 {
         self.definition_max
     }
@@ -157,7 +157,7 @@ impl Leaf {
         Ok(())
     }
 
-    /// Appends rows without a value: this column, or the list that it is in, is null or empty.
+    /// Appends rows without a value: this column, or the list that contains it, is null or empty.
     ///
     /// # Errors
     /// When a page cannot be compressed.
@@ -182,7 +182,8 @@ impl Leaf {
         Ok(())
     }
 
-    /// Appends neighbouring elements of a list: the first at one repetition level, the others at that of the list.
+    /// Appends consecutive elements of a list: the first at repetition level `first`, the others at the level
+    /// of the list.
     pub fn push_elements(
         &mut self,
         view: &view::Leaf<'_>,
@@ -212,13 +213,13 @@ impl Leaf {
         }
     }
 
-    /// Whether elements are known by this key, and the dictionary that has them still takes values.
+    /// Whether the elements of this key are known, and the dictionary that holds them still takes values.
     #[inline]
     pub fn can_repeat(&self, key: usize) -> bool {
         matches!(self.known.get(key), Some(Some(_))) && self.values.has_dictionary()
     }
 
-    /// Appends rows that all have the elements that are known by this key, until the open page is full; gives how many
+    /// Appends rows that all have the elements of this key, until the open page is full; returns how many
     /// rows were taken.
     ///
     /// # Errors
@@ -234,7 +235,7 @@ impl Leaf {
             return Ok(0);
         };
         let elements = repeat.indices.len();
-        // Two bytes an index, as the page's bytes are counted.
+        // An index counts as two bytes, as in the page's size.
         let room = self.page_bytes_max.saturating_sub(self.values.page_bytes()) / (2 * elements.max(1)) + 1;
         let rows = rows.min(self.rows_left()).min(room);
         self.values.repeat(repeat, rows);
@@ -245,7 +246,7 @@ impl Leaf {
         Ok(rows)
     }
 
-    /// Appends the elements of a row's list and remembers them by a key.
+    /// Appends the elements of a row's list and records them under a key.
     pub fn push_to_repeat(
         &mut self,
         key: usize,
@@ -256,7 +257,7 @@ impl Leaf {
         let count = elements.len();
         let nulls = self.nulls;
         self.push_elements(view, elements, 0, repetition);
-        // Nulls have levels of their own.
+        // Null elements have different levels, so lists with nulls are not recorded.
         if self.nulls == nulls {
             if self.known.len() <= key {
                 self.known.resize(key + 1, None);
@@ -267,14 +268,14 @@ impl Leaf {
         }
     }
 
-    /// Appends an entry without a value: what holds it is null or empty.
+    /// Appends an entry without a value: its parent is null or empty.
     pub fn push_missing(&mut self, definition: u8, repetition: u8) {
         self.repetitions.push(repetition, 1);
         self.definitions.push(definition, 1);
         self.nulls += 1;
     }
 
-    /// Ends a row whose elements were pushed.
+    /// Ends a row whose elements were appended.
     ///
     /// # Errors
     /// When a page cannot be compressed.
@@ -298,7 +299,7 @@ impl Leaf {
         Ok(())
     }
 
-    /// Rows that the open page takes before it is looked at again; at least one, since it was looked at.
+    /// Rows that the open page takes before the next size check; at least one.
     fn rows_left(&self) -> usize {
         self.look_at.saturating_sub(self.rows).max(1)
     }
@@ -307,9 +308,9 @@ impl Leaf {
         self.end_page_that(false, compressor)
     }
 
-    /// Ends a page that is the only one of the chunk, or one of several.
+    /// Ends a page; `is_only` says that it is the only one of the chunk.
     fn end_page_that(&mut self, is_only: bool, compressor: &mut Compressor) -> Result<()> {
-        // Columns of required values have no levels.
+        // Required columns have no levels.
         let entries = self.definitions.len();
         let values = self.values.end_page();
         let dictionary_bytes = self.values.dictionary_bytes();
@@ -342,15 +343,15 @@ impl Leaf {
         Ok(())
     }
 
-    /// Bytes so far, the open page uncompressed.
+    /// Bytes so far; the open page counts uncompressed.
     pub fn bytes(&self) -> usize {
         self.pages.stored_bytes() + self.values.page_bytes() + self.values.dictionary_bytes()
     }
 
-    /// Ends the chunk and puts it into the file.
+    /// Ends the chunk and writes it to the file.
     ///
     /// # Errors
-    /// When a page is larger than the format allows; when the file refuses the chunk.
+    /// When a page is larger than the format allows; when the file rejects the chunk.
     pub fn finish<W: Write + Send>(
         mut self,
         properties: &WriterProperties,

@@ -1,15 +1,15 @@
-//! The levels of a page's entries.
+//! The repetition and definition levels of a page's entries.
 
 use super::hybrid::{Hybrid, bits};
 
-/// Levels, as runs and as lists of one length after another.
+/// Levels, stored as runs and as sequences of lists of one length.
 #[derive(Debug, Default)]
 pub(super) struct Levels {
     runs: Vec<Run>,
     len: usize,
 }
 
-/// `first`, then `others` up to `len` levels in all; this `times` over.
+/// `first`, then `others` up to `len` levels in all; the whole repeated `times` times.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Run {
     first: u8,
@@ -19,7 +19,7 @@ struct Run {
 }
 
 impl Run {
-    /// Whether it is the same level all along.
+    /// Whether all its levels are equal.
     fn is_even(self) -> bool {
         self.first == self.others
     }
@@ -33,7 +33,7 @@ impl Levels {
             return;
         }
         self.len += count;
-        // A page has far less than 2^32 levels.
+        // A page has far fewer than 2^32 levels.
         let count = count as u32;
         match self.runs.last_mut() {
             Some(last) if last.first == level && last.is_even() => last.len += count,
@@ -46,7 +46,7 @@ impl Levels {
         }
     }
 
-    /// Appends the levels of lists of `len` elements, at least one: `first` and then `others`, for each of `times` lists.
+    /// Appends the levels of `times` lists of `len` elements, at least one: `first`, then `others`.
     #[inline]
     pub fn push_lists(&mut self, first: u8, others: u8, len: usize, times: usize) {
         if len == 1 || first == others {
@@ -72,18 +72,18 @@ impl Levels {
         }
     }
 
-    /// How many there are.
+    /// The number of levels.
     pub fn len(&self) -> usize {
         self.len
     }
 
-    /// Forgets them.
+    /// Removes all levels.
     pub fn clear(&mut self) {
         self.runs.clear();
         self.len = 0;
     }
 
-    /// Writes them as a data page (version 1) has them, after their length, and is empty then.
+    /// Writes them in the format of a data page (version 1), after their length. Empties `self`.
     pub fn take_encoded(&mut self, level_max: u8, out: &mut Vec<u8>) {
         let at = out.len();
         out.extend_from_slice(&[0; 4]);

@@ -1,15 +1,18 @@
-//! A row group's column chunks, encoded from Arrow arrays in any order of their rows.
+//! Encodes a row group's column chunks from Arrow arrays, with rows in any order.
 //!
-//! Why not the parquet crate's Arrow writer for all: it wants rows in order already, so that sorting costs a copy
-//! of each value; it hashes each value of a dictionary that is one already; and it makes a compression context
-//! per column. Here rows are read where they are, labels keep their dictionary, and one context serves all files. The
-//! crate still writes the file around the chunks, and columns of types that are not ours.
+//! The parquet crate's Arrow writer is not used for all columns, for three reasons. It needs rows in their
+//! final order, so sorting would copy each value. It hashes each value of an array that is already
+//! dictionary-encoded. It creates a compression context per column. Here, rows are read in place, labels keep
+//! their dictionary, and one context serves all files. The crate still writes the file around the chunks, and
+//! columns of other types.
 //!
-//! The way down: [`Column`] → [`nested`] (lists, maps, structs; [`shared`] for maps that rows refer to) → [`leaf`] (one
-//! chunk) → [`values`] (its pages' values: [`text`], [`number`], [`boolean`]) → [`pages`] (what is stored, each after its
-//! [`page_header`], and told). A page is made in a [`buffer`], in memory that is [`reused`]: [`levels`] and, of a dictionary,
-//! [`indices`], both written by [`hybrid`]. [`distinct`] says what a dictionary is worth, [`search`] is zstd, [`hex_ids`] zstd for
-//! ids; [`view`] is the arrays' side.
+//! The call hierarchy: [`Column`] → [`nested`] (lists, maps, structs; [`shared`] for maps that rows refer to)
+//! → [`leaf`] (one chunk) → [`values`] (the values of its pages: [`text`], [`number`], [`boolean`]) →
+//! [`pages`] (the stored pages, each after its [`page_header`], and their statistics).
+//!
+//! A page is built in a [`buffer`], whose memory is [`reused`]. [`hybrid`] writes its [`levels`] and its
+//! dictionary [`indices`]. [`distinct`] estimates the benefit of a dictionary, [`search`] wraps zstd,
+//! [`hex_ids`] compresses ids, and [`view`] gives access to the arrays.
 
 mod bloom;
 mod boolean;
@@ -59,27 +62,27 @@ use self::text::{TextOptions, Texts};
 use self::values::Values;
 use self::view::View;
 
-/// Encodes row groups of one file.
+/// Encodes the row groups of one file.
 pub(super) struct ChunkEncoder<'a> {
     schema: SchemaRef,
     columns: &'a [ColumnDescPtr],
     properties: &'a WriterProperties,
     page_rows: PageRows,
-    /// `None` when the codec is the parquet crate's own.
+    /// `None` when the parquet crate handles the codec.
     compressor: Option<&'a mut Compressor>,
 }
 
-/// The column chunks of a row group while they grow, one entry per column of the batch.
+/// The growing column chunks of a row group, one entry per column of the batch.
 pub(super) struct RowGroup(Vec<Column>);
 
 enum Column {
-    /// Values in no list.
+    /// Values outside lists.
     Flat(Box<Leaf>),
     /// Lists, maps and structs.
     Nested(Node),
     /// Maps that rows refer to.
     Shared(Box<SharedMaps>),
-    /// What only the parquet crate encodes.
+    /// A type that only the parquet crate encodes.
     Other(Vec<ArrowColumnWriter>),
 }
 
@@ -101,11 +104,12 @@ impl<'a> ChunkEncoder<'a> {
         }
     }
 
-    /// Begins a row group of at most these rows of a batch. `others` gives the parquet crate's writers of all leaves; it is asked only if there are
-    /// columns that are not ours, since each writer comes with a compression context.
+    /// Starts a row group of at most these rows of a batch. `others` returns the parquet crate's writers of
+    /// all leaves. It is called only if some columns are not encoded here, since each writer allocates a
+    /// compression context.
     ///
     /// # Errors
-    /// When a bloom filter cannot be made; what `others` gives.
+    /// When a bloom filter cannot be made; any error of `others`.
     pub fn begin(
         &mut self,
         arrays: &[ArrayRef],
@@ -176,7 +180,7 @@ impl<'a> ChunkEncoder<'a> {
         }
     }
 
-    /// An empty chunk; `None` for a type that is not ours.
+    /// An empty chunk; `None` for a type that is not encoded here.
     fn leaf(
         &mut self,
         data_type: &DataType,
@@ -232,8 +236,9 @@ impl<'a> ChunkEncoder<'a> {
         Ok(Values::Text(Box::new(Texts::new(options, bloom))))
     }
 
-    /// Appends rows of a batch, in this order. All rows of a row group come from one batch, whose dictionaries
-    /// its chunks take over. Gives the rows of those columns that the parquet crate encodes, by position.
+    /// Appends rows of a batch, in this order. All rows of a row group come from one batch, because its
+    /// chunks reuse the batch's dictionaries. Returns the rows of the columns that the parquet crate encodes,
+    /// by position.
     ///
     /// # Errors
     /// When a page cannot be encoded.
@@ -277,11 +282,11 @@ impl<'a> ChunkEncoder<'a> {
         Ok(others)
     }
 
-    /// Ends a row group and puts its chunks into the file. Gives a summary for each column that is in no list
-    /// and encoded here, `None` for others.
+    /// Ends a row group and writes its chunks to the file. Returns a summary for each column that is encoded
+    /// here and outside lists, `None` for the others.
     ///
     /// # Errors
-    /// When the file refuses them.
+    /// When the file rejects them.
     pub fn finish<W: std::io::Write + Send>(
         &mut self,
         row_group: RowGroup,
@@ -315,7 +320,7 @@ impl<'a> ChunkEncoder<'a> {
 }
 
 impl RowGroup {
-    /// Bytes so far, open pages uncompressed.
+    /// Bytes so far; open pages count uncompressed.
     pub fn bytes(&self) -> usize {
         let mut bytes = 0;
         for column in &self.0 {
@@ -356,7 +361,7 @@ fn append_other(
     Ok(array)
 }
 
-/// How many chunks a type has.
+/// The number of chunks of a type.
 fn leaves(data_type: &DataType) -> usize {
     match data_type {
         DataType::List(field) | DataType::Map(field, _) => leaves(field.data_type()),

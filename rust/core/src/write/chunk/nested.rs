@@ -1,7 +1,7 @@
-//! Lists, maps and structs taken apart into the column chunks of their values.
+//! Splits lists, maps and structs into the column chunks of their values.
 //!
-//! Parquet's levels: a definition level says how much of a value's path is there, a repetition level which list
-//! on it goes on (Dremel's record shredding; parquet-format README, "Nested Encoding").
+//! Parquet's levels: a definition level says how much of a value's path is defined, a repetition level says
+//! which list on the path continues (Dremel's record shredding; parquet-format README, "Nested Encoding").
 
 use std::ops::Range;
 
@@ -19,14 +19,14 @@ pub(super) enum Node {
     Leaf { leaf: Box<Leaf>, repetition: u8 },
     /// A list or a map.
     List {
-        /// Definition level of an empty one; a null one is one below.
+        /// Definition level of an empty list; that of a null list is one less.
         empty: u8,
         repetition: u8,
         element: Box<Node>,
     },
     /// A struct.
     Struct {
-        /// Definition level of one that is there; a null one is one below.
+        /// Definition level of a present struct; that of a null struct is one less.
         present: u8,
         repetition: u8,
         fields: Vec<Node>,
@@ -34,8 +34,8 @@ pub(super) enum Node {
 }
 
 impl Node {
-    /// Builds the nodes below a field that is at these levels; `leaf` gives the chunk of each leaf, in order.
-    /// `None` for a type that is not taken apart here.
+    /// Builds the nodes below a field at these levels; `leaf` returns the chunk of each leaf, in order.
+    /// `None` for a type that is not supported here.
     pub fn build(
         field: &Field,
         definition: u8,
@@ -116,8 +116,8 @@ impl Node {
         }
     }
 
-    /// Appends the lists of rows, of which this is the element: one chunk after the other, which finds its way once
-    /// and not for each row.
+    /// Appends the lists of rows whose element this node is. It processes one chunk after the other, so each
+    /// chunk's path is resolved once instead of once per row.
     fn append_lists(
         &mut self,
         elements: &View<'_>,
@@ -155,8 +155,8 @@ impl Node {
         }
     }
 
-    /// Appends neighbouring values, at least one. The first goes on the list that `first` says, the others the
-    /// list around this node.
+    /// Appends consecutive values, at least one. The first has the repetition level `first`, the others that
+    /// of the list around this node.
     fn push(&mut self, view: &View<'_>, values: Range<usize>, first: u8) {
         match (self, view) {
             (Node::Leaf { leaf, repetition }, View::Leaf(view)) => {
@@ -214,12 +214,12 @@ impl Node {
                     }
                 }
             },
-            // Views have the shape of their array, and nodes that of its type.
+            // Cannot happen: views have the shape of their array, and nodes that of its type.
             _ => {}
         }
     }
 
-    /// Appends an entry without a value to each leaf: what holds them is null or empty.
+    /// Appends an entry without a value to each leaf: their parent is null or empty.
     fn push_missing(&mut self, definition: u8, repetition: u8) {
         match self {
             Node::Leaf { leaf, .. } => leaf.push_missing(definition, repetition),
@@ -235,7 +235,7 @@ impl Node {
     /// Visits the leaves in order.
     ///
     /// # Errors
-    /// The visit's.
+    /// Any error of `visit`.
     pub fn each_leaf(&mut self, visit: &mut dyn FnMut(&mut Leaf) -> Result<()>) -> Result<()> {
         match self {
             Node::Leaf { leaf, .. } => visit(leaf),
@@ -244,7 +244,7 @@ impl Node {
         }
     }
 
-    /// Bytes of all chunks so far, open pages uncompressed.
+    /// Bytes of all chunks so far; open pages count uncompressed.
     pub fn bytes(&self) -> usize {
         match self {
             Node::Leaf { leaf, .. } => leaf.bytes(),
@@ -268,19 +268,19 @@ impl Node {
 struct Lists<'a> {
     offsets: &'a [i32],
     nulls: Option<&'a NullBuffer>,
-    /// Definition level of an empty one; a null one is one below.
+    /// Definition level of an empty list; that of a null list is one less.
     empty: u8,
 }
 
 enum List {
-    /// So many rows without elements.
+    /// This many rows without elements.
     Missing { definition: u8, rows: usize },
     /// A row's elements, at least one.
     Elements(Range<usize>),
 }
 
 impl Lists<'_> {
-    /// Visits the lists of these rows. Most have no elements in some columns: events, links, exemplars.
+    /// Visits the lists of these rows. In some columns (events, links, exemplars) most rows have no elements.
     #[inline]
     fn each(self, rows: &[u32], mut visit: impl FnMut(List) -> Result<()>) -> Result<()> {
         let mut rest = rows;
@@ -303,7 +303,7 @@ impl Lists<'_> {
         Ok(())
     }
 
-    /// A row's elements; the definition level where there are none.
+    /// A row's elements, or the definition level if it has none.
     #[inline]
     fn elements(&self, row: u32) -> std::result::Result<Range<usize>, u8> {
         let row = row as usize;

@@ -1,4 +1,4 @@
-//! Integers, times and doubles: a dictionary where they repeat, else plain.
+//! Encodes integers, times and doubles: with a dictionary where values repeat, else plain.
 
 use std::hash::{BuildHasher, Hash};
 use std::ops::Range as Span;
@@ -16,25 +16,25 @@ use super::search::Content;
 use super::values::{PageValues, Share};
 use super::view::{Numbers as Column, split_run};
 
-/// A number as Parquet stores it.
+/// A number in its Parquet representation.
 pub(super) trait Number: Copy + Default {
-    /// What plain values are to who compresses them.
+    /// The content type of plain values, for compression.
     const CONTENT: Content;
-    /// What tells one number from another; NaNs by their bits.
+    /// The bits by which numbers are compared; NaNs too.
     type Bits: Copy + Eq + Hash;
     /// The number's bits.
     fn bits(self) -> Self::Bits;
     /// Whether it is NaN.
     fn is_nan(self) -> bool;
-    /// Appends it plain.
+    /// Appends the plain encoding.
     fn write(self, out: &mut Vec<u8>);
-    /// Puts it, plain, into as many bytes as it has.
+    /// Writes the plain encoding into a slice of exactly its size.
     fn put(self, out: &mut [u8]);
-    /// Takes it into a range; `None` is the range of nothing.
+    /// Extends a range by this number; `None` is the empty range.
     fn widen(self, range: &mut Option<(Self, Self)>);
     /// The range for readers.
     fn range(range: (Self, Self)) -> Range;
-    /// Adds a plain value to a filter, and what readers take for equal.
+    /// Adds a plain value to a filter, with all values that readers treat as equal.
     #[inline]
     fn insert(plain: &[u8], bloom: &mut Bloom) {
         bloom.insert(plain);
@@ -138,7 +138,7 @@ impl Number for f64 {
         Range::Double(least, greatest)
     }
 
-    /// Zero is equal to the other zero, and one NaN to another.
+    /// The two zeros are equal, and so are all NaNs.
     fn insert(plain: &[u8], bloom: &mut Bloom) {
         bloom.insert(plain);
         let value = plain.try_into().map_or(1.0, f64::from_le_bytes);
@@ -152,35 +152,35 @@ impl Number for f64 {
 
 /// Numbers of a chunk.
 pub(super) struct Numbers<T: Number> {
-    /// While there is one; later pages are plain.
+    /// `None` once it was given up; later pages are plain.
     dictionary: Option<Dictionary<T>>,
     dictionary_bytes_max: usize,
     /// The dictionary that earlier pages use.
     closed: Option<Vec<T>>,
-    /// The open page: plain values, or nothing until it ends.
+    /// The open page: plain values; empty until it ends if there is a dictionary.
     pub page: PageBuffer,
     range: Option<(T, T)>,
     /// NaNs among the chunk's values.
     nans: u64,
-    /// Where the list is that was appended last.
+    /// The position of the list that was appended last.
     last_list: Span<usize>,
-    /// Filled when pages end, and with the dictionary.
+    /// Filled from each plain page as it ends, and from the dictionary.
     bloom: Option<Bloom>,
 }
 
-/// Values that were met, and the open page as indices into them.
+/// The distinct values so far, and the open page as indices into them.
 struct Dictionary<T: Number> {
     values: Vec<T>,
     table: HashTable<u32>,
     hasher: DefaultHashBuilder,
     last: u32,
     indices: Indices,
-    /// Whether a page that is done uses it.
+    /// Whether a finished page uses it.
     used: bool,
 }
 
 impl<T: Number> Numbers<T> {
-    /// With a dictionary, unless values are known not to repeat.
+    /// Starts with a dictionary, unless values are known not to repeat.
     pub fn new(with_dictionary: bool, dictionary_bytes_max: usize, bloom: Option<Bloom>) -> Self {
         Self {
             dictionary: with_dictionary.then(Dictionary::new),
@@ -199,7 +199,7 @@ impl<T: Number> Numbers<T> {
         self.nans
     }
 
-    /// Appends neighbouring values, which often are the same as those before: a histogram's bounds.
+    /// Appends consecutive values, which often equal the previous ones: a histogram's bounds.
     #[inline]
     pub fn push_list(&mut self, values: &Column<'_, T>, list: Span<usize>) {
         let these = values.span(list.clone());
@@ -226,7 +226,7 @@ impl<T: Number> Numbers<T> {
             (0..count).for_each(|_| value.write(self.page.values()));
             return;
         };
-        // A repeated value is in the range already.
+        // The range already includes a repeated value.
         if !dictionary.push_run(value, count) {
             value.widen(&mut self.range);
             if dictionary.on_trial().is_some_and(Share::is_seen_to_be_new) {
@@ -235,7 +235,7 @@ impl<T: Number> Numbers<T> {
         }
     }
 
-    /// Appends the values of rows, until the open page is full; gives how many were taken.
+    /// Appends the values of rows until the open page is full; returns how many were taken.
     pub fn extend(&mut self, rows: &[u32], values: &Column<'_, T>, page_bytes_max: usize) -> usize {
         if self.dictionary.is_some() {
             let mut rest = rows;
@@ -265,7 +265,7 @@ impl<T: Number> Numbers<T> {
         rows.len()
     }
 
-    /// Goes on plain, with the open page's values, too.
+    /// Switches to plain encoding, including the open page's values.
     #[cold]
     fn give_up_dictionary(&mut self) {
         if let Some(dictionary) = self.dictionary.take() {
@@ -275,12 +275,12 @@ impl<T: Number> Numbers<T> {
         }
     }
 
-    /// How many values the dictionary has, if there is one.
+    /// The number of the dictionary's values, if there is one.
     pub fn dictionary_values(&self) -> Option<usize> {
         self.dictionary.as_ref().map(|dictionary| dictionary.values.len())
     }
 
-    /// Bytes of the open page, about.
+    /// Approximate bytes of the open page.
     #[inline]
     pub fn page_bytes(&self) -> usize {
         let indices = self
@@ -299,7 +299,7 @@ impl<T: Number> Numbers<T> {
         (open + self.closed.as_ref().map_or(0, Vec::len)) * size_of::<T>()
     }
 
-    /// Ends the page, which stays in its buffer.
+    /// Ends the page; its bytes stay in the buffer.
     pub fn end_page(&mut self) -> PageValues {
         let range = self.range.take().map(T::range);
         let on_trial = self.dictionary.as_ref().and_then(Dictionary::on_trial);
@@ -360,7 +360,7 @@ fn nans<T: Number>(values: &[T]) -> u64 {
     values.iter().filter(|value| value.is_nan()).count() as u64
 }
 
-/// Whether values are the same, bit by bit.
+/// Whether two values are equal bit by bit.
 #[inline]
 fn are_same<T: Number>(these: &[T], last: &[T]) -> bool {
     these.len() == last.len() && these.iter().zip(last).all(|(a, b)| a.bits() == b.bits())
@@ -378,7 +378,8 @@ impl<T: Number> Dictionary<T> {
         }
     }
 
-    /// Appends a value to the page, `count` times; says whether it is in the page's range for sure, as its neighbour was.
+    /// Appends a value to the page `count` times. Returns whether the page's range certainly includes it,
+    /// because it equals its neighbour.
     #[inline]
     fn push_run(&mut self, value: T, count: usize) -> bool {
         let at_last = self.values.get(self.last as usize);
@@ -407,7 +408,7 @@ impl<T: Number> Dictionary<T> {
         if let Some(&index) = table.find(hash, is_same) {
             return index;
         }
-        // Its bytes are bounded, so it has far less than 2^32 values.
+        // The dictionary's bytes are bounded, so it has far fewer than 2^32 values.
         let index = values.len() as u32;
         values.push(value);
         table.insert_unique(hash, index, |&index| {
@@ -416,7 +417,7 @@ impl<T: Number> Dictionary<T> {
         index
     }
 
-    /// What of its first page is new; none once a page uses it.
+    /// The share of its first page that is new; `None` once a page uses it.
     #[inline]
     fn on_trial(&self) -> Option<Share> {
         let (new, all) = (self.values.len(), self.indices.len());

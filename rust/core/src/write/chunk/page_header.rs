@@ -1,6 +1,7 @@
-//! The header in front of each page.
+//! Writes the header of each page.
 //!
-//! The parquet crate writes it only together with the page's bytes, which it wants to own, through a buffer of its own.
+//! The parquet crate writes a header only together with the page's bytes, which it needs to own, and through
+//! its own buffer.
 //!
 //! Source: <https://github.com/apache/thrift/blob/master/doc/specs/thrift-compact-protocol.md>,
 //! <https://github.com/apache/parquet-format/blob/master/src/main/thrift/parquet.thrift>, `PageHeader`
@@ -10,7 +11,7 @@ use parquet::errors::{ParquetError, Result};
 
 use super::hybrid::write_varint;
 
-/// The next field, an `i32`. A field begins with how far its id is from the last one's, and its type.
+/// The next field, an `i32`. A field begins with its id's difference from the previous id, and its type.
 const NEXT_I32: u8 = 0x15;
 /// The next field, a `bool` that is false.
 const NEXT_FALSE: u8 = 0x12;
@@ -21,7 +22,7 @@ const DICTIONARY_PAGE_HEADER: u8 = 0x4C;
 /// The end of a struct.
 const STOP: u8 = 0;
 
-/// What a header tells.
+/// The content of a page header.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct PageHeader {
     /// Bytes before compression.
@@ -35,7 +36,7 @@ pub(super) struct PageHeader {
 }
 
 impl PageHeader {
-    /// Appends the header of a data page, whose levels are always encoded alike.
+    /// Appends the header of a data page. Levels always have the same encoding.
     ///
     /// # Errors
     /// When the page is larger than the format allows.
@@ -49,7 +50,7 @@ impl PageHeader {
         Ok(())
     }
 
-    /// Appends the header of a dictionary page, whose values are in no order.
+    /// Appends the header of a dictionary page. Its values are unsorted.
     ///
     /// # Errors
     /// When the page is larger than the format allows.
@@ -79,7 +80,7 @@ fn bounded(count: usize) -> Result<i32> {
     i32::try_from(count).map_err(|_| ParquetError::General(format!("{count} is too many for a page")))
 }
 
-/// Appends the next field: numbers near zero take one byte, and none more than five.
+/// Appends the next field: small absolute values take one byte, and none takes more than five.
 fn write_i32(value: i32, out: &mut Vec<u8>) {
     out.push(NEXT_I32);
     let zigzag = ((value << 1) ^ (value >> 31)).cast_unsigned();
@@ -94,7 +95,7 @@ mod tests {
 
     use super::*;
 
-    /// A page as the parquet crate writes it.
+    /// The page as the parquet crate writes it.
     fn by_the_crate(page: Page, size: usize) -> Vec<u8> {
         let mut sink = TrackedWrite::new(Vec::new());
         SerializedPageWriter::new(&mut sink)

@@ -1,4 +1,4 @@
-//! The pages of one column chunk, and all that the footer and the page index tell of them.
+//! The pages of one column chunk, and their entries in the footer and the page index.
 
 use parquet::basic::{BoundaryOrder, Compression, Encoding, EncodingMask, PageType};
 use parquet::bloom_filter::Sbbf;
@@ -18,10 +18,10 @@ use super::range::Range;
 use super::reused::Reused;
 use super::search::Content;
 
-/// A column chunk: its bytes, and what is to be told of them.
+/// A column chunk: its bytes and its metadata.
 pub(super) type Chunk = (ChunkBytes, ColumnCloseResult);
 
-/// What there is to tell of a data page.
+/// The metadata of a data page.
 pub(super) struct DataPage {
     /// How the values are encoded.
     pub encoding: Encoding,
@@ -31,7 +31,7 @@ pub(super) struct DataPage {
     pub entries: usize,
     /// Entries that have no value.
     pub nulls: u64,
-    /// The least and the greatest value, for columns that are pruned by them; cut once the page is stored.
+    /// The minimum and the maximum, for columns that readers prune by; truncated once the page is stored.
     pub range: Option<Range>,
 }
 
@@ -46,7 +46,8 @@ pub(super) struct DictionaryPage {
 }
 
 impl DictionaryPage {
-    /// Appends it as it is stored, after its header; gives its bytes before compression, and its header's.
+    /// Appends it in stored form, after its header. Returns the size of the uncompressed page with its
+    /// header, bytes.
     fn write(&self, as_is: bool, out: &mut Vec<u8>, compressor: &mut Compressor) -> Result<usize> {
         let compressed = if as_is {
             &self.bytes
@@ -66,7 +67,7 @@ impl DictionaryPage {
     }
 }
 
-/// Gathers pages, compressed, as they will stand in the file; only the dictionary goes before them.
+/// Collects compressed pages in file order; only the dictionary precedes them.
 #[derive(Default)]
 pub(super) struct Pages {
     /// One page after the other, each after its header.
@@ -74,22 +75,22 @@ pub(super) struct Pages {
     /// Bytes of the pages without headers.
     bytes: usize,
     done: Vec<Stored>,
-    /// The least and the greatest value of all, whole: a text may be as large as a page.
+    /// The minimum and the maximum of all pages, not truncated: a text may be as large as a page.
     range: Option<Range>,
-    /// Whether pages are stored as they are, whatever the codec.
+    /// Whether pages are stored uncompressed, whatever the codec.
     as_is: bool,
 }
 
 struct Stored {
     page: DataPage,
-    /// Where it ends in what is stored.
+    /// Its end offset in the stored bytes.
     end: usize,
-    /// Its bytes before compression, and its header's.
+    /// The size of the uncompressed page with its header, bytes.
     size: usize,
 }
 
 impl Pages {
-    /// None yet, in the memory of another chunk's.
+    /// No pages yet; reuses the memory of another chunk.
     pub fn reusing(stored: Reused) -> Self {
         Self {
             stored,
@@ -97,12 +98,12 @@ impl Pages {
         }
     }
 
-    /// Stores all pages as they are; said before the first.
+    /// Stores all pages uncompressed; must be called before the first page.
     pub fn store_as_is(&mut self) {
         self.as_is = true;
     }
 
-    /// Adds the chunk's next page: levels and values, which begin at `values_at`.
+    /// Adds the chunk's next page: levels, and values from `values_at` on.
     ///
     /// # Errors
     /// When it cannot be compressed or is larger than the format allows.
@@ -140,7 +141,7 @@ impl Pages {
         Ok(())
     }
 
-    /// Takes a page's range into the chunk's, and leaves the page what the index tells of it.
+    /// Merges a page's range into the chunk's, and leaves the page its truncated range for the index.
     fn take_range(&mut self, page: DataPage) -> DataPage {
         let cut = page.range.as_ref().and_then(Range::cut);
         match (&mut self.range, page.range) {
@@ -160,7 +161,7 @@ impl Pages {
         self.bytes
     }
 
-    /// Ends the chunk, and adds up what its pages tell; NaNs are not known here.
+    /// Ends the chunk and sums up its pages' metadata; NaNs are not counted here.
     ///
     /// # Errors
     /// When a page is larger than the format allows.
@@ -197,7 +198,7 @@ impl Pages {
     }
 }
 
-/// What is told of the chunk.
+/// The metadata of the chunk.
 struct Told {
     column_index: ColumnIndexBuilder,
     offset_index: OffsetIndexBuilder,
@@ -273,7 +274,7 @@ impl Told {
         }
     }
 
-    /// The format counts a page's header into both sizes.
+    /// The format includes a page's header in both sizes.
     fn add_bytes(&mut self, bytes: usize, size: usize) {
         self.bytes += bytes as u64;
         self.size += size as u64;
@@ -297,7 +298,7 @@ impl Told {
             .set_num_values(self.entries as i64)
             .set_data_page_offset(self.data_offset.unwrap_or(0))
             .set_dictionary_page_offset(self.dictionary_offset);
-        // Nothing is pruned by what is inside a list or a map.
+        // Readers do not prune by columns inside lists and maps.
         if column.max_rep_level() == 0 {
             metadata = metadata.set_statistics(Range::statistics(
                 range.as_ref(),
@@ -331,7 +332,7 @@ impl Told {
     }
 }
 
-/// Whether pages' ranges go one way.
+/// Whether the pages' ranges are ascending or descending.
 struct Order {
     last: Option<Range>,
     ascending: bool,

@@ -1,7 +1,7 @@
-//! The least and the greatest value of a page or a chunk, in Parquet's order of the type.
+//! The minimum and the maximum of a page or a chunk, in Parquet's order for the type.
 //!
-//! parquet.thrift, `ColumnOrder` and `Statistics`: text compares by its bytes; NaN is in no range, and a zero is
-//! -0.0 below and +0.0 above.
+//! parquet.thrift, `ColumnOrder` and `Statistics`: text compares bytewise. NaN is in no range. A zero is -0.0
+//! as minimum and +0.0 as maximum.
 
 use std::cmp::Ordering;
 
@@ -11,7 +11,7 @@ use parquet::file::statistics::{Statistics, ValueStatistics};
 
 use crate::write::bounds::{raised, with_zeros};
 
-/// Bytes of a text that pruning is given.
+/// The greatest number of bytes of a text in pruning statistics.
 const TEXT_BYTES_MAX: usize = 64;
 
 /// Two values of one type, the first at most the second.
@@ -23,14 +23,14 @@ pub(in crate::write) enum Range {
     Int(i32, i32),
     /// 64-bit integers, times too.
     Long(i64, i64),
-    /// Doubles, none of them NaN, as they are.
+    /// Doubles without NaN, zeros unchanged.
     Double(f64, f64),
     /// Booleans.
     Bool(bool, bool),
 }
 
 impl Range {
-    /// Takes another range of the same type in.
+    /// Extends this range by another of the same type.
     pub fn widen(&mut self, other: Range) {
         match (self, other) {
             (Range::Text(least, greatest), Range::Text(other_least, other_greatest)) => {
@@ -65,7 +65,7 @@ impl Range {
         }
     }
 
-    /// Whether both ends are at most the other's.
+    /// Whether both ends are at most those of the other.
     pub fn is_at_most(&self, other: &Range) -> bool {
         match (self, other) {
             (Range::Text(a, b), Range::Text(c, d)) => a <= c && b <= d,
@@ -77,7 +77,7 @@ impl Range {
         }
     }
 
-    /// A range around this one, of short texts. `None` when the greatest has no short bound.
+    /// A range of short texts that contains this one. `None` when the maximum has no short upper bound.
     pub fn cut(&self) -> Option<Range> {
         Some(match self {
             Range::Text(least, greatest) => Range::Text(cut_down(least).to_vec(), cut_up(greatest)?),
@@ -85,7 +85,7 @@ impl Range {
         })
     }
 
-    /// The two values as a column index has them: plain.
+    /// Both values in plain encoding, for a column index.
     pub fn plain(&self) -> (Vec<u8>, Vec<u8>) {
         match self {
             Range::Text(least, greatest) => (least.clone(), greatest.clone()),
@@ -99,7 +99,7 @@ impl Range {
         }
     }
 
-    /// What a column chunk's metadata tells; without a range, only of its nulls.
+    /// The statistics of a column chunk's metadata; without a range, only the null count.
     pub fn statistics(range: Option<&Range>, physical_type: Type, nulls: u64) -> Statistics {
         let nulls = Some(nulls);
         match range {
@@ -149,7 +149,7 @@ impl Range {
     }
 }
 
-/// The first bytes, up to the end of a character.
+/// The longest prefix within the limit that ends at a character boundary.
 fn cut_down(text: &[u8]) -> &[u8] {
     if text.len() <= TEXT_BYTES_MAX {
         return text;
@@ -159,7 +159,8 @@ fn cut_down(text: &[u8]) -> &[u8] {
     text.get(..end.unwrap_or(0)).unwrap_or_default()
 }
 
-/// The shortest beginning, its last character raised, that is at least the text; the text itself if it is short.
+/// The shortest prefix, its last character incremented, that is at least the text; the text itself if it is
+/// short.
 fn cut_up(text: &[u8]) -> Option<Vec<u8>> {
     let beginning = cut_down(text);
     if beginning.len() == text.len() {

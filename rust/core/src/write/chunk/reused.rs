@@ -1,22 +1,23 @@
-//! Bytes in memory that is used again.
+//! Reusable byte memory.
 
-/// More is given back at once: a row group's column, or a value, of that size is rare, and waits longer for its codec than for
-/// memory.
+/// Larger memory is released at once: a row group's column or a value of that size is rare, and its
+/// compression takes longer than the allocation.
 const KEPT_BYTES_MAX: usize = 16 << 20;
-/// What is kept for long is at most so many times what was needed. Vectors grow by doubling.
+/// Memory that is kept for long is at most this multiple of the memory that was needed. Vectors grow by
+/// doubling.
 const SLACK: usize = 4;
 
-/// Bytes, and how many of them there were lately.
+/// Bytes, with their recent peak size.
 #[derive(Debug, Default)]
 pub(super) struct Reused {
     /// The bytes.
     pub bytes: Vec<u8>,
-    /// The most that there were since the memory was trimmed.
+    /// The greatest length since the last trim.
     needed: usize,
 }
 
 impl Reused {
-    /// Makes it empty.
+    /// Empties it.
     pub fn clear(&mut self) {
         self.needed = self.needed.max(self.bytes.len());
         self.bytes.clear();
@@ -25,19 +26,19 @@ impl Reused {
         }
     }
 
-    /// Makes it empty, with room for so many bytes.
+    /// Empties it and reserves this many bytes.
     pub fn with_room(&mut self, bytes: usize) -> &mut Vec<u8> {
         self.clear();
         self.needed = self.needed.max(bytes);
         if self.bytes.capacity() < bytes {
-            // To grow would copy what is of no use any more.
+            // Growing would copy obsolete content.
             self.bytes = Vec::with_capacity(bytes);
         }
         &mut self.bytes
     }
 
-    /// Gives memory back that is much more than was needed since the last time; says whether any was needed. Between uses
-    /// only, when it is empty.
+    /// Releases memory that greatly exceeds what was needed since the last call; returns whether any was
+    /// needed. Call it only between uses, when it is empty.
     pub fn trim(&mut self) -> bool {
         let needed = std::mem::take(&mut self.needed);
         if self.bytes.capacity() > needed.saturating_mul(SLACK) {

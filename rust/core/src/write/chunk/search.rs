@@ -1,37 +1,39 @@
-//! zstd, and how it looks for what is alike, by what a page holds.
+//! zstd, with its match search set by the content of a page.
 //!
-//! zstd's level 1 looks for matches of 7 bytes in pages of more than 256 KiB and of 6 in those of more than 16: right for text.
-//! Doubles are alike in their upper bytes, often 5 of them. With matches of 5 those that were decimal numbers take up to a fifth less,
-//! others the same, in the same time; integers and times are no smaller. Other levels search long enough by themselves.
+//! zstd's level 1 searches for matches of 7 bytes in pages of more than 256 KiB, and of 6 bytes in pages of
+//! more than 16 KiB. That suits text. Doubles often share only their upper bytes, often 5. With matches of 5
+//! bytes, doubles that were decimal numbers become up to a fifth smaller; other doubles stay the same size;
+//! the time does not change. Integers and times do not become smaller. Other levels search thoroughly enough
+//! by default.
 
 use std::io;
 
 use zstd::bulk;
 use zstd::zstd_safe::CParameter;
 
-/// The level whose search is told what a page holds.
+/// The level for which the search is set by content.
 const FASTEST_LEVEL: i32 = 1;
-/// Bytes of a match in doubles.
+/// Match length for doubles, bytes.
 const DOUBLES_MATCH: u32 = 5;
-/// zstd's own choice, by the level and the page's bytes.
+/// zstd's own choice, by level and page size.
 const OWN_MATCH: u32 = 0;
 
-/// What a page holds, as far as it matters to who compresses it.
+/// The content of a page, as far as it matters for compression.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Content {
-    /// Text, integers, indices, bits: what is alike is a few bytes long or many.
+    /// Text, integers, indices, bits: repeated sequences are a few or many bytes long.
     Alike,
-    /// Texts of which few are like others: ids.
+    /// Texts with few similar ones: ids.
     Unlike,
     /// Doubles.
     Doubles,
 }
 
-/// A context of zstd, set for what it compressed last.
+/// A zstd context, configured for the content that it compressed last.
 pub(super) struct Zstd {
     context: bulk::Compressor<'static>,
     level: i32,
-    /// Bytes of a match, as they were set last.
+    /// The match length that was set last, bytes.
     bytes_min: u32,
 }
 
@@ -39,7 +41,7 @@ impl Zstd {
     /// A context for this level.
     ///
     /// # Errors
-    /// When there is no memory.
+    /// When it cannot allocate memory.
     pub fn new(level: i32) -> io::Result<Self> {
         Ok(Self {
             context: bulk::Compressor::new(level)?,
@@ -48,7 +50,7 @@ impl Zstd {
         })
     }
 
-    /// Compresses into what room there is in `out`.
+    /// Compresses into the spare capacity of `out`.
     ///
     /// # Errors
     /// When zstd fails.

@@ -1,4 +1,4 @@
-//! Maps that rows refer to: what a map is in its chunks is found out once and repeated for each row.
+//! Maps that rows refer to: a map's encoding is computed once and repeated for each row.
 
 use arrow_buffer::NullBuffer;
 use parquet::errors::Result;
@@ -8,16 +8,16 @@ use super::leaf::Leaf;
 use super::nested::{Node, span};
 use super::view::{View, split_run};
 
-/// A column of such maps.
+/// A column of shared maps.
 pub(super) struct SharedMaps {
-    /// Definition level of an empty map; a null one is one below.
+    /// Definition level of an empty map; that of a null map is one less.
     empty: u8,
     /// Keys and values, each with its repetition level.
     leaves: Vec<(Leaf, u8)>,
 }
 
 impl SharedMaps {
-    /// Of maps whose type's node this is. `None` when they hold more than values.
+    /// Builds the column from the node of the map type. `None` when the maps contain nested types.
     pub fn new(node: Node) -> Option<Self> {
         let Node::List { empty, element, .. } = node else {
             return None;
@@ -35,7 +35,7 @@ impl SharedMaps {
         })
     }
 
-    /// Appends rows; each has the map at its key, of one array of maps for all rows of a chunk.
+    /// Appends rows. Each refers by key to a map in one array that all rows of a chunk share.
     ///
     /// # Errors
     /// When a page cannot be compressed.
@@ -58,7 +58,7 @@ impl SharedMaps {
         let View::Struct { fields, .. } = element.as_ref() else {
             return Ok(());
         };
-        // What is remembered of a map is worth it only if the map comes again.
+        // Recording a map's encoding pays off only if the map occurs again.
         let come_again = 2 * offsets.len() <= keys.len();
         for ((leaf, repetition), view) in self.leaves.iter_mut().zip(fields) {
             let View::Leaf(view) = view else {
@@ -97,7 +97,7 @@ impl SharedMaps {
         Ok(())
     }
 
-    /// Bytes of the chunks so far, open pages uncompressed.
+    /// Bytes of the chunks so far; open pages count uncompressed.
     pub fn bytes(&self) -> usize {
         self.leaves.iter().map(|(leaf, _)| leaf.bytes()).sum()
     }

@@ -1,4 +1,4 @@
-//! Text: a dictionary where it repeats, else plain.
+//! Encodes text: with a dictionary where values repeat, else plain.
 
 use std::ops::Range as Span;
 
@@ -19,44 +19,44 @@ use super::text_range::TextRange;
 use super::values::{PageValues, Share};
 use super::view::{Labels, split_run};
 
-/// Of fewer values, a dictionary is not worth its page.
+/// With fewer values, a dictionary does not pay for its page.
 const COUNTED_VALUES_MIN: usize = 64;
-/// No index of a dictionary.
+/// Marks a missing dictionary index.
 const UNKNOWN: u32 = u32::MAX;
 
 /// How the texts of a chunk are encoded.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct TextOptions {
-    /// Whether a dictionary is tried. If not, it is only used for texts that were counted and repeat.
+    /// Whether a dictionary is tried. If not, it is used only for texts that were counted and do repeat.
     pub with_dictionary: bool,
-    /// A dictionary takes no more values from this size on.
+    /// From this size on, a dictionary takes no more values.
     pub dictionary_bytes_max: usize,
-    /// Whether readers prune by the least and the greatest value.
+    /// Whether readers prune by the minimum and the maximum.
     pub with_range: bool,
 }
 
-/// Texts of a chunk.
+/// The texts of a chunk.
 pub(super) struct Texts {
     options: TextOptions,
-    /// While there is one; later pages are plain.
+    /// `None` once it was given up; later pages are plain.
     dictionary: Option<Dictionary>,
-    /// What plain texts are to who compresses them.
+    /// The content type of plain texts, for compression.
     content: Content,
     /// The dictionary that earlier pages use.
     closed: Option<DictionaryPage>,
-    /// The open page: plain texts, or nothing until it ends.
+    /// The open page: plain texts; empty until it ends if there is a dictionary.
     pub page: PageBuffer,
-    /// The open page's, when it is plain.
+    /// The open page's range, when it is plain.
     range: TextRange,
     bloom: Option<Bloom>,
-    /// The dictionary's index of each key of a label column, as far as it is known.
+    /// The dictionary index of each key of a label column, as far as known.
     of_labels: Vec<u32>,
-    /// Where the list of labels is that was appended last, and its bytes, were it plain.
+    /// The position of the list of labels that was appended last, and its size in plain encoding, bytes.
     last_list: (Span<usize>, usize),
 }
 
 impl Texts {
-    /// Nothing yet.
+    /// No texts yet.
     pub fn new(options: TextOptions, bloom: Option<Bloom>) -> Self {
         Self {
             options,
@@ -71,15 +71,16 @@ impl Texts {
         }
     }
 
-    /// Looks at the values that will come, in whatever order: where they repeat, a dictionary is used though none was to be
-    /// tried. Ids do when a trace's spans or a span's log records are together, and after sorting their like are too far
-    /// apart for a dictionary to show its worth at the start, or for a codec to find them.
+    /// Inspects the coming values, in any order. Where they repeat, a dictionary is used even if none was
+    /// configured. Ids repeat when a trace's spans or a span's log records are in one batch. After sorting,
+    /// equal ids are too far apart for a dictionary to prove useful at the start, or for a codec to find
+    /// them.
     pub fn look_ahead(&mut self, coming: impl FnOnce() -> Distinct) {
         if self.options.with_dictionary {
             return;
         }
         let coming = coming();
-        // A tenth of the texts, or more, are others' like.
+        // At least a tenth of the texts are repetitions.
         if coming.texts * 10 < coming.values * 9 {
             self.content = Content::Alike;
         }
@@ -91,7 +92,7 @@ impl Texts {
         }
     }
 
-    /// Appends neighbouring texts, whose places in their list are counted from `place`.
+    /// Appends consecutive texts; `place` is the position of the first in its list.
     #[inline]
     pub fn push_texts(
         &mut self,
@@ -113,7 +114,7 @@ impl Texts {
         indices.for_each(|index| self.push_plain(bytes, span(offsets, index)));
     }
 
-    /// Appends the texts of rows, until the open page is full; gives how many were taken.
+    /// Appends the texts of rows until the open page is full; returns how many were taken.
     pub fn extend(&mut self, array: &StringArray, rows: &[u32], page_bytes_max: usize) -> usize {
         let mut rows_left = rows.iter();
         if self.dictionary.is_some() {
@@ -138,7 +139,7 @@ impl Texts {
         rows.len() - rows_left.len()
     }
 
-    /// Makes room for so many of an array's texts, plain, as far as a page may hold them.
+    /// Reserves space for this many of an array's texts, plain, as far as a page may hold them.
     fn make_room(&mut self, array: &StringArray, count: usize, page_bytes_max: usize) {
         if self.dictionary.is_none() {
             let mean = 4 + array.value_data().len() / array.len().max(1);
@@ -147,7 +148,7 @@ impl Texts {
         }
     }
 
-    /// Appends a text; `place` is its place in its list.
+    /// Appends a text; `place` is its position in its list.
     #[inline]
     fn push(&mut self, text: &[u8], place: usize) {
         match &mut self.dictionary {
@@ -165,13 +166,13 @@ impl Texts {
         }
     }
 
-    /// Appends the texts of rows' keys, until the open page is full; gives how many were taken. The keys of a chunk are
-    /// all of one dictionary.
+    /// Appends the texts of the rows' keys until the open page is full; returns how many were taken. All keys
+    /// of a chunk refer to one dictionary.
     pub fn extend_labels(&mut self, labels: &Labels<'_>, rows: &[u32], page_bytes_max: usize) -> usize {
         let mut rest = rows;
         while let Some(first) = rest.first() {
             let key = labels.key(*first);
-            // Two bytes an index, as the page's bytes are counted.
+            // An index counts as two bytes, as in the page's size.
             let room = page_bytes_max.saturating_sub(self.page_bytes()) / 2 + 1;
             let (these, _) = rest.split_at(rest.len().min(room));
             let (these, _) = split_run(these, |row| labels.key(row) == key);
@@ -184,7 +185,7 @@ impl Texts {
         rows.len() - rest.len()
     }
 
-    /// Appends the text of a key up to `count` times; gives how often.
+    /// Appends the text of a key up to `count` times; returns how often it was appended.
     #[inline]
     pub fn push_label(&mut self, labels: &Labels<'_>, key: usize, count: usize) -> usize {
         let known = self.of_labels.get(key).copied().unwrap_or(UNKNOWN);
@@ -197,7 +198,7 @@ impl Texts {
         }
     }
 
-    /// Appends the texts of neighbouring keys, which often are the same as those of the list before: rows have the same
+    /// Appends the texts of consecutive keys. They often equal those of the previous list, because rows share
     /// attributes.
     #[inline]
     pub fn push_labels(&mut self, labels: &Labels<'_>, list: Span<usize>) {
@@ -248,7 +249,7 @@ impl Texts {
         count
     }
 
-    /// How many texts the dictionary has, if there is one.
+    /// The number of texts in the dictionary, if there is one.
     pub fn dictionary_values(&self) -> Option<usize> {
         self.dictionary.as_ref().map(Dictionary::len)
     }
@@ -290,7 +291,7 @@ impl Texts {
         }
     }
 
-    /// Gives the dictionary up if most of its first page is seen to be new.
+    /// Gives up the dictionary if most of its first page turns out to be new.
     fn try_dictionary(&mut self) {
         let on_trial = self.dictionary.as_ref().and_then(Dictionary::on_trial);
         if on_trial.is_some_and(Share::is_seen_to_be_new) {
@@ -298,11 +299,11 @@ impl Texts {
         }
     }
 
-    /// Goes on plain, with the open page's texts, too.
+    /// Switches to plain encoding, including the open page's texts.
     #[cold]
     fn give_up_dictionary(&mut self) {
         if let Some(dictionary) = self.dictionary.take() {
-            // They are in the filter already.
+            // The filter already contains them.
             let bloom = self.bloom.take();
             for (bytes, span) in dictionary.page() {
                 self.push_plain(bytes, span);
@@ -311,7 +312,7 @@ impl Texts {
         }
     }
 
-    /// Bytes of the open page, about.
+    /// Approximate bytes of the open page.
     #[inline]
     pub fn page_bytes(&self) -> usize {
         let indices = self
@@ -330,7 +331,7 @@ impl Texts {
         open + self.closed.as_ref().map_or(0, |closed| closed.bytes.len())
     }
 
-    /// Whether the open page must end so that the dictionary stays small.
+    /// Whether the open page must end to keep the dictionary small.
     #[inline]
     pub fn dictionary_is_full(&self) -> bool {
         let max = self.options.dictionary_bytes_max;
@@ -339,7 +340,7 @@ impl Texts {
             .is_some_and(|dictionary| dictionary.bytes.len() >= max)
     }
 
-    /// Ends the page, which stays in its buffer.
+    /// Ends the page; its bytes stay in the buffer.
     pub fn end_page(&mut self) -> PageValues {
         let full = self.dictionary_is_full();
         let on_trial = self.dictionary.as_ref().and_then(Dictionary::on_trial);

@@ -11,34 +11,34 @@ use super::range::Range;
 use super::search::Content;
 use super::values::Share;
 
-/// Places in a list that are told apart; what comes after shares the last.
+/// Distinguished positions in a list; later positions share the last one.
 const PLACES: usize = 32;
 
-/// Texts that were met, and the open page as indices into them.
+/// The distinct texts so far, and the open page as indices into them.
 #[derive(Default)]
 pub(super) struct Dictionary {
-    /// Each text after its length, as its page will be.
+    /// Each text after its length, in the format of the dictionary page.
     pub bytes: Vec<u8>,
-    /// Where each text is.
+    /// The position of each text.
     spans: Vec<(u32, u32)>,
     table: HashTable<u32>,
     hasher: DefaultHashBuilder,
-    /// The index met last at each place of a list.
+    /// The last index at each position of a list.
     last: [u32; PLACES],
     pub indices: Indices,
-    /// Bytes of the open page, were it plain.
+    /// Bytes of the open page in plain encoding.
     pub plain_bytes: usize,
-    /// Whether a page that is done uses it.
+    /// Whether a finished page uses it.
     used: bool,
-    /// Whether it is kept however the values come: they were counted before.
+    /// Whether it is kept whatever values come, because they were counted before.
     proven: bool,
 }
 
 impl Dictionary {
-    /// One that is kept however the values come, with room for about so many texts of so many bytes in its page: they were
-    /// counted before.
+    /// A dictionary that is kept whatever values come, because they were counted before. Reserves space for
+    /// about this many texts and bytes.
     pub fn proven(texts: usize, bytes: usize) -> Self {
-        // The count is right within a hundredth or two.
+        // The estimate is accurate to one or two per cent.
         let texts = texts + texts / 32;
         Self {
             bytes: Vec::with_capacity(bytes + bytes / 32),
@@ -49,18 +49,19 @@ impl Dictionary {
         }
     }
 
-    /// How many texts it has.
+    /// The number of texts.
     #[inline]
     pub fn len(&self) -> usize {
         self.spans.len()
     }
 
-    /// Whether a page that is done uses it.
+    /// Whether a finished page uses it.
     pub fn is_used(&self) -> bool {
         self.used
     }
 
-    /// What of its first page is new, by bytes; none once a page uses it, or if it was proven before.
+    /// The share of its first page that is new, by bytes; `None` once a page uses it, or if it was proven
+    /// before.
     pub fn on_trial(&self) -> Option<Share> {
         (!self.used && !self.proven).then_some(Share {
             values: self.indices.len(),
@@ -69,7 +70,7 @@ impl Dictionary {
         })
     }
 
-    /// The index of a text, and whether it is new.
+    /// The index of a text, and whether the text is new.
     #[inline]
     pub fn index_of(&mut self, text: &[u8], place: usize) -> (u32, bool) {
         let place = place.min(PLACES - 1);
@@ -98,7 +99,7 @@ impl Dictionary {
         self.plain_bytes += count * self.plain_len(index);
     }
 
-    /// Bytes of a text, were it plain.
+    /// Bytes of a text in plain encoding.
     #[inline]
     fn plain_len(&self, index: u32) -> usize {
         4 + span_at(&self.spans, index).len()
@@ -109,13 +110,13 @@ impl Dictionary {
         text_at(&self.bytes, &self.spans, index)
     }
 
-    /// The open page's texts: each as a span of bytes.
+    /// The open page's texts, as spans of bytes.
     pub fn page(&self) -> impl Iterator<Item = (&[u8], Span<usize>)> {
         let span = |index| (self.bytes.as_slice(), span_at(&self.spans, index));
         self.indices.iter().map(span)
     }
 
-    /// Bytes of texts, were they plain.
+    /// Bytes of the texts in plain encoding.
     pub fn plain_bytes_of(&self, indices: &[u32]) -> usize {
         indices.iter().map(|index| self.plain_len(*index)).sum()
     }
@@ -139,7 +140,7 @@ impl Dictionary {
         if let Some(&index) = table.find(hash, |&index| text_at(bytes, spans, index) == text) {
             return index;
         }
-        // A page ends when these bytes are many, and no text passes what an Arrow array holds.
+        // The page ends before these bytes become too many, and no text exceeds the limit of an Arrow array.
         let index = spans.len() as u32;
         write_plain(text, bytes);
         spans.push(((bytes.len() - text.len()) as u32, text.len() as u32));
@@ -149,7 +150,7 @@ impl Dictionary {
         index
     }
 
-    /// The least and the greatest text of the open page. Each is compared once, however often it comes.
+    /// The minimum and the maximum text of the open page. Each distinct text is compared once.
     pub fn range(&self) -> Option<Range> {
         let mut used = vec![false; self.spans.len()];
         for index in self.indices.occurring() {

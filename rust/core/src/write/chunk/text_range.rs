@@ -1,6 +1,6 @@
-//! The least and the greatest text of a page.
+//! The minimum and the maximum text of a page.
 
-/// Two texts, and how they begin: that decides for nearly all others.
+/// Two texts with their first bytes, which decide nearly all comparisons.
 #[derive(Debug, Default)]
 pub(super) struct TextRange {
     least: Vec<u8>,
@@ -11,7 +11,7 @@ pub(super) struct TextRange {
 }
 
 impl TextRange {
-    /// Takes a text in.
+    /// Extends the range by a text.
     #[inline]
     pub fn widen(&mut self, text: &[u8]) {
         let start = start(text);
@@ -33,7 +33,7 @@ impl TextRange {
         self.is_set = true;
     }
 
-    /// The least and the greatest since the last time.
+    /// The minimum and the maximum since the last call.
     pub fn take(&mut self) -> Option<(Vec<u8>, Vec<u8>)> {
         let Self {
             least,
@@ -45,14 +45,14 @@ impl TextRange {
     }
 }
 
-/// A number for the first eight bytes. A text whose number is less than another's is less than it; of texts with the same
-/// number nothing is said.
+/// A number from the first eight bytes. A text with a smaller number is less than one with a greater number;
+/// equal numbers decide nothing.
 #[inline]
 fn start(text: &[u8]) -> u64 {
     u64::from_be_bytes(first_bytes(text))
 }
 
-/// The first eight bytes, with zeros behind a shorter text.
+/// The first eight bytes, padded with zeros.
 #[inline]
 pub(super) fn first_bytes(text: &[u8]) -> [u8; 8] {
     if let Some(first) = text.first_chunk() {

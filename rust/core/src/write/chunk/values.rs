@@ -16,27 +16,27 @@ use super::search::Content;
 use super::text::Texts;
 use super::view::{Leaf, Values as View};
 
-/// Values so far from which on a dictionary must prove itself.
+/// The number of values from which on a dictionary can be given up because most values are new.
 const TRIAL_VALUES: usize = 4096;
-/// Values from which on a dictionary must not be of new values almost alone.
+/// The number of values from which on a dictionary is given up if nearly all values are new.
 const SHORT_TRIAL_VALUES: usize = 512;
 
-/// Values of a dictionary whose indices take a byte or less.
+/// The greatest number of dictionary values whose indices take at most one byte.
 const NARROW_VALUES: usize = 256;
 
-/// What of a dictionary's first page is new in it, by whatever measures the values.
+/// The share of new values in a dictionary's first page; the unit of `new` and `all` depends on the type.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Share {
     /// Values so far.
     pub values: usize,
-    /// What of them is new.
+    /// The new ones among them.
     pub new: usize,
     /// All of them.
     pub all: usize,
 }
 
 impl Share {
-    /// Whether most is new, which shows before the page is done; nearly all of it shows soon.
+    /// Whether most values are new, known before the page ends; if nearly all are new, it is known earlier.
     #[inline]
     pub fn is_seen_to_be_new(self) -> bool {
         match self.values {
@@ -46,24 +46,24 @@ impl Share {
         }
     }
 
-    /// Whether most is new, now that the page ends.
+    /// Whether most values are new, at the end of the page.
     #[inline]
     pub fn is_new(self) -> bool {
         self.new * 2 > self.all
     }
 }
 
-/// What there is to tell of a page's values.
+/// The metadata of a page's values.
 pub(super) struct PageValues {
     /// How they are encoded.
     pub encoding: Encoding,
-    /// What they are, as they are encoded.
+    /// Their content type in encoded form.
     pub content: Content,
-    /// The least and the greatest, if they are wanted and there are any.
+    /// The minimum and the maximum, if requested and if there are values.
     pub range: Option<Range>,
 }
 
-/// What a chunk's values are.
+/// The values of a chunk.
 pub(super) enum Values {
     /// UTF-8.
     Text(Box<Texts>),
@@ -78,7 +78,7 @@ pub(super) enum Values {
 }
 
 impl Values {
-    /// Looks at the values that will come.
+    /// Inspects the coming values.
     pub fn look_ahead(&mut self, view: &Leaf<'_>, rows: &[u32]) {
         match (self, &view.values) {
             (Values::Text(texts), View::Text(array)) => texts.look_ahead(|| Distinct::of(array, rows)),
@@ -89,8 +89,8 @@ impl Values {
         }
     }
 
-    /// Appends neighbouring values. Each one's place in its list is counted from `place`: neighbouring rows often have
-    /// the same there.
+    /// Appends consecutive values; `place` is the position of the first in its list. Consecutive rows often
+    /// have the same value at a position.
     #[inline]
     pub fn push_each(&mut self, view: &View<'_>, indices: Span<usize>, place: usize, page_bytes_max: usize) {
         match (self, view) {
@@ -104,12 +104,12 @@ impl Values {
             (Values::Bool(booleans), View::Bool(array)) => {
                 indices.for_each(|index| booleans.push(array.value(index)));
             }
-            // A view is made for the encoder's own type.
+            // Cannot happen: a view is made for the encoder's own type.
             _ => {}
         }
     }
 
-    /// Appends the values of rows, until the open page is full; gives how many were taken.
+    /// Appends the values of rows until the open page is full; returns how many were taken.
     pub fn extend(&mut self, view: &View<'_>, rows: &[u32], page_bytes_max: usize) -> usize {
         match (self, view) {
             (Values::Text(texts), View::Text(array)) => {
@@ -137,7 +137,8 @@ impl Values {
         rows.len()
     }
 
-    /// Whether the open page takes a byte or less for a value, however many there are: of few in the dictionary, or of none.
+    /// Whether each value of the open page takes at most one byte, whatever the number of rows: the
+    /// dictionary has few values, or the page has none.
     pub fn are_narrow(&self) -> bool {
         let dictionary_values = match self {
             Values::Text(texts) => texts.dictionary_values(),
@@ -152,13 +153,13 @@ impl Values {
         }
     }
 
-    /// Whether values that were appended can be repeated.
+    /// Whether appended values can be repeated.
     #[inline]
     pub fn has_dictionary(&self) -> bool {
         matches!(self, Values::Text(texts) if texts.has_dictionary())
     }
 
-    /// Appends values again, `times` over, that were appended while there was a dictionary.
+    /// Repeats values `times` times that were appended while there was a dictionary.
     #[inline]
     pub fn repeat(&mut self, repeat: &Repeat, times: usize) {
         if let Values::Text(texts) = self {
@@ -166,7 +167,7 @@ impl Values {
         }
     }
 
-    /// What was appended last, to be repeated.
+    /// The values that were appended last, for repeating them.
     pub fn last(&self, count: usize) -> Option<Repeat> {
         match self {
             Values::Text(texts) => texts.last(count),
@@ -181,7 +182,7 @@ impl Values {
             || matches!(self, Values::Text(texts) if texts.dictionary_is_full())
     }
 
-    /// NaNs so far.
+    /// The number of NaNs so far.
     pub fn nans(&self) -> u64 {
         match self {
             Values::Double(numbers) => numbers.nans(),
@@ -189,7 +190,7 @@ impl Values {
         }
     }
 
-    /// Bytes of the open page, about.
+    /// Approximate bytes of the open page.
     #[inline]
     pub fn page_bytes(&self) -> usize {
         match self {
@@ -212,7 +213,7 @@ impl Values {
         }
     }
 
-    /// Ends the page, which stays in its buffer.
+    /// Ends the page; its bytes stay in the buffer.
     pub fn end_page(&mut self) -> PageValues {
         match self {
             Values::Text(texts) => texts.end_page(),
@@ -223,7 +224,7 @@ impl Values {
         }
     }
 
-    /// Where the open page is.
+    /// The buffer of the open page.
     pub fn page(&mut self) -> &mut PageBuffer {
         match self {
             Values::Text(texts) => &mut texts.page,

@@ -1,4 +1,4 @@
-//! Arrow arrays as the encoder walks them, each downcast once.
+//! Arrow arrays as the encoder traverses them, each downcast once.
 
 use std::ops::Range;
 
@@ -10,7 +10,7 @@ use arrow_array::{
 use arrow_buffer::NullBuffer;
 use arrow_schema::{DataType, TimeUnit};
 
-/// An array and what is inside it.
+/// An array and its children.
 pub(super) enum View<'a> {
     /// Values of a column chunk.
     Leaf(Leaf<'a>),
@@ -33,17 +33,17 @@ pub(super) enum View<'a> {
     },
 }
 
-/// Values and which of them are null.
+/// Values with their null buffer.
 pub(super) struct Leaf<'a> {
     pub values: Values<'a>,
     pub nulls: Option<&'a NullBuffer>,
 }
 
-/// Values of a type that the encoder takes.
+/// Values of a type that is encoded here.
 pub(super) enum Values<'a> {
     /// Text.
     Text(&'a StringArray),
-    /// Text as keys of a dictionary.
+    /// Text as dictionary keys.
     Label(Labels<'a>),
     /// 32-bit integers.
     Int(Numbers<'a, i32>),
@@ -55,7 +55,7 @@ pub(super) enum Values<'a> {
     Bool(&'a BooleanArray),
 }
 
-/// Keys of a dictionary, and its texts, which differ.
+/// Dictionary keys and the dictionary's texts, which are distinct.
 pub(super) struct Labels<'a> {
     pub keys: &'a [i32],
     pub texts: &'a StringArray,
@@ -71,7 +71,7 @@ impl Labels<'_> {
     }
 }
 
-/// Fixed-width values; those at nulls mean nothing.
+/// Fixed-width values; those at nulls are undefined.
 #[derive(Clone, Copy)]
 pub(super) struct Numbers<'a, T>(&'a [T]);
 
@@ -82,7 +82,7 @@ impl<T: Copy + Default> Numbers<'_, T> {
         self.0.get(index).copied().unwrap_or_default()
     }
 
-    /// Neighbouring values.
+    /// Consecutive values.
     #[inline]
     pub fn span(&self, indices: Range<usize>) -> &[T] {
         self.0.get(indices).unwrap_or_default()
@@ -90,7 +90,7 @@ impl<T: Copy + Default> Numbers<'_, T> {
 }
 
 impl<'a> View<'a> {
-    /// Looks at an array. `None` if it holds a type that the encoder does not take.
+    /// Creates the view of an array. `None` if it contains a type that is not encoded here.
     pub fn of(array: &'a ArrayRef) -> Option<View<'a>> {
         Some(match array.data_type() {
             DataType::List(_) => {
@@ -174,12 +174,12 @@ fn numbers<T: ArrowPrimitiveType>(array: &ArrayRef) -> Numbers<'_, T::Native> {
     Numbers(array.as_primitive::<T>().values())
 }
 
-/// Parts rows after those at the start for which something holds.
+/// Splits off the leading rows for which `holds` is true.
 pub(super) fn split_run(rows: &[u32], holds: impl Fn(u32) -> bool) -> (&[u32], &[u32]) {
     rows.split_at(rows.iter().take_while(|row| holds(**row)).count())
 }
 
-/// `None` when there are none, so that values need not be asked one by one.
+/// `None` when there are no nulls, so that values need not be checked one by one.
 fn nulls(array: &ArrayRef) -> Option<&NullBuffer> {
     array.nulls().filter(|nulls| nulls.null_count() > 0)
 }

@@ -1,4 +1,4 @@
-//! Row groups as they are: the bytes of their chunks, and all that their file tells of them.
+//! Copies row groups unchanged: the bytes of their chunks, and all metadata from their file.
 
 use parquet::bloom_filter::Sbbf;
 use parquet::column::writer::ColumnCloseResult;
@@ -9,10 +9,10 @@ use parquet::file::page_index::column_index::ColumnIndexMetaData;
 use super::super::parquet::FileWriter;
 use super::row_group::Piece;
 
-/// Puts a row group into a file.
+/// Appends a row group to a file.
 ///
 /// # Errors
-/// When the file refuses it, or a bloom filter cannot be read.
+/// When the file rejects it, or when a bloom filter cannot be read.
 pub(super) fn append(writer: &mut FileWriter, piece: &Piece) -> Result<()> {
     let Some(row_group) = piece.footer.row_groups().get(piece.number) else {
         return Err(ParquetError::General("there is no such row group".to_owned()));
@@ -26,7 +26,7 @@ pub(super) fn append(writer: &mut FileWriter, piece: &Piece) -> Result<()> {
     })
 }
 
-/// What the chunk's writer would have said of it.
+/// The metadata that the chunk's writer would have returned.
 fn close(
     piece: &Piece,
     column: usize,
@@ -38,9 +38,9 @@ fn close(
     let offset_indexes = piece.footer.offset_index();
     let offset_index = offset_indexes
         .and_then(|indexes| indexes.get(piece.number)?.get(column))
-        // All that we wrote has one, and the file's writer panics where only some have.
+        // All files that we wrote have one, and the file writer panics if only some chunks have one.
         .ok_or_else(|| ParquetError::General("a column chunk has no offset index".to_owned()))?;
-    // Without a length it would have to be looked for.
+    // Without a length, the filter would have to be searched for.
     let bloom_filter = match chunk.bloom_filter_length() {
         Some(_) => Sbbf::read_from_column_chunk(chunk, &piece.bytes)?,
         None => None,

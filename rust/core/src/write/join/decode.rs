@@ -1,7 +1,7 @@
-//! Small row groups as one batch.
+//! Decodes small row groups into one batch.
 //!
-//! Texts that a file holds in a dictionary are read as keys of it: expanded, the attributes of a resource, the same
-//! in each row, would take many times the memory.
+//! Texts with a dictionary in the file are read as dictionary keys. Expanded, the attributes of a resource,
+//! which are equal in each row, would take many times the memory.
 
 use std::sync::Arc;
 
@@ -24,10 +24,10 @@ use crate::error::{Error, ErrorKind, Result};
 /// Rows that are decoded at a time.
 const BATCH_ROWS: usize = 8192;
 
-/// A file's columns in Arrow.
+/// A file's schema in Arrow.
 ///
 /// # Errors
-/// When they have no Arrow types.
+/// When a column has no Arrow type.
 pub(super) fn arrow_schema(schema: &SchemaDescriptor) -> ParquetResult<Schema> {
     parquet_to_arrow_schema(schema, None)
 }
@@ -35,7 +35,8 @@ pub(super) fn arrow_schema(schema: &SchemaDescriptor) -> ParquetResult<Schema> {
 /// Decodes row groups of one schema, in order.
 ///
 /// # Errors
-/// `Decode` with the path of a file that cannot be decoded; without one where the rows of all are more than `bytes_max` in memory.
+/// `Decode` with the path of a file that cannot be decoded; without a path when the rows together exceed
+/// `bytes_max` in memory.
 pub(super) fn decode(pieces: Vec<Piece>, bytes_max: usize) -> Result<RecordBatch> {
     let mut parts = Parts::new(&pieces).map_err(failed)?;
     for piece in pieces {
@@ -76,7 +77,7 @@ impl Parts {
         })
     }
 
-    /// Whether all rows so far are within `bytes_max`; it ends where they are not.
+    /// Adds a piece; returns whether all rows so far are within `bytes_max`. It stops when they are not.
     fn add(&mut self, piece: Piece, bytes_max: usize) -> ParquetResult<bool> {
         let options = ArrowReaderOptions::new().with_schema(SchemaRef::clone(&self.schema));
         let metadata = ArrowReaderMetadata::try_new(piece.footer, options)?;
@@ -98,7 +99,7 @@ impl Parts {
         Ok(true)
     }
 
-    /// A column's parts are let go before the next one's are put together.
+    /// Concatenates each column's parts and releases them before the next column.
     fn whole(mut self) -> Result<RecordBatch, ArrowError> {
         let mut numbers = 0..;
         let mut columns = Vec::with_capacity(self.columns.len());
@@ -114,11 +115,11 @@ impl Parts {
     }
 }
 
-/// The dictionaries of those leaves that have one.
+/// The dictionaries of the leaves that have one.
 struct Leaves(Vec<Option<Texts>>);
 
 impl Leaves {
-    /// A leaf of texts has one if some row group has one for it.
+    /// A text leaf has a dictionary if at least one row group has one for it.
     fn of(schema: &Schema, pieces: &[Piece]) -> Self {
         let has_dictionary = |leaf: usize| {
             pieces.iter().any(|piece| {
@@ -136,7 +137,7 @@ impl Leaves {
         Self(leaves)
     }
 
-    /// The fields of what is read.
+    /// The fields of the decoded batch.
     fn fields(&self, plain: &Schema) -> Fields {
         let mut leaves = self.0.iter();
         with_types(plain.fields(), &mut |data_type| match leaves.next() {
@@ -145,7 +146,7 @@ impl Leaves {
         })
     }
 
-    /// A part of a leaf as it is kept.
+    /// Converts a part of a leaf for storage in the parts.
     fn take(&mut self, leaf: Option<usize>, array: &ArrayRef) -> Result<ArrayRef, ArrowError> {
         match leaf.and_then(|leaf| self.0.get_mut(leaf)) {
             Some(Some(texts)) => texts.keys_of(array),
@@ -153,7 +154,7 @@ impl Leaves {
         }
     }
 
-    /// A whole leaf out of what was kept.
+    /// Converts a concatenated leaf to its final form.
     fn give(&mut self, leaf: Option<usize>, array: &ArrayRef) -> Result<ArrayRef, ArrowError> {
         match leaf.and_then(|leaf| self.0.get_mut(leaf)) {
             Some(Some(texts)) => texts.array(array),

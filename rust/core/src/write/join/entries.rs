@@ -1,7 +1,7 @@
-//! What the manifests' entries of several files say of one that has all their rows.
+//! Derives the manifest entry of a joined file from the entries of its sources.
 //!
-//! What one entry does not say is not known of the whole either. Only where a column has no values, but nulls and NaN,
-//! does a bound that is missing take nothing away.
+//! A value that one entry lacks is unknown for the whole file. The exception is a missing bound of a column
+//! without values other than nulls and NaN: it does not affect the whole file's bound.
 
 use std::cmp::Ordering;
 use std::collections::HashMap;
@@ -16,10 +16,10 @@ use crate::error::Result;
 type Counts = HashMap<i32, u64>;
 type Bounds = HashMap<i32, Datum>;
 
-/// Adds up the entries of the files whose rows a new file has, as far as the table wants to know.
+/// Merges the entries of the source files into the new file's, limited to the metrics that the table wants.
 ///
 /// # Errors
-/// `Internal` when the file has more rows than they, or fewer.
+/// `Internal` when the numbers of rows differ.
 pub(super) fn merge(entries: &[&DataFile], config: &MetricsConfig, file: &mut EncodedFile) -> Result<()> {
     let rows = entries
         .iter()
@@ -59,7 +59,7 @@ fn sums(
     wanted.filter_map(sum).collect()
 }
 
-/// The bounds that go furthest in a direction.
+/// The outermost bounds in a direction.
 fn bounds(
     entries: &[&DataFile],
     config: &MetricsConfig,
@@ -118,7 +118,7 @@ mod tests {
 
     const ID: i32 = 1;
 
-    /// An entry of rows of which some are null, with bounds of one column.
+    /// An entry of rows, some of them null, with bounds for one column.
     fn entry(rows: u64, nulls: Option<u64>, lower: Option<Datum>, upper: Option<Datum>) -> DataFile {
         let of = |bound: Option<Datum>| bound.map(|bound| (ID, bound)).into_iter().collect();
         DataFileBuilder::default()
@@ -165,7 +165,7 @@ mod tests {
         let no_upper = entry(2, Some(1), Some(Datum::int(4)), None);
         assert_eq!(lower(&[&known, &no_upper]), Some(Datum::int(3)));
         assert_eq!(upper(&[&known, &no_upper]), None);
-        // Without counts nobody knows whether there are values.
+        // Without counts it is unknown whether there are values.
         let no_counts = entry(2, None, None, None);
         assert_eq!(lower(&[&known, &no_counts]), None);
         let other_type = entry(2, Some(0), Some(Datum::long(1)), None);

@@ -1,4 +1,4 @@
-//! Which of the files go together.
+//! Selects the files that can be joined.
 
 use std::cmp::Reverse;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -21,7 +21,7 @@ use super::unreadable;
 use crate::config::ParquetConfig;
 use crate::error::Result;
 
-/// Columns of a file, told from others.
+/// Identifies a set of columns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Columns(u64);
 
@@ -32,22 +32,22 @@ impl Columns {
     }
 
     fn of(schema: &SchemaDescriptor) -> Self {
-        // Names, types and field ids. Were two alike by chance, [`alike`] would still tell them apart.
+        // Names, types and field ids. If two hashes collide, [`alike`] still separates them.
         let mut hasher = DefaultHasher::new();
         format!("{:?}", schema.root_schema()).hash(&mut hasher);
         Self(hasher.finish())
     }
 }
 
-/// Files with the same columns, in their order.
+/// Files with the same columns, in their original order.
 pub(super) struct Alike {
     /// The files, at least one.
     pub sources: Vec<Source>,
-    /// Their columns, unless they are those of the newest of all files.
+    /// Their columns, unless equal to those of the newest of all files.
     pub others: Option<Columns>,
 }
 
-/// Files by their columns: first those of which there are most.
+/// Groups files by their columns; the largest group comes first.
 pub(super) fn alike(read: Vec<Source>) -> Vec<Alike> {
     let schema = |source: &Source| source.footer.file_metadata().schema_descr_ptr();
     let Some(newest) = read.last().map(schema) else {
@@ -69,18 +69,18 @@ pub(super) fn alike(read: Vec<Source>) -> Vec<Alike> {
     by_columns
 }
 
-/// Files that go together, and what becomes of them.
+/// Files that can be joined, with the plan for joining them.
 pub(super) struct Fitting {
-    /// How the new file is made.
+    /// The layout of the new file.
     pub layout: Arc<Layout>,
     /// The files.
     pub sources: Vec<Source>,
-    /// What each of its row groups is made of.
+    /// The sources of each of its row groups.
     pub parts: Vec<Part>,
 }
 
 impl Fitting {
-    /// Those files of the same columns that can be made one. `None` if they are fewer than two.
+    /// The files among those with equal columns that can be joined. `None` if there are fewer than two.
     ///
     /// # Errors
     /// `Decode` with the path of a file whose footer contradicts itself.
@@ -95,7 +95,7 @@ impl Fitting {
         let empty = RecordBatch::new_empty(Arc::new(arrow));
         let sorter = sorter(&empty, schema, metadata.default_sort_order())?;
         let settings = Settings {
-            // How large the file becomes is the caller's choice.
+            // The caller decides how large the file becomes.
             target_file_bytes: u64::MAX,
             ..Settings::of(config, metadata)?
         };
@@ -117,7 +117,7 @@ impl Fitting {
     }
 }
 
-/// The sorter of rows that are as a file has them.
+/// The sorter for rows with a file's columns.
 ///
 /// # Errors
 /// `Internal` when a column cannot be compared.
@@ -132,7 +132,7 @@ pub(super) fn sorter(batch: &RecordBatch, schema: &SchemaDescriptor, order: &Sor
     Sorter::new(batch.columns(), position_of, order)
 }
 
-/// The file's row groups. `None` if one of them can neither be copied nor be made anew.
+/// The file's row groups. `None` if one of them can neither be copied nor be encoded again.
 fn groups_of(source: &Source, number: usize, layout: &Layout, max: &Size) -> Result<Option<Vec<Group>>> {
     let mut groups = Vec::with_capacity(source.footer.num_row_groups());
     for (number_in_file, row_group) in source.row_groups().filter(|(_, group)| group.num_rows() > 0) {
@@ -147,7 +147,7 @@ fn groups_of(source: &Source, number: usize, layout: &Layout, max: &Size) -> Res
             size: Size::of(row_group),
             is_in_order: row_group.sorting_columns() == layout.sorting_columns(),
         };
-        // A file says one order of all its row groups.
+        // A large row group is copied, and a file declares one sort order for all its row groups.
         if group.size.is_large(max) && !group.is_in_order {
             return Ok(None);
         }

@@ -1,4 +1,4 @@
-//! Arrays and types within lists, maps and structs, one after the other as Parquet's column chunks are.
+//! Visits arrays and types within lists, maps and structs in the order of Parquet's column chunks.
 
 use std::sync::Arc;
 
@@ -6,10 +6,10 @@ use arrow_array::cast::AsArray;
 use arrow_array::{Array, ArrayRef, ListArray, MapArray, StructArray};
 use arrow_schema::{ArrowError, DataType, Field, FieldRef, Fields};
 
-/// An array with other leaves, each made by `leaf`.
+/// An array with each leaf replaced by the result of `leaf`.
 ///
 /// # Errors
-/// What `leaf` gives.
+/// Any error of `leaf`.
 pub(super) fn with_leaves(
     array: &ArrayRef,
     leaf: &mut dyn FnMut(&ArrayRef) -> Result<ArrayRef, ArrowError>,
@@ -60,7 +60,7 @@ fn structure(
     StructArray::try_new(fields, columns, array.nulls().cloned())
 }
 
-/// Fields with other types of their leaves, each given by `leaf`.
+/// Fields with each leaf type replaced by the result of `leaf`.
 pub(super) fn with_types(fields: &Fields, leaf: &mut dyn FnMut(&DataType) -> DataType) -> Fields {
     let fields = fields.iter();
     fields

@@ -1,10 +1,17 @@
-//! One Parquet file of several small ones of the same table and the same partition value.
+//! Joins several small Parquet files of one table and one partition value into one file.
 //!
-//! Row groups that are large already are copied byte for byte ([`copied`]). Small ones are [`decode`]d, sorted and
-//! encoded anew, as many together as make one of the usual size. The way of the files: [`source`] reads their
-//! footers, [`fitting`] says which of them go together, [`plan`] which row groups become which, [`row_group`] reads
-//! one at a time, [`work`] makes the file, [`output`] takes its bytes to storage while it grows, and [`entries`] adds
-//! up what their manifests say. Memory holds one row group.
+//! Large row groups are copied byte for byte ([`copied`]). Small ones are [`decode`]d, sorted and encoded
+//! again; as many are combined as fit one row group of the usual size. Memory holds one row group.
+//!
+//! Modules, in the order of the work:
+//!
+//! - [`source`] reads the files' footers.
+//! - [`fitting`] selects the files that can be joined.
+//! - [`plan`] maps row groups to those of the new file.
+//! - [`row_group`] reads one at a time.
+//! - [`work`] builds the new file.
+//! - [`output`] writes its bytes to storage while it grows.
+//! - [`entries`] merges the manifest entries.
 
 mod copied;
 mod decode;
@@ -37,7 +44,7 @@ use super::{discard, internal, paths};
 use crate::config::ParquetConfig;
 use crate::error::{Error, ErrorKind, Result, panic_text};
 
-/// How the names of such files begin.
+/// The name prefix of joined files.
 const NAME: &str = "joined";
 
 /// What joining needs from its caller.
@@ -45,42 +52,44 @@ const NAME: &str = "joined";
 pub struct JoinOptions<'a> {
     /// How Parquet files are made.
     pub parquet: &'a ParquetConfig,
-    /// Asked before each row group; an error ends the work with it.
+    /// Called before each row group; an error ends the work with that error.
     pub proceed: &'a (dyn Fn() -> Result<()> + Send + Sync),
 }
 
-/// What came of joining.
+/// The result of joining.
 #[derive(Debug, Clone, Default)]
 pub struct Join {
-    /// The new file; `None` if fewer than two of the sources fit together.
+    /// The new file; `None` if fewer than two of the sources can be joined.
     pub joined: Option<Joined>,
-    /// Sources of ours that have other columns than the newest one, by their places: they may go together with their like.
+    /// Sources of ours whose columns differ from the newest one's, by position. They may be joined with
+    /// others that have the same columns.
     pub other_columns: Vec<(usize, Columns)>,
-    /// Sources that go together with none: not ours, or in an order of their own.
+    /// Sources that cannot be joined with any other: not ours, or with a sort order of their own.
     pub unfit: Vec<usize>,
 }
 
-/// A file that was made.
+/// A file that was created by joining.
 #[derive(Debug, Clone)]
 pub struct Joined {
-    /// The manifest's entry for it.
+    /// Its manifest entry.
     pub data_file: DataFile,
-    /// Which of the sources are in it, by their places, in order.
+    /// The positions of the sources that it contains, in order.
     pub taken: Vec<usize>,
-    /// Its columns, if they are not those of the newest source.
+    /// Its columns, if they differ from those of the newest source.
     pub other_columns: Option<Columns>,
 }
 
-/// Makes one file of those of the `sources` that fit together, and puts it into storage. They are live entries of the
-/// table's default partition spec with one partition value, oldest first, with the metrics that a manifest keeps.
+/// Joins those `sources` that fit together into one file, and writes it to storage. The sources must be live
+/// entries of the table's default partition spec, with one partition value and the metrics that a manifest
+/// keeps, oldest first.
 ///
-/// Files go together that are ours and have the same columns; of several such sets the largest is taken. Nothing is in
-/// storage after an error or without a file; only if the future is dropped while it ends the file may there be one,
-/// whole, that no table knows.
+/// Files can be joined if they are ours and have the same columns; of several such sets the largest is taken.
+/// Nothing remains in storage after an error or when no file is made. Only if the future is dropped while it
+/// closes the file may a complete file remain that no table refers to.
 ///
 /// # Errors
-/// `Storage` or `Decode` with the path of a source that cannot be read; `Storage` when the file cannot be written;
-/// `TableMismatch` when the table's files must be encrypted; what `proceed` gives.
+/// `Storage` or `Decode` with the path of a source that cannot be read; `Storage` when the file cannot be
+/// written; `TableMismatch` when the table's files must be encrypted; any error of `proceed`.
 pub async fn join(
     metadata: &TableMetadata,
     file_io: &FileIO,
@@ -149,7 +158,7 @@ pub async fn join(
             Ok(join)
         }
         Err(error) => {
-            // Where storage does not do so by itself.
+            // Some storages do not delete an unfinished file themselves.
             discard(file_io, &[path]).await;
             Err(error)
         }
@@ -176,7 +185,7 @@ async fn make(
         Arc::clone(metadata.default_sort_order()),
         Arc::clone(&config),
     )?;
-    // A single run of sorted rows makes a file that is sorted as a whole.
+    // A file with a single run of sorted rows is sorted as a whole.
     let is_one_run = matches!(parts.as_slice(), [Part::Encode(_)]);
     for part in parts {
         (options.proceed)()?;
@@ -202,25 +211,26 @@ async fn make(
     Ok(data_file)
 }
 
-/// Runs computation off the async threads; a panic in it is an error.
+/// Runs computation off the async threads; a panic in it becomes an error.
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
     tokio::task::spawn_blocking(work)
         .await
         .map_err(|cause| internal("joining files did not finish", cause))?
 }
 
-/// Reads something of a source.
+/// Reads part of a source; a panic becomes an error with the source's path.
 fn guarded<T>(path: &str, read: impl FnOnce() -> Result<T>) -> Result<T> {
     caught(read, |cause| unreadable(path, cause))
 }
 
-/// The parquet crate panics on some files that contradict themselves: in such pages and footers. That is an error here.
+/// The parquet crate panics on some files with inconsistent pages or footers. The panic becomes an error
+/// here.
 fn caught<T>(read: impl FnOnce() -> Result<T>, broken: impl FnOnce(String) -> Error) -> Result<T> {
     catch_unwind(AssertUnwindSafe(read))
         .unwrap_or_else(|panic| Err(broken(panic_text(panic.as_ref()).to_owned())))
 }
 
-/// A source that is not what its manifest or its footer says.
+/// The error for a source that contradicts its manifest or its footer.
 fn unreadable(path: &str, cause: impl Into<Box<dyn std::error::Error + Send + Sync + 'static>>) -> Error {
     Error::new(ErrorKind::Decode, "a data file cannot be read")
         .with("path", path)

@@ -1,4 +1,4 @@
-//! The file's way to storage while it grows.
+//! Writes the file to storage while it grows.
 
 use bytes::Bytes;
 use iceberg::io::{FileIO, FileWrite};
@@ -6,17 +6,17 @@ use iceberg::io::{FileIO, FileWrite};
 use crate::cause::IcebergCause;
 use crate::error::{Error, ErrorKind, Result};
 
-/// A file in storage that does not appear before it is closed.
+/// A file in storage that does not become visible before it is closed.
 pub(super) struct Output<'a> {
     path: &'a str,
     writer: Box<dyn FileWrite>,
 }
 
 impl<'a> Output<'a> {
-    /// Begins a file.
+    /// Starts a file.
     ///
     /// # Errors
-    /// `Storage` when it cannot be begun.
+    /// `Storage` when it cannot be started.
     pub async fn create(file_io: &FileIO, path: &'a str) -> Result<Self> {
         let output = file_io.new_output(path).map_err(|cause| failed(path, cause))?;
         let writer = output.writer().await.map_err(|cause| failed(path, cause))?;
@@ -32,10 +32,10 @@ impl<'a> Output<'a> {
         written.map_err(|cause| failed(self.path, cause))
     }
 
-    /// Ends the file.
+    /// Completes the file.
     ///
     /// # Errors
-    /// `Storage` when it cannot be ended.
+    /// `Storage` when it cannot be completed.
     pub async fn close(mut self) -> Result<()> {
         let closed = self.writer.close().await;
         closed.map_err(|cause| failed(self.path, cause))

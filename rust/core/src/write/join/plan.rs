@@ -1,4 +1,4 @@
-//! Which row groups become which.
+//! Decides which row groups are copied and which are combined.
 
 use std::ops::Range;
 
@@ -7,36 +7,37 @@ use parquet::file::metadata::{ColumnChunkMetaData, RowGroupMetaData};
 
 use super::super::settings::Settings;
 
-/// Decoded bytes of a row group that is made of small ones. The row groups of full batches (`limits.batch_bytes_max`,
-/// 16 MiB) have from 16 MiB (logs of 1 KB) to 25 MiB (spans), counted as here, so that these stay as they are.
+/// Decoded bytes of a row group that combines small ones. The row groups of full batches
+/// (`limits.batch_bytes_max`, 16 MiB) have from 16 MiB (logs of 1 KB) to 25 MiB (spans) by this count, so
+/// they are copied.
 pub(super) const ARROW_BYTES: u64 = 24 << 20;
 
 /// A row group of a source.
 #[derive(Debug, Clone)]
 pub(super) struct Group {
-    /// The source's number.
+    /// The source's index.
     pub source: usize,
-    /// The row group's number there.
+    /// The row group's index there.
     pub number: usize,
-    /// Where it is.
+    /// Its byte range.
     pub extent: Range<u64>,
-    /// How large it is.
+    /// Its size.
     pub size: Size,
-    /// Whether it says that its rows are in the order that the new file's are to be in.
+    /// Whether it declares the sort order of the new file.
     pub is_in_order: bool,
 }
 
-/// What becomes a row group of the new file.
+/// A row group of the new file.
 #[derive(Debug)]
 pub(super) enum Part {
-    /// As it is.
+    /// Copied unchanged.
     Copy(Group),
     /// Decoded, sorted and encoded together.
     Encode(Vec<Group>),
 }
 
 impl Part {
-    /// Source and number of its first row group.
+    /// Source and index of its first row group.
     fn place(&self) -> (usize, usize) {
         let first = match self {
             Part::Copy(group) => Some(group),
@@ -46,7 +47,7 @@ impl Part {
     }
 }
 
-/// Each in the order of its first row group.
+/// Plans the new file's row groups, in the order of their first source row groups.
 pub(super) fn plan(groups: Vec<Group>, max: &Size) -> Vec<Part> {
     let mut parts = Vec::new();
     let mut open = Vec::new();
@@ -70,7 +71,7 @@ pub(super) fn plan(groups: Vec<Group>, max: &Size) -> Vec<Part> {
     parts
 }
 
-/// One alone is what it would become, unless the table's order is another now.
+/// A single row group is copied, unless the table's sort order has changed.
 fn closed(mut groups: Vec<Group>) -> Option<Part> {
     match groups.as_slice() {
         [] => None,
@@ -79,18 +80,18 @@ fn closed(mut groups: Vec<Group>) -> Option<Part> {
     }
 }
 
-/// How large row groups are, in all that limits them.
+/// The size of row groups, in every unit that limits them.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Size {
     arrow_bytes: u64,
     rows: u64,
-    /// In the file, were it not compressed: where the encoder ends a row group by its bytes, it has had as many of
-    /// these at least.
+    /// Uncompressed bytes in the file: where the encoder ended a row group by its bytes, it had at least this
+    /// many.
     plain_bytes: u64,
 }
 
 impl Size {
-    /// The largest row groups that are made.
+    /// The greatest size of the row groups that we make.
     pub fn max(settings: &Settings) -> Self {
         Self {
             arrow_bytes: ARROW_BYTES,
@@ -101,7 +102,7 @@ impl Size {
         }
     }
 
-    /// A row group's.
+    /// The size of a row group.
     pub fn of(group: &RowGroupMetaData) -> Self {
         let bytes = |bytes: i64| u64::try_from(bytes).unwrap_or(u64::MAX);
         let chunks = group.columns().iter();
@@ -116,7 +117,7 @@ impl Size {
         size
     }
 
-    /// Whether a row group is left as it is: two of them would not go together.
+    /// Whether a row group is copied: two of this size would not fit into one.
     pub fn is_large(&self, max: &Self) -> bool {
         self.arrow_bytes >= max.arrow_bytes / 2
             || self.rows >= max.rows.div_ceil(2)
@@ -136,7 +137,7 @@ impl Size {
     }
 }
 
-/// A bit of validity for each entry, and an offset where it may be in a list.
+/// Decoded size: a validity bit for each entry, and an offset for each entry that may be in a list.
 fn arrow_bytes(chunk: &ColumnChunkMetaData) -> u64 {
     let (Ok(entries), Ok(stored)) = (
         u64::try_from(chunk.num_values()),
@@ -149,7 +150,7 @@ fn arrow_bytes(chunk: &ColumnChunkMetaData) -> u64 {
         Type::INT32 | Type::FLOAT => (4, 0),
         Type::INT64 | Type::DOUBLE => (8, 0),
         Type::INT96 => (12, 0),
-        // An offset or a key for each, and the texts: each once if they are in a dictionary.
+        // An offset or a key for each value, and the texts: each once if they are in a dictionary.
         Type::BYTE_ARRAY => (4, stored),
         Type::FIXED_LEN_BYTE_ARRAY => (
             u64::try_from(chunk.column_descr().type_length()).unwrap_or(u64::from(u32::MAX)),
@@ -191,7 +192,7 @@ mod tests {
         }
     }
 
-    /// `+` before a number: encoded with those before it.
+    /// `+` before a number: encoded together with those before it.
     fn planned(groups: Vec<Group>) -> String {
         let parts = plan(groups, &MAX);
         let texts = parts.iter().map(|part| match part {

@@ -1,4 +1,4 @@
-//! The bytes of one row group, read at once.
+//! Reads the bytes of one row group in a single request.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -16,27 +16,27 @@ use super::plan::Group;
 use super::source::{Source, open, read_range};
 use crate::error::Result;
 
-/// Bytes between the parts of a row group that are read with them rather than by themselves.
+/// The greatest gap between parts of a row group that is read along with them, bytes.
 const GAPS_BYTES_MAX: u64 = 64 << 10;
-/// Row groups that are read at a time.
+/// Row groups that are read concurrently.
 const READ_AT_ONCE: usize = 8;
 
 /// A row group in memory.
 pub(super) struct Piece {
     /// The file's path, for errors.
     pub path: String,
-    /// Its bytes, by their places in the file.
+    /// Its bytes, addressed by file offset.
     pub bytes: Excerpt,
     /// The file's footer.
     pub footer: Arc<ParquetMetaData>,
-    /// Which of the file's row groups it is.
+    /// Its index in the file.
     pub number: usize,
 }
 
-/// Reads row groups, which are small.
+/// Reads small row groups concurrently.
 ///
 /// # Errors
-/// `Storage` with the path of a file.
+/// `Storage` with the path of the file.
 pub(super) async fn read_all(file_io: &FileIO, sources: &[Source], groups: &[Group]) -> Result<Vec<Piece>> {
     let mut pieces = Vec::with_capacity(groups.len());
     for some in groups.chunks(READ_AT_ONCE) {
@@ -49,7 +49,7 @@ pub(super) async fn read_all(file_io: &FileIO, sources: &[Source], groups: &[Gro
     Ok(pieces)
 }
 
-/// Reads a row group, its bloom filters too.
+/// Reads a row group with its bloom filters.
 ///
 /// # Errors
 /// `Storage` with the file's path.
@@ -70,10 +70,10 @@ pub(super) async fn read(file_io: &FileIO, sources: &[Source], group: &Group) ->
     })
 }
 
-/// Where a row group's chunks and bloom filters are; `None` if they are not next to each other.
+/// The byte range of a row group's chunks and bloom filters; `None` if they are not adjacent.
 ///
 /// # Errors
-/// What is wrong with what its footer says.
+/// The inconsistency in the footer.
 pub(super) fn extent(group: &RowGroupMetaData, file_bytes: u64) -> Result<Option<Range<u64>>, &'static str> {
     let mut whole: Option<Range<u64>> = None;
     let mut sum = 0_u64;
@@ -100,7 +100,7 @@ fn part(begin: i64, length: i64, file_bytes: u64) -> Option<Range<u64>> {
     (end <= file_bytes).then_some(begin..end)
 }
 
-/// A part of a file, for readers that go by places in the file.
+/// A part of a file, for readers that use file offsets.
 #[derive(Debug, Clone)]
 pub(super) struct Excerpt {
     bytes: Bytes,

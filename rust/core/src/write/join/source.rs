@@ -1,4 +1,4 @@
-//! The files to be joined, known by their footers and page indexes.
+//! The files to be joined, described by their footers and page indexes.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -19,36 +19,36 @@ use super::{JoinOptions, blocking, guarded, unreadable};
 use crate::cause::IcebergCause;
 use crate::error::{Error, ErrorKind, Result};
 
-/// Footers that are read at a time.
+/// Footers that are read concurrently.
 const READ_AT_ONCE: usize = 8;
-/// What of a file's end is read at most for its footer and page indexes. Ours have some 10 KB for each row group, and there may be
-/// thousands where they are configured small.
+/// The greatest number of bytes read from a file's end for its footer and page indexes. Ours have some 10 KB
+/// per row group, and a file may have thousands of row groups where they are configured small.
 const ENDING_BYTES_MAX: u64 = 64 << 20;
 
 /// A file of ours.
 #[derive(Debug)]
 pub(super) struct Source {
-    /// Its place among those given.
+    /// Its position among the given files.
     pub place: usize,
-    /// Where it is.
+    /// Its path.
     pub path: String,
-    /// Its size.
+    /// Its size, bytes.
     pub bytes: u64,
-    /// Its footer, page indexes included.
+    /// Its footer, including page indexes.
     pub footer: Arc<ParquetMetaData>,
 }
 
 impl Source {
-    /// Its row groups with their numbers.
+    /// Its row groups with their indices.
     pub fn row_groups(&self) -> impl Iterator<Item = (usize, &RowGroupMetaData)> {
         self.footer.row_groups().iter().enumerate()
     }
 }
 
-/// Reads the footers of files, and gives those of ours.
+/// Reads the footers of files, and returns the files that we wrote.
 ///
 /// # Errors
-/// `Storage` or `Decode` with the path of one that cannot be read.
+/// `Storage` or `Decode` with the path of a file that cannot be read.
 pub(super) async fn read_all(
     file_io: &FileIO,
     files: &[DataFile],
@@ -76,7 +76,7 @@ pub(super) async fn read_all(
     Ok(sources)
 }
 
-/// `None` if somebody else wrote it.
+/// `None` if another writer wrote it.
 async fn read(file_io: &FileIO, place: usize, file: &DataFile) -> Result<Option<Source>> {
     let path = file.file_path();
     let bytes = file.file_size_in_bytes();
@@ -162,7 +162,7 @@ fn cannot_read(path: &str, cause: iceberg::Error) -> Error {
 /// The last bytes of a file.
 struct Ending {
     bytes: Bytes,
-    /// Where they begin.
+    /// Their file offset.
     begin: u64,
     file_bytes: u64,
 }
@@ -178,13 +178,13 @@ impl Ending {
     }
 
     fn footer(&self, path: &str) -> Result<Tail> {
-        // How many pages of which encoding there are is written again with each chunk.
+        // The counts of pages per encoding are written again with each chunk.
         let options = ParquetMetaDataOptions::new().with_encoding_stats_as_mask(false);
         Footer::read_with(&self.bytes, self.file_bytes, ENDING_BYTES_MAX, Some(&options))
             .map_err(|error| error.with("path", path))
     }
 
-    /// The footer with the page indexes that are in these bytes.
+    /// The footer with the page indexes that these bytes contain.
     fn with_indexes(&self, footer: ParquetMetaData) -> Result<ParquetMetaData, ParquetError> {
         for range in indexes(&footer) {
             let within = |at: u64| usize::try_from(at.checked_sub(self.begin)?).ok();
@@ -202,7 +202,7 @@ impl Ending {
     }
 }
 
-/// Where a file's page indexes are.
+/// The byte ranges of a file's page indexes.
 fn indexes(footer: &ParquetMetaData) -> impl Iterator<Item = Range<u64>> {
     let chunks = footer.row_groups().iter().flat_map(RowGroupMetaData::columns);
     chunks.flat_map(|chunk: &ColumnChunkMetaData| {

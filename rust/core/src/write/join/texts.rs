@@ -1,6 +1,7 @@
-//! One dictionary for the texts of a column out of many files.
+//! Merges the dictionaries of a text column from many files into one.
 //!
-//! The chunk encoder wants the texts of a dictionary to differ, which no concatenation of dictionaries sees to.
+//! The chunk encoder requires distinct texts in a dictionary, which concatenating dictionaries does not
+//! ensure.
 
 use std::hash::BuildHasher;
 use std::sync::Arc;
@@ -19,7 +20,7 @@ pub(super) struct Texts {
     keys: HashTable<u32>,
     hasher: DefaultHashBuilder,
     builder: StringBuilder,
-    /// The dictionary that came last, and the key of each of its texts here: the batches of a row group share it.
+    /// The last dictionary seen, and the key here of each of its texts: the batches of a row group share it.
     last: Option<(StringArray, Vec<i32>)>,
 }
 
@@ -29,7 +30,7 @@ impl Texts {
         DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8))
     }
 
-    /// The keys of an array of that type, in terms of this dictionary.
+    /// Translates the keys of an array of that type to this dictionary.
     ///
     /// # Errors
     /// When there are too many texts.
@@ -43,7 +44,7 @@ impl Texts {
                 keys.collect::<Result<_, _>>()?
             }
         };
-        // Keys of nulls mean nothing.
+        // Keys of null values are undefined.
         let keys: Int32Array = dictionary
             .keys()
             .unary(|key| known.get(key.as_usize()).copied().unwrap_or_default());
@@ -75,10 +76,10 @@ impl Texts {
         self.builder.values_slice().len()
     }
 
-    /// An array of the texts of these keys.
+    /// The array of the texts of these keys.
     ///
     /// # Errors
-    /// When a key is not of this dictionary.
+    /// When a key is not in this dictionary.
     pub fn array(&mut self, keys: &ArrayRef) -> Result<ArrayRef, ArrowError> {
         self.keys = HashTable::new();
         self.last = None;

@@ -1,4 +1,4 @@
-//! The new file while it is made: computation only.
+//! Builds the new file: computation only.
 
 use std::sync::Arc;
 
@@ -18,10 +18,10 @@ use super::row_group::Piece;
 use super::{copied, guarded, unreadable};
 use crate::error::Result;
 
-/// Memory that decoded rows take at most, should a footer tell less than there is.
+/// The greatest memory of decoded rows, in case a footer understates it.
 const DECODED_BYTES_MAX: usize = 4 * ARROW_BYTES as usize;
 
-/// A file that grows.
+/// A growing file.
 pub(super) struct Work {
     writer: FileWriter,
     memory: Memory,
@@ -34,7 +34,7 @@ impl Work {
     /// An empty file.
     ///
     /// # Errors
-    /// `Internal` when it cannot be begun.
+    /// `Internal` when it cannot be started.
     pub fn new(layout: Arc<Layout>, order: SortOrderRef, config: Arc<MetricsConfig>) -> Result<Self> {
         Ok(Self {
             writer: FileWriter::new(layout)?,
@@ -45,10 +45,10 @@ impl Work {
         })
     }
 
-    /// Appends a row group as it is. Gives the file's new bytes.
+    /// Appends a row group unchanged. Returns the file's new bytes.
     ///
     /// # Errors
-    /// `Decode` when it cannot be.
+    /// `Decode` when it cannot be copied.
     pub fn copy(mut self, piece: &Piece) -> Result<(Self, Vec<u8>)> {
         guarded(&piece.path, || {
             let appended = copied::append(&mut self.writer, piece);
@@ -57,7 +57,7 @@ impl Work {
         self.with_bytes()
     }
 
-    /// Appends the rows of row groups, sorted and encoded anew. Gives the file's new bytes.
+    /// Appends the rows of row groups, sorted and encoded again. Returns the file's new bytes.
     ///
     /// # Errors
     /// `Decode` when they cannot be decoded, `Internal` when they cannot be encoded.
@@ -71,7 +71,7 @@ impl Work {
         let rows = sorter.sort(Rows::All).numbers(&batch);
         drop(sorter);
         let schema = batch.schema();
-        // What a manifest tells is known already.
+        // The manifest's metrics are already known from the sources.
         let measured = Measured {
             fields: &[],
             schema: &schema,
@@ -89,12 +89,12 @@ impl Work {
         Ok((self, bytes))
     }
 
-    /// The order in which the last rows that were encoded are.
+    /// The sort order of the rows that were encoded last.
     pub fn sort_order_id(&self) -> Option<i32> {
         self.sort_order_id
     }
 
-    /// Ends the file.
+    /// Completes the file.
     ///
     /// # Errors
     /// `Internal` when its footer cannot be written.

@@ -1,4 +1,5 @@
-//! A file's columns held against a table's: same names, same types, and ids that every reader resolves alike.
+//! Matches a file's columns to a table's: same names, same types, and ids that every reader resolves in the
+//! same way.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -10,32 +11,32 @@ use parquet::schema::types::Type as ParquetType;
 use super::footer::Footer;
 use crate::error::{Error, ErrorKind, Result};
 
-/// How a file's columns are found by who reads the table.
+/// How readers of the table find a file's columns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Resolution {
-    /// By the ids in the file, which are the table's.
+    /// By the field ids in the file, which equal the table's.
     Ids,
     /// By the table's name mapping: the file has no ids.
     Names,
 }
 
-/// A file's columns in the table's terms.
+/// A file's columns as the table's fields.
 #[derive(Debug)]
 pub(super) struct Columns {
-    /// How they are found.
+    /// How readers find them.
     pub resolution: Resolution,
     /// The id of the table's field for each leaf, in the file's order.
     pub leaf_ids: Vec<i32>,
     /// Columns of a primitive type: the table's field and the number of its leaf.
     pub primitives: Vec<(NestedFieldRef, usize)>,
-    /// The path of each of the file's fields, nested ones too, with its id in the table.
+    /// The path of each of the file's fields, including nested ones, with its id in the table.
     pub names: Vec<(Vec<String>, i32)>,
 }
 
 /// Matches a file's columns to the table's current schema.
 ///
 /// # Errors
-/// `TableMismatch` naming what differs.
+/// `TableMismatch` with the difference.
 pub(super) fn matched(footer: &Footer, metadata: &TableMetadata) -> Result<Columns> {
     let root = footer.metadata.file_metadata().schema_descr().root_schema();
     let theirs = metadata.current_schema().as_struct();
@@ -88,7 +89,7 @@ struct Matching {
 }
 
 impl Matching {
-    /// The table's field for a field of the file, by its id if it has one, and by its name.
+    /// The table's field for a field of the file: by its id, if it has one, and by its name.
     fn field_of<'t>(&mut self, column: &ParquetType, theirs: &'t StructType) -> Result<&'t NestedFieldRef> {
         let name = column.name();
         let by_name = |exact: bool| {
@@ -101,7 +102,7 @@ impl Matching {
             })
         };
         let has_id = id_of(column).is_some();
-        // With ids a name in another case does no harm; a name mapping goes by the very name.
+        // With ids, a name in another case is harmless; a name mapping requires the exact name.
         let field = by_name(true).or_else(|| by_name(false).filter(|_| has_id));
         field.ok_or_else(|| self.refused(name, "is in the file and not in the table"))
     }
@@ -114,7 +115,8 @@ impl Matching {
         Ok(())
     }
 
-    /// Of a map and a list, names inside are the format's own: whatever a writer called them, readers go by place.
+    /// Matches a field inside a map or a list, which must have the format's own name. The repeated group
+    /// around it may have any name.
     fn inner(&mut self, column: &ParquetType, field: &NestedField, name: &str) -> Result<()> {
         self.path.push(name.to_owned());
         if column.name() != name {
@@ -203,7 +205,7 @@ impl Matching {
     }
 }
 
-/// The field's id, if the file gives it one. Writers without ids leave it out, or say -1 or 0.
+/// The field's id, if the file sets one. Writers without ids omit it or set -1 or 0.
 fn id_of(column: &ParquetType) -> Option<i32> {
     let info = column.get_basic_info();
     info.has_id().then(|| info.id()).filter(|id| *id > 0)
@@ -226,7 +228,7 @@ fn is_map(column: &ParquetType) -> bool {
             ))
 }
 
-/// What is inside the one repeated group of a list or a map.
+/// The fields inside the one repeated group of a list or a map.
 fn repeated(column: &ParquetType) -> Option<&[Arc<ParquetType>]> {
     match column.get_fields() {
         [group] if group.is_group() && group.get_basic_info().repetition() == Repetition::REPEATED => {
@@ -236,7 +238,8 @@ fn repeated(column: &ParquetType) -> Option<&[Arc<ParquetType>]> {
     }
 }
 
-/// Whether a leaf holds values of the table's type (Iceberg spec, "Parquet"), or of one that it was promoted from.
+/// Whether a leaf holds values of the table's type (Iceberg spec, "Parquet"), or of a type that can be
+/// promoted to it.
 fn fits(column: &ParquetType, to: &PrimitiveType) -> bool {
     let info = column.get_basic_info();
     let (physical, logical, converted) = (

@@ -1,4 +1,4 @@
-//! A Parquet file's footer, out of the file's last bytes.
+//! Reads a Parquet file's footer from the last bytes of the file.
 //!
 //! Source: <https://parquet.apache.org/docs/file-format/>
 
@@ -9,28 +9,28 @@ use crate::error::{Error, ErrorKind, Result};
 
 /// The footer's length and the magic number after it.
 const TAIL_BYTES: usize = 8;
-/// What a file ends with, and what it ends with when its footer is encrypted.
+/// The last bytes of a file, and the last bytes of a file whose footer is encrypted.
 const MAGIC: &[u8] = b"PAR1";
 const MAGIC_ENCRYPTED: &[u8] = b"PARE";
 
-/// What of a file is read first: the footers of most files are shorter.
+/// Bytes of a file that are read first: most files have shorter footers.
 pub const FOOTER_GUESS_BYTES: u64 = 64 << 10;
-/// A footer of a file that others give us is refused if it is longer. Ours have some 4 KB for each row group.
+/// The greatest accepted footer of a file from other writers. Ours have some 4 KB per row group.
 pub const FOOTER_BYTES_MAX: u64 = 8 << 20;
 
-/// What a Parquet file tells of itself.
+/// The metadata of a Parquet file.
 #[derive(Debug, Clone)]
 pub struct Footer {
     pub(in crate::write) metadata: ParquetMetaData,
     pub(crate) file_bytes: u64,
 }
 
-/// What came of a file's last bytes.
+/// The result of reading a file's last bytes.
 #[derive(Debug)]
 pub enum Tail {
-    /// The whole footer was in them.
+    /// The bytes contained the whole footer.
     Whole(Box<Footer>),
-    /// So many of the file's last bytes are needed.
+    /// This many of the file's last bytes are needed.
     Needs(u64),
 }
 
@@ -38,12 +38,12 @@ impl Footer {
     /// Reads the footer from the last bytes of a file of `file_bytes` bytes.
     ///
     /// # Errors
-    /// `Decode` when it is not a whole Parquet file, or its footer cannot be read.
+    /// `Decode` when the file is not a complete Parquet file, or its footer cannot be read.
     pub fn read(tail: &[u8], file_bytes: u64) -> Result<Tail> {
         Self::read_with(tail, file_bytes, FOOTER_BYTES_MAX, None)
     }
 
-    /// The same of a footer of at most `bytes_max`, with options of what is kept of it.
+    /// The same for a footer of at most `bytes_max`; the options say which parts of it are kept.
     pub(in crate::write) fn read_with(
         tail: &[u8],
         file_bytes: u64,
@@ -65,7 +65,7 @@ impl Footer {
             .rev()
             .fold(0, |sum: u64, byte| sum << 8 | u64::from(*byte));
         let needed = length + TAIL_BYTES as u64;
-        // There is a magic number at the beginning, too.
+        // The file also begins with a magic number.
         if needed + MAGIC.len() as u64 > file_bytes {
             return Err(refused(
                 "it is no whole Parquet file: its footer would be larger than the file",
@@ -90,13 +90,13 @@ impl Footer {
         Ok(Tail::Whole(Box::new(Self { metadata, file_bytes })))
     }
 
-    /// The memory that it takes, about.
+    /// Its approximate memory size.
     #[must_use]
     pub fn memory_bytes(&self) -> usize {
         self.metadata.memory_size()
     }
 
-    /// The rows that it says the file has.
+    /// The number of rows of the file, as the footer declares it.
     pub(crate) fn rows(&self) -> u64 {
         u64::try_from(self.metadata.file_metadata().num_rows()).unwrap_or(0)
     }

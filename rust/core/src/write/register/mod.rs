@@ -1,7 +1,7 @@
-//! Parquet files that are in storage already, described to a table from their footers alone.
+//! Describes Parquet files that already exist in storage to a table, from their footers alone.
 //!
-//! A file is taken as it is: its columns must be the table's, and its rows of one partition value. What a
-//! manifest says of it comes from the footer's statistics, so that nothing of the data is read.
+//! A file is not changed: its columns must match the table's, and all its rows must have one partition value.
+//! The manifest entry is built from the footer's statistics, so no data is read.
 
 mod columns;
 mod footer;
@@ -27,21 +27,21 @@ use super::internal;
 use super::metrics_config::{MetricsConfig, Mode};
 use crate::error::Result;
 
-/// A file as a table would hold it.
+/// A file described as a table's data file.
 #[derive(Debug, Clone)]
 pub struct Described {
     /// The manifest's entry for it.
     pub data_file: DataFile,
-    /// The value that the table's property [`NAME_MAPPING`] must have before the file is added; none when it
-    /// need not change.
+    /// The required value of the table's property [`NAME_MAPPING`], to be set before the file is added;
+    /// `None` if it need not change.
     pub name_mapping: Option<String>,
 }
 
 /// Describes the file at `location` to a table as it was loaded.
 ///
 /// # Errors
-/// `TableMismatch`, permanent, with what the file has and the table has not: other columns, types or field ids,
-/// rows of several partition values, a name mapping that leads elsewhere.
+/// `TableMismatch`, permanent, with the difference between file and table: other columns, types or field ids,
+/// rows of several partition values, or a conflicting name mapping.
 pub fn describe(metadata: &TableMetadata, location: &str, footer: &Footer) -> Result<Described> {
     if metadata.properties().contains_key(super::align::ENCRYPTION_KEY) {
         return Err(mismatch("the table is encrypted and the file is not"));
@@ -96,10 +96,10 @@ pub fn describe(metadata: &TableMetadata, location: &str, footer: &Footer) -> Re
     })
 }
 
-/// No file has more rows than this; so that sums over files stay sums.
+/// The greatest accepted number of rows of a file; it keeps sums over files from overflowing.
 const ROWS_MAX: u64 = 1 << 40;
 
-/// The file's rows, which its row groups and its columns must have, too.
+/// The file's number of rows. Its row groups and columns must have the same number.
 fn row_count(footer: &Footer, mut values: impl Iterator<Item = u64>) -> Result<u64> {
     let rows = footer.metadata.file_metadata().num_rows();
     let groups = footer.metadata.row_groups().iter();
@@ -112,7 +112,8 @@ fn row_count(footer: &Footer, mut values: impl Iterator<Item = u64>) -> Result<u
     }
 }
 
-/// As [`super::metrics::Metrics`] makes them of rows, but for NaN counts, which footers do not hold.
+/// Adds the metrics that [`super::metrics::Metrics`] computes from rows, except NaN counts, which footers do
+/// not hold.
 fn add_metrics(
     builder: &mut DataFileBuilder,
     config: &MetricsConfig,
@@ -167,7 +168,7 @@ fn add_metrics(
     Ok(())
 }
 
-/// Where each row group starts, in order; none if one cannot be told.
+/// The start of each row group, in order; `None` if one is unknown.
 fn split_offsets(footer: &Footer) -> Option<Vec<i64>> {
     let start = |group: &parquet::file::metadata::RowGroupMetaData| {
         group

@@ -1,6 +1,6 @@
-//! The table property by which readers find the columns of files without field ids.
+//! The table property that maps column names to ids, for files without field ids.
 //!
-//! Iceberg spec, "Name Mapping Serialization". Without it such a file reads as null in every column.
+//! Iceberg spec, "Name Mapping Serialization". Without it, such a file reads as null in every column.
 
 use iceberg::spec::{
     DEFAULT_SCHEMA_NAME_MAPPING, MappedField, NameMapping, NestedField, StructType, TableMetadata, Type,
@@ -10,14 +10,14 @@ use super::columns::mismatch;
 use crate::error::Result;
 use crate::write::internal;
 
-/// The property.
+/// The property's name.
 pub const NAME_MAPPING: &str = DEFAULT_SCHEMA_NAME_MAPPING;
 
-/// The mapping that the table must be given for a file with these fields; none if it has one that leads every
-/// field to its id.
+/// The mapping that the table needs for a file with these fields; `None` if its current mapping already
+/// resolves every field to its id.
 ///
 /// # Errors
-/// `TableMismatch` when it has one that does not.
+/// `TableMismatch` when the table has a mapping that does not.
 pub(super) fn needed(metadata: &TableMetadata, fields: &[(Vec<String>, i32)]) -> Result<Option<String>> {
     let Some(text) = metadata.properties().get(NAME_MAPPING) else {
         let mapping = NameMapping::new(of_struct(metadata.current_schema().as_struct()));

@@ -1,4 +1,4 @@
-//! The one partition value that all rows of a file have, told from its statistics.
+//! Derives the single partition value of all rows of a file from its statistics.
 
 use iceberg::spec::{
     Datum, Literal, PartitionField, PrimitiveLiteral, PrimitiveType, Struct, TableMetadata, Transform,
@@ -10,11 +10,11 @@ use super::statistics::ColumnStatistics;
 use crate::calendar::date_of_day;
 use crate::error::Result;
 
-/// The value of the table's default partition spec. `statistics` gives those of a field, none if the file
-/// does not have it.
+/// The value for the table's default partition spec. `statistics` returns those of a field, `None` if the
+/// file does not have it.
 ///
 /// # Errors
-/// `TableMismatch` when the rows have several values, or it cannot be told whether they have.
+/// `TableMismatch` when the rows have several values, or when the statistics cannot exclude that.
 pub(super) fn value<'s>(
     metadata: &TableMetadata,
     statistics: impl Fn(i32) -> Option<&'s ColumnStatistics>,
@@ -33,7 +33,7 @@ fn field_value(
     column: Option<&ColumnStatistics>,
 ) -> Result<Option<Literal>> {
     let (Some(column), false) = (column, field.transform == Transform::Void) else {
-        // A column that the file does not have is null in each row, and so is any transform of null.
+        // A column that the file does not have is null in each row, and so is any transform of it.
         return Ok(None);
     };
     let schema = metadata.current_schema();
@@ -60,12 +60,13 @@ fn field_value(
     if !column.exact {
         return Err(refused("the least and greatest value in its footer are cut"));
     }
-    // The library that shows partition values panics at others; OTLP has no times before 1970.
+    // The library that formats partition values panics on values outside this range; OTLP has no times before
+    // 1970.
     if [lower, upper].into_iter().any(is_far) {
         return Err(refused("it has times before 1970 or after 9999"));
     }
     let (first, last) = (transformed(field, lower)?, transformed(field, upper)?);
-    // Between two values a bucket may be any.
+    // Values between two different ones may fall into any bucket.
     if first != last || (is_bucket && lower != upper) {
         return Err(refused(&format!(
             "its rows go from {} to {}",
@@ -90,7 +91,7 @@ fn is_far(value: &Datum) -> bool {
     }
 }
 
-/// A value for a person. `Datum` has a form of its own, which panics at times before 1970.
+/// A value for error messages. `Datum`'s own formatting panics on times before 1970.
 fn shown(value: &Datum) -> String {
     let time = |micros: i64| {
         let (days, rest) = (micros / MICROS_PER_DAY, micros % MICROS_PER_DAY);

@@ -1,4 +1,4 @@
-//! Which table a file is for.
+//! Determines the table of a file.
 
 use std::collections::BTreeSet;
 
@@ -9,11 +9,11 @@ use crate::error::Result;
 use crate::schema::{AttributeColumn, columns};
 use crate::signal::Table;
 
-/// The table that the nearest folder of the file's key is named after; without one, the table that has exactly
-/// the file's columns, without those of single attributes or with all of them.
+/// The table that the nearest folder in the file's key is named after. Without such a folder, the table with
+/// exactly the file's columns, where either all or none of the columns of single attributes are present.
 ///
 /// # Errors
-/// `TableMismatch` when neither tells.
+/// `TableMismatch` when neither identifies a table.
 pub fn table_of(key: &str, footer: &Footer, tables: &TablesConfig) -> Result<Table> {
     let named = |folder| Table::ALL.into_iter().find(|table| tables.name(*table) == folder);
     if let Some(table) = key.rsplit('/').skip(1).find_map(named) {

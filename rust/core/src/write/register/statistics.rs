@@ -1,6 +1,7 @@
-//! What a footer's statistics say of a column, over all row groups.
+//! The statistics of a column in a footer, over all row groups.
 //!
-//! A bound is one only when every row group with values has it: one put together from the rest hides rows.
+//! A bound is known only when every row group with values has it: a bound over the other row groups would
+//! hide rows.
 
 use iceberg::spec::{Datum, PrimitiveType};
 use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData, RowGroupMetaData};
@@ -11,17 +12,17 @@ use parquet::file::statistics::Statistics;
 pub(super) struct ColumnStatistics {
     /// Values, nulls included.
     pub values: u64,
-    /// Nulls, if every row group tells.
+    /// Nulls, if every row group counts them.
     pub nulls: Option<u64>,
-    /// At most every value that is neither null nor NaN.
+    /// A lower bound of all values that are neither null nor NaN.
     pub lower: Option<Datum>,
-    /// At least every value that is neither null nor NaN.
+    /// An upper bound of all values that are neither null nor NaN.
     pub upper: Option<Datum>,
-    /// Whether both bounds are values of the column.
+    /// Whether both bounds are actual values of the column.
     pub exact: bool,
 }
 
-/// What is known of one leaf, as values of the table's type.
+/// The statistics of one leaf, as values of the table's type.
 pub(super) fn of_leaf(metadata: &ParquetMetaData, leaf: usize, to: &PrimitiveType) -> ColumnStatistics {
     let mut column = ColumnStatistics {
         nulls: Some(0),
@@ -75,12 +76,12 @@ pub(super) fn chunk(group: &RowGroupMetaData, leaf: usize) -> Option<&ColumnChun
     group.columns().get(leaf)
 }
 
-/// The old fields `min` and `max` order text by signed bytes.
+/// The deprecated fields `min` and `max` order text by signed bytes.
 fn is_ordered(statistics: &Statistics) -> bool {
     !statistics.is_min_max_deprecated() || !matches!(statistics, Statistics::ByteArray(_))
 }
 
-/// Numbers are never cut. Of text it is known only where the writer says so.
+/// Numbers are never truncated. Text is exact only where the writer declares it.
 fn is_exact(statistics: &Statistics) -> bool {
     match statistics {
         Statistics::ByteArray(text) => text.min_is_exact() && text.max_is_exact(),
@@ -88,7 +89,7 @@ fn is_exact(statistics: &Statistics) -> bool {
     }
 }
 
-/// A bound as a value of the table's type. None for NaN, and for text that is cut within a character.
+/// A bound as a value of the table's type. `None` for NaN, and for text that is truncated within a character.
 fn datum(bytes: &[u8], statistics: &Statistics, to: &PrimitiveType) -> Option<Datum> {
     let integer = match statistics {
         Statistics::Int32(_) => Some(i64::from(i32::from_le_bytes(bytes.try_into().ok()?))),

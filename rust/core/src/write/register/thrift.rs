@@ -1,14 +1,14 @@
-//! A look at a footer before it is decoded: what it announces must be there.
+//! Checks a footer before it is decoded: the announced content must be present.
 //!
-//! The `parquet` crate makes room for as many elements as a list announces, and walks the schema by
-//! recursion. A few bytes could ask for terabytes, or for a stack without end.
+//! The `parquet` crate allocates as many elements as a list announces, and recurses through the schema. A few
+//! bytes could therefore request terabytes of memory or overflow the stack.
 //!
 //! Source: <https://github.com/apache/thrift/blob/master/doc/specs/thrift-compact-protocol.md>,
 //! <https://github.com/apache/parquet-format/blob/master/src/main/thrift/parquet.thrift>
 
 /// Elements of a schema, groups included; our widest table has about 70.
 const SCHEMA_ELEMENTS_MAX: u64 = 1_000;
-/// Structs inside structs and lists; Parquet's own go to 8.
+/// Nesting depth of structs and lists; Parquet's own structures reach 8.
 const DEPTH_MAX: u32 = 32;
 
 /// `FileMetaData.schema`.
@@ -19,7 +19,7 @@ const NUM_CHILDREN: i16 = 5;
 /// Checks the structure of a serialized `FileMetaData`.
 ///
 /// # Errors
-/// What is wrong with it.
+/// The defect that was found.
 pub(super) fn check(bytes: &[u8]) -> Result<(), &'static str> {
     check_in(bytes, Vec::new())
 }
@@ -27,9 +27,9 @@ pub(super) fn check(bytes: &[u8]) -> Result<(), &'static str> {
 /// Checks the structure of a serialized `ColumnIndex` or `OffsetIndex`.
 ///
 /// # Errors
-/// What is wrong with it.
+/// The defect that was found.
 pub(in crate::write) fn check_index(bytes: &[u8]) -> Result<(), &'static str> {
-    // Not a path of a `FileMetaData`, whose fields have limits of their own.
+    // The path is not one of a `FileMetaData`, whose fields have limits of their own.
     check_in(bytes, vec![0])
 }
 
@@ -40,7 +40,7 @@ fn check_in(bytes: &[u8], path: Vec<i16>) -> Result<(), &'static str> {
 
 struct Walk<'a> {
     rest: &'a [u8],
-    /// The fields that lead to where the walk is.
+    /// The field ids from the root to the current position.
     path: Vec<i16>,
 }
 
@@ -70,7 +70,7 @@ impl Walk<'_> {
 
     fn value(&mut self, kind: u8, depth: u32, in_list: bool) -> Result<(), &'static str> {
         match kind {
-            // Of a field, a boolean's value is its type.
+            // For a field, a boolean's value is encoded in its type.
             1 | 2 if !in_list => Ok(()),
             1..=3 => self.skip(1),
             4..=6 => {
@@ -101,7 +101,7 @@ impl Walk<'_> {
             15 => self.varint()?,
             size => u64::from(size),
         };
-        // Each element takes a byte at least.
+        // Each element takes at least one byte.
         if size > self.rest.len() as u64 {
             return Err("a list announces more than there is");
         }
