@@ -11,8 +11,7 @@
 //! (`docs/decisions/0012-receipts.md`).
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use iceberg::TableIdent;
@@ -23,17 +22,15 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use self::carried_ids::carried;
 use self::expire_schedule::Expiry;
-use self::history::Base;
-use self::ids::{Coverage, IdSet, Window};
+use self::ids::{Coverage, Window};
 use self::protocol::Protocol;
 use self::queue::{Origin, Queued};
 use self::receipts::Receipts;
 use self::unknown_attempts::UnknownAttempts;
+use self::view::{Shared, View};
 use self::worker::Worker;
 use crate::catalog::{Catalog, LoadedTable, TableSpec};
-use crate::clock::now_ms;
 use crate::config::CommitConfig;
 use crate::error::{Error, ErrorKind, Result, RetryClass};
 use crate::request::{IdRange, RequestId};
@@ -41,6 +38,7 @@ use crate::request::{IdRange, RequestId};
 mod accept;
 mod backoff;
 mod carried_ids;
+mod cleanup;
 mod evolve;
 mod expire_plan;
 mod expire_schedule;
@@ -60,14 +58,17 @@ mod receipt_committer;
 mod receipt_store;
 mod receipts;
 mod recognition;
+mod refresh;
 mod removal;
 mod replace;
 mod replaced_files;
 mod retry_rules;
+mod run;
 mod summary;
 #[cfg(test)]
 mod test_table;
 mod unknown_attempts;
+mod view;
 mod worker;
 
 pub use accept::Stored;
@@ -190,7 +191,7 @@ impl Committer {
             config,
             shared: Arc::clone(&shared),
             unknown: UnknownAttempts::default(),
-            left: Vec::new(),
+            pending_cleanup: Vec::new(),
             expiry,
             load_failing: false,
             loaded: Some(Instant::now()),
@@ -372,68 +373,4 @@ impl fmt::Debug for Committer {
 struct Files {
     partition_spec_id: i32,
     files: Vec<DataFile>,
-}
-
-/// State shared by the committer's task and its callers.
-#[derive(Debug)]
-struct Shared {
-    view: RwLock<Arc<View>>,
-    /// How far back views reach.
-    window: Window,
-    /// See [`Catalog::tells_history`].
-    tells_history: bool,
-    /// Whether the table must be reloaded before the next attempt, and before any statement about its
-    /// content.
-    stale: AtomicBool,
-}
-
-/// The table as last loaded, and the requests in its recent ancestry.
-#[derive(Debug)]
-struct View {
-    table: Arc<LoadedTable>,
-    ids: IdSet,
-    /// See [`carried_ids`].
-    carried: Vec<IdRange>,
-}
-
-impl Shared {
-    fn new(table: LoadedTable, window: Window, tells_history: bool) -> Self {
-        let carried = carried(&table.metadata, tells_history, None);
-        Self {
-            view: RwLock::new(Arc::new(View::new(table, window, None, carried))),
-            window,
-            tells_history,
-            stale: AtomicBool::new(false),
-        }
-    }
-
-    fn is_stale(&self) -> bool {
-        self.stale.load(Ordering::Acquire)
-    }
-
-    fn set_stale(&self, stale: bool) {
-        self.stale.store(stale, Ordering::Release);
-    }
-
-    fn view(&self) -> Arc<View> {
-        Arc::clone(&self.view.read().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    fn set(&self, table: LoadedTable, floor: Option<Base>) {
-        let carried = carried(&table.metadata, self.tells_history, Some(&self.view()));
-        let view = Arc::new(View::new(table, self.window, floor, carried));
-        *self.view.write().unwrap_or_else(PoisonError::into_inner) = view;
-    }
-}
-
-impl View {
-    fn new(table: LoadedTable, window: Window, floor: Option<Base>, carried: Vec<IdRange>) -> Self {
-        let mut ids = IdSet::of_table(&table.metadata, window, floor.as_ref(), now_ms());
-        ids.extend(carried.iter().copied());
-        Self {
-            table: Arc::new(table),
-            ids,
-            carried,
-        }
-    }
 }
