@@ -1,7 +1,7 @@
 """Commit latency, metadata and planning time of a table as it grows; prints a section of Markdown.
 
-The Rust example `growth` makes the commits and times them, always beside a young table that has ten, in the same
-seconds. At each number it stops, and planning is timed here with pyiceberg and DuckDB, old and young in turn.
+The Rust example `growth` makes the commits and times them. At the same time it times commits to a young table that has
+ten. It stops at each number, and this program times planning with pyiceberg and DuckDB, old and young table in turn.
 """
 
 from __future__ import annotations
@@ -31,12 +31,15 @@ SECONDS_PER_COMMIT = 10
 COMMITS_PER_HOUR = 3600 // SECONDS_PER_COMMIT
 RECORDS_PER_COMMIT = 100
 KEPT_BY_SPARK = 500
-# Of the example `growth`, at each number.
+# The number of commits that the example `growth` times at each number.
 TIMED_COMMITS = 20
 
 
 def sections(snapshots: int, partition: str = "day", compacted: bool = True) -> dict:
-    """Of the configuration. Window and age are 4 s, in which there are about as many of these commits as in an hour of a flush in 10 s."""
+    """Sections of the configuration.
+
+    Window and age are 4 s. About as many of these commits fall into 4 s as into an hour with a flush every 10 s.
+    """
     properties = {"history.expire.max-snapshot-age-ms": "4000", "history.expire.min-snapshots-to-keep": str(snapshots)}
     return {
         "tables": {"properties": properties, "partition_by": partition},
@@ -47,11 +50,11 @@ def sections(snapshots: int, partition: str = "day", compacted: bool = True) -> 
 
 @dataclass
 class Case:
-    """How a table is kept while it grows."""
+    """How a table is maintained while it grows."""
 
     about: str
     sections: dict
-    # Whether Spark does the upkeep that docs/operations.md gives, before reads are planned.
+    # Whether Spark runs the maintenance of docs/operations.md before planning is timed.
     by_spark: bool = False
 
 
@@ -112,7 +115,7 @@ def run(program: Path, parent: Path, name: str, numbers: str) -> None:
     print("|" + "--:|" * 19, flush=True)
     measured = [int(number) for number in numbers.split(",")]
     compactions = range(COMMITS_PER_HOUR, max(measured), COMMITS_PER_HOUR) if case.by_spark else ()
-    # Commits are timed at each stop, so that one just before a number would be beyond it.
+    # Each stop adds timed commits, so a stop just before a number would go past that number.
     apart = {stop for stop in compactions if not any(0 <= number - stop < TIMED_COMMITS for number in measured)}
     stops = sorted({*measured, *apart})
     folder = Path(tempfile.mkdtemp(prefix="growth-", dir=parent))
@@ -142,7 +145,7 @@ def row(folder: Path, figures: dict, case: Case) -> str:
     commits = figures["commits"] + TIMED_COMMITS
     check(old, commits)
     in_hour = min(commits, COMMITS_PER_HOUR)
-    # How many files a compacted table has is not known before.
+    # The number of files of a compacted table is not known in advance.
     compacted = case.by_spark or figures["merges"] > 0
     files, hour_files = (None, None) if compacted else (commits, in_hour)
     hour = last_hour(commits)
@@ -210,7 +213,7 @@ def query(connection: duckdb.DuckDBPyConnection, warehouse: Path, hour: tuple[da
 
 
 def compact(warehouse: Path) -> None:
-    """The upkeep that docs/operations.md gives for Spark."""
+    """Runs the maintenance that docs/operations.md gives for Spark."""
     from spark.session import Spark
 
     spark = Spark.on_sqlite(warehouse / "catalog.db", str(warehouse))
@@ -221,7 +224,7 @@ def compact(warehouse: Path) -> None:
 
 
 def check(warehouse: Path, commits: int) -> None:
-    """Every row is there once, and each snapshot that stays can be planned."""
+    """Checks that every row is there once and that each retained snapshot can be planned."""
     table = readers.load(warehouse, "logs")
     rows = commits * RECORDS_PER_COMMIT
     assert readers.row_count(table) == rows

@@ -15,7 +15,7 @@ from o2i import collector
 
 
 def pytest_configure() -> None:
-    # So that an ended run still ends its Collectors (o2i.collector registers that for the interpreter's exit).
+    # A terminated run must still stop its Collectors; o2i.collector registers that for the interpreter's exit.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
 
 
@@ -28,13 +28,13 @@ def pytest_sessionstart() -> None:
 
 @pytest.fixture
 def warehouse(tmp_path: Path) -> Path:
-    """Where the Collector of a test keeps its tables; it makes the folder itself."""
+    """The folder of a test's tables; the Collector creates it."""
     return tmp_path / "warehouse"
 
 
 @pytest.fixture(scope="session")
 def s3(tmp_path_factory):
-    """One S3 server for all tests; each has buckets of its own."""
+    """One S3 server for all tests; each test uses its own buckets."""
     with S3Server(tmp_path_factory.mktemp("s3")) as server:
         yield server
 
@@ -49,7 +49,7 @@ def client(s3):
 
 @pytest.fixture(scope="session")
 def reference(tmp_path_factory):
-    """One REST catalog for all tests that do not need an empty one; each has a namespace of its own."""
+    """One REST catalog for all tests that do not need an empty one; each test uses its own namespace."""
     folder = tmp_path_factory.mktemp("reference")
     with ReferenceCatalog(folder, f"file://{folder}/warehouse") as catalog:
         yield catalog
@@ -59,5 +59,5 @@ def reference(tmp_path_factory):
 def namespace(request) -> str:
     """A namespace that no other test uses."""
     name = "".join(letter if letter.isalnum() else "_" for letter in request.node.name)
-    # Parameters are at the end, which does not fit.
+    # The name ends with the test's parameters, which would make it too long.
     return f"{name[:50]}_{hashlib.sha256(name.encode()).hexdigest()[:8]}".lower()

@@ -15,7 +15,7 @@ from .rows import RECORDS_PER_SECOND, rows
 
 
 def main() -> int:
-    """Does what the options say; 1 when rows are missing or doubled, goals that fail are only printed."""
+    """Runs the selected benchmark. Returns 1 for missing or duplicated rows; missed goals are only printed."""
     options = _options()
     folder = Path(tempfile.mkdtemp(prefix="o2i-bench-", dir=options.folder))
     try:

@@ -1,7 +1,7 @@
-"""The catalog goes away for minutes under a load and comes back: how much memory that takes, and whether every record arrives.
+"""Measures an outage of the catalog for minutes under load: the memory that it takes, and whether every record is stored.
 
-The catalog is the reference REST catalog behind a proxy. While it is away new connections are refused, and one that was kept
-open is answered 503. A client's request may wait for long: what is accepted is then told from what is not without doubt.
+The catalog is the reference REST catalog behind a proxy. During the outage the proxy refuses new connections and answers
+503 on connections that were kept open. Client requests have a long timeout, so that each one is clearly accepted or not.
 """
 
 from __future__ import annotations
@@ -27,31 +27,32 @@ SECONDS_BEFORE, SECONDS_AFTER = 20, 30
 CATCH_UP_SECONDS_MAX = 600
 IN_FLIGHT = 8
 
-# The defaults of the exporter, from docs/configuration.md, that bound its memory.
+# The exporter's defaults that bound its memory, from docs/configuration.md.
 QUEUE_BYTES = 512 * MIB
 CONSUMERS = 24
 BATCH_BYTES = 24 * MIB
 CALLS = 2
-# Rows of a call, their order and their pages.
+# The rows of a call, their sort order and their Parquet pages.
 ROWS_BYTES = 2 * 16 * MIB
-# An idle Collector with the nop exporter, and what Go's collector allows the heap to grow to beside what is live (GOGC).
+# The memory of an idle Collector with the nop exporter, and how far Go's garbage collector lets the heap grow relative to
+# live data (GOGC).
 IDLE_BYTES = 80 * MIB
 GO_HEAP_FACTOR = 2
-# Protobuf is this much larger, at most, once the receiver has decoded it.
+# Protobuf grows at most by this factor when the receiver decodes it.
 DECODED_FACTOR = 4
 
 
 @dataclass(frozen=True)
 class Queue:
-    """Where requests wait."""
+    """A kind of sending queue."""
 
     name: str
     on_disk: bool
     settings: dict
 
     def bound_mib(self, request_bytes: float) -> float:
-        """The most memory that the configuration allows for."""
-        # What waits is held by the library, outside Go's heap.
+        """The upper bound on memory that follows from the configuration."""
+        # The library holds waiting requests outside Go's heap.
         under_way = CONSUMERS * (BATCH_BYTES + request_bytes)
         waiting = under_way if self.on_disk else QUEUE_BYTES + BATCH_BYTES
         receiving = IN_FLIGHT * request_bytes * DECODED_FACTOR
@@ -116,7 +117,7 @@ def _one(folder: Path, queue: Queue, outage_seconds: float, records_per_second: 
 
 
 def _wait_for_rows(catalog: ReferenceCatalog, records: int) -> tuple[int, int]:
-    """Rows and different times, once there are as many rows as that, or the time is up."""
+    """Returns the number of rows and of distinct times, once there are `records` rows or the time is up."""
     opened = catalog.client()
     deadline = time.monotonic() + CATCH_UP_SECONDS_MAX
     while True:

@@ -1,4 +1,4 @@
-"""What the system knows of a process: CPU time, memory; and which core it runs on."""
+"""CPU time and memory of a process as the system reports them, and the core that it runs on."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from o2i.collector import Collector
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 SAMPLE_SECONDS = 0.1
 _CORES = sorted(os.sched_getaffinity(0))
-# With a single core all share it; CPU time is still told apart by process.
+# With a single core all processes share it; CPU time is still measured per process.
 MEASURED_CORE, OTHER_CORE = _CORES[0], _CORES[-1]
 
 
 @contextlib.contextmanager
 def on_core(core: int) -> Iterator[None]:
-    """What is started here runs on one core, and knows it: the Go runtime looks when it starts."""
+    """Processes started inside run on one core. The Go runtime reads that limit when it starts."""
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {core})
     try:
@@ -32,7 +32,7 @@ def on_core(core: int) -> Iterator[None]:
 
 
 def cpu_seconds(pid: int) -> float:
-    """User and system time so far, to the tick (10 ms)."""
+    """User and system time so far, with a resolution of one tick (10 ms)."""
     # The second field is the program's name in brackets, which may hold spaces.
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / TICKS_PER_SECOND
@@ -44,7 +44,7 @@ class Memory:
 
     now: float
     peak: float
-    # Without pages of files that are mapped: those of a queue on disk count as resident, but the system can take them.
+    # Excludes pages of mapped files: those of a queue on disk count as resident, but the system can reclaim them.
     own: float
 
 
@@ -86,7 +86,7 @@ class Sampler:
 
 
 class MeasuredCollector(Collector):
-    """A Collector that leaves behind the CPU time that it took when it ends."""
+    """A Collector that records its total CPU time when it ends."""
 
     cpu_seconds = 0.0
 

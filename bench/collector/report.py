@@ -19,7 +19,7 @@ ADDED_TO_NOP_MAX = 0.6
 
 @dataclass(frozen=True)
 class Goal:
-    """One line of what is promised, and whether it held in this run."""
+    """One goal, and whether this run reached it."""
 
     text: str
     holds: bool
@@ -42,7 +42,7 @@ def markdown(results: Results, seconds: float, others: str) -> str:
 
 
 def goals(results: Results) -> list[Goal]:
-    """Each goal for each load at a fixed rate that was measured with what it is compared to."""
+    """Each goal, for each load at a fixed rate whose comparison was measured too."""
     found = []
     for load in dict.fromkeys(row.load for row in results if row.load.records_per_second):
         nop, ours, file = (_of(results, subject, load) for subject in (NOP, OURS, FILE))
@@ -68,14 +68,14 @@ def goals(results: Results) -> list[Goal]:
 
 
 def machine() -> str:
-    """The facts that figures depend on."""
+    """The facts about the machine that the figures depend on."""
     model = [line.partition(":")[2].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line]
     cores = len(model) or "unknown number of"
     return f"{cores} cores, {model[0] if model else platform.machine()}"
 
 
 def load_of_others() -> str:
-    """What else the machine had to do, by the load average before the run."""
+    """Other load on the machine: the load average before the run."""
     return f"{os.getloadavg()[0]:.1f}"
 
 

@@ -11,7 +11,7 @@ RECORDS_PER_SECOND = 100_000
 
 @dataclass(frozen=True)
 class Load:
-    """What a sender does: which requests, over which transport, how fast (0: as fast as they are accepted)."""
+    """The requests that a sender sends, the transport, and the rate (0: as fast as they are accepted)."""
 
     payload: str
     transport: str = "grpc"
@@ -29,7 +29,7 @@ class Load:
 
     @property
     def name(self) -> str:
-        """What a table of results calls it."""
+        """Its name in a table of results."""
         transport = {"grpc": "gRPC", "http": "HTTP"}[self.transport]
         rate = f"{self.records_per_second:,}/s" if self.records_per_second else "saturation"
         return f"{self.payload}, {transport}, {rate}"
@@ -37,11 +37,11 @@ class Load:
 
 @dataclass(frozen=True)
 class Subject:
-    """A Collector: its exporter, with settings that name the folder they write to as `{folder}`."""
+    """A Collector: its exporter, with settings in which `{folder}` stands for the folder to write to."""
 
     name: str
     exporter: str
-    # Two of one name are the same.
+    # Not compared: two subjects of the same name are equal.
     settings: dict = field(default_factory=dict, compare=False)
 
     def exporters(self, folder: Path, sink_port: int) -> dict:
@@ -85,7 +85,7 @@ class Row:
 
 
 def rows(quick: bool, rate: int) -> list[Row]:
-    """All measurements of a round, in order. Those that are compared with each other stand next to each other."""
+    """All measurements of a round, in order. Measurements that are compared are adjacent."""
     main = [Row(subject, Load("logs-300", records_per_second=rate)) for subject in (NOP, OURS, FILE, OURS_DEFAULT, FORWARD)]
     main += [Row(subject, Load("logs-300", "http", rate)) for subject in (NOP, OURS, FILE)]
     saturation = [Row(subject, Load("logs-300", records_per_second=0)) for subject in (NOP, OURS_DEFAULT, FILE)]

@@ -1,4 +1,4 @@
-"""One Collector on one core: its CPU and its memory under a load, and its rows counted afterwards."""
+"""Measures one Collector on one core: CPU time and memory under a load, and a count of its rows afterwards."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ FORWARD_SECONDS_MAX = 120
 
 
 class RowsLost(Exception):
-    """What was accepted is not what was stored. Nothing that was measured counts then."""
+    """The stored records differ from the accepted ones, which invalidates the measurement."""
 
 
 @dataclass(frozen=True)
 class Result:
-    """One row of one round. CPU is of the whole run: from when the Collector was ready to its end, its drain included."""
+    """One row of one round. CPU time covers the whole run: from when the Collector was ready to its end, drain included."""
 
     sent: Sent
     cpu_seconds: float
@@ -37,26 +37,26 @@ class Result:
 
     @property
     def micros_per_record(self) -> float:
-        """CPU, user and system."""
+        """CPU time, user and system."""
         return self.cpu_seconds * 1e6 / self.sent.accepted_records
 
     @property
     def records_per_second(self) -> float:
-        """Of what was stored, until it was."""
+        """Stored records by the time until the last one was stored."""
         return self.sent.accepted_records / self.seconds
 
     @property
     def core_share(self) -> float:
-        """Of the time that one core has."""
+        """CPU time as a share of one core."""
         return self.cpu_seconds / self.seconds
 
     def held(self, records_per_second: int) -> bool:
-        """Whether the Collector took requests as fast as they were meant to come."""
+        """Whether the Collector accepted requests at the intended rate."""
         return self.sent.accepted_records >= 0.98 * records_per_second * self.sent.send_seconds and not self.sent.errors
 
 
 def measure(folder: Path, subject: Subject, load: Load, sender: Sender, seconds: float) -> Result:
-    """Starts the Collector in an empty folder, sends for that long, ends it (which drains it), counts its rows."""
+    """Starts the Collector in an empty folder, sends for `seconds`, stops it (which drains it) and counts its rows."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     try:
@@ -76,7 +76,7 @@ def measure(folder: Path, subject: Subject, load: Load, sender: Sender, seconds:
 
 
 def as_by_default(config: dict) -> None:
-    """For a Collector made with `own_metrics`: its own metrics at the level that is the default."""
+    """For a Collector made with `own_metrics`: sets its own metrics to the default level."""
     config["service"]["telemetry"]["metrics"]["level"] = "normal"
 
 
@@ -133,7 +133,7 @@ def _under_load(collector: MeasuredCollector, load: Load, sender: Sender, second
 
 
 def check_rows(folder: Path, subject: Subject, load: Load, sender: Sender, accepted: int) -> None:
-    """Counts what was stored with a reader that is not ours. Each record that was sent has a time of its own."""
+    """Counts the stored rows with an independent reader. Each sent record has a distinct time."""
     if subject.exporter == FILE.exporter:
         stored = different = sender.count_file(folder / "out.bin")
     elif subject.exporter == "iceberg":
@@ -145,7 +145,7 @@ def check_rows(folder: Path, subject: Subject, load: Load, sender: Sender, accep
 
 
 def count_table(table) -> tuple[int, int]:
-    """The rows of a table, and the different times among them, as DuckDB reads it. None is an empty one."""
+    """The number of rows and of distinct times in a table, as DuckDB reads it. None counts as an empty table."""
     if table is None:
         return 0, 0
     time_column = "Timestamp" if "Timestamp" in table.schema().column_names else "TimeUnix"

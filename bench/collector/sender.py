@@ -1,4 +1,4 @@
-"""The load generator as a child process: it encodes its requests once and sends them as often as it is told."""
+"""The load generator as a child process: it encodes its requests once and sends them on each command."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ PROGRAM = Path(os.environ.get("O2I_LOADGEN", Path(__file__).resolve().parents[2]
 
 @dataclass(frozen=True)
 class Sent:
-    """What a load came to, as the sender saw it."""
+    """The result of a load as the sender saw it."""
 
     sent_records: int
     accepted_records: int
@@ -52,7 +52,7 @@ class Sender:
         self._process.stdout.close()
 
     def send(self, transport: str, port: int, records_per_second: float, seconds: float) -> Sent:
-        """Sends for that long and waits for all answers."""
+        """Sends for `seconds` and waits for all answers."""
         return Sent(**self._ask(f"send {transport} 127.0.0.1:{port} {records_per_second} {seconds}"))
 
     def count_file(self, path: Path) -> int:

@@ -1,4 +1,4 @@
-"""One load for as long as asked: memory minute by minute, to see whether it grows."""
+"""Runs one load for a given time and prints memory minute by minute, to see whether it grows."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PRINT_SECONDS = 60
 
 
 def main(folder: Path, seconds: float, records_per_second: int) -> int:
-    """Prints a line each minute, and at the end the first and the last quarter beside each other."""
+    """Prints a line each minute, and at the end compares the first and the last quarter."""
     load = Load("logs-300", records_per_second=records_per_second)
     with ExitStack() as stack:
         with on_core(OTHER_CORE):

@@ -1,1 +1,1 @@
-"""What readers pay: DuckDB over our files and over the peers' files of the same rows."""
+"""The cost of reading: DuckDB over our files and over the peers' files with the same rows."""

@@ -1,4 +1,4 @@
-"""Runs the ten queries, and one again over files with a column for its attribute, and writes a line of JSON for each:
+"""Runs the ten queries, and one of them again over files with a column for its attribute. Writes a line of JSON for each:
 `python -m queries FOLDER BENCH_PROGRAM > queries.jsonl`."""
 
 import json
@@ -13,7 +13,7 @@ from . import checks, tables
 ROUNDS = 10
 SQL = Path(__file__).parent / "sql"
 KIND = {"04": "spans", "06": "metrics", "09": "spans", "10": "metrics"}
-# Files of ours with a column for an attribute, which are no default.
+# Our files with a column for an attribute, which is not the default.
 OF_OURS = {"11": "logs-column"}
 
 
@@ -34,7 +34,7 @@ def main(folder: Path, program: str) -> None:
 
 
 def pick_parameters(folder: Path) -> dict[str, str]:
-    """Values that occur, from the middle of the rows as they came."""
+    """Values that occur in the data, from the middle of the rows in order of arrival."""
     with tables.connect(folder, "otlp2records", "logs") as logs, tables.connect(folder, "otlp2records", "spans") as spans:
         row = logs.execute(
             "SELECT lower(hex(trace_id)), log_attributes ->> '$.\"url.path\"' FROM logs LIMIT 1 OFFSET 500000"
@@ -44,7 +44,7 @@ def pick_parameters(folder: Path) -> dict[str, str]:
 
 
 def run(folder: Path, file: Path, parameters: dict[str, str]) -> dict:
-    """Medians of CPU milliseconds of one thread, of interleaved repeats; answers are equal before any is timed."""
+    """CPU milliseconds of one thread, for interleaved repeats. All answers are compared before any query is timed."""
     title, queries = read(file, parameters)
     kind = KIND.get(file.name[:2], "logs")
     kinds = {"ours": OF_OURS.get(file.name[:2], kind)}
@@ -77,7 +77,7 @@ def run(folder: Path, file: Path, parameters: dict[str, str]) -> dict:
 
 
 def read(file: Path, parameters: dict[str, str]) -> tuple[str, dict[str, str]]:
-    """A query's title and its text for everybody."""
+    """A query's title, and its text for each writer."""
     title, *parts = file.read_text().split("\n-- ")
     queries = {}
     for part in parts:
@@ -89,18 +89,18 @@ def read(file: Path, parameters: dict[str, str]) -> tuple[str, dict[str, str]]:
 
 
 def plain(row: tuple) -> str:
-    """A row to compare: no list and nothing are alike, as are the ways to say a double."""
+    """A row for comparison: null and an empty list are equal, and doubles are rounded to nine digits."""
     return repr([[] if value is None else (round(value, 9) if isinstance(value, float) else value) for value in row])
 
 
 def bytes_read() -> int:
-    """What this process has read from files so far."""
+    """The bytes that this process has read so far."""
     lines = Path("/proc/self/io").read_text().splitlines()
     return int(next(line for line in lines if line.startswith("rchar")).split()[1])
 
 
 def pages(folder: Path, program: str, kind: str, table: str, ours: str, theirs: str, identity: str) -> dict:
-    """The data pages that a look-up by trace id must read, by what the files tell a reader."""
+    """The data pages that a look-up by trace id must read, according to the metadata in the files."""
     looked_up = {
         "ours": (folder / "ours" / kind / table, ours, f"text:{identity}"),
         "plain": (folder / "plain" / kind / table, ours, f"text:{identity}"),

@@ -1,4 +1,4 @@
-"""That everybody's files hold the same rows: counts and checksums of values, before anything is timed."""
+"""Checks that all writers' files hold the same rows, by counts and checksums of values, before anything is timed."""
 
 from pathlib import Path
 
@@ -92,7 +92,7 @@ KINDS = {
 
 
 def check(folder: Path) -> None:
-    """Raises AssertionError, naming the values, when somebody's files differ from ours."""
+    """Raises AssertionError, naming the values, when a peer's files differ from ours."""
     for kind, queries in KINDS.items():
         found = {}
         for who in (*tables.WHO, tables.PLAIN):

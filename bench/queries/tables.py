@@ -1,11 +1,11 @@
-"""The files of one who, as tables of DuckDB."""
+"""The files of one writer, as DuckDB tables."""
 
 from pathlib import Path
 
 import duckdb
 
 WHO = ("ours", "otlp2records", "otel-arrow")
-# The same rows as ours, as they came and without bloom filters.
+# The same rows as ours, in order of arrival and without bloom filters.
 PLAIN = "plain"
 
 
@@ -14,7 +14,7 @@ def connect(folder: Path, who: str, kind: str) -> duckdb.DuckDBPyConnection:
     connection = duckdb.connect()
     connection.execute("SET threads = 1")
     connection.execute("SET TimeZone = 'UTC'")
-    # Every query reads its files anew, so that what it reads can be counted.
+    # Every query reads its files again, so that the bytes read can be counted.
     connection.execute("SET enable_external_file_cache = false")
     for table in sorted((folder / who / kind).iterdir()):
         files = f"{table}/**/*.parquet"

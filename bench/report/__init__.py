@@ -1,1 +1,1 @@
-"""What was measured, as bench/RESULTS.md, as a chart for the README, and as a gate."""
+"""Turns measurements into bench/RESULTS.md, a chart for the README, and a gate."""

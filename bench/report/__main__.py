@@ -7,7 +7,7 @@ from .data import BENCH, RESULTS, cases
 
 
 def main() -> None:
-    # The facts of the machine that measured, also when rendered elsewhere.
+    # The facts of the machine that ran the measurements, also when another machine renders them.
     facts = RESULTS / "machine.txt"
     if os.environ.get("O2I_BENCH_MEASURED") or not facts.exists():
         facts.write_text(machine.facts() + "\n")

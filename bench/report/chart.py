@@ -9,7 +9,7 @@ LEFT, PANEL, GAP, BAR, TOP = 120, 250, 90, 11, 58
 
 
 def svg(measured: list[Case]) -> str:
-    """A plain SVG without a background of its own, in colours that light and dark pages both bear."""
+    """A plain SVG with a transparent background, in colours that are readable on light and dark pages."""
     found = {case.kind: case for case in measured if case.records == RECORDS}
     shown = [found[kind] for kind in ROWS if kind in found]
     group = 3 * (BAR + 2) + 14

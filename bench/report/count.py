@@ -1,6 +1,6 @@
 """Counts instructions with valgrind: `python -m report.count PROGRAM [KIND...] > instructions.jsonl`.
 
-Counts repeat to a percent whatever else the machine does, unlike times; they do not know cache misses and page faults.
+Unlike times, counts are repeatable to a percent under any other load. They do not reflect cache misses and page faults.
 """
 
 import json

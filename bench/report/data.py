@@ -1,4 +1,4 @@
-"""The files of bench/results: lines of JSON as the measuring programs print them."""
+"""The files of bench/results: lines of JSON in the format that the benchmarks print."""
 
 import json
 import statistics
@@ -30,7 +30,7 @@ STAGES = (
 
 
 def lines(name: str) -> list[dict]:
-    """The objects of a file; none if it was not measured."""
+    """The objects of a file; none if the file does not exist."""
     file = RESULTS / name
     return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
 
@@ -52,11 +52,11 @@ class Case:
         return statistics.median(self.samples[stage])
 
     def ratio(self, step: str, peer: str) -> float:
-        """How many times ours is faster: medians."""
+        """How many times faster ours is, by medians."""
         return self.median(f"{step}-{peer}") / self.median(f"{step}-ours")
 
     def bytes_ratio(self) -> float:
-        """Our bytes per row of the smaller peer's."""
+        """Our bytes per row as a share of the smaller peer's."""
         return self.file_bytes["parquet-ours"] / min(self.file_bytes[f"parquet-{peer}"] for peer in PEERS)
 
 
@@ -74,7 +74,7 @@ def cases(name: str = "library.jsonl") -> list[Case]:
 
 
 def spread(samples: list[float]) -> tuple[float, float]:
-    """The least value and the 90th percentile."""
+    """The minimum and the 90th percentile."""
     ordered = sorted(samples)
     return ordered[0], ordered[min(len(ordered) - 1, round(0.9 * (len(ordered) - 1)))]
 

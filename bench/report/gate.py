@@ -1,7 +1,7 @@
-"""`make bench-check`: fails when a ratio of bench/thresholds.json is lost, never on a time.
+"""`make bench-check`: fails when a ratio misses its threshold in bench/thresholds.json, never on an absolute time.
 
-`python -m report.gate PROGRAM [instructions|time]`. Instructions are compared where valgrind is there: they hold still on
-a busy machine.
+`python -m report.gate PROGRAM [instructions|time]`. Instruction counts are compared where valgrind is installed, because
+they are stable on a busy machine.
 """
 
 import json
@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from . import count
 from .data import BENCH, PEERS, RESULTS, Case, cases
 
-# What a stage must have been measured for.
+# The steps whose speed has thresholds.
 _STEPS = ("arrow", "parquet")
 
 
 @dataclass
 class Held:
-    """One promise and what became of it."""
+    """One threshold and the measured value."""
 
     what: str
     wanted: float
@@ -30,7 +30,7 @@ class Held:
         return self.found <= self.wanted if self.at_most else self.found >= self.wanted
 
     def row(self) -> str:
-        """In a table of Markdown."""
+        """A row of a Markdown table."""
         bound = "≤" if self.at_most else "≥"
         return f"| {self.what} | {bound} {self.wanted} | {self.found:.2f} | {'kept' if self.kept else '**not reached**'} |"
 
@@ -44,7 +44,7 @@ def thresholds() -> dict:
 
 
 def held(measured: list[Case], counted: dict | None = None) -> list[Held]:
-    """Every promise on the cases that were measured; with `counted` instructions speed is by these."""
+    """Every threshold for the measured cases. With `counted`, speed is the ratio of instruction counts."""
     wanted = thresholds()
     found = []
     for case in measured:
@@ -67,7 +67,7 @@ def held(measured: list[Case], counted: dict | None = None) -> list[Held]:
 def main(program: str, by: str) -> int:
     RESULTS.mkdir(exist_ok=True)
     wanted = thresholds()["cases"]
-    # Bytes need one round only.
+    # One round is enough to measure bytes.
     rounds = "1" if by == "instructions" else "10"
     output = subprocess.run(
         [program, "measure", "--rounds", rounds, "--only", ",".join(wanted)], check=True, stdout=subprocess.PIPE, text=True

@@ -1,4 +1,4 @@
-"""What the figures were measured on."""
+"""The machine that the figures were measured on."""
 
 import os
 import re
@@ -9,7 +9,7 @@ from .data import BENCH
 
 
 def facts() -> str:
-    """The machine, the compiler, and the versions of those measured."""
+    """The machine, the compiler, and the versions of the measured libraries."""
     lock = (BENCH / "Cargo.lock").read_text()
     crates = {
         "prost": _version(lock, "prost"),

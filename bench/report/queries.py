@@ -1,4 +1,4 @@
-"""The section on what readers pay: tables in Markdown."""
+"""The section on the cost of reading: tables in Markdown."""
 
 import statistics
 
@@ -84,7 +84,7 @@ def _sizes(sizes: dict) -> str:
 
 
 def promises(queries: list[dict], looked_up: list[dict]) -> list[Held]:
-    """What bench/thresholds.json wants of readers."""
+    """The thresholds of bench/thresholds.json for reading."""
     wanted = thresholds()["queries"]
     found = []
     for query in queries:

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Works out what the three ways into the tables cost a month; prints the table of docs/choosing.md.
+"""Calculates the monthly cost of the three ways to write to the tables; prints the table of docs/choosing.md.
 
     python3 examples/aws/costs.py [GB of OTLP a day ...]
 
-Change the prices and assumptions to yours. Prices are US dollars, list prices of us-east-1 as known in November 2025,
-without free tiers and discounts: check them before you decide anything. Nothing here was measured on AWS.
+Change the prices and assumptions to yours. Prices are list prices of us-east-1 in US dollars as of November 2025, without
+free tiers and discounts. Check them before you decide anything. Nothing here was measured on AWS.
 """
 
 import sys
@@ -13,7 +13,7 @@ import sys
 
 FARGATE_VCPU_HOUR, FARGATE_GB_HOUR = 0.03238, 0.00356  # arm64
 LAMBDA_REQUEST, LAMBDA_GB_SECOND = 0.20e-6, 0.0000133334  # arm64
-S3_PUT, S3_GET = 0.005e-3, 0.0004e-3  # S3 Standard; S3 Tables ask the same
+S3_PUT, S3_GET = 0.005e-3, 0.0004e-3  # S3 Standard; S3 Tables has the same prices
 S3_GB_MONTH = 0.023
 COMPACTED_OBJECT, COMPACTED_GB = 0.002e-3, 0.005  # S3 Tables, binpack
 EVENT, QUEUE_REQUEST = 1.00e-6, 0.40e-6  # EventBridge for S3's events, SQS standard
@@ -23,9 +23,9 @@ EVENT, QUEUE_REQUEST = 1.00e-6, 0.40e-6  # EventBridge for S3's events, SQS stan
 HOURS, DAYS = 730, 30.4
 PARQUET_SHARE, COMPRESSED_SHARE = 0.20, 0.12  # of the bytes of OTLP: in tables (bench/RESULTS.md), in raw objects
 TABLES_PER_REQUEST = 5 / 3  # logs 1, traces 1, metrics 3
-PUTS_PER_COMMIT, GETS_PER_COMMIT = 3, 4  # data file, manifest, manifest list; what is read before
+PUTS_PER_COMMIT, GETS_PER_COMMIT = 3, 4  # data file, manifest, manifest list; reads before them
 FLUSH_SECONDS = 60  # of the Collector, in all three
-PEAK = 3  # times the average, which machines are sized for
+PEAK = 3  # times the average; machines are sized for the peak
 
 COLLECTOR_MB_PER_VCPU_SECOND = 10.0  # OTLP through the whole exporter
 COLLECTOR_VCPU_MIN, GB_PER_VCPU = 0.5, 2
@@ -42,12 +42,12 @@ QUEUE_REQUESTS_PER_OBJECT, RAW_DAYS = 3, 14
 
 
 def batches(mb_a_day: float, mb_each: float) -> float:
-    """Batches a day when all three signals flow all day: cut by size or by time, whichever comes first."""
+    """Batches a day when all three signals flow all day. Size or time ends a batch, whichever comes first."""
     return max(mb_a_day / mb_each, 3 * 86_400 / FLUSH_SECONDS)
 
 
 def tables(commits_a_day: float, gb_a_day: float) -> dict[str, float]:
-    """What each way pays a day for writing commits and for S3 Tables' compaction of the files that they make."""
+    """The cost a day of commits and of S3 Tables' compaction of the files that they make."""
     return {
         "S3 requests": commits_a_day * (PUTS_PER_COMMIT * S3_PUT + GETS_PER_COMMIT * S3_GET),
         "compaction": commits_a_day * COMPACTED_OBJECT + gb_a_day * PARQUET_SHARE * COMPACTED_GB,
@@ -55,7 +55,7 @@ def tables(commits_a_day: float, gb_a_day: float) -> dict[str, float]:
 
 
 def direct(gb: float) -> tuple[dict[str, float], float]:
-    """Collectors that write the tables. Dollars a day by kind, and commits a second of one table."""
+    """Collectors that write to the tables. Returns dollars a day by kind, and commits a second to one table."""
     vcpu = max(COLLECTOR_VCPU_MIN, gb * 1_000 / 86_400 * PEAK / COLLECTOR_MB_PER_VCPU_SECOND)
     compute = vcpu * (FARGATE_VCPU_HOUR + GB_PER_VCPU * FARGATE_GB_HOUR) * HOURS / DAYS
     requests = batches(gb * 1_000, DIRECT_REQUEST_MB)
@@ -63,7 +63,7 @@ def direct(gb: float) -> tuple[dict[str, float], float]:
 
 
 def function_url(gb: float) -> tuple[dict[str, float], float]:
-    """Requests to the Function URL, each of which is committed."""
+    """Requests to the Function URL, with one commit for each."""
     requests = batches(gb * 1_000, LAMBDA_REQUEST_MB)
     seconds = requests * LAMBDA_SECONDS_PER_REQUEST + gb * 1_000 * LAMBDA_SECONDS_PER_MB
     compute = requests * LAMBDA_REQUEST + seconds * LAMBDA_GB * LAMBDA_GB_SECOND
@@ -71,7 +71,7 @@ def function_url(gb: float) -> tuple[dict[str, float], float]:
 
 
 def staged(gb: float) -> tuple[dict[str, float], float]:
-    """Objects in S3, which few invocations load, many at a time."""
+    """Objects in S3, which a few invocations load, many at a time."""
     objects = batches(gb * 1_000, STAGED_OBJECT_MB)
     invocations = max(objects / STAGED_BATCH_OBJECTS, min(objects, 86_400 / STAGED_WINDOW_SECONDS))
     seconds = invocations * STAGED_SECONDS_PER_BATCH + gb * 1_000 * STAGED_SECONDS_PER_MB

@@ -1,6 +1,6 @@
-"""Logs of one service with errors, by pyiceberg: `python pyiceberg_logs.py <warehouse> <service>`.
+"""Prints the error logs of one service with pyiceberg: `python pyiceberg_logs.py <warehouse> <service>`.
 
-The filter is applied to partitions and file statistics first, so that only files that can match are read.
+pyiceberg applies the filter to partitions and file statistics first, so it reads only files that can match.
 """
 
 import sys

@@ -1,4 +1,4 @@
-"""Programs as child processes: started with their output in a file, ended by their own pid."""
+"""Programs as child processes: their output goes to a file, and they are terminated by pid."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ def _kill_what_is_left() -> None:
 
 
 class Child:
-    """One process at a time, which says in its output when it is ready; it can be stopped and started again."""
+    """One process at a time, which reports in its output when it is ready. It can be stopped and started again."""
 
     def __init__(self, log_path: Path):
         self.log_path = Path(log_path)
         self.process: subprocess.Popen | None = None
 
     def start(self, command: list, ready: str, environment: dict[str, str] | None = None) -> re.Match:
-        """Starts it and waits for the pattern `ready` in what it then writes; returns the match."""
+        """Starts it and waits for the pattern `ready` in its new output; returns the match."""
         assert self.process is None, f"{self.log_path.stem} runs already"
         self.log_path.parent.mkdir(parents=True, exist_ok=True)
         with self.log_path.open("ab") as log:
@@ -53,7 +53,7 @@ class Child:
         return match
 
     def stop(self) -> None:
-        """Ends it: SIGTERM, and SIGKILL for one that does not end in time."""
+        """Ends it with SIGTERM, or with SIGKILL if it does not end in time."""
         process, self.process = self.process, None
         if process is None:
             return
@@ -66,5 +66,5 @@ class Child:
         _running.discard(process)
 
     def log(self, begin: int = 0) -> str:
-        """What it has written from that offset on."""
+        """Its output from offset `begin` on."""
         return self.log_path.read_bytes()[begin:].decode(errors="replace")

@@ -1,4 +1,4 @@
-"""Runs the Collector against a catalog: settings, what to send, what its log says."""
+"""Runs the Collector against a catalog: its settings, the records to send, and searches of its log."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from o2i.collector import Collector
 from o2i.numbered import request
 
-# Nothing of the machine that runs the tests takes part in how AWS credentials are found.
+# Variables that are removed, so that the AWS settings of the machine do not affect which credentials are found.
 AWS_SETTINGS = ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL", "AWS_ROLE_ARN",
                 "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONTAINER_CREDENTIALS_FULL_URI",
                 "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI")  # fmt: skip
@@ -28,7 +28,7 @@ def aws_environment(monkeypatch: pytest.MonkeyPatch, access_key_id: str = "", se
 
 
 def settings(catalog: dict, storage: dict | None = None, **more) -> dict:
-    """An exporter's settings: batches that do not wait long, and tries that follow each other quickly."""
+    """An exporter's settings, with a short flush timeout and quick retries."""
     return {
         "catalog": catalog,
         **({"storage": storage} if storage else {}),
@@ -40,7 +40,7 @@ def settings(catalog: dict, storage: dict | None = None, **more) -> dict:
 
 
 def at_debug_level(config: dict) -> None:
-    """For `Collector(change=...)`: everything is logged."""
+    """For `Collector(change=...)`: logs at debug level."""
     config["service"]["telemetry"]["logs"] = {"level": "debug"}
 
 
@@ -51,7 +51,7 @@ def send_numbers(collector: Collector, numbers: range) -> None:
 
 
 def wait_for_line(collector: Collector, parts: list[str], seconds_max: float = 30.0) -> str:
-    """The first line of the Collector's log that says all of it, in whatever case."""
+    """The first line of the Collector's log that contains all of `parts`, ignoring case."""
     deadline = time.monotonic() + seconds_max
     while True:
         for line in collector.log().splitlines():

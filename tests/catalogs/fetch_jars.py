@@ -1,4 +1,4 @@
-"""Fetches the artifacts of a list such as `java/jars.txt` from Maven Central, without Maven, and checks each one's hash.
+"""Fetches the artifacts of a list such as `java/jars.txt` from Maven Central, without Maven, and checks their hashes.
 
 Usage: `python fetch_jars.py LIST FOLDER`
 """
@@ -35,7 +35,7 @@ def _fetch_one(context: MavenContext, coordinates: str, sha256: str, folder: Pat
         try:
             path = artifact.resolve()
             break
-        except Exception as error:  # noqa: BLE001 - whatever it is, the network may be better the next time.
+        except Exception as error:  # noqa: BLE001 - any error: the next attempt may succeed.
             artifact.cached_path.unlink(missing_ok=True)
             if attempt == TRIES:
                 sys.exit(f"cannot fetch {coordinates} from Maven Central: {error}")

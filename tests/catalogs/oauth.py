@@ -1,4 +1,4 @@
-"""Proxies that refuse requests without a valid bearer token, and an OAuth2 token endpoint that issues short-lived ones."""
+"""Proxies that require a valid bearer token, and an OAuth2 token endpoint that issues short-lived ones."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from .proxy import Answer, Proxy, Request
 
 
 class BearerProxy(Proxy):
-    """Lets through what carries a token that is valid now; 401 in the REST catalog's shape for the rest."""
+    """Passes requests with a valid token; answers others with 401 in the REST catalog's error format."""
 
     def __init__(self, upstream: str, *tokens: str):
         super().__init__(upstream)
-        # The moment (time.monotonic) until which each token is valid.
+        # The time (time.monotonic) until which each token is valid.
         self._valid_until: dict[str, float] = dict.fromkeys(tokens, float("inf"))
 
     def accept(self, token: str, seconds: float = float("inf")) -> None:
@@ -36,7 +36,7 @@ class BearerProxy(Proxy):
 
 
 class OAuth2Proxy(BearerProxy):
-    """Issues tokens at `token_uri` for the client credentials that it knows, and lets only these through."""
+    """Issues tokens at `token_uri` for known client credentials, and accepts only these tokens."""
 
     TOKEN_PATH = "/realms/otel/protocol/openid-connect/token"
 

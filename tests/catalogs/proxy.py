@@ -1,4 +1,4 @@
-"""A reverse proxy on loopback, in threads of this process, to check requests and change answers."""
+"""A reverse proxy on loopback that checks requests and changes answers. It runs in threads of this process."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
-# These belong to one connection and are not passed on.
+# Headers that belong to one connection and are not passed on.
 OF_CONNECTION = {"connection", "keep-alive", "transfer-encoding", "te", "trailer", "upgrade", "proxy-connection"}
 SECONDS_MAX = 30
 
 
 @dataclass(frozen=True)
 class Request:
-    """One request as it was received. Names of headers are in lower case; `target` is the path and query as sent."""
+    """One request as received. Header names are in lower case; `target` is the path and query as sent."""
 
     method: str
     target: str
@@ -39,13 +39,13 @@ class Answer:
 
 
 class Proxy:
-    """Passes requests on to `upstream`, a base URL. Subclasses say what they check and change."""
+    """Passes requests on to `upstream`, a base URL. Subclasses define the checks and changes."""
 
     def __init__(self, upstream: str):
         self.upstream = upstream
-        # All that was received and how it was answered, oldest first.
+        # All received requests with their answers, oldest first.
         self.seen: list[tuple[Request, Answer]] = []
-        # Called first; an answer from it is given instead of asking upstream. For tests that break something for a while.
+        # Called first. If it returns an answer, upstream is not asked. For tests that simulate a temporary failure.
         self.instead: Callable[[Request], Answer | None] = lambda request: None
         self.port = 0
         self._server: ThreadingHTTPServer | None = None
@@ -80,15 +80,15 @@ class Proxy:
         return [request for request, answer in self.seen if answer.status == status]
 
     def check(self, request: Request) -> Answer | None:
-        """What to answer instead of asking upstream, or None to ask."""
+        """The answer to give instead of asking upstream, or None to ask."""
         return None
 
     def rewritten(self, request: Request) -> Request:
-        """The request as upstream shall see it."""
+        """The request to send upstream."""
         return request
 
     def changed(self, request: Request, answer: Answer) -> Answer:
-        """The answer as the client shall see it."""
+        """The answer to send to the client."""
         return answer
 
     def _handle(self, request: Request) -> Answer:
@@ -132,7 +132,7 @@ class _Server(ThreadingHTTPServer):
 def _handler(handle: Callable[[Request], Answer]) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
-        # A client that keeps its connection shall not keep a stopped proxy's thread.
+        # A connection that a client keeps open must not keep a thread of a stopped proxy alive.
         timeout = SECONDS_MAX
         disable_nagle_algorithm = True
 
@@ -149,7 +149,7 @@ def _handler(handle: Callable[[Request], Answer]) -> type[BaseHTTPRequestHandler
         do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = handle_one
 
         def _give(self, answer: Answer) -> None:
-            # The date is the upstream's or the proxy's own, which tests may set wrong.
+            # The date is upstream's, or the proxy's own, which tests may set to a wrong value.
             self.send_response_only(answer.status)
             names = {name.lower() for name in answer.headers}
             for name, value in answer.headers.items():

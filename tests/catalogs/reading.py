@@ -1,4 +1,4 @@
-"""Reads tables of any catalog with other people's readers, on local files and on the S3 server. (Spark: `spark.session`.)"""
+"""Reads tables of any catalog, on local files and on the S3 server, with independent readers. (Spark: `spark.session`.)"""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def load(catalog: Catalog, table: str, namespace: str = NAMESPACE) -> Table | No
 
 
 def wait_for_rows(catalog: Catalog, wanted: dict[str, int], namespace: str = NAMESPACE, seconds_max: float = 60.0) -> None:
-    """Waits until each table claims at least as many rows as wanted."""
+    """Waits until the metadata of each table has at least as many rows as wanted."""
     deadline = time.monotonic() + seconds_max
     while True:
         found = {name: readers.row_count(load(catalog, name, namespace)) for name, count in wanted.items() if count}
@@ -59,7 +59,7 @@ def read_duckdb(table: Table, s3: S3Server | None) -> list[Row]:
 def read_all(
     catalog: Catalog, spark: Spark, table: str, s3: S3Server | None = None, namespace: str = NAMESPACE
 ) -> dict[str, list[Row]]:
-    """All rows as each reader gives them, by its name."""
+    """All rows as each reader returns them, by the reader's name."""
     loaded = load(catalog, table, namespace)
     return {
         "pyiceberg": readers.read_pyiceberg(loaded),

@@ -57,22 +57,22 @@ class ReferenceCatalog:
         return f"http://127.0.0.1:{self.port}"
 
     def settings(self, uri: str | None = None, **more) -> dict:
-        """The exporter's `catalog` settings for it, or for a proxy before it."""
+        """The exporter's `catalog` settings for it, or for a proxy in front of it."""
         return {"type": "rest", "uri": uri or self.uri, **more}
 
     def client(self, uri: str | None = None, **properties: str) -> RestCatalog:
-        """It, opened by pyiceberg; through a proxy when given its address."""
+        """A pyiceberg client; connects through a proxy if `uri` is the proxy's."""
         storage = self._s3.properties() if self._s3 else {}
         return RestCatalog("reference", uri=uri or self.uri, **{**storage, **properties})
 
     def spark(self) -> Spark:
-        """It, opened by Spark."""
+        """A Spark session on this catalog."""
         return Spark.on_rest(self.uri, **(self._s3.java_properties() if self._s3 else {}))
 
 
 @cache
 def installed() -> Path:
-    """The folder of its classes and jars, made when missing."""
+    """The folder of its classes and jars. Creates it when it is missing."""
     script = Path(__file__).with_name("setup-reference-catalog.sh")
     done = subprocess.run([script], stdout=subprocess.PIPE, text=True, check=False)
     assert done.returncode == 0, f"{script.name} failed; what it says is above"

@@ -1,4 +1,4 @@
-"""An S3 server in a process of its own: moto, which serves S3 Tables too. It does not check signatures: `sigproxy` does."""
+"""An S3 server in a separate process: moto, with S3 Tables. It does not check signatures; `sigproxy` does."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SECRET_ACCESS_KEY = "secret/of+the=tests"
 
 
 class S3Server:
-    """Everything it stores is in memory and gone when it stops."""
+    """The server. It stores everything in memory and loses it when it stops."""
 
     def __init__(self, folder: Path):
         self._child = Child(Path(folder) / "s3.log")
@@ -31,7 +31,7 @@ class S3Server:
     def start(self) -> S3Server:
         """Starts it, on the same port as before if it ran before."""
         command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", self.port]
-        # Set for it alone: moto calls other services of itself with these.
+        # Set only for moto, which calls its other services with these.
         environment = {"AWS_ACCESS_KEY_ID": ACCESS_KEY_ID, "AWS_SECRET_ACCESS_KEY": SECRET_ACCESS_KEY}
         self.port = int(self._child.start(command, r"Running on http://127\.0\.0\.1:(\d+)", environment)[1])
         return self
@@ -58,7 +58,7 @@ class S3Server:
         }
 
     def properties(self) -> dict[str, str]:
-        """The same as Iceberg's `s3.*` catalog properties, as Java and pyiceberg take them."""
+        """The same as Iceberg's `s3.*` catalog properties, for Java and pyiceberg."""
         return {
             "s3.endpoint": self.endpoint,
             "s3.region": REGION,
@@ -69,7 +69,7 @@ class S3Server:
         }
 
     def java_properties(self) -> dict[str, str]:
-        """The same for Java, which must be told that `s3:` locations are for its S3 client."""
+        """The same for Java, which needs a property that assigns `s3:` locations to its S3 client."""
         return {"io-impl": "org.apache.iceberg.aws.s3.S3FileIO", **self.properties()}
 
     def client(self, service: str = "s3"):

@@ -1,4 +1,4 @@
-"""A table bucket of S3 Tables on moto, and its tables as pyiceberg reads them: from where the service says their metadata is."""
+"""A table bucket of S3 Tables on moto. pyiceberg reads its tables from the metadata location that the service returns."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ REGION = "us-east-1"
 
 
 class TableBucket:
-    """Stands for a pyiceberg catalog in as far as tables are loaded from it."""
+    """Replaces a pyiceberg catalog for loading tables."""
 
     def __init__(self, s3: S3Server, name: str):
         self._s3 = s3
@@ -48,7 +48,7 @@ class TableBucket:
         return {"type": "s3tables", "s3tables_api": "native", "warehouse": self.arn, "uri": uri or self._s3.endpoint, **more}
 
     def spark(self, folder: Path) -> Spark:
-        """Spark, with the tables as they are now: Spark's own S3 Tables catalog speaks to AWS only."""
+        """Spark, with the current state of the tables. Spark's own S3 Tables catalog works only with AWS."""
         spark = Spark.on_sqlite(folder / "spark.db", f"file://{folder}/unused", **self._s3.java_properties())
         spark.sql(f"CREATE NAMESPACE {spark.catalog}.{NAMESPACE}")
         for name in TIME_COLUMN:

@@ -1,7 +1,7 @@
-"""A reverse proxy that checks AWS Signature Version 4 as AWS does, with botocore as the independent implementation.
+"""A reverse proxy that checks AWS Signature Version 4 as AWS does, with botocore as an independent implementation.
 
-The signature is computed again from the request as received and the known secret. Wrong ones get AWS's answer: 403 with
-`x-amzn-ErrorType` and a JSON message, or S3's XML.
+It computes the signature from the received request and the known secret. It answers a wrong signature as AWS does: 403
+with `x-amzn-ErrorType` and a JSON message, or with S3's XML.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ UNSIGNED = "UNSIGNED-PAYLOAD"
 
 @dataclass(frozen=True)
 class Key:
-    """The secret half of an access key, the session token that must come with it, and its end in Unix time."""
+    """The secret of an access key, the session token that it requires, and its expiry in Unix time."""
 
     secret: str
     session_token: str | None = None
@@ -42,7 +42,7 @@ class Key:
 
 @dataclass(frozen=True)
 class Wrong:
-    """AWS's name for what is wrong, its words, and its status."""
+    """AWS's error code, message and status."""
 
     kind: str
     message: str
@@ -50,14 +50,14 @@ class Wrong:
 
 
 class SignatureProxy(Proxy):
-    """Lets through what is signed with one of `keys` (by access key id) for this service and region."""
+    """Passes requests that are signed with one of `keys` (by access key id) for this service and region."""
 
     def __init__(self, upstream: str, service: str, region: str, keys: dict[str, Key]):
         super().__init__(upstream)
         self.service = service
         self.region = region
         self.keys = keys
-        # How far its clock is ahead of the true one.
+        # How far its clock is ahead of the real time.
         self.clock_ahead = timedelta(0)
 
     def check(self, request: Request) -> Answer | None:
@@ -72,7 +72,7 @@ class SignatureProxy(Proxy):
         return Answer(wrong.status, json.dumps({"message": wrong.message}).encode(), headers)
 
     def what_is_wrong(self, request: Request) -> Wrong | None:
-        """The first thing that AWS would refuse about how the request is signed, or None."""
+        """The first error that AWS would report about the signature, or None."""
         s3 = self.service == "s3"
         header = request.headers.get("authorization")
         if header is None:
@@ -135,7 +135,7 @@ class SignatureProxy(Proxy):
     def _wrong_payload(self, request: Request) -> Wrong | None:
         claimed = request.headers.get("x-amz-content-sha256")
         if claimed is None:
-            # Only S3 demands it; elsewhere the signature covers the body's hash by itself.
+            # Only S3 requires it; for other services the signature itself covers the body's hash.
             return Wrong("InvalidRequest", "Missing required header: x-amz-content-sha256", 400) if self.service == "s3" else None
         if claimed == UNSIGNED and self.service == "s3":
             return None
@@ -148,7 +148,7 @@ class SignatureProxy(Proxy):
         signed = {name: request.headers[name] for name in scope["headers"].split(";")}
         path, mark, query = request.target.partition("?")
         if self.service == "s3":
-            # S3 reads a plus sign in a query as a space, and signs what it reads; botocore takes it as it stands.
+            # S3 decodes a plus sign in a query as a space and signs the decoded value; botocore signs it unchanged.
             query = query.replace("+", "%20")
         url = f"http://{request.headers['host']}{path}{mark}{query}"
         again = AWSRequest(method=request.method, url=url, data=request.body, headers=signed)
@@ -166,10 +166,10 @@ class SignatureProxy(Proxy):
 
 
 class ServiceProxy(SignatureProxy):
-    """Stands before the reference catalog as the Iceberg endpoint of Glue or S3 Tables does.
+    """Makes the reference catalog look like the Iceberg endpoint of Glue or S3 Tables.
 
-    The API is below `/iceberg`. What `GET /v1/config` must name as warehouse, and the prefix that it then gives for all
-    other paths (encoded, as the service sends it), are the service's own.
+    The API is below `/iceberg`. Each service has its own warehouse, which `GET /v1/config` must name, and its own prefix
+    for all other paths, which `GET /v1/config` returns (encoded, as the service sends it).
     """
 
     def __init__(self, upstream: str, service: str, region: str, keys: dict[str, Key], warehouse: str, prefix: str):

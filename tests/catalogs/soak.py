@@ -1,4 +1,4 @@
-"""Many Collectors that write to one table of the reference REST catalog, and what it cost them.
+"""Runs many Collectors that write to one table of the reference REST catalog, and measures retries and failed calls.
 
 `python -m catalogs.soak --writers 8 --seconds 60` (`make soak`) prints the figures; the tests run it for a shorter time.
 """
@@ -22,28 +22,28 @@ from .exporting import settings
 from .reading import load, wait_for_rows
 from .reference import ReferenceCatalog
 
-# Numbers of different writers do not meet.
+# The number ranges of different writers do not overlap.
 NUMBERS_PER_WRITER = 10_000_000
 
 
 @dataclass(frozen=True)
 class Report:
-    """What a run stored and what it took. All lists have an entry for each writer."""
+    """The result of a run. All lists have an entry for each writer."""
 
     seconds: float
     acknowledged: set[int]
     stored: Counter[int]
     snapshots: int
-    # Commits that a batch waited for, and attempts that were refused because another writer was first.
+    # Commits that a batch waited for, and attempts that lost a race against another writer.
     commits: list[int]
     conflicts: list[int]
-    # Calls that ended in an error, which the exporter tries again: a writer that gives up shows here.
+    # Calls that failed, which the exporter retries. A library call that gives up appears here.
     failed_calls: list[int]
     last_rows_after_seconds: float
 
     @property
     def attempts_per_commit(self) -> float:
-        """How often the catalog was asked for each snapshot that it took."""
+        """Commit attempts per snapshot."""
         return (self.snapshots + sum(self.conflicts)) / max(self.snapshots, 1)
 
     def __str__(self) -> str:
@@ -56,7 +56,7 @@ class Report:
 
 
 def run(folder: Path, reference: ReferenceCatalog, namespace: str, writers: int, seconds: float) -> Report:
-    """Lets so many Collectors, started at once on an empty namespace, write to `logs` for that time."""
+    """Starts `writers` Collectors at once on an empty namespace; they write to `logs` for `seconds`."""
     exporter = settings(reference.settings(namespace=namespace), timeout="60s")
     collectors = [
         Collector(folder / f"writer-{number}", {"iceberg": exporter}, own_metrics=True) for number in range(writers)
@@ -97,7 +97,7 @@ def run(folder: Path, reference: ReferenceCatalog, namespace: str, writers: int,
 
 
 def main() -> int:
-    """Runs it and prints the figures; 1 when a row is missing or there twice, or a writer gave up."""
+    """Runs it and prints the figures. Returns 1 when a row is missing or duplicated, or a writer gave up."""
     parser = argparse.ArgumentParser(prog="python -m catalogs.soak", description=__doc__.splitlines()[0])
     parser.add_argument("--writers", type=int, default=8)
     parser.add_argument("--seconds", type=float, default=60)

@@ -1,4 +1,4 @@
-"""A proxy before the reference catalog that hands out storage credentials with each table, when asked to."""
+"""A proxy in front of the reference catalog that vends storage credentials with each table, on request."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ DELEGATION = "x-iceberg-access-delegation"
 
 
 class VendingProxy(Proxy):
-    """Adds `storage-credentials` for the tables' own locations to what loads and creates tables.
+    """Adds `storage-credentials` for the table's own location to answers that load or create a table.
 
-    Each load gets a new access key, valid for `seconds`. `learn` is told of it, so that a `SignatureProxy` before the
-    storage knows it. Besides the right one there is a shorter prefix with a useless key: the longest prefix counts.
+    Each load gets a new access key, valid for `seconds`. The proxy passes it to `learn`, so that a `SignatureProxy` in
+    front of the storage accepts it. A shorter prefix has a useless key: clients must use the longest matching prefix.
     """
 
     def __init__(self, upstream: str, storage: dict[str, str], seconds: float, learn: Callable[[str, Key], None]):
         super().__init__(upstream)
-        # `s3.*` properties without credentials, which a table's `config` gets.
+        # `s3.*` properties without credentials, which are added to a table's `config`.
         self._storage = storage
         self.seconds = seconds
         self._learn = learn

@@ -1,4 +1,4 @@
-//! Where things are: the warehouse, the database, a table.
+//! Locations of the warehouse, the database and tables.
 
 use std::path::{Path, PathBuf, absolute};
 
@@ -9,20 +9,20 @@ use crate::config::{local_place, on_s3};
 use crate::error::{Error, ErrorKind, Result};
 use crate::storage::{Advice, create_folders};
 
-/// Where new tables are put.
+/// Where new tables are created.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Warehouse {
-    /// In a folder, by its absolute path.
+    /// In a local folder, by its absolute path.
     Local(PathBuf),
     /// Under an `s3://` or `s3a://` URL, without a slash at its end.
     S3(String),
 }
 
 impl Warehouse {
-    /// Reads `catalog.warehouse`. A relative path is taken from the current directory.
+    /// Parses `catalog.warehouse`. A relative path is resolved against the current directory.
     ///
     /// # Errors
-    /// `Config` naming the key when it is no place for tables.
+    /// `Config` naming the key when tables cannot be stored there.
     pub(super) fn new(warehouse: &str) -> Result<Self> {
         if on_s3(warehouse).is_some() {
             return Ok(Self::S3(warehouse.trim_end_matches('/').to_owned()));
@@ -30,7 +30,7 @@ impl Warehouse {
         warehouse_path(warehouse).map(Self::Local)
     }
 
-    /// As the start of locations.
+    /// The prefix of table locations.
     fn url(&self) -> String {
         match self {
             Self::Local(path) => format!("file://{}", path.display()),
@@ -39,7 +39,7 @@ impl Warehouse {
     }
 }
 
-/// Makes a local warehouse's folder if it is missing, and tries to write in it.
+/// Creates a local warehouse's folder if it is missing, and checks that it is writable.
 ///
 /// # Errors
 /// `Config` naming the key when that fails.
@@ -73,7 +73,7 @@ fn warehouse_path(warehouse: &str) -> Result<PathBuf> {
     absolute_path(path, "catalog.warehouse")
 }
 
-/// The database file as an absolute path; `catalog.db` in a local warehouse unless `uri` says otherwise.
+/// The absolute path of the database file: from `uri`, otherwise `catalog.db` in a local warehouse.
 pub(super) fn database_path(uri: Option<&str>, warehouse: &Warehouse) -> Result<PathBuf> {
     let uri = match (uri, warehouse) {
         (Some(uri), _) => uri,
@@ -89,7 +89,7 @@ pub(super) fn database_path(uri: Option<&str>, warehouse: &Warehouse) -> Result<
         .or_else(|| uri.strip_prefix("sqlite:"))
         .unwrap_or(uri);
     let (path, parameters) = path.split_once('?').unwrap_or((path, ""));
-    // The database is always opened so; other tools want it spelled out in the same URI.
+    // These are the modes that we open the database with anyway. Other tools need them in the same URI.
     if !matches!(parameters, "" | "mode=rwc" | "mode=rw") || path.is_empty() || path == ":memory:" {
         return Err(config_error(format!(
             "catalog.uri: {uri:?} names no database file; write sqlite://<path>, such as sqlite://./warehouse/catalog.db"
@@ -128,7 +128,7 @@ pub(super) fn config_error(message: impl Into<String>) -> Error {
     Error::new(ErrorKind::Config, message)
 }
 
-/// A new table's location, as Java's `JdbcCatalog` has it: `<warehouse>/<namespace levels>/<table>`.
+/// A new table's location, as in Java's `JdbcCatalog`: `<warehouse>/<namespace levels>/<table>`.
 pub(super) fn table_location(warehouse: &Warehouse, ident: &TableIdent) -> String {
     let mut location = warehouse.url();
     let levels = ident.namespace.as_ref().iter().map(String::as_str);

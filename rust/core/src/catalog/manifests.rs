@@ -1,10 +1,10 @@
-//! What a snapshot's manifest list names.
+//! The manifests of a snapshot.
 
 use iceberg::spec::{ManifestFile, ManifestList};
 
 use super::LoadedTable;
 
-/// The manifests that a manifest list of the table has, in its order.
+/// Reads a manifest list of the table. Returns its manifests in the order of the list.
 ///
 /// # Errors
 /// When the list cannot be read.

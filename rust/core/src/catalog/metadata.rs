@@ -1,5 +1,5 @@
-//! Metadata files of tables whose catalog only knows where the newest one is: made, written, read and
-//! deleted by us.
+//! Metadata files of tables whose catalog only stores the location of the newest one. We create, read and
+//! delete the files.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,28 +18,29 @@ use super::metadata_time::updated;
 use super::{CommitOutcome, LoadedTable, TableSpec};
 use crate::error::{Error, ErrorKind, Result};
 
-/// How often a table may move on between look and read before that is given up.
+/// How often the table's location may change between looking it up and reading the file, before an error.
 const MOVES_MAX: usize = 2;
 
-/// The metadata that was read or written last of each table, with its location: metadata files never change.
+/// The last metadata that was read or written of each table, with its location. Metadata files never change.
 #[derive(Debug, Default)]
 pub(super) struct MetadataCache {
     parsed: Mutex<HashMap<TableIdent, Known>>,
 }
 
-/// What is known of a metadata file.
+/// A cached metadata file.
 #[derive(Debug)]
 struct Known {
     location: String,
     metadata: Arc<TableMetadata>,
-    /// As it was written, if that was by us.
+    /// Its JSON, if we wrote the file.
     json: Option<Json>,
 }
 
 impl MetadataCache {
-    /// The metadata at the location that was found, and the location; `None` if there is none. When the
-    /// file cannot be read, `locate` is asked whether the table is elsewhere by now: a commit beside us may
-    /// have pruned the file. `storage` gives what a location is read with.
+    /// Reads the metadata at the location `found`. Returns it with its location, or `None` if there is none.
+    ///
+    /// When the file cannot be read, `locate` is asked for the table's current location, since a concurrent
+    /// commit may have pruned the file. `storage` returns the storage of a location.
     ///
     /// # Errors
     /// Those of `locate` and `storage`; `Storage` when the file cannot be read.
@@ -97,7 +98,7 @@ impl MetadataCache {
     /// Checks the requirements against `base` and applies the updates to it. Nothing is written.
     ///
     /// # Errors
-    /// A refusal: a conflict when a requirement is not met.
+    /// A refusal. It is a conflict when a requirement is not met.
     pub(super) fn next(
         &self,
         base: &LoadedTable,
@@ -120,7 +121,7 @@ impl MetadataCache {
         })
     }
 
-    /// The table's metadata as we wrote it.
+    /// The JSON of the table's metadata, if we wrote it.
     fn json(&self, table: &LoadedTable) -> Option<Json> {
         let parsed = self.parsed();
         let known = parsed.get(&table.ident)?;
@@ -130,7 +131,7 @@ impl MetadataCache {
             .filter(|_| known.location == table.metadata_location)
     }
 
-    /// Keeps what was just read or written.
+    /// Caches metadata that was just read or written.
     pub(super) fn remember(
         &self,
         ident: &TableIdent,
@@ -151,10 +152,10 @@ impl MetadataCache {
     }
 }
 
-/// The first metadata of a table. The reserved property `format-version` chooses the format, as in Java.
+/// Builds the first metadata of a table. As in Java, the reserved property `format-version` sets the format.
 ///
 /// # Errors
-/// `Config` when the table cannot be made as configured.
+/// `Config` when the table cannot be created as configured.
 pub(super) fn first_metadata(location: String, spec: TableSpec, ident: &TableIdent) -> Result<TableMetadata> {
     let mut properties = spec.properties;
     let format_version = match properties
@@ -187,7 +188,7 @@ pub(super) fn first_metadata(location: String, spec: TableSpec, ident: &TableIde
 pub(super) struct NextMetadata {
     pub(super) metadata: Arc<TableMetadata>,
     pub(super) json: Json,
-    /// The entries that fell out of its log of metadata files.
+    /// Entries that were removed from its metadata log.
     pub(super) expired: Vec<MetadataLog>,
 }
 
@@ -208,14 +209,14 @@ fn built_on(
     })
 }
 
-/// Deletes a metadata file that no table points to. A file left behind harms nobody.
+/// Deletes a metadata file that no table points to. A file that stays behind does no harm.
 pub(super) async fn discard(file_io: &FileIO, location: &str) {
     if let Err(cause) = file_io.delete(location).await {
         tracing::warn!(location, %cause, "cannot delete a metadata file that is not needed");
     }
 }
 
-/// Of the metadata files that fell out of the metadata log, those that the table wants to be deleted.
+/// Those files of expired metadata log entries that the table's properties let us delete.
 pub(super) fn outdated(metadata: &TableMetadata, expired: Vec<MetadataLog>) -> impl Iterator<Item = String> {
     let enabled = metadata
         .properties()
@@ -227,7 +228,7 @@ pub(super) fn outdated(metadata: &TableMetadata, expired: Vec<MetadataLog>) -> i
         .map(|entry| entry.metadata_file)
 }
 
-/// An attempt that changed nothing.
+/// A refused attempt, which changed nothing.
 pub(super) struct Refusal {
     conflict: bool,
     error: Error,

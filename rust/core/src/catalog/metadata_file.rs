@@ -1,4 +1,4 @@
-//! A table's metadata files where we name and write them ourselves.
+//! Metadata files that we name and write ourselves.
 
 use std::str::FromStr;
 
@@ -13,7 +13,7 @@ use super::cause::IcebergCause;
 use super::metadata_json::Json;
 use crate::error::{Error, ErrorKind, Result};
 
-/// The table property that moves metadata files elsewhere: manifests and their lists, too.
+/// The table property that sets the folder of metadata files, manifests and manifest lists.
 const METADATA_PATH: &str = "write.metadata.path";
 
 /// The folder of a table's metadata files, without a slash at its end.
@@ -24,12 +24,12 @@ pub(crate) fn metadata_folder(metadata: &TableMetadata) -> String {
     }
 }
 
-/// Writes the metadata file that follows `current` and gives its location:
-/// `<folder>/<version>-<uuid>.metadata.json`. Also when another tool named the current file in its own way.
-/// `json` is the metadata's, if it was made already.
+/// Writes the metadata file that follows `current` and returns its location,
+/// `<folder>/<version>-<uuid>.metadata.json`. `current` may be named in another tool's way. `json` is the
+/// JSON of `metadata`, if it is already known.
 ///
 /// # Errors
-/// `Storage` when it cannot be written.
+/// `Storage` when the file cannot be written.
 pub(super) async fn write_metadata_file(
     file_io: &FileIO,
     ident: &TableIdent,
@@ -46,9 +46,9 @@ pub(super) async fn write_metadata_file(
     let folder = metadata_folder(metadata);
     let name = format!("{folder}/{version:05}-{}.metadata.json", Uuid::new_v4());
     let is_plain = matches!(metadata.metadata_compression_codec(), Ok(CompressionCodec::None));
-    // iceberg-rust knows folders named `metadata` only.
+    // iceberg-rust supports only folders named `metadata`. In others, the file is not compressed.
     if !is_plain && let Ok(location) = MetadataLocation::from_str(&name) {
-        // The name tells whether it is compressed (`write.metadata.compression-codec`).
+        // The name shows whether the file is compressed (`write.metadata.compression-codec`).
         let location = location.with_new_metadata(metadata);
         metadata.write_to(file_io, &location).await.map_err(failed)?;
         return Ok(location.to_string());
@@ -71,12 +71,12 @@ fn text_of(metadata: &TableMetadata, ident: &TableIdent) -> Result<Bytes> {
     })
 }
 
-/// The version in `00012-<uuid>.metadata.json` or `v12.metadata.json`; 0 if there is none.
+/// The version in `00012-<uuid>.metadata.json` or `v12.metadata.json`; 0 if the name has none.
 fn version_of(location: &str) -> i32 {
     let name = location.rsplit('/').next().unwrap_or(location);
     let digits = name.strip_prefix('v').unwrap_or(name);
     let end = digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len());
-    // One below the top, so that the next version fits.
+    // One below the maximum, so that the next version fits.
     digits
         .get(..end)
         .and_then(|digits| digits.parse().ok())

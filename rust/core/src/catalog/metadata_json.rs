@@ -1,9 +1,9 @@
-//! A table's metadata as JSON, written from where it is.
+//! Writes a table's metadata as JSON without copying it.
 //!
-//! iceberg-rust's own way copies the metadata before it writes it, with every snapshot's summary: strings by
-//! the ten thousand where a table keeps hundreds of snapshots, in each commit. Here nothing is copied, and of
-//! snapshots that the last file had, its text is taken. What is written reads back as the same metadata
-//! (Iceberg spec: "Table Metadata Fields"); the tests compare it with iceberg-rust's.
+//! iceberg-rust copies the metadata before it writes it, including every snapshot's summary. That is tens of
+//! thousands of strings per commit for a table with hundreds of snapshots. This module copies nothing, and
+//! reuses the text of the snapshots that the last file had. The JSON reads back as the same metadata (Iceberg
+//! spec: "Table Metadata Fields"). The tests compare it with iceberg-rust's.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -18,21 +18,22 @@ use serde::Serialize;
 
 use super::references::References;
 
-/// About what a snapshot of ours takes, and a schema with the rest: too much costs less than to grow.
+/// Approximate sizes of one of our snapshots, and of a schema with all the rest. A buffer that is too large
+/// costs less than growing it.
 const SNAPSHOT_BYTES: usize = 1024;
 const REST_BYTES: usize = 32 * 1024;
 
 /// Metadata in JSON.
 #[derive(Debug, Clone)]
 pub(super) struct Json {
-    /// All of it.
+    /// The whole JSON text.
     pub(super) text: Bytes,
-    /// All branches and tags that are in it, if they are known.
+    /// All branches and tags in it, if they are known.
     pub(super) references: Option<Arc<References>>,
     snapshots: Arc<Snapshots>,
 }
 
-/// Where in a text snapshots are.
+/// The positions of snapshots in a text.
 #[derive(Debug, Default)]
 struct Snapshots {
     format_version: Option<FormatVersion>,
@@ -40,8 +41,8 @@ struct Snapshots {
 }
 
 impl Json {
-    /// The metadata as JSON. `references` are all branches and tags that it has, if they are known; `last` is
-    /// other metadata of the same table, if there is any.
+    /// Writes the metadata as JSON. `references` are all of its branches and tags, if they are known. `last`
+    /// is the JSON of other metadata of the same table, if there is any.
     ///
     /// # Errors
     /// Those of iceberg-rust, for metadata that has no JSON.
@@ -56,7 +57,7 @@ impl Json {
         };
         let mut text = Vec::with_capacity(REST_BYTES + metadata.snapshots().len() * SNAPSHOT_BYTES);
         serde_json::to_writer(&mut text, &Fields::of(metadata, &references))?;
-        // The snapshots come last in the same object.
+        // The snapshots are the last field of the same object.
         text.pop();
         text.extend_from_slice(br#","snapshots":["#);
         let last = last.filter(|last| last.snapshots.format_version == Some(format_version));
@@ -84,8 +85,8 @@ impl Json {
         })
     }
 
-    /// The slow way: for a table that was just read, and for format v1, which has everything twice over and which
-    /// nobody makes any more.
+    /// The slow path by iceberg-rust: for a table that was just read, and for format v1, which stores many
+    /// fields twice and is no longer used for new tables.
     fn by_iceberg_rust(metadata: &TableMetadata) -> serde_json::Result<Self> {
         let text = serde_json::to_vec(metadata)?;
         let is_v1 = metadata.format_version() == FormatVersion::V1;
@@ -97,21 +98,21 @@ impl Json {
         })
     }
 
-    /// What is written of this very snapshot here.
+    /// The JSON of this snapshot, if it is the same object as the one written here.
     fn text_of(&self, snapshot: &SnapshotRef) -> Option<&[u8]> {
         let (known, place) = self.snapshots.by_id.get(&snapshot.snapshot_id())?;
         Arc::ptr_eq(known, snapshot).then(|| self.text.get(place.clone()))?
     }
 }
 
-/// The snapshots as they were made, as other writers have them.
+/// The snapshots in the order of their creation, as other writers store them.
 fn in_order(metadata: &TableMetadata) -> Vec<&SnapshotRef> {
     let mut snapshots: Vec<&SnapshotRef> = metadata.snapshots().collect();
     snapshots.sort_by_cached_key(|snapshot| (snapshot.sequence_number(), snapshot.snapshot_id()));
     snapshots
 }
 
-/// The fields of formats v2 and v3 without the snapshots. What v2 does not have is empty there.
+/// The fields of formats v2 and v3 without the snapshots. Fields that v2 lacks are empty there.
 #[derive(Serialize)]
 #[serde(rename_all = "kebab-case")]
 struct Fields<'a> {
@@ -221,7 +222,7 @@ mod tests {
 
     use super::*;
 
-    /// A table with something in every field that its format has.
+    /// A table with a value in every field of its format.
     fn everything(version: u8) -> TableMetadata {
         let snapshot = |id: i64, parent: Option<i64>| {
             let mut snapshot = json!({
@@ -290,7 +291,7 @@ mod tests {
         serde_json::from_value(table).expect("a table")
     }
 
-    /// A table that nothing was done to.
+    /// A table without any changes or snapshots.
     fn nothing(version: u8) -> TableMetadata {
         serde_json::from_value(json!({
             "format-version": version,
@@ -304,7 +305,7 @@ mod tests {
         .expect("a table")
     }
 
-    /// The JSON with its lists in one order: iceberg-rust's is another one each time.
+    /// The JSON with its lists in a fixed order. iceberg-rust's order differs each time.
     fn in_order(json: &[u8]) -> Value {
         let mut value: Value = serde_json::from_slice(json).expect("JSON");
         for list in value
@@ -388,7 +389,7 @@ mod tests {
         }
     }
 
-    /// Another table's, or the table's own as somebody else registered it anew.
+    /// The last JSON may be that of another table, or of the same table after it was registered again.
     #[test]
     fn what_is_of_another_snapshot_is_not_taken() {
         let last = json(&everything(2), None);

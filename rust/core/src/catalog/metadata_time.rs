@@ -1,8 +1,10 @@
-//! Changes of a table whose last one is later than now: a clock went back, or another writer's is ahead.
+//! Changes of a table whose last change has a later time than now: our clock was set back, or another
+//! writer's clock is ahead.
 //!
-//! iceberg's builder stamps a change that adds no snapshot with the clock's time. More than a minute before
-//! the table's last change it refuses that, or, for a table without snapshots, makes metadata that neither
-//! it nor Java reads again. Such a change is stamped just after the last one instead, as our snapshots are.
+//! iceberg's builder stamps a change without a new snapshot with the current time. If that is more than a
+//! minute before the table's last change, it returns an error. For a table without snapshots, it builds
+//! metadata that neither it nor Java can read. This module stamps such a change just after the last one
+//! instead, as we do for our snapshots.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -14,13 +16,13 @@ use crate::clock::now_ms;
 
 const LAST_UPDATED: &str = "last-updated-ms";
 const TIMESTAMP: &str = "timestamp-ms";
-/// The logs of metadata that have times, and what names their entries.
+/// The metadata's logs with times, and the field that identifies their entries.
 const LOGS: [(&str, &str); 2] = [("snapshot-log", "snapshot-id"), ("metadata-log", "metadata-file")];
 
-/// Applies the updates to the metadata that is at `location`.
+/// Applies the updates to the metadata at `location`.
 ///
 /// # Errors
-/// When they do not fit the table.
+/// When the updates do not fit the table.
 pub(super) fn updated(
     metadata: &TableMetadata,
     location: &str,
@@ -33,7 +35,7 @@ pub(super) fn updated(
     if adds_snapshot || now_ms >= metadata.last_updated_ms() {
         return applied(metadata.clone(), location, updates);
     }
-    // What the builder compares with its own time is made to fit, and put right in what it built.
+    // Logged times that the builder compares with its own time are lowered to it, and restored in the result.
     let mut times: HashMap<String, VecDeque<i64>> = HashMap::new();
     let early = edited(metadata, |fields| {
         for (name, entry) in entries(fields) {
@@ -43,7 +45,7 @@ pub(super) fn updated(
         }
     })?;
     let built = applied(early, location, updates)?;
-    // The file that is left behind was the table's last change, which the builder was not told of.
+    // The previous metadata file's entry gets the time of the table's last change.
     let left = entry_name("metadata-log", &Value::from(location));
     times
         .entry(left)
@@ -75,7 +77,7 @@ fn applied(
         .build()
 }
 
-/// The metadata with some of its JSON changed.
+/// The metadata after `edit` has changed its JSON.
 fn edited(metadata: &TableMetadata, edit: impl FnOnce(&mut Map<String, Value>)) -> Result<TableMetadata> {
     let invalid = |cause| {
         Error::new(ErrorKind::DataInvalid, "the table's times cannot be put right").with_source(cause)
@@ -87,7 +89,7 @@ fn edited(metadata: &TableMetadata, edit: impl FnOnce(&mut Map<String, Value>)) 
     serde_json::from_value(json).map_err(invalid)
 }
 
-/// The entries of both logs in order, by what names them; a snapshot that was rolled back to comes again.
+/// The entries of both logs in order, with their names. A snapshot that was rolled back to appears again.
 fn entries(fields: &mut Map<String, Value>) -> Vec<(String, &mut Map<String, Value>)> {
     let mut found = Vec::new();
     for (key, value) in fields.iter_mut() {

@@ -1,4 +1,4 @@
-//! The narrow seam to a catalog: make a table, load it, commit to it.
+//! The interface to a catalog: create a table, load it, commit to it.
 
 use std::sync::Arc;
 
@@ -35,22 +35,23 @@ pub(crate) use manifests::manifests;
 pub(crate) use metadata_file::metadata_folder;
 pub(crate) use references::References;
 
-/// A table as the catalog gave it.
+/// A table as loaded from the catalog.
 #[derive(Debug, Clone)]
 pub struct LoadedTable {
     /// Namespace and name.
     pub ident: TableIdent,
     /// The metadata.
     pub metadata: Arc<TableMetadata>,
-    /// Where the metadata was read from; the compare-and-swap token of catalogs that have it.
+    /// The location of the metadata file: the compare-and-swap token of catalogs that store it. Empty when
+    /// the catalog does not report it.
     pub metadata_location: String,
     /// Storage for the table's files.
     pub file_io: FileIO,
 }
 
 impl LoadedTable {
-    /// Files that the table cannot be without: the current snapshot's list of manifests, and the metadata where it is a file. What storage
-    /// shows of them tells whether it shows anything.
+    /// The files that the table always has: the current snapshot's manifest list, and the metadata file if
+    /// there is one. If storage shows none of them, the storage is probably not available.
     pub(crate) fn own_files(&self) -> impl Iterator<Item = &str> {
         let list = self
             .metadata
@@ -61,10 +62,10 @@ impl LoadedTable {
     }
 }
 
-/// What a table is created with.
+/// The definition of a table to create.
 #[derive(Debug, Clone)]
 pub struct TableSpec {
-    /// The schema; its field ids are only a proposal.
+    /// The schema. Its field ids are only a proposal.
     pub schema: Schema,
     /// The partition spec, in terms of the schema's field ids.
     pub partition_spec: UnboundPartitionSpec,
@@ -74,33 +75,35 @@ pub struct TableSpec {
     pub properties: std::collections::HashMap<String, String>,
 }
 
-/// How one commit attempt ended. There is no fourth way.
+/// The outcome of one commit attempt.
 #[derive(Debug)]
 pub enum CommitOutcome {
-    /// The catalog took it; the table as it is now.
+    /// The catalog committed it. Contains the table after the commit.
     Committed(LoadedTable),
-    /// The catalog did not and never will take this attempt: a conflict, or a clean refusal.
+    /// The catalog did not commit this attempt and never will: a conflict, or a definite refusal.
     Refused {
         /// Whether reloading the table and trying again can help (a conflict).
         conflict: bool,
-        /// What the catalog said.
+        /// The catalog's error.
         error: Error,
     },
-    /// It may have been taken or not. Reload, look for our ids, then decide.
+    /// The outcome is unknown: the commit may or may not be made. Reload the table, search it for our ids,
+    /// then decide.
     Unknown(Error),
 }
 
-/// A catalog.
+/// A catalog of Iceberg tables.
 #[async_trait]
 pub trait Catalog: Send + Sync + std::fmt::Debug {
-    /// Loads a table; makes its namespace and itself if they are missing and `spec` is given. Many
-    /// writers may do this at once without an error.
+    /// Loads a table, and creates it and its namespace if they are missing and `spec` is given.
+    ///
+    /// Several writers may call this at the same time without an error.
     async fn ensure(&self, ident: &TableIdent, spec: Option<TableSpec>) -> Result<LoadedTable>;
 
-    /// Loads a table that must exist, fresh.
+    /// Loads the current state of an existing table.
     async fn load(&self, ident: &TableIdent) -> Result<LoadedTable>;
 
-    /// Makes one commit attempt on `base`. Never repeats it by itself.
+    /// Makes one commit attempt on `base`. It never retries by itself.
     async fn commit(
         &self,
         base: &LoadedTable,
@@ -108,32 +111,38 @@ pub trait Catalog: Send + Sync + std::fmt::Debug {
         updates: Vec<TableUpdate>,
     ) -> CommitOutcome;
 
-    /// Whether there is a catalog at all: without one, files that are written are all there is.
+    /// Whether there is a catalog at all. Without one, there are only the data files.
     fn keeps_tables(&self) -> bool {
         true
     }
 
-    /// Whether it surely tells of all snapshots of a table, and of their parents. Not known of catalogs of others before a table has a
-    /// second one.
+    /// Whether loaded metadata is guaranteed to list every retained snapshot with its parent.
+    ///
+    /// REST catalogs do not guarantee it: Nessie exposes only the current snapshot, without its parent. For
+    /// them it is not known before the table has a second snapshot.
     fn tells_history(&self) -> bool {
         true
     }
 
-    /// Whether it takes a commit only on the very metadata that the commit was built on. If not, on any whose main branch is
-    /// at the same snapshot, whatever else was changed meanwhile.
+    /// Whether a commit conflicts unless the table's metadata is exactly that of `base`.
+    ///
+    /// If false, a commit also succeeds when the metadata has changed but the main branch is still at the
+    /// same snapshot.
     fn compares_metadata(&self) -> bool {
         true
     }
 
-    /// Whether the service deletes files that no snapshot has any more, so that nobody else may or must.
+    /// Whether the service itself deletes files that no snapshot references. If true, others need not and
+    /// must not delete them.
     fn deletes_files(&self) -> bool {
         false
     }
 
-    /// Does what commits left to do that no caller waits for, such as to delete files that fell out of use.
+    /// Does the deferred work of past commits, such as deleting unused files. No caller of a commit waits for
+    /// it.
     async fn tidy(&self) {}
 
-    /// Lets go of what the catalog holds open, once nobody uses it any more.
+    /// Releases the catalog's resources, such as open connections. Call it after the last use of the catalog.
     async fn close(&self) {}
 }
 
@@ -142,11 +151,11 @@ fn no_table(ident: &TableIdent) -> Error {
     Error::new(ErrorKind::Catalog, message).with("table", ident.to_string())
 }
 
-/// Opens the catalog that the configuration names.
+/// Opens the configured catalog.
 ///
 /// # Errors
-/// `Config` when it cannot work as configured, such as a warehouse that cannot be written; the
-/// message names the key and what to do.
+/// `Config` when it cannot work as configured, for example when the warehouse is not writable. The message
+/// names the key and the remedy.
 pub async fn open(config: &Config) -> Result<Arc<dyn Catalog>> {
     let catalog = &config.catalog;
     let region = http::region(catalog).or_else(|| config.storage.s3.region.clone());

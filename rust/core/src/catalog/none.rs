@@ -1,7 +1,7 @@
-//! No catalog: Parquet files in folders, and nothing that keeps track of them.
+//! No catalog: Parquet files in folders, which no catalog tracks.
 //!
-//! A table is its definition alone, made anew by each process and the same each time, so that the same request
-//! writes the same files.
+//! A table is only its definition. Each process builds the same definition, so that the same request writes
+//! the same files.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -21,10 +21,11 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::storage::Stores;
 use crate::storage::hiding_file_io;
 
-/// Where a table's data files go: below its location at once, for there is nothing else.
+/// The table property for the location of data files. They are directly below the table's location, since
+/// there are no other files.
 const DATA_PATH: &str = "write.data.path";
 
-/// Gives tables that nobody keeps.
+/// Builds tables that are stored nowhere.
 #[derive(Debug)]
 pub(super) struct NoCatalog {
     warehouse: Warehouse,
@@ -32,7 +33,7 @@ pub(super) struct NoCatalog {
 }
 
 impl NoCatalog {
-    /// A local folder is made if it is missing. S3 is not asked yet.
+    /// Creates a local folder if it is missing. S3 is not contacted yet.
     ///
     /// # Errors
     /// `Config` naming `catalog.warehouse` when it cannot be used.
@@ -70,7 +71,7 @@ impl NoCatalog {
     }
 }
 
-/// What stands for a table in the names of its files: its place and how it is partitioned.
+/// The table id in file names, derived from the table's location and partitioning.
 fn id_of(location: &str, spec: &TableSpec) -> Uuid {
     let mut digest = Sha256::new();
     digest.update(location);

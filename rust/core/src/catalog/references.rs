@@ -1,4 +1,4 @@
-//! A table's branches and tags, which iceberg-rust gives out by name only.
+//! A table's branches and tags. iceberg-rust exposes them only by name.
 
 use std::collections::HashMap;
 
@@ -12,12 +12,12 @@ use serde::{Deserialize, Serialize};
 pub(crate) struct References(pub(crate) HashMap<String, SnapshotReference>);
 
 impl References {
-    /// Read from the metadata's JSON: as slow as writing all of it.
+    /// Reads them from the metadata's JSON. This takes as long as writing the whole metadata.
     pub(crate) fn of(metadata: &TableMetadata) -> Option<Self> {
         Self::in_json(&serde_json::to_vec(metadata).ok()?)
     }
 
-    /// Those in metadata's JSON; none in format v1's.
+    /// Reads them from a metadata file's JSON. Format v1 has none.
     pub(super) fn in_json(text: &[u8]) -> Option<Self> {
         #[derive(Deserialize)]
         struct OnlyReferences {
@@ -28,7 +28,7 @@ impl References {
         Some(only.refs)
     }
 
-    /// Whether there is none but the main branch, which says nothing of its snapshots' lives.
+    /// Whether there is no reference but a main branch without retention settings.
     pub(super) fn are_main_alone(&self) -> bool {
         self.0.iter().all(|(name, reference)| {
             name == MAIN_BRANCH
@@ -43,7 +43,7 @@ impl References {
         })
     }
 
-    /// Those that updates lead to.
+    /// The references after these updates.
     pub(super) fn updated(&self, updates: &[TableUpdate]) -> Self {
         let mut names = self.0.clone();
         for update in updates {
@@ -60,8 +60,8 @@ impl References {
         Self(names)
     }
 
-    /// Those of them that the metadata made by the same updates has: it drops those of snapshots that are
-    /// removed. `None` where the two disagree.
+    /// The references that the metadata built by the same updates has: the builder drops those of removed
+    /// snapshots. `None` if the two disagree.
     pub(super) fn confirmed(mut self, metadata: &TableMetadata) -> Option<Self> {
         let points_to = |name: &str| {
             metadata

@@ -1,4 +1,4 @@
-//! What a new table is made with.
+//! The definition of a new table.
 
 use std::collections::HashMap;
 
@@ -11,7 +11,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::schema::{iceberg_schema, sort_columns};
 use crate::signal::Table;
 
-/// The schema, partitioning, sort order and properties that a configuration gives a new table.
+/// The schema, partitioning, sort order and properties of a new table, from the configuration.
 ///
 /// # Errors
 /// `Config` when a transform of `tables.partition_by` does not fit its column.
@@ -46,24 +46,25 @@ fn sort_order(table: Table, schema: &Schema) -> Result<SortOrder> {
     order.map_err(|cause| unfit().because(IcebergCause(cause)))
 }
 
-/// Ours, then the user's over them. Other writers of the table, such as compaction, go by these.
+/// Our table properties, overridden by the user's. Other writers of the table, such as compaction, follow
+/// them.
 fn properties(config: &Config, schema: &Schema) -> HashMap<String, String> {
     let parquet = &config.parquet;
     let mut properties: HashMap<String, String> = HashMap::new();
     let mut set = |key: &str, value: String| properties.insert(key.to_owned(), value);
-    // Each commit writes a metadata file: without this their number grows without end. A file also
-    // lists those before it. A reader needs the one that it began with only until it has read it.
+    // Each commit writes a metadata file, and without this their number grows without limit. Each file also
+    // lists the previous ones. A reader needs the file it started with only until it has read it.
     set("write.metadata.delete-after-commit.enabled", "true".to_owned());
     set("write.metadata.previous-versions-max", "20".to_owned());
     let commit = &config.commit;
-    // The service itself stops expiring snapshots in a table whose properties keep them longer than it does. Our commits expire
-    // them there without any.
+    // S3 Tables stops expiring snapshots of a table whose properties keep them longer than the service does.
+    // Our commits expire snapshots there without these properties.
     if commit.expire_snapshots && !config.catalog.is_in_s3_tables() {
         set(
             "history.expire.max-snapshot-age-ms",
             commit.max_snapshot_age_ms().to_string(),
         );
-        // For engines, too: these snapshots are what a request is recognised by. Java has an int there.
+        // Also for engines: requests are recognised by these snapshots. Java reads an int here.
         let count = i32::try_from(commit.dedup_snapshots).unwrap_or(i32::MAX);
         set("history.expire.min-snapshots-to-keep", count.to_string());
     }

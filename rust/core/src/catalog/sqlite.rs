@@ -1,7 +1,7 @@
 //! The `SQLite` catalog, in the table layout of Iceberg's JDBC catalog.
 //!
-//! Java's `JdbcCatalog`, pyiceberg's `SqlCatalog` and iceberg-rust's can read and write the same
-//! database beside us: all of them swap `metadata_location` by comparing it first.
+//! Java's `JdbcCatalog`, pyiceberg's `SqlCatalog` and iceberg-rust's can read and write the same database
+//! concurrently: all of them swap `metadata_location` by compare-and-swap.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -28,24 +28,24 @@ mod failure;
 
 const REFUSED: &str = "the catalog's database refused the commit";
 
-/// Tables in a `SQLite` database, the files of each in a local folder or on S3.
+/// Tables in a `SQLite` database. The files of each are in a local folder or on S3.
 #[derive(Debug)]
 pub(super) struct SqliteCatalog {
     database: Database,
-    /// Where new tables are put. Those that are there stay where they are.
+    /// Where new tables are created. Existing tables stay where they are.
     warehouse: Warehouse,
     storage: ByPlace,
     metadata: MetadataCache,
-    /// Metadata files that fell out of their tables' logs.
+    /// Metadata files that were removed from their tables' logs.
     outdated: Mutex<Vec<String>>,
 }
 
 impl SqliteCatalog {
-    /// Opens the warehouse and the database; folders and the database are made if missing. S3 is not
-    /// asked yet: what is wrong there can be mended while the process runs.
+    /// Opens the warehouse and the database. Missing folders and a missing database are created. S3 is not
+    /// contacted yet, because problems there can be fixed while the process runs.
     ///
     /// # Errors
-    /// `Config` naming `catalog.warehouse` or `catalog.uri` when one cannot be used.
+    /// `Config` naming `catalog.warehouse` or `catalog.uri` when it cannot be used.
     pub(super) async fn open(config: &CatalogConfig, stores: &Stores) -> Result<Self> {
         let warehouse = Warehouse::new(config.local_warehouse())?;
         let database_path = database_path(config.uri.as_deref(), &warehouse)?;
@@ -73,7 +73,7 @@ impl SqliteCatalog {
         })
     }
 
-    /// The table, or `None` if there is none.
+    /// The table, or `None` if it does not exist.
     async fn find(&self, ident: &TableIdent) -> Result<Option<LoadedTable>> {
         let found = self.locate(ident).await?;
         let newest = self
@@ -96,11 +96,12 @@ impl SqliteCatalog {
         }))
     }
 
-    /// The table's storage: where its metadata is, whatever the warehouse is by now, and whoever made the table.
+    /// The storage of the table's metadata location. The warehouse may be another one by now, and the table
+    /// may have been created by another tool.
     fn file_io(&self, ident: &TableIdent, metadata_location: &str) -> Result<FileIO> {
         self.storage
             .of(metadata_location)
-            // Not permanent, as an error of the configuration would be: a catalog can be mended.
+            // Not permanent, unlike a configuration error: the catalog can be repaired.
             .map_err(|error| {
                 error
                     .with("table", ident.to_string())
@@ -127,7 +128,7 @@ impl SqliteCatalog {
         Ok(row.metadata_location)
     }
 
-    /// Makes the table unless somebody else does so first; then theirs is left as it is.
+    /// Creates the table. If another writer creates it first, that table is left unchanged.
     async fn create(&self, ident: &TableIdent, spec: TableSpec) -> Result<()> {
         let failed = |cause: Failure| {
             Error::new(ErrorKind::Catalog, "cannot create the table")
@@ -158,8 +159,8 @@ impl SqliteCatalog {
         }
     }
 
-    /// Our metadata of format v1 has no branches and tags, since iceberg-rust reads none there. A table that has some is left alone:
-    /// without them, the files that they keep would be deleted one day.
+    /// Refuses tables of format v1 with branches or tags: iceberg-rust does not read them, so our metadata
+    /// would lose them, and the files that they keep would be deleted later.
     async fn refuse_references_of_v1(base: &LoadedTable) -> Result<()> {
         if base.metadata.format_version() != FormatVersion::V1 {
             return Ok(());
@@ -181,12 +182,13 @@ impl SqliteCatalog {
         ))
     }
 
-    /// Says so when the new table comes to lie where another one lies: that of a database that was lost, or of another one with the
-    /// same warehouse. Each knows its own rows only, and a clean-up of orphan files in one takes the other's. Dropped tables leave their
-    /// files behind, too, so it is no error.
+    /// Logs a warning if the new table's location already holds another table: one from a lost database, or
+    /// from another database with the same warehouse. Each database knows only its own rows, and a clean-up
+    /// of orphan files by one deletes the other's files. This is no error, because dropped tables leave their
+    /// files behind, too.
     async fn warn_of_another(ident: &TableIdent, metadata: &TableMetadata, file_io: &FileIO) {
         let folder = metadata_folder(metadata);
-        // Whoever must not list is not helped by an error here.
+        // Storage that does not allow listing is no reason for an error here.
         let names = listing::list(file_io, &folder).await.unwrap_or_default();
         let ours = names.iter().filter(|name| name.ends_with(".metadata.json"));
         if let Some(newest) = ours.max() {
@@ -251,7 +253,7 @@ impl Catalog for SqliteCatalog {
                 error,
             };
         }
-        // Before anything is written into a folder that may be gone with the database.
+        // Checked before anything is written into a folder that may have been removed with the database.
         if let Err(cause) = self.database.check_place(false).await {
             return refused(false, REFUSED, ident, cause).into();
         }
@@ -259,7 +261,7 @@ impl Catalog for SqliteCatalog {
         let written = write_metadata_file(&base.file_io, ident, current, &metadata, Some(&json)).await;
         let location = match written {
             Ok(location) => location,
-            // The database was not touched.
+            // The database was not changed.
             Err(error) => {
                 return CommitOutcome::Refused {
                     conflict: false,

@@ -1,5 +1,6 @@
-//! Whether a table's local folder is in sight. A disk that is not mounted leaves an empty folder, which takes files as the disk would:
-//! they end below the mount point, and nobody sees them once the disk is back.
+//! Checks that a table's local folder is available. If a disk is not mounted, its mount point is an empty
+//! folder, which accepts files. They would be written below the mount point, and be invisible once the disk
+//! is mounted again.
 
 use super::{IcebergCause, LoadedTable};
 use crate::config::on_s3;
@@ -7,13 +8,14 @@ use crate::error::{Error, ErrorKind, Result, RetryClass};
 use crate::storage::in_one_storage;
 
 impl LoadedTable {
-    /// Looks for the table before something of it is written to `path`. One of its own files is enough: other programs expire snapshots and
-    /// delete old metadata.
+    /// Checks that the table is visible before a file of it is written to `path`. One of the table's own
+    /// files is enough, because other programs expire snapshots and delete old metadata.
     ///
-    /// On S3 nothing is asked: a bucket that is not there takes no files, and it would be a request for each batch.
+    /// S3 is not checked: a bucket that does not exist accepts no files, and the check would cost a request
+    /// per batch.
     ///
     /// # Errors
-    /// `Storage`, to be retried, when storage shows none of the table's own files, or does not say.
+    /// `Storage`, to be retried, when storage shows none of the table's own files, or the check fails.
     pub(crate) async fn check_storage(&self, path: &str) -> Result<()> {
         if on_s3(path).is_some() {
             return Ok(());
@@ -30,7 +32,7 @@ impl LoadedTable {
             missing = Some(known);
         }
         let message = "storage does not show the table's own files, so nothing is written; is their disk mounted? \
-                       Nothing is given up, it is tried again";
+                       Nothing is lost; it is retried";
         missing.map_or(Ok(()), |known| Err(self.unseen(message, known)))
     }
 

@@ -262,7 +262,7 @@ impl Committer {
                 // An earlier attempt still has an unknown outcome, so the data must not be given up.
                 RetryClass::Permanent | RetryClass::Partial => RetryClass::Retry { after: None },
             };
-            let message = "an earlier commit did not end well, and the table cannot be looked at again";
+            let message = "the outcome of an earlier commit is not known, and the table cannot be reloaded";
             Error::new(ErrorKind::Catalog, message)
                 .with("table", self.table().ident.to_string())
                 .class(class)
@@ -344,7 +344,7 @@ impl Committer {
         let mut tasks = self.tasks.lock().await;
         for task in tasks.drain(..) {
             if let Err(cause) = task.await {
-                tracing::error!(%cause, "a table's committer ended badly");
+                tracing::error!(%cause, "a table's committer task failed");
             }
         }
         drop(tasks);

@@ -84,7 +84,7 @@ impl Queued {
     /// Answers the caller, if it still waits.
     pub(super) fn answer(self, result: Result<Committed>) {
         if self.reply.send(result).is_err() {
-            tracing::debug!("nobody waits for the outcome of a commit any more");
+            tracing::debug!("the caller of a commit is gone");
         }
     }
 }

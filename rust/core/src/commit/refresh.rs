@@ -71,13 +71,13 @@ impl Protocol {
         let was_failing = std::mem::replace(&mut self.load_failing, looked.is_err());
         match &looked {
             Err(error) if was_failing => {
-                tracing::debug!(table = %ident, %error, "still cannot look at the table again");
+                tracing::debug!(table = %ident, %error, "still cannot reload the table");
             }
             Err(error) => {
-                tracing::warn!(table = %ident, %error, "cannot look at the table again; this is told once until it can be");
+                tracing::warn!(table = %ident, %error, "cannot reload the table; further failures are logged at debug level");
             }
             Ok(_) if was_failing => {
-                tracing::warn!(table = %ident, "the table can be looked at again");
+                tracing::warn!(table = %ident, "the table can be reloaded again");
             }
             Ok(_) => {}
         }

@@ -143,7 +143,7 @@ impl<'a> Looks<'a> {
         // Other writers may have committed since.
         let now = catalog.load(&table.ident).await?;
         if now.metadata.uuid() != table.metadata.uuid() {
-            let message = "the table was made anew under its name";
+            let message = "the table was created again under its name";
             return Err(Error::new(ErrorKind::Catalog, message));
         }
         let is_wanted = |manifest: &ManifestFile| {

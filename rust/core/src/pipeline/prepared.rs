@@ -229,7 +229,7 @@ impl PreparedTable {
     /// `TableMismatch` (permanent), naming the files, when they do not fit it.
     fn fit(&mut self, now: &LoadedTable, attributes: &[AttributeColumn]) -> Result<()> {
         if !self.layout.fits(&now.metadata, attributes) {
-            let message = "the table was dropped and made anew with another layout, or lost its partition spec, before these \
+            let message = "the table was dropped and created again with another layout, or lost its partition spec, before these \
                            files were committed; they are in storage and in no table: add them with an engine";
             return Err(self.lost(message).with("table", now.ident.to_string()));
         }
@@ -273,7 +273,7 @@ fn known_file<'a>(table: &'a LoadedTable, path: &str) -> Option<&'a str> {
 
 fn storage_unreachable(path: &str, known: &str) -> Error {
     let message = "storage shows neither a data file that is to be committed nor the table's own files; does the bucket of \
-                   catalog.warehouse exist, does storage.s3.endpoint lead to it, is its disk mounted? Nothing is given up, it is \
+                   catalog.warehouse exist, does storage.s3.endpoint lead to it, is its disk mounted? Nothing is lost; it is \
                    tried again";
     Error::new(ErrorKind::Storage, message)
         .with("path", path)

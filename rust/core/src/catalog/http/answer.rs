@@ -1,4 +1,4 @@
-//! An answer that is no success, in our words.
+//! Error responses of a server, as our errors.
 
 use std::fmt;
 use std::time::{Duration, SystemTime};
@@ -10,14 +10,14 @@ use serde::Deserialize;
 use crate::calendar::day_of_date;
 use crate::config::Secret;
 
-/// Waits longer than this are not taken from a server.
+/// Longer waits that a server asks for are ignored.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(300);
 /// A server's text is shown up to this many characters.
 const TEXT_CHARS_MAX: usize = 400;
 /// Shorter secrets are common words, such as a header's `true`.
 const SECRET_BYTES_MIN: usize = 6;
 
-/// Takes our secrets out of other people's texts.
+/// Removes our secrets from texts of others.
 #[derive(Debug, Default)]
 pub(super) struct Scrubber {
     secrets: Vec<Secret>,
@@ -30,7 +30,7 @@ impl Scrubber {
         }
     }
 
-    /// One line of printable characters, without our secrets, `current` included.
+    /// The text as one line of printable characters, without our secrets, including `current`.
     pub(super) fn scrub(&self, text: &str, current: Option<&Secret>) -> String {
         let mut text = text.to_owned();
         for secret in self.secrets.iter().chain(current) {
@@ -50,7 +50,7 @@ impl Scrubber {
     }
 }
 
-/// What to do about a status, to be put after it.
+/// Advice for a status, to be appended to it.
 pub(super) fn hint(status: StatusCode, headers: &HeaderMap, keys: &str) -> String {
     if status.is_redirection() {
         let target = headers
@@ -115,7 +115,7 @@ pub(super) fn http_date(text: &str) -> Option<SystemTime> {
     ))
 }
 
-/// What the server said.
+/// The server's message.
 #[derive(Debug)]
 pub(super) struct ServerError(String);
 
@@ -127,7 +127,7 @@ impl fmt::Display for ServerError {
 
 impl std::error::Error for ServerError {}
 
-/// The server's own words, if it has any for us: a page of HTML is none.
+/// The server's message, if there is one that can be shown. HTML pages are ignored.
 pub(super) fn server_error(
     body: &[u8],
     headers: &HeaderMap,
@@ -163,7 +163,7 @@ pub(super) fn server_error(
     (!said.is_empty()).then(|| ServerError(said.join(": ")))
 }
 
-/// An error's body. Besides Iceberg's `ErrorModel`, OAuth2's (RFC 6749, section 5.2) and that of AWS
+/// The body of an error response: Iceberg's `ErrorModel`, OAuth2's (RFC 6749, section 5.2), or that of AWS
 /// services, whose gateways answer before the catalog does.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
@@ -183,7 +183,7 @@ enum ErrorBody {
     },
 }
 
-/// `ErrorModel`, less its stack.
+/// `ErrorModel` without its stack trace.
 #[derive(Debug, Deserialize)]
 struct ErrorModel {
     #[serde(default)]

@@ -1,4 +1,4 @@
-//! How a request says who we are.
+//! Authentication of requests.
 
 use aws_credential_types::Credentials;
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
@@ -12,7 +12,7 @@ use crate::error::{Error, ErrorKind, Result};
 /// A way to authenticate.
 #[derive(Debug)]
 pub(super) enum Auth {
-    /// Not at all, or by configured headers.
+    /// None, or by configured headers.
     None,
     /// `catalog.token`.
     Token(Secret),
@@ -22,22 +22,22 @@ pub(super) enum Auth {
     SigV4(Box<Signer>),
 }
 
-/// Which credentials an attempt went out with.
+/// The credentials that an attempt was sent with.
 #[derive(Debug, Clone)]
 pub(super) enum Stamp {
-    /// Such as never change.
+    /// Credentials that never change.
     Fixed,
-    /// The token of this number.
+    /// The token with this number.
     Token(u64),
-    /// These, which print nothing secret.
+    /// These credentials. Their `Debug` output holds no secret.
     Signed(Credentials),
 }
 
 impl Auth {
-    /// Adds our credentials to a request that is complete but for them.
+    /// Adds our credentials to a request that is otherwise complete.
     ///
     /// # Errors
-    /// `Catalog` when there are none to be had at present.
+    /// `Catalog` when no credentials are available at present.
     pub(super) async fn authorize(&self, request: &mut Request) -> Result<Stamp> {
         match self {
             Auth::None => Ok(Stamp::Fixed),
@@ -54,11 +54,11 @@ impl Auth {
         }
     }
 
-    /// After an answer that is no success: whether the same request may do better now, with other
-    /// credentials or another time.
+    /// After an error response: whether the same request may succeed now, with other credentials or another
+    /// signing time.
     pub(super) async fn renew(&self, stamp: &Stamp, status: StatusCode, headers: &HeaderMap) -> bool {
         match (self, stamp) {
-            // 419 is Iceberg's own, for credentials that ran out.
+            // Iceberg's own status 419 means expired credentials.
             (Auth::OAuth2(oauth2), Stamp::Token(number)) if matches!(status.as_u16(), 401 | 419) => {
                 oauth2.discard(*number).await;
                 true
@@ -80,7 +80,7 @@ impl Auth {
         }
     }
 
-    /// A secret that came into being meanwhile.
+    /// The secret that was obtained at runtime, if there is one.
     pub(super) fn current_secret(&self) -> Option<Secret> {
         match self {
             Auth::OAuth2(oauth2) => oauth2.current(),

@@ -1,4 +1,4 @@
-//! One request to the catalog, and what is surely known about it afterwards.
+//! One request to the catalog, and what is known for certain about it afterwards.
 
 use std::time::Duration;
 
@@ -12,14 +12,14 @@ use super::auth::Auth;
 use crate::error::{Error, ErrorKind, Result, RetryClass};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// Servers and load balancers close idle connections after a minute or so. A request that meets the
-/// closing is one whose outcome is unknown, so ours are closed first.
+/// Servers and load balancers close idle connections after about a minute. A request that is sent while the
+/// server closes the connection has an unknown outcome, so we close idle connections first.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
-/// Table metadata grow with each snapshot; an answer beyond this is not the catalog's.
+/// Table metadata grows with each snapshot, but a larger answer than this does not come from a catalog.
 const ANSWER_BYTES_MAX: usize = 512 << 20;
 const ERROR_BYTES_MAX: usize = 64 << 10;
 
-/// A request, as often as it takes to send it.
+/// A request that can be sent several times.
 #[derive(Debug)]
 pub(in crate::catalog) struct Request {
     pub(in crate::catalog) method: Method,
@@ -28,25 +28,25 @@ pub(in crate::catalog) struct Request {
     pub(in crate::catalog) body: Option<Bytes>,
     /// Whether the catalog honours `Idempotency-Key`.
     pub(in crate::catalog) idempotency: bool,
-    /// Whether storage credentials are asked for.
+    /// Whether to ask for storage credentials.
     pub(in crate::catalog) delegation: bool,
-    /// What it is for, after "cannot": "load the table".
+    /// What the request does, to follow "cannot" in errors: "load the table".
     pub(in crate::catalog) purpose: &'static str,
 }
 
-/// Why there is no success, told apart by what happened.
+/// Why a request did not succeed.
 #[derive(Debug)]
 pub(in crate::catalog) enum Failure {
     /// Nothing of the request was sent.
     NotSent(Error),
-    /// All or a part of the request was sent, and no whole answer came back.
+    /// The request was sent in whole or in part, and no complete answer came back.
     NoAnswer(Error),
-    /// The catalog answered with another status than success.
+    /// The catalog answered with an error status.
     Refused(StatusCode, Error),
 }
 
 impl Failure {
-    /// Whether a request that makes something may have made it, or found it made.
+    /// Whether a creating request may have created its object, or found it already created.
     pub(in crate::catalog) fn may_be_done(&self) -> bool {
         match self {
             Failure::NotSent(_) => false,
@@ -62,7 +62,7 @@ impl Failure {
     }
 }
 
-/// An HTTP client as all of ours are: rustls, no redirects, no retries, bounded times.
+/// Makes an HTTP client with our common settings: rustls, no redirects, no retries, timeouts.
 ///
 /// # Errors
 /// `Config` when the system's TLS roots cannot be used.
@@ -76,11 +76,11 @@ pub(super) fn http_client() -> Result<reqwest::Client> {
         .map_err(|cause| Error::new(ErrorKind::Config, "cannot set up HTTPS").because(cause.without_url()))
 }
 
-/// The connection to a catalog: HTTP, authentication, and no secrets in what it reports.
+/// The connection to a catalog. It adds authentication, and keeps secrets out of errors.
 #[derive(Debug)]
 pub(in crate::catalog) struct Client {
     http: reqwest::Client,
-    /// The configured ones.
+    /// The configured headers.
     headers: HeaderMap,
     auth: Auth,
     timeout: Duration,
@@ -104,10 +104,10 @@ impl Client {
         }
     }
 
-    /// Sends a request and gives the body of a success.
+    /// Sends a request and returns the body of a successful answer.
     ///
-    /// It is sent once more when the catalog refused our credentials and there may be better ones, or
-    /// when it only reads and the connection broke.
+    /// The request is sent a second time when the catalog refused our credentials and there may be better
+    /// ones, or when it is a `GET` and the connection broke.
     pub(in crate::catalog) async fn send(&self, request: &Request) -> Result<Bytes, Failure> {
         let attempt = self.attempt(request).await;
         let again = match &attempt {
@@ -144,7 +144,8 @@ impl Client {
             wire = wire.header("X-Iceberg-Access-Delegation", "vended-credentials");
         }
         if request.idempotency {
-            // Anew for each attempt: one that was refused for its credentials was not carried out.
+            // Each attempt has a new key: an attempt that was refused for its credentials was not carried
+            // out.
             wire = wire.header("Idempotency-Key", Uuid::now_v7().to_string());
         }
         let mut wire = wire
@@ -157,7 +158,7 @@ impl Client {
             .map_err(|error| Attempt::new(Failure::NotSent(error)))?;
         let response = match self.http.execute(wire).await {
             Ok(response) => response,
-            // Establishing a connection, TLS included, comes before any byte of the request.
+            // The connection, including TLS, is established before any byte of the request is sent.
             Err(cause) if cause.is_connect() => {
                 return Err(Attempt::new(Failure::NotSent(not_sent(request, cause))));
             }
@@ -177,7 +178,7 @@ impl Client {
         }
         let headers = response.headers().clone();
         let refreshed = self.auth.renew(&stamp, status, &headers).await;
-        // An error's body is only for its text.
+        // The body of an error is only needed for its message.
         let body = read(response, ERROR_BYTES_MAX).await.unwrap_or_default();
         let error = self.refusal(request, status, &headers, &body);
         Err(Attempt {
@@ -236,11 +237,11 @@ fn failed(request: &Request, what_happened: &str) -> Error {
     Error::new(ErrorKind::Catalog, message).with("url", place(&request.url))
 }
 
-/// How an attempt failed, and whether another may do better.
+/// How an attempt failed, and whether a second attempt may succeed.
 struct Attempt {
     failure: Failure,
     timed_out: bool,
-    /// Whether there are new credentials since.
+    /// Whether the credentials were renewed after the attempt.
     refreshed: bool,
 }
 
@@ -260,7 +261,7 @@ enum ReadError {
     TooLarge,
 }
 
-/// Reads a body up to a size.
+/// Reads a body of at most `bytes_max` bytes.
 async fn read(mut response: reqwest::Response, bytes_max: usize) -> Result<Bytes, ReadError> {
     let mut body = BytesMut::new();
     while let Some(chunk) = response.chunk().await.map_err(ReadError::Transport)? {
@@ -272,7 +273,7 @@ async fn read(mut response: reqwest::Response, bytes_max: usize) -> Result<Bytes
     Ok(body.freeze())
 }
 
-/// A URL as errors show it: without user, password and query, which may hold secrets.
+/// A URL as errors show it: without user, password and query, which may be secret.
 pub(in crate::catalog) fn place(url: &Url) -> String {
     let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
     format!(
@@ -283,7 +284,7 @@ pub(in crate::catalog) fn place(url: &Url) -> String {
     )
 }
 
-/// Headers from names and values that were checked with the configuration.
+/// Parses the name and value of a header. The configuration has already been checked.
 ///
 /// # Errors
 /// `Config`, without the value.

@@ -1,5 +1,5 @@
-//! HTTP to a catalog's service: signed or with a token, one request at a time, and what is surely known
-//! about it afterwards.
+//! HTTP to a catalog's service: requests with a signature or a token, one at a time, and what is known for
+//! certain about each afterwards.
 
 use std::fmt::Write;
 
@@ -22,10 +22,10 @@ pub(super) use settings::{region, resolve};
 
 use crate::error::{Error, ErrorKind, Result};
 
-/// A request's body.
+/// The JSON body of a request.
 ///
 /// # Errors
-/// `Internal` for what JSON cannot hold.
+/// `Internal` for values that JSON cannot represent.
 pub(super) fn json(body: &impl Serialize) -> Result<Bytes> {
     serde_json::to_vec(body).map(Bytes::from).map_err(|cause| {
         Error::new(
@@ -36,13 +36,13 @@ pub(super) fn json(body: &impl Serialize) -> Result<Bytes> {
     })
 }
 
-/// What the answer to `request` says.
+/// Parses the answer to `request`.
 ///
 /// # Errors
-/// `Catalog`, with where the answer is not as it should be.
+/// `Catalog`, with the position at which the answer is invalid.
 pub(super) fn parse<T: DeserializeOwned>(request: &Request, answer: &[u8]) -> Result<T> {
     serde_json::from_slice(answer).map_err(|cause| {
-        // serde's text could repeat a credential of the answer; where it is, is enough.
+        // serde's message could repeat a credential of the answer, so errors show the position only.
         let message = format!(
             "cannot {}: the catalog's answer cannot be read; check catalog.uri",
             request.purpose
@@ -54,10 +54,10 @@ pub(super) fn parse<T: DeserializeOwned>(request: &Request, answer: &[u8]) -> Re
     })
 }
 
-/// A URL made of the catalog's and of encoded names.
+/// A URL made of the catalog's URL and encoded names.
 ///
 /// # Errors
-/// `Catalog` when the parts make none.
+/// `Catalog` when the parts do not form a URL.
 pub(super) fn url(text: &str) -> Result<Url> {
     Url::parse(text).map_err(|cause| {
         Error::new(
@@ -68,7 +68,7 @@ pub(super) fn url(text: &str) -> Result<Url> {
     })
 }
 
-/// Everything but RFC 3986's unreserved characters as `%XX`.
+/// Encodes all characters but RFC 3986's unreserved ones as `%XX`.
 pub(super) fn encode(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {

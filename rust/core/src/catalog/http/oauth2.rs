@@ -12,11 +12,11 @@ use super::encode;
 use crate::config::{OAuth2Config, Secret};
 use crate::error::{Error, ErrorKind, Result, RetryClass};
 
-/// A token is replaced this long before it runs out, or after nine tenths of a short life.
+/// A token is replaced this long before it expires, or after nine tenths of a short lifetime.
 const MARGIN: Duration = Duration::from_secs(60);
 const ANSWER_BYTES_MAX: usize = 1 << 20;
 
-/// Gets tokens, keeps one while it is good, and never gets two at once.
+/// Fetches tokens and keeps one while it is valid. It never fetches two at once.
 #[derive(Debug)]
 pub(super) struct OAuth2 {
     http: reqwest::Client,
@@ -24,18 +24,18 @@ pub(super) struct OAuth2 {
     config: OAuth2Config,
     timeout: Duration,
     scrubber: Scrubber,
-    /// Held while a token is fetched.
+    /// Locked while a token is fetched.
     token: tokio::sync::Mutex<Option<Token>>,
-    /// The newest token, for those who cannot wait.
+    /// The newest token, for callers that cannot wait for the lock.
     newest: Mutex<Option<Secret>>,
 }
 
 #[derive(Debug)]
 struct Token {
     secret: Secret,
-    /// Counts the tokens of this process.
+    /// The number of the token, counted in this process.
     number: u64,
-    /// From when on it is replaced; never, if the server says nothing.
+    /// The time from which it is replaced. `None` if the server reports no lifetime.
     stale: Option<Instant>,
     discarded: bool,
 }
@@ -54,7 +54,7 @@ impl OAuth2 {
         }
     }
 
-    /// A token that is good as far as we know, and its number.
+    /// A token that is valid as far as we know, and its number.
     pub(super) async fn token(&self) -> Result<(Secret, u64)> {
         let mut kept = self.token.lock().await;
         if let Some(token) = &*kept
@@ -80,7 +80,7 @@ impl OAuth2 {
         Ok((secret, number))
     }
 
-    /// The catalog did not accept the token of this number.
+    /// Discards the token of this number, which the catalog did not accept.
     pub(super) async fn discard(&self, number: u64) {
         if let Some(token) = &mut *self.token.lock().await
             && token.number == number
@@ -89,7 +89,7 @@ impl OAuth2 {
         }
     }
 
-    /// The newest token, if there was one.
+    /// The newest token, if there has been one.
     pub(super) fn current(&self) -> Option<Secret> {
         self.newest.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -155,12 +155,12 @@ impl OAuth2 {
 #[derive(Deserialize)]
 struct TokenResponse {
     access_token: String,
-    /// Seconds: a number, or text with one, as some servers have it.
+    /// Seconds: a number, or text with one, as some servers send it.
     expires_in: Option<serde_json::Value>,
 }
 
 impl TokenResponse {
-    /// How long the token lives. Without a time that can be read it is used until it is refused.
+    /// The token's lifetime. Without a readable lifetime, the token is used until it is refused.
     fn life(&self) -> Option<Duration> {
         let given = self.expires_in.as_ref()?;
         let seconds = match given.as_str() {

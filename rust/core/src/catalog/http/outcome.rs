@@ -1,12 +1,12 @@
-//! What an attempt to commit ended as.
+//! The outcome of a commit attempt.
 //!
 //! | what happened | outcome |
 //! |---|---|
 //! | 2xx | `Committed` |
 //! | 409 | `Refused`, a conflict |
-//! | 408 | `Unknown`: a proxy may say so while the catalog is at work |
-//! | another 4xx | `Refused`: a clean answer that it was not done |
-//! | no connection | `Refused`, worth repeating: nothing was sent |
+//! | 408 | `Unknown`: a proxy may answer so while the catalog still works |
+//! | another 4xx | `Refused`: a definite answer that the commit was not made |
+//! | no connection | `Refused`, can be retried: nothing was sent |
 //! | 1xx, 3xx, 5xx, 503 too, no answer in time, a broken connection | `Unknown` |
 
 use iceberg::TableIdent;

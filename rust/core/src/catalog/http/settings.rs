@@ -1,4 +1,4 @@
-//! From the configuration to a client: whom to talk to, and as whom.
+//! Resolves the configuration to a client: its endpoint and its credentials.
 
 use std::sync::Arc;
 
@@ -14,11 +14,11 @@ use crate::aws::{Aws, domain};
 use crate::config::{CatalogConfig, CatalogType, OAuth2Config, S3TablesApi, TableBucketArn};
 use crate::error::{Error, ErrorKind, Result};
 
-/// What a configuration comes to.
+/// The resolved configuration.
 pub(in crate::catalog) struct Settings {
     /// The base URI, without a slash at its end.
     pub(in crate::catalog) uri: String,
-    /// The region that requests are signed for, if they are.
+    /// The region that requests are signed for, if they are signed.
     pub(in crate::catalog) region: Option<String>,
     pub(in crate::catalog) client: Client,
 }
@@ -59,7 +59,7 @@ pub(in crate::catalog) async fn resolve(config: &CatalogConfig, aws: &Arc<Aws>) 
     Ok(Settings { uri, region, client })
 }
 
-/// The configured base URI, else the one of the service in the region.
+/// The configured base URI, otherwise that of the service in the region.
 fn uri(config: &CatalogConfig, region: &str) -> Result<String> {
     if let Some(uri) = &config.uri {
         return Ok(uri.trim_end_matches('/').to_owned());
@@ -80,7 +80,7 @@ fn uri(config: &CatalogConfig, region: &str) -> Result<String> {
     }
 }
 
-/// The region that the configuration names: by key, or in the table bucket's ARN.
+/// The region in the configuration: from a key, or from the table bucket's ARN.
 pub(in crate::catalog) fn region(config: &CatalogConfig) -> Option<String> {
     let configured = config.sigv4.as_ref().and_then(|sigv4| sigv4.region.clone());
     let buckets = || {

@@ -23,7 +23,7 @@ pub(super) struct Signer {
     region: String,
     service: String,
     aws: Arc<Aws>,
-    /// How far the service's clock is ahead of ours, in seconds, once that mattered.
+    /// How far the service's clock is ahead of ours, in seconds. 0 until the difference caused a refusal.
     skew_seconds: AtomicI64,
 }
 
@@ -38,7 +38,7 @@ impl Signer {
     }
 
     /// Adds `authorization`, `x-amz-date`, `x-amz-content-sha256` and, with temporary credentials,
-    /// `x-amz-security-token`. Gives the credentials that it signed with.
+    /// `x-amz-security-token`. Returns the credentials that it signed with.
     pub(super) async fn sign(&self, request: &mut Request) -> Result<Credentials> {
         let credentials = self.aws.credentials().await?;
         let instructions = {
@@ -57,7 +57,7 @@ impl Signer {
                 .build()
                 .map_err(|cause| failed(cause.into()))?
                 .into();
-            // What a proxy may change on the way is not signed.
+            // Headers that a proxy may change are not signed.
             let headers = request
                 .headers()
                 .iter()
@@ -96,8 +96,8 @@ impl Signer {
         Ok(credentials)
     }
 
-    /// After an answer that is no success: whether a new signature may be accepted, because the
-    /// service's clock is far from the time that was signed, or the chain has other credentials now.
+    /// After an error response: whether a new signature may be accepted, because the service's clock is far
+    /// from the signed time, or the chain has other credentials now.
     pub(super) async fn renew(&self, used: &Credentials, status: StatusCode, headers: &HeaderMap) -> bool {
         if !matches!(status.as_u16(), 400 | 401 | 403) {
             return false;
@@ -113,7 +113,7 @@ impl Signer {
                 return true;
             }
         }
-        // A catalog gets few requests, so each refusal is a reason to ask.
+        // A catalog gets few requests, so each refusal is a reason to ask the chain again.
         status != StatusCode::BAD_REQUEST && self.aws.has_other_than(used, Duration::ZERO).await
     }
 

@@ -1,7 +1,7 @@
 //! A client of Iceberg's REST catalog protocol (`rest-catalog-open-api.yaml`).
 //!
-//! Nothing is sent before a table is needed: a process starts while its catalog is down. What an
-//! attempt to commit ended as is told by what happened, never by words: see [`super::http`].
+//! Nothing is sent before a table is needed, so a process can start while its catalog is down. The outcome of
+//! a commit attempt is derived from what happened, never from message texts: see [`super::http`].
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -28,40 +28,40 @@ mod session;
 mod types;
 mod vended;
 
-/// What S3 Tables can be told instead.
+/// Advice for S3 Tables: the other API.
 const NATIVE_HINT: &str = "; set catalog.s3tables_api: native, which commits by the service's own API";
 
-/// Tables in a catalog that speaks REST.
+/// Tables in a catalog with a REST interface.
 #[derive(Debug)]
 pub(super) struct RestCatalog {
-    /// Itself, for storage that asks it for credentials.
+    /// The catalog itself, for storages that request credentials from it.
     this: Weak<Self>,
     client: Client,
     uri: String,
     warehouse: Option<String>,
     delegation: bool,
     stores: Stores,
-    /// The region that requests are signed for; storage is there unless somebody says otherwise.
+    /// The region that requests are signed for. Storage is in the same region unless configured otherwise.
     region: Option<String>,
-    /// Whether it is S3 Tables, which has another API.
+    /// Whether the catalog is S3 Tables, which has a second API.
     is_s3tables: bool,
-    /// Whether tables are in S3 Tables, through whichever endpoint.
+    /// Whether the tables are in S3 Tables, through any endpoint.
     in_s3_tables: bool,
-    /// Asked for with the first request.
+    /// The catalog's configuration, requested before the first other request.
     sessions: Sessions,
-    /// Storage of each table by what it was made of: it holds connections and credentials.
+    /// The storage of each table with the properties it was made from. It holds connections and credentials.
     file_ios: Mutex<HashMap<TableIdent, KeptFileIo>>,
-    /// Locations of tables for which it was told that no credentials of the catalog are for them.
+    /// Locations of tables for which we have logged that none of the catalog's credentials fit.
     without_credentials: Mutex<HashSet<String>>,
 }
 
-/// A `FileIO` and the catalog's properties that it was made of.
+/// A `FileIO` and the catalog properties it was made from.
 struct KeptFileIo {
-    /// Whether it is for files on S3: a table may be dropped and made anew elsewhere.
+    /// Whether it is for files on S3. A table may be dropped and created again elsewhere.
     on_s3: bool,
-    /// Whether it asks the catalog for credentials itself.
+    /// Whether it requests credentials from the catalog itself.
     renews: bool,
-    /// Less credentials, which some catalogs give anew with each load.
+    /// The properties without credentials, which some catalogs renew with each load.
     properties: HashMap<String, String>,
     file_io: FileIO,
 }
@@ -74,7 +74,7 @@ impl std::fmt::Debug for KeptFileIo {
 }
 
 impl RestCatalog {
-    /// Sets the client up. Nothing is sent.
+    /// Sets up the client. Nothing is sent.
     ///
     /// # Errors
     /// `Config` naming the key that cannot be used.
@@ -128,7 +128,7 @@ impl RestCatalog {
         Ok(Session::new(&self.uri, config))
     }
 
-    /// The table, or `None` if there is none.
+    /// The table, or `None` if it does not exist.
     async fn find(&self, ident: &TableIdent) -> Result<Option<LoadedTable>> {
         match self.look_up(ident).await? {
             (session, Ok(result)) => Ok(Some(self.loaded(&session, ident, result)?)),
@@ -137,9 +137,11 @@ impl RestCatalog {
         }
     }
 
-    /// What the catalog says about a table, and with which session. When that may be outdated, the catalog's configuration is
-    /// asked for again, and the table once more if it leads elsewhere. All that is done to a table begins here or comes back
-    /// here when it is refused.
+    /// Loads a table's answer, and returns the session it was loaded with.
+    ///
+    /// If the session may be outdated, the catalog's configuration is requested again. If its URLs have
+    /// changed, the table is loaded once more. Every operation on a table starts with this method, or comes
+    /// back to it after a refusal.
     async fn look_up(&self, ident: &TableIdent) -> Result<(Arc<Session>, Result<LoadTableResult, Failure>)> {
         let session = self.session().await?;
         let looked = self.look_up_in(&session, ident).await?;
@@ -165,7 +167,8 @@ impl RestCatalog {
         }
     }
 
-    /// Makes the table, and its namespace if the catalog misses it. Theirs if somebody else is first.
+    /// Creates the table, and its namespace if it is missing. Returns the existing table if another writer
+    /// creates it first.
     async fn create(&self, ident: &TableIdent, spec: &TableSpec) -> Result<LoadedTable> {
         let session = self.session().await?;
         if !session.offers(Endpoint::CreateTable) {
@@ -199,7 +202,7 @@ impl RestCatalog {
         }
     }
 
-    /// Makes the namespace and those above it. Each may be there, and be made by others meanwhile.
+    /// Creates the namespace and its parents. Each may already exist, or be created concurrently.
     async fn create_namespace(&self, session: &Session, ident: &TableIdent) -> Result<()> {
         let levels = ident.namespace.as_ref();
         for depth in 1..=levels.len() {
@@ -216,7 +219,7 @@ impl RestCatalog {
             );
             match self.client.send(&request).await {
                 Ok(_) | Err(Failure::Refused(StatusCode::CONFLICT, _)) => {}
-                // A catalog may forbid what is above ours, and not need it.
+                // A catalog may forbid creating a parent and not need it.
                 Err(Failure::Refused(..)) if depth < levels.len() => {}
                 Err(failure) => return Err(about(failure, ident)),
             }
@@ -252,8 +255,9 @@ impl RestCatalog {
         })
     }
 
-    /// The table's storage: the one at hand if the catalog says the same as before. Other credentials alone are not used: the
-    /// one at hand renews its own, or is to use those of the configuration, and new connections are dear.
+    /// The table's storage. The cached one is used if the catalog's properties are the same, apart from
+    /// credentials: it renews its credentials itself, or uses those of the configuration, and new connections
+    /// are expensive.
     fn file_io(
         &self,
         ident: &TableIdent,
@@ -274,7 +278,7 @@ impl RestCatalog {
         let mut file_io = self
             .stores
             .file_io(location, &properties)
-            // Not permanent, as an error of the configuration would be: a catalog can be mended.
+            // Not permanent, unlike a configuration error: the catalog can be repaired.
             .map_err(|error| {
                 error
                     .with("table", ident.to_string())
@@ -296,12 +300,13 @@ impl RestCatalog {
         Ok(file_io)
     }
 
-    /// Storage with the credentials that the catalog gives now.
+    /// The storage with the catalog's current credentials.
     async fn storage_of(&self, ident: &TableIdent) -> Result<Vended> {
         let (session, result) = self.look_up(ident).await?;
         let mut result = result.map_err(|failure| about(failure, ident))?;
         let said_to_all = if vended::has_credentials(&session.properties) {
-            // They came with the configuration, so that is where there are new ones.
+            // The credentials came with the catalog's configuration, so new ones come with a new
+            // configuration.
             self.new_session().await?.properties
         } else {
             session.properties.clone()
@@ -311,8 +316,8 @@ impl RestCatalog {
         Ok(Vended { file_io, properties })
     }
 
-    /// What the catalog says about a table's storage: to all, to this one, and the credentials whose
-    /// prefix fits its location best.
+    /// The catalog's storage properties for a table: those for all tables, those for this table, and the
+    /// credentials whose prefix fits its location best.
     fn storage_properties(
         &self,
         said_to_all: HashMap<String, String>,
@@ -335,7 +340,7 @@ impl RestCatalog {
         properties
     }
 
-    /// Once for each table, which is loaded often, and only where no keys are given in another way.
+    /// Logs a warning once per table, because tables are loaded often, and only if no keys are set otherwise.
     fn tell_of_unfit(&self, prefixes: &[String], location: &str, properties: &HashMap<String, String>) {
         if self.stores.has_credentials() || properties.contains_key(vended::KEY_ID) {
             return;
@@ -354,8 +359,8 @@ impl RestCatalog {
         }
     }
 
-    /// As for any catalog, and what to do when S3 Tables' endpoint refuses the kind of request: those of
-    /// some regions and times load tables but do not commit snapshots.
+    /// The outcome as for any catalog, with advice when S3 Tables' endpoint refuses this type of request. In
+    /// some regions and at some times, that endpoint loads tables but does not commit snapshots.
     fn outcome(&self, failure: Failure, ident: &TableIdent) -> CommitOutcome {
         let failure = match failure {
             Failure::Refused(status, error)
@@ -404,7 +409,7 @@ impl RestCatalog {
             .send(&request)
             .await
             .map_err(|failure| self.outcome(failure, &base.ident))?;
-        // It was taken, but what the table is now has to be looked up.
+        // The commit was made, but the table's new state must be loaded.
         let response: CommitTableResponse = parse(&request, &answer)
             .map_err(|error| CommitOutcome::Unknown(commit_error(error, &base.ident)))?;
         Ok(LoadedTable {

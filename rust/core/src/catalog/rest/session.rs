@@ -1,4 +1,4 @@
-//! What the catalog said about itself, and the URLs that follow from it.
+//! A catalog's configuration, and the URLs that follow from it.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,13 +12,13 @@ use super::super::http::{Failure, encode, place, url};
 use super::types::ConfigResponse;
 use crate::error::Result;
 
-/// How levels of a namespace are told apart in a URL, unless the catalog says otherwise.
+/// The separator of namespace levels in a URL, unless the catalog sets another one.
 const SEPARATOR: &str = "%1F";
 
-/// A catalog's configuration is not asked for again before so long, whatever it answers to other requests.
+/// The minimum time between two requests for a catalog's configuration.
 const PAUSE: Duration = Duration::from_secs(10);
 
-/// Requests that a catalog may offer or not, as `GET /v1/config` names them.
+/// Requests that a catalog may offer, by their names in `GET /v1/config`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Endpoint {
     CreateNamespace,
@@ -37,7 +37,7 @@ impl Endpoint {
         }
     }
 
-    /// What a request of this kind does, after "cannot".
+    /// What the request does, to follow "cannot" in errors.
     pub(super) const fn purpose(self) -> &'static str {
         match self {
             Endpoint::CreateNamespace => "make the namespace",
@@ -57,15 +57,15 @@ impl Endpoint {
 
 /// A catalog's configuration, merged with ours.
 pub(super) struct Session {
-    /// Up to and with `/v1` and the prefix, without a slash at the end.
+    /// The URL up to and including `/v1` and the prefix, without a trailing slash.
     root: String,
     separator: String,
-    /// Whether the catalog leads away from the configured base.
+    /// Whether the catalog redirects us from the configured base to another URI.
     is_elsewhere: bool,
     endpoints: Option<HashSet<String>>,
     /// Whether the catalog honours `Idempotency-Key`.
     pub(super) idempotency: bool,
-    /// What the catalog says to all tables; secrets may be among them.
+    /// The catalog's properties for all tables. They may contain secrets.
     pub(super) properties: HashMap<String, String>,
 }
 
@@ -77,7 +77,7 @@ impl std::fmt::Debug for Session {
     }
 }
 
-/// `<uri>/v1/config`, with the warehouse if there is one.
+/// `<uri>/v1/config`, with the warehouse if it is set.
 pub(super) fn config_url(uri: &str, warehouse: Option<&str>) -> Result<Url> {
     let mut text = format!("{}/v1/config", uri.trim_end_matches('/'));
     if let Some(warehouse) = warehouse {
@@ -92,7 +92,7 @@ impl Session {
     pub(super) fn new(uri: &str, response: ConfigResponse) -> Self {
         let overrides = response.overrides;
         let mut properties: HashMap<String, String> = HashMap::new();
-        // Ours would stand between the two, but none of ours has a name in the protocol.
+        // Our own properties would come between the two, but none of ours has a name in the protocol.
         for (key, value) in response.defaults.into_iter().chain(overrides.clone()) {
             match value {
                 Some(value) => properties.insert(key, value),
@@ -106,7 +106,7 @@ impl Session {
         if let Some(prefix) = properties.get("prefix").map(|prefix| prefix.trim_matches('/'))
             && !prefix.is_empty()
         {
-            // As it is: a catalog gives it encoded for the place where it goes.
+            // Not encoded again: the catalog returns it encoded for this place.
             root.push('/');
             root.push_str(prefix);
         }
@@ -128,8 +128,9 @@ impl Session {
         }
     }
 
-    /// Whether a table that was looked for may be found with the catalog's configuration of today. A warehouse that was made anew can
-    /// have another prefix, and a catalog another address. Some say 403 of what is not there.
+    /// Whether the catalog's current configuration may lead to the table that was not found. A warehouse that
+    /// was created again can have another prefix, and the catalog another address. Some catalogs answer 403
+    /// for objects that do not exist.
     pub(super) fn may_be_outdated(&self, failure: &Failure) -> bool {
         match failure {
             Failure::Refused(StatusCode::NOT_FOUND | StatusCode::FORBIDDEN, _) => true,
@@ -138,7 +139,7 @@ impl Session {
         }
     }
 
-    /// Where it leads, without what may be secret.
+    /// The URL without parts that may be secret.
     fn place(&self) -> String {
         url(&self.root).map(|root| place(&root)).unwrap_or_default()
     }
@@ -147,7 +148,7 @@ impl Session {
         self.root == other.root && self.separator == other.separator
     }
 
-    /// Whether the catalog offers a request. One that lists nothing is taken to offer all.
+    /// Whether the catalog offers a request. A catalog that lists no requests is assumed to offer all.
     pub(super) fn offers(&self, endpoint: Endpoint) -> bool {
         self.endpoints
             .as_ref()
@@ -181,22 +182,22 @@ impl Session {
     }
 }
 
-/// The session that requests are made with, from the first of them on.
+/// The current session, loaded at the first request.
 #[derive(Debug, Default)]
 pub(super) struct Sessions {
     current: Mutex<Option<Arc<Session>>>,
-    /// When the catalog was asked last. Locked while it is.
+    /// When the configuration was last requested. Locked during the request.
     asked: tokio::sync::Mutex<Option<Instant>>,
 }
 
 impl Sessions {
-    /// The one at hand, else the one that is asked for.
+    /// The current session, otherwise a newly requested one.
     pub(super) async fn current(&self, ask: impl Future<Output = Result<Session>>) -> Result<Arc<Session>> {
         if let Some(known) = self.known() {
             return Ok(known);
         }
         let mut asked = self.asked.lock().await;
-        // Somebody else may have asked meanwhile.
+        // Another task may have requested it meanwhile.
         if let Some(known) = self.known() {
             return Ok(known);
         }
@@ -205,8 +206,8 @@ impl Sessions {
         Ok(session)
     }
 
-    /// One with other URLs than `used`, which may be outdated. All others go on with that one while the catalog is asked, and if
-    /// it does not say.
+    /// A session with other URLs than `used`, which may be outdated. Other tasks keep using the current
+    /// session while the configuration is requested, and if the request fails.
     pub(super) async fn other_than(
         &self,
         used: &Session,

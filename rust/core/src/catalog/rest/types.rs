@@ -1,5 +1,5 @@
-//! What goes over the wire, as far as it is used here: the schemas of Iceberg's
-//! `rest-catalog-open-api.yaml` that have these names.
+//! The messages of the protocol, as far as they are used here. They have the names of the schemas in
+//! Iceberg's `rest-catalog-open-api.yaml`.
 
 use std::collections::HashMap;
 
@@ -17,9 +17,9 @@ pub(super) struct ConfigResponse {
     /// Properties that override the client's.
     #[serde(default)]
     pub(super) overrides: HashMap<String, Option<String>>,
-    /// What the server offers, such as `POST /v1/{prefix}/namespaces`. Absent in older servers.
+    /// The requests that the server offers, such as `POST /v1/{prefix}/namespaces`. Absent in older servers.
     pub(super) endpoints: Option<Vec<String>>,
-    /// Given by servers that honour `Idempotency-Key`.
+    /// Set by servers that honour `Idempotency-Key`.
     pub(super) idempotency_key_lifetime: Option<String>,
 }
 
@@ -36,7 +36,7 @@ pub(super) struct CreateNamespaceRequest<'a> {
 pub(super) struct CreateTableRequest<'a> {
     pub(super) name: &'a str,
     pub(super) schema: &'a Schema,
-    /// With an id: Java's reader wants one.
+    /// With an id, which Java's reader requires.
     pub(super) partition_spec: UnboundPartitionSpec,
     pub(super) write_order: &'a SortOrder,
     pub(super) stage_create: bool,
@@ -49,7 +49,7 @@ pub(super) struct CreateTableRequest<'a> {
 pub(super) struct LoadTableResult {
     pub(super) metadata_location: Option<String>,
     pub(super) metadata: TableMetadata,
-    /// Properties for this table, storage credentials of older servers among them.
+    /// Properties of this table. Older servers put storage credentials here.
     #[serde(default)]
     pub(super) config: Option<HashMap<String, String>>,
     #[serde(default)]
@@ -59,9 +59,9 @@ pub(super) struct LoadTableResult {
 /// `StorageCredential`.
 #[derive(Deserialize)]
 pub(super) struct StorageCredential {
-    /// The locations that it is for begin with this.
+    /// The credentials apply to locations with this prefix.
     pub(super) prefix: String,
-    /// Secrets among them.
+    /// Contains secrets.
     pub(super) config: HashMap<String, String>,
 }
 

@@ -1,5 +1,5 @@
-//! Storage with credentials that the catalog gave for a while: renewed before they run out, or when
-//! storage does not accept them any more.
+//! Storage with temporary credentials from the catalog. They are renewed before they expire, or when storage
+//! does not accept them any more.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
@@ -23,33 +23,33 @@ use crate::storage::credentials_refused;
 pub(super) const KEY_ID: &str = "s3.access-key-id";
 /// Milliseconds since 1970, as Java's `S3FileIOProperties` has it.
 const EXPIRES_AT_MS: &str = "s3.session-token-expires-at-ms";
-/// Credentials are replaced this long before they run out.
+/// Credentials are renewed this long before they expire.
 const MARGIN: Duration = Duration::from_secs(300);
-/// A catalog that has nothing better is not asked again for so long.
+/// The pause before the catalog is asked again for credentials.
 const PAUSE: Duration = Duration::from_secs(10);
 
-/// Storage as the catalog said at one time.
+/// Storage as the catalog described it at one time.
 pub(super) struct Vended {
     pub(super) file_io: FileIO,
-    /// What it was made of.
+    /// The properties it was made from.
     pub(super) properties: HashMap<String, String>,
 }
 
-/// Without what it holds: secrets may be among it.
+/// Without its content, which may hold secrets.
 impl std::fmt::Debug for Vended {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Vended").finish_non_exhaustive()
     }
 }
 
-/// Whether there are credentials among a catalog's properties.
+/// Whether a catalog's properties contain credentials.
 pub(super) fn has_credentials(properties: &HashMap<String, String>) -> bool {
     [KEY_ID, EXPIRES_AT_MS]
         .iter()
         .any(|key| properties.contains_key(*key))
 }
 
-/// A catalog's properties that stay the same when its credentials change.
+/// The properties of a catalog that do not change when its credentials are renewed.
 pub(super) fn without_credentials(properties: &HashMap<String, String>) -> HashMap<String, String> {
     let mut lasting = properties.clone();
     for key in [KEY_ID, "s3.secret-access-key", "s3.session-token", EXPIRES_AT_MS] {
@@ -58,11 +58,11 @@ pub(super) fn without_credentials(properties: &HashMap<String, String>) -> HashM
     lasting
 }
 
-/// The credentials for a table's files, of those that a catalog gave: the ones with the longest prefix that the table lies in;
-/// else the ones with the shortest prefix within the table.
+/// Selects the credentials for a table's files: those with the longest prefix that contains the table's
+/// location, otherwise those with the shortest prefix within it.
 ///
 /// # Errors
-/// The prefixes, when none is either.
+/// The prefixes, when credentials were given and none fits.
 pub(super) fn fitting(
     credentials: Vec<StorageCredential>,
     location: &str,
@@ -89,13 +89,13 @@ pub(super) fn fitting(
     Ok(within)
 }
 
-/// When they run out, if the catalog says so.
+/// When the credentials expire, if the catalog reports it.
 fn expiry(properties: &HashMap<String, String>) -> Option<SystemTime> {
     let millis = properties.get(EXPIRES_AT_MS)?.parse().ok()?;
     SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(millis))
 }
 
-/// A `FileIO` for a table that asks the catalog for new credentials before those of `vended` run out, and
+/// A `FileIO` for a table. It requests new credentials from the catalog before those of `vended` expire, and
 /// when storage does not accept them.
 pub(super) fn renewing(catalog: Weak<RestCatalog>, ident: TableIdent, vended: Vended) -> FileIO {
     let state = Mutex::new(State {
@@ -121,17 +121,17 @@ struct Source {
 #[derive(Debug)]
 struct State {
     vended: Vended,
-    /// Counts the credentials.
+    /// Counts the renewals.
     number: u64,
-    /// When the catalog was asked for better ones last.
+    /// When better credentials were last requested.
     asked: Option<Instant>,
 }
 
 impl Source {
-    /// Storage with the best credentials to be had, and their number.
+    /// Storage with the best available credentials, and their number.
     async fn current(&self) -> (FileIO, u64) {
         let mut state = self.state.lock().await;
-        // Such as never run out are not renewed ahead.
+        // Credentials that never expire are not renewed in advance.
         let expires = expiry(&state.vended.properties);
         if expires.is_some_and(|expires| expires <= SystemTime::now() + MARGIN) {
             self.renew(&mut state).await;
@@ -139,7 +139,7 @@ impl Source {
         (state.vended.file_io.clone(), state.number)
     }
 
-    /// Storage with others than the credentials of this number, which were not accepted.
+    /// Storage with other credentials than those of this number, which were not accepted.
     async fn other_than(&self, number: u64) -> Option<FileIO> {
         let mut state = self.state.lock().await;
         if state.number == number {
@@ -148,7 +148,7 @@ impl Source {
         (state.number != number).then(|| state.vended.file_io.clone())
     }
 
-    /// Renews the credentials of this number if it was they that failed.
+    /// Renews the credentials of this number if they caused the failure.
     async fn look_at<T>(&self, result: Result<T>, number: u64) -> Result<T> {
         if let Err(error) = &result
             && credentials_refused(error)
@@ -170,7 +170,7 @@ impl Source {
                 state.vended = vended;
                 state.number += 1;
             }
-            // Those at hand may be good for minutes yet; if not, storage will say so.
+            // The current credentials may be valid for some minutes. If not, storage will refuse them.
             Err(error) => {
                 tracing::warn!(table = %self.ident, %error, "cannot renew the storage credentials that the catalog gave");
             }
@@ -178,7 +178,7 @@ impl Source {
     }
 }
 
-/// The storage, and its own factory. Read from its serialized form it has nothing to read with.
+/// The storage, which is its own factory. A deserialized one cannot access any files.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 struct VendedStorage {
     #[serde(skip)]
@@ -190,7 +190,7 @@ impl VendedStorage {
         Ok(self.source()?.current().await.0)
     }
 
-    /// Does something, and once more with new credentials if those at hand are not accepted.
+    /// Runs an operation, and runs it once more with new credentials if the current ones are not accepted.
     async fn run<T, F>(&self, work: impl Fn(FileIO) -> F + Send + Sync) -> Result<T>
     where
         T: Send,
@@ -289,8 +289,8 @@ impl Storage for VendedStorage {
     }
 }
 
-/// What was given to a writer cannot be given again: when its credentials are not accepted it fails, and
-/// the file that is written next goes out with new ones.
+/// A writer on credentials of the catalog. Content that was already written cannot be written again: if the
+/// credentials are not accepted, the writer fails, and the next file uses new credentials.
 struct VendedWrite {
     writer: Box<dyn FileWrite>,
     source: Arc<Source>,

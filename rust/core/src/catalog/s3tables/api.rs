@@ -1,4 +1,4 @@
-//! The requests of S3 Tables' own API that are made here, each signed and sent once
+//! The requests of S3 Tables' own API that we use, each signed and sent once
 //! (<https://docs.aws.amazon.com/AmazonS3/latest/API/API_Operations_Amazon_S3_Tables.html>).
 
 use bytes::Bytes;
@@ -23,11 +23,11 @@ pub(super) struct Api {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Position {
-    /// Changes with each change of the table; an update must name the one it is based on.
+    /// Changes with each change of the table. An update must name the token it is based on.
     pub(super) version_token: String,
-    /// The newest metadata file. None for a table that was only just made.
+    /// The newest metadata file. `None` for a table that was just created.
     pub(super) metadata_location: Option<String>,
-    /// Where the table's files must be.
+    /// The location below which the table's files must be.
     pub(super) warehouse_location: String,
 }
 
@@ -49,19 +49,19 @@ struct UpdateRequest<'a> {
     metadata_location: &'a str,
 }
 
-/// The answer of `UpdateTableMetadataLocation`, as far as it is news.
+/// The answer of `UpdateTableMetadataLocation`, reduced to the fields we need.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct UpdateResponse {
     version_token: String,
 }
 
-/// Why an update is not known to have been made.
+/// Why an update is not known to have succeeded.
 #[derive(Debug)]
 pub(super) enum UpdateFailure {
-    /// There was no success.
+    /// The answer was not a success.
     Failed(Failure),
-    /// There was, in words that cannot be read.
+    /// The answer was a success that cannot be parsed.
     Unreadable(Error),
 }
 
@@ -93,7 +93,7 @@ impl Api {
         self.put(&path, body, "make the namespace").await.map(drop)
     }
 
-    /// `CreateTable`: one without metadata.
+    /// `CreateTable`, without metadata.
     pub(super) async fn create_table(&self, ident: &TableIdent) -> Result<(), Failure> {
         let body = json(&CreateTableRequest {
             name: &ident.name,
@@ -103,7 +103,7 @@ impl Api {
         self.put(&path, body, "make the table").await.map(drop)
     }
 
-    /// `UpdateTableMetadataLocation`: a compare-and-swap by the version token. Gives the next token.
+    /// `UpdateTableMetadataLocation`: a compare-and-swap by the version token. Returns the next token.
     pub(super) async fn update(
         &self,
         ident: &TableIdent,
@@ -163,7 +163,7 @@ impl Api {
     }
 }
 
-/// A namespace has one level here; the configuration is checked for that.
+/// A namespace has one level here. The configuration is checked for that.
 fn name_of(namespace: &NamespaceIdent) -> String {
     namespace.as_ref().join(".")
 }

@@ -1,9 +1,9 @@
-//! Amazon S3 Tables by its own API: we write the metadata file, the service keeps where the newest is.
+//! Amazon S3 Tables by its own API: we write the metadata files, and the service stores the newest one's
+//! location.
 //!
-//! A commit writes the next metadata file below the table's warehouse location and swaps the location
-//! by the table's version token. What an attempt ended as is told by what happened, as for
-//! [`super::rest`]. Files that no table points to are removed by S3 Tables itself after some days, so
-//! old metadata files are left to it.
+//! A commit writes the next metadata file below the table's warehouse location and swaps the location by the
+//! table's version token. The outcome of an attempt is derived from what happened, as for [`super::rest`]. S3
+//! Tables removes files that no table points to after some days, so old metadata files are left to it.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -29,17 +29,17 @@ mod api;
 pub(super) struct S3TablesCatalog {
     api: Api,
     stores: Stores,
-    /// The bucket's, unless the configuration has another for storage.
+    /// The bucket's region, unless the configuration sets another one for storage.
     region: Option<String>,
-    /// Storage of all tables: it holds connections and credentials.
+    /// The storage of all tables. It holds connections and credentials.
     file_io: OnceLock<FileIO>,
     metadata: MetadataCache,
-    /// The version token of each table, with the metadata location that it goes with.
+    /// The version token of each table, with the metadata location that it belongs to.
     tokens: Mutex<HashMap<TableIdent, (String, String)>>,
 }
 
 impl S3TablesCatalog {
-    /// Sets the client up. Nothing is sent.
+    /// Sets up the client. Nothing is sent.
     ///
     /// # Errors
     /// `Config` naming the key that cannot be used.
@@ -106,8 +106,8 @@ impl S3TablesCatalog {
         Ok(self.file_io.get_or_init(|| file_io).clone())
     }
 
-    /// Makes the table without metadata, and its namespace if it is missing. Both may be there, and be
-    /// made by others meanwhile.
+    /// Creates the table without metadata, and its namespace if it is missing. Both may already exist, or be
+    /// created concurrently.
     async fn create(&self, ident: &TableIdent) -> Result<Position> {
         let about = |failure: Failure| failure.into_error().with("table", ident.to_string());
         let mut made = self.api.create_table(ident).await;
@@ -134,7 +134,7 @@ impl S3TablesCatalog {
         }
     }
 
-    /// Gives a table its first metadata. If somebody else is first, theirs is taken.
+    /// Writes the first metadata of a table. If another writer is first, its metadata is used.
     async fn begin(&self, ident: &TableIdent, position: Position, spec: TableSpec) -> Result<LoadedTable> {
         let file_io = self.file_io(&position)?;
         let location = position.warehouse_location.trim_end_matches('/').to_owned();
@@ -166,7 +166,7 @@ impl S3TablesCatalog {
         }
     }
 
-    /// The version token that goes with `base`, or `None` if the table is somewhere else by now.
+    /// The version token for `base`, or `None` if the table has other metadata by now.
     async fn token(&self, base: &LoadedTable) -> Result<Option<String>> {
         if let Some((location, token)) = self.tokens().get(&base.ident)
             && *location == base.metadata_location
@@ -186,7 +186,7 @@ impl S3TablesCatalog {
                 Ok(())
             }
             Err(UpdateFailure::Failed(failure)) => Err(outcome_of_failure(failure, ident)),
-            // Not even that it was this service that answered is certain.
+            // It is not even certain that this service answered.
             Err(UpdateFailure::Unreadable(error)) => Err(CommitOutcome::Unknown(
                 Error::new(ErrorKind::CommitUnknown, "the commit's outcome is not known")
                     .with("table", ident.to_string())
@@ -244,10 +244,10 @@ impl S3TablesCatalog {
     }
 }
 
-/// What there is of a table.
+/// What was found of a table.
 enum Found {
     Nothing,
-    /// It has no metadata yet.
+    /// The table has no metadata yet.
     Empty(Position),
     Table(LoadedTable),
 }
@@ -261,7 +261,7 @@ impl Catalog for S3TablesCatalog {
             (Found::Empty(position), Some(spec)) => (position, spec),
             (Found::Nothing, Some(spec)) => (self.create(ident).await?, spec),
         };
-        // Somebody else may have made the table and its metadata meanwhile.
+        // Another writer may have created the table and its metadata meanwhile.
         if position.metadata_location.is_some() {
             return self.load(ident).await;
         }
@@ -292,7 +292,7 @@ impl Catalog for S3TablesCatalog {
     }
 }
 
-/// Deletes a metadata file that no table points to. Where that is not allowed, the service does it.
+/// Deletes a metadata file that no table points to. If that is not allowed, the service removes the file.
 async fn discard(file_io: &FileIO, location: &str) {
     if let Err(cause) = file_io.delete(location).await {
         tracing::debug!(location, %cause, "a metadata file that is not needed is left to S3 Tables to remove");

@@ -1,4 +1,4 @@
-//! The SQL: two tables in the layout of Iceberg's JDBC catalog, and what each statement's end means.
+//! The SQL: two tables in the layout of Iceberg's JDBC catalog, and the outcome of each statement.
 
 use std::path::Path;
 use std::time::Duration;
@@ -12,15 +12,16 @@ use sqlx::{ConnectOptions, Connection, Executor, Row, SqliteConnection};
 use super::database_file::DatabaseFile;
 use super::failure::{Failure, is_locked};
 
-/// How long a statement waits for another process's write to end. A call has its own time, which a
-/// statement does not know: the committer tries again as long as that lasts.
+/// How long a statement waits for another process's write to end. A statement does not know the deadline of
+/// the call: the committer retries until then.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long to wait for a connection of ours; above [`BUSY_TIMEOUT`], so that its error is seen.
+/// How long to wait for one of our connections. It is longer than [`BUSY_TIMEOUT`], so that the latter's
+/// error is reported.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(8);
-/// `SQLite` has one writer at a time; the others read.
+/// `SQLite` has one writer at a time. The other connections read.
 const CONNECTIONS_MAX: u32 = 4;
 
-/// Schema V1 of Java's `JdbcUtil`; V0, which pyiceberg makes, lacks `iceberg_type`.
+/// Schema V1 of Java's `JdbcUtil`. V0, which pyiceberg creates, lacks `iceberg_type`.
 const CREATE_TABLES: &str = "CREATE TABLE IF NOT EXISTS iceberg_tables (
     catalog_name VARCHAR(255) NOT NULL,
     table_namespace VARCHAR(255) NOT NULL,
@@ -38,7 +39,7 @@ const CREATE_PROPERTIES: &str = "CREATE TABLE IF NOT EXISTS iceberg_namespace_pr
     PRIMARY KEY (catalog_name, namespace, property_key)
 )";
 
-/// How often, and how long apart, closing looks whether the write-ahead log is gone: 1 s at most.
+/// How often, and at which interval, closing checks whether the write-ahead log is gone: 1 s at most.
 const CLOSE_LOOKS: usize = 20;
 const CLOSE_LOOK_WAIT: Duration = Duration::from_millis(50);
 
@@ -55,13 +56,13 @@ pub(super) struct Database {
 /// A table's row.
 #[derive(Debug)]
 pub(super) struct TableRow {
-    /// Null in a row that another tool left half made.
+    /// Null in a row that another tool left incomplete.
     pub(super) metadata_location: Option<String>,
     /// Whether it is a table, not a view.
     pub(super) is_table: bool,
 }
 
-/// A table's key: namespace levels joined by dots, and name.
+/// A table's key: its namespace levels joined by dots, and its name.
 #[derive(Debug, Clone)]
 pub(super) struct Key {
     pub(super) namespace: String,
@@ -69,8 +70,8 @@ pub(super) struct Key {
 }
 
 impl Database {
-    /// Opens the file, made if missing, and makes the two tables that are missing. A database of
-    /// another tool is used as it is.
+    /// Opens the file, which is created if missing, and creates the missing ones of the two tables. A
+    /// database of another tool is used as it is.
     pub(super) async fn open(path: &Path, catalog_name: String) -> Result<Self, Failure> {
         Self::connect(path, catalog_name)
             .await
@@ -82,17 +83,19 @@ impl Database {
             .filename(path)
             .busy_timeout(BUSY_TIMEOUT)
             .synchronous(SqliteSynchronous::Full)
-            // A statement that waits for another writer ends in an error that says so, or well. Its SQL tells nobody more.
+            // A statement that waits for another writer ends in success or in an error that reports the wait,
+            // so logging its SQL adds nothing.
             .disable_statement_logging();
         let pool = SqlitePoolOptions::new()
             .max_connections(CONNECTIONS_MAX)
             .acquire_timeout(ACQUIRE_TIMEOUT)
-            // An open file keeps its identity, which `DatabaseFile` goes by.
+            // The identity of a file cannot be reused while the file is open, and `DatabaseFile` relies on
+            // that.
             .idle_timeout(None)
             .max_lifetime(None)
             .connect_with(options.clone().create_if_missing(true))
             .await?;
-        // A connection made later must not make a new, empty database.
+        // A later connection must not create a new, empty database.
         pool.set_connect_options(options.create_if_missing(false));
         use_write_ahead_log(&pool).await;
         pool.execute(CREATE_TABLES).await?;
@@ -110,13 +113,13 @@ impl Database {
         })
     }
 
-    /// Moves everything from the write-ahead log into the database file, and closes the connections.
+    /// Moves the write-ahead log into the database file, and closes the connections.
     pub(super) async fn close(&self) {
         if self.pool.is_closed() || !self.place.is_kept().await {
             return self.pool.close().await;
         }
         if let Err(cause) = self.pool.execute("PRAGMA wal_checkpoint(TRUNCATE)").await {
-            // It is not lost: whoever opens the database next reads the log.
+            // The log is not lost: the next process that opens the database reads it.
             tracing::warn!(%cause, "the catalog's database keeps its write-ahead log");
         }
         let options = self.pool.connect_options();
@@ -124,9 +127,9 @@ impl Database {
         self.remove_log(&options).await;
     }
 
-    /// `SQLite` deletes the log when the last connection closes. Of the pool's, which close at the same time
-    /// on threads of their own, each may take another for the last; so one more is opened and closed.
-    /// Another process that has the database open keeps the log.
+    /// `SQLite` deletes the log when the last connection closes. The pool's connections close at the same
+    /// time on their own threads, and each may take another one for the last. So one more connection is
+    /// opened and closed. The log stays if another process has the database open.
     async fn remove_log(&self, options: &SqliteConnectOptions) {
         let mut log = self.place.path().as_os_str().to_owned();
         log.push("-wal");
@@ -143,7 +146,7 @@ impl Database {
         }
     }
 
-    /// The table's row; `None` if there is no such table.
+    /// The table's row, or `None` if there is no such table.
     pub(super) async fn table(&self, key: &Key) -> Result<Option<TableRow>, Failure> {
         self.check_place(false).await?;
         let iceberg_type = if self.has_type { "iceberg_type" } else { "NULL" };
@@ -169,7 +172,7 @@ impl Database {
         .map_err(Failure::Sql)
     }
 
-    /// Marks a namespace as existing, the way Java and pyiceberg do. Nothing if it is.
+    /// Marks a namespace as existing, the way Java and pyiceberg do. Does nothing if it is already marked.
     pub(super) async fn insert_namespace(&self, namespace: &str) -> Result<(), Failure> {
         let insert = sqlx::query(
             "INSERT INTO iceberg_namespace_properties (catalog_name, namespace, property_key, property_value)
@@ -180,7 +183,7 @@ impl Database {
         Ok(())
     }
 
-    /// Adds a table. False if there is one of that name, which is then left as it is.
+    /// Adds a table. Returns false if a table of that name exists, which is left unchanged.
     pub(super) async fn insert_table(&self, key: &Key, metadata_location: &str) -> Result<bool, Failure> {
         let (column, value) = if self.has_type {
             (", iceberg_type", ", 'TABLE'")
@@ -199,7 +202,7 @@ impl Database {
         Ok(self.change(insert).await? == 1)
     }
 
-    /// Moves a table from one metadata file to the next. False if it is not at `from` any more.
+    /// Swaps a table's metadata location. Returns false if the current one is not `from`.
     pub(super) async fn swap_metadata(&self, key: &Key, from: &str, to: &str) -> Result<bool, Failure> {
         let update = sqlx::query(
             "UPDATE iceberg_tables SET metadata_location = ?, previous_metadata_location = ?
@@ -214,21 +217,22 @@ impl Database {
         Ok(self.change(update).await? == 1)
     }
 
-    /// Runs one changing statement outside a transaction and gives the number of rows changed. It
-    /// either ends well, and then `SQLite` has committed and synced it, or with an error for which
-    /// [`Failure::surely_undone`] knows what it means.
+    /// Runs one changing statement outside a transaction and returns the number of changed rows. On success,
+    /// `SQLite` has committed and synced the change. On an error, [`Failure::surely_undone`] knows whether
+    /// anything was changed.
     async fn change<'a>(&self, statement: Query<'a, Sqlite, SqliteArguments<'a>>) -> Result<u64, Failure> {
         self.check_place(false).await?;
         let done = statement
             .execute(&self.pool)
             .await
             .map_err(|cause| failure(self.place.path(), cause))?;
-        // Nothing is acknowledged that went into a file which nobody will read.
+        // A change in a file that was removed or replaced must not be acknowledged, since it will never be
+        // read.
         self.check_place(true).await?;
         Ok(done.rows_affected())
     }
 
-    /// An error when the database file was removed or replaced since it was opened.
+    /// Returns an error if the database file was removed or replaced since it was opened.
     pub(super) async fn check_place(&self, sent: bool) -> Result<(), Failure> {
         if self.place.is_kept().await {
             return Ok(());
@@ -248,8 +252,8 @@ fn failure(path: &Path, cause: sqlx::Error) -> Failure {
     Failure::Sql(cause)
 }
 
-/// Lets readers go on while a commit is written. Where it cannot be had (another process is in the
-/// database, a file system without shared memory) the old journal is as safe, only slower.
+/// Lets readers continue while a commit is written. If this mode is not available (another process uses the
+/// database, or the file system has no shared memory), the old journal is as safe, only slower.
 async fn use_write_ahead_log(pool: &SqlitePool) {
     if let Err(cause) = pool.execute("PRAGMA journal_mode = WAL").await {
         tracing::debug!(%cause, "the catalog's database keeps its journal mode");

@@ -1,4 +1,4 @@
-//! Where the database is, and whether the file there is still the one that was opened.
+//! The location of the database, and whether the file there is still the one that was opened.
 
 use std::fs::Metadata;
 use std::io;
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 /// The database's path and the file that was there when it was opened.
 ///
-/// `SQLite` writes on to an open file that was unlinked, and nobody ever reads it again.
+/// `SQLite` keeps writing to an open file that was unlinked. That data is lost.
 #[derive(Debug)]
 pub(super) struct DatabaseFile {
     path: PathBuf,
@@ -14,7 +14,8 @@ pub(super) struct DatabaseFile {
 }
 
 impl DatabaseFile {
-    /// Looks at the file, which must exist. While it is open its identity is not given to another.
+    /// Reads the identity of the file, which must exist. While the file is open, no other file gets its
+    /// identity.
     pub(super) fn of(path: &Path) -> io::Result<Self> {
         Ok(Self {
             path: path.to_owned(),
@@ -26,7 +27,7 @@ impl DatabaseFile {
         &self.path
     }
 
-    /// False when the file was removed or replaced, or cannot be seen any more.
+    /// False when the file was removed or replaced, or is not accessible any more.
     pub(super) async fn is_kept(&self) -> bool {
         tokio::fs::metadata(&self.path)
             .await
@@ -44,7 +45,7 @@ fn identity(metadata: &Metadata) -> Identity {
     (metadata.dev(), metadata.ino())
 }
 
-/// Elsewhere an open file cannot be removed or replaced; that there is one is all that is compared.
+/// On other systems an open file cannot be removed or replaced, so only its existence is compared.
 #[cfg(not(unix))]
 type Identity = bool;
 

@@ -4,7 +4,7 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::path::PathBuf;
 
-/// A statement's failure, with what a person can do about it.
+/// A statement's failure, with advice on how to fix it.
 #[derive(Debug)]
 pub(super) enum Failure {
     /// The database's own error.
@@ -18,15 +18,15 @@ pub(super) enum Failure {
     },
     /// The database file is not the one that was opened.
     Moved {
-        /// Where it was.
+        /// The path of the database file.
         path: PathBuf,
-        /// Whether the statement was run before this was seen.
+        /// Whether the statement was run before the change was noticed.
         sent: bool,
     },
 }
 
 impl Failure {
-    /// Whether the database was busy, so that the statement can be repeated.
+    /// Whether the database was busy, so that the statement can be retried.
     pub(super) fn is_busy(&self) -> bool {
         matches!(
             self,
@@ -34,11 +34,11 @@ impl Failure {
         )
     }
 
-    /// Whether it is certain that the statement changed nothing, now and later.
+    /// Whether it is certain that the statement changed nothing and never will.
     ///
-    /// `SQLite` rolls a single statement back on any error, but after a failed write or sync (`IOERR`)
-    /// a crash may still find the change in the file; so that, and whatever is not on the list, is not
-    /// certain. <https://sqlite.org/rescode.html>
+    /// `SQLite` rolls back a single statement on any error. After a failed write or sync (`IOERR`), however,
+    /// the change may still be found in the file after a crash. So that error, and every error that is not on
+    /// the list, is not certain. <https://sqlite.org/rescode.html>
     pub(super) fn surely_undone(&self) -> bool {
         match self {
             Failure::Moved { sent, .. } => !sent,
@@ -47,7 +47,7 @@ impl Failure {
                 // ERROR, PERM, BUSY, LOCKED, NOMEM, READONLY, CORRUPT, FULL, CANTOPEN, SCHEMA, CONSTRAINT, AUTH, NOTADB
                 Some(1 | 3 | 5 | 6 | 7 | 8 | 11 | 13 | 14 | 17 | 19 | 23 | 26)
             ),
-            // Not begun: there was no lock, or no connection to send it on.
+            // The statement was not begun: there was no lock or no connection.
             Failure::Busy { .. }
             | Failure::Sql(
                 sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Configuration(_),
@@ -85,7 +85,7 @@ impl StdError for Failure {
     }
 }
 
-/// Whether another connection held what the statement needs.
+/// Whether another connection held a lock that the statement needs.
 pub(super) fn is_locked(error: &sqlx::Error) -> bool {
     // SQLITE_BUSY, SQLITE_LOCKED
     matches!(result_code(error), Some(5 | 6))

@@ -144,7 +144,7 @@ fn vended(property: &dyn Fn(&str) -> Option<String>) -> Result<Option<AwsCredent
             if !can_be_sent(&credential) {
                 return Err(Error::new(
                     ErrorKind::Config,
-                    "the catalog's s3.access-key-id or s3.session-token holds characters that no header can carry; mend the catalog, or set storage.s3.access_key_id and storage.s3.secret_access_key",
+                    "the catalog's s3.access-key-id or s3.session-token holds characters that no header can carry; fix the catalog, or set storage.s3.access_key_id and storage.s3.secret_access_key",
                 ));
             }
             Ok(Some(credential))
@@ -152,7 +152,7 @@ fn vended(property: &dyn Fn(&str) -> Option<String>) -> Result<Option<AwsCredent
         (None, None) => Ok(None),
         _ => Err(Error::new(
             ErrorKind::Config,
-            "the catalog gave one of s3.access-key-id and s3.secret-access-key without the other; mend the catalog, or set storage.s3.access_key_id and storage.s3.secret_access_key",
+            "the catalog gave one of s3.access-key-id and s3.secret-access-key without the other; fix the catalog, or set storage.s3.access_key_id and storage.s3.secret_access_key",
         )),
     }
 }
@@ -164,7 +164,7 @@ fn boolean(key: &str, value: &str) -> Result<bool> {
         _ => Err(Error::new(
             ErrorKind::Config,
             format!(
-                "the catalog's {key} is {value:?}, neither true nor false; mend the catalog, or set storage.s3.path_style"
+                "the catalog's {key} is {value:?}, neither true nor false; fix the catalog, or set storage.s3.path_style"
             ),
         )),
     }

@@ -127,7 +127,7 @@ fn add_metrics(
             let chunk = statistics::chunk(group, leaf).filter(|_| config.mode(*id) != Mode::None);
             if let Some(chunk) = chunk {
                 let size = u64::try_from(chunk.compressed_size())
-                    .map_err(|cause| mismatch("its footer tells of a negative size").because(cause))?;
+                    .map_err(|cause| mismatch("its footer has a negative size").because(cause))?;
                 let sum = sizes.entry(*id).or_default();
                 *sum = sum.saturating_add(size);
             }
