@@ -47,7 +47,7 @@ func (o *outage) failed(now time.Time, err error) {
 		return
 	}
 	o.lastWarning, o.warned = now, true
-	o.logger.Warn("Attempts to store fail.",
+	o.logger.Warn("Exports are failing.",
 		zap.Int("failed_attempts", o.attempts), zap.Time("since", o.since), zap.Error(err))
 }
 
@@ -59,7 +59,7 @@ func (o *outage) succeeded(now time.Time) {
 		return
 	}
 	if o.warned {
-		o.logger.Info("Attempts to store succeed again.",
+		o.logger.Info("Exports succeed again.",
 			zap.Int("failed_attempts", o.attempts), zap.Duration("failed_for", now.Sub(o.since)))
 	}
 	o.since = time.Time{}

@@ -108,11 +108,11 @@ func TestFailedAttemptsAreCountedByCodeAndLogged(t *testing.T) {
 		require.NoError(t, logs.Shutdown(t.Context()))
 
 		assertFailedAttempts(t, telemetry, map[string]int64{"catalog": 2, "storage": 1})
-		warned := seen.FilterMessageSnippet("Attempts to store fail").All()
+		warned := seen.FilterMessageSnippet("Exports are failing").All()
 		require.Len(t, warned, 1)
 		assert.Equal(t, zap.WarnLevel, warned[0].Level)
 		assert.Equal(t, "connection refused", warned[0].ContextMap()["error"])
-		over := seen.FilterMessageSnippet("Attempts to store succeed again").All()
+		over := seen.FilterMessageSnippet("Exports succeed again").All()
 		require.Len(t, over, 1)
 		assert.Equal(t, int64(3), over[0].ContextMap()["failed_attempts"])
 		assert.Equal(t, failedAndRecovered, host.statuses())
@@ -128,7 +128,7 @@ func TestPermanentFailureIsNoOutage(t *testing.T) {
 	logs := startLogs(t, library, fastConfig(t, waitForResult), set, host)
 	require.Error(t, logs.ConsumeLogs(t.Context(), logsOf("one")))
 	require.NoError(t, logs.Shutdown(t.Context()))
-	assert.Zero(t, seen.FilterMessageSnippet("Attempts to store").Len())
+	assert.Zero(t, seen.FilterMessageSnippet("Exports ").Len())
 	assert.Empty(t, host.statuses())
 }
 
@@ -151,13 +151,13 @@ func TestTimeoutIsAnOutageAndClientCancellationIsNot(t *testing.T) {
 		require.ErrorContains(t, err, "the client's time ran out (after 10s, before the timeout of 1m0s): told to stop")
 		assert.NotContains(t, err.Error(), "within timeout")
 		synctest.Wait()
-		assert.Zero(t, seen.FilterMessageSnippet("Attempts to store fail").Len())
+		assert.Zero(t, seen.FilterMessageSnippet("Exports are failing").Len())
 		assert.Empty(t, host.statuses())
 
 		err = logs.ConsumeLogs(t.Context(), logsOf("one"))
 		require.ErrorContains(t, err, "not stored within timeout (1m0s): told to stop")
 		synctest.Wait()
-		assert.Equal(t, 1, seen.FilterMessageSnippet("Attempts to store fail").Len())
+		assert.Equal(t, 1, seen.FilterMessageSnippet("Exports are failing").Len())
 		assert.Equal(t, []componentstatus.Status{componentstatus.StatusRecoverableError}, host.statuses())
 
 		assertFailedAttempts(t, telemetry, map[string]int64{"cancelled": 2, "timeout": 1})
@@ -184,6 +184,6 @@ func TestBatchCancelledByItsClientsIsNoOutage(t *testing.T) {
 	require.Len(t, attempts, 1)
 	assert.Contains(t, attempts[0], "the client's time ran out")
 	assert.NotContains(t, attempts[0], "within timeout")
-	assert.Zero(t, seen.FilterMessageSnippet("Attempts to store fail").Len())
+	assert.Zero(t, seen.FilterMessageSnippet("Exports are failing").Len())
 	assert.Empty(t, host.statuses())
 }

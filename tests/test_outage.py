@@ -37,7 +37,7 @@ def test_an_outage_is_warned_of_and_counted(tmp_path):
             client.send(numbered.request(range(10)), "grpc")
         text = collector.own_metrics_when(lambda text: total(text, "failed_attempts", "logs", 'code="catalog"') >= 3)
         assert total(text, "failed_attempts", "traces") == 0, text
-        [warning] = [line for line in collector.log().splitlines() if "Attempts to store fail" in line]
+        [warning] = [line for line in collector.log().splitlines() if "Exports are failing" in line]
         assert "\twarn\t" in warning and f"127.0.0.1:{port}" in warning and '"failed_attempts": 1' in warning, warning
 
 

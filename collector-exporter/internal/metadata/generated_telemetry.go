@@ -108,50 +108,50 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 	var err, errs error
 	builder.ExporterIcebergAlreadyCommitted, err = builder.meter.Int64Counter(
 		"otelcol_exporter_iceberg_already_committed",
-		metric.WithDescription("Requests that were sent again and found in the table already, counted once per table [Alpha]"),
+		metric.WithDescription("Redelivered requests that the table already held, counted once per table [Alpha]"),
 		metric.WithUnit("{request}"),
 	)
 	errs = errors.Join(errs, err)
 	builder.ExporterIcebergCommitConflicts, err = builder.meter.Int64Counter(
 		"otelcol_exporter_iceberg_commit_conflicts",
-		metric.WithDescription("Commit attempts that were refused or lost a race and were made again [Alpha]"),
+		metric.WithDescription("Commit attempts that were refused or lost a race, and were retried [Alpha]"),
 		metric.WithUnit("{commit}"),
 	)
 	errs = errors.Join(errs, err)
 	builder.ExporterIcebergCommitDuration, err = builder.meter.Float64Histogram(
 		"otelcol_exporter_iceberg_commit_duration",
-		metric.WithDescription("Time that a batch waited for its commits, from having its files in storage [Alpha]"),
+		metric.WithDescription("Time from when a batch's files were in storage to the end of its commits [Alpha]"),
 		metric.WithUnit("s"),
 		metric.WithExplicitBucketBoundaries([]float64{0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120}...),
 	)
 	errs = errors.Join(errs, err)
 	builder.ExporterIcebergCommits, err = builder.meter.Int64Counter(
 		"otelcol_exporter_iceberg_commits",
-		metric.WithDescription("Snapshots that batches waited for; one snapshot that holds several batches counts for each [Alpha]"),
+		metric.WithDescription("Snapshots that batches were committed in; a snapshot that holds several batches counts for each of them [Alpha]"),
 		metric.WithUnit("{commit}"),
 	)
 	errs = errors.Join(errs, err)
 	builder.ExporterIcebergCompactedFiles, err = builder.meter.Int64Counter(
 		"otelcol_exporter_iceberg_compacted_files",
-		metric.WithDescription("Small data files that were merged, in the background, and that the merged ones took the place of [Alpha]"),
+		metric.WithDescription("Small data files that compaction replaced [Alpha]"),
 		metric.WithUnit("{file}"),
 	)
 	errs = errors.Join(errs, err)
 	builder.ExporterIcebergCompactionFailures, err = builder.meter.Int64Counter(
 		"otelcol_exporter_iceberg_compaction_failures",
-		metric.WithDescription("Rounds of compaction that ended with a failure, once per table, also because another writer was faster; it is tried again, and logged when it happens twice in a row [Alpha]"),
+		metric.WithDescription("Failed compaction rounds, once per table, including those that lost a race against another writer; they are retried, and logged after two in a row [Alpha]"),
 		metric.WithUnit("{round}"),
 	)
 	errs = errors.Join(errs, err)
 	builder.ExporterIcebergCompactions, err = builder.meter.Int64Counter(
 		"otelcol_exporter_iceberg_compactions",
-		metric.WithDescription("Data files that small ones were merged into, in the background; each is a snapshot of its own [Alpha]"),
+		metric.WithDescription("Data files that compaction wrote, each in a snapshot of its own [Alpha]"),
 		metric.WithUnit("{file}"),
 	)
 	errs = errors.Join(errs, err)
 	builder.ExporterIcebergDeadLetterRecords, err = builder.meter.Int64Counter(
 		"otelcol_exporter_iceberg_dead_letter_records",
-		metric.WithDescription("Records and data points that were left out and are kept as dead letters [Alpha]"),
+		metric.WithDescription("Rejected records and data points that are kept as dead letters [Alpha]"),
 		metric.WithUnit("{record}"),
 	)
 	errs = errors.Join(errs, err)
@@ -163,14 +163,14 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 	errs = errors.Join(errs, err)
 	builder.ExporterIcebergExportDuration, err = builder.meter.Float64Histogram(
 		"otelcol_exporter_iceberg_export_duration",
-		metric.WithDescription("Time from handing a batch to the library to its answer, commit included [Alpha]"),
+		metric.WithDescription("Time of one call of the library for a batch, including the commit [Alpha]"),
 		metric.WithUnit("s"),
 		metric.WithExplicitBucketBoundaries([]float64{0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120}...),
 	)
 	errs = errors.Join(errs, err)
 	builder.ExporterIcebergFailedAttempts, err = builder.meter.Int64Counter(
 		"otelcol_exporter_iceberg_failed_attempts",
-		metric.WithDescription("Attempts to store a batch that failed, whether they are made again or not [Alpha]"),
+		metric.WithDescription("Failed attempts to store a batch, whether or not they are retried [Alpha]"),
 		metric.WithUnit("{attempt}"),
 	)
 	errs = errors.Join(errs, err)
@@ -188,25 +188,25 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 	errs = errors.Join(errs, err)
 	builder.ExporterIcebergInFlightWaits, err = builder.meter.Int64Counter(
 		"otelcol_exporter_iceberg_in_flight_waits",
-		metric.WithDescription("Batches that had to wait because those under way held limits.in_flight_bytes_max [Alpha]"),
+		metric.WithDescription("Batches that had to wait because those in progress held limits.in_flight_bytes_max [Alpha]"),
 		metric.WithUnit("{batch}"),
 	)
 	errs = errors.Join(errs, err)
 	builder.ExporterIcebergOldestUncommittedAge, err = builder.meter.Float64ObservableGauge(
 		"otelcol_exporter_iceberg_oldest_uncommitted_age",
-		metric.WithDescription("Age of the oldest request that a batch under way holds; 0 when none is [Alpha]"),
+		metric.WithDescription("Age of the oldest request that is not committed yet; 0 without one [Alpha]"),
 		metric.WithUnit("s"),
 	)
 	errs = errors.Join(errs, err)
 	builder.ExporterIcebergReceiptRows, err = builder.meter.Int64Counter(
 		"otelcol_exporter_iceberg_receipt_rows",
-		metric.WithDescription("Rows that are stored with a receipt because the catalog did not commit, and are in a table later [Alpha]"),
+		metric.WithDescription("Rows that were stored with a receipt because the catalog did not commit; they reach the table later [Alpha]"),
 		metric.WithUnit("{row}"),
 	)
 	errs = errors.Join(errs, err)
 	builder.ExporterIcebergReceiptsCommitted, err = builder.meter.Int64Counter(
 		"otelcol_exporter_iceberg_receipts_committed",
-		metric.WithDescription("Receipts that were found and are in the table now, whoever wrote them [Alpha]"),
+		metric.WithDescription("Receipts of any writer that were committed to the table [Alpha]"),
 		metric.WithUnit("{receipt}"),
 	)
 	errs = errors.Join(errs, err)
@@ -218,25 +218,25 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 	errs = errors.Join(errs, err)
 	builder.ExporterIcebergRejected, err = builder.meter.Int64Counter(
 		"otelcol_exporter_iceberg_rejected",
-		metric.WithDescription("Records and data points that were left out, by reason; a request that cannot be read counts as one [Alpha]"),
+		metric.WithDescription("Rejected records and data points, by reason; an unreadable request counts as one [Alpha]"),
 		metric.WithUnit("{record}"),
 	)
 	errs = errors.Join(errs, err)
 	builder.ExporterIcebergRepaired, err = builder.meter.Int64Counter(
 		"otelcol_exporter_iceberg_repaired",
-		metric.WithDescription("Values that were changed to be stored, such as strings that are not UTF-8 [Alpha]"),
+		metric.WithDescription("Values that were repaired, such as strings that are not UTF-8 [Alpha]"),
 		metric.WithUnit("{value}"),
 	)
 	errs = errors.Join(errs, err)
 	builder.ExporterIcebergRows, err = builder.meter.Int64Counter(
 		"otelcol_exporter_iceberg_rows",
-		metric.WithDescription("Rows that are in committed snapshots [Alpha]"),
+		metric.WithDescription("Rows in committed snapshots [Alpha]"),
 		metric.WithUnit("{row}"),
 	)
 	errs = errors.Join(errs, err)
 	builder.ExporterIcebergValuesLeftOut, err = builder.meter.Int64Counter(
 		"otelcol_exporter_iceberg_values_left_out",
-		metric.WithDescription("Values that were left out because their table has no such column, or has an attribute column of another type [Alpha]"),
+		metric.WithDescription("Values that were left out because the table lacks the column, or has an attribute column of another type [Alpha]"),
 		metric.WithUnit("{value}"),
 	)
 	errs = errors.Join(errs, err)

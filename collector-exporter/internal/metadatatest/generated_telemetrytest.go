@@ -24,7 +24,7 @@ func NewSettings(tt *componenttest.Telemetry) exporter.Settings {
 func AssertEqualExporterIcebergAlreadyCommitted(t *testing.T, tt *componenttest.Telemetry, dps []metricdata.DataPoint[int64], opts ...metricdatatest.Option) {
 	want := metricdata.Metrics{
 		Name:        "otelcol_exporter_iceberg_already_committed",
-		Description: "Requests that were sent again and found in the table already, counted once per table [Alpha]",
+		Description: "Redelivered requests that the table already held, counted once per table [Alpha]",
 		Unit:        "{request}",
 		Data: metricdata.Sum[int64]{
 			Temporality: metricdata.CumulativeTemporality,
@@ -40,7 +40,7 @@ func AssertEqualExporterIcebergAlreadyCommitted(t *testing.T, tt *componenttest.
 func AssertEqualExporterIcebergCommitConflicts(t *testing.T, tt *componenttest.Telemetry, dps []metricdata.DataPoint[int64], opts ...metricdatatest.Option) {
 	want := metricdata.Metrics{
 		Name:        "otelcol_exporter_iceberg_commit_conflicts",
-		Description: "Commit attempts that were refused or lost a race and were made again [Alpha]",
+		Description: "Commit attempts that were refused or lost a race, and were retried [Alpha]",
 		Unit:        "{commit}",
 		Data: metricdata.Sum[int64]{
 			Temporality: metricdata.CumulativeTemporality,
@@ -56,7 +56,7 @@ func AssertEqualExporterIcebergCommitConflicts(t *testing.T, tt *componenttest.T
 func AssertEqualExporterIcebergCommitDuration(t *testing.T, tt *componenttest.Telemetry, dps []metricdata.HistogramDataPoint[float64], opts ...metricdatatest.Option) {
 	want := metricdata.Metrics{
 		Name:        "otelcol_exporter_iceberg_commit_duration",
-		Description: "Time that a batch waited for its commits, from having its files in storage [Alpha]",
+		Description: "Time from when a batch's files were in storage to the end of its commits [Alpha]",
 		Unit:        "s",
 		Data: metricdata.Histogram[float64]{
 			Temporality: metricdata.CumulativeTemporality,
@@ -71,7 +71,7 @@ func AssertEqualExporterIcebergCommitDuration(t *testing.T, tt *componenttest.Te
 func AssertEqualExporterIcebergCommits(t *testing.T, tt *componenttest.Telemetry, dps []metricdata.DataPoint[int64], opts ...metricdatatest.Option) {
 	want := metricdata.Metrics{
 		Name:        "otelcol_exporter_iceberg_commits",
-		Description: "Snapshots that batches waited for; one snapshot that holds several batches counts for each [Alpha]",
+		Description: "Snapshots that batches were committed in; a snapshot that holds several batches counts for each of them [Alpha]",
 		Unit:        "{commit}",
 		Data: metricdata.Sum[int64]{
 			Temporality: metricdata.CumulativeTemporality,
@@ -87,7 +87,7 @@ func AssertEqualExporterIcebergCommits(t *testing.T, tt *componenttest.Telemetry
 func AssertEqualExporterIcebergCompactedFiles(t *testing.T, tt *componenttest.Telemetry, dps []metricdata.DataPoint[int64], opts ...metricdatatest.Option) {
 	want := metricdata.Metrics{
 		Name:        "otelcol_exporter_iceberg_compacted_files",
-		Description: "Small data files that were merged, in the background, and that the merged ones took the place of [Alpha]",
+		Description: "Small data files that compaction replaced [Alpha]",
 		Unit:        "{file}",
 		Data: metricdata.Sum[int64]{
 			Temporality: metricdata.CumulativeTemporality,
@@ -103,7 +103,7 @@ func AssertEqualExporterIcebergCompactedFiles(t *testing.T, tt *componenttest.Te
 func AssertEqualExporterIcebergCompactionFailures(t *testing.T, tt *componenttest.Telemetry, dps []metricdata.DataPoint[int64], opts ...metricdatatest.Option) {
 	want := metricdata.Metrics{
 		Name:        "otelcol_exporter_iceberg_compaction_failures",
-		Description: "Rounds of compaction that ended with a failure, once per table, also because another writer was faster; it is tried again, and logged when it happens twice in a row [Alpha]",
+		Description: "Failed compaction rounds, once per table, including those that lost a race against another writer; they are retried, and logged after two in a row [Alpha]",
 		Unit:        "{round}",
 		Data: metricdata.Sum[int64]{
 			Temporality: metricdata.CumulativeTemporality,
@@ -119,7 +119,7 @@ func AssertEqualExporterIcebergCompactionFailures(t *testing.T, tt *componenttes
 func AssertEqualExporterIcebergCompactions(t *testing.T, tt *componenttest.Telemetry, dps []metricdata.DataPoint[int64], opts ...metricdatatest.Option) {
 	want := metricdata.Metrics{
 		Name:        "otelcol_exporter_iceberg_compactions",
-		Description: "Data files that small ones were merged into, in the background; each is a snapshot of its own [Alpha]",
+		Description: "Data files that compaction wrote, each in a snapshot of its own [Alpha]",
 		Unit:        "{file}",
 		Data: metricdata.Sum[int64]{
 			Temporality: metricdata.CumulativeTemporality,
@@ -135,7 +135,7 @@ func AssertEqualExporterIcebergCompactions(t *testing.T, tt *componenttest.Telem
 func AssertEqualExporterIcebergDeadLetterRecords(t *testing.T, tt *componenttest.Telemetry, dps []metricdata.DataPoint[int64], opts ...metricdatatest.Option) {
 	want := metricdata.Metrics{
 		Name:        "otelcol_exporter_iceberg_dead_letter_records",
-		Description: "Records and data points that were left out and are kept as dead letters [Alpha]",
+		Description: "Rejected records and data points that are kept as dead letters [Alpha]",
 		Unit:        "{record}",
 		Data: metricdata.Sum[int64]{
 			Temporality: metricdata.CumulativeTemporality,
@@ -167,7 +167,7 @@ func AssertEqualExporterIcebergDeadLetters(t *testing.T, tt *componenttest.Telem
 func AssertEqualExporterIcebergExportDuration(t *testing.T, tt *componenttest.Telemetry, dps []metricdata.HistogramDataPoint[float64], opts ...metricdatatest.Option) {
 	want := metricdata.Metrics{
 		Name:        "otelcol_exporter_iceberg_export_duration",
-		Description: "Time from handing a batch to the library to its answer, commit included [Alpha]",
+		Description: "Time of one call of the library for a batch, including the commit [Alpha]",
 		Unit:        "s",
 		Data: metricdata.Histogram[float64]{
 			Temporality: metricdata.CumulativeTemporality,
@@ -182,7 +182,7 @@ func AssertEqualExporterIcebergExportDuration(t *testing.T, tt *componenttest.Te
 func AssertEqualExporterIcebergFailedAttempts(t *testing.T, tt *componenttest.Telemetry, dps []metricdata.DataPoint[int64], opts ...metricdatatest.Option) {
 	want := metricdata.Metrics{
 		Name:        "otelcol_exporter_iceberg_failed_attempts",
-		Description: "Attempts to store a batch that failed, whether they are made again or not [Alpha]",
+		Description: "Failed attempts to store a batch, whether or not they are retried [Alpha]",
 		Unit:        "{attempt}",
 		Data: metricdata.Sum[int64]{
 			Temporality: metricdata.CumulativeTemporality,
@@ -230,7 +230,7 @@ func AssertEqualExporterIcebergFiles(t *testing.T, tt *componenttest.Telemetry, 
 func AssertEqualExporterIcebergInFlightWaits(t *testing.T, tt *componenttest.Telemetry, dps []metricdata.DataPoint[int64], opts ...metricdatatest.Option) {
 	want := metricdata.Metrics{
 		Name:        "otelcol_exporter_iceberg_in_flight_waits",
-		Description: "Batches that had to wait because those under way held limits.in_flight_bytes_max [Alpha]",
+		Description: "Batches that had to wait because those in progress held limits.in_flight_bytes_max [Alpha]",
 		Unit:        "{batch}",
 		Data: metricdata.Sum[int64]{
 			Temporality: metricdata.CumulativeTemporality,
@@ -246,7 +246,7 @@ func AssertEqualExporterIcebergInFlightWaits(t *testing.T, tt *componenttest.Tel
 func AssertEqualExporterIcebergOldestUncommittedAge(t *testing.T, tt *componenttest.Telemetry, dps []metricdata.DataPoint[float64], opts ...metricdatatest.Option) {
 	want := metricdata.Metrics{
 		Name:        "otelcol_exporter_iceberg_oldest_uncommitted_age",
-		Description: "Age of the oldest request that a batch under way holds; 0 when none is [Alpha]",
+		Description: "Age of the oldest request that is not committed yet; 0 without one [Alpha]",
 		Unit:        "s",
 		Data: metricdata.Gauge[float64]{
 			DataPoints: dps,
@@ -260,7 +260,7 @@ func AssertEqualExporterIcebergOldestUncommittedAge(t *testing.T, tt *componentt
 func AssertEqualExporterIcebergReceiptRows(t *testing.T, tt *componenttest.Telemetry, dps []metricdata.DataPoint[int64], opts ...metricdatatest.Option) {
 	want := metricdata.Metrics{
 		Name:        "otelcol_exporter_iceberg_receipt_rows",
-		Description: "Rows that are stored with a receipt because the catalog did not commit, and are in a table later [Alpha]",
+		Description: "Rows that were stored with a receipt because the catalog did not commit; they reach the table later [Alpha]",
 		Unit:        "{row}",
 		Data: metricdata.Sum[int64]{
 			Temporality: metricdata.CumulativeTemporality,
@@ -276,7 +276,7 @@ func AssertEqualExporterIcebergReceiptRows(t *testing.T, tt *componenttest.Telem
 func AssertEqualExporterIcebergReceiptsCommitted(t *testing.T, tt *componenttest.Telemetry, dps []metricdata.DataPoint[int64], opts ...metricdatatest.Option) {
 	want := metricdata.Metrics{
 		Name:        "otelcol_exporter_iceberg_receipts_committed",
-		Description: "Receipts that were found and are in the table now, whoever wrote them [Alpha]",
+		Description: "Receipts of any writer that were committed to the table [Alpha]",
 		Unit:        "{receipt}",
 		Data: metricdata.Sum[int64]{
 			Temporality: metricdata.CumulativeTemporality,
@@ -308,7 +308,7 @@ func AssertEqualExporterIcebergReceiptsWritten(t *testing.T, tt *componenttest.T
 func AssertEqualExporterIcebergRejected(t *testing.T, tt *componenttest.Telemetry, dps []metricdata.DataPoint[int64], opts ...metricdatatest.Option) {
 	want := metricdata.Metrics{
 		Name:        "otelcol_exporter_iceberg_rejected",
-		Description: "Records and data points that were left out, by reason; a request that cannot be read counts as one [Alpha]",
+		Description: "Rejected records and data points, by reason; an unreadable request counts as one [Alpha]",
 		Unit:        "{record}",
 		Data: metricdata.Sum[int64]{
 			Temporality: metricdata.CumulativeTemporality,
@@ -324,7 +324,7 @@ func AssertEqualExporterIcebergRejected(t *testing.T, tt *componenttest.Telemetr
 func AssertEqualExporterIcebergRepaired(t *testing.T, tt *componenttest.Telemetry, dps []metricdata.DataPoint[int64], opts ...metricdatatest.Option) {
 	want := metricdata.Metrics{
 		Name:        "otelcol_exporter_iceberg_repaired",
-		Description: "Values that were changed to be stored, such as strings that are not UTF-8 [Alpha]",
+		Description: "Values that were repaired, such as strings that are not UTF-8 [Alpha]",
 		Unit:        "{value}",
 		Data: metricdata.Sum[int64]{
 			Temporality: metricdata.CumulativeTemporality,
@@ -340,7 +340,7 @@ func AssertEqualExporterIcebergRepaired(t *testing.T, tt *componenttest.Telemetr
 func AssertEqualExporterIcebergRows(t *testing.T, tt *componenttest.Telemetry, dps []metricdata.DataPoint[int64], opts ...metricdatatest.Option) {
 	want := metricdata.Metrics{
 		Name:        "otelcol_exporter_iceberg_rows",
-		Description: "Rows that are in committed snapshots [Alpha]",
+		Description: "Rows in committed snapshots [Alpha]",
 		Unit:        "{row}",
 		Data: metricdata.Sum[int64]{
 			Temporality: metricdata.CumulativeTemporality,
@@ -356,7 +356,7 @@ func AssertEqualExporterIcebergRows(t *testing.T, tt *componenttest.Telemetry, d
 func AssertEqualExporterIcebergValuesLeftOut(t *testing.T, tt *componenttest.Telemetry, dps []metricdata.DataPoint[int64], opts ...metricdatatest.Option) {
 	want := metricdata.Metrics{
 		Name:        "otelcol_exporter_iceberg_values_left_out",
-		Description: "Values that were left out because their table has no such column, or has an attribute column of another type [Alpha]",
+		Description: "Values that were left out because the table lacks the column, or has an attribute column of another type [Alpha]",
 		Unit:        "{value}",
 		Data: metricdata.Sum[int64]{
 			Temporality: metricdata.CumulativeTemporality,

@@ -32,7 +32,7 @@ mod worker_thread;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use futures::future::{join, join_all};
 use iceberg::NamespaceIdent;
@@ -485,10 +485,4 @@ fn prefer_retryable(mut failures: impl Iterator<Item = Error>) -> Option<Error> 
 fn namespace(config: &Config) -> Result<NamespaceIdent> {
     NamespaceIdent::from_strs(config.catalog.namespace.split('.'))
         .map_err(|cause| Error::new(ErrorKind::Config, "catalog.namespace").because(cause))
-}
-
-fn now_unix_nano() -> u64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
 }

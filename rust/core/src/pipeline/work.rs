@@ -1,6 +1,7 @@
 //! The requests that a call stores, wherever their bytes are.
 
-use super::{Export, now_unix_nano};
+use super::Export;
+use crate::clock::now_unix_nano;
 use crate::error::{Error, ErrorKind, Result};
 use crate::request::RequestId;
 use crate::signal::Signal;
