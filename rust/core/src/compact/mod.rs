@@ -12,18 +12,20 @@ mod choice;
 mod listing;
 
 use std::collections::{HashMap, HashSet};
+use std::time::Duration;
 
 use iceberg::spec::TableMetadata;
 use tokio_util::sync::CancellationToken;
 
 use self::choice::{Rules, choose};
 use self::listing::{Listed, Listings, entries};
+use crate::catalog::LoadedTable;
 use crate::cause::IcebergCause;
 use crate::clock::now_ms;
 use crate::commit::{Committer, Replacement};
 use crate::config::{CompactionConfig, ParquetConfig};
 use crate::error::{Error, ErrorKind, Result};
-use crate::write::{self, Columns, Join, JoinOptions};
+use crate::write::{self, Columns, Join, JoinOptions, Joined};
 
 /// What compaction did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -85,24 +87,12 @@ impl Compactor {
             return Ok(None);
         };
         let table = committer.table();
-        let unreadable = |cause| {
-            Error::new(ErrorKind::Storage, "cannot read which files the table has")
-                .with("table", table.ident.to_string())
-                .because(IcebergCause(cause))
-        };
-        let age_ms = i64::try_from(age.as_millis()).unwrap_or(i64::MAX);
-        let rules = Rules {
-            target_bytes: write::target_file_bytes(parquet, &table.metadata)?,
-            files_min: config.min_files,
-            quiet_until: last_before(&table.metadata, now_ms().saturating_sub(age_ms)),
-        };
-        let files = self.listings.of(&table, rules.large_bytes()).await;
-        let files = files.map_err(unreadable)?;
-        let files = self.alone(files);
-        let Some(chosen) = choose(&files, rules) else {
+        let Some(chosen) = self.choose(&table, (config, parquet), age).await? else {
             return Ok(None);
         };
-        let sources = entries(&table, &chosen).await.map_err(unreadable)?;
+        let sources = entries(&table, &chosen)
+            .await
+            .map_err(|cause| unreadable(&table, cause))?;
         let stopped = || Error::new(ErrorKind::Cancelled, "compaction was stopped");
         let options = JoinOptions {
             parquet,
@@ -131,41 +121,71 @@ impl Compactor {
         let Some(joined) = join.joined else {
             return Ok(Some(0));
         };
-        let replaced: Vec<(String, String)> = taken
-            .into_iter()
-            .map(|(_, file)| (file.path, file.manifest.to_string()))
-            .collect();
+        let taken = taken.into_iter().map(|(_, file)| file);
+        let columns = joined.other_columns.or(of_all);
+        self.replace(committer, &table, joined, taken, columns)
+            .await
+            .map(Some)
+    }
+
+    /// The files of the next merge; `None` if there are none. `age` is how long the table keeps snapshots.
+    async fn choose(
+        &mut self,
+        table: &LoadedTable,
+        (config, parquet): (&CompactionConfig, &ParquetConfig),
+        age: Duration,
+    ) -> Result<Option<Vec<Listed>>> {
+        let age_ms = i64::try_from(age.as_millis()).unwrap_or(i64::MAX);
+        let rules = Rules {
+            target_bytes: write::target_file_bytes(parquet, &table.metadata)?,
+            files_min: config.min_files,
+            quiet_until: last_before(&table.metadata, now_ms().saturating_sub(age_ms)),
+        };
+        let files = self
+            .listings
+            .of(table, rules.large_bytes())
+            .await
+            .map_err(|cause| unreadable(table, cause))?;
+        let files = self.alone(files);
+        Ok(choose(&files, rules))
+    }
+
+    /// Commits the joined file in place of those `taken`. Returns how many these are. `columns` are the joined
+    /// file's, if known.
+    async fn replace(
+        &mut self,
+        committer: &Committer,
+        table: &LoadedTable,
+        joined: Joined,
+        taken: impl Iterator<Item = Listed>,
+        columns: Option<Columns>,
+    ) -> Result<u64> {
+        let replaced: Vec<(String, String)> =
+            taken.map(|file| (file.path, file.manifest.to_string())).collect();
         let count = replaced.len() as u64;
         let path = joined.data_file.file_path().to_owned();
+        let (table_id, chosen_at) = (table.metadata.uuid(), table.metadata.last_sequence_number());
         let replacement = Replacement {
             file: joined.data_file,
             partition_spec_id: table.metadata.default_partition_spec_id(),
             replaced,
-            table_id: table.metadata.uuid(),
-            chosen_at: table.metadata.last_sequence_number(),
+            table_id,
+            chosen_at,
         };
-        match committer.replace(replacement).await {
-            Ok(_) => {
-                if let Some(columns) = joined.other_columns.or(of_all) {
-                    self.columns.insert(path.clone(), columns);
-                }
-                tracing::debug!(table = %table.ident, path, replaced = count, "small files were made one");
-                Ok(Some(count))
-            }
-            Err(error) => {
-                // After any other error, the new file may be in the table, and the replaced files may be
-                // gone.
-                let was_not_taken = matches!(
-                    error.kind(),
-                    ErrorKind::Catalog | ErrorKind::Storage | ErrorKind::TableMismatch
-                );
-                let (id, since) = (table.metadata.uuid(), table.metadata.last_sequence_number());
-                if was_not_taken && committer.surely_lacks(&path, id, since).await {
-                    write::discard(&table.file_io, &[path]).await;
-                }
-                Err(error)
-            }
+        let Err(error) = committer.replace(replacement).await else {
+            tracing::debug!(table = %table.ident, path, replaced = count, "small files were made one");
+            self.columns.extend(columns.map(|columns| (path, columns)));
+            return Ok(count);
+        };
+        // After any other error, the new file may be in the table, and the replaced files may be gone.
+        let was_not_taken = matches!(
+            error.kind(),
+            ErrorKind::Catalog | ErrorKind::Storage | ErrorKind::TableMismatch
+        );
+        if was_not_taken && committer.surely_lacks(&path, table_id, chosen_at).await {
+            write::discard(&table.file_io, &[path]).await;
         }
+        Err(error)
     }
 
     /// Excludes chosen files of which one cannot be read by anybody, or not be joined by us, so that it does
@@ -219,6 +239,12 @@ impl Compactor {
             })
             .collect()
     }
+}
+
+fn unreadable(table: &LoadedTable, cause: iceberg::Error) -> Error {
+    Error::new(ErrorKind::Storage, "cannot read which files the table has")
+        .with("table", table.ident.to_string())
+        .because(IcebergCause(cause))
 }
 
 /// The sequence number of the last snapshot older than a point in time, as far as the history shows.
