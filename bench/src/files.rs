@@ -1,4 +1,4 @@
-//! Everybody's Parquet files of the same rows, for readers to compare.
+//! Writes Parquet files of the same rows by every library, to compare readers.
 
 use std::fs;
 use std::path::Path;
@@ -10,9 +10,9 @@ use crate::payloads::{Kind, Payload, merged};
 
 /// Rows of a file.
 const FILE_ROWS: usize = 131_072;
-/// Rows that otel-arrow takes in one request, whose ids are of 16 bits.
+/// Rows that otel-arrow accepts in one request, since its ids have 16 bits.
 const PART_ROWS: usize = 32_768;
-/// Records of a request. A million spans are an hour here, so a request of more would be one of minutes.
+/// Records per request. A million spans cover an hour here, so a larger request would cover minutes.
 const REQUEST_ROWS: usize = 8_192;
 
 /// Writes `<folder>/<who>/<set>/...`, where a set is the tables of one kind of payload.
@@ -23,7 +23,7 @@ pub fn all(folder: &Path) -> Result<(), Failure> {
             Kind::Logs300 => ("logs", 8),
             Kind::Spans => ("spans", 8),
             Kind::Metrics => ("metrics", 8),
-            // These are only compared.
+            // These are only compared with each other.
             _ => (kind.name(), 1),
         };
         for file in 0..files {
@@ -56,7 +56,7 @@ fn write(folder: &Path, set: &str, kind: Kind, file: usize) -> Result<(), Failur
         .step_by(part)
         .map(|first| merged(kind, first, part, request));
     let parts = parts.collect::<Result<Vec<Payload>, Failure>>()?;
-    // As many ids as the files before can have used.
+    // An upper bound of the ids that the previous files can have used.
     let mut next_id = u32::try_from(file * rows * 4)?;
     otel_arrow::to_files(&parts, &folder.join("otel-arrow").join(set), &name, &mut next_id)
 }

@@ -1,9 +1,11 @@
-//! Benchmarks of the library on one thread, peers side by side. `bench/run.sh` runs it and renders what it prints.
+//! Benchmarks of the library on one thread, beside other libraries. `bench/run.sh` runs them and renders the
+//! output.
 //!
-//! - `measure [--rounds N] [--only KIND:RECORDS,...]` times every stage of everybody, interleaved; a line of JSON each.
-//! - `count STAGE KIND RECORDS` runs a stage with what is to be counted inside [`counted`], for valgrind.
-//! - `files FOLDER` writes everybody's Parquet files of the same rows.
-//! - `pages FOLDER COLUMN text:ID|hex:ID` says which data pages of Parquet files a look-up by id must read.
+//! - `measure [--rounds N] [--only KIND:RECORDS,...]` times every stage of every library, interleaved, and
+//!   prints a line of JSON for each.
+//! - `count STAGE KIND RECORDS` runs a stage once inside [`counted`], for valgrind.
+//! - `files FOLDER` writes Parquet files of the same rows by every library.
+//! - `pages FOLDER COLUMN text:ID|hex:ID` prints which data pages of Parquet files a look-up by id must read.
 
 mod contestants;
 mod files;
@@ -41,7 +43,7 @@ fn main() -> Result<(), Failure> {
     }
 }
 
-/// Runs a stage once to warm up, and once to be counted.
+/// Runs a stage once to warm up, and once inside [`counted`].
 fn count(stage: &str, kind: &str, records: &str) -> Result<(), Failure> {
     let stage = Stage::ALL
         .into_iter()
@@ -53,7 +55,7 @@ fn count(stage: &str, kind: &str, records: &str) -> Result<(), Failure> {
     counted(&contestants, stage, &payload)
 }
 
-/// valgrind counts what is below this name.
+/// valgrind counts the instructions below this function.
 #[inline(never)]
 fn counted(contestants: &Contestants, stage: Stage, payload: &Payload) -> Result<(), Failure> {
     contestants.run(stage, payload).map(drop)
@@ -64,7 +66,7 @@ fn kind_named(name: &str) -> Result<Kind, Failure> {
     kind.ok_or_else(|| format!("no such kind of payload: {name}").into())
 }
 
-/// An id as its column has it: a text, or bytes given in hexadecimal.
+/// Parses an id: a text, or bytes in hexadecimal.
 fn id_of(argument: &str) -> Result<Vec<u8>, Failure> {
     if let Some(text) = argument.strip_prefix("text:") {
         return Ok(text.as_bytes().to_vec());

@@ -6,7 +6,7 @@ use crate::contestants::{Contestants, Made, Stage};
 use crate::payloads::{Kind, Payload, payload};
 use crate::{Failure, kind_named};
 
-/// Records that one sample covers at least: a small batch is converted several times.
+/// The minimum number of records in one sample. A small batch is converted several times.
 const SAMPLE_RECORDS: usize = 32_768;
 
 /// What to measure.
@@ -60,7 +60,7 @@ pub fn all(options: &Options) -> Result<(), Failure> {
 }
 
 fn measure(contestants: &Contestants, rounds: usize, kind: Kind, payload: &Payload) -> Result<(), Failure> {
-    // Rows are counted before anything is timed; this warms up, too.
+    // Rows are counted before anything is timed. This also warms up.
     let made = Stage::ALL.map(|stage| contestants.run(stage, payload));
     let made = made.into_iter().collect::<Result<Vec<Made>, Failure>>()?;
     for (stage, made) in Stage::ALL.iter().zip(&made) {
@@ -73,7 +73,7 @@ fn measure(contestants: &Contestants, rounds: usize, kind: Kind, payload: &Paylo
     let mut samples = Stage::ALL.map(|_| Vec::with_capacity(rounds));
     for round in 0..rounds {
         for turn in 0..Stage::ALL.len() {
-            // Nobody always follows the same one.
+            // The order rotates, so that no stage always follows the same one.
             let stage = (turn + round) % Stage::ALL.len();
             let start = cpu_seconds();
             for _ in 0..repeat {
@@ -99,7 +99,7 @@ fn measure(contestants: &Contestants, rounds: usize, kind: Kind, payload: &Paylo
     Ok(())
 }
 
-/// CPU time of this process, which has one busy thread: what others do on the machine is not in it.
+/// CPU time of this process, which has one busy thread. It excludes other processes on the machine.
 fn cpu_seconds() -> f64 {
     let time = clock_gettime(ClockId::ProcessCPUTime);
     time.tv_sec as f64 + time.tv_nsec as f64 / 1e9

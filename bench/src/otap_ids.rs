@@ -1,4 +1,5 @@
-//! Ids of OTAP batches, which start at 0 in each, made unique in a table, as otel-arrow's Parquet exporter does.
+//! Makes the ids of OTAP batches unique in a table. They start at 0 in each batch. otel-arrow's Parquet
+//! exporter does the same.
 
 use std::sync::Arc;
 

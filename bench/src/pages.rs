@@ -1,5 +1,5 @@
-//! What a reader must read of Parquet files to find the rows with one id, by what the files themselves tell it:
-//! statistics and bloom filters of row groups, then the page index.
+//! Counts the bytes of Parquet files that a reader must read to find the rows with one id, using only what
+//! the files provide: statistics and bloom filters of row groups, then the page index.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -19,7 +19,7 @@ use parquet::file::statistics::Statistics;
 
 use crate::Failure;
 
-/// What there is, and what must be read of it.
+/// The total size, and the sizes that must be read.
 #[derive(Debug, Default)]
 struct Cost {
     files: usize,
@@ -27,7 +27,7 @@ struct Cost {
     row_groups_by_statistics: usize,
     row_groups_by_bloom_filter: usize,
     rows_found: usize,
-    /// Pages of all columns of all files; dictionaries count wherever one of their data pages is read.
+    /// Pages of all columns of all files. A dictionary page counts if one of its data pages is read.
     all_bytes: u64,
     /// Pages of the id's column that may hold the id.
     id_bytes: u64,
@@ -70,7 +70,7 @@ fn find(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), Failure> {
 }
 
 fn add(cost: &mut Cost, file: &File, column: &str, id: &[u8]) -> Result<(), Failure> {
-    // Columns as Parquet has them, not as the writer's Arrow had them.
+    // The columns' types in Parquet, not those of the writer's Arrow schema.
     let options = ArrowReaderOptions::new()
         .with_page_index_policy(PageIndexPolicy::Required)
         .with_skip_arrow_metadata(true);
@@ -116,7 +116,7 @@ fn bytes(page: &PageLocation) -> u64 {
     page.compressed_page_size as u64
 }
 
-/// The bytes of a chunk's dictionary page, which offset indexes do not list: it stands before the data pages.
+/// The size of a chunk's dictionary page. Offset indexes do not list it; it precedes the data pages.
 fn dictionary(chunk: &ColumnChunkMetaData) -> u64 {
     let page = chunk
         .dictionary_page_offset()
@@ -172,7 +172,7 @@ fn rows(
     Ok(found)
 }
 
-/// The bytes of those pages that have one of the rows.
+/// The size of the pages that contain one of the rows.
 fn holding(pages: &[PageLocation], rows: &[usize]) -> u64 {
     let ends = pages
         .iter()

@@ -1,4 +1,4 @@
-//! The floor: a reader that passes over every tag and length of every message, and does nothing else.
+//! The lower bound: a reader that skips over every tag and length of every message, and does nothing else.
 
 use otlp2iceberg::Signal;
 
@@ -6,7 +6,7 @@ use crate::Failure;
 use crate::contestants::Made;
 use crate::payloads::Payload;
 
-/// Counts the records while passing over everything in them.
+/// Counts the records while skipping over everything in them.
 pub fn records(payload: &Payload) -> Result<Made, Failure> {
     let shape = match payload.signal {
         Signal::Logs => Shape::LogsRequest,
@@ -20,7 +20,7 @@ pub fn records(payload: &Payload) -> Result<Made, Failure> {
     Ok(Made::records(scan.records))
 }
 
-/// What messages a message holds; the rest of its fields are passed over.
+/// Which messages a message contains. Its other fields are skipped.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Shape {
     LogsRequest,
@@ -54,7 +54,7 @@ impl Shape {
         matches!(self, Shape::LogRecord | Shape::Span | Shape::Point(_))
     }
 
-    /// What is in a length-delimited field.
+    /// The content of a length-delimited field.
     #[inline]
     fn child(self, field: u64) -> Option<Shape> {
         Some(match (self, field) {

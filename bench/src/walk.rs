@@ -1,4 +1,5 @@
-//! Our decode by itself: every field of every record is read and summed up, so that no reading is left out.
+//! Our decode alone: every field of every record is read and added to a sum, so that no read is optimised
+//! away.
 
 use otlp2iceberg::Signal;
 use otlp2iceberg::decode::{
@@ -290,7 +291,7 @@ impl Walk {
         self.sum = self.sum.wrapping_add(value);
     }
 
-    /// Where a text lies and how long it is; its bytes are not touched.
+    /// Adds the position and the length of bytes. The bytes themselves are not read.
     fn bytes(&mut self, bytes: &[u8]) {
         self.add(bytes.len() as u64 ^ (bytes.as_ptr() as u64).rotate_left(32));
     }

@@ -1,4 +1,4 @@
-//! Who is measured, and at what: each as its authors' own documents use it.
+//! The libraries that are measured, and the stages. Each library is used as its own documentation describes.
 
 pub mod otel_arrow;
 pub mod otlp2records;
@@ -9,14 +9,14 @@ use crate::Failure;
 use crate::payloads::Payload;
 use crate::scan;
 
-/// What is measured.
+/// A measured stage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
     /// Tags and lengths of every message and nothing else: the floor of any reader.
     Scan,
-    /// Our decode: every field of every record is read, nothing is kept.
+    /// Our decode: reads every field of every record and keeps nothing.
     OurDecode,
-    /// prost and opentelemetry-proto: the request as messages.
+    /// prost and opentelemetry-proto: the request decoded to messages.
     ProstDecode,
     /// Ours, OTLP to Arrow.
     OurArrow,
@@ -62,10 +62,10 @@ impl Stage {
     }
 }
 
-/// What a stage made of a payload.
+/// The result of a stage for a payload.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Made {
-    /// Log records, spans or points that came through.
+    /// Log records, spans or points in the result.
     pub records: usize,
     /// Records that the library leaves out by design.
     pub left_out: usize,

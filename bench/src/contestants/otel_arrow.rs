@@ -1,4 +1,5 @@
-//! otel-arrow: OTLP bytes to OTAP record batches, and each of these to a Parquet file, as its Parquet exporter does.
+//! otel-arrow: OTLP bytes to OTAP record batches, and each of these to a Parquet file, like its Parquet
+//! exporter.
 
 use std::fs::File;
 use std::hint::black_box;
@@ -48,8 +49,8 @@ pub fn to_parquet(payload: &Payload) -> Result<Made, Failure> {
     Ok(made)
 }
 
-/// Converts requests and writes `<payload type>/<name>.parquet`, all requests into the same files. Ids are made
-/// unique in the table, as its exporter does; `next_id` is the first that is free.
+/// Converts requests and writes `<payload type>/<name>.parquet`, all requests into the same files. Ids are
+/// made unique in the table, like its exporter does. `next_id` is the first free id.
 pub fn to_files(payloads: &[Payload], folder: &Path, name: &str, next_id: &mut u32) -> Result<(), Failure> {
     let mut writers: Vec<(&str, ArrowWriter<File>)> = Vec::new();
     for payload in payloads {
@@ -93,8 +94,9 @@ fn batches(records: &OtapArrowRecords) -> impl Iterator<Item = (&'static str, &R
     types.filter_map(|payload_type| Some((payload_type.as_str_name(), records.get(*payload_type)?)))
 }
 
-/// Ids out of their dictionaries. The Parquet writer (59.3) takes a dictionary of fixed-size binaries for one of byte arrays and
-/// puts a length before each value (apache/arrow-rs#7446), and `DuckDB` then reads other values.
+/// Replaces dictionary-encoded ids by plain ones. The Parquet writer (59.3) treats a dictionary of fixed-size
+/// binaries as one of byte arrays and writes a length before each value (apache/arrow-rs#7446), so `DuckDB`
+/// would read other values.
 fn plain_ids(batch: &RecordBatch) -> Result<RecordBatch, Failure> {
     let mut fields = Vec::new();
     let mut columns = Vec::new();

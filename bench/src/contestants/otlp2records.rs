@@ -82,7 +82,7 @@ fn made(batches: &Batches, left_out: usize) -> Made {
     }
 }
 
-/// As its `to_parquet` does, which knows no codec: one batch through `ArrowWriter`.
+/// Like its `to_parquet`, which has no codec setting: writes one batch through `ArrowWriter`.
 fn write(batch: &RecordBatch, sink: impl Write + Send) -> Result<(), Failure> {
     let properties = WriterProperties::builder()
         .set_compression(Compression::ZSTD(ZstdLevel::try_new(1)?))

@@ -1,4 +1,4 @@
-//! Ours: decode, convert, write, through the entry points that the pipeline uses.
+//! Our library: decode, convert and write, through the entry points that the pipeline uses.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -48,24 +48,24 @@ fn rows(converted: &Converted) -> usize {
     converted.batches.iter().map(|batch| batch.batch.num_rows()).sum()
 }
 
-/// How the files are made.
+/// The layout of the files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Layout {
-    /// As a default configuration makes them: sorted, with bloom filters.
+    /// The default configuration: sorted, with bloom filters.
     Default,
-    /// The same rows in the order they came, without bloom filters.
+    /// The same rows in the order of arrival, without bloom filters.
     Plain,
-    /// As by default, and `url.path` has a column of its own.
+    /// The default configuration, with a separate column for `url.path`.
     Column,
 }
 
-/// The tables' metadata as the catalog would have made them, and storage.
+/// The tables' metadata as a catalog would create it, and storage.
 pub struct Ours {
     metadata: HashMap<Table, TableMetadata>,
     file_io: FileIO,
     config: Config,
     runtime: Runtime,
-    /// Memory of conversion, then of encoding. Both outlive a call, as in a process that takes many.
+    /// Memory of conversion and of encoding. Both are reused by later calls, as in a process with many calls.
     converts: RefCell<convert::Memory>,
     writes: RefCell<write::Memory>,
 }
@@ -119,12 +119,12 @@ impl Ours {
         })
     }
 
-    /// The whole way but the commit.
+    /// All steps but the commit.
     pub fn to_parquet(&self, payload: &Payload) -> Result<Made, Failure> {
         self.write(payload, 1)
     }
 
-    /// The whole way but the commit, as the request of this number: each has files of its own.
+    /// All steps but the commit, for the request with this number. Each request has its own files.
     pub fn write(&self, payload: &Payload, number: u64) -> Result<Made, Failure> {
         let ids = [IdRange {
             writer: [7; 16],
@@ -166,7 +166,7 @@ impl Ours {
     }
 }
 
-/// Takes batches into files as the pipeline does.
+/// Encodes batches into files like the pipeline.
 struct Encoding<'a> {
     ours: &'a Ours,
     options: EncodeOptions<'a>,

@@ -1,4 +1,4 @@
-//! prost and opentelemetry-proto: messages as the generated code has them.
+//! prost and opentelemetry-proto: the generated message types.
 
 use std::hint::black_box;
 

@@ -1,4 +1,4 @@
-//! What all inputs are made of.
+//! Building blocks of all inputs.
 
 use opentelemetry_proto::tonic::common::v1::{
     AnyValue, ArrayValue, InstrumentationScope, KeyValue, any_value::Value,
@@ -32,7 +32,7 @@ impl Random {
     }
 }
 
-/// splitmix64: numbers that are near each other become numbers that are not.
+/// splitmix64: similar numbers become dissimilar ones.
 fn mixed(number: u64) -> u64 {
     let mut mixed = number.wrapping_add(0x9E37_79B9_7F4A_7C15);
     mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);

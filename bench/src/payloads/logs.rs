@@ -11,7 +11,7 @@ use super::common::{
     trace_id, with,
 };
 
-/// A million records are an hour.
+/// A million records cover an hour.
 const STEP_NANO: u64 = 3_600_000;
 const SEVERITIES: [(i32, &str); 20] = {
     let mut severities = [(9, "INFO"); 20];
@@ -75,7 +75,7 @@ pub fn one_resource(first: usize, records: usize) -> Vec<u8> {
     request(vec![group(resource(3, 3), records)])
 }
 
-/// Records in time order go to the services in turn.
+/// Distributes records in time order to the services in turn.
 fn by_service(first: usize, records: usize, record: fn(usize) -> LogRecord) -> Vec<u8> {
     let groups = (0..SERVICES).map(|service| {
         let own = (first..first + records).filter(|index| index % SERVICES == service);

@@ -1,4 +1,4 @@
-//! The inputs: realistic requests, the same bytes for whoever is measured, the same in every run.
+//! The inputs: realistic requests. All libraries and all runs get the same bytes.
 
 mod common;
 mod logs;
@@ -13,7 +13,7 @@ use prost::Message;
 
 use crate::Failure;
 
-/// otel-arrow numbers the spans of a request with 16 bits and refuses what comes after.
+/// otel-arrow numbers the spans of a request with 16 bits and refuses more spans.
 const OTEL_ARROW_SPANS_MAX: usize = u16::MAX as usize;
 
 /// A kind of input.
@@ -56,7 +56,7 @@ impl Kind {
         }
     }
 
-    /// How many records it is measured with.
+    /// The numbers of records that it is measured with.
     pub fn batches(self) -> &'static [usize] {
         match self {
             Kind::LogsManyResources => &[1_000],
@@ -84,7 +84,7 @@ pub struct Payload {
     pub records: usize,
     /// The request.
     pub bytes: Bytes,
-    /// The same records in requests that otel-arrow takes: one, or two halves.
+    /// The same records in requests that otel-arrow accepts: one, or two halves.
     pub for_otel_arrow: Vec<Bytes>,
 }
 
@@ -93,8 +93,8 @@ pub fn payload(kind: Kind, first: usize, records: usize) -> Result<Payload, Fail
     payload_of(kind, records, request(kind, first, records))
 }
 
-/// The same records in requests of `each` that follow each other, merged as the Collector merges them: their bytes one
-/// after another are one message.
+/// The same records in consecutive requests of `each` records, merged like the Collector merges them:
+/// concatenated requests are one message.
 pub fn merged(kind: Kind, first: usize, records: usize, each: usize) -> Result<Payload, Failure> {
     let end = first + records;
     let requests = (first..end)

@@ -16,7 +16,7 @@ const BOUNDS: [f64; 14] = [
 /// One point in so many has an exemplar.
 const EXEMPLARS: u64 = 20;
 
-/// Where a point stands: which scrape of which service, and which series of its metric.
+/// The position of a point: which scrape of which service, and which series of its metric.
 #[derive(Debug, Clone, Copy)]
 pub struct At {
     pub scrape: usize,
@@ -36,7 +36,7 @@ impl At {
         )
     }
 
-    /// Counters only grow.
+    /// A count that only grows.
     fn count(self) -> u64 {
         (self.scrape as u64 + 1) * (100 + self.index as u64 * 7 + self.service as u64)
     }

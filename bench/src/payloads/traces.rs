@@ -8,7 +8,7 @@ use super::common::{
     Random, SERVICES, START_UNIX_NANO, attribute, number, resource, scope, span_id, trace_id,
 };
 
-/// A million spans are an hour.
+/// A million spans cover an hour.
 const STEP_NANO: u64 = 3_600_000;
 const SPANS_PER_TRACE: usize = 8;
 const NAMES: [&str; 8] = [
@@ -54,7 +54,7 @@ fn span(index: usize) -> Span {
     Span {
         trace_id: trace_id(trace),
         span_id: span_id(index),
-        // The first span is the root; the others hang below an earlier one.
+        // The first span is the root. The others are children of an earlier one.
         parent_span_id: if position == 0 {
             vec![]
         } else {

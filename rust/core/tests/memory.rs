@@ -1,7 +1,7 @@
-//! What conversion holds is bounded by its batches, whatever the input: nothing short makes it large.
+//! Memory of conversion is bounded by its batches for every input: a short input never needs much memory.
 //!
-//! Reads the seeds of the fuzz targets, or those below `O2I_FUZZ_CORPUS` (folders `logs`, `traces`, `metrics`), such as a long
-//! run of the fuzzers left behind.
+//! Reads the seeds of the fuzz targets, or those below `O2I_FUZZ_CORPUS` (folders `logs`, `traces`,
+//! `metrics`), for example the corpus of a long fuzzing run.
 
 #![allow(
     clippy::expect_used,
@@ -18,13 +18,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use otlp2iceberg::convert::{BatchSink, ConvertOptions, TableBatch, ValueLimits, convert_into};
 use otlp2iceberg::{Result, Signal};
 
-/// The system's allocator, which remembers the most that was held.
+/// The system's allocator, with a record of the most bytes held.
 struct Peak;
 
 static HELD: AtomicUsize = AtomicUsize::new(0);
 static MOST: AtomicUsize = AtomicUsize::new(0);
 
-// SAFETY: every call goes to the system's allocator as it came; only numbers are added.
+// SAFETY: every call is passed on to the system's allocator unchanged; only numbers are added.
 unsafe impl GlobalAlloc for Peak {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         let held = HELD.fetch_add(layout.size(), Ordering::Relaxed) + layout.size();
@@ -45,14 +45,14 @@ static ALLOCATOR: Peak = Peak;
 
 /// Bytes of a batch, small so that inputs of some KiB fill several.
 const BATCH_BYTES: usize = 64 << 10;
-/// For a batch that is full, the room that its builders grew into, and what metrics' other four tables began.
+/// For a full batch, the spare capacity of its builders, and the open batches of metrics' other four tables.
 const ALLOWED_BYTES: usize = 8 * BATCH_BYTES;
-/// Times the input that may be held besides.
+/// Additional memory, as a multiple of the input.
 const TIMES_MAX: usize = 6;
-/// To this size an input is repeated: messages one after another are one.
+/// An input is repeated up to this size: concatenated messages are one message.
 const REPEATED_BYTES: usize = 1 << 20;
 
-/// Takes batches and lets them go, as encoding does.
+/// Drops its batches, like encoding does.
 struct Gone;
 
 impl BatchSink for Gone {
@@ -73,7 +73,7 @@ fn held_by(signal: Signal, payload: &[u8]) -> usize {
     };
     let before = HELD.load(Ordering::Relaxed);
     MOST.store(before, Ordering::Relaxed);
-    // Whether it is read or refused is for other tests.
+    // Other tests check whether it is read or refused.
     drop(convert_into(signal, payload, &options, &mut Gone));
     MOST.load(Ordering::Relaxed) - before
 }
@@ -86,7 +86,7 @@ fn files(folder: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// One test, because the count is the process's.
+/// One test only, because the count is of the whole process.
 #[test]
 fn conversion_holds_its_batches_and_six_times_its_input_at_most() {
     let corpus = std::env::var_os("O2I_FUZZ_CORPUS").map_or_else(

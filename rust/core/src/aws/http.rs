@@ -1,4 +1,4 @@
-//! Our HTTP client, as AWS's libraries want one.
+//! The HTTP client that AWS's libraries use.
 
 use std::time::Duration;
 
@@ -12,15 +12,15 @@ use aws_smithy_types::body::SdkBody;
 
 use crate::error::{Error, ErrorKind, Result};
 
-/// For an answer, where the library sets no time: to STS and SSO it sets one for the connection alone.
+/// The timeout for an answer if the library sets none. For STS and SSO, it sets only a connection timeout.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// reqwest, with our one TLS stack.
+/// reqwest, with the only TLS stack of this library.
 #[derive(Debug, Clone)]
 pub(super) struct ReqwestClient {
-    /// For AWS's services, by way of a proxy where the environment names one.
+    /// For AWS's services, through a proxy if the environment sets one.
     https: reqwest::Client,
-    /// For the metadata services of containers and instances, which no proxy reaches.
+    /// For the metadata services of containers and instances, which are not reached through a proxy.
     http: reqwest::Client,
 }
 
@@ -48,7 +48,7 @@ impl HttpClient for ReqwestClient {
     }
 }
 
-/// How long a request may take, with its answer.
+/// The total timeout of a request, including its answer.
 fn timeout(settings: &HttpConnectorSettings) -> Duration {
     settings.connect_timeout().unwrap_or_default() + settings.read_timeout().unwrap_or(TIMEOUT)
 }
@@ -74,7 +74,7 @@ async fn send(
     let request = request
         .try_into_http1x()
         .map_err(|cause| ConnectorError::user(cause.into()))?;
-    // Requests for credentials are small, and held in memory.
+    // Requests for credentials are small and already in memory.
     let request = request.map(|body| body.bytes().map(<[u8]>::to_vec).unwrap_or_default());
     let mut request =
         reqwest::Request::try_from(request).map_err(|cause| ConnectorError::user(cause.into()))?;

@@ -1,9 +1,9 @@
-//! What the process's AWS environment gives: credentials and a region.
+//! The process's AWS environment: credentials and a region.
 //!
-//! Credentials come from AWS's own default provider chain: environment, profile (SSO, assumed roles and
-//! processes too), web identity, container, instance. It reaches out through our HTTP client, so there
-//! is one TLS stack. Catalog and storage share one [`Aws`], so that a role is assumed once for both.
-//! Nothing is looked up before it is needed.
+//! Credentials come from AWS's own default provider chain: environment, profile (including SSO, assumed roles
+//! and processes), web identity, container, instance. The chain uses our HTTP client, so there is one TLS
+//! stack. Catalog and storage share one [`Aws`], so that a role is assumed once for both. Nothing is looked
+//! up before it is needed.
 
 use std::fmt;
 use std::sync::Arc;
@@ -25,30 +25,32 @@ use crate::error::{Error, ErrorKind, Result};
 mod http;
 mod renewal;
 
-/// Credentials are replaced this long before they run out.
+/// Credentials are renewed this long before they expire.
 const MARGIN: Duration = Duration::from_secs(300);
-/// A source that failed is asked again after this, and one that has nothing better than what S3 refuses.
+/// The pause before a source is asked again after it failed, or after it returned only credentials that S3
+/// refuses.
 pub(crate) const PAUSE: Duration = Duration::from_secs(10);
-/// Credentials that never run out are read again after this: tools rotate them in place.
+/// The interval at which credentials without an expiry are read again, because tools rotate them in place.
 const REREAD: Duration = Duration::from_secs(60);
-/// Nothing is used for longer without a question, whatever its end is said to be: no session of a role lasts longer.
+/// The maximum time that credentials are used without asking again, whatever their expiry: no role session
+/// lasts longer.
 const LASTS_MAX: Duration = Duration::from_secs(12 * 3600);
-/// What a chain's parts say is repeated up to this many characters.
+/// The maximum length of an error text from the chain, in characters.
 const CAUSE_CHARS_MAX: usize = 500;
 
-/// The AWS environment of the process, and what it gave last.
+/// The AWS environment of the process, with its last credentials.
 #[derive(Debug, Default)]
 pub(crate) struct Aws {
-    /// A region that the configuration names.
+    /// The region in the configuration.
     configured: Option<String>,
-    /// The environment's or the profile's.
+    /// The region of the environment or the profile.
     region: OnceCell<Option<String>>,
     http: OnceCell<http::ReqwestClient>,
     renewal: Renewal,
 }
 
 impl Aws {
-    /// `region` is where roles are assumed (AWS STS); without one, in the region of the environment.
+    /// `region` is where roles are assumed (AWS STS). If it is `None`, the region of the environment is used.
     pub(crate) fn new(region: Option<String>) -> Self {
         Self {
             configured: region,
@@ -56,10 +58,10 @@ impl Aws {
         }
     }
 
-    /// `AWS_REGION`, `AWS_DEFAULT_REGION`, else `region` of the profile. No network is used.
+    /// `AWS_REGION`, `AWS_DEFAULT_REGION`, otherwise `region` of the profile. No network is used.
     pub(crate) async fn region(&self) -> Option<&str> {
         let find = || async {
-            // Set to nothing is not set.
+            // An empty variable counts as not set.
             let environment = ["AWS_REGION", "AWS_DEFAULT_REGION"]
                 .into_iter()
                 .filter_map(|name| std::env::var(name).ok())
@@ -73,15 +75,15 @@ impl Aws {
         self.region.get_or_init(find).await.as_deref()
     }
 
-    /// Credentials that are good for some minutes as far as is known.
+    /// Credentials that are valid for some minutes, as far as is known.
     ///
     /// # Errors
-    /// `Catalog`, worth repeating, when no part of the chain has any.
+    /// `Catalog`, retryable, when no part of the chain has credentials.
     pub(crate) async fn credentials(self: &Arc<Self>) -> Result<Credentials> {
         self.renewal.credentials(|| Arc::clone(self).fetch()).await
     }
 
-    /// Asks the chain again, unless it answered within `pause`; whether it has other credentials than these.
+    /// Whether the chain has other credentials than these. Asks it again, unless it answered within `pause`.
     pub(crate) async fn has_other_than(self: &Arc<Self>, used: &Credentials, pause: Duration) -> bool {
         let fetch = || Arc::clone(self).fetch();
         self.renewal.has_other_than(used, pause, fetch).await
@@ -100,7 +102,7 @@ impl Aws {
             .with_region(region.map(|region| Region::new(region.to_owned())))
             .with_behavior_version(Some(BehaviorVersion::latest()))
             .with_http_client(http.clone());
-        // Anew each time: a chain reads the files of profiles once, and tools rotate them in place.
+        // A new chain each time: a chain reads the profile files only once, and tools rotate them in place.
         let chain = DefaultCredentialsChain::builder().configure(config).build().await;
         let credentials = chain.provide_credentials().await.map_err(|cause| {
             let message = match cause {
@@ -113,7 +115,7 @@ impl Aws {
     }
 }
 
-/// What each part of the chain says, which has a line for each, on one line.
+/// The chain's error, which has a line for each provider, on one line.
 #[derive(Debug)]
 struct ChainError(CredentialsError);
 
@@ -141,7 +143,7 @@ impl fmt::Display for ChainError {
     }
 }
 
-/// Prints the whole chain by itself, so it names no source.
+/// `Display` prints the whole error chain, so there is no `source`.
 impl std::error::Error for ChainError {}
 
 /// The domain of AWS's endpoints in a region.

@@ -1,12 +1,11 @@
-//! Credentials at hand, and the question for the next ones.
+//! The current credentials, and their renewal.
 //!
-//! A question runs to its end in a task of its own, however long those wait who put it: a program of the
-//! user's (`credential_process`) would go on when it is not waited for any more, and each further question
-//! would start another.
+//! A renewal runs to its end in its own task, even if its callers stop waiting. A program of the user
+//! (`credential_process`) would continue anyway, and each further renewal would start another one.
 //!
-//! How long credentials are used without a question, and how long a source is left alone, is told by a clock that nobody
-//! sets: a machine may start with a clock that is hours ahead, and is set right later. Only the end of credentials is
-//! a time of day.
+//! A monotonic clock measures how long credentials are used without renewal, and how long a source is not
+//! asked again: a machine may start with a clock that is hours ahead and is corrected later. Only the expiry
+//! of credentials is a time of day.
 
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -19,16 +18,16 @@ use tokio::time::Instant;
 use super::{LASTS_MAX, MARGIN, PAUSE, REREAD};
 use crate::error::{Error, ErrorKind, Result};
 
-/// Nobody waits longer for an answer. Parts of the chain try for as long together where the network is away, and a
-/// program of the user's may never end.
+/// The maximum time that a caller waits for an answer. Without a network, parts of the chain together try for
+/// as long as this, and a program of the user may never end.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// One moment by both clocks.
+/// One moment, by both clocks.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Now {
-    /// Never goes back, and is not set.
+    /// The monotonic clock, which is never set.
     steady: Instant,
-    /// The machine's time of day, as the end of credentials is given.
+    /// The machine's time of day, in which the expiry of credentials is given.
     wall: SystemTime,
 }
 
@@ -41,27 +40,29 @@ impl Now {
     }
 }
 
-/// Credentials, which print nothing secret, and until when they are used without a question.
+/// Credentials, and until when they are used without renewal. Their `Debug` output holds no secret.
 #[derive(Debug, Clone)]
 pub(super) struct Kept {
     credentials: Credentials,
     fresh_until: Instant,
-    /// The time of day from which there is a question, unless that had come when they were given.
+    /// The time of day from which they are renewed. `None` if that had already passed when they were
+    /// obtained, or if they have no expiry.
     renewed_from: Option<SystemTime>,
 }
 
 impl Kept {
-    /// Such as a source just gave.
+    /// Credentials that a source has just returned.
     pub(super) fn new(credentials: Credentials, now: Now) -> Self {
         let renewed_from = credentials
             .expiry()
             .map(|expiry| expiry.checked_sub(MARGIN).unwrap_or(SystemTime::UNIX_EPOCH));
         let (lasts, renewed_from) = match renewed_from.map(|from| (from, from.duration_since(now.wall))) {
             None => (REREAD, None),
-            // Their end is near, or the clock is ahead of it. They are what there is, so the source is left alone for a while.
+            // They expire soon, or the clock is ahead of their expiry. The source has no better ones, so it
+            // is not asked again for a while.
             Some((_, Err(_))) => (PAUSE, None),
             Some((_, Ok(left))) if left < PAUSE => (PAUSE, None),
-            // The time of day may be set back, and is no reason to keep them for longer than it looks now.
+            // A time of day that is set back later must not extend this.
             Some((from, Ok(left))) => (left.min(LASTS_MAX), Some(from)),
         };
         Self {
@@ -76,7 +77,7 @@ impl Kept {
     }
 }
 
-/// What the source of credentials gave last. It is asked one question at a time.
+/// The last credentials of a source. At most one renewal runs at a time.
 #[derive(Debug)]
 pub(super) struct Renewal {
     limit: Duration,
@@ -86,11 +87,11 @@ pub(super) struct Renewal {
 #[derive(Debug, Default)]
 struct State {
     kept: Option<Kept>,
-    /// When the last question ended with credentials.
+    /// When the last renewal returned credentials.
     answered: Option<Instant>,
-    /// What the last question ended with if there were no credentials, and until when there is no other.
+    /// The error of the last renewal if it failed, and until when no new one is started.
     failed: Option<(Error, Instant)>,
-    /// Closed when the last question has ended.
+    /// Closed when the last renewal has ended.
     question: Option<watch::Receiver<()>>,
 }
 
@@ -104,10 +105,12 @@ impl Default for Renewal {
 }
 
 impl Renewal {
-    /// Those at hand while they are good, also during a question; else those that it gives.
+    /// The current credentials while they are valid, even during a renewal, otherwise those that the renewal
+    /// returns.
     ///
     /// # Errors
-    /// What the question ended with, to all for a while; that it has not ended, to those who waited long.
+    /// The error of the renewal, for all callers until the pause ends. A timeout, for a caller that waited
+    /// too long.
     pub(super) async fn credentials<F>(&self, ask: impl FnOnce() -> F) -> Result<Credentials>
     where
         F: Future<Output = Result<Kept>> + Send + 'static,
@@ -131,7 +134,8 @@ impl Renewal {
         state.good(Now::read()).ok_or_else(|| state.error())
     }
 
-    /// Puts a question if those at hand are not better, and none was answered within `pause`; whether there are others than these.
+    /// Whether there are other credentials than `used`. Starts a renewal if the current ones are the same and
+    /// none succeeded within `pause`.
     pub(super) async fn has_other_than<F>(
         &self,
         used: &Credentials,
@@ -153,7 +157,7 @@ impl Renewal {
             self.question(&mut state, now, ask)
         };
         if let Some(question) = question {
-            // Whoever is refused again is told so by the service.
+            // A timeout is ignored: if the credentials are refused again, the service reports it.
             let _in_time = self.end_of(question).await;
         }
         self.state().differs_from(used)
@@ -163,7 +167,7 @@ impl Renewal {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The question that runs, else a new one, which is put unless the last one has just failed.
+    /// The running renewal, otherwise a new one. `None` if the last one has just failed.
     fn question<F>(&self, state: &mut State, now: Now, ask: impl FnOnce() -> F) -> Option<watch::Receiver<()>>
     where
         F: Future<Output = Result<Kept>> + Send + 'static,
@@ -193,7 +197,7 @@ impl Renewal {
     }
 
     async fn end_of(&self, mut question: watch::Receiver<()>) -> Result<()> {
-        // Nothing is sent: it changes by being closed.
+        // Nothing is sent: closing the channel is the signal.
         tokio::time::timeout(self.limit, question.changed())
             .await
             .map(|_closed| ())
@@ -201,7 +205,8 @@ impl Renewal {
     }
 }
 
-/// Says once when there is none in time: those who have good credentials yet do not wait for it.
+/// Logs a warning once if there is no answer in time, because callers with valid credentials do not wait for
+/// it.
 async fn answer(asked: impl Future<Output = Result<Kept>>, limit: Duration) -> Result<Kept> {
     let mut asked = std::pin::pin!(asked);
     if let Ok(answer) = tokio::time::timeout(limit, &mut asked).await {
@@ -225,7 +230,7 @@ impl State {
         self.kept.as_ref().is_some_and(|kept| kept.is_fresh(now))
     }
 
-    /// Those at hand, until the last moment.
+    /// The current credentials until their expiry.
     fn good(&self, now: Now) -> Option<Credentials> {
         let kept = self.kept.as_ref()?;
         let is_good = kept.is_fresh(now) || kept.credentials.expiry().is_some_and(|expiry| now.wall < expiry);
@@ -257,7 +262,7 @@ impl State {
         }
     }
 
-    /// What the last question failed with: there is one error, and many who are told.
+    /// The error of the last renewal. It is rebuilt for each caller.
     fn error(&self) -> Error {
         let Some((error, _)) = &self.failed else {
             return Error::new(
@@ -279,7 +284,7 @@ mod tests {
 
     use super::*;
 
-    /// No pause between questions.
+    /// No pause between renewals.
     const NOW: Duration = Duration::ZERO;
     const HOUR: Duration = Duration::from_secs(3600);
 
@@ -287,7 +292,7 @@ mod tests {
         Credentials::new(key_id, "hush", None, expiry, "test")
     }
 
-    /// Such as are asked for again at once.
+    /// Credentials that are renewed immediately.
     fn stale(key_id: &str, expiry: Option<SystemTime>) -> Kept {
         Kept {
             credentials: credentials(key_id, expiry),
@@ -430,7 +435,7 @@ mod tests {
         }
     }
 
-    /// As with a clock that is so far ahead.
+    /// The time on a clock that is ahead by this much.
     fn ahead(by: Duration) -> Now {
         let now = Now::read();
         Now {
@@ -461,7 +466,7 @@ mod tests {
         assert!(!kept.is_fresh(at(begun + HOUR - MARGIN)), "a machine that slept");
         tokio::time::advance(HOUR.saturating_sub(MARGIN)).await;
         assert!(!kept.is_fresh(at(begun)), "a clock that was set back");
-        // No time of day makes them last for ever.
+        // Even a distant expiry does not make them last forever.
         let kept = Kept::new(credentials("AKIDOLD", Some(begun + 100_000 * HOUR)), ahead(NOW));
         tokio::time::advance(LASTS_MAX.saturating_sub(PAUSE)).await;
         assert!(kept.is_fresh(at(begun)));

@@ -118,16 +118,15 @@ pub trait Catalog: Send + Sync + std::fmt::Debug {
 
     /// Whether loaded metadata is guaranteed to list every retained snapshot with its parent.
     ///
-    /// REST catalogs do not guarantee it: Nessie exposes only the current snapshot, without its parent. For
-    /// them it is not known before the table has a second snapshot.
+    /// A REST catalog does not guarantee it: Nessie exposes only the current snapshot, without its parent.
+    /// What such a catalog exposes is not known before a table has a second snapshot.
     fn tells_history(&self) -> bool {
         true
     }
 
-    /// Whether a commit conflicts unless the table's metadata is exactly that of `base`.
+    /// Whether the catalog accepts a commit only if the table's metadata is still exactly that of `base`.
     ///
-    /// If false, a commit also succeeds when the metadata has changed but the main branch is still at the
-    /// same snapshot.
+    /// If false, the main branch must still be at the same snapshot, but everything else may have changed.
     fn compares_metadata(&self) -> bool {
         true
     }

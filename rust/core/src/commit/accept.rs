@@ -100,7 +100,7 @@ impl Committer {
 
     /// Returns the number of receipts committed since the last call.
     #[must_use]
-    pub fn take_receipts_committed(&self) -> u64 {
+    pub(crate) fn take_receipts_committed(&self) -> u64 {
         self.receipts.take_committed()
     }
 }

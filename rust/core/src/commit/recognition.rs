@@ -12,7 +12,8 @@ use crate::request::IdRange;
 pub(super) const PARTLY_STORED: &str =
     "another writer stored some of these requests meanwhile; send them again, and only the others are added";
 /// Error text for a call whose files belong to a table that no longer exists.
-pub(super) const TABLE_RECREATED: &str = "the table was dropped and created again meanwhile; send the data again";
+pub(super) const TABLE_RECREATED: &str =
+    "the table was dropped and created again meanwhile; send the data again";
 /// Error text for a receipt whose requests are only partly in the table.
 pub(super) const RECEIPT_PARTLY_COMMITTED: &str = "some of its requests are in the table and some are not, and its files hold both; compare the \
      files with the table, add what is missing with an engine, and delete the receipt";

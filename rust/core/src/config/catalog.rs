@@ -152,7 +152,7 @@ impl CatalogConfig {
 
     /// `name` of a SQL catalog.
     #[must_use]
-    pub fn sql_name(&self) -> &str {
+    pub(crate) fn sql_name(&self) -> &str {
         self.name.as_deref().unwrap_or("default")
     }
 }

@@ -42,7 +42,7 @@ impl CommitConfig {
     /// exporter.
     pub const WAITING_BYTES_MAX: u64 = 256 << 20;
     /// `history.expire.max-snapshot-age-ms` of new tables: one hour, or twice `dedup_window`.
-    pub const MAX_SNAPSHOT_AGE: Duration = Duration::from_secs(3_600);
+    pub(crate) const MAX_SNAPSHOT_AGE: Duration = Duration::from_secs(3_600);
 
     /// The greatest age of snapshots without other settings, in milliseconds.
     #[must_use]

@@ -34,15 +34,15 @@ pub struct ParquetConfig {
 
 impl ParquetConfig {
     /// The codec's default.
-    pub const COMPRESSION: Compression = Compression::Zstd;
+    pub(crate) const COMPRESSION: Compression = Compression::Zstd;
     /// The default level of zstd.
-    pub const COMPRESSION_LEVEL: i32 = 1;
+    pub(crate) const COMPRESSION_LEVEL: i32 = 1;
     /// The default of `max_row_group_rows`.
-    pub const MAX_ROW_GROUP_ROWS: usize = 1_048_576;
+    pub(crate) const MAX_ROW_GROUP_ROWS: usize = 1_048_576;
     /// The default of `target_file_size_bytes`: 512 MiB, as in Iceberg.
-    pub const TARGET_FILE_SIZE_BYTES: u64 = 512 << 20;
+    pub(crate) const TARGET_FILE_SIZE_BYTES: u64 = 512 << 20;
     /// Columns that have a bloom filter by default.
-    pub const BLOOM_FILTER_COLUMNS: [&str; 1] = ["TraceId"];
+    pub(crate) const BLOOM_FILTER_COLUMNS: [&str; 1] = ["TraceId"];
 }
 
 /// Adds the problems of the section.

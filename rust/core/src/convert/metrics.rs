@@ -186,11 +186,7 @@ fn convert_metric<'a>(
             Ok(())
         }
         MetricData::Gauge { data_points } => {
-            let kind = Kind {
-                place,
-                field: "gauge",
-                rows: |tables| &mut tables.gauge,
-            };
+            let kind = Kind::new(place, "gauge", |tables| &mut tables.gauge);
             convert_points(
                 data_points,
                 kind,
@@ -206,11 +202,7 @@ fn convert_metric<'a>(
             is_monotonic,
         } => {
             let of_sum = (aggregation_temporality, is_monotonic);
-            let kind = Kind {
-                place,
-                field: "sum",
-                rows: |tables| &mut tables.sum,
-            };
+            let kind = Kind::new(place, "sum", |tables| &mut tables.sum);
             convert_points(
                 data_points,
                 kind,
@@ -224,11 +216,7 @@ fn convert_metric<'a>(
             data_points,
             aggregation_temporality,
         } => {
-            let kind = Kind {
-                place,
-                field: "histogram",
-                rows: |tables| &mut tables.histogram,
-            };
+            let kind = Kind::new(place, "histogram", |tables| &mut tables.histogram);
             convert_points(
                 data_points,
                 kind,
@@ -242,11 +230,9 @@ fn convert_metric<'a>(
             data_points,
             aggregation_temporality,
         } => {
-            let kind = Kind {
-                place,
-                field: "exponential_histogram",
-                rows: |tables| &mut tables.exponential_histogram,
-            };
+            let kind = Kind::new(place, "exponential_histogram", |tables| {
+                &mut tables.exponential_histogram
+            });
             convert_points(
                 data_points,
                 kind,
@@ -257,11 +243,7 @@ fn convert_metric<'a>(
             )
         }
         MetricData::Summary { data_points } => {
-            let kind = Kind {
-                place,
-                field: "summary",
-                rows: |tables| &mut tables.summary,
-            };
+            let kind = Kind::new(place, "summary", |tables| &mut tables.summary);
             convert_points(
                 data_points,
                 kind,
@@ -279,6 +261,12 @@ struct Kind<C> {
     place: Place,
     field: &'static str,
     rows: fn(&mut Tables) -> &mut TableBuilder<C>,
+}
+
+impl<C> Kind<C> {
+    fn new(place: Place, field: &'static str, rows: fn(&mut Tables) -> &mut TableBuilder<C>) -> Self {
+        Self { place, field, rows }
+    }
 }
 
 /// Appends each point of a metric to the rows of its kind.

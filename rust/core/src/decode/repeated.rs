@@ -36,7 +36,7 @@ impl<'a, M: Message<'a>> Repeated<'a, M> {
 
     /// Average bytes per element, including other fields in between; 0 when there are no elements.
     #[must_use]
-    pub fn mean_bytes(&self) -> usize {
+    pub(crate) fn mean_bytes(&self) -> usize {
         self.region.len().checked_div(self.len).unwrap_or_default()
     }
 

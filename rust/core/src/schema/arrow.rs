@@ -12,13 +12,13 @@ use crate::signal::Table;
 /// The time zone of every timestamp.
 pub const UTC: &str = "+00:00";
 /// Name of a map's repeated group, as the Parquet format names it (LogicalTypes.md, "Maps").
-pub const MAP_ENTRIES: &str = "key_value";
+pub(crate) const MAP_ENTRIES: &str = "key_value";
 /// Name of a map's key.
-pub const MAP_KEY: &str = "key";
+pub(crate) const MAP_KEY: &str = "key";
 /// Name of a map's value.
-pub const MAP_VALUE: &str = "value";
+pub(crate) const MAP_VALUE: &str = "value";
 /// Name of a list's element, as the Parquet format names it (LogicalTypes.md, "Lists").
-pub const LIST_ELEMENT: &str = "element";
+pub(crate) const LIST_ELEMENT: &str = "element";
 
 /// The Arrow schema of a table: our columns in our order, without field ids (those come from the
 /// Iceberg table at write time). Columns of single attributes come after them.

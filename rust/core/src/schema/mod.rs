@@ -9,7 +9,8 @@ mod iceberg;
 mod matching;
 mod tables;
 
-pub use self::arrow::{LIST_ELEMENT, MAP_ENTRIES, MAP_KEY, MAP_VALUE, UTC, arrow_schema};
+pub(crate) use self::arrow::{LIST_ELEMENT, MAP_ENTRIES, MAP_KEY, MAP_VALUE};
+pub use self::arrow::{UTC, arrow_schema};
 pub(crate) use self::arrow::{attribute_field, is_attribute_field};
 pub use self::attributes::{AttributeColumn, AttributeType, AttributesOf};
 pub use self::iceberg::iceberg_schema;

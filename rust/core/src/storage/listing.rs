@@ -1,6 +1,6 @@
-//! Which files a folder holds. Iceberg's `FileIO` has no word for that, so our storages take the reading
-//! of a location that ends in a slash for it: they answer with the names in that folder, one in each line.
-//! So it goes through every wrapper that a `FileIO` may have, such as the one that renews credentials.
+//! Lists the files of a folder. Iceberg's `FileIO` has no such method, so our storages treat reading a
+//! location that ends in a slash as a listing: they return the names in that folder, one per line. This works
+//! through every wrapper of a `FileIO`, such as the one that renews credentials.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -14,11 +14,11 @@ use object_store::ObjectStore;
 use object_store::aws::AmazonS3;
 use object_store::path::Path as Key;
 
-/// The names of the files in a folder, in no order; none if there is no such folder. On S3 that is one
-/// LIST request for each 1,000 files.
+/// The names of the files in a folder, in no particular order. Empty if the folder does not exist. On S3 this
+/// is one LIST request per 1,000 files.
 ///
 /// # Errors
-/// When the storage cannot or must not list.
+/// When the storage cannot list the folder, or does not allow it.
 pub(crate) async fn list(file_io: &FileIO, folder: &str) -> Result<Vec<String>> {
     let names = file_io
         .new_input(format!("{}/", folder.trim_end_matches('/')))?
@@ -30,7 +30,7 @@ pub(crate) async fn list(file_io: &FileIO, folder: &str) -> Result<Vec<String>> 
     Ok(names.lines().map(str::to_owned).collect())
 }
 
-/// Answers for a local folder.
+/// The listing of a local folder.
 pub(crate) fn local(folder: &Path) -> io::Result<Bytes> {
     let entries = match fs::read_dir(folder) {
         Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(Bytes::new()),
@@ -46,7 +46,7 @@ pub(crate) fn local(folder: &Path) -> io::Result<Bytes> {
     Ok(one_in_each_line(names))
 }
 
-/// Answers for a folder on S3.
+/// The listing of a folder on S3.
 pub(super) async fn s3(bucket: Arc<AmazonS3>, folder: Key) -> object_store::Result<Bytes> {
     let files: Vec<_> = bucket.list(Some(&folder)).try_collect().await?;
     let names = files
@@ -60,7 +60,7 @@ pub(super) async fn s3(bucket: Arc<AmazonS3>, folder: Key) -> object_store::Resu
     Ok(one_in_each_line(names))
 }
 
-/// None of ours has a line break in its name.
+/// Names with line breaks are left out, since none of our files has one.
 fn one_in_each_line(mut names: Vec<String>) -> Bytes {
     names.retain(|name| !name.contains(['\n', '\r']));
     names.join("\n").into()

@@ -1,12 +1,12 @@
 //! Local files for Iceberg's `FileIO`: each file appears whole and durable, or not at all.
 //!
-//! A file is written under a temporary name in its own folder, synced, renamed, and the folder is
-//! synced. A reader, or this process after a crash, sees the old state or the new one, never half a
-//! file under its final name. Folders that had to be made are synced into their parents too.
+//! A file is written under a temporary name in its own folder, synced and renamed. Then the folder is synced.
+//! A reader, or this process after a crash, sees the old state or the new one, never half a file under its
+//! final name. Folders that were created are synced into their parents, too.
 //!
-//! A process that is killed leaves the temporary file. Nobody takes it for data, since its name has another ending, and clean-ups of
-//! orphan files find it, since it does not begin with a dot. Where folders are read without a table it does: some programs take
-//! every file there that has no dot before its name.
+//! A killed process leaves the temporary file behind. Its name has another suffix, so it is not read as data.
+//! The name does not begin with a dot, so clean-ups of orphan files find it. Where folders are read without a
+//! table, it does begin with a dot, since some programs read every file there without one.
 
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
@@ -35,7 +35,7 @@ pub fn local_file_io() -> FileIO {
     FileIOBuilder::new(Arc::new(LocalStorageFactory::default())).build()
 }
 
-/// The same for folders that are read without a table: files are hidden until they are whole.
+/// The same for folders that are read without a table: files are hidden until they are complete.
 pub(crate) fn hiding_file_io() -> FileIO {
     FileIOBuilder::new(Arc::new(LocalStorageFactory { hides: true })).build()
 }
@@ -142,7 +142,7 @@ impl Storage for LocalStorage {
     async fn delete_prefix(&self, path: &str) -> Result<()> {
         let path = local_path(path)?;
         blocking(move || match fs::remove_dir_all(&path) {
-            // As `FileIO::delete_prefix` has it: a file is left alone.
+            // As `FileIO::delete_prefix` specifies: a file is not deleted.
             Err(cause)
                 if !matches!(
                     cause.kind(),
@@ -191,7 +191,7 @@ fn local_path(location: &str) -> Result<PathBuf> {
     Ok(PathBuf::from(path))
 }
 
-/// Folders may have other characters before `://`.
+/// A folder's name may contain other characters before `://`.
 fn is_scheme(text: &str) -> bool {
     text.starts_with(|c: char| c.is_ascii_alphabetic())
         && text
@@ -234,7 +234,7 @@ fn range_len(range: &Range<u64>) -> io::Result<usize> {
 }
 
 struct LocalFileWrite {
-    /// None once closed, or after a failure.
+    /// `None` once closed, or after a failure.
     pending: Option<PendingFile>,
 }
 
@@ -264,7 +264,7 @@ fn closed() -> Error {
     )
 }
 
-/// A file under its temporary name. Dropped before [`PendingFile::publish`], it is removed.
+/// A file under its temporary name. It is removed if it is dropped before [`PendingFile::publish`].
 struct PendingFile {
     file: File,
     temporary: PathBuf,
@@ -327,7 +327,7 @@ impl Drop for PendingFile {
     }
 }
 
-/// Makes a folder and its missing parents; each that was made is synced into its parent.
+/// Creates a folder and its missing parents. Each created folder is synced into its parent.
 pub(crate) fn create_folders(folder: &Path) -> io::Result<()> {
     if folder.is_dir() {
         return Ok(());
@@ -337,7 +337,7 @@ pub(crate) fn create_folders(folder: &Path) -> io::Result<()> {
     }
     match fs::create_dir(folder) {
         Ok(()) => folder.parent().map_or(Ok(()), sync_folder),
-        // Somebody else made it meanwhile.
+        // Another process or thread created it meanwhile.
         Err(_) if folder.is_dir() => Ok(()),
         Err(cause) => Err(cause),
     }
@@ -348,13 +348,13 @@ fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
-/// Elsewhere a folder cannot be opened as a file; the rename itself is all there is.
+/// On other systems a folder cannot be opened as a file, so only the rename is done.
 #[cfg(not(unix))]
 fn sync_folder(_folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Runs file work off the async threads, or in place where there is no runtime.
+/// Runs file operations outside the async threads, or in place if there is no runtime.
 async fn blocking<T, F>(work: F) -> Result<T>
 where
     T: Send + 'static,
@@ -378,7 +378,7 @@ fn failed(verb: &str, path: &Path, cause: io::Error) -> Error {
     Error::new(kind, message).with_source(cause)
 }
 
-/// What a person can do about an I/O error, in brackets; empty if there is nothing to say.
+/// Advice on an I/O error, in brackets. Empty if there is none.
 pub(crate) struct Advice(pub(crate) io::ErrorKind);
 
 impl fmt::Display for Advice {

@@ -1,4 +1,4 @@
-//! Where tables' files are: local folders and S3, chosen by a location's scheme.
+//! The storage of tables' files: local folders and S3, chosen by a location's scheme.
 
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
@@ -20,15 +20,17 @@ pub(crate) use local::{Advice, create_folders, hiding_file_io};
 pub(crate) use s3::credentials_refused;
 pub use s3::{Content, End, NO_VERSION, ObjectVersion, Objects};
 
-/// A `FileIO` for the files under `location`, which is a path, a `file:` URL or an `s3://` or
-/// `s3a://` URL. Nothing is connected to. Connections and credentials live as long as the `FileIO`
-/// and its clones: keep it rather than make it anew.
+/// Returns a `FileIO` for the files under `location`, which is a path, a `file:` URL, or an `s3://` or
+/// `s3a://` URL.
 ///
-/// `catalog_properties` are what a catalog says about storage (`s3.endpoint`, `s3.access-key-id`,
-/// ...), empty without one; what the configuration says goes before it.
+/// It does not connect to anything. Connections and credentials live as long as the `FileIO` and its clones,
+/// so keep it instead of creating it again.
+///
+/// `catalog_properties` are a catalog's storage properties (`s3.endpoint`, `s3.access-key-id`, ...), empty
+/// without a catalog. The configuration takes precedence.
 ///
 /// # Errors
-/// `Config` when there is no storage for the location's scheme, or its settings do not fit together.
+/// `Config` when the location's scheme is not supported, or its settings do not fit together.
 #[expect(clippy::implicit_hasher, reason = "catalogs answer with plain maps")]
 pub fn file_io(
     location: &str,
@@ -39,7 +41,7 @@ pub fn file_io(
     Stores::new(storage.clone(), aws).file_io(location, catalog_properties)
 }
 
-/// Makes every `FileIO` of a catalog; all share one AWS environment, that of the catalog's requests.
+/// Creates every `FileIO` of a catalog. All share one AWS environment with the catalog's requests.
 #[derive(Debug, Clone)]
 pub(crate) struct Stores {
     config: StorageConfig,
@@ -55,12 +57,12 @@ impl Stores {
         &self.aws
     }
 
-    /// Whether the configuration has credentials, before which no others are used.
+    /// Whether the configuration has credentials, which take precedence over all others.
     pub(super) fn has_credentials(&self) -> bool {
         self.config.s3.access_key_id.is_some()
     }
 
-    /// As the function [`file_io`].
+    /// Like the function [`file_io`].
     pub(super) fn file_io(
         &self,
         location: &str,
@@ -78,11 +80,11 @@ impl Stores {
     }
 }
 
-/// Storage of tables whose catalog says nothing about it but where they are.
+/// The storage of tables whose catalog reports only their location.
 #[derive(Debug)]
 pub(super) struct ByPlace {
     stores: Stores,
-    /// Of all tables that are on S3: it holds connections and credentials. Made for the first of them.
+    /// The storage of all tables on S3, created for the first of them. It holds connections and credentials.
     s3: OnceLock<FileIO>,
 }
 
@@ -94,10 +96,10 @@ impl ByPlace {
         }
     }
 
-    /// Storage of the table whose files are under `location`, or one of them is there.
+    /// The storage of a table whose files are under `location`. `location` may also be one of its files.
     ///
     /// # Errors
-    /// As the function [`file_io`].
+    /// Like the function [`file_io`].
     pub(super) fn of(&self, location: &str) -> Result<FileIO> {
         let make = || self.stores.file_io(location, &HashMap::new());
         if on_s3(location).is_none() {

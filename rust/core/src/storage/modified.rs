@@ -1,6 +1,6 @@
-//! When a file was last written. Iceberg's `FileIO` has no word for that either, so our storages take the reading of
-//! a location with [`MARK`] at its end for it, as [`super::listing`] has it for folders: they answer with milliseconds
-//! since the Unix epoch, as text, and with none where there is no file.
+//! The time at which a file was last written. Iceberg's `FileIO` has no such method either, so our storages
+//! treat reading a location with the suffix [`MARK`] as this request, like [`super::listing`] for folders:
+//! they return milliseconds since the Unix epoch as text, or an empty text if the file does not exist.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -14,13 +14,13 @@ use object_store::ObjectStoreExt;
 use object_store::aws::AmazonS3;
 use object_store::path::Path as Key;
 
-/// No location has one.
+/// No location contains this suffix.
 const MARK: &str = "\0modified";
 
-/// When a file was last written, by the storage's clock; `None` if it is not there.
+/// When a file was last written, by the storage's clock. `None` if the file does not exist.
 ///
 /// # Errors
-/// When the storage cannot be asked, or does not tell.
+/// When the request fails, or the answer has no time.
 pub(crate) async fn modified_ms(file_io: &FileIO, location: &str) -> Result<Option<i64>> {
     let answer = file_io.new_input(format!("{location}{MARK}"))?.read().await?;
     if answer.is_empty() {
@@ -37,12 +37,12 @@ pub(crate) async fn modified_ms(file_io: &FileIO, location: &str) -> Result<Opti
     })
 }
 
-/// The location whose file is asked about, if that is what a reading of `location` means.
+/// The location of the file, if reading `location` is such a request.
 pub(crate) fn asked(location: &str) -> Option<&str> {
     location.strip_suffix(MARK)
 }
 
-/// Answers for a local file.
+/// The answer for a local file.
 pub(crate) fn local(file: &Path) -> io::Result<Bytes> {
     let metadata = match fs::metadata(file) {
         Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(Bytes::new()),
@@ -55,7 +55,7 @@ pub(crate) fn local(file: &Path) -> io::Result<Bytes> {
     Ok(since.as_millis().to_string().into())
 }
 
-/// Answers for a file on S3.
+/// The answer for a file on S3.
 pub(super) async fn s3(bucket: Arc<AmazonS3>, file: Key) -> object_store::Result<Bytes> {
     match bucket.head(&file).await {
         Ok(found) => Ok(found.last_modified.timestamp_millis().to_string().into()),

@@ -1,5 +1,5 @@
-//! A request's time of arrival, through the whole pipeline: records without a time get it, and nothing
-//! else in a file depends on when it was written.
+//! A request's time of arrival, through the whole pipeline: records without a time get it, and nothing else
+//! in a file depends on the time of writing.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::decode::encode::{delimited, fixed64, nested};
 
-/// 2025-06-15 15:06:40.987654321 UTC, a day on which no test runs.
+/// 2025-06-15 15:06:40.987654321 UTC, which is not the day of any test run.
 const RECEIVED: u64 = 1_750_000_000_987_654_321;
 /// A record's own time: 2025-06-16.
 const OWN: u64 = 1_750_090_000_000_000_000;
@@ -83,7 +83,8 @@ fn data_files(warehouse: &TempDir) -> Vec<PathBuf> {
     files
 }
 
-/// Each file's partition folder and bytes. Its name holds the table's UUID, which each table has anew.
+/// Each file's partition folder and bytes. The file name contains the table's UUID, which differs for each
+/// new table.
 fn contents(warehouse: &TempDir) -> Vec<(PathBuf, Vec<u8>)> {
     let files = data_files(warehouse);
     let content = |path: &PathBuf| {
@@ -152,7 +153,7 @@ async fn the_same_requests_stored_at_another_time_give_files_of_the_same_bytes()
     }
     let files = contents(&first);
     assert_eq!(files.len(), 2, "one per day");
-    // Not `assert_eq`: nobody wants the bytes printed.
+    // Not `assert_eq`, which would print the bytes.
     assert!(files == contents(&second), "the files differ");
 }
 

@@ -1,5 +1,5 @@
-//! Batches: the requests' bytes are let go once their files are stored, and nothing is lost or doubled
-//! by that, however their commit ends.
+//! Batches: the requests' bytes are released once their files are stored. No request is lost or duplicated by
+//! that, however the commit ends.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use crate::commit_support::Fault::{LostAnswer, LostRequest, Refusal};
 use crate::commit_support::{Fault, Faulty, Warehouse, entries, logs};
 use crate::found::support::made;
 
-/// One attempt for each commit.
+/// One attempt per commit.
 pub const ONE_ATTEMPT: &str = r#""commit": {"max_retries": 0}"#;
 
 /// A batch of requests with one record each, merged one by one.
@@ -53,7 +53,7 @@ fn will(process: &Process, faults: &[Fault]) {
     process.catalog.faults.lock().expect("lock").extend(faults);
 }
 
-/// A batch of 1 and 2 whose first commit ended in this way.
+/// A batch of requests 1 and 2 whose first commit ended with this fault.
 pub async fn failed(process: &Process, fault: Fault) -> (Batch, Error) {
     let mut batch = batch(&[1, 2]);
     will(process, &[fault]);
@@ -145,7 +145,7 @@ async fn bytes_are_held_where_they_may_be_needed() {
         will(&process, &[Refusal]);
         export(&process.pipeline, &mut batch).await.expect_err("refused");
         assert_eq!(batch.bytes(), 2 * request(1).len());
-        // Somebody who had some of them in another batch stores these first.
+        // Another process stores some of these requests first, in another batch.
         let other = Process::unopened(&warehouse).await;
         assert_eq!(other.send(&[2]).await.expect("stored").rows, 1);
         while let Err(error) = export(&process.pipeline, &mut batch).await {
@@ -200,7 +200,7 @@ async fn a_commit_that_gets_no_answer_does_not_keep_other_files_from_being_made(
     gated.gate.add_permits(1);
     let (mut first, mut second) = (batch(&[1]), batch(&[2]));
     let second = async {
-        // The attempt that was lost, and the next one, which nobody answers.
+        // The attempt whose request was lost, and the next one, which waits at the gate.
         gated.reached.acquire_many(2).await.expect("open").forget();
         let written = async {
             while data_files(&warehouse).len() < 2 {
@@ -390,8 +390,8 @@ async fn what_waits_for_a_commit_holds_no_bytes_in_flight() {
     let pipeline = Pipeline::open_with(warehouse.config.clone(), shared).expect("opens");
     let (mut first, mut second) = (large(1), large(2));
     let commits = async {
-        // The first commit waits here until the second's files are stored: both fit in only if the first's
-        // bytes were let go.
+        // The first commit waits here until the second's files are stored. Both fit into memory only if the
+        // first's bytes were released.
         catalog.reached.acquire().await.expect("reached").forget();
         while data_files(&warehouse).len() < 2 {
             tokio::time::sleep(Duration::from_millis(5)).await;

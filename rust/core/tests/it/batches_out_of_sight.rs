@@ -1,5 +1,5 @@
-//! Batches whose storage is away: a disk that is not mounted shows no file and takes any, and nothing is lost or written
-//! below the mount point.
+//! Batches while storage is away: the mount point of an unmounted disk shows no files and accepts any.
+//! Nothing is lost or written below the mount point.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::commit_requests::{ACCEPT, Process, request, stored};
 use crate::commit_support::Fault::Refusal;
 use crate::commit_support::{Faulty, Warehouse, logs};
 
-/// A warehouse on a disk of its own, and its database elsewhere.
+/// A warehouse on its own disk, and its database elsewhere.
 fn mounted(sections: &str) -> (Warehouse, PathBuf) {
     let folder = tempfile::tempdir().expect("temporary folder");
     let (disk, database) = (folder.path().join("disk"), folder.path().join("catalog.db"));
@@ -118,7 +118,7 @@ async fn a_table_whose_last_seen_snapshot_was_expired_by_others_is_not_missed() 
     let list = seen.metadata.current_snapshot().expect("one").manifest_list();
     seen.file_io.delete(list).await.expect("expired");
     let mut batch = batch(&[1, 2]);
-    // Its commit needs what is gone.
+    // Its commit needs the missing files.
     export(&process.pipeline, &mut batch)
         .await
         .expect_err("overtaken");

@@ -323,7 +323,7 @@ async fn old_metadata_files_are_pruned_only_when_the_table_wants_it() {
                 .expect("committed");
         }
         assert_eq!(committer.table().metadata.metadata_log().len(), 3);
-        // Callers are answered before anything is deleted.
+        // Callers get their answers before anything is deleted.
         committer.close().await;
         assert_eq!(
             warehouse.metadata_files(".json").len(),
@@ -354,7 +354,7 @@ async fn load_of_an_unchanged_table_reads_no_file() {
     assert_eq!(error.kind(), ErrorKind::Storage);
 }
 
-/// The logs table without some columns and with one of somebody else's.
+/// The logs table without some columns and with one column of another tool.
 fn other_spec(warehouse: &Warehouse, body: PrimitiveType) -> TableSpec {
     let spec = warehouse.spec();
     let kept = spec

@@ -89,7 +89,7 @@ async fn closed_catalog_leaves_all_in_the_database_file() {
     let committer = warehouse.committer(catalog.clone()).await;
     committer.append(append(1, 1), soon()).await.expect("committed");
     committer.close().await;
-    // With another process in the database, closing the last connection of ours checkpoints nothing.
+    // While another process uses the database, closing our last connection does not checkpoint.
     let mut other = connect(database(&warehouse)).await;
     other
         .fetch_one("SELECT count(*) FROM iceberg_tables")

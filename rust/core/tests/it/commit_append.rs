@@ -1,4 +1,4 @@
-//! Appends that nothing disturbs, and many writers at once.
+//! Appends without faults, and many concurrent writers.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -148,7 +148,7 @@ async fn appends_that_arrive_during_a_commit_share_the_next_snapshot() {
     let first = send(1);
     catalog.reached.acquire().await.expect("reached").forget();
     let others: Vec<_> = (2..=6).map(send).collect();
-    // The same request twice at once must go in once.
+    // The same request sent twice at once must be added once.
     let twin = send(2);
     for _ in 0..10 {
         tokio::task::yield_now().await;
@@ -182,7 +182,7 @@ async fn append_not_begun_by_its_deadline_is_cancelled_and_one_begun_is_finished
         .await
         .expect_err("late");
     assert_eq!(error.kind(), ErrorKind::Cancelled);
-    // The caller goes away; the commit that was begun does not.
+    // The caller is cancelled, but the commit that was begun is not.
     begun.abort();
     catalog.gate.add_permits(1);
     committer.close().await;
@@ -191,7 +191,7 @@ async fn append_not_begun_by_its_deadline_is_cancelled_and_one_begun_is_finished
     assert_eq!(error.kind(), ErrorKind::Shutdown);
 }
 
-/// A committer that would not commit a second time for an hour, and three appends that wait for that.
+/// A committer whose next commit is allowed only in an hour, and three appends that wait for it.
 async fn three_that_wait(warehouse: &Warehouse) -> (Arc<Committer>, Vec<JoinHandle<Result<Committed>>>) {
     let config = CommitConfig {
         interval: HOUR,
@@ -208,7 +208,7 @@ async fn three_that_wait(warehouse: &Warehouse) -> (Arc<Committer>, Vec<JoinHand
             tokio::spawn(async move { committer.append(append(1, sequence), Instant::now() + HOUR).await })
         })
         .collect();
-    // All three are queued when this returns: each is polled once by now.
+    // All three are queued when this returns: each has been polled once.
     for _ in 0..10 {
         tokio::task::yield_now().await;
     }
@@ -297,7 +297,7 @@ async fn two_processes_with_eight_tasks_each_append_everything_once() {
         summary(&table).get("total-records").map(String::as_str),
         Some("800")
     );
-    // Lost attempts leave nothing behind: one list per snapshot.
+    // Lost attempts leave no files behind: there is one list per snapshot.
     for committer in committers {
         committer.close().await;
     }

@@ -1,4 +1,4 @@
-//! Old snapshots are expired with new commits, and their files deleted, and nothing else.
+//! Commits expire old snapshots and delete their files, and nothing else.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -17,9 +17,9 @@ use crate::catalog_rest::stub::Reply;
 use crate::commit_support::Fault::{Conflict, LostAnswer};
 use crate::commit_support::{Faulty, Warehouse, append, entries, file_names, logs, soon};
 
-/// Snapshots that stay at least.
+/// The minimum number of snapshots to keep.
 const KEPT: usize = 20;
-/// A tenth more than that, and the next commit expires those.
+/// The number of snapshots, a tenth more, at which the next commit expires the excess.
 const KEPT_MAX: usize = KEPT + KEPT / 10;
 
 const TABLES: &str = r#"{"properties": {
@@ -44,7 +44,7 @@ async fn in_a_rest_catalog() -> (Server, Arc<dyn Catalog>, Committer) {
     (server, catalog, committer)
 }
 
-/// Somebody else tags a snapshot.
+/// Another writer tags a snapshot.
 async fn tag(catalog: &dyn Catalog, table: &LoadedTable, snapshot_id: i64) {
     let tag = TableUpdate::SetSnapshotRef {
         ref_name: "release".to_owned(),
@@ -63,7 +63,7 @@ async fn commit(committer: &Committer, sequences: impl Iterator<Item = u64>) {
     }
 }
 
-/// Manifest lists and manifests of all snapshots, by name. Each is read.
+/// Manifest lists and manifests of all snapshots, by name. Reads each of them.
 async fn listed(table: &LoadedTable) -> BTreeSet<String> {
     let mut paths = BTreeSet::new();
     for snapshot in table.metadata.snapshots() {
@@ -173,7 +173,8 @@ async fn a_rest_catalog_takes_it_in_the_same_commit() {
     );
 }
 
-/// A REST catalog compares the main branch alone, which a tag does not move: the table is looked at before snapshots are expired.
+/// A REST catalog compares only the main branch, which a tag does not move. So the table is reloaded before
+/// snapshots are expired.
 #[tokio::test]
 async fn what_somebody_tags_meanwhile_stays_in_a_rest_catalog() {
     let (server, catalog, committer) = in_a_rest_catalog().await;
@@ -198,7 +199,7 @@ async fn what_somebody_tags_meanwhile_stays_in_a_rest_catalog() {
 #[tokio::test]
 async fn a_catalog_that_refuses_it_gets_commits_without() {
     let (server, _, committer) = in_a_rest_catalog().await;
-    // The next one expires snapshots.
+    // The next commit expires snapshots.
     commit(&committer, 1..=KEPT_MAX as u64 + 1).await;
     while committer.table().metadata.snapshots().len() < KEPT_MAX {
         let next = committer.table().metadata.last_sequence_number().unsigned_abs() + 1;
@@ -216,7 +217,8 @@ async fn a_catalog_that_refuses_it_gets_commits_without() {
     committer.close().await;
 }
 
-/// Nothing may be said for sure of a batch when the look before an expiry failed: the caller would delete its files.
+/// When the reload before an expiry fails, the outcome of a batch must stay unknown: otherwise the caller
+/// would delete its files.
 #[tokio::test]
 async fn a_look_that_fails_leaves_it_open() {
     let warehouse = Warehouse::with(TABLES);
@@ -291,7 +293,7 @@ async fn lost_races_and_lost_answers_delete_nothing_that_is_needed() {
         let is_lost = round % 5 == 4;
         let fault = if is_lost { LostAnswer } else { Conflict };
         catalog.faults.lock().expect("lock").push_back(fault);
-        // An answer can only be lost by who would win.
+        // Only the writer that would win can lose an answer.
         if !is_lost {
             other.append(append(2, round), soon()).await.expect("committed");
             files += 1;
@@ -313,7 +315,7 @@ async fn lost_races_and_lost_answers_delete_nothing_that_is_needed() {
     );
 }
 
-/// An answer that is lost now and then holds nothing up but for what came since.
+/// An answer that is lost now and then delays only the expiry of snapshots that were added since.
 #[tokio::test]
 async fn snapshots_are_expired_although_outcomes_were_in_doubt_lately() {
     let warehouse = Warehouse::with(TABLES);

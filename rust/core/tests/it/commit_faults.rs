@@ -1,4 +1,4 @@
-//! Commits that are refused, or whose outcome is not known: nothing twice, nothing lost.
+//! Commits that are refused or whose outcome is unknown: nothing is stored twice, nothing is lost.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -29,7 +29,7 @@ async fn open(warehouse: &Warehouse, faults: &[Fault], max_retries: u32) -> (Arc
     (catalog, committer)
 }
 
-/// The one manifest list and the one manifest of the current snapshot, and no others.
+/// Checks that there is only the manifest list and the manifest of the current snapshot.
 fn assert_no_leftovers(warehouse: &Warehouse) {
     assert_eq!(
         warehouse.metadata_files(".avro").len(),
@@ -59,7 +59,7 @@ async fn every_way_to_fail_ends_with_the_file_in_the_table_once() {
             (attempts, 1),
             "{faults:?}"
         );
-        // The caller is answered before lost attempts are cleaned up; closing waits for that.
+        // The caller gets its answer before lost attempts are cleaned up. Closing waits for the clean-up.
         committer.close().await;
         let table = warehouse.catalog().await.load(&logs()).await.expect("loads");
         assert_eq!(
@@ -101,7 +101,7 @@ async fn what_another_writer_moved_on_from_and_removed_is_not_missed() {
     let (_, theirs) = open(&warehouse, &[], 5).await;
     theirs.append(append(2, 1), soon()).await.expect("committed");
     assert_ne!(current(&theirs.table()), first);
-    // As when the snapshot that we know last is expired.
+    // As if the snapshot that we know last had been expired.
     ours.table().file_io.delete(&first).await.expect("deleted");
     let committed = ours.append(append(1, 2), soon()).await.expect("committed");
     assert_eq!(
@@ -127,7 +127,8 @@ async fn refusal_for_good_is_tried_once_and_cleaned_up() {
     assert_no_leftovers(&warehouse);
 }
 
-/// Java's catalog answered so to an attempt whose sequence number a commit to another branch had taken, others do in general.
+/// Java's catalog answered like this to an attempt whose sequence number had been taken by a commit to
+/// another branch. Other catalogs do so in general.
 #[tokio::test]
 async fn refusal_for_good_of_a_table_that_moved_on_is_a_lost_race() {
     for on_main in [false, true] {
@@ -272,7 +273,7 @@ async fn a_commit_that_was_delivered_twice_keeps_its_files_until_it_is_found() {
     assert_no_leftovers(&warehouse);
 }
 
-/// Whoever asks to wait is not asked how the table is. What the attempt wrote waits for the next look.
+/// After a request to wait, the table is not reloaded. The attempt's files wait for the next reload.
 #[tokio::test]
 async fn what_was_refused_without_a_look_is_deleted_after_the_next_unless_it_is_in_the_table() {
     for (fault, already_there) in [(TwiceThrottled, true), (Throttled, false)] {
@@ -290,12 +291,12 @@ async fn what_was_refused_without_a_look_is_deleted_after_the_next_unless_it_is_
         committer.append(append(1, 2), soon()).await.expect("committed");
         assert_eq!(entries(&committer.table()).await.len(), 2, "{fault:?}");
         committer.close().await;
-        // Of both snapshots the list and the manifest.
+        // The list and the manifest of both snapshots.
         assert_eq!(warehouse.metadata_files(".avro").len(), 4, "{fault:?}");
     }
 }
 
-/// An answer is lost, and then the table is renamed and made anew: what landed is in the renamed one.
+/// An answer is lost, and then the table is renamed and created again: the commit is in the renamed one.
 #[tokio::test]
 async fn nothing_of_a_table_that_was_renamed_is_deleted() {
     let warehouse = Warehouse::new();
@@ -460,7 +461,7 @@ async fn panic_in_a_commit_ends_that_commit_only() {
     assert_eq!(entries(&committer.table()).await.len(), 2);
 }
 
-/// A catalog whose next answer to a commit tells of the table as it is after another writer's commit on top of it.
+/// A catalog whose next answer to a commit reports the table after another writer's commit on top of it.
 #[derive(Debug)]
 struct Followed {
     real: Arc<dyn Catalog>,

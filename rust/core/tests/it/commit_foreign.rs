@@ -1,4 +1,4 @@
-//! Appends to a table that other tools write too.
+//! Appends to a table that other tools also write to.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -57,7 +57,7 @@ async fn foreign_snapshot(table: &LoadedTable) -> Vec<TableUpdate> {
     list.add_manifests(manifests(table).await.into_iter().chain([manifest]))
         .expect("added");
     list.close().await.expect("list");
-    // It keeps no totals but one.
+    // It has only one of the totals.
     let additional_properties = HashMap::from([("total-delete-files".to_owned(), "1".to_owned())]);
     let snapshot = Snapshot::builder()
         .with_snapshot_id(SNAPSHOT)
@@ -74,7 +74,7 @@ async fn foreign_snapshot(table: &LoadedTable) -> Vec<TableUpdate> {
     vec![TableUpdate::AddSnapshot { snapshot }, main_keeps(SNAPSHOT, 42)]
 }
 
-/// The main branch at a snapshot, where it keeps so many.
+/// Sets the main branch to a snapshot, with this number of snapshots to keep.
 fn main_keeps(snapshot_id: i64, snapshots: i32) -> TableUpdate {
     let retention = SnapshotRetention::branch(Some(snapshots), None, None);
     TableUpdate::SetSnapshotRef {
@@ -83,7 +83,7 @@ fn main_keeps(snapshot_id: i64, snapshots: i32) -> TableUpdate {
     }
 }
 
-/// How many snapshots it keeps.
+/// The number of snapshots that the main branch keeps.
 fn kept_on_main(table: &LoadedTable) -> serde_json::Value {
     let json = serde_json::to_value(table.metadata.as_ref()).expect("serializes");
     json["refs"]["main"]["min-snapshots-to-keep"].clone()
@@ -139,7 +139,7 @@ async fn append_keeps_deletes_retention_and_order_in_time_of_another_tools_snaps
     assert_eq!(kept_on_main(&table), 42);
 }
 
-/// A REST catalog compares the snapshot of the main branch alone, and each commit writes the whole reference.
+/// A REST catalog compares only the snapshot of the main branch, and each commit writes the whole reference.
 #[tokio::test]
 async fn retention_that_somebody_sets_meanwhile_stays_in_a_rest_catalog() {
     let server = Server::new();
@@ -166,7 +166,7 @@ async fn retention_that_somebody_sets_meanwhile_stays_in_a_rest_catalog() {
     assert_eq!(kept_on_main(&table), 43);
 }
 
-/// The look is a courtesy: a commit that the catalog takes does not wait for it.
+/// The reload is optional: a commit that the catalog accepts does not wait for it.
 #[tokio::test]
 async fn a_rest_catalog_that_does_not_load_the_table_is_asked_to_commit_all_the_same() {
     let server = Server::new();

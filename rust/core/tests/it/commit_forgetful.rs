@@ -1,5 +1,5 @@
-//! A catalog that tells of a table's current snapshot alone, without its parent, as Nessie's REST interface does: requests are
-//! recognised all the same.
+//! A catalog that exposes only a table's current snapshot, without its parent, like Nessie's REST interface.
+//! Requests are still recognised.
 
 use std::sync::Arc;
 
@@ -55,7 +55,7 @@ impl Catalog for Forgetful {
         requirements: Vec<TableRequirement>,
         updates: Vec<TableUpdate>,
     ) -> CommitOutcome {
-        // The catalog itself keeps all of it.
+        // The catalog itself keeps all of its history.
         let whole = self.0.load(&base.ident).await.expect("loads");
         let base = if whole.metadata_location == base.metadata_location {
             &whole
@@ -111,7 +111,7 @@ async fn a_lost_answer_is_found_after_later_commits() {
     assert_eq!(entries(&committer.table()).await.len(), 5);
 }
 
-/// Also by another process, and what yet another one added meanwhile.
+/// Also requests of another process, and those that a third process added meanwhile.
 #[tokio::test]
 async fn requests_are_recognised_after_a_restart() {
     let warehouse = Warehouse::new();
@@ -151,7 +151,7 @@ async fn requests_are_recognised_after_a_restart() {
     assert_eq!(whole.metadata.snapshots().len(), 5);
 }
 
-/// The very first snapshot looks like that of any other catalog.
+/// The first snapshot looks the same as in any other catalog.
 #[tokio::test]
 async fn what_landed_first_is_found_after_another_process_committed() {
     for fault in [LostAnswer, TwiceThrottled] {
@@ -169,7 +169,7 @@ async fn what_landed_first_is_found_after_another_process_committed() {
         let committed = committer.append(append(1, 1), soon()).await.expect("there");
         assert!(committed.already_there, "{fault:?}");
         committer.close().await;
-        // Each manifest is still there to be read.
+        // Each manifest can still be read.
         let table = warehouse.catalog().await.load(&logs()).await.expect("loads");
         assert_eq!(entries(&table).await.len(), 3, "{fault:?}");
     }

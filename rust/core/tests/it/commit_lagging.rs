@@ -1,4 +1,4 @@
-//! Commits to a catalog whose reads lag behind, or never end.
+//! Commits to a catalog whose reads return an older state, or never return.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,29 +12,30 @@ use otlp2iceberg::{Error, ErrorKind, Result, RetryClass};
 
 use crate::commit_support::{Warehouse, append, entries, soon, taken};
 
-/// A catalog whose reads can be made to lag behind.
+/// A catalog whose reads can return an older state.
 #[derive(Debug)]
 struct Lagging {
     real: Arc<dyn Catalog>,
-    /// What is read, if that is not the table as it is.
+    /// The table to return from reads instead of the current one.
     copy: Mutex<Option<LoadedTable>>,
     /// Whether reads never end.
     hangs: AtomicBool,
-    /// Whether a commit is compared with all of the table.
+    /// Whether a commit is compared with the whole metadata.
     compares_metadata: bool,
-    /// What becomes of the next commits; the others are as the real catalog has them.
+    /// The outcomes of the next commits. Later ones go to the real catalog.
     turns: Mutex<VecDeque<Turn>>,
 }
 
 #[derive(Debug)]
 enum Turn {
-    /// Another writer is first.
+    /// Another writer commits first.
     Overtaken(Committer),
-    /// It is taken, and the answer is that of a second delivery; from then on, reads give this older copy.
+    /// It is committed, and the answer is that of a second delivery. From then on, reads return this older
+    /// copy.
     Twice(LoadedTable),
-    /// It is taken, and the answer is lost; from then on, reads give this older copy.
+    /// It is committed, and the answer is lost. From then on, reads return this older copy.
     Lost(LoadedTable),
-    /// It is refused for good.
+    /// It is refused permanently.
     Refused,
 }
 
@@ -121,7 +122,7 @@ impl Catalog for Lagging {
     }
 }
 
-/// The first attempt's base is in the copy, the second's is not.
+/// The copy contains the base of the first attempt but not that of the second.
 #[tokio::test]
 async fn an_older_copy_of_the_table_does_not_show_that_an_attempt_did_not_land() {
     let warehouse = Warehouse::new();
@@ -148,7 +149,8 @@ async fn an_older_copy_of_the_table_does_not_show_that_an_attempt_did_not_land()
     );
 }
 
-/// A `Catalog` error would let the caller delete the data files, which the first attempt put into the table.
+/// After a `Catalog` error the caller could delete the data files, which the first attempt added to the
+/// table.
 #[tokio::test]
 async fn an_older_copy_of_the_table_settles_no_doubt() {
     let warehouse = Warehouse::new();
@@ -172,7 +174,7 @@ async fn an_older_copy_of_the_table_settles_no_doubt() {
     assert_eq!(entries(&committer.table()).await.len(), 3);
 }
 
-/// A look that a commit can do without makes it neither wait nor go back behind what is known.
+/// An optional reload neither delays a commit nor replaces newer known metadata.
 #[tokio::test]
 async fn a_catalog_whose_reads_lag_or_hang_is_asked_to_commit_all_the_same() {
     let warehouse = Warehouse::new();

@@ -1,4 +1,4 @@
-//! Manifests of many commits become few, and every file keeps what it came with.
+//! Manifests of many commits are merged into few, and every entry keeps its values.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -93,7 +93,7 @@ async fn properties_of_the_table_rule_merging() {
             r#"{"properties": {"commit.manifest.min-count-to-merge": "3", "format-version": "1"}}"#,
             2,
         ),
-        // Rows would get other ids.
+        // A merge would give rows other ids.
         (
             r#"{"properties": {"commit.manifest.min-count-to-merge": "3", "format-version": "3"}}"#,
             6,
@@ -146,7 +146,7 @@ async fn rows_of_a_format_v3_table_are_numbered_on() {
     assert_eq!(first_rows, [Some(0), Some(17), Some(34)]);
 }
 
-/// A table whose files are on an S3 that notes what is read.
+/// A table on a stub of S3 that records reads.
 struct OnS3 {
     stub: Stub,
     catalog: Arc<dyn Catalog>,
@@ -181,7 +181,7 @@ impl OnS3 {
         }
     }
 
-    /// Commits a file of the table's default partition spec.
+    /// Commits a file with the table's default partition spec.
     async fn commit(&self, sequence: u64, partition: Option<Literal>) -> otlp2iceberg::Result<()> {
         let table = self.committer.table();
         let spec_id = table.metadata.default_partition_spec_id();
@@ -205,7 +205,7 @@ impl OnS3 {
         self.committer.append(append, soon()).await.map(|_| ())
     }
 
-    /// Changes the table as an engine would: its columns, and more.
+    /// Changes the table like an engine: its columns, and more.
     async fn evolve(
         &self,
         columns: impl Fn(&NestedField) -> Option<NestedField>,
@@ -231,7 +231,7 @@ impl OnS3 {
         listed(&self.committer.table()).await
     }
 
-    /// How often these were read.
+    /// The number of reads of these manifests.
     fn reads(&self, manifests: &BTreeSet<String>) -> usize {
         let key = |path: &String| path.strip_prefix("s3://lake/").expect("on S3").to_owned();
         manifests
@@ -240,7 +240,7 @@ impl OnS3 {
             .sum()
     }
 
-    /// Manifests and lists of them in storage.
+    /// The number of manifests and manifest lists in storage.
     fn files(&self) -> usize {
         let state = self.stub.state();
         state.files.keys().filter(|key| key.contains(".avro")).count()

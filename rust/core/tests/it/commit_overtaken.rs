@@ -1,4 +1,4 @@
-//! Commits of which a second attempt cannot be made.
+//! Commits for which a second attempt cannot be built.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,16 +10,18 @@ use otlp2iceberg::{Error, ErrorKind, Result};
 
 use crate::commit_support::{Warehouse, append, entries, logs, soon, taken};
 
-/// What becomes of the first commit of an [`Overtaken`].
+/// The fate of the first commit of an [`Overtaken`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum First {
-    /// It is still under way when a column of the sort order is dropped, so that iceberg-rust builds no second one.
+    /// It is still in flight when a column of the sort order is dropped, so that iceberg-rust builds no
+    /// second one.
     Late,
-    /// It is taken, and the table is rolled back before anybody looks.
+    /// It is committed, and the table is rolled back before it is reloaded.
     RolledBack,
 }
 
-/// A catalog whose first commit once it is armed has an outcome that is not known, and of which no second attempt can be made.
+/// A catalog whose first commit, once armed, has an unknown outcome, and for which no second attempt can be
+/// built.
 #[derive(Debug)]
 struct Overtaken {
     real: Arc<dyn Catalog>,
@@ -46,8 +48,8 @@ impl Overtaken {
     }
 }
 
-/// The table with a schema that lacks a column of the sort order. Real catalogs let engines do so; the one of these tests is
-/// built on iceberg-rust and does not.
+/// The table with a schema that lacks a column of the sort order. Real catalogs allow engines to do so. The
+/// catalog of these tests is built on iceberg-rust and does not.
 fn without_sort_column(table: LoadedTable) -> LoadedTable {
     let mut json = serde_json::to_value(table.metadata.as_ref()).expect("JSON");
     let mut schema = json["schemas"][0].clone();
@@ -99,7 +101,8 @@ impl Catalog for Overtaken {
     }
 }
 
-/// All attempts share the manifests of the new files, so one that cannot be made must leave them to one that was.
+/// All attempts share the manifests of the new files, so an attempt that cannot be built must leave them to
+/// the previous one.
 #[tokio::test]
 async fn an_attempt_that_cannot_be_built_leaves_the_files_of_one_that_may_land() {
     for first in [First::Late, First::RolledBack] {
@@ -137,7 +140,7 @@ async fn an_attempt_that_cannot_be_built_leaves_the_files_of_one_that_may_land()
         };
         assert_eq!(table.metadata.current_snapshot_id(), Some(landed), "{first:?}");
         assert_eq!(entries(&table).await.len(), 2, "{first:?}: all of it can be read");
-        // Nothing is left of the attempt that was not made: a list and a manifest for each snapshot.
+        // The attempt that was not built leaves no files: there is a list and a manifest for each snapshot.
         assert_eq!(warehouse.metadata_files(".avro").len(), 4, "{first:?}");
     }
 }

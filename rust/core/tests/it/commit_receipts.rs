@@ -1,4 +1,4 @@
-//! `commit.on_failure: accept`: what this process does when its catalog does not commit.
+//! `commit.on_failure: accept`: the behaviour of this process when its catalog does not commit.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -93,7 +93,7 @@ async fn while_the_catalog_is_down_calls_do_not_ask_it_and_their_receipts_share_
     process.catalog.set_down(true);
     process.send(&[1]).await.expect("accepted");
     let asked = process.catalog.asked.load(Ordering::SeqCst);
-    // The task that tends receipts asks now and then: fewer times than there are calls.
+    // The background task for receipts asks periodically, less often than there are calls.
     for number in 2..=300 {
         let outcome = process.send(&[number]).await.expect("accepted");
         assert_eq!(outcome.receipts_written, 1);

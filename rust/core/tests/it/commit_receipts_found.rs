@@ -1,5 +1,5 @@
-//! Receipts that a process finds: committed once whoever finds them and whenever, or left alone with a
-//! reason.
+//! Receipts that a process finds. They are committed once, regardless of which process finds them and when,
+//! or left alone with a reason.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,7 +15,8 @@ use sqlx::{ConnectOptions, Executor};
 use crate::commit_requests::{ACCEPT, Process, data_files, receipts, receipts_folder, stored};
 use crate::commit_support::{Warehouse, logs};
 
-/// A warehouse that holds request 0, and receipts for these, one each, that their process left behind.
+/// A warehouse that holds request 0, and one receipt for each of these requests, left behind by their
+/// process.
 async fn left_behind(requests: &[u64]) -> Warehouse {
     let warehouse = Warehouse::with_sections(ACCEPT);
     let process = Process::start(&warehouse).await;
@@ -28,7 +29,7 @@ async fn left_behind(requests: &[u64]) -> Warehouse {
     warehouse
 }
 
-/// All receipts by name, to be put back as if they had not been deleted.
+/// All receipts by name, to restore them as if they had not been deleted.
 fn copies(warehouse: &Warehouse) -> BTreeMap<String, Vec<u8>> {
     let read = |name: String| {
         let content = std::fs::read(receipts_folder(warehouse).join(&name)).expect("read");
@@ -55,7 +56,7 @@ async fn collected(warehouse: &Warehouse, request: u64) -> Process {
 async fn the_next_process_commits_them_and_knows_their_requests_before() {
     let warehouse = left_behind(&[1, 2]).await;
     let process = Process::unopened(&warehouse).await;
-    // Request 1 is delivered anew, merged with one that nobody has yet.
+    // Request 1 is delivered again, merged with a new one.
     let outcome = process.send(&[1, 3]).await.expect("stored");
     assert_eq!((outcome.already_committed, outcome.rows), (1, 1));
     process.pipeline.collect_receipts().await.expect("committed");
@@ -70,7 +71,7 @@ async fn many_processes_that_find_the_same_receipts_commit_each_once() {
     let processes = join_all((0..8).map(|_| Process::unopened(&warehouse))).await;
     let all = processes.iter().map(|process| async {
         process.send(&[0]).await.expect("known");
-        // Losing every race is no harm: somebody else wins it.
+        // Losing every race is harmless: another process wins it.
         while process.pipeline.collect_receipts().await.is_err() {}
     });
     join_all(all).await;
@@ -125,7 +126,7 @@ async fn after_a_compaction_too_it_cannot_be_told_and_is_kept_until_a_person_say
     let warehouse = left_behind(&[1, 2]).await;
     let copies = copies(&warehouse);
     collected(&warehouse, 0).await.pipeline.close().await;
-    // As if all rows had been rewritten into other files: none of ours is listed any more.
+    // As if all rows had been rewritten into other files: none of our files is listed any more.
     replace_all_files(&warehouse).await;
     expire_all_but_the_newest(&warehouse).await;
     put_back(&warehouse, &copies);
@@ -192,7 +193,7 @@ async fn receipts_that_cannot_be_committed_hold_nobody_up() {
     assert_eq!(stored(&warehouse).await, [0, 5]);
     assert_eq!(receipts(&warehouse), names[..4], "left alone");
     process.pipeline.collect_receipts().await.expect("nothing to do");
-    // Requests of receipts that will never be committed are new ones.
+    // Requests of receipts that will never be committed count as new.
     let outcome = process.send(&[1]).await.expect("stored");
     assert_eq!((outcome.already_committed, outcome.rows), (0, 1));
 }
@@ -220,7 +221,8 @@ async fn a_request_that_was_committed_otherwise_keeps_its_receipt_from_doubling_
     );
     other.pipeline.close().await;
 
-    // Nobody relies on it, so request 3 is stored when it comes again, and then all of it is there.
+    // No caller relies on the receipt, so request 3 is stored when it is sent again. Then all requests are
+    // stored.
     let next = Process::unopened(&warehouse).await;
     let outcome = next.send(&[2, 3]).await.expect("stored");
     assert_eq!((outcome.already_committed, outcome.rows), (1, 1));
@@ -246,7 +248,8 @@ async fn a_receipt_of_a_table_that_was_made_anew_is_left_alone() {
     assert_eq!(receipts(&warehouse).len(), 1);
     assert_eq!(data_files(&warehouse).len(), 3, "its file is not touched");
     process.pipeline.close().await;
-    // A request of it that comes again is not in the new table, whatever the receipt says, also before it was looked at.
+    // A request of the receipt that is sent again is not in the new table, whatever the receipt says, even
+    // before the receipt is read.
     let process = Process::unopened(&warehouse).await;
     let outcome = process.send(&[1]).await.expect("stored in the new table");
     assert_eq!((outcome.already_committed, outcome.rows), (0, 1));
@@ -254,7 +257,7 @@ async fn a_receipt_of_a_table_that_was_made_anew_is_left_alone() {
     assert_eq!(stored(&warehouse).await, [1, 2]);
 }
 
-/// What an engine's expiration does to the metadata.
+/// Changes the metadata like an engine's expiration.
 async fn expire_all_but_the_newest(warehouse: &Warehouse) {
     let catalog = warehouse.catalog().await;
     let table = catalog.load(&logs()).await.expect("loads");

@@ -1,4 +1,5 @@
-//! A file takes the place of others: the same rows, in one snapshot, and the old files go when nobody has them.
+//! A file replaces others: the same rows, in one snapshot. The old files are deleted when no snapshot has
+//! them.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -19,7 +20,7 @@ use otlp2iceberg::{ErrorKind, RequestId, Result};
 use crate::commit_support::Fault::{self, Conflict, LostAnswer, LostRequest, Refusal, Twice};
 use crate::commit_support::{Faulty, Warehouse, append, entries, ids, manifests, soon, summary};
 
-/// Snapshots that stay at least.
+/// The minimum number of snapshots to keep.
 const KEPT: usize = 10;
 
 const TABLES: &str = r#"{"properties": {
@@ -38,13 +39,13 @@ fn keeping(snapshots: usize) -> CommitConfig {
     }
 }
 
-/// The same, with manifests that are not merged and stay as old as they are.
+/// The same with manifests that are not merged, and so keep their age.
 fn unmerged() -> String {
     let merged = r#""commit.manifest.min-count-to-merge": "5""#;
     TABLES.replace(merged, r#""commit.manifest-merge.enabled": "false""#)
 }
 
-/// A file of the table that is on disk: nobody reads it, but it can be seen to be there.
+/// A table whose files are on disk. They are not read, but tests can check that they exist.
 struct Stored(Warehouse);
 
 impl Stored {
@@ -221,7 +222,7 @@ async fn a_file_takes_the_place_of_others() {
         assert_eq!(entry.snapshot_id(), table.metadata.current_snapshot_id());
         assert_eq!(entry.sequence_number(), Some(sequence_number), "its own stays");
     }
-    // Requests are recognised as before, and old snapshots can be read.
+    // Requests are still recognised, and old snapshots can be read.
     for sequence in 1..=4 {
         let request = ids(1, sequence, sequence);
         let id = RequestId {
@@ -232,7 +233,7 @@ async fn a_file_takes_the_place_of_others() {
     }
     assert_eq!(entries(&before).await.len(), 4);
     assert_eq!(stored.there(), names(["1-1", "1-2", "1-3", "1-4", "joined"]));
-    // The next snapshot does not list what went any more.
+    // The next snapshot does not list the removed entries any more.
     stored.commit(&committer, 5..=5).await;
     assert!(
         manifests(&committer.table())
@@ -246,7 +247,7 @@ async fn a_file_takes_the_place_of_others() {
 #[tokio::test]
 async fn other_files_of_a_manifest_stay_as_they_were() {
     let (stored, _, committer) = opened([]).await;
-    // The fifth manifest has all five merged into one.
+    // The fifth manifest causes a merge of all five.
     stored.commit(&committer, 5..=5).await;
     assert_eq!(manifests(&committer.table()).await.len(), 1);
     let before = entries(&committer.table()).await;
@@ -295,7 +296,7 @@ async fn appends_of_others_meanwhile_stay() {
     let (stored, _, committer) = opened([]).await;
     let other = stored.0.committer_with(stored.0.catalog().await, window()).await;
     stored.commit(&other, 5..=9).await;
-    // Seen as the table was before; manifests were merged since.
+    // Chosen from an older state of the table. Its manifests have been merged since.
     replace(&committer, stored.file("joined", 20), &["1-2", "1-3"])
         .await
         .expect("replaced");
@@ -371,13 +372,13 @@ async fn files_that_came_again_stay() {
         .await
         .expect("replaced");
     stored.commit(&committer, 5..=9).await;
-    // A request that nobody recognised any more: the same file, in the table again.
+    // A request that is not recognised any more adds the same file to the table again.
     let late = Append {
         ids: vec![ids(2, 1, 1)],
         ..stored.append(2)
     };
     committer.append(late, soon()).await.expect("committed");
-    // And one whose file is written and not committed yet.
+    // Another request has a file that is written and not committed yet.
     let written = SystemTime::now() + Duration::from_secs(3_600);
     let file = fs::File::options()
         .write(true)
@@ -394,7 +395,8 @@ async fn files_that_came_again_stay() {
 async fn a_file_that_came_again_while_it_was_being_replaced_stays() {
     let (stored, _, committer) = opened_with(&unmerged(), []).await;
     let other = stored.0.committer_with(stored.0.catalog().await, window()).await;
-    // The table as it was chosen from is seen; then the same file is added once more.
+    // The committer has loaded the state that the files were chosen from. Then another writer adds one of
+    // them again.
     let late = Append {
         ids: vec![ids(2, 1, 1)],
         ..stored.append(2)
@@ -411,13 +413,14 @@ async fn a_file_that_came_again_while_it_was_being_replaced_stays() {
     assert!(!stored.there().contains("1-3.parquet"));
 }
 
-/// A file that was registered or added by an engine once more after the table's partition spec had changed is listed under both.
+/// A file that is registered, or added again by an engine, after the table's partition spec has changed is
+/// listed under both specs.
 #[tokio::test]
 async fn a_file_that_the_table_has_in_another_partition_spec_stays() {
     in_another_spec(KEPT, None).await;
 }
 
-/// So many snapshots that those before both compactions are expired at once.
+/// Enough snapshots to expire those before both compactions at once.
 #[tokio::test]
 async fn such_a_file_stays_also_if_others_of_that_spec_were_replaced_shortly_before() {
     in_another_spec(60, Some(["1-3", "1-4"])).await;

@@ -1,4 +1,4 @@
-//! Logs requests through the whole pipeline, for tests of what becomes of them.
+//! Logs requests through the whole pipeline, for tests of their outcomes.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -28,7 +28,7 @@ pub struct Process {
 }
 
 impl Process {
-    /// One whose `logs` table was opened: it holds request 0.
+    /// A process that has opened its `logs` table, which holds request 0.
     pub async fn start(warehouse: &Warehouse) -> Self {
         let process = Self::unopened(warehouse).await;
         process.send(&[0]).await.expect("stored");
@@ -127,7 +127,7 @@ pub fn receipts_folder(warehouse: &Warehouse) -> PathBuf {
     warehouse.folder.path().join("otel/logs/_otlp2iceberg/receipts")
 }
 
-/// The names of the receipts that lie there.
+/// The names of the receipts in storage.
 pub fn receipts(warehouse: &Warehouse) -> Vec<String> {
     let folder = receipts_folder(warehouse);
     if folder.exists() {
@@ -137,7 +137,7 @@ pub fn receipts(warehouse: &Warehouse) -> Vec<String> {
     }
 }
 
-/// All data files that lie there, in a table or not.
+/// All data files in storage, whether in a table or not.
 pub fn data_files(warehouse: &Warehouse) -> Vec<String> {
     let mut names = Vec::new();
     let data = warehouse.folder.path().join("otel/logs/data");

@@ -1,5 +1,5 @@
-//! What the tests of catalog and commit share: a warehouse in a temporary folder, data files that are
-//! only named, and a catalog whose commits end as a test wants.
+//! Shared by tests of catalog and commit: a warehouse in a temporary folder, names of data files that do not
+//! exist, and a catalog whose commits end as a test wants.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::path::Path;
@@ -54,7 +54,7 @@ impl Warehouse {
         Self { folder, config }
     }
 
-    /// A catalog with connections of its own, as another process would have.
+    /// A catalog with its own connections, like another process.
     pub async fn catalog(&self) -> Arc<dyn Catalog> {
         catalog::open(&self.config).await.expect("catalog opens")
     }
@@ -131,7 +131,7 @@ pub fn append(writer: u8, sequence: u64) -> Append {
     }
 }
 
-/// As if so much time had passed, for what the process measures itself.
+/// Advances the clock of the process by this time.
 pub async fn pass(time: Duration) {
     tokio::time::pause();
     tokio::time::advance(time).await;
@@ -185,39 +185,39 @@ pub fn summary(table: &LoadedTable) -> &HashMap<String, String> {
         .additional_properties
 }
 
-/// How a commit of [`Faulty`] ends.
+/// The outcome of a commit of [`Faulty`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
-    /// As the real catalog has it.
+    /// The commit of the real catalog.
     None,
-    /// A conflict, without asking the real catalog.
+    /// A conflict. The real catalog is not called.
     Conflict,
-    /// A refusal for good, without asking the real catalog.
+    /// A permanent refusal. The real catalog is not called.
     Refusal,
-    /// A conflict, since it was delivered twice: the real catalog took the first.
+    /// A conflict because of a second delivery: the real catalog committed the first.
     Twice,
-    /// Asked to wait, without asking the real catalog.
+    /// A request to wait. The real catalog is not called.
     Throttled,
-    /// Asked to wait, since it was delivered twice: the real catalog took the first.
+    /// A request to wait because of a second delivery: the real catalog committed the first.
     TwiceThrottled,
-    /// Unknown, and the real catalog was not asked.
+    /// Unknown. The real catalog was not called.
     LostRequest,
-    /// Unknown, and the real catalog took it.
+    /// Unknown. The real catalog committed it.
     LostAnswer,
-    /// A panic, after the real catalog took it.
+    /// A panic after the real catalog committed it.
     Panic,
 }
 
-/// A catalog whose next commits end as told, in turn; then as the real one's.
+/// A catalog whose next commits end with these faults, in turn. Later ones go to the real catalog.
 #[derive(Debug)]
 pub struct Faulty {
     pub real: Arc<dyn Catalog>,
     pub faults: Mutex<VecDeque<Fault>>,
     /// Whether loading fails.
     pub blind: Mutex<bool>,
-    /// Whether loading and committing fail, as when nobody answers.
+    /// Whether loading and committing fail, as if the catalog did not answer.
     pub down: AtomicBool,
-    /// How often it was asked for a table, and to commit.
+    /// The number of loads and commits.
     pub asked: AtomicUsize,
     /// A commit takes a permit before it begins.
     pub gate: Semaphore,
@@ -264,7 +264,7 @@ impl Faulty {
     }
 }
 
-/// The table as it is once a commit was taken.
+/// The table after a successful commit.
 pub fn taken(outcome: CommitOutcome) -> LoadedTable {
     match outcome {
         CommitOutcome::Committed(table) => table,

@@ -1,5 +1,5 @@
-//! How a request is recognised that was stored before: request by request, as far back as is configured,
-//! and further back after an outcome that was not known.
+//! How a request that is already stored is recognised: request by request, as far back as configured, and
+//! further back after an unknown outcome.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -23,7 +23,7 @@ async fn requests_merged_anew_after_a_crash_are_left_out_one_by_one() {
     let process = Process::start(&warehouse).await;
     process.send(&[1, 2, 3]).await.expect("stored");
     process.pipeline.close().await;
-    // Their acknowledgement was lost with the process; the next one merges them otherwise.
+    // Their acknowledgement was lost with the process. The next process merges them in another way.
     let process = Process::unopened(&warehouse).await;
     for (merge, known, rows) in [
         (&[2, 4][..], 1, 1),
@@ -63,7 +63,7 @@ async fn the_window_is_what_is_configured() {
         };
         let committer = warehouse.committer_with(warehouse.catalog().await, config).await;
         for sequence in 1..=3 {
-            // Snapshots of one millisecond are of one age.
+            // Snapshots of the same millisecond have the same age.
             tokio::time::sleep(Duration::from_millis(2)).await;
             committer
                 .append(append(1, sequence), soon())
@@ -107,7 +107,7 @@ async fn files_of_a_refusal_for_good_are_deleted() {
     let warehouse = Warehouse::with(r#"{"partition_by": "day"}"#);
     let process = Process::start(&warehouse).await;
     assert_eq!(data_files(&warehouse).len(), 1);
-    // Behind the process's back the table becomes one without the spec that it writes by.
+    // Without the process's knowledge, the table loses the partition spec that the process uses.
     let catalog = warehouse.catalog().await;
     let table = catalog.load(&logs()).await.expect("loads");
     let outcome = catalog
@@ -184,7 +184,7 @@ async fn the_wait_that_a_catalog_asks_for_is_kept_and_passed_on() {
     }
 }
 
-/// A writer whose clock is 20 minutes ahead was the last one.
+/// The last writer's clock is 20 minutes ahead.
 #[tokio::test]
 async fn a_table_that_is_ahead_of_the_clock_remembers_as_long_as_ever_and_stays_in_order() {
     let warehouse = Warehouse::new();

@@ -1,4 +1,4 @@
-//! Small files that are merged through the whole pipeline, and what is left behind when that goes wrong.
+//! Small files that are merged through the whole pipeline, and the files that remain after a failure.
 
 use std::collections::HashMap;
 use std::fs;
@@ -20,7 +20,7 @@ async fn a_merged_file_is_deleted_when_its_manifests_cannot_be_written() {
     for sequence in 1..=4 {
         export(&pipeline, sequence, &["one"]).await.expect("stored");
     }
-    // Where manifests go from now on is no folder. The catalog has the metadata in memory.
+    // The new location of manifests is no folder. The catalog has the metadata in memory.
     let folder = warehouse.folder.path().join("elsewhere");
     let base = catalog.load(&logs()).await.expect("loads");
     let place = format!("file://{}", folder.display());
@@ -36,7 +36,7 @@ async fn a_merged_file_is_deleted_when_its_manifests_cannot_be_written() {
     assert_eq!(files.len(), 4, "the merged one is gone: {files:?}");
 }
 
-/// Their partitions could not be written anew: values of `int` where the table has `long` now.
+/// Their partitions cannot be written again: they have `int` values where the table now has `long`.
 #[tokio::test]
 async fn files_from_before_a_partition_column_was_made_wider_are_left_alone() {
     let warehouse = Warehouse::with_sections(

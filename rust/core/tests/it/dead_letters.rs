@@ -1,5 +1,5 @@
-//! Dead letters through the whole pipeline: what is left out is kept, and stored when it is sent again
-//! after a fix. And the limits that make them.
+//! Dead letters through the whole pipeline: left-out records are kept, and stored when they are sent again
+//! after a fix. Also the limits that lead to dead letters.
 
 mod failing;
 mod limits;

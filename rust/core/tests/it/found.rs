@@ -1,4 +1,4 @@
-//! Tables that are found: made by others, otherwise than we make them, through the whole pipeline.
+//! Existing tables that other tools created in other ways than ours, through the whole pipeline.
 
 mod attribute_columns;
 mod columns;

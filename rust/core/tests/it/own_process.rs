@@ -1,10 +1,10 @@
-//! Tests that need an environment of their own, such as AWS credentials: a test cannot change its own, so
-//! it runs ignored tests of this binary in a process beside it.
+//! Tests that need their own environment, such as AWS credentials. A test cannot change its environment, so
+//! it runs ignored tests of this binary in a child process.
 
 use std::process::Command;
 
-/// Runs the ignored tests whose path begins with `tests` with these variables and none of the caller's
-/// AWS settings; fails unless all pass and there is at least one.
+/// Runs the ignored tests whose path begins with `tests` with these variables and without the caller's AWS
+/// settings. Fails unless at least one test runs and all pass.
 pub fn run(tests: &str, variables: &[(&str, &str)]) {
     let mut command = Command::new(std::env::current_exe().expect("this binary"));
     command.args(["--ignored", tests, "--nocapture"]);

@@ -1,7 +1,7 @@
-//! S3 Tables by its own API, against a service in this process. That AWS would accept the signatures is
-//! checked by the whole-system tests, with another implementation.
+//! S3 Tables by its own API, against a service in this process. The whole-system tests check with another
+//! implementation that AWS would accept the signatures.
 //!
-//! Requests are signed with credentials from the environment, so all run in a process that has some.
+//! Requests are signed with credentials from the environment, so all tests run in a process that has some.
 
 mod flow;
 mod outcomes;

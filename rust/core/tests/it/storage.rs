@@ -1,4 +1,4 @@
-//! Files on S3: what is stored, what happens when the service fails, and what is said about it.
+//! Files on S3: what is stored, the behaviour when the service fails, and the errors.
 
 mod chain;
 mod failures;

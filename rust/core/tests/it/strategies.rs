@@ -18,7 +18,8 @@ use proptest::prelude::*;
 mod metrics;
 pub use metrics::*;
 
-/// Text: empty, short, of several scripts, with characters that JSON escapes, and longer than two length bytes.
+/// Text: empty, short, of several scripts, with characters that JSON escapes, or with a length of more than
+/// two bytes.
 pub fn text() -> BoxedStrategy<String> {
     prop_oneof![
         2 => Just(String::new()),
@@ -30,7 +31,7 @@ pub fn text() -> BoxedStrategy<String> {
     .boxed()
 }
 
-/// An attribute key: from few, so that duplicates occur, or any text.
+/// An attribute key: one of a few, so that duplicates occur, or any text.
 pub fn key() -> BoxedStrategy<String> {
     prop_oneof![
         3 => prop::sample::select(vec!["service.name", "a", "b", "http.method"]).prop_map(str::to_owned),
@@ -50,7 +51,7 @@ pub fn id(length: usize) -> BoxedStrategy<Vec<u8>> {
     .boxed()
 }
 
-/// Nanoseconds since the Unix epoch: absent, of our days, around the signed range's end, or any.
+/// Nanoseconds since the Unix epoch: absent, recent, around the end of the signed range, or any.
 pub fn time() -> BoxedStrategy<u64> {
     const SIGNED_MAX: u64 = i64::MAX as u64;
     prop_oneof![
@@ -88,7 +89,7 @@ pub fn double() -> BoxedStrategy<f64> {
     .boxed()
 }
 
-/// A double for a field without presence: prost takes -0.0 for the default there and does not write it.
+/// A double for a field without presence: prost treats -0.0 as the default there and does not write it.
 pub fn plain_double() -> BoxedStrategy<f64> {
     double()
         .prop_map(|value| if value == 0.0 { 0.0 } else { value })

@@ -137,11 +137,11 @@ impl RestCatalog {
         }
     }
 
-    /// Loads a table's answer, and returns the session it was loaded with.
+    /// Asks the catalog for a table. Returns the answer and the session it was requested with.
     ///
     /// If the session may be outdated, the catalog's configuration is requested again. If its URLs have
-    /// changed, the table is loaded once more. Every operation on a table starts with this method, or comes
-    /// back to it after a refusal.
+    /// changed, the table is requested once more. Every operation on a table starts with this method, or
+    /// comes back to it after a refusal.
     async fn look_up(&self, ident: &TableIdent) -> Result<(Arc<Session>, Result<LoadTableResult, Failure>)> {
         let session = self.session().await?;
         let looked = self.look_up_in(&session, ident).await?;

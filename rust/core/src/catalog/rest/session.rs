@@ -15,7 +15,7 @@ use crate::error::Result;
 /// The separator of namespace levels in a URL, unless the catalog sets another one.
 const SEPARATOR: &str = "%1F";
 
-/// The minimum time between two requests for a catalog's configuration.
+/// A failed request leads to a new request for the configuration only after this pause since the last one.
 const PAUSE: Duration = Duration::from_secs(10);
 
 /// Requests that a catalog may offer, by their names in `GET /v1/config`.

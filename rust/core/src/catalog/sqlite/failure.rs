@@ -44,7 +44,8 @@ impl Failure {
             Failure::Moved { sent, .. } => !sent,
             Failure::Sql(error @ sqlx::Error::Database(_)) => matches!(
                 result_code(error),
-                // ERROR, PERM, BUSY, LOCKED, NOMEM, READONLY, CORRUPT, FULL, CANTOPEN, SCHEMA, CONSTRAINT, AUTH, NOTADB
+                // ERROR, PERM, BUSY, LOCKED, NOMEM, READONLY, CORRUPT, FULL, CANTOPEN, SCHEMA, CONSTRAINT,
+                // AUTH, NOTADB
                 Some(1 | 3 | 5 | 6 | 7 | 8 | 11 | 13 | 14 | 17 | 19 | 23 | 26)
             ),
             // The statement was not begun: there was no lock or no connection.

@@ -50,7 +50,7 @@ async fn file_appears_only_when_closed_and_leaves_nothing_else() {
     );
 }
 
-/// A kill leaves it so.
+/// A killed process leaves such a file.
 #[tokio::test]
 async fn an_unfinished_file_is_no_data_and_hidden_only_where_there_is_no_table() {
     for (kind, hidden) in [("sql", false), ("none", true)] {

@@ -1,4 +1,4 @@
-//! Credentials as `object_store` asks for them: those that were given, else the AWS provider chain's.
+//! Credential providers for `object_store`: the given credentials, otherwise the AWS provider chain.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use crate::aws::Aws;
 use crate::config::header_can_carry;
 use crate::error::{Error, ErrorKind};
 
-/// The credential that the configuration or the catalog gave, else the chain, which is asked with the
+/// The credentials of the configuration or the catalog, otherwise the chain, which is first asked for the
 /// first request.
 pub(super) fn provider(given: Option<AwsCredential>, aws: &Arc<Aws>) -> AwsCredentialProvider {
     match given {
@@ -21,7 +21,7 @@ pub(super) fn provider(given: Option<AwsCredential>, aws: &Arc<Aws>) -> AwsCrede
     }
 }
 
-/// The chain keeps credentials while they are good, and renews them.
+/// The chain keeps credentials while they are valid, and renews them.
 #[derive(Debug)]
 struct Chain(Arc<Aws>);
 
@@ -53,12 +53,12 @@ fn none(cause: Error) -> object_store::Error {
     }
 }
 
-/// Whether headers can carry it: `object_store` takes that for granted.
+/// Whether headers can carry the credentials. `object_store` assumes that they can.
 pub(super) fn can_be_sent(credential: &AwsCredential) -> bool {
     header_can_carry(&credential.key_id) && credential.token.as_deref().is_none_or(header_can_carry)
 }
 
-/// Why there are no credentials, and where else they can be given.
+/// Why there are no credentials, and where else they can be set.
 #[derive(Debug)]
 pub(super) struct NoCredentials(Error);
 
@@ -76,5 +76,5 @@ impl fmt::Display for NoCredentials {
     }
 }
 
-/// Prints its cause itself, so it names no source.
+/// `Display` prints the cause, so there is no `source`.
 impl std::error::Error for NoCredentials {}

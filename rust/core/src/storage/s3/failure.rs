@@ -1,4 +1,4 @@
-//! Why a request to S3 failed, in terms of what a person can change.
+//! Errors of requests to S3, with advice on what to change.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -18,11 +18,11 @@ use object_store::client::{
 use super::credentials::NoCredentials;
 use super::settings::Origin;
 
-/// After so many requests without a connection, no more are made: the host has a queue that waits
-/// better than a call can.
+/// After this many requests without a connection, no more are made: the host's queue can wait longer than a
+/// call.
 const UNCONNECTED_MAX: u32 = 3;
 
-/// S3's codes for temporary credentials that are not accepted any more, or never were.
+/// S3's codes for temporary credentials that are expired or invalid.
 const EXPIRED: [&str; 4] = [
     "ExpiredToken",
     "ExpiredTokenException",
@@ -33,25 +33,25 @@ const EXPIRED: [&str; 4] = [
 /// S3's codes for an access key that it does not know.
 const UNKNOWN_KEY: [&str; 2] = ["InvalidAccessKeyId", "InvalidClientTokenId"];
 
-/// Characters of a server's message that are repeated in ours at most.
+/// The maximum length of a server's message in ours, in characters.
 const MESSAGE_MAX: usize = 300;
 
 tokio::task_local! {
-    /// Where the requests of the running operation leave what the server said.
+    /// The answers to the requests of the running operation.
     static ANSWERS: Arc<Answers>;
 }
 
-/// What the server said to an operation's requests. `object_store` hides it in texts.
+/// The server's answers to an operation's requests. `object_store` exposes them only in error texts.
 #[derive(Debug, Default)]
 pub(super) struct Answers(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
     requests: u32,
-    /// Requests in a row for which there was no connection.
+    /// The number of consecutive requests without a connection.
     unconnected: u32,
     refusal: Option<Refusal>,
-    /// The first that the chain gave, so that any that came since are others.
+    /// The first credentials of the chain in this operation. Any later ones are different.
     credentials: Option<Credentials>,
 }
 
@@ -62,17 +62,17 @@ struct Refusal {
     /// S3's error code, such as `AccessDenied`; answers to HEAD have none.
     code: String,
     message: String,
-    /// The region that the bucket is really in.
+    /// The actual region of the bucket.
     region: Option<String>,
 }
 
 impl Answers {
-    /// Runs a part of the operation; its requests are noted here.
+    /// Runs a part of the operation and records the answers to its requests here.
     pub(super) fn watch<F: Future>(self: &Arc<Self>, part: F) -> impl Future<Output = F::Output> + use<F> {
         ANSWERS.scope(Arc::clone(self), part)
     }
 
-    /// Notes what the chain gave for a request of the running operation.
+    /// Records the chain's credentials for a request of the running operation.
     pub(super) fn note_credentials(credentials: &Credentials) {
         let note = |answers: &Arc<Answers>| {
             answers
@@ -80,11 +80,11 @@ impl Answers {
                 .credentials
                 .get_or_insert_with(|| credentials.clone());
         };
-        // Others are not used again.
+        // Credentials outside of an operation need no record, since such requests are not repeated.
         let _ = ANSWERS.try_with(note);
     }
 
-    /// The chain's credentials, if they may be why the operation ended with this error.
+    /// The chain's credentials, if they may have caused this error of the operation.
     pub(super) fn refused_credentials(&self, error: &object_store::Error) -> Option<Credentials> {
         let state = self.state();
         let refusal = state.refusal.as_ref().filter(|_| is_refusal(error))?;
@@ -92,7 +92,7 @@ impl Answers {
         refusal.may_be_of_the_session().then(|| credentials.clone())
     }
 
-    /// Forgets what was refused: what failed is done again, with other credentials.
+    /// Forgets the refusal before the failed part is repeated with other credentials.
     pub(super) fn begin_again(&self) {
         let mut state = self.state();
         state.refusal = None;
@@ -103,13 +103,13 @@ impl Answers {
         let mut state = self.state();
         state.requests += 1;
         state.unconnected = 0;
-        // A later success may be that of another part.
+        // A later success may belong to another part.
         if refusal.is_some() {
             state.refusal = refusal;
         }
     }
 
-    /// Notes a request without an answer; true if there should be no more.
+    /// Records a request without an answer. Returns true if no more requests should be made.
     fn note_error(&self, error: &HttpError) -> bool {
         let mut state = self.state();
         state.requests += 1;
@@ -125,7 +125,7 @@ impl Answers {
     }
 }
 
-/// Makes HTTP clients that note refusals in the running operation's [`Answers`].
+/// Creates HTTP clients that record refusals in the running operation's [`Answers`].
 #[derive(Debug, Default)]
 pub(super) struct WatchedConnector;
 
@@ -142,13 +142,13 @@ struct Watched(HttpClient);
 #[async_trait]
 impl HttpService for Watched {
     async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
-        // Requests outside of an operation, such as aborting an upload later, are not noted.
+        // Requests outside of an operation, such as aborting an upload later, are not recorded.
         let response = match self.0.execute(request).await {
             Ok(response) => response,
             Err(error) => {
                 let enough = ANSWERS.try_with(|answers| answers.note_error(&error));
                 return Err(match enough {
-                    // Of a kind that is not retried.
+                    // An error kind that is not retried.
                     Ok(true) => HttpError::new(HttpErrorKind::Unknown, Unreachable(error)),
                     _ => error,
                 });
@@ -169,7 +169,7 @@ impl HttpService for Watched {
     }
 }
 
-/// A host that could not be connected to, several times in a row.
+/// A host to which several consecutive connections failed.
 #[derive(Debug)]
 struct Unreachable(HttpError);
 
@@ -188,7 +188,7 @@ impl StdError for Unreachable {
 impl Refusal {
     fn new(status: u16, region: Option<&str>, body: &[u8]) -> Self {
         let body = String::from_utf8_lossy(body);
-        // Only these elements: others repeat parts of the request.
+        // Only these elements, because others repeat parts of the request.
         let element = |name: &str| {
             let (_, rest) = body.split_once(&format!("<{name}>"))?;
             let (text, _) = rest.split_once(&format!("</{name}>"))?;
@@ -203,7 +203,7 @@ impl Refusal {
         }
     }
 
-    /// Whether other credentials may be accepted. Answers to HEAD do not say what is wrong.
+    /// Whether other credentials may be accepted. Answers to HEAD do not give the reason.
     fn is_about_credentials(&self) -> bool {
         match self.code.as_str() {
             "" => matches!(self.status, 400 | 401 | 403),
@@ -211,14 +211,14 @@ impl Refusal {
         }
     }
 
-    /// Whether credentials that a role gives anew may be accepted. Sessions are revoked by a policy: access is denied, as it is to
-    /// who never had the right.
+    /// Whether new credentials of a role may be accepted. Sessions are revoked by a policy, which denies
+    /// access in the same way as a missing permission.
     fn may_be_of_the_session(&self) -> bool {
         self.is_about_credentials() || matches!(self.status, 401 | 403)
     }
 }
 
-/// Whether S3 did not accept the credentials of the operation that ended so.
+/// Whether S3 refused the credentials of the operation that ended with this error.
 pub(crate) fn credentials_refused(error: &iceberg::Error) -> bool {
     find::<CredentialsRefused>(error).is_some()
 }
@@ -227,7 +227,7 @@ pub(crate) fn credentials_refused(error: &iceberg::Error) -> bool {
 #[derive(Debug)]
 struct CredentialsRefused(Refusal);
 
-/// What the error's message has already.
+/// The error's message contains this text already.
 impl fmt::Display for CredentialsRefused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
@@ -249,9 +249,10 @@ impl fmt::Display for Refusal {
     }
 }
 
-/// Our error for an operation that failed: what could not be done, what to change, what was said.
+/// Our error for a failed operation: what failed, what to change, and the server's answer.
 ///
-/// All are worth a retry of the whole: a bucket can be made, a policy mended, and nothing be lost.
+/// All of these errors are worth a retry of the whole operation: a bucket can be created or a policy fixed,
+/// and nothing is lost.
 pub(super) fn failed(
     verb: &str,
     location: &str,
@@ -303,14 +304,14 @@ pub(super) fn failed(
     iceberg::Error::new(kind, message).with_source(Innermost(error))
 }
 
-/// Whether an operation ended with what the server said, and not before an answer was there.
+/// Whether an operation ended with an answer of the server, and not before one arrived.
 fn is_refusal(error: &object_store::Error) -> bool {
     find::<NoCredentials>(error).is_none()
         && find::<Unreachable>(error).is_none()
         && find::<HttpError>(error).is_none()
 }
 
-/// What to change, in words.
+/// Advice on what to change.
 fn advice(verb: &str, refusal: &Refusal, origin: Origin) -> String {
     let keys = match origin {
         Origin::Config => "storage.s3.access_key_id and storage.s3.secret_access_key",
@@ -357,7 +358,7 @@ fn advice(verb: &str, refusal: &Refusal, origin: Origin) -> String {
             "access denied; allow these credentials to do it (s3:GetObject, s3:PutObject, s3:DeleteObject, s3:AbortMultipartUpload), or change {keys}"
         ),
         ("NoSuchUpload", _) => "somebody removed the upload before it was complete".into(),
-        // The file does not have to be there yet, so it is the bucket, or no S3 at all.
+        // The file need not exist yet, so the bucket is missing, or the endpoint is not S3.
         ("", 404) if verb == "write" => {
             "there is no such bucket, or storage.s3.endpoint does not speak S3".into()
         }
@@ -383,7 +384,7 @@ fn find<'a, E: StdError + 'static>(error: &'a (dyn StdError + 'static)) -> Optio
     None
 }
 
-/// An error shown by its innermost source alone: each layer above repeats the text below it.
+/// An error shown by its innermost source only, because each layer repeats the text of its source.
 #[derive(Debug)]
 struct Innermost(object_store::Error);
 

@@ -1,7 +1,7 @@
 //! Files on S3 for Iceberg's `FileIO`.
 //!
-//! The protocol is `object_store`'s: signing, retries with jitter, uploads in parts. Here are what
-//! it is reached with, how long it may take, whole or no files, and errors that say what to change.
+//! `object_store` implements the protocol: signing, retries with jitter, multipart uploads. This module adds
+//! settings, timeouts, the guarantee that a file is complete or absent, and errors with advice.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -35,16 +35,16 @@ mod storage;
 mod upload;
 mod writer;
 
-/// A connection not made in this time is tried again.
+/// The time after which an attempt to connect is abandoned and retried.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A request with its answer may take this long: 8 MiB at 2.3 Mbit/s.
+/// The timeout of a request including its answer: enough for 8 MiB at 2.3 Mbit/s.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// No new try after this long; then the host's own queue waits and tries again.
+/// No retries after this time. Then the host's own queue waits and retries.
 const RETRY_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The longest pause between two tries.
+/// The longest pause between two attempts.
 const PAUSE_MAX: Duration = Duration::from_secs(5);
 
 pub(crate) use failure::credentials_refused;
@@ -79,7 +79,7 @@ fn connection(
     })
 }
 
-/// How the buckets are reached that were asked for so far.
+/// Settings, credentials and clients of the buckets that have been used so far.
 struct Connection {
     settings: Settings,
     credentials: AwsCredentialProvider,
@@ -100,19 +100,19 @@ impl fmt::Debug for Connection {
     }
 }
 
-/// What one operation works with.
+/// The context of one operation.
 struct Operation {
     bucket: Arc<AmazonS3>,
     key: Path,
     answers: Arc<Answers>,
     sizes: UploadSizes,
-    /// The AWS provider chain, if the credentials are its own.
+    /// The AWS provider chain, if the credentials come from it.
     chain: Option<Arc<Aws>>,
-    /// Says what failed.
+    /// For error messages.
     context: Context,
 }
 
-/// Where and how an operation takes place, for its error.
+/// The location, host and source of credentials of an operation, for its error.
 struct Context {
     location: String,
     host: String,
@@ -155,7 +155,7 @@ impl Connection {
     }
 
     fn connect(&self, bucket: &str, region: &str) -> Result<AmazonS3> {
-        // `object_store` makes URLs and headers of them, and takes for granted that it can.
+        // `object_store` puts these into URLs and headers without checking them.
         for (what, name) in [("bucket", bucket), ("region", region)] {
             if !is_bucket_name(name) {
                 let message = format!("cannot use the {what} {name:?}: there is none with such characters");
@@ -174,11 +174,12 @@ impl Connection {
         let retry = RetryConfig {
             backoff: BackoffConfig {
                 max_backoff: PAUSE_MAX,
-                // A pause is drawn from up to `base` times the last: below 3 they do not grow.
+                // Each pause is random, up to `base` times the last one. With a base below 3 they do not
+                // grow.
                 base: 4.0,
                 ..BackoffConfig::default()
             },
-            // Time is what bounds them.
+            // Retries are limited by time only.
             max_retries: usize::MAX,
             retry_timeout: RETRY_TIMEOUT,
         };
@@ -202,7 +203,7 @@ impl Connection {
 }
 
 impl Operation {
-    /// Runs it; `verb` says in an error what could not be done.
+    /// Runs the operation. `verb` describes it in errors.
     async fn run<T, F, Fut>(self, verb: &str, work: F) -> Result<T>
     where
         F: Fn(Arc<AmazonS3>, Path) -> Fut,
@@ -213,7 +214,8 @@ impl Operation {
             .map_err(|error| self.failed(verb, error))
     }
 
-    /// Does all of it or a part, and once more if S3 refuses the credentials of the chain and the chain has others.
+    /// Runs the operation or a part of it. Repeats it once if S3 refuses the chain's credentials and the
+    /// chain has others.
     async fn attempt<T, F, Fut>(&self, work: F) -> object_store::Result<T>
     where
         F: Fn() -> Fut,
@@ -230,8 +232,8 @@ impl Operation {
         self.answers.watch(work()).await
     }
 
-    /// Asks the chain for other credentials if S3 may have refused those at hand. They may be refused for good, for want of a
-    /// permission, so the chain is not asked for each request.
+    /// Asks the chain for other credentials if S3 may have refused the current ones. A refusal may be
+    /// permanent, for lack of a permission, so the chain is not asked for each request.
     async fn has_other_credentials(&self, error: &object_store::Error) -> bool {
         let Some(chain) = &self.chain else { return false };
         match self.answers.refused_credentials(error) {
@@ -240,7 +242,7 @@ impl Operation {
         }
     }
 
-    /// Says what could not be done.
+    /// Builds the error of a failed operation.
     fn failed(&self, verb: &str, error: object_store::Error) -> Error {
         let Context {
             location,
@@ -263,19 +265,20 @@ fn split(location: &str) -> Result<(&str, Path)> {
     if bucket.is_empty() {
         return Err(refused("it names no bucket; write s3://<bucket>/<prefix>"));
     }
-    // It would be taken off, and the file be another one than the location says.
+    // The client would remove the slash, and the file would not be the one in the location.
     if key.starts_with('/') {
         return Err(refused(
             "its key begins with a slash; write s3://<bucket>/<prefix>, with one slash behind the bucket",
         ));
     }
-    // Signed and sent as it is, so it must be as the other readers and writers of the table have it.
+    // The key is signed and sent as it is, so it must be the same as other readers and writers of the table
+    // use.
     let key = Path::parse(key)
         .map_err(|cause| refused("its key has an empty, relative or unprintable part").with_source(cause))?;
     Ok((bucket, key))
 }
 
-/// Content that must be as long as was asked for.
+/// Checks that content has the requested length.
 fn whole(content: Bytes, expected: u64) -> object_store::Result<Bytes> {
     let found = content.len() as u64;
     if found == expected {

@@ -1,4 +1,4 @@
-//! Objects that others wrote and that a notification names: one version of each, of bounded size.
+//! Objects of other writers that a notification names: one version of each, of limited size.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -26,29 +26,29 @@ pub struct ObjectVersion {
     pub version: Option<String>,
 }
 
-/// What S3 calls the version of an object without versions, where versioning is suspended.
+/// S3's version id for an object that was written while versioning is off or suspended.
 pub const NO_VERSION: &str = "null";
 
-/// What was found for an [`ObjectVersion`].
+/// The content that was found for an [`ObjectVersion`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Content {
-    /// Its bytes.
+    /// The bytes of the version.
     Whole(Bytes),
-    /// The object has been overwritten since, and the version is not kept.
+    /// The object has been overwritten, and the version was not kept.
     Replaced,
 }
 
 /// The end of an object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum End {
-    /// Its last bytes, as many as were asked for or all.
+    /// The last bytes: as many as requested, or all.
     Last {
-        /// They.
+        /// The bytes.
         bytes: Bytes,
         /// The whole object's size in bytes.
         size: u64,
     },
-    /// The object has been overwritten since.
+    /// The object has been overwritten.
     Replaced,
 }
 
@@ -57,7 +57,7 @@ pub enum End {
 pub struct Objects(Arc<Connection>);
 
 impl Objects {
-    /// Nothing is connected to.
+    /// Creates a reader. It does not connect to anything.
     ///
     /// # Errors
     /// `Config` when the settings do not fit together.
@@ -66,12 +66,13 @@ impl Objects {
         connection(&HashMap::new(), &storage.s3, &aws).map(|connection| Self(Arc::new(connection)))
     }
 
-    /// Reads one object. The content is the version's own, however often the object was overwritten.
+    /// Reads one object. Returns the content of this version, even if the object was overwritten later.
     ///
     /// # Errors
-    /// `Limit`, permanent, when it has more than `bytes_max` bytes; else `Storage`.
+    /// `Limit`, permanent, when it has more than `bytes_max` bytes. Otherwise `Storage`.
     pub async fn read(&self, object: &ObjectVersion, bytes_max: u64) -> Result<Content> {
-        // By its ETag, which needs no right but s3:GetObject; by its version if it was overwritten or deleted.
+        // By its ETag first, which needs only the permission s3:GetObject. By its version if the object was
+        // overwritten or deleted.
         match (
             self.get(object, newest(object), bytes_max).await?,
             &object.version,
@@ -87,10 +88,10 @@ impl Objects {
         }
     }
 
-    /// The version that an object has now, by its `ETag`.
+    /// The current version of an object, with its `ETag`.
     ///
     /// # Errors
-    /// `Storage` when it cannot be looked at.
+    /// `Storage` when the request fails.
     pub async fn current(&self, bucket: &str, key: &str) -> Result<ObjectVersion> {
         let location = location(bucket, key)?;
         let look = self.0.operation(&location).await.map_err(failed)?;
@@ -113,7 +114,8 @@ impl Objects {
         })
     }
 
-    /// Reads the last bytes of an object that is to be used where it is, so that only its newest content counts.
+    /// Reads the last bytes of an object. Only the current content counts, because the object is to be used
+    /// in place.
     ///
     /// # Errors
     /// `Storage` when it cannot be read.
@@ -150,7 +152,7 @@ impl Objects {
 
     async fn get(&self, object: &ObjectVersion, options: GetOptions, bytes_max: u64) -> Result<Content> {
         let location = location(&object.bucket, &object.key)?;
-        // What was deleted where versions are kept is still there under its version.
+        // In a versioned bucket, a deleted object still exists under its version.
         let has_another_way = object.version.is_some() && options.version.is_none();
         let read = self
             .0
@@ -194,10 +196,11 @@ impl Objects {
     }
 }
 
-/// Where an object is.
+/// The location of an object.
 ///
 /// # Errors
-/// `Storage`, permanent, when the key has a slash at an end: the client takes it off, and would read another object.
+/// `Storage`, permanent, when the key begins or ends with a slash: the client would remove it, and read
+/// another object.
 fn location(bucket: &str, key: &str) -> Result<String> {
     if key.starts_with('/') || key.ends_with('/') {
         let message = format!(
@@ -209,7 +212,7 @@ fn location(bucket: &str, key: &str) -> Result<String> {
     Ok(format!("s3://{bucket}/{key}"))
 }
 
-/// The newest content, if it is the version's.
+/// Options for the current content, if it is still this version's.
 fn newest(object: &ObjectVersion) -> GetOptions {
     GetOptions {
         if_match: object.etag.as_ref().map(|etag| format!("\"{etag}\"")),
@@ -221,7 +224,7 @@ fn failed(cause: iceberg::Error) -> Error {
     Error::new(ErrorKind::Storage, "cannot read the object").because(IcebergCause(cause))
 }
 
-/// What one request found.
+/// The result of one request.
 enum Read {
     Whole(Bytes),
     Replaced,

@@ -1,4 +1,4 @@
-//! What S3 is reached with: the configuration, then the catalog, then the environment.
+//! Settings for S3: from the configuration, then the catalog, then the environment.
 
 use std::collections::HashMap;
 
@@ -9,7 +9,8 @@ use crate::aws::domain;
 use crate::config::S3Config;
 use crate::error::{Error, ErrorKind, Result};
 
-/// Reads an environment variable; an empty one is none. A parameter so that tests need not change the process.
+/// Reads an environment variable. An empty one counts as not set. It is a parameter so that tests need not
+/// change the process.
 pub(super) type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 /// The environment of this process.
@@ -17,10 +18,10 @@ pub(super) fn process_environment(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
-/// The region of requests to an endpoint of its own when nobody names one: most such services have none.
+/// The default region for a custom endpoint. Most such services have no regions.
 const REGION_DEFAULT: &str = "us-east-1";
 
-/// Who gave the credentials, and so where they are mended.
+/// The source of the credentials, which is where they can be fixed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Origin {
     /// `storage.s3` of the configuration.
@@ -31,24 +32,24 @@ pub(super) enum Origin {
     Chain,
 }
 
-/// How buckets are reached and who we are.
+/// The endpoint, addressing and credentials for buckets.
 pub(super) struct Settings {
-    /// `None`: ask the AWS environment.
+    /// `None` uses the region of the AWS environment.
     pub(super) region: Option<String>,
-    /// Base URL without a slash at its end; `None` for AWS.
+    /// Base URL without a trailing slash. `None` for AWS.
     pub(super) endpoint: Option<String>,
     pub(super) path_style: Option<bool>,
-    /// `None`: ask the provider chain.
+    /// `None` uses the provider chain.
     pub(super) credential: Option<AwsCredential>,
     pub(super) origin: Origin,
 }
 
 impl Settings {
-    /// Merges, each key by itself but credentials only as a whole: the keys of one source do not
-    /// go with the token of another.
+    /// Merges the sources key by key. Credentials are merged only as a whole, because the keys of one source
+    /// do not fit the token of another.
     ///
     /// # Errors
-    /// `Config` when the catalog's properties do not make sense.
+    /// `Config` when the catalog's properties are invalid.
     pub(super) fn new(
         config: &S3Config,
         catalog: &HashMap<String, String>,
@@ -87,17 +88,16 @@ impl Settings {
         })
     }
 
-    /// The region of requests, given that of the AWS environment. None is known to AWS alone: that is
-    /// an error.
+    /// The region of requests, given that of the AWS environment. On AWS, a missing region is an error.
     pub(super) fn region<'a>(&'a self, of_environment: Option<&'a str>) -> Result<&'a str, NoRegion> {
         let default = self.endpoint.is_some().then_some(REGION_DEFAULT);
         let region = self.region.as_deref().or(of_environment).or(default);
         region.ok_or(NoRegion)
     }
 
-    /// The URL of a bucket in a region, and whether its host name holds the bucket's name.
+    /// The URL of a bucket in a region, and whether its host name contains the bucket's name.
     pub(super) fn bucket_url(&self, bucket: &str, region: &str) -> (String, bool) {
-        // A dot would make the host name one that the certificate *.s3.<region> does not cover.
+        // The certificate *.s3.<region> does not cover a host name with a dot in the bucket's name.
         let in_path = self
             .path_style
             .unwrap_or(self.endpoint.is_some() || bucket.contains('.'));
@@ -112,7 +112,7 @@ impl Settings {
     }
 }
 
-/// Nobody names the region of a bucket on AWS.
+/// No region is set for a bucket on AWS.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct NoRegion;
 

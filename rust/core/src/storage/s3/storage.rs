@@ -18,10 +18,10 @@ use super::super::{listing, modified};
 use super::writer::S3FileWrite;
 use super::{Connection, length, upload, whole};
 
-/// Files deleted at once.
+/// The number of files that are deleted concurrently.
 const DELETES_AT_ONCE: usize = 16;
 
-/// Gives the storage of one connection.
+/// Creates storages on one connection.
 #[derive(Debug, Clone)]
 pub(super) struct S3StorageFactory(S3Storage);
 
@@ -107,7 +107,7 @@ impl Storage for S3Storage {
         Ok(Box::new(S3FileWrite::new(self.0.operation(path).await?)))
     }
 
-    /// S3 takes the deletion of a file that is not there for done.
+    /// Deleting a file that does not exist succeeds on S3.
     async fn delete(&self, path: &str) -> Result<()> {
         self.0
             .operation(path)
@@ -121,7 +121,7 @@ impl Storage for S3Storage {
             .await
     }
 
-    /// Deletes the files below `path` as if it were a folder, not those whose names begin with it.
+    /// Deletes the files below `path` as a folder, not those whose names only begin with it.
     async fn delete_prefix(&self, path: &str) -> Result<()> {
         self.0
             .operation(path)
@@ -173,7 +173,8 @@ impl FileRead for S3FileRead {
     }
 }
 
-/// Why neither type is ever serialised, as `typetag` would have it: they hold credentials.
+/// The reason why neither type is serialized, although `typetag` requires the implementation: they hold
+/// credentials.
 const NOT_SERIAL: &str = "S3 storage holds credentials and is not written out or read back";
 
 impl Serialize for S3Storage {
@@ -200,7 +201,7 @@ impl<'de> Deserialize<'de> for S3StorageFactory {
     }
 }
 
-/// For a writer that was closed, or failed before.
+/// The error of a writer that was closed or has failed.
 pub(super) fn closed() -> Error {
     Error::new(
         ErrorKind::Unexpected,

@@ -1,4 +1,4 @@
-//! A large file, uploaded in parts while it is made; all of it appears, or nothing.
+//! Multipart upload of a large file while it is written. The file appears complete or not at all.
 
 use std::sync::Arc;
 
@@ -11,22 +11,22 @@ use tokio::task::JoinSet;
 use super::Operation;
 use super::failure::Answers;
 
-/// After each so many parts, parts are twice as large, so that 10,000 hold S3's largest file. Not
-/// sooner: some services want parts of one size.
+/// The part size doubles after this many parts, so that 10,000 parts hold S3's largest file. It does not
+/// double earlier, because some services require parts of one size.
 const PARTS_OF_ONE_SIZE: usize = 1000;
 
-/// Parts on their way at once, which also bounds the memory held for them.
+/// The number of parts sent concurrently, which also limits the memory for them.
 const PARTS_AT_ONCE: usize = 4;
 
-/// One upload in parts. Dropped before all of it is there, what was uploaded is removed.
+/// One multipart upload. If it is dropped before it is complete, its parts are removed.
 pub(super) struct Upload {
     store: Arc<AmazonS3>,
     key: Path,
     answers: Arc<Answers>,
-    /// None once finished.
+    /// `None` once finished.
     multipart: Option<Box<dyn MultipartUpload>>,
     running: JoinSet<Result<()>>,
-    /// Of the first parts.
+    /// The size of the first parts.
     first_part_bytes: usize,
     parts: usize,
     bytes: u64,
@@ -48,12 +48,12 @@ impl Upload {
         })
     }
 
-    /// How large the next part is to be, unless it is the last.
+    /// The size of the next part, unless it is the last.
     pub(super) fn part_bytes(&self) -> usize {
         self.first_part_bytes << (self.parts / PARTS_OF_ONE_SIZE)
     }
 
-    /// Sends a part; waits until there is room for it.
+    /// Sends a part. Waits until fewer than the maximum are being sent.
     pub(super) async fn send(&mut self, part: PutPayload) -> Result<()> {
         while self.running.len() >= PARTS_AT_ONCE {
             self.wait_for_one().await?;
@@ -68,7 +68,7 @@ impl Upload {
         Ok(())
     }
 
-    /// Waits for all parts, makes them one file and looks whether it is as long as it should be.
+    /// Waits for all parts, completes the upload and checks the file's length.
     pub(super) async fn finish(&mut self) -> Result<()> {
         while !self.running.is_empty() {
             self.wait_for_one().await?;
@@ -90,9 +90,11 @@ impl Upload {
         Ok(())
     }
 
-    /// Removes what was uploaded, after it ended with this error. An upload left behind costs storage, so a failure is said.
+    /// Removes the parts of an upload that ended with this error. A failure is logged, because a remaining
+    /// upload costs storage.
     ///
-    /// If S3 refused the credentials, the chain is asked for others first: they are for the removal, and for what is written next.
+    /// If S3 refused the credentials, the chain is first asked for others, for the removal and for the next
+    /// file.
     pub(super) async fn abort(mut self, operation: &Operation, error: &object_store::Error) {
         self.running.shutdown().await;
         operation.has_other_credentials(error).await;
@@ -110,7 +112,7 @@ impl Upload {
 }
 
 impl Drop for Upload {
-    /// The way out for an operation that was cancelled or failed.
+    /// Removes the parts of an operation that was cancelled or failed.
     fn drop(&mut self) {
         let Some(mut multipart) = self.multipart.take() else {
             return;
@@ -122,7 +124,7 @@ impl Drop for Upload {
             return;
         };
         runtime.spawn(async move {
-            // A part that lands after the abort would stay.
+            // A part that arrives after the abort would stay.
             running.shutdown().await;
             abort(multipart.as_mut(), &key).await;
         });
@@ -135,7 +137,7 @@ async fn abort(multipart: &mut dyn MultipartUpload, key: &Path) {
     }
 }
 
-/// Uploads a whole file: in one request if it is small.
+/// Uploads a whole file, in one request if it is small.
 pub(super) async fn put(operation: &Operation, content: Bytes) -> Result<()> {
     let Operation { bucket, key, .. } = operation;
     if content.len() <= operation.sizes.single_put_bytes_max {
@@ -163,12 +165,12 @@ async fn put_in_parts(operation: &Operation, mut content: Bytes) -> Result<()> {
     sent
 }
 
-/// A file or a range that is not as long as it should be.
+/// A file or a range has another length than expected.
 #[derive(Debug)]
 pub(super) struct WrongLength {
-    /// Bytes there should be.
+    /// The expected number of bytes.
     pub(super) expected: u64,
-    /// Bytes there are.
+    /// The actual number of bytes.
     pub(super) found: u64,
 }
 

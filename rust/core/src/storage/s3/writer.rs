@@ -1,4 +1,4 @@
-//! A file written piece by piece: parts go out while it grows.
+//! A writer for a file of unknown size, which sends parts while the file grows.
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -10,16 +10,16 @@ use super::Operation;
 use super::storage::closed;
 use super::upload::Upload;
 
-/// Holds a file until it is too large for one request, then sends parts of it.
+/// Buffers a file until it is too large for one request, then sends it in parts.
 pub(super) struct S3FileWrite {
-    /// None once closed, or after a failure.
+    /// `None` once closed, or after a failure.
     state: Option<State>,
 }
 
 struct State {
     operation: Operation,
     upload: Option<Upload>,
-    /// Not sent yet, and how many bytes.
+    /// The bytes that are not sent yet, with their number.
     pending: PutPayloadMut,
 }
 
@@ -66,7 +66,7 @@ impl State {
             };
             let room = full.saturating_sub(self.pending.content_length());
             self.pending.push(content.split_to(room.min(content.len())));
-            // A file that ends exactly here still goes out in one request.
+            // A file that ends exactly here is still sent in one request.
             if self.pending.content_length() >= full && !content.is_empty() {
                 self.send_part().await?;
             }
@@ -99,7 +99,7 @@ impl State {
         self.operation.attempt(put).await.map(drop)
     }
 
-    /// Removes what was uploaded, and says what failed.
+    /// Removes the parts, and returns the error.
     async fn give_up(self, error: object_store::Error) -> iceberg::Error {
         if let Some(upload) = self.upload {
             upload.abort(&self.operation, &error).await;

@@ -11,7 +11,7 @@ use crate::error::Result;
 use crate::write::internal;
 
 /// The property's name.
-pub const NAME_MAPPING: &str = DEFAULT_SCHEMA_NAME_MAPPING;
+pub(crate) const NAME_MAPPING: &str = DEFAULT_SCHEMA_NAME_MAPPING;
 
 /// The mapping that the table needs for a file with these fields; `None` if its current mapping already
 /// resolves every field to its id.

@@ -83,7 +83,7 @@ async fn a_payload_becomes_rows_in_a_table_that_did_not_exist() {
     assert_eq!(table.snapshots().len(), 3);
 }
 
-/// The server keeps the table's metadata where this process does not see it, and there is nothing else of it yet.
+/// The metadata is on the server, which this process cannot read, and the table has no other files yet.
 #[tokio::test]
 async fn the_first_rows_of_a_table_are_accepted_while_the_catalog_takes_no_commit() {
     let server = Server::new();
@@ -361,7 +361,8 @@ async fn storage_credentials_are_renewed_before_they_run_out() {
         json!({"s3.session-token-expires-at-ms": millis.to_string()})
     };
     let loads = || server.stub.asked_for("GET", "/tables/logs").len();
-    // The better prefix decides, here and in the other place where credentials are given.
+    // The credentials with the better prefix are used. They expire soon, so they are renewed, this time from
+    // the other field, `config`.
     server.state().extra = json!({"storage-credentials": [
         {"prefix": "file:///", "config": in_seconds(30)},
         {"prefix": "file", "config": in_seconds(86_400)},

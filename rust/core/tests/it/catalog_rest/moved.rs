@@ -1,4 +1,4 @@
-//! A catalog whose configuration changes while a process runs: a warehouse made anew, another address.
+//! A catalog whose configuration changes while a process runs: a warehouse created again, another address.
 
 use std::time::Duration;
 
@@ -13,14 +13,14 @@ use super::stub::Reply;
 use crate::commit_support::{logs, pass, summary};
 use crate::storage::tables::export;
 
-/// After so long a catalog is asked again.
+/// The pause after which a catalog's configuration is requested again.
 const PAUSE: Duration = Duration::from_secs(10);
 
 fn prefix(prefix: &str) -> Value {
     json!({"overrides": {"prefix": prefix}})
 }
 
-/// The warehouse is dropped and made anew under its name, and has another prefix.
+/// The warehouse is dropped and created again under the same name, with another prefix.
 fn make_anew(server: &Server) {
     let mut state = server.state();
     state.prefix = "second/";
@@ -46,7 +46,7 @@ async fn rows_go_on_into_a_warehouse_that_was_made_anew() {
     export(&pipeline, 0, &["zero"]).await.expect("stored");
     pass(PAUSE).await;
     make_anew(&server);
-    // As often as a table that was dropped needs it.
+    // As many attempts as a dropped table needs.
     let mut stored = false;
     for _ in 0..3 {
         stored = stored || export(&pipeline, 1, &["one"]).await.is_ok();
@@ -70,7 +70,7 @@ async fn a_table_that_is_missing_is_no_reason_to_ask_for_each_request() {
         }
         pass(PAUSE).await;
     }
-    // It is made with the answer that led elsewhere, by the same call.
+    // The same call requests the new configuration and creates the table with it.
     make_anew(&server);
     let spec = table_spec(&Config::default(), Table::Logs).expect("spec");
     catalog.ensure(&logs(), Some(spec)).await.expect("made");
@@ -89,7 +89,7 @@ async fn a_catalog_that_says_forbidden_of_what_is_not_there_is_asked_too() {
     let forbidden = Reply::error(403, "ForbiddenException", "not for you");
     server.state().gate.push_back(Some(forbidden.clone()));
     catalog.load(&logs()).await.expect("found there");
-    // Who is really forbidden is told so.
+    // A real refusal is returned to the caller.
     pass(PAUSE).await;
     server.state().gate.push_back(Some(forbidden));
     let error = catalog.load(&logs()).await.expect_err("forbidden");

@@ -1,4 +1,4 @@
-//! OAuth2 client credentials: when a token is fetched, and what is said when there is none.
+//! OAuth2 client credentials: when a token is fetched, and which error is returned without one.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -14,7 +14,7 @@ use crate::commit_support::logs;
 
 const SECRET: &str = "s3cr3t&marked/planted";
 
-/// A token endpoint whose tokens are `token-0`, `token-1`, ... and live so long.
+/// A token endpoint whose tokens are `token-0`, `token-1`, ... with this lifetime.
 fn token_endpoint(expires_in: Option<f64>) -> Stub {
     let count = AtomicU32::new(0);
     Stub::new(move |asked| {
@@ -68,7 +68,7 @@ async fn one_token_serves_many_requests() {
 
 #[tokio::test]
 async fn a_token_is_replaced_before_it_runs_out() {
-    // The life of the token is over at once: each request needs a new one.
+    // The token expires immediately: each request needs a new one.
     let (server, tokens) = (Server::new(), token_endpoint(Some(0.0)));
     let catalog = server.catalog(&keys(&tokens)).await;
     catalog.load(&logs()).await.expect_err("no table");
@@ -92,7 +92,7 @@ async fn a_token_that_is_not_accepted_is_replaced_once() {
         let spec = table_spec(&Config::default(), Table::Logs).expect("spec");
         let base = catalog.ensure(&logs(), Some(spec)).await.expect("ensured");
         let refusal = || Turn::Instead(Reply::error(status, "NotAuthorizedException", "expired"));
-        // A commit is sent again too: it was surely not carried out.
+        // A commit is also repeated, because it was certainly not carried out.
         server.state().turns.push_back(refusal());
         let outcome = catalog.commit(&base, Vec::new(), Vec::new()).await;
         assert!(

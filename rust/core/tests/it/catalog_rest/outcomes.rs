@@ -1,4 +1,4 @@
-//! What an attempt to commit ends as, by what happened to it.
+//! The outcome of a commit attempt, by what happened to it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +19,7 @@ async fn table(server: &Server, catalog: &Arc<dyn Catalog>) -> LoadedTable {
     catalog.ensure(&logs(), Some(spec)).await.expect("ensured")
 }
 
-/// Sets a property, as an attempt that is easily seen.
+/// Sets a property, so that the attempt is visible.
 async fn commit(catalog: &Arc<dyn Catalog>, base: &LoadedTable) -> CommitOutcome {
     let requirements = vec![TableRequirement::UuidMatch {
         uuid: base.metadata.uuid(),
@@ -58,7 +58,7 @@ async fn every_status_has_its_outcome() {
         (504, "unknown"),
         (599, "unknown"),
     ] {
-        // The words say the opposite.
+        // The message says the opposite of the status.
         let reply = Reply::error(
             status,
             "CommitStateUnknownException",
@@ -123,7 +123,7 @@ async fn nothing_sent_is_a_refusal_that_a_retry_may_cure() {
     let server = Server::new();
     let catalog = server.catalog("").await;
     let base = table(&server, &catalog).await;
-    // The port is closed: idle connections of the stub are at their end too.
+    // The port is closed, which also ends idle connections of the stub.
     drop(server);
     let outcome = loop {
         match commit(&catalog, &base).await {

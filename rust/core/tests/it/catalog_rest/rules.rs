@@ -1,4 +1,4 @@
-//! The configuration's rules, and that no secret is in any text.
+//! The configuration's rules, and that no text contains a secret.
 
 use otlp2iceberg::ErrorKind;
 use otlp2iceberg::catalog;
@@ -179,7 +179,7 @@ async fn no_secret_is_in_the_text_of_configuration_catalog_or_errors() {
         let config = server.config(keys);
         let catalog = catalog::open(&config).await.expect("opens");
         let mut texts = vec![format!("{config:?} {config:#?} {catalog:?} {catalog:#?}")];
-        // A catalog that repeats everything that it was sent.
+        // A catalog that repeats everything it was sent.
         for status in [400, 401, 403, 404, 409, 429, 500, 503] {
             let token = || {
                 Some(Reply::json(

@@ -17,30 +17,30 @@ use super::stub::{Asked, Reply, Stub};
 /// How the next commit is answered.
 #[derive(Debug, Clone)]
 pub enum Turn {
-    /// As the catalog has it.
+    /// Like the catalog.
     Real,
-    /// This, and the commit is not carried out.
+    /// This reply, without carrying out the commit.
     Instead(Reply),
-    /// This, after the commit was carried out.
+    /// This reply, after carrying out the commit.
     After(Reply),
 }
 
-/// What a test sets up and looks at.
+/// The state that a test sets up and checks.
 #[derive(Default)]
 pub struct State {
-    /// What `GET /v1/config` answers.
+    /// The answer to `GET /v1/config`.
     pub config: Value,
-    /// What other requests have after `/v1/`, with a slash at its end.
+    /// The prefix of other requests after `/v1/`, with a trailing slash.
     pub prefix: &'static str,
     /// Namespaces, levels joined by U+001F.
     pub namespaces: BTreeSet<String>,
     /// Tables by namespace and name, joined likewise.
     pub tables: HashMap<String, TableMetadata>,
-    /// What a loaded table carries besides its metadata.
+    /// Fields of a loaded table's answer besides its metadata.
     pub extra: Value,
     /// The next commits, in turn.
     pub turns: VecDeque<Turn>,
-    /// Answers, in turn, for any request at all, before it is looked at.
+    /// The next answers to requests of any kind. `None` lets a request through.
     pub gate: VecDeque<Option<Reply>>,
     /// Answers to the next creations of tables, in turn, after they were carried out.
     pub creation_answers: VecDeque<Reply>,

@@ -1,8 +1,8 @@
-//! Signed requests: what they carry, and when they are signed anew. That AWS would accept the
-//! signatures is checked by the whole-system tests, with another implementation.
+//! Signed requests: their content, and when they are signed again. The whole-system tests check with another
+//! implementation that AWS would accept the signatures.
 //!
-//! Credentials come from the environment, which a test cannot change for itself: each test runs its
-//! body, an ignored test, in a process of its own.
+//! Credentials come from the environment, which a test cannot change for itself. Each test runs its body, an
+//! ignored test, in its own process.
 
 use std::time::{Duration, SystemTime};
 
@@ -140,7 +140,7 @@ async fn body_of_a_clock_that_is_off() {
         .collect();
     assert_eq!(days.len(), 3, "the configuration twice, and the table");
     assert!(days[1] < days[0] && days[2] == days[1], "{days:?}");
-    // The same answer again is no news: it is not asked a second time.
+    // The same refusal again does not lead to a second request.
     server.state().gate.push_back(Some(refusal));
     let error = catalog.load(&logs()).await.expect_err("refused");
     assert!(
@@ -150,7 +150,7 @@ async fn body_of_a_clock_that_is_off() {
     assert_eq!(server.stub.asked().len(), 4);
 }
 
-/// A date as HTTP has it, good enough for the weekday that nobody reads.
+/// A date in HTTP's format. The weekday is not read, so it may be wrong.
 fn http_date(time: SystemTime) -> String {
     let days = time
         .duration_since(SystemTime::UNIX_EPOCH)

@@ -1,4 +1,4 @@
-//! A small HTTP/1.1 server in threads, which keeps what it was asked and answers as a test wants.
+//! A small HTTP/1.1 server in threads, which records requests and answers as a test wants.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
@@ -6,7 +6,7 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 
-/// A request as it came.
+/// A request as it was received.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Asked {
     pub method: String,
@@ -27,7 +27,7 @@ impl Asked {
     }
 }
 
-/// What is sent back.
+/// The answer to send.
 #[derive(Debug, Clone)]
 pub enum Reply {
     /// A status, headers and a body.
@@ -88,7 +88,7 @@ impl Stub {
                 }
                 let shared = Arc::clone(&serving);
                 thread::spawn(move || {
-                    // An I/O error is the client's going away.
+                    // An I/O error means that the client closed the connection.
                     let _ = stream.and_then(|stream| serve(stream, &shared));
                 });
             }
@@ -100,12 +100,12 @@ impl Stub {
         format!("http://{}", self.address)
     }
 
-    /// Everything that was asked so far.
+    /// All requests so far.
     pub fn asked(&self) -> Vec<Asked> {
         self.shared.asked.lock().expect("lock").clone()
     }
 
-    /// What was asked of one kind, such as `POST` and a part of the target.
+    /// The requests of one kind, such as `POST` and a part of the target.
     pub fn asked_for(&self, method: &str, part: &str) -> Vec<Asked> {
         let mut asked = self.asked();
         asked.retain(|asked| asked.method == method && asked.target.contains(part));

@@ -1,4 +1,4 @@
-//! Columns of single attributes: what they hold is what the maps hold.
+//! Columns of single attributes: their values are those of the maps.
 
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
@@ -159,7 +159,7 @@ fn values_are_read_as_the_type_of_the_column() {
     );
 }
 
-/// Resources with equal values of an attribute share it, however they differ otherwise.
+/// Resources with equal values of an attribute share one value, even if they differ otherwise.
 #[test]
 fn what_resources_share_is_there_once() {
     let resource_logs = |attributes: &[(&str, &str)]| ResourceLogs {
@@ -201,7 +201,7 @@ fn what_resources_share_is_there_once() {
     assert_eq!(arrow_array::Array::len(labels.values()), 2);
 }
 
-/// What the map of a row has for the attribute, as a type.
+/// The value of the attribute in the map of a row, converted to a type.
 fn expected(map: &Cell, attribute: &str, value_type: AttributeType) -> Cell {
     let entry = match map {
         Cell::Map(entries) => entries.iter().find(|(key, _)| key == attribute),

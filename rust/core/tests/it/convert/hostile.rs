@@ -100,7 +100,7 @@ fn a_value_nested_100_000_levels_keeps_64_and_is_counted_once() {
     }
 }
 
-/// Comparing each key with each other one would take 10 billion steps.
+/// Comparing each key with every other one would take 10 billion steps.
 #[test]
 fn attributes_with_100_000_keys_of_the_same_ends_take_linear_time() {
     let attribute = |at: usize| {

@@ -1,4 +1,4 @@
-//! Batches are closed before a string column passes `column_bytes_max`, and no row is lost by that.
+//! A batch is closed before a string column exceeds `column_bytes_max`, and no row is lost by that.
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::Int32Type;
@@ -31,7 +31,7 @@ fn no_text_column_of_logs_passes_the_limit() {
 fn no_text_column_in_lists_of_spans_and_points_passes_the_limit() {
     // Event name and attribute value; link state and attribute key.
     for field in [vec![11, 2], vec![11, 3, 2, 1], vec![13, 3], vec![13, 4, 1]] {
-        // Two that differ: a batch keeps equal keys once.
+        // Two different ones, because a batch stores equal keys once.
         let two = |at: usize| {
             [format!("{at:0300}"), format!("{at:x<300}")]
                 .map(|text| nested(&field, text))
@@ -53,7 +53,7 @@ fn attributes_shared_by_a_group_count_once_in_a_batch() {
     let scope_logs = delimited(2, [nested(&[1, 3, 2, 1], "s".repeat(3000)), records].concat());
     let payload = delimited(1, [resource, scope_logs].concat());
     check_split(Signal::Logs, &payload, 1);
-    // Each group has others, and twenty of them fill a batch.
+    // Each group has different ones, and twenty of them fill a batch.
     let groups: Vec<u8> = (0..100)
         .flat_map(|group| {
             let resource = nested(&[1, 1, 2, 1], format!("{group:05000}"));
@@ -65,14 +65,14 @@ fn attributes_shared_by_a_group_count_once_in_a_batch() {
 
 #[test]
 fn list_elements_count_like_bytes() {
-    // 40,000 events of no text in each of 4 spans.
+    // 40,000 events without text in each of 4 spans.
     let span = delimited(2, delimited(11, []).repeat(40_000));
     check_split(Signal::Traces, &nested(&[1, 2], span.repeat(4)), 4);
 }
 
 #[test]
 fn labels_of_a_group_hold_in_every_batch() {
-    // Points of a metric fill batches, so its name and the service's are looked up again in each.
+    // The points of a metric fill several batches, so its name and the service's are looked up again in each.
     let point = |at: usize| {
         delimited(
             1,
@@ -113,10 +113,11 @@ fn a_record_that_passes_the_limit_alone_is_rejected_alone() {
     assert_within_limit(&converted);
 }
 
-/// The attributes of rejected points stay in the open batch until it is closed, and are in nobody's way.
+/// The attributes of rejected points stay in the open batch until it is closed, without effect on other rows.
 #[test]
 fn attributes_of_rejected_points_do_not_pass_the_limit() {
-    // Histogram points of a series each with 1 kB of attributes; all but the last have one bound and no count.
+    // Histogram points of one series each, with 1 kB of attributes. All but the last have one bound and no
+    // count.
     let point = |at: usize| {
         let bound = if at == 399 { Vec::new() } else { double(7, 1.0) };
         let attributes = nested(&[9, 2, 1], format!("{at:01000}"));
@@ -128,7 +129,7 @@ fn attributes_of_rejected_points_do_not_pass_the_limit() {
     assert_eq!(rows(&converted, Table::Histogram).len(), 1);
 }
 
-/// What an empty element takes in memory is many times what it takes in a request.
+/// An empty element takes many times more memory than bytes in a request.
 #[test]
 fn a_record_with_too_many_elements_is_left_out_by_itself() {
     const MOST: usize = 1 << 20;
@@ -227,8 +228,8 @@ proptest! {
     }
 }
 
-/// Checks the limit in every batch, that there are at least so many, and that rows, rejections and
-/// repairs are those of the request converted without a limit.
+/// Checks the limit in every batch, the minimum number of batches, and that rows, rejections and repairs
+/// equal those of a conversion without a limit.
 fn check_split(signal: Signal, payload: &[u8], batches_min: usize) {
     let (whole, split) = (converted(signal, payload), limited(signal, payload));
     assert!(

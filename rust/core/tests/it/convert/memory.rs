@@ -1,4 +1,4 @@
-//! The memory of columns is used again, unless somebody still holds what is in it.
+//! The memory of columns is reused, unless their content is still referenced.
 
 use arrow_array::cast::AsArray;
 use otlp2iceberg::convert::{BatchSink, ConvertOptions, Memory, TableBatch, ValueLimits, convert_all_into};
@@ -9,7 +9,8 @@ use crate::decode::encode::nested;
 
 const BATCH_BYTES: usize = 1 << 20;
 
-/// Notes where bodies lie, how many there are in each batch, and for how many bytes there is room; keeps the batches if told to.
+/// Records the addresses of bodies, their number in each batch, and the capacity in bytes. Keeps the batches
+/// if requested.
 #[derive(Default)]
 struct Places {
     bodies: Vec<(*const u8, usize)>,
@@ -86,7 +87,7 @@ fn what_is_kept_is_left_alone() {
     assert_eq!(places.len(), kept.len());
 }
 
-/// Two and a half full batches are three of one size.
+/// Two and a half full batches become three of equal size.
 #[test]
 fn batches_of_a_call_are_about_even() {
     let (mut places, mut memory) = (Places::default(), Memory::default());
@@ -97,7 +98,7 @@ fn batches_of_a_call_are_about_even() {
     assert!(*least >= 700 && *most <= 900, "{rows:?}");
 }
 
-/// Load that falls gives memory back.
+/// Falling load releases memory.
 #[test]
 fn memory_of_far_more_than_is_needed_is_not_kept() {
     let (mut places, mut memory) = (Places::default(), Memory::default());

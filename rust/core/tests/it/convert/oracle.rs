@@ -1,4 +1,5 @@
-//! The mapping of `docs/schema.md` written plainly from prost's types: shared parts, logs and traces.
+//! A plain implementation of the mapping in `docs/schema.md`, from prost's types: shared parts, logs and
+//! traces.
 
 use base64::Engine as _;
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
@@ -11,7 +12,7 @@ use otlp2iceberg::convert::Repairs;
 
 use super::rows::{ARRIVAL, Cell, Row};
 
-/// What a request should give: rows per table in order of [`otlp2iceberg::signal::Table`].
+/// The expected result of a request: rows per table in order of [`otlp2iceberg::signal::Table`].
 #[derive(Debug, Default)]
 pub struct Expected {
     pub tables: [Vec<Row>; 7],

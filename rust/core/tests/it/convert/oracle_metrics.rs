@@ -1,4 +1,4 @@
-//! The mapping of `docs/schema.md` written plainly from prost's types: metrics.
+//! A plain implementation of the mapping in `docs/schema.md`, from prost's types: metrics.
 
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::KeyValue;
@@ -11,7 +11,7 @@ use otlp2iceberg::convert::Repairs;
 use super::oracle::{Expected, arrival, first_set, flags, id, list, map, resource, scope, text, time, word};
 use super::rows::{Cell, Row};
 
-/// A row, or nothing if the point is to be rejected.
+/// A row, or `None` if the point is to be rejected.
 type Point = Option<Row>;
 
 pub fn metrics(request: &ExportMetricsServiceRequest) -> Expected {

@@ -21,7 +21,7 @@ pub enum Cell {
     Boolean(bool),
     /// `int`, `long`, or microseconds.
     Number(i64),
-    /// By its bits, but for the test's eye a number.
+    /// Compared by its bits, but printed as a number.
     Double(u64),
     Text(String),
     List(Vec<Cell>),
@@ -109,7 +109,7 @@ fn struct_row(array: &StructArray, row: usize) -> Row {
         .collect()
 }
 
-/// Column names live as long as the program; there are few.
+/// Column names are never freed; there are few.
 fn interned(name: &str) -> &'static str {
     let all = Table::ALL
         .into_iter()

@@ -126,7 +126,7 @@ fn rule_12_a_metric_without_data_is_rejected_alone() {
             "the metric has no data"
         )]
     );
-    // Data of a kind without points is no data point that could be rejected.
+    // A metric of a kind without points has no data point that could be rejected.
     let empty = convert_metrics([Some(Data::Summary(Summary::default()))]);
     assert_eq!((empty.batches.len(), empty.rejected), (0, 0));
 }
@@ -168,7 +168,7 @@ fn rule_12_bucket_counts_must_fit_the_bounds() {
             vec![(path, reason.as_str())]
         };
         assert_eq!(rejections(&converted), rejected);
-        // What a rejected point holds is not stored, so it is not mended either.
+        // The content of a rejected point is not stored, so it is not repaired either.
         let invalid_times = u64::from(fits);
         assert_eq!(
             converted.repairs,

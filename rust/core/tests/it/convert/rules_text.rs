@@ -139,7 +139,7 @@ fn rule_7_values_below_level_64_are_null_and_counted() {
             }
         })
     };
-    // The leaves of 63 lists stand at level 64, those of 64 lists at level 65.
+    // The leaves of 63 lists are at level 64, those of 64 lists at level 65.
     for (levels, leaves, nesting) in [(63, "[true,null,false]", 0), (64, "[null,null,null]", 4)] {
         let (row, repairs) = log(LogRecord {
             body: any(nest(levels)),

@@ -1,4 +1,5 @@
-//! Points of a series have the same attributes, which are rendered once; each point's row is what it would be without the others.
+//! Points of a series have the same attributes, which are rendered once. Each point's row is the same as
+//! without the other points.
 
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
@@ -88,13 +89,13 @@ fn map(value: impl Into<String>) -> Cell {
     Cell::Map(vec![("series".to_owned(), Cell::text(value))])
 }
 
-/// More than are remembered: some by their number, some by their bytes; each comes once, or again and again.
+/// More series than are remembered, limited by number or by bytes. Each comes once, or repeatedly.
 #[test]
 fn however_many_series_there_are_each_has_its_attributes() {
     for (series, width, times) in [(40_000, 5, 1), (40_000, 5, 3), (600, 10_000, 1), (600, 10_000, 2)] {
         let name = |number: usize| format!("{number:0width$}");
         let points: Vec<Vec<u8>> = (0..series).map(|number| of_series(name(number))).collect();
-        // The first ones come twice, so that remembering is worth it.
+        // The first ones come twice, so that remembering series pays off.
         let numbers = || (0..series / 2).chain((0..times).flat_map(|_| 0..series));
         let all = numbers().map(|number| &points[number]);
         let converted = converted(all, ValueLimits::default(), usize::MAX);

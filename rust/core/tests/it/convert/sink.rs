@@ -1,4 +1,4 @@
-//! Batches are given away as they close, so that what one request holds in memory is bounded.
+//! Batches are passed on as they close, so that the memory for one request is bounded.
 
 use arrow_array::RecordBatch;
 use otlp2iceberg::Result;
@@ -15,7 +15,7 @@ use super::rows::{ARRIVAL, converted, rows};
 use crate::decode::encode::{delimited, double, nested};
 use crate::strategies;
 
-/// Keeps what it is given until it is void; refuses batches from one on.
+/// Keeps batches until it is void. Refuses batches from a given one on.
 #[derive(Default)]
 struct Keeper {
     batches: Vec<TableBatch>,
@@ -55,7 +55,7 @@ fn options(batch_bytes_max: usize) -> ConvertOptions {
     }
 }
 
-/// The bytes of a batch's values, whatever its buffers could hold.
+/// The bytes of a batch's values, without unused capacity of its buffers.
 fn bytes(batch: &RecordBatch) -> usize {
     let sizes = batch
         .columns()
@@ -70,7 +70,7 @@ fn large(records: usize) -> Vec<u8> {
     nested(&[1, 2], record.repeat(records))
 }
 
-/// Measures batches and lets them go.
+/// Measures batches and drops them.
 #[derive(Default)]
 struct Scale {
     rows: usize,
@@ -100,7 +100,7 @@ fn a_large_request_gives_batches_of_bounded_size() {
     convert_into(Signal::Logs, &large(400), &options(MAX), &mut scale).unwrap();
     assert_eq!(scale.rows, 400);
     assert!(scale.batches >= 9, "{} batches", scale.batches);
-    // One row is 100 kB and a little.
+    // One row is slightly more than 100 kB.
     assert!(scale.largest >= MAX - 1024, "{} bytes", scale.largest);
     assert!(scale.largest <= MAX + 101_000, "{} bytes", scale.largest);
     // Buffers grow by doubling.
@@ -167,7 +167,7 @@ fn an_error_of_the_sink_ends_the_conversion() {
     assert_eq!((keeper.batches.len(), keeper.restarts), (2, 0));
 }
 
-/// A table that gets a row now and then does not get a batch for each, while another fills.
+/// A table that rarely gets a row does not get a batch for each row while another table fills.
 #[test]
 fn the_largest_open_batch_is_closed() {
     let gauge = |at: usize| nested(&[2, 5, 1, 7, 2, 1], format!("{at:01000}"));
@@ -229,7 +229,7 @@ proptest! {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
-    /// Messages may lie in as many pieces as there are.
+    /// Messages may be split into any number of pieces.
     #[test]
     fn messages_in_pieces_give_the_rows_that_they_give_in_one(
         logs in prop::collection::vec(strategies::logs_request(), 0..5),
@@ -248,7 +248,7 @@ proptest! {
             let pieces = pieces.iter().map(Vec::as_slice);
             let mut keeper = Keeper::default();
             let options = options(batch_bytes_max);
-            // In memory that held the same before, and in which nothing of it must be left.
+            // The memory is reused from an earlier conversion, and none of its content may remain.
             let mut memory = Memory::default();
             convert_all_into(signal, pieces.clone(), &options, &mut memory, &mut Scale::default()).unwrap();
             let summary = convert_all_into(signal, pieces, &options, &mut memory, &mut keeper).unwrap();
@@ -264,8 +264,8 @@ proptest! {
     }
 }
 
-/// Checks for each table that its rows, in the order of its batches, are those of the request converted
-/// in one go, and that the rest is the same.
+/// Checks for each table that its rows, in the order of its batches, are those of the request converted at
+/// once, and that the rest of the result is the same.
 fn assert_same(payload: &[u8], signal: Signal, keeper: Keeper, summary: &Summary) {
     let whole = converted(signal, payload);
     let mut batches = keeper.batches;

@@ -1,5 +1,5 @@
-//! Some records of a request convert to the same rows as among all the others: the walks through a
-//! request, those of `decode::subset` and `decode::records_above` and conversion's, count alike.
+//! Some records of a request convert to the same rows as among all the others. The walks through a request in
+//! `decode::subset`, `decode::records_above` and conversion number records in the same way.
 
 use otlp2iceberg::convert::{BatchSink, ConvertOptions, RejectedRun, TableBatch, ValueLimits, convert_into};
 use otlp2iceberg::decode::{Place, records_above, subset};

@@ -1,4 +1,4 @@
-//! Rules 7, 14 and 15: what a record may hold; what is beyond is cut off and counted.
+//! Rules 7, 14 and 15: limits of a record's values. Content beyond them is cut off and counted.
 
 use otlp2iceberg::convert::{
     ConvertOptions, Converted, RejectedRun, Repairs, ValueLimits, convert, convert_into,
@@ -131,7 +131,7 @@ fn rule_15_the_text_of_other_values_is_cut_too() {
 #[test]
 fn rule_7_the_levels_of_nesting_can_be_fewer_but_not_more() {
     for (nesting_max, levels) in [(1, 1), (2, 2), (u32::MAX, 64)] {
-        // 70 arrays, one in the other.
+        // 70 nested arrays.
         let value = (0..70).fold(Vec::new(), |inner, _| delimited(5, delimited(1, inner)));
         let values = ValueLimits {
             nesting_max,
@@ -183,7 +183,7 @@ fn rejected_records_are_told_by_reason_and_in_runs() {
     assert_eq!((summary.rejected_by, summary.rejected), (counts, 5));
 }
 
-/// What comes after the cut is not written in the first place: an element of 2 bytes would take 30 in memory meanwhile.
+/// Elements after the cut are never rendered: an element of 2 bytes would temporarily take 30 in memory.
 #[test]
 fn rule_15_a_list_is_written_as_far_as_it_is_kept() {
     let lists = [
@@ -193,7 +193,7 @@ fn rule_15_a_list_is_written_as_far_as_it_is_kept() {
         nested(&[5, 5, 1, 5], delimited(1, []).repeat(1000)),
     ];
     let expected = ["[null]", "[null,null", "{\"k\":null}", "[[null,nul"];
-    // Of members with the same key one is left.
+    // Of members with the same key, one remains.
     for (list, expected) in lists.into_iter().zip(expected) {
         let converted = limited(Signal::Logs, &nested(&[1, 2, 2], list), texts(10));
         assert_eq!(rows(&converted, Table::Logs)[0]["Body"], Cell::text(expected));
@@ -202,7 +202,7 @@ fn rule_15_a_list_is_written_as_far_as_it_is_kept() {
     }
 }
 
-/// What stands for a bad byte takes three.
+/// The replacement of a bad byte takes three bytes.
 #[test]
 fn rule_15_text_that_is_mended_is_cut_too_and_counted_once() {
     for (bytes, cut) in [(3, 0), (4, 1), (11, 1)] {

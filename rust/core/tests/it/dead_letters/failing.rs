@@ -1,4 +1,4 @@
-//! A table that cannot take its rows, and a place that cannot take dead letters.
+//! A table that cannot store its rows, and a location that cannot store dead letters.
 
 use std::fs;
 
@@ -7,7 +7,7 @@ use otlp2iceberg::{ErrorKind, Reason, RetryClass, Signal};
 use super::support::{Home, export, gauge, logs, metrics, record};
 use crate::decode::encode::{delimited, nested};
 
-/// A configuration in which `logs` goes to a table of gauges, whose required time it does not have.
+/// A configuration that writes `logs` to a table of gauges, whose required time column logs do not have.
 const CLASHING: &str = r#""tables": {"names": {"logs": "points"}}"#;
 
 async fn make_points(home: &Home) {
@@ -46,7 +46,7 @@ async fn rows_that_their_table_cannot_take_are_kept_and_stored_once_it_is_mended
         why["runs"][0]["message"].as_str().unwrap().contains("TimeUnix"),
         "{why}"
     );
-    // Sent again it is kept once.
+    // A second delivery is kept once.
     export(&pipeline, Signal::Logs, &requests).await.unwrap();
     assert_eq!(home.letters().len(), 1);
     pipeline.close().await;
@@ -100,7 +100,7 @@ async fn without_a_place_for_dead_letters_a_clash_is_the_hosts_to_answer() {
 async fn nothing_is_committed_or_lost_while_dead_letters_cannot_be_written() {
     let home = Home::new();
     let pipeline = home.opened(r#""limits": {"partitions_max": 1}"#).await;
-    // A file stands where the folder must be.
+    // A file blocks the path of the folder.
     fs::write(home.dead().join("logs"), "in the way").unwrap();
     let requests = [(
         1,

@@ -1,4 +1,4 @@
-//! Requests that are refused whole.
+//! Requests that are refused as a whole.
 
 use otlp2iceberg::{ErrorKind, Reason, RetryClass, Signal};
 
@@ -44,7 +44,7 @@ async fn a_request_with_too_many_records_is_refused_and_the_others_are_stored() 
             (&true.into(), &3.into())
         );
 
-        // Once the limit is raised.
+        // After the limit is raised.
         let pipeline = home.opened("").await;
         let outcome = export(&pipeline, Signal::Logs, &[(3, bytes)]).await.unwrap();
         assert_eq!((outcome.rows, outcome.rejected), (3, 0));
@@ -78,7 +78,7 @@ async fn a_malformed_request_does_not_hold_up_the_others() {
             assert_eq!(bytes, malformed);
             assert_eq!(why["runs"][0]["reason"], "malformed");
         }
-        // Alone it is the host's to answer for, unless it is kept.
+        // As the only request it fails the call, unless it is kept as a dead letter.
         let alone = export(&pipeline, Signal::Logs, &[(2, malformed)]).await;
         if keeps {
             assert_eq!(alone.unwrap().rejected_by.of(Reason::Malformed), 1);
@@ -107,7 +107,7 @@ async fn a_request_that_is_too_large_is_refused_and_the_others_are_stored() {
         } else {
             home.opened_as(&limit).await
         };
-        // Together they are far above it, and each of the small ones is just as large as it may be.
+        // Together they are far above the limit, and each small one is exactly at the limit.
         let requests = [(1, small.clone()), (2, large.clone()), (3, small)];
         let outcome = export(&pipeline, Signal::Logs, &requests).await.unwrap();
         assert_eq!(
@@ -120,7 +120,7 @@ async fn a_request_that_is_too_large_is_refused_and_the_others_are_stored() {
             large.len()
         );
         assert!(outcome.rejection.contains(&told), "{}", outcome.rejection);
-        // Without others it is the host's to answer for, unless it is kept.
+        // Without other requests, they fail the call, unless they are kept as dead letters.
         let two = [(2, large.clone()), (4, large.clone())];
         let alone = export(&pipeline, Signal::Logs, &two).await;
         pipeline.close().await;

@@ -1,4 +1,4 @@
-//! Records that are left out by themselves.
+//! Single records that are left out.
 
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
@@ -10,7 +10,7 @@ use serde_json::json;
 use super::support::{Home, export, gauge, half_bad_histogram, logs, metrics, record};
 use crate::decode::encode::{delimited, nested};
 
-/// Two requests: one all good, and one with a bad point and a metric without data.
+/// Two requests: one valid, and one with a bad point and a metric without data.
 fn requests() -> Vec<(u64, Vec<u8>)> {
     let no_data = nested(&[2, 1], "empty");
     vec![
@@ -100,7 +100,7 @@ async fn what_is_delivered_again_is_kept_once() {
     let pipeline = home.opened("").await;
     export(&pipeline, Signal::Metrics, &requests()).await.unwrap();
     let before = home.letters();
-    // The same batch again, then in another grouping: its tables hold the request by now.
+    // The same batch again, then in another grouping: its tables already hold the request.
     export(&pipeline, Signal::Metrics, &requests()).await.unwrap();
     let outcome = export(&pipeline, Signal::Metrics, &requests()[1..])
         .await
@@ -150,7 +150,7 @@ async fn no_object_passes_its_size_and_no_record_is_missing() {
             r#""dead_letter": {{"path": {dead:?}, "object_bytes_max": 1024}}"#
         ))
         .await;
-    // Of 100 requests one is far larger than an object.
+    // One of 100 requests is far larger than an object.
     let no_data = |name: usize| nested(&[2, 1], format!("metric {name:04}"));
     let mut requests: Vec<(u64, Vec<u8>)> = (0..99)
         .map(|at| (at as u64, metrics("s", &[no_data(at)])))
@@ -182,7 +182,7 @@ async fn no_object_passes_its_size_and_no_record_is_missing() {
 async fn rows_beyond_the_partitions_are_kept_and_stored_when_sent_again() {
     let home = Home::new();
     let pipeline = home.opened(r#""limits": {"partitions_max": 1}"#).await;
-    // The two requests may open two partitions: the days with two records stay, wherever they stand.
+    // The two requests may open two partitions. The days with two records stay, wherever they are.
     let records = [
         record("first", 0),
         record("second", 1),
@@ -240,7 +240,7 @@ async fn batches_of_a_call_share_its_partitions() {
     let pipeline = home
         .opened(r#""limits": {"partitions_max": 2, "batch_bytes_max": 1048576}"#)
         .await;
-    // Each record closes a batch; the last two days come too late, the first one again does not.
+    // Each record closes a batch. The last two days exceed the limit, but the repeated first day does not.
     let body = "b".repeat(1 << 20);
     let records: Vec<Vec<u8>> = [0, 1, 2, 3, 0].map(|day| record(&body, day)).to_vec();
     let outcome = export(&pipeline, Signal::Logs, &[(1, logs("cart", &records))])

@@ -1,4 +1,4 @@
-//! A library on a folder of its own, requests, and the dead letters found.
+//! A library in its own folder, requests, and the dead letters in storage.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -38,7 +38,7 @@ impl Home {
             .await
     }
 
-    /// The library with just these sections and the catalog.
+    /// The library with only these sections and the catalog.
     pub async fn opened_as(&self, sections: &str) -> Pipeline {
         let warehouse = self.0.path().join("warehouse");
         let warehouse = warehouse.to_str().unwrap();
@@ -149,7 +149,7 @@ pub fn gauge(name: &str, value: f64) -> Vec<u8> {
     delimited(2, [delimited(1, name), point].concat())
 }
 
-/// A histogram of two points: one that fits together, and one with a bound but no counts.
+/// A histogram of two points: a valid one, and one with a bound but no counts.
 pub fn half_bad_histogram(name: &str) -> Vec<u8> {
     let good = delimited(1, fixed64(3, RECEIVED));
     let bad = delimited(1, [fixed64(3, RECEIVED), double(7, 1.5)].concat());

@@ -1,4 +1,5 @@
-//! The seeds of the fuzz targets, `testdata/fuzz/<signal>/`: `good-*` are read whole, `bad-*` are refused.
+//! The seeds of the fuzz targets, `testdata/fuzz/<signal>/`: `good-*` are read completely, `bad-*` are
+//! refused.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -58,7 +59,7 @@ fn the_first_seeds_are_the_samples() {
     }
 }
 
-/// Random seeds differ with the version of proptest, so this is no check.
+/// Random seeds depend on the version of proptest, so this is no check.
 #[test]
 #[ignore = "writes testdata/fuzz; run it by name when the seeds should change"]
 fn write_seeds() {

@@ -23,7 +23,7 @@ fn a_request_cut_at_any_byte_is_truncated_unless_cut_between_fields() {
     }
 }
 
-/// The lengths around the cut are right, so that the cut is seen only where it is made.
+/// The enclosing lengths are adjusted, so that the cut is found only at its own place.
 #[test]
 fn a_message_inside_a_request_cut_at_any_byte_is_truncated_unless_cut_between_fields() {
     // Resources, scopes, and records of each signal.
@@ -128,7 +128,7 @@ fn values_nested_100_000_levels_deep_are_read_level_by_level() {
     }
 }
 
-/// Walks a request and says whether it was read. Whatever prost reads, we read too, except groups.
+/// Walks a request and returns whether it was read. We read all requests that prost reads, except groups.
 fn check_against_prost(signal: Signal, bytes: &[u8]) -> bool {
     let prost_reads = match signal {
         Signal::Logs => ExportLogsServiceRequest::decode(bytes).is_ok(),
@@ -177,8 +177,8 @@ fn descend(message: &[u8], fields: &[u64]) -> Option<Vec<u8>> {
         })
 }
 
-/// An empty value inside as many lists; a list is this member of `AnyValue`, and each of its
-/// elements lies under these fields (the innermost first). Built from the inside in linear time.
+/// An empty value inside this many lists. A list is this member of `AnyValue`, and each of its elements is
+/// under these fields (the innermost first). Built from the inside in linear time.
 fn nest_values(member: u8, list_of: &[u8], levels: usize) -> Vec<u8> {
     let mut reversed = Vec::new();
     for _ in 0..levels {

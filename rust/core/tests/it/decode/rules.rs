@@ -1,4 +1,4 @@
-//! The rules of the wire format that prost's own output never puts to the test.
+//! Rules of the wire format that prost's own output does not test.
 
 use otlp2iceberg::decode::{
     AnyValue, Buckets, ExponentialHistogramDataPoint, HistogramDataPoint, LogRecord, LogsRequest, Message,
@@ -54,7 +54,7 @@ fn the_last_singular_message_wins_whole() {
     assert_eq!((status.code, status.message), (0, Text(b"m")));
 }
 
-/// Field 1000, from before OTLP 0.15, as the Collector does.
+/// Field 1000, from before OTLP 0.15. The Collector does the same.
 #[test]
 fn scopes_of_old_senders_count_where_there_are_no_others() {
     let scope = |name: &str| [delimited(1, delimited(1, name)), delimited(2, [])].concat();
@@ -228,7 +228,7 @@ fn text_that_is_not_utf8_is_mended_and_said_so() {
     assert_eq!(text.0, b"a\xff\xfeb\xe6\xbc");
     let (mended, was_invalid) = text.to_str_lossy();
     assert_eq!((&*mended, was_invalid), ("a\u{fffd}\u{fffd}b\u{fffd}", true));
-    // A real U+FFFD is not a mended one.
+    // A real U+FFFD is not a repaired one.
     assert_eq!(
         Text("\u{fffd}".as_bytes()).to_str_lossy(),
         ("\u{fffd}".into(), false)
@@ -248,7 +248,7 @@ fn empty_packed_lists_are_empty() {
 fn a_malformed_list_of_scalars_gives_the_same_error_and_elements_however_it_is_read() {
     let long = vec![1; 300];
     let fields = [
-        // Fixed64 and half of one, packed; the same after a good one.
+        // A packed fixed64 and half of one. The same after a valid one.
         delimited(6, [1; 12]),
         [delimited(6, [1; 16]), delimited(6, [1; 12])].concat(),
         delimited(6, long),
@@ -256,7 +256,7 @@ fn a_malformed_list_of_scalars_gives_the_same_error_and_elements_however_it_is_r
     let lists = fields
         .iter()
         .map(|bytes| HistogramDataPoint::parse(bytes).map(|point| point.bucket_counts));
-    // A varint that does not end, or is too long, packed.
+    // Packed varints that do not end, or are too long.
     let varints = [
         delimited(2, [1, 2, 0x80]),
         delimited(2, [[1].as_slice(), &[0xff; 11]].concat()),
@@ -357,7 +357,7 @@ fn in_request(span: &[u8]) -> Vec<u8> {
     super::encode::nested(&[1, 2, 2], span)
 }
 
-/// Moves fields about, keeping the order of those with the same number, and adds unknown fields.
+/// Reorders fields, keeping the order of those with the same number, and adds unknown fields.
 fn shuffle(message: &[u8], mut seed: u64) -> Vec<u8> {
     let mut queues: Vec<(u64, Vec<Vec<u8>>)> = Vec::new();
     for (field, bytes) in split_fields(message) {

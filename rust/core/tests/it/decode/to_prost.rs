@@ -28,7 +28,7 @@ pub fn traces_request(bytes: &[u8]) -> Decoded<ExportTraceServiceRequest> {
     })
 }
 
-/// Converts each element; also checks that the number of elements is as announced.
+/// Converts each element. Also checks the announced number of elements.
 pub fn list<'a, M: Message<'a>, T>(
     view: Repeated<'a, M>,
     convert: impl Fn(M) -> Decoded<T>,
@@ -48,7 +48,7 @@ pub fn string(text: Text<'_>) -> String {
     text.into_owned()
 }
 
-/// A value with nothing set is `None`: views do not tell it from an absent one.
+/// A value with nothing set is `None`: views do not distinguish it from an absent one.
 pub fn any_value(view: AnyValue<'_>) -> Decoded<Option<common::AnyValue>> {
     let value = match view {
         AnyValue::Empty => return Ok(None),

@@ -1,4 +1,4 @@
-//! Visits every field of every view in a request, naming the path of an error as a caller does.
+//! Visits every field of every view in a request, and adds the path to errors like a caller does.
 
 use std::hint::black_box;
 
@@ -14,7 +14,7 @@ const LEVELS_MAX: usize = 64;
 
 type Walked = Result<(), DecodeError>;
 
-/// Visits all of a request; gives how many messages it holds.
+/// Visits all of a request. Returns the number of messages.
 pub fn walk(signal: Signal, bytes: &[u8]) -> Result<usize, DecodeError> {
     let mut walker = Walker { messages: 0 };
     match signal {

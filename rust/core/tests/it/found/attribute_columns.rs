@@ -1,5 +1,5 @@
-//! `tables.attribute_columns`, through the whole pipeline: in new tables, in tables that are there, and as what rows are
-//! partitioned by.
+//! `tables.attribute_columns`, through the whole pipeline: in new tables, in existing tables, and for
+//! partitioning.
 
 use std::collections::BTreeMap;
 
@@ -23,7 +23,7 @@ const COLUMNS: &str = r#""tables": {"attribute_columns": [
     {"attribute": "shard", "from": "scope", "type": "long", "tables": ["traces"]}
 ]}"#;
 
-/// What a row has in the columns.
+/// The values of a row in the columns.
 type Row = (
     Option<String>,
     Option<i64>,
@@ -171,7 +171,8 @@ async fn a_table_that_is_there_gets_them_and_old_rows_have_none() {
     );
 }
 
-/// Files of before go together, and so do those of after, although they are chosen by their sizes alone at first.
+/// Files from before the change are merged together, and so are those from after it, although files are first
+/// selected by size only.
 #[tokio::test]
 async fn files_of_before_and_after_are_merged_with_their_like() {
     const OFTEN: &str = r#""compaction": {"min_files": 4}"#;
@@ -219,7 +220,7 @@ async fn without_evolution_their_values_are_left_out_and_counted() {
     assert_eq!(names(&loaded(&later).await).len(), 20);
 }
 
-/// The maps have the values, so the rows are stored.
+/// The maps contain the values, so the rows are stored.
 #[tokio::test]
 async fn values_of_another_type_than_the_tables_are_left_out_and_counted() {
     let warehouse = Warehouse::with_sections(COLUMNS);
@@ -246,7 +247,7 @@ async fn values_of_another_type_than_the_tables_are_left_out_and_counted() {
     assert_eq!(found, [(false, 0.25), (true, 0.25)]);
 }
 
-/// Where a column of our own would be an error.
+/// In a column of our own, this would be an error.
 #[tokio::test]
 async fn a_table_with_such_a_column_of_another_type_takes_the_rows_and_gets_the_others() {
     let warehouse = Warehouse::with(r#"{"attribute_columns": ["http.route", "took"]}"#);

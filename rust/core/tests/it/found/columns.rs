@@ -1,4 +1,4 @@
-//! Tables with other columns than ours: added, left out, or refused.
+//! Tables with other columns than ours: the columns are added, left out, or refused.
 
 use std::sync::Arc;
 
@@ -43,7 +43,7 @@ async fn columns_in_another_order_and_case_and_of_others_take_rows_as_they_are()
     assert_eq!(names, ["body", "TIMESTAMP", "severitynumber"]);
 }
 
-/// Of each record, what has a value: body and time go in, and what cannot be absent in OTLP is left out.
+/// Of each record, body and time are stored, and the values that cannot be absent in OTLP are left out.
 #[tokio::test]
 async fn values_without_a_column_are_counted_in_each_call() {
     let warehouse = without_evolution();
@@ -113,8 +113,8 @@ async fn a_table_that_is_mended_takes_the_next_rows_without_a_restart() {
     }
 }
 
-/// As many processes that meet a table of somebody else at once: each column is added once, and nobody's
-/// values are left out.
+/// Several processes find another tool's table at once. Each column is added once, and no process's values
+/// are left out.
 #[tokio::test]
 async fn processes_that_add_columns_at_once_add_each_of_them_once() {
     let warehouse = Warehouse::new();
@@ -157,7 +157,7 @@ async fn processes_that_add_columns_at_once_add_each_of_them_once() {
     assert_eq!(times, 6);
 }
 
-/// Its rows are refused, so that somebody's table does not get ours for nothing.
+/// The rows are refused, so the table of another tool does not get our columns for nothing.
 #[tokio::test]
 async fn a_table_that_requires_a_column_of_others_gets_none_of_ours() {
     let warehouse = Warehouse::new();
@@ -191,7 +191,7 @@ async fn a_table_that_requires_a_column_of_others_gets_none_of_ours() {
     assert_eq!(names, ["Timestamp", "tenant"]);
 }
 
-/// A role may be allowed to append and not to change schemas: the error has the columns and the way out.
+/// A role may be allowed to append and not to change schemas. The error names the columns and the remedy.
 #[tokio::test]
 async fn refused_columns_are_named_and_waited_for() {
     let warehouse = Warehouse::new();

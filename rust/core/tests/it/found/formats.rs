@@ -66,7 +66,7 @@ async fn tables_of_each_format_version_take_rows() {
     }
 }
 
-/// What a reader that knows version 1 only looks for (spec, "Appendix C", and Java's `V1Metadata`).
+/// What a reader that knows only version 1 expects (spec, "Appendix C", and Java's `V1Metadata`).
 #[tokio::test]
 async fn manifests_of_version_1_have_what_version_1_requires_and_nothing_else() {
     let warehouse = with_version(1);
@@ -148,7 +148,7 @@ async fn rows_from_before_version_3_get_their_ids_with_the_first_append_after() 
     }
 }
 
-/// Whether the manifests' rows have each id below `rows` once.
+/// Whether the manifests' rows cover each id below `rows` once.
 fn covers(ranges: &[(Option<u64>, u64)], rows: u64) -> bool {
     let mut next = 0;
     for (first, count) in ranges {
@@ -160,7 +160,7 @@ fn covers(ranges: &[(Option<u64>, u64)], rows: u64) -> bool {
     next == rows
 }
 
-/// A snapshot of another tool that marks rows of one of our files as deleted, by a deletion vector.
+/// A snapshot of another tool that marks rows of one of our files as deleted, with a deletion vector.
 async fn deletion_vector(table: &LoadedTable) -> (ManifestFile, Vec<TableUpdate>) {
     const SNAPSHOT: i64 = 4_711;
     let metadata = &table.metadata;
@@ -258,7 +258,7 @@ async fn a_table_that_another_tool_repartitions_is_written_by_its_new_spec() {
         export(&running, 1, &["a"]).await.expect("stored");
         let table = loaded(&warehouse).await;
         let id = |name: &str| table.metadata.current_schema().field_id_by_name(name).unwrap();
-        // Version 1 has no way to drop a field of a spec, so Java keeps it, as void.
+        // Version 1 cannot drop a field of a spec, so Java keeps it as void.
         let fields = [
             ("Timestamp", Transform::Void),
             ("ServiceName", Transform::Bucket(4)),
@@ -284,7 +284,7 @@ async fn a_table_that_another_tool_repartitions_is_written_by_its_new_spec() {
             TableUpdate::SetDefaultSpec { spec_id: -1 },
         ];
         changed(&warehouse, updates).await;
-        // One that runs still has the old spec in mind, which the table keeps.
+        // A running process still uses the old spec, which the table keeps.
         export(&running, 2, &["b"]).await.expect("stored");
         running.close().await;
         stored(&warehouse, 3, &["c-first", "c-second", "d"]).await;
@@ -301,7 +301,7 @@ async fn a_table_that_another_tool_repartitions_is_written_by_its_new_spec() {
             .map(|m| m.partition_spec_id)
             .collect();
         specs.sort_unstable();
-        // Those of a spec that is written no more are merged, but not in version 3.
+        // Manifests of a spec that is no longer written are merged, but not in version 3.
         let expected: &[i32] = if version == 3 { &[0, 0, 1] } else { &[0, 1] };
         assert_eq!(specs, expected, "version {version}");
         let day = Some(Literal::date(20_255));
@@ -318,7 +318,8 @@ async fn a_table_that_another_tool_repartitions_is_written_by_its_new_spec() {
     }
 }
 
-/// iceberg-rust neither reads nor writes references of version 1, and what they keep would be deleted one day.
+/// iceberg-rust neither reads nor writes references of version 1, and the files that they keep would be
+/// deleted later.
 #[tokio::test]
 async fn a_table_of_version_1_with_a_tag_is_left_alone() {
     let warehouse = with_version(1);
@@ -340,7 +341,7 @@ async fn a_table_of_version_1_with_a_tag_is_left_alone() {
     assert_eq!(error.retry_class(), RetryClass::Retry { after: None });
     let table = loaded(&warehouse).await;
     assert_eq!(table.metadata_location, location, "nothing is written");
-    // Dropped with an engine.
+    // The tag is dropped by an engine.
     with_references(serde_json::json!({"main": {"snapshot-id": id, "type": "branch"}}));
     export(&pipeline, 2, &["b"]).await.expect("stored");
     pipeline.close().await;

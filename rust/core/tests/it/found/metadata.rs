@@ -110,7 +110,7 @@ async fn no_attempt_is_begun_after_the_tables_total_timeout() {
     let committer = warehouse
         .committer_with(faulty.clone(), CommitConfig::default())
         .await;
-    // The first wait would be half a minute at least, and there is time for it.
+    // The first wait would be at least half a minute, and the deadline allows it.
     let deadline = soon() + Duration::from_secs(3600);
     let error = committer
         .append(append(1, 1), deadline)

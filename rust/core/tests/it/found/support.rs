@@ -1,4 +1,4 @@
-//! A warehouse with tables of others, the library opened on it as a process does, and rows read back.
+//! A warehouse with tables of others, the library opened on it like a process, and rows read back.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -186,7 +186,7 @@ async fn commits_of_two_processes_follow_one_another() {
     );
 }
 
-/// The service deletes what no snapshot has; how many snapshots there are is up to us.
+/// The service deletes unreferenced files, but we decide how many snapshots there are.
 #[tokio::test]
 #[ignore = "run by the_services_own_api, with credentials"]
 async fn many_commits_leave_few_snapshots_and_all_files() {

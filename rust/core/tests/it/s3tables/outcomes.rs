@@ -1,4 +1,4 @@
-//! What an attempt to commit ends as, by what happened to it, and what becomes of its metadata file.
+//! The outcome of a commit attempt, by what happened to it, and the fate of its metadata file.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +18,7 @@ async fn table(catalog: &Arc<dyn Catalog>) -> LoadedTable {
     catalog.ensure(&logs(), Some(spec)).await.expect("ensured")
 }
 
-/// Sets a property, as an attempt that is easily seen.
+/// Sets a property, so that the attempt is visible.
 async fn commit(catalog: &Arc<dyn Catalog>, base: &LoadedTable) -> CommitOutcome {
     let requirements = vec![TableRequirement::UuidMatch {
         uuid: base.metadata.uuid(),
@@ -50,7 +50,7 @@ async fn every_status_has_its_outcome() {
         (503, "unknown"),
         (504, "unknown"),
     ] {
-        // The words say the opposite.
+        // The message says the opposite of the status.
         let reply = refusal(status, "ConflictException");
         server.state().turns.push_back(Turn::Instead(reply));
         let sent = server.updates();

@@ -1,4 +1,4 @@
-//! The REST endpoint of S3 Tables, where it says that it does not commit.
+//! The REST endpoint of S3 Tables, when it answers that it does not commit.
 
 use iceberg::TableUpdate;
 use otlp2iceberg::Table;

@@ -11,17 +11,17 @@ use tempfile::TempDir;
 use crate::catalog_rest::stub::{Asked, Reply, Stub};
 
 pub const BUCKET: &str = "arn:aws:s3tables:eu-west-1:123456789012:bucket/lake";
-/// As it is in a path.
+/// As encoded in a path.
 pub const BUCKET_ENCODED: &str = "arn%3Aaws%3As3tables%3Aeu-west-1%3A123456789012%3Abucket%2Flake";
 
 /// How the next update of a metadata location is answered.
 #[derive(Debug, Clone)]
 pub enum Turn {
-    /// As the service has it.
+    /// Like the service.
     Real,
-    /// This, and nothing is updated.
+    /// This reply, without an update.
     Instead(Reply),
-    /// This, after the update.
+    /// This reply, after the update.
     After(Reply),
 }
 
@@ -31,7 +31,7 @@ pub struct Table {
     pub metadata_location: Option<String>,
 }
 
-/// What a test sets up and looks at.
+/// The state that a test sets up and checks.
 #[derive(Default)]
 pub struct State {
     pub namespaces: BTreeSet<String>,
@@ -41,7 +41,7 @@ pub struct State {
     pub turns: VecDeque<Turn>,
     /// Answers to the next creations of tables, in turn, after they were carried out.
     pub creation_answers: VecDeque<Reply>,
-    /// Answers, in turn, to any request at all.
+    /// The next answers to requests of any kind.
     pub gate: VecDeque<Reply>,
     pub no_bucket: bool,
 }
@@ -189,7 +189,7 @@ impl Table {
     }
 }
 
-/// As AWS's services refuse.
+/// A refusal like those of AWS's services.
 pub fn refusal(status: u16, kind: &str) -> Reply {
     let body = json!({"message": "The service says so."}).to_string();
     let headers = vec![

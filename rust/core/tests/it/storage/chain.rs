@@ -198,7 +198,7 @@ async fn body_of_the_environment() {
     assert!(text.contains("/eu-north-1/s3/"), "{text}");
 }
 
-/// Runs a test whose keys are in a file, and which replaces them.
+/// Runs a test that has its keys in a file and replaces them.
 fn with_a_file_of_keys(body: &str) {
     let folder = tempfile::tempdir().expect("folder");
     let file = folder.path().join("credentials");
@@ -233,7 +233,7 @@ async fn body_of_refused_keys() {
     s3.state().accepts = Some("AKIDOLD");
     write(&file_io).await.expect("written");
     let large = Bytes::from(vec![7; 17 << 20]);
-    // One after the other, as the keys would be replaced long after the last question.
+    // One after the other: each pair of keys is replaced long after the chain was last asked.
     for (number, id) in ["AKIDONE", "AKIDTWO", "AKIDTHREE", "AKIDFOUR", "AKIDFIVE"]
         .into_iter()
         .enumerate()
@@ -297,7 +297,7 @@ async fn body_of_an_upload_whose_keys_end() {
             s3.state().accepts = Some("AKIDNEW");
             pass(Duration::from_secs(10)).await;
         }
-        // What is left of it is one part, which nobody can send again.
+        // The rest of it is one part, which cannot be sent again.
         assert_eq!(writer.close().await.is_ok(), ends_well);
         assert!(s3.state().uploads.is_empty());
     }

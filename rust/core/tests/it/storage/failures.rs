@@ -1,4 +1,4 @@
-//! What goes wrong, and whether the message names the cause and the key to change.
+//! Failures, and whether the message names the cause and the key to change.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -72,7 +72,7 @@ async fn each_refusal_names_its_cause_and_what_to_change() {
 
 #[tokio::test]
 async fn an_unreachable_host_is_named_soon() {
-    // Bound and closed, so that nobody listens there.
+    // Bound and closed, so that nothing listens on it.
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = listener.local_addr().expect("address").port();
     drop(listener);
@@ -145,7 +145,7 @@ async fn a_busy_service_does_not_fail_a_part() {
 #[tokio::test]
 async fn a_file_that_may_not_be_deleted_is_no_success() {
     let stub = Stub::start().await;
-    // S3 says so inside of a success, as several files can be deleted at once.
+    // S3 reports it inside a success, because several files can be deleted at once.
     let answer = "<DeleteResult><Error><Key>a</Key><Code>AccessDenied</Code><Message>No.</Message></Error></DeleteResult>";
     stub.fault("POST delete", 1, Answer::Body(answer));
     let error = stub.file_io().delete("s3://lake/a").await;

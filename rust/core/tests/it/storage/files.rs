@@ -1,4 +1,4 @@
-//! What `FileIO` does, on S3.
+//! Operations of `FileIO` on S3.
 
 use std::collections::HashMap;
 
@@ -10,7 +10,7 @@ use super::stub::{Answer, Stub};
 
 const MIB: usize = 1 << 20;
 
-/// Bytes of which no two stretches are the same.
+/// Bytes without repeated sequences.
 fn content(length: usize) -> Bytes {
     (0..length.div_ceil(8) as u64)
         .flat_map(|number| number.wrapping_mul(0x9E37_79B9_7F4A_7C15).to_le_bytes())
@@ -135,7 +135,7 @@ async fn a_writer_that_is_dropped_leaves_nothing() {
     writer.write(content(17 * MIB)).await.expect("written");
     assert_eq!(stub.state().uploads.len(), 1);
     drop(writer);
-    // The abort runs beside us.
+    // The abort runs in the background.
     while stub.count("DELETE uploadId") == 0 {
         tokio::task::yield_now().await;
     }
@@ -190,7 +190,7 @@ async fn a_download_that_breaks_off_is_resumed_or_fails() {
         "the content differs"
     );
 
-    // Without an ETag nobody knows whether the rest belongs to the same file.
+    // Without an ETag, it is not known whether the rest belongs to the same file.
     stub.fault("GET", 1, Answer::Half { etag: false });
     let error = input.read().await.expect_err("broken off").to_string();
     assert!(error.contains("cannot read s3://lake/a"), "{error}");
@@ -198,7 +198,7 @@ async fn a_download_that_breaks_off_is_resumed_or_fails() {
     let reader = input.reader().await.expect("reader");
     stub.fault("GET", 1, Answer::Half { etag: false });
     reader.read(10..1000).await.expect_err("broken off");
-    // A range beyond the end is shorter than what was asked for.
+    // A range beyond the end is shorter than requested.
     reader
         .read(MIB as u64 - 10..MIB as u64 + 10)
         .await

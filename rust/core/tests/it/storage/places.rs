@@ -1,4 +1,4 @@
-//! Tables that are elsewhere than where the configuration puts new ones.
+//! Tables in other locations than the configuration's for new ones.
 
 use std::path::Path;
 
@@ -16,7 +16,7 @@ use crate::commit_support::{entries, file_names, logs, summary};
 
 const ON_S3: &str = "s3://lake/warehouse";
 
-/// One database, and this warehouse. Tables keep one old metadata file.
+/// The same database, with this warehouse. Tables keep one old metadata file.
 fn config(stub: &Stub, folder: &Path, warehouse: &str) -> Config {
     let database = folder.join("catalog.db");
     let mut config = stub.config(&format!(
@@ -92,7 +92,7 @@ async fn a_table_is_found_and_written_where_it_is_when_the_warehouse_is_elsewher
             "older ones are deleted there"
         );
 
-        // Only a new one is put into the warehouse that there is now.
+        // Only a new table is put into the current warehouse.
         let other = TableIdent::from_strs(["otel", "others"]).expect("ident");
         let made = table(&now, &other).await;
         assert_eq!(made.metadata.location().starts_with("s3://"), !first_on_s3);

@@ -1,5 +1,5 @@
-//! A small S3 in this process: one bucket, `lake`, that keeps files in memory, notes every request
-//! and answers as a test tells it to. It does not verify signatures.
+//! A small S3 in this process: one bucket, `lake`, that keeps files in memory, records every request and
+//! answers as a test wants. It does not verify signatures.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
@@ -12,7 +12,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
-/// One request, as it came.
+/// One request, as received.
 #[derive(Debug, Clone)]
 pub struct Request {
     pub method: String,
@@ -23,11 +23,11 @@ pub struct Request {
     pub body: Vec<u8>,
 }
 
-/// How the requests that match are answered.
+/// The answer to matching requests.
 pub struct Fault {
-    /// `PUT partNumber=2`: the method, and what is in the key or the query.
+    /// `PUT partNumber=2`: the method, and a part of the key or the query.
     pub matches: &'static str,
-    /// How many; the ones after it are answered as usual.
+    /// The number of requests. Later ones are answered as usual.
     pub times: usize,
     pub answer: Answer,
 }
@@ -48,7 +48,7 @@ pub struct State {
     pub uploads: BTreeMap<String, BTreeMap<u32, Vec<u8>>>,
     pub requests: Vec<Request>,
     pub faults: Vec<Fault>,
-    /// The only access key that is accepted, if there is one; temporary credentials of others have run out.
+    /// The only accepted access key, if set. Temporary credentials of others have expired.
     pub accepts: Option<&'static str>,
     uploads_begun: usize,
 }
@@ -91,7 +91,7 @@ impl Stub {
         });
     }
 
-    /// How many requests there were with this method and this in the key or query.
+    /// The number of requests with this method and this text in the key or query.
     pub fn count(&self, matches: &str) -> usize {
         let state = self.state();
         let requests = state.requests.iter();
@@ -151,7 +151,7 @@ impl Response {
     }
 
     fn refusal(status: u16, code: &str) -> Self {
-        // As S3 does it, with parts of the request that must not be repeated.
+        // Like S3, with parts of the request that must not be repeated.
         Self::new(
             status,
             format!(

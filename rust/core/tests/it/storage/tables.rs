@@ -69,7 +69,7 @@ pub async fn export(pipeline: &Pipeline, sequence: u64, texts: &[&str]) -> Resul
     pipeline.export(export).await
 }
 
-/// The bodies in the table, sorted, read through a catalog and storage of their own.
+/// The bodies in the table, sorted, read through a separate catalog and storage.
 async fn stored(config: &Config) -> Vec<String> {
     let catalog = catalog::open(config).await.expect("catalog opens");
     let table = catalog.load(&logs()).await.expect("the table is there");
@@ -103,7 +103,7 @@ async fn rows_are_on_s3_and_in_the_catalog() {
     assert_eq!(again.already_committed, 1);
     pipeline.close().await;
     assert_eq!(stored(&config).await, ["one", "three", "two"]);
-    // Nothing but the database is in the folder.
+    // The folder contains only the database.
     let here = std::fs::read_dir(folder.path()).expect("folder");
     for entry in here {
         let name = entry.expect("entry").file_name().into_string().expect("UTF-8");
@@ -115,7 +115,7 @@ async fn rows_are_on_s3_and_in_the_catalog() {
 async fn a_refusal_is_worth_a_retry_and_what_was_refused_is_stored_once_it_is_mended() {
     let (stub, folder) = (Stub::start().await, tempfile::tempdir().expect("folder"));
     let config = lake(&stub, &folder);
-    // Missing when the process starts, and made later.
+    // The bucket is missing when the process starts, and created later.
     stub.fault("PUT", usize::MAX, Answer::Refusal(404, "NoSuchBucket", ""));
     let pipeline = Pipeline::open(config.clone()).await.expect("opens all the same");
     let error = export(&pipeline, 1, &["one"]).await.expect_err("refused");
@@ -133,7 +133,7 @@ async fn a_refusal_is_worth_a_retry_and_what_was_refused_is_stored_once_it_is_me
 
     stub.state().faults.clear();
     export(&pipeline, 1, &["one"]).await.expect("stored");
-    // Denied for data files alone.
+    // Denied for data files only.
     stub.fault("PUT /data/", 1, Answer::Refusal(403, "AccessDenied", ""));
     let error = export(&pipeline, 2, &["two"]).await.expect_err("refused");
     assert_eq!(error.kind(), ErrorKind::Storage);
@@ -178,7 +178,8 @@ async fn receipts_are_kept_and_found_again_on_s3() {
     assert_eq!(receipts(), 0);
 }
 
-/// A lake with the request `one`, and receipts for others that their process left behind; the keys of these, oldest first.
+/// A lake with the request `one`, and receipts for others that their process left behind. Returns the
+/// receipts' keys, oldest first.
 async fn with_receipts(stub: &Stub, config: &Config, texts: &[&str]) -> Vec<&'static str> {
     let faulty = Faulty::new(catalog::open(config).await.expect("catalog opens"), []);
     let pipeline = Pipeline::open_with(config.clone(), faulty.clone()).expect("opens");
@@ -201,7 +202,7 @@ fn receipts(stub: &Stub) -> Vec<&'static str> {
         .collect()
 }
 
-/// As S3 answers for an object that was archived.
+/// The answer of S3 for an archived object.
 fn withhold(stub: &Stub, key: &str) {
     let archived = Answer::Refusal(403, "InvalidObjectState", "");
     stub.fault(format!("GET {key}").leak(), 1_000_000, archived);
@@ -261,7 +262,7 @@ async fn a_known_receipt_that_cannot_be_read_any_more_holds_up_no_other() {
         (1, 0),
         "the catalog is up"
     );
-    // The third failure is the last that is waited for, whoever saw those before.
+    // The third failure is the last one to wait for, whichever process had the failures before.
     for _ in 0..3 {
         let _ = pipeline.collect_receipts().await;
     }
@@ -336,7 +337,8 @@ async fn a_bucket_that_is_missing_for_a_while_has_not_lost_a_file() {
         pipeline.export_batch(&mut batch, delivery).await
     };
     again().await.expect_err("refused");
-    // What a proxy says of all keys. Of a HEAD nobody can tell a bucket's absence from a file's.
+    // A proxy may answer so for all keys. For a HEAD, a missing bucket cannot be distinguished from a missing
+    // file.
     stub.fault("HEAD", 2, Answer::Refusal(404, "", ""));
     let error = again().await.expect_err("not there");
     assert_eq!(
@@ -346,7 +348,7 @@ async fn a_bucket_that_is_missing_for_a_while_has_not_lost_a_file() {
     );
     assert_eq!(stub.count("HEAD /data/"), 1);
     assert_eq!(stub.count("HEAD /metadata/snap-"), 1, "the manifest list");
-    // In between the two questions it came back.
+    // It came back between the two requests.
     stub.fault("HEAD", 1, Answer::Refusal(404, "", ""));
     let outcome = again().await.expect("stored");
     assert_eq!((outcome.rows, outcome.commits), (1, 1));

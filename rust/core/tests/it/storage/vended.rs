@@ -1,4 +1,4 @@
-//! Credentials that a catalog gives for a while, and that really end.
+//! Temporary credentials from a catalog, which really expire.
 
 use bytes::Bytes;
 use otlp2iceberg::Pipeline;
@@ -19,7 +19,7 @@ fn catalog_with(s3: &Stub, key: &str) -> Server {
     server
 }
 
-/// The credentials with the longest prefix are the right ones, and neither first nor last.
+/// The correct credentials are those with the longest prefix. They are neither first nor last.
 fn vending(s3: &Stub, key: &str) -> Value {
     let credentials = |prefix: &str, key: &str| {
         json!({"prefix": prefix, "config": {
@@ -82,7 +82,7 @@ async fn a_catalog_that_gives_new_credentials_with_each_load_does_not_cost_new_c
         before = after;
     }
     assert_eq!(signed_with("ASIAFIRST"), s3.state().requests.len());
-    // Those at hand are renewed all the same.
+    // The current credentials are renewed all the same.
     s3.state().accepts = Some("ASIATHIRD");
     export(&pipeline, 3, &["one"]).await.expect("stored");
     assert!(signed_with("ASIATHIRD") > 0);

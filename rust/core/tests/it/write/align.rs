@@ -1,4 +1,4 @@
-//! Our columns in tables that are not quite ours.
+//! Our columns in tables that differ slightly from ours.
 
 use std::sync::Arc;
 
@@ -268,7 +268,7 @@ async fn times_of_ours_go_into_a_column_of_nanoseconds() {
     assert_eq!(file.partition().fields(), [Some(Literal::date(day))]);
 }
 
-/// As AWS Glue makes them of ours.
+/// AWS Glue creates our columns like this.
 #[tokio::test]
 async fn columns_in_another_case_are_ours() {
     let name = NestedField::optional(5, "name", Type::Primitive(PrimitiveType::String));

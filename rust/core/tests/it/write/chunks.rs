@@ -1,4 +1,4 @@
-//! Column chunks: what our encoder writes is what the parquet crate's would, and batches of a call share files.
+//! Column chunks: our encoder writes the same as the parquet crate, and batches of a call share files.
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::TimestampMicrosecondType;
@@ -16,10 +16,10 @@ use prost::Message;
 use super::support::{DAY, TestTable, batch, encode_with, footer, ids, labels, rows_of, texts, times};
 use crate::strategies;
 
-/// Our encoder does not write snappy, so such a file is the parquet crate's.
+/// Our encoder does not support snappy, so the parquet crate writes such a file.
 const OTHER_CODEC: (&str, &str) = ("write.parquet.compression-codec", "snappy");
 
-/// Small pages and dictionaries, so that few rows make many.
+/// Small pages and dictionaries, so that few rows fill many of them.
 fn table(table: Table, properties: &[(&str, &str)]) -> TestTable {
     let small = [
         ("write.parquet.page-row-limit", "5"),
@@ -233,7 +233,7 @@ fn a_page_is_found_by_the_index() {
         .unwrap();
     let locations = footer.offset_index().unwrap()[0][column].page_locations().clone();
     assert_eq!(locations.len(), 20);
-    // The rows of one page alone, by its place in the offset index.
+    // The rows of only one page, by its position in the offset index.
     let first = locations[7].first_row_index as usize;
     let selection = RowSelection::from_consecutive_ranges(std::iter::once(first..first + 100), 2000);
     let options = ArrowReaderOptions::new().with_page_index_policy(PageIndexPolicy::Required);

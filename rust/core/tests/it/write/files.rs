@@ -31,7 +31,7 @@ fn rows(count: i64) -> RecordBatch {
     ])
 }
 
-/// Well mixed, so that it does not compress away.
+/// Well mixed, so that it does not compress.
 fn trace_id(row: i64) -> String {
     let mixed = (row as u128 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835);
     format!("{mixed:032x}")
@@ -265,7 +265,7 @@ fn filters_of(
         .collect()
 }
 
-/// In a dictionary, plain, and first the one and then the other.
+/// Encoded in a dictionary, plain, and as a dictionary that falls back to plain.
 #[test]
 fn bloom_filters_know_numbers_too() {
     let rows = 60_000_i64;
@@ -307,7 +307,7 @@ fn bloom_filters_know_numbers_too() {
     }
 }
 
-/// Readers look for a number, and not for its bits.
+/// Readers look for a number, not for its bits.
 #[test]
 fn bloom_filters_of_doubles_know_what_is_equal() {
     let config = ParquetConfig {
@@ -347,7 +347,7 @@ async fn footers_have_page_indexes_our_name_and_no_arrow_schema() {
             is_small,
             "but for headers"
         );
-        // Many releases of Iceberg's vectorised reader for Spark read no other encodings.
+        // Many releases of Iceberg's vectorised reader for Spark support no other encodings.
         assert!(chunk.encodings().all(|encoding| {
             matches!(
                 encoding,
@@ -363,7 +363,8 @@ async fn footers_have_page_indexes_our_name_and_no_arrow_schema() {
     assert_eq!(dictionaries.collect::<Vec<_>>(), [false, false, true]);
 }
 
-/// Of the chunks of `MetricUnit` and `Value`: whether they are compressed, have a dictionary, and their bytes.
+/// For the chunks of `MetricUnit` and `Value`: whether they are compressed, have a dictionary, and their
+/// bytes.
 fn stored(values: Vec<f64>) -> Vec<(bool, bool, i64)> {
     let rows = values.len();
     let batch = batch(&[
@@ -392,7 +393,7 @@ fn small_chunks_are_stored_as_they_are_and_dictionaries_must_be_of_use() {
     for (values, expected) in [
         (vec![0.5; 1000], [unit, (false, true)]),
         (unlike(1000), [unit, (true, false)]),
-        // Half of them are new, and more than half.
+        // Half of the values are distinct, and then more than half.
         (unlike(300).repeat(2), [unit, (true, true)]),
         ([unlike(300), unlike(299)].concat(), [unit, (true, false)]),
         (unlike(2), [unit, (false, false)]),
@@ -404,7 +405,7 @@ fn small_chunks_are_stored_as_they_are_and_dictionaries_must_be_of_use() {
             .map(|(is_compressed, has_dictionary, _)| (*is_compressed, *has_dictionary));
         assert_eq!(found.collect::<Vec<_>>(), expected, "{rows} rows");
     }
-    // Pages' headers are some 20 bytes each.
+    // Page headers take about 20 bytes each.
     let bytes = stored(vec![0.5; 1000]).into_iter().map(|(_, _, bytes)| bytes);
     assert!(
         bytes.clone().all(|bytes| bytes < 70),

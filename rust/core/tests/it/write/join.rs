@@ -1,4 +1,4 @@
-//! Several files become one.
+//! Joins several files into one.
 
 mod copied;
 mod left_out;

@@ -105,7 +105,7 @@ async fn rows_are_split_by_several_transforms_at_once() {
     assert_eq!(written.files[0].record_count(), 2);
 }
 
-/// A column of nanoseconds gives the same partitions as one of microseconds, by every transform of times.
+/// A column of nanoseconds gives the same partitions as one of microseconds, for every time transform.
 #[tokio::test]
 async fn times_in_a_column_of_nanoseconds_are_split_as_others() {
     for transform in [
@@ -254,7 +254,7 @@ async fn a_sort_field_may_be_a_transform() {
     assert_eq!(order, Some(1));
 }
 
-/// Times that span all 64 bits do not pack into one number with another key.
+/// Times that span all 64 bits do not fit into one number with another key.
 #[tokio::test]
 async fn keys_wider_than_one_number_sort_the_same() {
     let metadata = TestTable::ours(Table::Logs)

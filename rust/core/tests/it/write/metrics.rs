@@ -1,4 +1,4 @@
-//! The metrics in the manifest's entry.
+//! The metrics in the manifest entry.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -18,8 +18,8 @@ fn bounds(metadata: &TableMetadata, file: &DataFile, column: &str) -> (Option<Da
     )
 }
 
-/// Parquet cuts the second row group's statistics, and a bound made of the first one's alone would
-/// hide the long bodies from readers.
+/// Parquet truncates the statistics of the second row group. A bound from only the first one's would hide the
+/// long bodies from readers.
 #[tokio::test]
 async fn an_upper_bound_covers_row_groups_whose_parquet_statistics_are_cut() {
     let metadata = TestTable::ours(Table::Logs).build();
@@ -183,7 +183,7 @@ async fn table_properties_choose_the_metrics_of_each_column() {
     let both = |lower: &str, upper: &str| (Some(Datum::string(lower)), Some(Datum::string(upper)));
     assert_eq!(bounds(&metadata, file, "Timestamp"), (None, None));
     assert_eq!(file.value_counts()[&id(&metadata, "Timestamp")], 1);
-    // Readers plan by the sort columns: they keep their bounds.
+    // Readers use the sort columns to plan scans, so these keep their bounds.
     assert_eq!(
         bounds(&metadata, file, "ServiceName"),
         both("checkout", "checkout")

@@ -86,8 +86,8 @@ fn attribute(key: &str, text: String) -> KeyValue {
     }
 }
 
-/// Few values in the first 50,000 rows, and then hundreds or thousands, in columns of each kind: a text and a label with nulls
-/// between, a list, maps that rows share.
+/// Few values in the first 50,000 rows, and then hundreds or thousands, in columns of each kind: a text and a
+/// label with nulls in between, a list, maps that rows share.
 fn request(rows: usize) -> ExportLogsServiceRequest {
     const ROWS_PER_RESOURCE: usize = 200;
     let few_then_many = |row: usize, many: usize| if row < 50_000 { row % 200 } else { row % many };
@@ -137,7 +137,7 @@ fn pages_in_which_values_become_many_are_of_whole_vectors_too() {
     assert_eq!(converted.batches.len(), 1);
     let batch = &converted.batches[0].batch;
     let ours = file(&[], batch);
-    // The parquet crate's, since ours does not write snappy.
+    // Written by the parquet crate, because our encoder does not support snappy.
     let theirs = file(&[("write.parquet.compression-codec", "snappy")], batch);
     assert!(
         rows_of(&ours) == rows_of(&theirs),

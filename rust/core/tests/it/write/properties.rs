@@ -1,4 +1,4 @@
-//! Table properties that say how files are made and where they go, and the configuration before them.
+//! Table properties for the content and location of files, and the configuration, which takes precedence.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use parquet::file::serialized_reader::{ReadOptionsBuilder, SerializedFileReader}
 
 use super::support::{DAY, LOCATION, TestTable, batch, encode_with, rows_of, strings, texts, times};
 
-/// Encodes logs with a body and a trace id each of their own.
+/// Encodes logs, each with its own body and trace id.
 fn encoded(metadata: &TableMetadata, rows: i64, config: &ParquetConfig) -> Vec<(DataFile, Bytes)> {
     let texts_of =
         |prefix: &str| -> Vec<String> { (0..rows).map(|row| format!("{prefix}{row:040}")).collect() };
@@ -147,7 +147,7 @@ fn pages_hold_as_many_rows_as_icebergs_own_or_end_earlier_by_their_bytes() {
             .remove(0);
         let footer = footer(&file.bytes);
         assert_eq!(pages(&footer, position(&footer, time)), 2, "{kind}");
-        // Of 200 bytes each.
+        // Pages of texts of 200 bytes each.
         let by_bytes = (30_000 * 200_usize).div_ceil(1 << 20);
         assert_eq!(pages(&footer, position(&footer, text)), by_bytes, "{kind}");
     }
@@ -295,7 +295,7 @@ fn data_files_of_object_stores_have_a_hash_in_their_path() {
             .file_path()
             .to_owned()
     };
-    /// The parts after a folder, hashes as their number of bits.
+    /// The parts of the path after a folder, with hashes replaced by their number of bits.
     fn shape(path: &str, folder: &str) -> Vec<String> {
         let rest = path
             .strip_prefix(folder)

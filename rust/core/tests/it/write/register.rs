@@ -1,4 +1,4 @@
-//! Files described from their footers, as if they were not ours.
+//! Files described from their footers, as if they were written by others.
 
 use std::sync::Arc;
 
@@ -37,7 +37,7 @@ fn rows(count: i64) -> RecordBatch {
     ])
 }
 
-/// The one file of a batch, and its entry as the write stage has it.
+/// The only file of a batch, and its entry from the write stage.
 fn written(
     metadata: &TableMetadata,
     table: Table,
@@ -75,7 +75,7 @@ fn a_footer_says_what_the_rows_say() {
     assert_eq!(data_file.value_counts(), ours.value_counts());
     assert_eq!(data_file.null_value_counts(), ours.null_value_counts());
     assert_eq!(data_file.lower_bounds(), ours.lower_bounds());
-    // Parquet cuts texts at 64 bytes and raises the last; cut to 16 they are the same again.
+    // Parquet truncates texts at 64 bytes and increments the last byte. Cut to 16, they are equal again.
     assert_eq!(data_file.upper_bounds(), ours.upper_bounds());
     assert_eq!(ours.split_offsets().unwrap().len(), 4);
 }
@@ -154,7 +154,7 @@ fn times_out_of_the_calendar_are_refused() {
 fn ids_of_another_table_are_refused() {
     let ours = TestTable::default(Table::Logs).build();
     let (bytes, _) = written(&ours, Table::Logs, rows(1), 10);
-    // The same ids stand for other columns there.
+    // The same ids belong to other columns there.
     let other = TestTable::ours(Table::Traces).build();
     let error = described(&other, &bytes).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::TableMismatch, "{error}");
@@ -198,7 +198,7 @@ fn a_tail_that_is_too_short_says_how_much_is_needed() {
     assert!(error.to_string().contains("at most"), "{error}");
 }
 
-/// What is broken is an error, or another file; never a panic, and never memory without end.
+/// Broken input leads to an error or another file, never to a panic or unlimited memory.
 #[test]
 fn broken_footers_do_no_harm() {
     let metadata = TestTable::default(Table::Logs).build();

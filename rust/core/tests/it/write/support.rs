@@ -1,4 +1,4 @@
-//! Tables and batches made by hand, and files read back.
+//! Tables and batches built by hand, and files read back.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -26,7 +26,7 @@ use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderB
 use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData};
 
 pub const LOCATION: &str = "memory://warehouse/otel/logs";
-/// 2026-11-21T00:00:00Z in microseconds, a day's first.
+/// The start of the day 2026-11-21T00:00:00Z, in microseconds.
 pub const DAY: i64 = 20_778 * 86_400_000_000;
 
 /// A table as the catalog would load it.
@@ -39,7 +39,7 @@ pub struct TestTable {
 }
 
 impl TestTable {
-    /// One of ours, unpartitioned and unsorted.
+    /// One of our tables, unpartitioned and unsorted.
     pub fn ours(table: Table) -> Self {
         Self::with_schema(iceberg_schema(table, &[]).unwrap())
     }
@@ -54,7 +54,7 @@ impl TestTable {
         }
     }
 
-    /// One of ours as it is created by default: by day, sorted.
+    /// One of our tables as created by default: partitioned by day, sorted.
     pub fn default(table: Table) -> Self {
         let mut built = Self::ours(table).partitioned(&[(time_column(table), Transform::Day)]);
         for column in sort_columns(table) {
@@ -167,7 +167,7 @@ pub fn ids() -> Vec<IdRange> {
     }]
 }
 
-/// Writes to memory and gives the storage with it.
+/// Writes to memory and returns the storage, too.
 pub async fn write_with(
     metadata: &TableMetadata,
     table: Table,

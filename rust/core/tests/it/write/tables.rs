@@ -1,4 +1,4 @@
-//! Every column of every table goes in and comes out the same, empty, null and extreme ones included.
+//! Every column of every table is read back as it was written, including empty, null and extreme values.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderB
 
 use super::support::{DAY, TestTable, read_bytes, write_with};
 
-/// Rows of a table in its canonical schema, one service, times ascending: already in the table's order.
+/// Rows of a table in its canonical schema, one service, times ascending: already in the table's sort order.
 pub fn sample(table: Table, rows: usize) -> RecordBatch {
     let schema = arrow_schema(table);
     let columns = schema.fields().iter().map(|field| match field.name().as_str() {
@@ -37,7 +37,7 @@ fn constant_labels(value: &str, rows: usize) -> ArrayRef {
     Arc::new(std::iter::repeat_n(Some(value), rows).collect::<DictionaryArray<Int32Type>>())
 }
 
-/// Values that go in a circle: of each kind an extreme, an ordinary one and, where allowed, null.
+/// Cyclic values: for each type an extreme one, an ordinary one and, where allowed, null.
 fn array(field: &Field, rows: usize) -> ArrayRef {
     let null = |row: usize| field.is_nullable() && row % 5 == 3;
     fn pick<T: Copy>(values: &[T], rows: usize, null: impl Fn(usize) -> bool) -> Vec<Option<T>> {
@@ -98,7 +98,7 @@ fn structure(fields: &Fields, rows: usize) -> StructArray {
     StructArray::new(fields.clone(), arrays, None)
 }
 
-/// Two elements, null, none, one, and so on.
+/// Lengths in a cycle: two elements, null, none, one.
 fn repetition(rows: usize) -> (OffsetBuffer<i32>, NullBuffer) {
     let lengths = (0..rows).map(|row| [2, 0, 0, 1][row % 4]);
     let nulls = NullBuffer::from_iter((0..rows).map(|row| row % 4 != 1));
@@ -121,7 +121,7 @@ async fn every_column_of_every_table_comes_back() {
     }
 }
 
-/// Maps that rows share, given to each of them.
+/// Copies shared maps into each of their rows.
 fn unshared(batch: &RecordBatch) -> RecordBatch {
     let schema = batch.schema();
     let (fields, columns): (Vec<Field>, Vec<ArrayRef>) = schema
@@ -143,7 +143,7 @@ fn unshared(batch: &RecordBatch) -> RecordBatch {
     RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).unwrap()
 }
 
-/// Reads with these types (dictionaries, the zone's spelling).
+/// Reads with these types (dictionaries, the spelling of the time zone).
 fn read_as(bytes: bytes::Bytes, schema: &SchemaRef) -> RecordBatch {
     let options = ArrowReaderOptions::new().with_schema(Arc::clone(schema));
     let reader = ParquetRecordBatchReaderBuilder::try_new_with_options(bytes, options).unwrap();

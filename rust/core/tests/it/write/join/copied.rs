@@ -1,4 +1,4 @@
-//! Large row groups stay as they are.
+//! Large row groups are copied unchanged.
 
 use bytes::Bytes;
 use otlp2iceberg::Table;
@@ -39,7 +39,7 @@ async fn large_row_groups_are_copied_and_small_ones_between_them_are_joined() {
         .iter()
         .map(RowGroupMetaData::num_rows)
         .collect();
-    // The first and the last two small ones; the large file, 50 of whose rows are many already; the 80.
+    // The three small files, joined; the large file, whose last row group of 50 rows is large enough; the 80.
     assert_eq!(rows, [20 + 40 + 20, 100, 100, 50, 80]);
     let large = folder.bytes(&sources[1]).await;
     for group in 0..3 {
@@ -66,7 +66,7 @@ async fn large_row_groups_are_copied_and_small_ones_between_them_are_joined() {
     sorted.sort();
     assert_eq!(services, sorted);
 
-    // Ids of each row group are found in its filter, and nearly no others.
+    // The bloom filter of each row group contains its ids, and almost no others.
     let present = |row: i64| (row % 7 != 0).then(|| trace_id(row));
     for (group, rows) in [(0, 0..20), (0, 270..310), (1, 20..21), (4, 310..390)] {
         let filter = trace_filter(&bytes, &joined, group);
@@ -141,7 +141,7 @@ async fn what_was_joined_is_joined_again() {
     assert_eq!(data_file.upper_bounds(), entry.upper_bounds());
 }
 
-/// Such a file comes of many that were joined; its footer is longer than what is read of files that others give us.
+/// Such a file results from joining many files. Its footer is longer than what is read of files of others.
 #[tokio::test]
 async fn a_file_of_thousands_of_row_groups_is_joined_again() {
     const ROWS: i64 = 19_000;
@@ -186,7 +186,7 @@ async fn other_codecs_are_joined_and_copied() {
     assert_eq!(multiset([&bytes]), multiset([&at_once]));
 }
 
-/// Where the table limits row groups by their bytes, those that have been cut so are not taken apart again.
+/// If the table limits row groups by bytes, row groups that were cut for that reason are not split again.
 #[tokio::test]
 async fn row_groups_that_were_cut_by_their_bytes_are_copied() {
     let limited = [("write.parquet.row-group-size-bytes", "100000")];

@@ -13,7 +13,7 @@ use super::support::{Folder, local, logs, multiset};
 
 #[tokio::test]
 async fn files_of_other_columns_and_of_others_are_left_out() {
-    // The newer files have a column more: one of ours that has a default.
+    // The newer files have an additional column of ours with a default.
     let mut folder = Folder::logs(100);
     let narrow = |rows| logs(rows).project(&[0, 1, 2]).unwrap();
     let old = [
@@ -51,7 +51,7 @@ async fn files_of_other_columns_and_of_others_are_left_out() {
     let bytes = folder.bytes(&joined.data_file).await;
     assert_eq!(multiset([&bytes]), multiset([&folder.at_once(&[logs(20..40)]).0]));
 
-    // Where there are more of before.
+    // More files are from before the column.
     let old_columns = join.other_columns[0].1;
     let join = folder.try_join(&all[..3]).await.unwrap();
     let joined = join.joined.as_ref().unwrap();
@@ -85,7 +85,7 @@ async fn files_of_other_columns_and_of_others_are_left_out() {
     assert_eq!(folder.files(), files);
 }
 
-/// Rows of another order are sorted anew where they are few, and keep their file to themselves where they are many.
+/// Rows in another order are sorted again if they are few, and stay in their own file if they are many.
 #[tokio::test]
 async fn files_of_another_sort_order_are_sorted_by_the_tables_own() {
     let mut folder = Folder::new(Table::Logs, TestTable::ours(Table::Logs)).with_rows_max(100);
@@ -146,8 +146,8 @@ async fn a_source_that_cannot_be_read_is_named_and_nothing_is_left_behind() {
     assert_eq!(folder.join(&sources).await.taken, [0, 1, 2]);
 }
 
-/// Whatever byte is another one: an error that names the file, or a file of as many rows; never half a file. Among them are bytes
-/// that make the parquet crate panic.
+/// Changing any byte leads to an error that names the file, or to a file with as many rows; never to half a
+/// file. Some of the bytes make the parquet crate panic.
 #[tokio::test]
 async fn no_byte_of_a_source_breaks_more_than_the_join() {
     let mut folder = Folder::logs(100);
@@ -157,7 +157,7 @@ async fn no_byte_of_a_source_breaks_more_than_the_join() {
         folder.write(logs(80..90)).await,
     ];
     let files = folder.files();
-    // The first is copied, the others are encoded anew.
+    // The first is copied, the others are encoded again.
     for (source, step) in [(&sources[0], 13), (&sources[1], 1)] {
         let path = local(source);
         let whole = std::fs::read(path).unwrap();
@@ -222,7 +222,7 @@ async fn it_ends_when_it_is_told_to_and_leaves_nothing_behind() {
     assert_eq!(ended, 3, "before the footers and before each row group");
 }
 
-/// What is done off the async threads waits until the join is dropped.
+/// Work outside the async threads waits until the join is dropped.
 #[test]
 fn it_can_be_spawned_and_dropped_half_way() {
     let runtime = tokio::runtime::Builder::new_current_thread()

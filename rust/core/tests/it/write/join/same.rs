@@ -1,4 +1,4 @@
-//! The same rows, as if they had been written at once.
+//! The same rows as if they had been written at once.
 
 use bytes::Bytes;
 use iceberg::spec::Datum;
@@ -57,7 +57,7 @@ async fn small_row_groups_become_one_as_if_their_rows_had_been_written_at_once()
             "{table}"
         );
         assert_eq!(data_file.split_offsets(), Some(&[4][..]), "{table}");
-        // Chunks are those of a normal write.
+        // Chunks are the same as in a normal write.
         let (ours, theirs) = (footer(&bytes), footer(&at_once));
         assert_eq!(
             ours.file_metadata().schema_descr(),
@@ -165,7 +165,7 @@ async fn columns_without_values_and_without_metrics_stay_so() {
     assert_eq!(joined.sort_order_id(), None, "the table has no order");
 }
 
-/// Texts that repeat in one file, and so have a dictionary there, and differ in the next.
+/// Texts that repeat in one file, and so have a dictionary there, and are distinct in the next one.
 #[tokio::test]
 async fn texts_with_and_without_a_dictionary_go_together() {
     let mut folder = Folder::logs(10_000);

@@ -1,4 +1,4 @@
-//! A folder of files, what is in them, and what must be in one that they become.
+//! A folder of files, their content, and the checks on a file that they are joined into.
 
 use std::ops::Range;
 use std::path::Path;
@@ -22,7 +22,7 @@ use tempfile::TempDir;
 
 use super::super::support::{DAY, TestTable, batch, encode_with, footer, labels, read_bytes, texts, times};
 
-/// A table's files in a folder of their own.
+/// A table's files in their own folder.
 pub struct Folder {
     pub directory: TempDir,
     pub metadata: TableMetadata,
@@ -46,7 +46,7 @@ impl Folder {
         }
     }
 
-    /// Row groups of at most so many rows, of which half as many are many.
+    /// Sets the maximum rows of a row group. A row group with half as many counts as large.
     pub fn with_rows_max(mut self, rows: usize) -> Self {
         self.config.max_row_group_rows = Some(rows);
         self
@@ -89,7 +89,7 @@ impl Folder {
         read_bytes(&self.file_io, file).await
     }
 
-    /// What a single write of all rows would have made.
+    /// The file that a single write of all rows would have made.
     pub fn at_once(&self, batches: &[RecordBatch]) -> (Bytes, DataFile) {
         let all = concat_batches(&batches[0].schema(), batches).unwrap();
         let encoded = encode_with(&self.metadata, self.table, all, &self.config).unwrap();
@@ -145,7 +145,7 @@ pub fn trace_id(row: i64) -> String {
     format!("{mixed:032x}")
 }
 
-/// Logs of three services, each row with a trace of its own but for every seventh.
+/// Logs of three services. Each row has its own trace, except every seventh.
 pub fn logs(rows: Range<i64>) -> RecordBatch {
     let ids: Vec<String> = rows.clone().map(trace_id).collect();
     let with_ids = rows.clone().zip(&ids);
@@ -174,7 +174,7 @@ fn chunk_bytes<'a>(bytes: &'a Bytes, chunk: &ColumnChunkMetaData) -> &'a [u8] {
     &bytes[begin as usize..][..length as usize]
 }
 
-/// That a row group is another one, all that its file tells of it included.
+/// Checks that one row group is a copy of another, including everything that its file stores about it.
 pub fn assert_copied((ours, at): (&Bytes, usize), (theirs, their_at): (&Bytes, usize)) {
     let (our_footer, their_footer) = (footer(ours), footer(theirs));
     let (group, their_group) = (our_footer.row_group(at), their_footer.row_group(their_at));
