@@ -1,5 +1,5 @@
-# The commands of this project; `make` prints them. Everything is built with pinned versions (Cargo.lock,
-# go.sum, tests/requirements.txt). Builds are cached outside the clone, so a second clone is quick.
+# The commands of this project; `make` prints them. All builds use pinned versions (Cargo.lock, go.sum,
+# tests/requirements.txt). Builds are cached outside the clone, so a second clone builds quickly.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -51,8 +51,8 @@ lib-shared: tools ## build the same library as a shared one, for other hosts: di
 	@cargo rustc --locked --release --package otlp2iceberg-ffi --features mimalloc --crate-type cdylib
 	@mkdir -p dist && cp "$(CARGO_TARGET_DIR)/release/libotlp2iceberg_ffi.so" dist/
 
-# The host's architecture by Lambda's name for it, or that of LAMBDA_TARGET: a target triple for cargo-zigbuild, such as
-# aarch64-unknown-linux-gnu.2.34.
+# Lambda's name for the architecture of the host or of LAMBDA_TARGET. The latter is a target triple for cargo-zigbuild,
+# such as aarch64-unknown-linux-gnu.2.34.
 LAMBDA_TARGET ?=
 LAMBDA_ARCH := $(if $(filter aarch64% arm64%,$(or $(LAMBDA_TARGET),$(shell uname -m))),arm64,x86_64)
 LAMBDA_BUILD := $(if $(LAMBDA_TARGET),zigbuild --target $(LAMBDA_TARGET),build)
@@ -65,7 +65,7 @@ lambda: tools ## build dist/lambda/bootstrap and its zip, for the host's archite
 	@scripts/package-lambda.sh "$(LAMBDA_FOLDER)/bootstrap" $(LAMBDA_ARCH)
 
 .PHONY: lambda-figures
-lambda-figures: lambda ## size, start and memory of the Lambda, against what is promised of them
+lambda-figures: lambda ## compare size, start time and memory of the Lambda with their limits
 	@tests/catalogs/setup-reference-catalog.sh >/dev/null
 	@cd tests && PYTHONPATH=. "$$(./setup-venv.sh)" -m lambda_host.figures --zip ../dist/lambda/otlp2iceberg-lambda-$(LAMBDA_ARCH).zip
 
@@ -80,17 +80,17 @@ test: tools-test ## every test: Rust, C boundary, Go, whole system
 .PHONY: test-rust test-ffi test-go test-lambda test-system
 test-rust: ## tests of the Rust library
 	@scripts/test.sh rust
-test-ffi: tools-test ## tests of the C boundary: as C would call it, C program under AddressSanitizer, Miri
+test-ffi: tools-test ## tests of the C boundary: calls as from C, a C program under AddressSanitizer, Miri
 	@scripts/test.sh ffi
 test-go: lib ## tests of the Go exporter, with the race detector
 	@scripts/test.sh go
-test-lambda: tools ## tests of the Lambda: its shapes and its JSON (the built program is tested by test-system)
+test-lambda: tools ## tests of the Lambda: event formats and JSON (test-system tests the built program)
 	@scripts/test.sh lambda
-test-system: collector ## tests of the built collector with other people's readers
+test-system: collector ## tests of the built collector with independent readers
 	@scripts/test.sh system
 
 .PHONY: faults faultbox
-faults: tools-test collector faultbox ## many seeded schedules of failures and kills (SEEDS=10000 SCHEDULES=200 KILLS=20); an hour or so
+faults: tools-test collector faultbox ## many seeded schedules of failures and kills (SEEDS=10000 SCHEDULES=200 KILLS=20); about an hour
 	$(call step,"faults: seeded schedules against servers in memory")
 	@scripts/faults.sh schedules $${SEEDS:-10000}
 	$(call step,"faults: seeded schedules against the reference catalog and S3; kill -9 at named points and at each file operation")
@@ -113,24 +113,24 @@ fmt: ## format Rust and Go
 	@gofmt -w collector-exporter
 
 .PHONY: soak
-soak: collector ## eight collectors write one table of the reference REST catalog for a minute; prints what it cost
+soak: collector ## eight collectors write to one table of the reference REST catalog for a minute; prints retries and failures
 	@PYTHONPATH=tests "$$(tests/setup-venv.sh)" -m catalogs.soak --writers 8 --seconds 60
 
 .PHONY: bench bench-check bench-report bench-lint
-bench: tools ## the library and its readers beside others' (15 minutes, and a long first build); writes bench/RESULTS.md
+bench: tools ## benchmark the library and its files against the peers (15 minutes, and a long first build); writes bench/RESULTS.md
 	@bench/run.sh
-bench-check: tools ## fails when a ratio of bench/thresholds.json to the peers is lost
+bench-check: tools ## fail when a ratio to the peers misses its threshold in bench/thresholds.json
 	@bench/run.sh check
-bench-report: ## bench/RESULTS.md and bench/chart.svg again, from what was measured last
+bench-report: ## render bench/RESULTS.md and bench/chart.svg again from the last measurements
 	@bench/run.sh report
-bench-lint: tools ## clippy over the benchmarks, which are a workspace of their own
+bench-lint: tools ## clippy over the benchmarks, which are a separate workspace
 	@cargo clippy --locked --manifest-path bench/Cargo.toml --all-targets -- -D warnings
 
 # BENCH_COLLECTOR=--quick takes 3 minutes; see bench/collector/README.md.
 .PHONY: bench-collector
-bench-collector: tools lib ## the exporter in a Collector beside others: CPU, memory (12 minutes; BENCH_COLLECTOR=--quick)
+bench-collector: tools lib ## compare CPU and memory of the exporter with other exporters in a Collector (12 minutes; BENCH_COLLECTOR=--quick)
 	@BUILDER_VERSION=$(BUILDER_VERSION) bench/collector/run.sh $(BENCH_COLLECTOR)
 
 .PHONY: clean
-clean: ## remove what was built in the clone (the cache outside it stays; its place is $O2I_CACHE)
+clean: ## remove build results in the clone (the cache outside it, $O2I_CACHE, stays)
 	@rm -rf dist warehouse collector-exporter/internal/native/lib collector-exporter/internal/native/stamp_*.go collector-exporter/testdata/lifecycle-warehouse

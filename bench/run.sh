@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # The library's benchmarks, peers side by side, pinned to one core; writes bench/RESULTS.md and bench/chart.svg.
 #   bench/run.sh [all|library|instructions|queries|report|check]
-# library: times. instructions: counts with valgrind, where it is. queries: DuckDB over everybody's files. report: renders
-# what was measured before (bench/results). check: fails when a ratio of bench/thresholds.json is lost.
+# library: times. instructions: counts with valgrind, where it is installed. queries: DuckDB over all writers' files.
+# report: renders earlier measurements (bench/results). check: fails when a ratio misses bench/thresholds.json.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -16,7 +16,7 @@ case "$what" in
 esac
 wants() { [ "$what" = all ] || [ "$what" = "$1" ]; }
 
-# Where `make` builds, too.
+# The same target directory as `make`.
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-${O2I_CACHE:-$HOME/.cache/otlp2iceberg}/target}
 scripts/own-cache.sh
 program=$CARGO_TARGET_DIR/release/otlp2iceberg-bench

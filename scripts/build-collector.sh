@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Builds a Collector with the OpenTelemetry Collector builder: build-collector.sh <manifest>, from the repository's root.
+# Builds a Collector with the OpenTelemetry Collector builder: build-collector.sh <manifest>, run from the root.
 #
-# `--gc-sections` leaves out what nothing calls of the library's code: a fifth of the whole program. The rest is the builder's default.
+# `--gc-sections` removes unused code of the library, a fifth of the whole program. The other flags are the builder's
+# defaults.
 set -euo pipefail
 
 builder=go.opentelemetry.io/collector/cmd/builder@${BUILDER_VERSION:-v0.161.0}

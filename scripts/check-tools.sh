@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Names everything that a build lacks, one clear line each, before it wastes time.
-# With --test, also what the tests need and a build does not.
+# Reports each tool that a build lacks in one clear line, before the build wastes time.
+# With --test, also reports tools that only the tests need.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -52,7 +52,7 @@ check_rust() {
 check_go() {
   local found=""
   if have go; then
-    # As the exporter's module has it, since Go fetches a newer toolchain for a module that asks for one.
+    # The version in the exporter's module, because Go fetches a newer toolchain for a module that requires one.
     found=$( (cd collector-exporter && go env GOVERSION) 2>/dev/null | sed -E 's/^go//; s/[^0-9.].*//') || found=""
   fi
   need_version go 1.26 "$found" "https://go.dev/dl"

@@ -8,11 +8,11 @@ target=${CARGO_TARGET_DIR:-target}
 
 case "$1" in
   schedules)
-    # Thousands of seeds are worth an optimised build, some hundreds are not.
+    # An optimised build pays off for thousands of seeds, but not for hundreds.
     profile=dev folder=debug
     [ "$2" -lt 2000 ] || profile=release folder=release
     cargo build --locked --profile "$profile" --package otlp2iceberg-faults
-    # Each exporter that starts reads the system's certificates, which nothing here needs.
+    # Each starting exporter reads the system's certificates, which these tests do not need.
     SSL_CERT_FILE=/dev/null SSL_CERT_DIR=/dev/null "$target/$folder/schedules" --seeds "$2"
     ;;
   faultbox)

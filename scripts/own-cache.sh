@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Has a build cache that another clone filled last build this clone's crates anew. Cargo goes by the times of files, whose
-# names it keeps relative to the clone: to an older clone, what a newer one built would seem fresh.
+# Forces a rebuild of this clone's crates if another clone used the build cache last. Cargo compares file times and
+# stores paths relative to the clone, so results of a newer clone would seem up to date for an older one.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -8,13 +8,13 @@ cd "$(dirname "$0")/.."
 
 program=$1 arch=$2
 zip_bytes_max=6000000
-# What the runtime provided.al2023 has.
+# The glibc version of the runtime provided.al2023.
 glibc_max=2.34
 
 mkdir -p dist/lambda
 cp "$program" dist/lambda/bootstrap
-# Symbols, the tables of unwinding, which nothing does here (panic = "abort"), and compilers' names: a quarter of it. Rust's component
-# llvm-tools knows every architecture, the host's own binutils most often only that of the host.
+# Removes symbols, unwind tables, which are unused (panic = "abort"), and compiler names: a quarter of the program.
+# Rust's component llvm-tools supports every architecture, the host's binutils usually only that of the host.
 case "$(uname -m)-$arch" in
   x86_64-arm64) tools=aarch64-linux-gnu- ;;
   aarch64-x86_64 | arm64-x86_64) tools=x86_64-linux-gnu- ;;

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs the test layers: all of them, or those named (rust, ffi, faults, lambda, go, system).
-# Each layer sets up what it needs; a missing tool is a failure with its name.
+# Runs the test layers: all of them, or the given ones (rust, ffi, faults, lambda, go, system).
+# Each layer sets up what it needs; a missing tool is an error that names the tool.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 scripts/own-cache.sh
@@ -15,11 +15,11 @@ native_lib() {
   make --no-print-directory lib
 }
 
-# Miri and the schedules of failures keep one core busy each, for minutes: they run side by side.
+# Miri and the failure schedules each use one core for minutes, so they run in parallel.
 miri=
 start_miri() {
   miri_log=$(mktemp)
-  # In a group of its own, to end what cargo runs, too.
+  # In a separate process group, so that cargo's child processes end too.
   setsid rust/ffi/miri.sh >"$miri_log" 2>&1 &
   miri=$!
   trap 'kill -- "-$miri" 2>/dev/null || true; rm -f "$miri_log"' EXIT
@@ -69,7 +69,7 @@ for layer in "${layers[@]}"; do
     system)
       make --no-print-directory collector faultbox
       step "lambda: build the program for its tests (not optimised; make lambda builds what ships)"
-      # With the tests, so that features, and with them builds, are the same as theirs.
+      # Built with the tests, so that features, and therefore the builds, are the same as theirs.
       cargo build --locked --package otlp2iceberg-lambda --bins --tests
       O2I_LAMBDA=${O2I_LAMBDA:-${CARGO_TARGET_DIR:-target}/debug/bootstrap}
       export O2I_LAMBDA

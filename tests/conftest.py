@@ -59,5 +59,5 @@ def reference(tmp_path_factory):
 def namespace(request) -> str:
     """A namespace that no other test uses."""
     name = "".join(letter if letter.isalnum() else "_" for letter in request.node.name)
-    # The name ends with the test's parameters, which would make it too long.
+    # The cut may remove the test's parameters, which come last; the hash keeps the names distinct.
     return f"{name[:50]}_{hashlib.sha256(name.encode()).hexdigest()[:8]}".lower()

@@ -1,4 +1,4 @@
-"""`tables.attribute_columns`: every reader finds in a column what the map has, in files of before and after, merged or not."""
+"""`tables.attribute_columns`: every reader finds the same value in column and map, in old, new and merged files."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from o2i.tables import TABLES
 from test_compaction import EACH_BY_ITSELF, FILES_MIN, OFTEN, partitions, wait_for_files
 
 ROUNDS = 12
-# The column, its attribute, whose it is, its type, and the tables that have it.
+# The column, its attribute, the attribute's origin, the type, and the tables that have the column.
 COLUMNS = [
     ("HttpRequestMethod", "http.request.method", "record", "string", None),
     ("Least", f"int.{INT64_MIN}", "record", "long", None),
@@ -41,7 +41,7 @@ TYPES = {"string": StringType(), "long": LongType(), "double": DoubleType(), "bo
 
 
 def setting() -> list:
-    """The columns as they are configured."""
+    """The value of the setting."""
     return [
         {"attribute": attribute, "column": column, "from": of, "type": kind, **({"tables": tables} if tables else {})}
         for column, attribute, of, kind, tables in COLUMNS
@@ -54,13 +54,13 @@ def columns_of(name: str) -> list[tuple]:
 
 
 def map_of(name: str, of: str) -> str:
-    """The column of maps in which a table has those attributes."""
+    """The map column in which a table has the attributes of this origin."""
     own = {"logs": "LogAttributes", "traces": "SpanAttributes"}.get(name, "Attributes")
     return {"record": own, "scope": "ScopeAttributes", "resource": "ResourceAttributes"}[of]
 
 
 def read_as(text: str | None, kind: str):
-    """A map's text as the type of a column."""
+    """A map's text converted to the type of a column."""
     try:
         match kind:
             case "string":
@@ -89,7 +89,7 @@ def send(collector: Collector, fixtures: list, rounds: int) -> None:
 
 
 def test_every_reader_finds_what_the_maps_have(reference: ReferenceCatalog, namespace, tmp_path):
-    """The tables are there before the columns are; then small files of before and after are merged."""
+    """The tables exist before the columns. Later, small files from before and after are merged."""
     exporter = {**settings(reference.settings(namespace=namespace)), "sending_queue": EACH_BY_ITSELF}
     fixtures = [corpus.fixture(name) for name in ("logs", "traces", "metrics")]
     rows = {table: len(found) for one in fixtures for table, found in one.rows.items()}
@@ -101,7 +101,7 @@ def test_every_reader_finds_what_the_maps_have(reference: ReferenceCatalog, name
     with Collector(tmp_path / "after", {"iceberg": {**exporter, **OFTEN, "tables": {"attribute_columns": setting()}}}) as collector:
         send(collector, fixtures, ROUNDS)
         wait_for_rows(catalog, {table: 2 * ROUNDS * count for table, count in rows.items()}, namespace)
-        # Files of before and of after are merged with their like, and of each there may be some of two sizes left.
+        # Old and new files are merged separately, and each kind may keep some files of two sizes.
         kinds = {name: 4 * partitions(load(catalog, name, namespace)) for name in TABLES}
         wait_for_files(catalog, namespace, {name: (FILES_MIN - 1) * count for name, count in kinds.items()})
     assert "otlp2iceberg::" not in collector.log(), f"the library warns\n{collector.log_tail()}"
@@ -119,13 +119,13 @@ def test_every_reader_finds_what_the_maps_have(reference: ReferenceCatalog, name
             for row in found:
                 for column, attribute, of, kind, _ in wanted:
                     value = read_as((row[map_of(name, of)] or {}).get(attribute), kind)
-                    # A row of before has none.
+                    # A row from before the columns has null.
                     assert row[column] is None or is_same(row[column], value), (name, reader, column, row[column], value)
                     in_map, in_column = filled.get(column, (0, 0))
                     filled[column] = in_map + (value is not None), in_column + (row[column] is not None)
             for column, (in_map, in_column) in filled.items():
                 assert in_map == 2 * in_column, (name, reader, column)
-            # Each sees a value somewhere.
+            # Only these columns may be null in every row.
             if name in ("logs", "traces"):
                 empty = {column for column, (in_map, _) in filled.items() if in_map == 0}
                 assert empty <= {"Never", "Nothing", "HostName", "Double1", "BoolFalse", "Case", "LibraryFast", "Text"}, (name, empty)

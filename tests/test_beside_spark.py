@@ -1,4 +1,4 @@
-"""Spark and pyiceberg write to the same tables, change them and do their upkeep, while the Collector writes."""
+"""Spark and pyiceberg write to, change and maintain the same tables while the Collector writes."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from o2i.senders import Senders
 from o2i.tables import TIME_COLUMN
 
 LOGS, TRACES = corpus.fixture("logs"), corpus.fixture("traces")
-# Numbers of the other writers, which are not those of ours.
+# First numbers of the other writers; they do not overlap with ours.
 OF_SPARK, OF_PYICEBERG = 1_000_000_000, 2_000_000_000
 
 
 class Table:
-    """The table of logs in a namespace, as each of the programs opens it."""
+    """The table of logs in a namespace, opened by each of the programs."""
 
     def __init__(self, reference: ReferenceCatalog, namespace: str):
         self.namespace = namespace
@@ -39,46 +39,46 @@ class Table:
         self.exporter = settings(reference.settings(namespace=namespace))
 
     def wait_for(self, rows: int) -> None:
-        """Waits for that many rows."""
+        """Waits until the table has `rows` rows."""
         wait_for_rows(self.catalog, {"logs": rows}, self.namespace)
 
     def load(self):
-        """It, opened by pyiceberg, as it is now."""
+        """The current table, opened by pyiceberg."""
         return load(self.catalog, "logs", self.namespace)
 
     def read(self) -> dict[str, list[Row]]:
-        """All rows as each reader gives them."""
+        """All rows as each reader returns them."""
         return read_all(self.catalog, self.spark, "logs", namespace=self.namespace)
 
     def holds(self, numbers) -> None:
-        """Asserts that each of the numbers is there once, and nothing else, in every reader's eyes."""
+        """Asserts for every reader that each of the numbers is there once, and nothing else."""
         wanted = Counter(numbers)
         for reader, rows in self.read().items():
             found = Counter(int(row["Body"]) for row in rows)
             assert found == wanted, f"{reader}: missing {list((wanted - found).items())[:5]}, surplus {list((found - wanted).items())[:5]}"
 
     def insert(self, number: int) -> None:
-        """One row by Spark."""
+        """Inserts one row with Spark."""
         values = {"Timestamp": "current_timestamp()", "Body": f"'{number}'"}
         columns = self.spark.session.table(self.name).columns
         self.spark.sql(f"INSERT INTO {self.name} SELECT {', '.join(values.get(name, 'NULL') for name in columns)}")
 
     def alter(self, change: str) -> None:
-        """Changes the table by Spark."""
+        """Changes the table with Spark."""
         self._again(lambda: self.spark.sql(f"ALTER TABLE {self.name} {change}"))
 
     def append(self, number: int) -> None:
-        """One row by pyiceberg, which gives up when it loses a race: then again on the table as it is now."""
+        """Appends one row with pyiceberg, which fails when it loses a race. Retries on the reloaded table then."""
         again_after_lost_races(lambda table: table.append(_row(table, number)), self.load)
 
     def upkeep(self, *procedures: tuple[str, str]) -> None:
-        """Calls procedures of Spark's, each given with its further arguments."""
+        """Calls Spark procedures, each given with its additional arguments."""
         for procedure, arguments in procedures:
             self._again(lambda p=procedure, a=arguments: self.spark.call(p, f"table => '{self.namespace}.logs'{a}"))
 
     def _again(self, run: Callable) -> None:
-        """Runs something of Spark's, again where its own retries do not reach: columns that changed on a table that
-        moved on, and manifests that another writer merged meanwhile."""
+        """Runs a Spark operation and retries where Spark does not: when the columns changed, or when another writer
+        merged manifests in the meantime."""
 
         def once(_) -> None:
             try:
@@ -105,7 +105,7 @@ def table(reference, namespace):
 
 
 def test_columns_that_spark_adds_are_left_empty_and_ours_stay_right(table, tmp_path):
-    """Whole rows of the corpus, before and after columns were added at the top, in the middle and inside a list."""
+    """Complete rows of the corpus, before and after columns are added at the top, in the middle and inside a list."""
     sent = [(one, rows) for one in (LOGS, TRACES) for rows in one.rows.values()]
     begun = time.time_ns() // 1000
     with Collector(tmp_path, {"iceberg": table.exporter}) as collector, collector.client() as client:
@@ -132,7 +132,7 @@ def test_columns_that_spark_adds_are_left_empty_and_ours_stay_right(table, tmp_p
 
 
 def test_we_go_on_after_each_kind_of_upkeep(table, tmp_path):
-    """Compaction, rewritten manifests, and snapshots expired down to the last one, each between two commits of ours."""
+    """Compaction, manifest rewrites and expiry of all snapshots but the last, each between two of our commits."""
     upkeep = [[COMPACT], [REWRITE_MANIFESTS], [EXPIRE_ALL], [COMPACT, REWRITE_MANIFESTS, EXPIRE_ALL]]
     sent = 0
     with Collector(tmp_path, {"iceberg": table.exporter}) as collector:
@@ -154,12 +154,12 @@ def test_we_go_on_after_each_kind_of_upkeep(table, tmp_path):
 
 
 def others(sent: int) -> int:
-    """How many rows the others have written before ours numbered `sent` were all there."""
+    """The number of rows that the others have written by the time that `sent` of ours are stored."""
     return 2 * ((sent - 1) // 30)
 
 
 def test_nothing_is_lost_or_doubled_while_others_compact_append_and_add_columns(table, tmp_path):
-    """All at the same time on one table: our appends, pyiceberg's, and Spark's appends, new columns and upkeep."""
+    """At the same time on one table: our appends, pyiceberg's, and Spark's appends, new columns and maintenance."""
     of_spark = iter(range(OF_SPARK, OF_PYICEBERG))
     inserted: list[int] = []
 
@@ -167,12 +167,12 @@ def test_nothing_is_lost_or_doubled_while_others_compact_append_and_add_columns(
         table.insert(number := next(of_spark))
         inserted.append(number)
 
-    # Slow enough that who needs a second for an attempt has a chance at all.
+    # Slow enough that a writer that needs a second per attempt can succeed at all.
     exporter = {**table.exporter, "sending_queue": {"batch": {"flush_timeout": "1s"}}}
     with Collector(tmp_path, {"iceberg": exporter}) as collector:
         send_numbers(collector, range(10))
         table.wait_for(10)
-        # Patience for the others too: what loses a race tries again, a hundred times rather than four.
+        # The others get a hundred retries after lost races instead of four.
         table.spark.sql(f"ALTER TABLE {table.name} SET TBLPROPERTIES ('commit.retry.num-retries'='100')")
         with Senders(collector, count=1, first=10, pause_seconds=0.02) as ours, Appending(table) as theirs:
             for number in range(3):
@@ -194,7 +194,7 @@ def test_nothing_is_lost_or_doubled_while_others_compact_append_and_add_columns(
 
 
 def test_many_collectors_write_one_table_and_none_gives_up(reference, namespace, tmp_path):
-    """The short form of `make soak`. All start at once on nothing."""
+    """The short form of `make soak`. All start at once on an empty catalog."""
     report = soak(tmp_path, reference, namespace, writers=3, seconds=8)
     assert report.stored == Counter(report.acknowledged), report
     assert not any(report.failed_calls), report
@@ -232,7 +232,7 @@ class Appending:
 
 
 def again_after_lost_races(change: Callable, open_table: Callable, tries: int = 50) -> None:
-    """Changes a table, opening it anew whenever another writer was first."""
+    """Changes a table; reloads it and retries whenever another writer was first."""
     for _ in range(tries):
         try:
             return change(open_table())

@@ -1,7 +1,8 @@
-"""A wall clock that is 20 minutes wrong, and one that jumps back an hour: every record is stored once, in an order readers take.
+"""A wall clock that is 20 minutes wrong, and one that jumps back an hour: every record is stored once, in valid order.
 
-What is shifted is the clock of the exporter's library (`faults/clock.c`): the times of snapshots and metadata, the names of
-receipts, signatures. The Go side keeps the right time; arrival times that jump are in the seeded schedules (`rust/faults`).
+The tests shift the clock of the exporter's library (`faults/clock.c`). It affects the times of snapshots and metadata,
+the names of receipts, and signatures. The Go side keeps the right time; the seeded schedules (`rust/faults`) cover
+jumps of arrival times.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from faults.lake import Lake, assert_once, wait_until_stored
 from o2i import numbered, readers
 from o2i.collector import Collector, settings
 
-# Ahead, an hour back, right.
+# Right, ahead, an hour back, right.
 SHIFTS = (0, 20 * MINUTE, -40 * MINUTE, 0)
 COMMIT_IDS = "otlp2iceberg.commit-ids"
 
@@ -56,7 +57,7 @@ def test_on_local_files_while_the_collector_runs_and_over_restarts(clock, wareho
 
 
 def test_beside_a_writer_that_is_ahead_requests_are_recognised_after_a_crash(clock, tmp_path, monkeypatch):
-    """The reference catalog checks the times of snapshots as Java does; the last writer before us is 20 minutes ahead."""
+    """The clock of the previous writer is 20 minutes ahead. The catalog checks snapshot times as Java does."""
     namespace = "clocks"
     with S3Server(tmp_path) as s3:
         bucket = s3.make_bucket("lake")
@@ -69,7 +70,7 @@ def test_beside_a_writer_that_is_ahead_requests_are_recognised_after_a_crash(clo
                 clock.shift(20 * MINUTE)
                 send(right.start(), range(10))
                 wait_until_stored(lake, namespace, map(str, range(10)))
-                # Committed, and its answer is lost with the process.
+                # The request is committed, but the answer is lost with the process.
                 doors.catalog.stall("Commit", "AfterForward")
                 send(right, range(10, 20))
                 doors.catalog.wait_for_stall()
@@ -97,7 +98,7 @@ def newest_seconds(lake: Lake, namespace: str) -> float:
 
 
 def assert_in_order(table) -> None:
-    """No snapshot or metadata file is older than the one before it, and no request is in two snapshots."""
+    """Asserts that no snapshot or metadata file is older than its predecessor, and no request is in two snapshots."""
     chain, snapshot = [], table.current_snapshot()
     while snapshot is not None:
         chain.insert(0, snapshot)
@@ -120,7 +121,7 @@ def assert_in_order(table) -> None:
 
 
 def assert_not_negative(own_metrics: str) -> None:
-    """None of the exporter's counters and histograms went below zero."""
+    """Asserts that none of the exporter's counters and histograms is below zero."""
     values = re.findall(r"^(otelcol_exporter_iceberg_\S+?)(?:\{[^}]*\})? (\S+)$", own_metrics, re.MULTILINE)
     assert values
     assert not [one for one in values if float(one[1]) < 0]

@@ -1,4 +1,4 @@
-"""Small data files become few while the Collector writes, and every reader finds the same rows, each once."""
+"""Compaction merges small data files while the Collector writes, and every reader finds each row once."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from o2i.senders import Senders
 from o2i.tables import TABLES, TIME_COLUMN
 
 ROUNDS = 12
-# A table of so many rounds has no more files than this: none of one size is left in such a number.
+# The number of files of similar size that triggers a merge, so fewer than this of one size remain.
 FILES_MIN = 3
 OFTEN = {"compaction": {"interval": "1s", "min_files": FILES_MIN}}
 EACH_BY_ITSELF = {"wait_for_result": True, "batch": {"flush_timeout": "10ms"}}
-# Old snapshots are forgotten quickly.
+# Old snapshots expire quickly.
 KEPT = 20
 FORGETFUL = {
     "commit": {"dedup_snapshots": KEPT, "dedup_window": "0s"},
@@ -32,7 +32,7 @@ FORGETFUL = {
 
 
 def wait_for_files(catalog: Catalog, namespace: str, files_max: dict[str, int], seconds_max: float = 60.0) -> None:
-    """Waits until none of the tables has more data files than that."""
+    """Waits until no table has more data files than `files_max` gives for it."""
     deadline = time.monotonic() + seconds_max
     while True:
         found = {name: len(files_of(load(catalog, name, namespace))) for name in files_max}
@@ -48,13 +48,13 @@ def files_of(table) -> list[str]:
 
 
 def partitions(table) -> int:
-    """How many partitions have files."""
+    """The number of partitions with files."""
     return len({str(task.file.partition) for task in table.scan().plan_files()})
 
 
 @pytest.mark.parametrize("kind", ["sql", "rest"])
 def test_every_reader_finds_the_same_rows_in_fewer_files(kind, warehouse, reference: ReferenceCatalog, namespace, tmp_path):
-    """Every column of all seven tables, in the corpus's hardest rows."""
+    """Every column of all seven tables, with the difficult rows of the corpus."""
     if kind == "sql":
         exporter = {"type": "sql", "warehouse": str(warehouse), "namespace": namespace}
     else:
@@ -70,7 +70,7 @@ def test_every_reader_finds_the_same_rows_in_fewer_files(kind, warehouse, refere
         ended = time.time_ns() // 1000
         catalog = readers.catalog(warehouse) if kind == "sql" else reference.client()
         wait_for_rows(catalog, {table: ROUNDS * len(found) for table, found in rows.items()}, namespace)
-        # The corpus's rows are of several days, and of each there may be some of two sizes left.
+        # The corpus spans several days, and each day may keep some files of two sizes.
         files_max = {name: 2 * (FILES_MIN - 1) * partitions(load(catalog, name, namespace)) for name in TABLES}
         wait_for_files(catalog, namespace, files_max)
     assert "otlp2iceberg::" not in collector.log(), f"the library warns\n{collector.log_tail()}"
@@ -88,7 +88,7 @@ def test_every_reader_finds_the_same_rows_in_fewer_files(kind, warehouse, refere
             found = read_all(catalog, spark, name, namespace=namespace)
         for reader, of_reader in found.items():
             assert rows_hash(of_reader, (begun, ended), TIME_COLUMN[name]) == expected, f"{name}, {reader}"
-        # Each snapshot is whole, also those from before a merge.
+        # Each snapshot is complete, also those from before a merge.
         for snapshot in table.metadata.snapshots[-10:]:
             planned = list(table.scan(snapshot_id=snapshot.snapshot_id).plan_files())
             assert len(planned) == int(snapshot.summary["total-data-files"])
@@ -97,8 +97,10 @@ def test_every_reader_finds_the_same_rows_in_fewer_files(kind, warehouse, refere
 
 
 def send_until_told(collector: Collector, catalog: Catalog, sent: int) -> int:
-    """Sends numbers until the Collector's own metrics account for the files that the table has: merges are told with the next batch.
-    How many it has sent then."""
+    """Sends numbers until the Collector's own metrics agree with the table's number of files; returns how many it sent.
+
+    The metrics report merges with the next batch.
+    """
     for sent in range(sent + 1, sent + 30):
         send_numbers(collector, range(sent - 1, sent))
         files = len(files_of(load(catalog, "logs")))
@@ -120,7 +122,7 @@ def test_what_was_replaced_is_deleted_with_the_snapshots_that_had_it(warehouse, 
             time.sleep(0.05)
         catalog = readers.catalog(warehouse)
         wait_for_files(catalog, "otel", {"logs": 10})
-        # Nothing is expired but by commits.
+        # Only commits expire snapshots.
         for number in range(commits, commits + 2 * KEPT):
             send_numbers(collector, range(number, number + 1))
         sent = send_until_told(collector, catalog, commits + 2 * KEPT)
@@ -135,14 +137,14 @@ def test_what_was_replaced_is_deleted_with_the_snapshots_that_had_it(warehouse, 
 
 def test_kills_and_restarts_lose_and_double_nothing(warehouse, tmp_path):
     exporter = {**o2i_collector.settings(warehouse, flush_timeout="30ms"), **OFTEN, **FORGETFUL}
-    # A request that comes again after a kill must be recognised.
+    # A request that is redelivered after a kill must be recognised.
     exporter["commit"] = {"dedup_snapshots": 500, "dedup_window": "0s"}
     collector = Collector(tmp_path / "collector", {"iceberg": exporter}, queue_on_disk=True).start()
     acknowledged: set[int] = set()
     sent: set[int] = set()
     for number in itertools.count():
         with Senders(collector, count=2, first=number * 1_000_000, pause_seconds=0.02) as senders:
-            # Merges come after half a second to one and a half.
+            # Merges start after 0.5 to 1.5 s.
             time.sleep(2.3)
             collector.kill()
         acknowledged |= senders.acknowledged

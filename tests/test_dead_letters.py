@@ -1,4 +1,4 @@
-"""Dead letters: what a table could not take is stored once the table is mended, sent again with curl."""
+"""Dead letters: records that a table rejects are stored when the table is repaired and curl sends them again."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ def test_a_dead_letter_is_stored_when_curl_sends_it_again(tmp_path, warehouse):
     kept = ExportLogsServiceRequest.FromString(letter.read_bytes())
     assert len(kept.resource_logs[0].scope_logs[0].log_records) == 10
 
-    # Mended: the exporter makes its own table.
+    # The repair: the exporter creates its own table.
     catalog = readers.catalog(warehouse)
     catalog.drop_table("otel.logs")
     catalog.engine.dispose()
     with collector:
-        # As docs/delivery.md has it.
+        # The command of docs/delivery.md.
         subprocess.run(
             ["curl", "--silent", "--show-error", "--fail", "--data-binary", f"@{letter}",
              "-H", "content-type: application/x-protobuf", f"http://127.0.0.1:{collector.http_port}/v1/logs"],
@@ -50,7 +50,7 @@ def test_a_dead_letter_is_stored_when_curl_sends_it_again(tmp_path, warehouse):
 
 
 def test_a_dead_letter_on_s3_is_stored_when_it_is_sent_again(tmp_path, warehouse, s3):
-    """Two kinds: rows of a table that does not fit, and a request that is refused whole."""
+    """Two kinds: rows for an incompatible table, and a request that is refused as a whole."""
     make_clashing_logs(warehouse)
     s3.make_bucket("dead-letters")
     exporter = settings(
@@ -71,7 +71,7 @@ def test_a_dead_letter_on_s3_is_stored_when_it_is_sent_again(tmp_path, warehouse
         found = ExportLogsServiceRequest.FromString(payload)
         assert len(found.resource_logs[0].scope_logs[0].log_records) == why["records"]
 
-    # Mended: the exporter makes its own table, and the limit is gone.
+    # The repair: the exporter creates its own table, and the limit is removed.
     catalog = readers.catalog(warehouse)
     catalog.drop_table("otel.logs")
     catalog.engine.dispose()
@@ -86,7 +86,7 @@ def test_a_dead_letter_on_s3_is_stored_when_it_is_sent_again(tmp_path, warehouse
 
 
 def wait_for_letters(s3: S3Server, count: int, seconds_max: float = 60.0) -> list[tuple[dict, bytes]]:
-    """What is said of each dead letter, and its bytes, once there are so many."""
+    """Waits for `count` dead letters; returns the description and the bytes of each."""
     deadline = time.monotonic() + seconds_max
     while len(whys := [key for key in s3.keys("dead-letters") if key.endswith(".json")]) < count:
         assert time.monotonic() < deadline, f"no dead letters were written: {s3.keys('dead-letters')}"
@@ -102,7 +102,7 @@ def wait_for_letters(s3: S3Server, count: int, seconds_max: float = 60.0) -> lis
 
 
 def make_clashing_logs(warehouse: Path) -> None:
-    """A table of somebody else, whose Body is a number."""
+    """Creates a foreign table whose Body is a number."""
     warehouse.mkdir()
     catalog = readers.catalog(warehouse)
     catalog.create_namespace("otel")
@@ -112,7 +112,7 @@ def make_clashing_logs(warehouse: Path) -> None:
 
 
 def wait_for_letter(dead: Path, seconds_max: float = 60.0) -> Path:
-    """The one dead letter, once its JSON, which is written after it, is there."""
+    """Waits for the JSON of the single dead letter, which is written after it, and returns the letter."""
     deadline = time.monotonic() + seconds_max
     while not list(dead.glob("logs/*/*.json")):
         assert time.monotonic() < deadline, "no dead letter was written"

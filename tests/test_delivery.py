@@ -1,4 +1,4 @@
-"""What was acknowledged is in the tables, once: over flushes, SIGTERM, kill -9 and restarts."""
+"""Acknowledged records are stored exactly once, across flushes, SIGTERM, kill -9 and restarts."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_sigterm_with_pending_batches_stores_all_of_them(tmp_path, warehouse):
 
 
 def test_sigterm_does_not_wait_for_the_interval_of_commits(tmp_path, warehouse):
-    """One of the batches is in the table's first snapshot; for the next one, the others would wait an hour."""
+    """One batch is in the table's first snapshot; the others would wait an hour for the next one."""
     exporter = {**settings(warehouse, flush_timeout="100ms"), "commit": {"interval": NEVER}, "timeout": "3h"}
     with Collector(tmp_path / "collector", {"iceberg": exporter}) as collector:
         with collector.client() as client:
@@ -99,7 +99,7 @@ def test_sigterm_before_the_flush_loses_nothing_with_a_queue_on_disk(tmp_path, w
 
 
 def test_kill_again_and_again_stores_what_was_acknowledged_once(tmp_path, warehouse):
-    """The kills fall anywhere: into a write, a commit, or between a commit and its acknowledgement to the queue."""
+    """The kills happen at random: in a write, in a commit, or between a commit and its acknowledgement to the queue."""
     folder = tmp_path / "collector"
     exporter = {"iceberg": settings(warehouse, flush_timeout="100ms")}
     sent, acknowledged = set(), set()
@@ -133,7 +133,7 @@ def test_after_a_stop_nothing_is_left_but_the_tables(tmp_path, warehouse):
             for _ in range(3):
                 for one in fixtures:
                     client.send(one.payload, "grpc", one.signal)
-                time.sleep(0.3)  # So that several flushes are likely; what is asserted does not depend on it.
+                time.sleep(0.3)  # Makes several flushes likely; the assertions do not depend on it.
         assert collector.stop() == 0
     assert lying_in.leftovers(warehouse) == []
 
@@ -172,7 +172,7 @@ def test_what_comes_while_another_process_locks_the_catalog_is_stored_after(tmp_
         numbered.wait_until_stored(warehouse, range(10))
         with locked(warehouse):
             client.send(numbered.request(range(10, 20)))
-            time.sleep(3)  # Long enough for many flushes; were none tried, what is asserted would hold as well.
+            time.sleep(3)  # Long enough for many flushes; the assertions also hold without any.
             numbered.once(warehouse, range(10))
             assert collector.healthy()
         numbered.wait_until_stored(warehouse, range(20))
@@ -225,7 +225,7 @@ def test_two_exporters_in_one_collector_on_one_warehouse(tmp_path, warehouse):
 
 
 def test_two_collectors_at_once_on_one_warehouse(tmp_path, warehouse):
-    """Both start on nothing, so they race to make the catalog, the namespace and the table, and then to commit."""
+    """Both start on an empty folder, so they race to create the catalog, the namespace and the table, and to commit."""
     collectors = [
         Collector(tmp_path / name, {"iceberg": settings(warehouse, flush_timeout="100ms")}) for name in ("a", "b")
     ]
@@ -246,7 +246,7 @@ def test_two_collectors_at_once_on_one_warehouse(tmp_path, warehouse):
 
 @contextlib.contextmanager
 def locked(warehouse):
-    """Holds the catalog's database as another process that writes to it would."""
+    """Locks the catalog's database as another writing process would."""
     connection = sqlite3.connect(warehouse / "catalog.db", isolation_level=None, timeout=10)
     try:
         connection.execute("BEGIN EXCLUSIVE")
@@ -257,7 +257,7 @@ def locked(warehouse):
 
 
 def until(holds, seconds_max: float = 60.0) -> None:
-    """Waits until it holds."""
+    """Waits until `holds()` is true."""
     deadline = time.monotonic() + seconds_max
     while not holds():
         assert time.monotonic() < deadline, "it did not come to that in time"
@@ -265,7 +265,7 @@ def until(holds, seconds_max: float = 60.0) -> None:
 
 
 def log_line(collector: Collector, part: str) -> str:
-    """The first line of its log that says so."""
+    """The first line of its log that contains `part`."""
     lines = [line for line in collector.log().splitlines() if part in line]
     assert lines, f"no line says {part!r}:\n{collector.log_tail()}"
     return lines[0]

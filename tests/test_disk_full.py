@@ -1,6 +1,6 @@
-"""A full disk under the warehouse, the catalog's database and the queue: nothing acknowledged is lost, and it goes on by itself.
+"""A full disk for the warehouse, the catalog's database or the queue: no acknowledged record is lost, and it recovers.
 
-Each is a small tmpfs, which root may mount; elsewhere these tests are skipped, and say so.
+Each disk is a small tmpfs, which only root can mount. Without root these tests are skipped with a message.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ MEBIBYTE = 1 << 20
 
 
 class Disk:
-    """A tmpfs of its own, which can be filled to its last byte."""
+    """A separate tmpfs that can be filled to the last byte."""
 
     def __init__(self, folder: Path, mebibytes: int):
         folder.mkdir(parents=True)
@@ -41,7 +41,7 @@ class Disk:
         subprocess.run(["umount", "-l", self.folder], check=True)
 
     def fill(self) -> None:
-        """Leaves no room."""
+        """Fills the disk."""
         with self._ballast.open("ab", buffering=0) as file:
             for size in (MEBIBYTE, 4096):
                 try:
@@ -51,7 +51,7 @@ class Disk:
                     pass
 
     def free(self) -> None:
-        """Gives the room back."""
+        """Frees the space again."""
         self._ballast.unlink()
 
 
@@ -61,7 +61,7 @@ def send(collector: Collector, numbers: range) -> None:
 
 
 def wait_for(collector: Collector, *parts: str) -> str:
-    """The first line of its log with all of these."""
+    """Waits for a line of its log that contains all `parts`."""
     deadline = time.monotonic() + 30
     while True:
         for line in collector.log().splitlines():
@@ -79,7 +79,7 @@ def test_a_full_warehouse_is_told_and_filled_once_there_is_room(tmp_path):
     with Disk(tmp_path / "disk", mebibytes=8) as disk:
         warehouse = disk.folder / "warehouse"
         exporter = quick_retries(settings(warehouse, flush_timeout="100ms"))
-        # The database is elsewhere: only files of tables meet the full disk.
+        # The database is on another disk: only the tables' files hit the full one.
         exporter["catalog"]["uri"] = f"sqlite://{tmp_path}/catalog.db"
         with Collector(tmp_path / "collector", {"iceberg": exporter}, queue_on_disk=True) as collector:
             send(collector, range(10))
@@ -145,7 +145,7 @@ def test_a_full_queue_disk_refuses_what_it_cannot_keep(tmp_path, warehouse):
 
 
 def is_taken(client, first: int, acknowledged: set[int]) -> bool:
-    """Whether a request is acknowledged again."""
+    """Sends a request; returns whether it is acknowledged, and records its numbers if so."""
     numbers = range(first, first + 10)
     try:
         client.send(numbered.request(numbers))
@@ -156,7 +156,7 @@ def is_taken(client, first: int, acknowledged: set[int]) -> bool:
 
 
 def bodies(database: Path, warehouse: Path) -> list[int]:
-    """The numbers in the table of logs of a catalog whose database is not in the warehouse."""
+    """The numbers in the table of logs, for a database outside the warehouse."""
     catalog = SqlCatalog("default", uri=f"sqlite:///{database}", warehouse=f"file://{warehouse}", init_catalog_tables="false")
     try:
         scan = catalog.load_table("otel.logs").scan(selected_fields=("Body",))

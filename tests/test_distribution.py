@@ -1,4 +1,4 @@
-"""The binary as it is shipped: what it links, the example configuration, its own metrics, clients of other people."""
+"""The shipped binary: linked libraries, the example configuration, its own metrics, third-party clients."""
 
 from __future__ import annotations
 

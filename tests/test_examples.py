@@ -16,7 +16,7 @@ from o2i.workload import Shop
 from spark.session import Spark
 
 QUERIES = REPOSITORY / "examples" / "queries"
-# They look for a trace or a value that this telemetry does not have.
+# Queries for a trace or a value that this telemetry does not have.
 MAY_FIND_NOTHING = ("391dae938234560b16bb63f51501cb6f", "TRY_CAST", "1 * 1e9")
 
 

@@ -1,4 +1,4 @@
-"""Old snapshots are expired by our commits, on SQLite and on the reference catalog, and nothing that is needed is gone."""
+"""Our commits expire old snapshots, on SQLite and on the reference catalog, and delete nothing that is needed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from o2i import readers
 from o2i.collector import Collector
 
 COMMITS = 120
-# So many snapshots stay, and up to a tenth more until the next are expired.
+# The number of retained snapshots, and a tenth more, which may accumulate before the next expiry.
 KEPT, KEPT_MAX = 20, 22
 EXPIRING = {
     "commit": {"dedup_snapshots": KEPT, "dedup_window": "0s"},
@@ -37,7 +37,7 @@ def test_a_table_of_many_commits_stays_small_and_whole(kind, warehouse, referenc
     with Collector(tmp_path / "collector", {"iceberg": {**settings(exporter), **EXPIRING}}) as collector:
         for number in range(COMMITS):
             send_numbers(collector, range(number, number + 1))
-        # The Collector has made the database by now.
+        # By now the Collector has created the database.
         catalog: Catalog = readers.catalog(warehouse) if kind == "sql" else reference.client()
         wait_for_rows(catalog, {"logs": COMMITS}, namespace)
     table = load(catalog, "logs", namespace)
@@ -62,10 +62,10 @@ def test_a_table_of_many_commits_stays_small_and_whole(kind, warehouse, referenc
 
 
 def rows_in(task) -> int:
-    """The rows of a data file."""
+    """The number of rows of a data file."""
     return task.file.record_count
 
 
 def names(folder: Path, ending: str) -> set[str]:
-    """Files below a folder."""
+    """Names of files below a folder."""
     return {path.name for path in folder.rglob(f"*{ending}")}

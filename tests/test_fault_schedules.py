@@ -1,7 +1,7 @@
-"""Seeded failures of the reference catalog and of S3 before the real Collector: each acknowledged record is stored once.
+"""Seeded failures of the reference catalog and of S3 with the real Collector: each acknowledged record is stored once.
 
-`O2I_SCHEDULES` is how many (default 10), `O2I_SCHEDULE` one seed to replay. The bulk of the schedules runs against servers
-in memory (`make faults`); these show that the real ones behave as those do.
+`O2I_SCHEDULES` is the number of schedules (default 10), `O2I_SCHEDULE` one seed to replay. Most schedules run against
+in-memory servers (`make faults`); these show that the real servers behave alike.
 """
 
 from __future__ import annotations

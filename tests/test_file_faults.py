@@ -1,7 +1,7 @@
-"""The Collector on local files, killed at, or failed in, one of the file operations of its first two commits and its stop.
+"""Kills the Collector at, or fails, one of the file operations of its first two commits and its stop, on local files.
 
-`faults/files.c` is preloaded into the Collector that ships and counts what it does to files of the warehouse, the database
-included. `O2I_FILE_FAULTS` is how many of all cases are tried (default 12, spread evenly), or `all`.
+`faults/files.c` is preloaded into the shipped Collector and counts its operations on files of the warehouse, including
+the database. `O2I_FILE_FAULTS` is the number of cases to try (default 12, spread evenly), or `all`.
 """
 
 from __future__ import annotations
@@ -21,24 +21,24 @@ from o2i.collector import Collector, DidNotStart, settings
 from o2i.otlp import Refused
 
 HOWS = ("kill_before", "kill_half", "kill_after", "fail")
-# More operations than there are: the cases beyond the last one end without a fault, which the test tells apart.
+# More than the real number of operations. Cases beyond the last operation have no fault, which the test detects.
 OPERATIONS = 115
 
 
 def cases() -> list[tuple[int, str]]:
-    """Number and kind of what is tried."""
+    """The operation's number and the kind of fault of each case."""
     every = list(itertools.product(range(1, OPERATIONS + 1), HOWS))
     wanted = os.environ.get("O2I_FILE_FAULTS", "12")
     if wanted == "all":
         return every
-    # A step that shares no factor with the number of kinds, so that each kind has its turn.
+    # An odd step shares no factor with the number of kinds (4), so every kind occurs.
     step = len(every) // int(wanted) | 1
     return every[7::step]
 
 
 @pytest.fixture(scope="module")
 def shim(tmp_path_factory) -> Path:
-    """The library that is preloaded."""
+    """The library to preload."""
     library = tmp_path_factory.mktemp("shim") / "files.so"
     source = Path(__file__).parent / "faults" / "files.c"
     subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-Wall", "-Wextra", "-Werror", "-o", library, source, "-ldl"], check=True)
@@ -61,7 +61,7 @@ def test_file_operation(at, how, shim, warehouse, tmp_path, monkeypatch):
     acknowledged, sent = set(), set()
     for name, value in preload.items():
         monkeypatch.setenv(name, value)
-    # Dying while it starts is among the cases.
+    # In some cases it dies while it starts.
     with contextlib.suppress(DidNotStart):
         one.start()
     for name in preload:
@@ -96,7 +96,7 @@ def test_file_operation(at, how, shim, warehouse, tmp_path, monkeypatch):
 
 
 def wait_while_alive(one: Collector, warehouse: Path, numbers: set[int]) -> None:
-    """Returns when all are stored, or the Collector has died."""
+    """Returns when all numbers are stored or the Collector has died."""
     deadline = time.monotonic() + 30
     while one.process.poll() is None and not numbers <= set(stored(warehouse)):
         assert time.monotonic() < deadline, f"it neither stores nor dies:\n{one.log_tail()}"
@@ -104,18 +104,18 @@ def wait_while_alive(one: Collector, warehouse: Path, numbers: set[int]) -> None
 
 
 def stored(warehouse: Path) -> set[int]:
-    # The database may be half made.
+    # The database may be incomplete.
     with contextlib.suppress(Exception):
         return set(numbered.stored(warehouse))
     return set()
 
 
 def operations(log: Path) -> int:
-    """How many there were."""
+    """The number of operations."""
     return len(log.read_text().splitlines()) if log.exists() else 0
 
 
 def operation(log: Path, number: int) -> str:
-    """What the operation of this number was."""
+    """The log line of the operation with this number."""
     lines = log.read_text().splitlines() if log.exists() else []
     return next((line for line in lines if line.startswith(f"{number} ")), "")

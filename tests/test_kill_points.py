@@ -1,7 +1,7 @@
-"""kill -9 at named points on the way of a batch, with the queue on disk: nothing is lost and nothing is stored twice.
+"""kill -9 at named points in the processing of a batch, with the queue on disk: nothing is lost or stored twice.
 
-The Collector is the one that ships: it is stopped from outside. A faultbox holds one of its requests at a point, and the
-test kills the Collector then. `O2I_KILLS` is how often each point is tried (default 1).
+The test runs the shipped Collector without hooks: a faultbox holds one of its requests at a point, and the test then
+kills the Collector. `O2I_KILLS` is the number of tries per point (default 1).
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ NAMESPACES = itertools.count()
 
 @dataclass(frozen=True)
 class KillPoint:
-    """A request of the Collector and a place on its way."""
+    """A request of the Collector and a point in its transfer."""
 
     kind: str
     point: str
-    # Which of them, counted from when the point is set.
+    # Which of these requests, counted from when the point is set.
     nth: int = 1
-    # The held request goes on when the Collector is dead.
+    # The held request continues after the Collector is dead.
     goes_on: bool = False
 
 
-# In the order in which a batch meets them.
+# In the order in which a batch passes them.
 POINTS = {
     "before_anything_is_written": KillPoint("Load", "AfterForward"),
     "half_of_an_upload": KillPoint("PutData", "HalfRequest"),
@@ -77,7 +77,7 @@ def collector(folder, doors: Doors, namespace: str) -> Collector:
 
 
 def send(one: Collector, numbers: range) -> None:
-    """A request for every ten numbers."""
+    """Sends a request for every ten numbers."""
     with one.client() as client:
         for first in range(numbers.start, numbers.stop, 10):
             client.send(numbered.request(range(first, first + 10)))
@@ -90,7 +90,7 @@ def test_killed_at(name, turn, lake, namespace, tmp_path):
     with lake.doors(tmp_path) as doors:
         door = doors.catalog if at.kind in ("Load", "Commit") else doors.storage
         one = collector(tmp_path / "collector", doors, namespace)
-        # A table that has something already, except where the point is in its making.
+        # The table has rows already, except where the point is in its creation.
         first = 0
         if at.kind != "Load":
             one.start()
@@ -102,7 +102,7 @@ def test_killed_at(name, turn, lake, namespace, tmp_path):
         one.start()
         send(one, range(first, first + 50))
         door.wait_for_stall()
-        # These are in the queue only, and are merged with the others after the restart.
+        # These are only in the queue, and are merged with the others after the restart.
         send(one, range(first + 50, first + 100))
         one.kill()
         with one:
@@ -115,7 +115,7 @@ def test_killed_at(name, turn, lake, namespace, tmp_path):
 
 @pytest.mark.parametrize("turn", range(TIMES))
 def test_killed_between_a_commit_and_its_acknowledgement_to_the_queue(turn, lake, namespace, tmp_path):
-    """The answer is let through, and the kill comes while the queue is told; when exactly is left to chance."""
+    """The answer passes, and the kill follows at a random moment while the queue processes the acknowledgement."""
     with lake.doors(tmp_path) as doors:
         one = collector(tmp_path / "collector", doors, namespace).start()
         doors.catalog.stall("Commit", "AfterForward")
@@ -133,7 +133,7 @@ def test_killed_between_a_commit_and_its_acknowledgement_to_the_queue(turn, lake
 
 @pytest.mark.parametrize("turn", range(TIMES))
 def test_killed_while_requests_are_put_into_the_queue(turn, lake, namespace, tmp_path):
-    """What was acknowledged is there; what was not may be there, once."""
+    """Acknowledged records are stored once; others at most once."""
     with lake.doors(tmp_path) as doors:
         one = collector(tmp_path / "collector", doors, namespace).start()
         sent, acknowledged, over = set(), set(), threading.Event()
@@ -185,7 +185,7 @@ def test_killed_again_while_what_was_left_is_delivered(turn, lake, namespace, tm
 
 @pytest.mark.parametrize("turn", range(TIMES))
 def test_killed_when_one_of_two_tables_has_its_rows(turn, lake, namespace, tmp_path):
-    """One request fills two tables: the commit to one is held until the other has its rows."""
+    """One request fills two tables. The commit to one table is held until the other table has its rows."""
     names = [f"m{number}" for number in range(20)]
     with lake.doors(tmp_path) as doors:
         one = collector(tmp_path / "collector", doors, namespace).start()

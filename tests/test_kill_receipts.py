@@ -1,7 +1,7 @@
-"""kill -9 while the catalog is down and calls end with receipts (`commit.on_failure: accept`): each record is stored once.
+"""kill -9 while the catalog is down and calls end with receipts (`commit.on_failure: accept`): records are stored once.
 
-A receipt is held on its way to storage, or a commit or a deletion when the catalog is back, and the Collector is killed then.
-`O2I_KILLS` is how often each point is tried (default 1).
+A faultbox holds a receipt on its way to storage, or a commit or a deletion when the catalog is back. The test then
+kills the Collector. `O2I_KILLS` is the number of tries per point (default 1).
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ BUCKET = "lake"
 
 @dataclass(frozen=True)
 class KillPoint:
-    """A request and a place on its way."""
+    """A request and a point in its transfer."""
 
     kind: str
     point: str
-    # The held request goes on when the Collector is dead.
+    # The held request continues after the Collector is dead.
     goes_on: bool = False
 
 
@@ -72,19 +72,19 @@ def collector(folder, doors: Doors, namespace: str, on_failure: str = "accept") 
 
 
 def send(one: Collector, numbers: range) -> None:
-    """A request for every ten numbers."""
+    """Sends a request for every ten numbers."""
     with one.client() as client:
         for first in range(numbers.start, numbers.stop, 10):
             client.send(numbered.request(range(first, first + 10)))
 
 
 def receipts(lake: Lake, namespace: str) -> list[str]:
-    """The keys of its receipts."""
+    """The keys of the receipts in a namespace."""
     return [key for key in lake.s3.keys(BUCKET) if f"{namespace}/" in key and "/_otlp2iceberg/receipts/" in key]
 
 
 def wait_for_receipts(lake: Lake, namespace: str, are_there: bool) -> None:
-    """Returns when there is one, or none."""
+    """Waits until there is a receipt, or until there is none."""
     deadline = time.monotonic() + STORED_SECONDS_MAX
     while bool(found := receipts(lake, namespace)) != are_there:
         assert time.monotonic() < deadline, f"receipts: {found}"
@@ -103,10 +103,10 @@ def test_killed_at_a_receipt(name, turn, lake, namespace, tmp_path):
         doors.storage.stall(at.kind, at.point, part=namespace)
         send(one, range(50, 100))
         doors.storage.wait_for_stall()
-        # These are in the queue only, or get a receipt of their own.
+        # These are only in the queue, or get their own receipt.
         send(one, range(100, 150))
         one.kill()
-        # Another start while the catalog is still down, at which nothing can be accepted.
+        # A restart while the catalog is still down; after it, calls cannot end with receipts.
         one.start()
         send(one, range(150, 160))
         if at.goes_on:
@@ -123,7 +123,7 @@ def test_killed_at_a_receipt(name, turn, lake, namespace, tmp_path):
 @pytest.mark.parametrize("turn", range(TIMES))
 @pytest.mark.parametrize("name", OF_ITS_COMMIT)
 def test_killed_while_a_receipt_is_committed(name, turn, lake, namespace, tmp_path):
-    """A second Collector, which takes no receipts itself, writes to the same table and finds them, too."""
+    """A second Collector, which writes no receipts itself, uses the same table and finds them too."""
     at = OF_ITS_COMMIT[name]
     with lake.doors(tmp_path) as doors, lake.doors(tmp_path) as others:
         one = collector(tmp_path / "collector", doors, namespace).start()
@@ -132,7 +132,7 @@ def test_killed_while_a_receipt_is_committed(name, turn, lake, namespace, tmp_pa
         doors.catalog.down()
         send(one, range(50, 100))
         wait_for_receipts(lake, namespace, are_there=True)
-        # A deletion names its file in its body.
+        # A deletion names its file in the request's body.
         part = "" if at.kind == "Delete" else namespace
         door = doors.catalog if at.kind == "Commit" else doors.storage
         door.stall(at.kind, at.point, part=part)

@@ -1,4 +1,4 @@
-"""The Lambda over HTTP events: the rows it stores, what it answers, and what it does when things go wrong."""
+"""The Lambda with HTTP events: stored rows, answers, and behaviour on failures."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from o2i.tables import TABLES, TIME_COLUMN
 
 PROTOBUF = {"content-type": "application/x-protobuf"}
 JSON = {"content-type": "application/json"}
-# How long the catalog is down: a minute is what is promised, and takes a minute.
+# How long the catalog is down. The promise is a minute; the default is shorter to save time.
 OUTAGE_SECONDS = float(os.environ.get("O2I_OUTAGE_SECONDS", "14"))
 OUTAGE_REQUESTS_SECONDS = 0.25
 FIXTURES = [one for one in corpus.fixtures() if one.rows is not None]
@@ -48,7 +48,7 @@ def post(environment, payload: bytes, headers: dict, signal: str = "logs", **mor
 
 
 def numbers(first: int, count: int = 10) -> bytes:
-    """A request of so many log records, each with its number as body."""
+    """A request with `count` log records, each with its number as body."""
     return request(range(first, first + count)).SerializeToString()
 
 
@@ -75,9 +75,9 @@ def test_rows_equal_what_was_sent_value_by_value(form, function, warehouse):
 
 
 def test_rows_equal_those_of_the_collector_hash_for_hash(tmp_path):
-    """The same requests through the Collector as protobuf, and through the Lambda as protobuf and as JSON.
+    """Sends the same requests to the Collector as protobuf, and to the Lambda as protobuf and as JSON.
 
-    Without the NaNs of the corpus, whose bits JSON does not carry.
+    The comparison ignores the bits of NaNs, which JSON cannot carry.
     """
     hashes = {}
     for door in ("collector", "lambda/protobuf", "lambda/json"):
@@ -123,7 +123,7 @@ def test_every_kind_of_http_event(shape, function, warehouse):
 @pytest.mark.parametrize("shape", [shape for shape in events.SHAPES if shape.startswith("api-gateway")])
 @pytest.mark.parametrize("stage", ["v1", "$default", "otlp"])
 def test_a_stage_may_have_any_name(stage, shape, refusing):
-    """Of format 1.0 the path is without the stage, of 2.0 with it."""
+    """In format 1.0 the path excludes the stage, in 2.0 it includes it."""
     assert post(refusing, b"", PROTOBUF, shape=shape, stage=stage).status == 200
     health = events.answer(refusing.invoke(events.http("/health", method="GET", shape=shape, stage=stage)))
     assert health.status == 200
@@ -192,7 +192,7 @@ def test_a_body_that_a_gateway_made_text_of_is_refused_with_the_setting_that_is_
     answer = events.answer(refusing.invoke(event))
     assert answer.status == 400
     assert b"binaryMediaTypes" in answer.body
-    # The character is as good as any other in what is text.
+    # In real text the replacement character is valid.
     event = events.http("/v1/logs", '{"resourceLogs":[{"schemaUrl":"\ufffd"}]}'.encode(), JSON, shape="api-gateway-v1")
     assert event["isBase64Encoded"] is False
     assert events.answer(refusing.invoke(event)).status == 200
@@ -200,7 +200,7 @@ def test_a_body_that_a_gateway_made_text_of_is_refused_with_the_setting_that_is_
 
 @pytest.fixture(scope="module")
 def refusing(tmp_path_factory):
-    """One for all requests that are refused."""
+    """One environment for all requests that are refused."""
     folder = tmp_path_factory.mktemp("refusing")
     limits = settings.variables({"limits": {"payload_bytes_max": 4 << 20}})
     with Lambda(folder, {**settings.sqlite(folder / "warehouse"), **limits}) as environment:
@@ -208,7 +208,7 @@ def refusing(tmp_path_factory):
 
 
 def test_records_that_are_rejected_are_told_and_the_others_stored(tmp_path, warehouse):
-    """Rows beyond the partitions allowed are rejected: ten days, one allowed."""
+    """Rows beyond the partition limit are rejected: ten days with a limit of one."""
     config = {**settings.sqlite(warehouse), **settings.variables({"limits": {"partitions_max": 1}})}
     with Lambda(tmp_path / "lambda", config) as environment:
         message = request(range(10))
@@ -313,7 +313,7 @@ def test_a_catalog_that_is_down_at_the_start_is_no_reason_not_to_start(tmp_path,
 
 
 def test_nothing_is_sent_to_the_catalog_that_cannot_finish(tmp_path, reference):
-    """Storage has used up the time: no commit is begun, and the client is told to come again."""
+    """The time is used up: no commit starts, and the answer tells the client to retry."""
     with Proxy(reference.uri) as proxy:
         catalog = {**reference.settings(proxy.uri), "namespace": "late"}
         config = settings.variables({"catalog": catalog, "commit": {"on_failure": "retry"}})
@@ -332,7 +332,7 @@ def test_nothing_is_sent_to_the_catalog_that_cannot_finish(tmp_path, reference):
             assert answer.status == 503 and "retry-after" in answer.headers
             assert time.monotonic() - begun < 1.0
             assert [request for request, _ in proxy.seen if request.method == "POST"] == []
-            # A commit that hangs does not keep the answer back; it is found when the request comes again.
+            # A hanging commit does not delay the answer; the retried request finds it.
             answer = post(environment, payload, PROTOBUF, seconds=2.0)
             assert answer.status == 503, answer
             proxy.instead = lambda request: None
@@ -347,7 +347,7 @@ def test_a_catalog_that_goes_down_costs_no_request_and_its_rows_come_back(tmp_pa
             assert post(environment, numbers(0), PROTOBUF).status == 200
             proxy.instead = lambda request: ProxyAnswer(503, b"")
             begun, sent = time.monotonic(), 10
-            # The last one some seconds before the end: receipts are not tried with every call.
+            # The last one is sent some seconds before the end, because not every call retries receipts.
             while sent < 60 or time.monotonic() - begun < OUTAGE_SECONDS - 3:
                 assert post(environment, numbers(sent), PROTOBUF).status == 200
                 sent += 10
@@ -360,7 +360,7 @@ def test_a_catalog_that_goes_down_costs_no_request_and_its_rows_come_back(tmp_pa
             time.sleep(max(2.1, OUTAGE_SECONDS - (time.monotonic() - begun)))
             proxy.instead = lambda request: None
             assert post(environment, numbers(sent), PROTOBUF).status == 200
-            # The call that comes first brings all of them.
+            # The first call after the outage commits all receipts.
             found = readers.read_duckdb(reference.client().load_table("accept.logs"))
     assert sorted(int(row["Body"]) for row in found) == list(range(sent + 10))
 
@@ -371,7 +371,7 @@ def test_a_function_url_without_a_body(function):
 
 
 def test_a_bomb_and_a_body_of_six_megabytes_take_bounded_memory(tmp_path, warehouse):
-    """The optimised program takes far less: `python -m lambda_host.figures`."""
+    """The optimised program needs far less: `python -m lambda_host.figures`."""
     with Lambda(tmp_path / "lambda", settings.sqlite(warehouse)) as environment:
         as_gzip = {**PROTOBUF, "content-encoding": "gzip"}
         bomb = gzip.compress(b"\0" * 1_000_000_000, 1)

@@ -1,4 +1,4 @@
-"""Messages that came back from a queue often are loaded in processes of their own: one that ends its process ends no other."""
+"""Messages that a queue redelivered often are loaded in separate processes, so that one cannot end the others."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ def s3(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def bomb() -> bytes:
-    """Says that it is larger than the memory that there is, though not than what is allowed: making room for it ends the program."""
+    """Declares a size above the available memory but within the limits: allocating it ends the program."""
     compressor = zstandard.ZstdCompressor().compressobj(size=BOMB_BYTES)
     return compressor.compress(b"a") + compressor.flush(zstandard.COMPRESSOBJ_FLUSH_BLOCK)
 
 
 @pytest.fixture(scope="module")
 def slow() -> bytes:
-    """Takes minutes, in which nothing else runs: gibibytes of empty messages."""
+    """Takes minutes and blocks everything else: gibibytes of empty messages."""
     compressor = zstandard.ZstdCompressor().compressobj(size=GIBIBYTE)
     zeros = b"\0" * (1 << 24)
     compressed = b"".join(compressor.compress(zeros) for _ in range(GIBIBYTE // len(zeros))) + compressor.flush()
@@ -62,7 +62,7 @@ def put(s3, request):
 
 @pytest.fixture
 def function(tmp_path, s3, warehouse):
-    """With as much memory as a shell may give it."""
+    """A function with a memory limit set by the shell."""
     program = tmp_path / "program"
     program.write_text(f'#!/bin/sh\nulimit -c 0\nulimit -v {MEMORY_KIB}\nexec {binary()} "$@"\n')
     program.chmod(program.stat().st_mode | stat.S_IXUSR)
@@ -77,7 +77,7 @@ def logs(*numbers: int) -> bytes:
 
 
 def received(event: dict, *counts: int) -> dict:
-    """The batch as a queue gives it for the nth time, for each message."""
+    """The batch with the given receive count for each message."""
     for record, count in zip(event["Records"], counts, strict=True):
         record["attributes"]["ApproximateReceiveCount"] = str(count)
     return event
@@ -101,10 +101,10 @@ def test_it_fails_alone_from_the_third_time_on(at, function, put, bomb, warehous
     batch = received(events.sqs(*bodies), *[3] * at, 4, *[1] * (7 - at))
     assert events.failed(function.invoke(batch)) == [f"m{at}", "m7"]
     assert stored(warehouse) == dict.fromkeys(range(6), 1)
-    # The function lives, and answers the next event.
+    # The function is still alive and answers the next event.
     assert events.failed(function.invoke(events.sqs(put("logs_9", logs(9))))) == []
     assert stored(warehouse) == dict.fromkeys([*range(6), 9], 1)
-    # Among what a process says at its end.
+    # The line is among the last output of a process.
     [line] = [json.loads(line) for line in function.log().splitlines() if "it alone is given back" in line]
     assert line["message_id"] == f"m{at}"
     assert not list(tmp_path.glob("otlp2iceberg-batch-*"))
@@ -117,7 +117,7 @@ def test_a_batch_that_came_often_without_fault_is_one_commit(function, put, ware
     assert stored(warehouse) == dict.fromkeys(range(20), 1)
     assert snapshots(warehouse) == 1
     assert (sum(function.metrics("Rows")), sum(function.metrics("RepeatedRequests"))) == (20, 20)
-    # Its lines belong to the invocation, as all others.
+    # The lines of the separate processes belong to the invocation too.
     assert all(line["requestId"] for line in function.log_lines() if "_aws" in line)
 
 
@@ -132,7 +132,7 @@ def test_one_that_takes_all_the_time_fails_alone(at, function, put, slow, wareho
 
 
 def test_a_batch_that_needs_most_of_the_time_gets_on(tmp_path, s3, warehouse, put):
-    """Objects that are slow to read, 6 s together. Within three deliveries all of them are loaded."""
+    """Objects that are slow to read, 6 s in total. Three deliveries suffice to load all of them."""
     with Slow(s3.endpoint) as proxy:
         config = {**settings.sqlite(warehouse), **settings.aws(s3), "AWS_ENDPOINT_URL_S3": proxy.uri, "TMPDIR": str(tmp_path)}
         bodies = [put(f"logs_{number}", logs(number)) for number in range(12)]
@@ -148,7 +148,7 @@ def test_a_batch_that_needs_most_of_the_time_gets_on(tmp_path, s3, warehouse, pu
 
 
 class Slow(Proxy):
-    """To be read from."""
+    """A proxy that delays every request by 0.5 s."""
 
     def check(self, request):
         time.sleep(0.5)

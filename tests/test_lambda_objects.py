@@ -1,4 +1,4 @@
-"""The Lambda over notifications: objects on S3 that hold OTLP are loaded once each, and bad ones fail alone."""
+"""The Lambda with notifications: each S3 object with OTLP is loaded once, and bad objects fail alone."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def json_logs(*numbers: int) -> bytes:
 
 
 def framed(*messages: bytes) -> bytes:
-    """As the Collector's file exporter writes messages: each with its length before it."""
+    """Messages in the format of the Collector's file exporter: each preceded by its length."""
     return b"".join(struct.pack(">I", len(message)) + message for message in messages)
 
 
@@ -120,7 +120,7 @@ def test_an_object_is_loaded_once_however_often_and_however_it_is_told(wrapping,
     for _ in range(2):
         returned = function.invoke(event)
         assert returned is None or events.failed(returned) == []
-    # The same object in other words.
+    # The same object in another kind of event.
     function.invoke(plain)
     assert stored(warehouse) == {1: 1, 2: 1}
 
@@ -141,7 +141,7 @@ def test_a_batch_of_ten_reports_exactly_the_poison_and_the_missing_object(functi
     returned = function.invoke(events.sqs(*(events.s3(record) for record in bodies)))
     assert events.failed(returned) == ["m3", "m8"]
     assert stored(warehouse) == dict.fromkeys(range(7), 1)
-    # What comes back from the queue fails again, and nothing else is stored twice.
+    # Redelivered failures fail again, and nothing is stored twice.
     assert events.failed(function.invoke(events.sqs(events.s3(poison), events.s3(missing)))) == ["m0", "m1"]
     assert events.failed(function.invoke(events.sqs(*(events.s3(record) for record in good)))) == []
     assert stored(warehouse) == dict.fromkeys(range(7), 1)
@@ -214,7 +214,7 @@ def test_what_is_overwritten_while_versioning_is_suspended_is_loaded_again(funct
 def test_folders_of_the_console_are_nothing_to_do_and_keys_that_cannot_be_read_are_named(function, client, put, warehouse):
     folder = put("logs/", b"")
     folder["s3"]["object"]["size"] = 0
-    # The object that the key without its first slash names is another one.
+    # The key without its first slash names another object.
     client.put_object(Bucket=BUCKET, Key="year=2026/logs_1", Body=logs(1))
     leading = client.put_object(Bucket=BUCKET, Key="/year=2026/logs_1", Body=logs(1))
     records = [folder, events.s3_record(BUCKET, "/year=2026/logs_1", leading["ETag"]), put("logs_2", logs(2))]
@@ -245,7 +245,7 @@ def test_an_object_with_too_many_records_fails_unless_it_is_kept_as_a_dead_lette
     event = events.sqs(events.s3(put("logs_many", logs(*range(10)))), events.s3(put("logs_few", logs(7))))
     with Lambda(tmp_path / "without", {**config, **limits}) as function:
         assert events.failed(function.invoke(event)) == ["m0"]
-        # Which of the two it is takes a second look, which counts nothing anew.
+        # A second pass finds out which of the two failed; it does not count anything again.
         counted = [sum(function.metrics(name)) for name in ("Rows", "RejectedRecords", "RepeatedRequests")]
         assert counted == [1, 10, 0]
     kept = settings.variables({"dead_letter": {"path": str(tmp_path / "dead")}})

@@ -1,4 +1,4 @@
-"""The Lambda and Parquet files: written without a catalog, and registered in tables from their footers."""
+"""The Lambda and Parquet files: it writes them without a catalog, and registers them in tables by their footers."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ def test_without_a_catalog_a_repeated_body_writes_the_same_bytes_to_the_same_pla
     event = events.http("/v1/logs", numbered(range(50)).SerializeToString(), PROTOBUF)
     contents = []
     for number in range(3):
-        # Each time in an environment that knows of nothing.
+        # A fresh environment each time.
         with Lambda(tmp_path / f"lambda{number}", without_catalog(warehouse)) as environment:
             assert events.answer(environment.invoke(event)).status == 200
         contents.append({path: path.read_bytes() for path in warehouse.rglob("*.parquet")})
@@ -169,9 +169,9 @@ def test_files_of_other_writers_are_registered_in_every_table(writer, tmp_path, 
     for number, path in enumerate((tmp_path / "files" / "otel").rglob("*.parquet")):
         data = pq.read_table(path, partitioning=None)
         content = writer(data.cast(parquet.without_ids(data.schema)))
-        # As the file has them: DuckDB writes 0.0 for a -0.0 beside it.
+        # The rows as the file has them, because DuckDB writes 0.0 for a -0.0 next to a 0.0.
         expected[path.parent.parent.name] += readers.rows_of(pq.read_table(io.BytesIO(content)))
-        # No folder names the table: the columns do.
+        # The columns identify the table, because no folder names it.
         records.append(put(f"{number} of {path.parent.name}.parquet", content))
     assert events.failed(function.invoke(events.sqs(*map(events.s3, records)))) == []
     for table in TABLES:
@@ -259,7 +259,7 @@ def test_bad_files_fail_alone_with_their_reason(s3, put, function, warehouse):
     told = [line for line in function.log_lines() if line.get("level") == "ERROR"]
     for name, reason in {**{name: reason for name, (_, reason) in bad.items()}, "a": "not known which table"}.items():
         assert any(f"/{name}.parquet" in line["object"] and reason in line["error"] for line in told), (name, reason, told)
-    # Poison stays poison, and what is good is not added again.
+    # Bad files fail again, and good files are not added again.
     again = function.invoke(events.sqs(*map(events.s3, records)))
     assert events.failed(again) == events.failed(returned)
     assert bodies(warehouse, s3) == [1]
@@ -271,7 +271,7 @@ def test_other_content_in_the_place_of_a_registered_file_is_refused(s3, put, fun
     after = put("logs/a.parquet", parquet.by_pyarrow(logs(2)))
     with pytest.raises(Failed, match="never be overwritten"):
         function.invoke(events.s3(after))
-    # The event of what was there before says nothing of what is there now.
+    # The event of the old content says nothing about the current content.
     assert function.invoke(events.s3(before)) is None
     assert snapshots(warehouse) == 1
 

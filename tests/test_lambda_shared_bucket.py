@@ -1,4 +1,4 @@
-"""Tables and raw objects in one bucket: the function is told of every file that it writes itself, and adds none of them again."""
+"""Tables and raw objects in one bucket: the function gets events for its own files and adds none of them again."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def s3(tmp_path):
 
 
 def told_of_everything(client) -> dict:
-    """What a queue holds when every object of the bucket was told of."""
+    """A batch with an event for every object in the bucket."""
     listed = client.list_objects_v2(Bucket=BUCKET)["Contents"]
     return events.sqs(*(events.event_bridge(BUCKET, one["Key"], one["ETag"]) for one in listed))
 
@@ -31,7 +31,7 @@ def put_logs(client, key: str, *numbers: int) -> None:
 
 
 def passed_over(function: Lambda) -> set[str]:
-    """What the log says was passed over, by the function before it was read or by the library after."""
+    """The skipped objects by the log: skipped by the function before reading, or by the library after."""
     lines = [line for line in function.log_lines() if "passed over" in line.get("message", "")]
     assert all("bucket or prefix of their own" in line["message"] for line in lines)
     return {line.get("object") or line["file"] for line in lines}
@@ -41,7 +41,7 @@ def test_files_of_tables_are_passed_over_and_objects_beside_them_are_loaded(tmp_
     database = tmp_path / "catalog.db"
     catalog = {"type": "sql", "uri": f"sqlite://{database}", "warehouse": f"s3://{BUCKET}/tables"}
     config = {**settings.variables({"catalog": catalog}), **settings.aws(s3)}
-    # One environment is warm before there is a table, one is not.
+    # One environment starts before the table exists, the other creates it.
     with Lambda(tmp_path / "early", config) as early, Lambda(tmp_path / "writer", config) as writer:
         put_logs(client, "raw/logs_1", 1, 2)
         assert events.failed(writer.invoke(told_of_everything(client))) == []
@@ -51,7 +51,7 @@ def test_files_of_tables_are_passed_over_and_objects_beside_them_are_loaded(tmp_
         for function in (early, writer):
             assert events.failed(function.invoke(told_of_everything(client))) == []
             assert passed_over(function) >= {f"s3://{BUCKET}/{key}" for key in own}
-        # A file as it is written without a catalog lies in the same folder, and is no file of a table yet.
+        # A file in the layout of writes without a catalog, in the same folder; no table has it yet.
         [data] = [key for key in own if key.endswith(".parquet")]
         day = "tables/otel/logs/Timestamp_day=2026-01-01/a.parquet"
         client.copy_object(Bucket=BUCKET, Key=day, CopySource={"Bucket": BUCKET, "Key": data})
@@ -78,10 +78,10 @@ def test_files_that_the_function_writes_without_a_catalog_are_passed_over(tmp_pa
 
 
 def test_dead_letters_are_not_loaded_from_where_they_are_written_unless_they_are_listed(tmp_path, s3, client, warehouse):
-    """Each would be rejected again, and become another dead letter, and so on."""
+    """Loading one would reject it again and create another dead letter, without end."""
     more = {"limits": {"records_per_request_max": 3}, "dead_letter": {"path": f"s3a://{BUCKET}/dead/"}}
     config = {**settings.sqlite(warehouse), **settings.variables(more), **settings.aws(s3)}
-    # It only begins as the folder does.
+    # This key only shares a prefix with the folder's name.
     put_logs(client, "deadline/logs_1", 7)
     with Lambda(tmp_path / "lambda", config) as function:
         put_logs(client, "raw/logs_1", *range(10))
@@ -91,7 +91,7 @@ def test_dead_letters_are_not_loaded_from_where_they_are_written_unless_they_are
         assert events.failed(function.invoke(told_of_everything(client))) == []
         assert [key for key in s3.keys(BUCKET) if key.startswith("dead/")] == dead
     assert stored(warehouse) == {7: 1}
-    # As a person does who has mended the cause.
+    # A person removes the cause and loads the letters explicitly.
     raised = settings.variables({"limits": {"records_per_request_max": 10}})
     with Lambda(tmp_path / "mended", {**config, **raised}) as function:
         function.invoke({"objects": [f"s3://{BUCKET}/{key}" for key in dead if key.endswith(".pb")]})

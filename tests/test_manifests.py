@@ -1,4 +1,4 @@
-"""The metrics of files in our manifests are those that other people's writers give for the same rows and the same file."""
+"""The file metrics in our manifests equal those of independent writers for the same rows and the same file."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from o2i.tables import TABLES
 from spark.session import Spark
 
 NAMESPACE = "manifests"
-# By the names of the Iceberg specification, table `data_file`.
+# The names of the Iceberg specification, table `data_file`.
 COUNTS = ("value_counts", "null_value_counts")
 BOUNDS = ("lower_bounds", "upper_bounds")
 NAN_COUNTS = "nan_value_counts"
@@ -30,17 +30,17 @@ NAN_COUNTS = "nan_value_counts"
 
 @dataclass(frozen=True)
 class Written:
-    """Tables that a Collector wrote on the reference catalog, each with one file and no partitions."""
+    """Tables that a Collector wrote on the reference catalog, each unpartitioned and with one file."""
 
     catalog: Catalog
     spark: Spark
 
     def table(self, name: str) -> Table:
-        """One of them."""
+        """The table of this name."""
         return load(self.catalog, name, NAMESPACE)
 
     def empty_copy(self, name: str) -> Table:
-        """A table with the same columns, which get the same ids, and no rows."""
+        """An empty table with the same columns and the same field ids."""
         ours = self.table(name.partition("_of_")[2])
         copy = self.catalog.create_table((NAMESPACE, name), ours.schema(), properties=ours.properties)
         assert copy.schema().as_struct() == ours.schema().as_struct()
@@ -64,8 +64,8 @@ def written(reference, tmp_path_factory):
 
 @pytest.mark.parametrize("name", TABLES)
 def test_java_writes_the_same_metrics_for_the_same_rows(name, written):
-    """Spark copies the rows with Iceberg's own Parquet writer. Sizes are the writer's, all else is the rows'. A zero keeps
-    its sign as a bound there; in Parquet's footers, and with us, it is -0.0 below and +0.0 above."""
+    """Spark copies the rows with Iceberg's own Parquet writer. Only sizes depend on the writer. Java keeps the sign of
+    a zero bound; in Parquet footers, and in our manifests, a zero is -0.0 as lower and +0.0 as upper bound."""
     copy = f"java_of_{name}"
     written.empty_copy(copy)
     ours, theirs = (written.spark.name(table, NAMESPACE) for table in (name, copy))
@@ -83,7 +83,7 @@ def test_java_writes_the_same_metrics_for_the_same_rows(name, written):
 
 @pytest.mark.parametrize("name", TABLES)
 def test_java_finds_the_same_metrics_in_our_file(name, written):
-    """Spark adds our file as it is to another table. A footer holds no count of NaN, so Java has none then."""
+    """Spark adds our file to another table unchanged. Footers have no NaN counts, so Java has none then."""
     copy = f"added_of_{name}"
     written.empty_copy(copy)
     path = readers.local_path(file_of(written.table(name)).file_path)
@@ -97,8 +97,8 @@ def test_java_finds_the_same_metrics_in_our_file(name, written):
 
 @pytest.mark.parametrize("name", TABLES)
 def test_pyiceberg_finds_the_same_metrics_in_our_file(name, written):
-    """By what its `add_files` uses; that itself refuses files with field ids. Inside lists and maps it counts too, where
-    Java and we have no metrics."""
+    """Uses the functions behind pyiceberg's `add_files`, which itself refuses files with field ids. They also count
+    inside lists and maps, where Java and we have no metrics."""
     table = written.table(name)
     file = file_of(table)
     statistics = data_file_statistics_from_parquet_metadata(
@@ -132,7 +132,7 @@ def of(table: Table, metric: str) -> dict:
 
 
 def named(table: Table, file: DataFile, metric: str) -> dict:
-    """A metric by column, rather than by field id, for messages."""
+    """A metric by column instead of field id, for messages."""
     names = {id_: name for name, id_ in ids(table).items()}
     return {names[id_]: value for id_, value in (getattr(file, metric) or {}).items()}
 

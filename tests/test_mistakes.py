@@ -1,4 +1,4 @@
-"""Wrong configurations and clashes: each gives one clear line that says what to do."""
+"""Wrong configurations and conflicts: each produces one clear line with a remedy."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def test_no_settings_at_all_write_to_the_working_directory(tmp_path):
 
 
 def make_table(warehouse, name: str, *columns: NestedField) -> None:
-    """A table of somebody else in the same catalog."""
+    """Creates a foreign table in the same catalog."""
     warehouse.mkdir()
     catalog = readers.catalog(warehouse)
     catalog.create_namespace("otel")
@@ -116,8 +116,8 @@ def make_table(warehouse, name: str, *columns: NestedField) -> None:
 
 
 def line_that_says(output: str, parts: list[str]) -> None:
-    """Asserts that a line says all of it, and that what ends the Collector is said once. (Before its last line, which
-    begins with `Error:`, the Collector logs why a component did not start.)
+    """Asserts that a line contains all `parts`, and that at most one such line begins with `Error: `, which is how the
+    Collector's last line begins. (Before that line it logs why a component did not start.)
     """
     lines = [line for line in output.splitlines() if all(part in line for part in parts)]
     assert lines, f"no line says {parts}:\n{output}"

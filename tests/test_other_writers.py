@@ -1,4 +1,4 @@
-"""Tables that other programs made, changed, or write to as well."""
+"""Tables that other programs created, change, or write to as well."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from o2i.tables import TABLES, TIME_COLUMN
 
 LOGS, TRACES = corpus.fixture("logs"), corpus.fixture("traces")
 
-# Columns in another order, fewer of them, one of theirs that we do not know, and nested ids that are not ours.
+# Fewer columns in another order, two that we do not know, and different nested ids.
 THEIR_LOGS = Schema(
     NestedField(1, "theirs", StringType()),
     NestedField(2, "Body", StringType()),
@@ -31,7 +31,7 @@ THEIR_LOGS = Schema(
     NestedField(5, "Timestamp", TimestamptzType(), required=True),
     NestedField(6, "theirs too", ListType(42, BooleanType(), element_required=False)),
 )
-# A list of structs that lacks fields of ours and has one of theirs.
+# A list of structs that lacks some of our fields and has a field of theirs.
 THEIR_TRACES = Schema(
     NestedField(1, "Events", ListType(30, StructType(
         NestedField(31, "Name", StringType()),
@@ -105,7 +105,7 @@ def test_another_writer_appends_beside_us(tmp_path, warehouse):
 
 
 def test_another_writer_commits_while_we_do(tmp_path, warehouse):
-    """Both write to one table at the same time; whoever loses a race must take the other's commit in."""
+    """Both write to one table at the same time; the loser of a race must rebase on the other's commit."""
     store(tmp_path, warehouse, LOGS)
     count, rounds = len(LOGS.rows["logs"]), 10
     with Collector(tmp_path / "collector", {"iceberg": settings(warehouse, flush_timeout="50ms")}) as collector:
@@ -121,7 +121,7 @@ def test_another_writer_commits_while_we_do(tmp_path, warehouse):
 
 
 def test_another_program_changes_the_table_while_we_run(tmp_path, warehouse):
-    """Columns added and a partition field added between two flushes of one Collector."""
+    """Columns and a partition field are added between two flushes of one Collector."""
     count = len(LOGS.rows["logs"])
     with Collector(tmp_path / "collector", {"iceberg": settings(warehouse, flush_timeout="50ms")}) as collector:
         with collector.client() as client:
@@ -143,7 +143,7 @@ def test_another_program_changes_the_table_while_we_run(tmp_path, warehouse):
 
 @pytest.mark.parametrize("found", [LongType(), IntegerType()])
 def test_numbers_of_another_width(found, tmp_path, warehouse):
-    """A column of longs takes our ints; see test_mistakes for types that clash."""
+    """A long column accepts our ints; see test_mistakes for incompatible types."""
     make(warehouse, "logs", Schema(
         NestedField(1, "Timestamp", TimestamptzType(), required=True), NestedField(2, "SeverityNumber", found)
     ))  # fmt: skip
@@ -153,7 +153,7 @@ def test_numbers_of_another_width(found, tmp_path, warehouse):
 
 
 def make(warehouse, name: str, schema: Schema, **options) -> None:
-    """A table of somebody else in the same catalog."""
+    """Creates a foreign table in the same catalog."""
     warehouse.mkdir()
     catalog = readers.catalog(warehouse)
     catalog.create_namespace("otel")
@@ -185,7 +185,7 @@ def their_row(table) -> pa.Table:
 
 
 def append(table, rows: pa.Table) -> None:
-    """Appends with pyiceberg, which gives up when it loses a race: then once more on the table as it is now."""
+    """Appends with pyiceberg, which fails when it loses a race. Retries on the reloaded table then."""
     for _ in range(20):
         try:
             table.append(rows)

@@ -1,4 +1,4 @@
-"""An outage of the destination is seen by whoever looks at the log for warnings, or at the metrics."""
+"""An outage of the destination is visible in the log's warnings and in the metrics."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ OPERATIONS = Path(__file__).parents[1] / "docs" / "operations.md"
 
 
 def unreachable(**retry) -> tuple[int, dict]:
-    """A port that nothing listens on, and an exporter whose catalog is there."""
+    """A free port, and an exporter whose catalog is configured at that port."""
     [port] = free_ports(1)
     return port, {
         "catalog": {"type": "rest", "uri": f"http://127.0.0.1:{port}"},
@@ -24,7 +24,7 @@ def unreachable(**retry) -> tuple[int, dict]:
 
 
 def test_an_outage_is_warned_of_and_counted(tmp_path):
-    """The log of a Collector that tells no information, as many run: exporterhelper's own lines are not in it."""
+    """The Collector logs from level warn on, as many do, which hides exporterhelper's own lines."""
     port, exporter = unreachable(initial_interval="100ms", max_interval="100ms")
 
     def quieter(config: dict) -> None:
@@ -50,7 +50,7 @@ def test_the_documented_alerts_name_metrics_that_are_there(tmp_path):
     with Collector(tmp_path, {"iceberg": exporter}, own_metrics=True) as collector:
         with collector.client() as client:
             client.send(numbered.request(range(10)), "grpc")
-        # The Collector's own counters of failures are not there before the first one.
+        # The Collector's failure counters do not exist before the first failure.
         text = collector.own_metrics_when(lambda text: "otelcol_exporter_send_failed_" in text)
     there = set(re.findall(r"^(otelcol_\w+)\{", text, re.MULTILINE))
     assert re.search(r'^otelcol_exporter_send_failed_log_records\{.*exporter="iceberg".*\} 10$', text, re.MULTILINE), text

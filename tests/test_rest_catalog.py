@@ -41,7 +41,7 @@ BUCKET_ARN = f"arn:aws:s3tables:{REGION}:{ACCOUNT}:bucket/lake"
 
 @dataclass(frozen=True)
 class Place:
-    """Where a Collector writes, and how to read what it wrote."""
+    """A destination of a Collector, and how to read it."""
 
     exporter: dict
     open: Callable[[], Catalog]
@@ -353,7 +353,7 @@ def test_no_secret_reaches_the_log_at_debug_level(reference, namespace, tmp_path
             send_numbers(collector, range(10))
             for name in exporters:
                 _wait_and_count(reference, f"{namespace}_{name[8:]}", 10)
-            for front in fronts.values():  # What fails must not tell them either.
+            for front in fronts.values():  # Errors must not reveal secrets either.
                 front.instead = lambda request: Answer(403, b'{"error":{"message":"denied","type":"Forbidden","code":403}}')
             send_numbers(collector, range(10, 20))
             wait_for_line(collector, ["403", "denied"])
@@ -374,7 +374,7 @@ def _oauth2(reference: ReferenceCatalog, front: OAuth2Proxy, namespace: str = ""
 
 
 def _wait_and_count(reference: ReferenceCatalog, namespace: str, rows: int) -> None:
-    """Waits for that many logs, and asserts that each number is there once."""
+    """Waits for `count` logs and asserts that each number is there once."""
     catalog = reference.client()
     wait_for_rows(catalog, {"logs": rows}, namespace)
     found = load(catalog, "logs", namespace).scan(selected_fields=("Body",)).to_arrow()["Body"].to_pylist()

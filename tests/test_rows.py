@@ -1,4 +1,4 @@
-"""What goes in comes out: every column of every table, value by value, through every door, in both readers."""
+"""Sent values equal read values: every column of every table, through every door, in both readers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from o2i.tables import TABLES, TIME_COLUMN
 
 ACCEPTED = [one for one in corpus.fixtures() if one.receiver == "passes on"]
 REFUSED = [one for one in corpus.fixtures() if one.receiver == "refuses"]
-# Those that a protobuf library made: only they can be written as JSON.
+# Fixtures made by a protobuf library; only these can be encoded as JSON.
 MESSAGES = [one for one in ACCEPTED if one.name == one.signal]
 
 
@@ -44,7 +44,7 @@ def test_rows_equal_what_was_sent(door, tmp_path, warehouse):
         for name, read in readers.READERS.items():
             found = read(readers.load(warehouse, table))
             arrival = (begun, _now())
-            # JSON has one word for every NaN, so its bits cannot arrive.
+            # JSON has a single NaN, so a NaN's bits are lost.
             difference = compare.difference(rows, found, arrival, TIME_COLUMN[table], any_nan="json" in door)
             assert not difference, f"{table}, read by {name}, sent over {door}: {difference}"
 

@@ -1,4 +1,4 @@
-"""Tables on S3: files and their uploads, credentials given, vended and wrong, and a store that is away for a while."""
+"""Tables on S3: files and uploads, configured, vended and wrong credentials, and a temporary outage of the store."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ KEYS = {ACCESS_KEY_ID: Key(SECRET_ACCESS_KEY)}
 
 @pytest.fixture
 def front(s3):
-    """Checks every request's signature on its way to the S3 server, and can break requests."""
+    """A proxy that checks the signature of every request to the S3 server and can make requests fail."""
     with SignatureProxy(s3.endpoint, "s3", REGION, KEYS) as proxy:
         yield proxy
 
 
 @pytest.fixture
 def bucket(request) -> str:
-    """The name of a bucket that no other test uses; it is not made."""
+    """The name of a bucket that no other test uses. The fixture does not create it."""
     name = re.sub("[^a-z0-9]+", "-", request.node.name.removeprefix("test_").lower())
     return name[:63].strip("-")
 
@@ -56,7 +56,7 @@ class Lake:
         return settings({"uri": f"sqlite://{self.database}", "warehouse": self.warehouse}, storage, **more)
 
     def wait_and_read(self, rows: int, table: str = "logs", column: str = "Body") -> list:
-        """Waits for that many rows and returns the values of one column."""
+        """Waits for `rows` rows and returns the values of one column."""
         deadline = time.monotonic() + 30
         while not self.database.exists():
             assert time.monotonic() < deadline, "no catalog was made in 30 s"
@@ -69,7 +69,7 @@ class Lake:
             catalog.engine.dispose()
 
     def assert_numbers(self, count: int) -> None:
-        """Waits for that many logs, and asserts that each number is there once."""
+        """Waits for `count` logs and asserts that each number is there once."""
         assert sorted(map(int, self.wait_and_read(count))) == list(range(count))
 
 
@@ -205,13 +205,13 @@ def test_vended_credentials_are_used_by_prefix_and_renewed_before_they_expire(bu
     storage = {"s3.endpoint": front.uri, "s3.path-style-access": "true", "client.region": REGION}
     with (
         ReferenceCatalog(tmp_path / "reference", warehouse, s3) as reference,
-        # They are renewed five minutes before their end, so soon after they were given.
+        # Renewal is due five minutes before expiry, so 1 s after the credentials were issued.
         VendingProxy(reference.uri, storage, seconds=301, learn=front.keys.__setitem__) as vending,
     ):
         exporter = settings(reference.settings(vending.uri))
         with Collector(tmp_path / "collector", {"iceberg": exporter}, change=at_debug_level) as collector:
             for first in (0, 10):
-                # What is there was written with credentials that are due by then.
+                # By the second batch, the credentials of the first are due for renewal.
                 time.sleep(first / 5)
                 send_numbers(collector, range(first, first + 10))
                 catalog = reference.client()

@@ -1,7 +1,7 @@
-"""The same body five times, over gRPC and HTTP, as it is and compressed: five requests, so its rows are there five times.
+"""The same body five times, over gRPC and HTTP, plain and compressed: five requests, so its rows are stored five times.
 
-A Collector gives each request that arrives an id of its own, whatever is in it (docs/delivery.md); the Lambda, whose senders
-repeat what was not answered, makes ids from the content instead (test_lambda.py).
+A Collector gives each arriving request its own id, independent of the content (docs/delivery.md). The Lambda derives
+ids from the content, because its senders repeat unanswered requests (test_lambda.py).
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def test_each_arrival_is_a_request_of_its_own(tmp_path, warehouse):
 
 
 def post_zstd(port: int, payload: bytes) -> int:
-    """Sends it compressed with zstd; the status."""
+    """Sends the payload compressed with zstd; returns the status."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
     headers = {"Content-Type": "application/x-protobuf", "Content-Encoding": "zstd"}
     try:
@@ -48,6 +48,6 @@ def post_zstd(port: int, payload: bytes) -> int:
 
 
 def numbers_of(ids: str) -> list[tuple[str, int]]:
-    """Each request that a snapshot's summary names: writer and number."""
+    """Writer and number of each request in a snapshot's summary."""
     ranges = [re.fullmatch(r"(.+):(\d+)(?:-(\d+))?", text).groups() for text in ids.split(",")]
     return [(writer, number) for writer, first, last in ranges for number in range(int(first), int(last or first) + 1)]

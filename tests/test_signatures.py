@@ -1,6 +1,6 @@
-"""The parts that tests of catalogs rely on: that the proxies let through what is right, and nothing else.
+"""Tests of the proxies that catalog tests rely on: they pass valid requests and refuse all others.
 
-Requests are signed by botocore and sent by `requests`; pyiceberg's REST client goes all the way to the reference catalog.
+botocore signs the requests and `requests` sends them. pyiceberg's REST client reaches the reference catalog.
 """
 
 from __future__ import annotations
@@ -231,7 +231,7 @@ def _bearer(token: str) -> dict[str, str]:
 
 
 def _write_and_read(catalog, namespace: str) -> None:
-    """Namespace, table and a commit, in an empty catalog."""
+    """Creates a namespace, a table and a commit in an empty catalog and reads the rows."""
     catalog.create_namespace(namespace)
     table = catalog.create_table(f"{namespace}.numbers", pa.schema([("number", pa.int64())]))
     table.append(pa.table({"number": [1, 2, 3]}))

@@ -64,7 +64,7 @@ def test_one_sorted_zstd_file_per_day_for_one_flush(tables, name):
             for group in range(file.num_row_groups)
             for column in range(file.metadata.num_columns)
         ]
-        # Of small chunks, whose headers are counted as well, all but a few bytes would be a frame's own.
+        # Sizes include page headers. Small chunks are not compressed, because a zstd frame would be mostly overhead.
         assert {chunk.compression for chunk in chunks if chunk.total_uncompressed_size > 200} <= {"ZSTD"}
         assert {chunk.compression for chunk in chunks if chunk.total_uncompressed_size < 128} <= {"UNCOMPRESSED"}
         rows = readers.rows_of(file.read(columns=list(SORT_COLUMNS[name])))
@@ -149,7 +149,7 @@ def test_filters_find_every_row_although_files_are_pruned(tables, name):
 
 
 def test_bounds_hold_over_row_groups_with_short_and_long_text(tmp_path, warehouse):
-    """Ten short bodies in one row group, ten long ones in the next: a bound taken from the first alone loses the second."""
+    """Ten short bodies in one row group, ten long ones in the next. Bounds must cover both row groups."""
     bodies = [f"a{number}" for number in range(10)] + [f"{'z' * 100}{number}" for number in range(10)]
     records = [LogRecord(time_unix_nano=T0 - (20 - n) * SECOND, body=value(body)) for n, body in enumerate(bodies)]
     request = ExportLogsServiceRequest(

@@ -1,4 +1,4 @@
-"""Tables that other programs made otherwise than we do: names in lower case, other format versions, properties of their own."""
+"""Tables of other programs that differ from ours: lower-case names, other format versions, other properties."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from test_other_writers import make, same, store
 
 LOGS = corpus.fixture("logs")
 
-# As AWS Glue has them, in another order, with a column that we do not know and one of another width.
+# Lower-case names as in AWS Glue, another order, an unknown column, and one of another width.
 LOWER = Schema(
     NestedField(1, "theirs", LongType()),
     NestedField(2, "body", StringType()),

@@ -16,7 +16,7 @@ Results = dict[Row, list[Result]]
 
 
 def compare(folder: Path, planned: list[Row], rounds: int, seconds: float) -> Results:
-    """Measures every row in every round. Rows that are not for every round run in the first one only, for a shorter time."""
+    """Measures every row in every round. Rows that are not for every round run in the first one only, more briefly."""
     results: Results = defaultdict(list)
     begun = time.monotonic()
     for number in range(1, rounds + 1):

@@ -1,4 +1,4 @@
-"""Measures an outage of the catalog for minutes under load: the memory that it takes, and whether every record is stored.
+"""Measures an outage of the catalog for minutes under load: the memory used, and whether every record is stored.
 
 The catalog is the reference REST catalog behind a proxy. During the outage the proxy refuses new connections and answers
 503 on connections that were kept open. Client requests have a long timeout, so that each one is clearly accepted or not.
@@ -34,8 +34,8 @@ BATCH_BYTES = 24 * MIB
 CALLS = 2
 # The rows of a call, their sort order and their Parquet pages.
 ROWS_BYTES = 2 * 16 * MIB
-# The memory of an idle Collector with the nop exporter, and how far Go's garbage collector lets the heap grow relative to
-# live data (GOGC).
+# The memory of an idle Collector with the nop exporter, and how far Go's garbage collector lets the heap grow relative
+# to live data (GOGC).
 IDLE_BYTES = 80 * MIB
 GO_HEAP_FACTOR = 2
 # Protobuf grows at most by this factor when the receiver decodes it.

@@ -26,7 +26,7 @@ class RowsLost(Exception):
 
 @dataclass(frozen=True)
 class Result:
-    """One row of one round. CPU time covers the whole run: from when the Collector was ready to its end, drain included."""
+    """One row of one round. CPU time covers the whole run: from when the Collector was ready to its end, with drain."""
 
     sent: Sent
     cpu_seconds: float

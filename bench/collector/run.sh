@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Measures the exporter in a Collector beside others and writes bench/results/collector.md. Options go to
-# `python -m collector` (--help); with --steady or --outage nothing is written.
+# Compares the exporter with other exporters in a Collector and writes bench/results/collector.md. Options go to
+# `python -m collector` (--help); with --steady or --outage it writes nothing.
 #
 # Needs the Rust library where the exporter's Go package looks for it: `make lib`, or `make bench-collector` for both.
 set -euo pipefail
@@ -12,8 +12,9 @@ mkdir -p "$bin"
 echo "building the Collector that is measured and the load generator" >&2
 scripts/build-collector.sh bench/collector/builder-config.yaml >"$bin/build.log" 2>&1 ||
     { cat "$bin/build.log" >&2; exit 1; }
-# Written once more, as an installer writes it. A linker writes through a mapping, which leaves the file in large pieces in the
-# page cache, and of these the kernel maps more into each process: up to 18 MiB of RSS that no installed Collector has.
+# Copies the binary, as an installer would. A linker writes through a mapping, which leaves the file in large folios in
+# the page cache. The kernel maps more of these into each process: up to 18 MiB of RSS that an installed Collector does
+# not have.
 cp "$bin/otelcol-bench" "$bin/otelcol-bench.copy"
 mv "$bin/otelcol-bench.copy" "$bin/otelcol-bench"
 (cd bench/collector/loadgen && go build -o "$bin/loadgen" .)

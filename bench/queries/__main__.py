@@ -1,4 +1,4 @@
-"""Runs the ten queries, and one of them again over files with a column for its attribute. Writes a line of JSON for each:
+"""Runs the ten queries, and one of them again over files with a column for its attribute. Writes a line of JSON each:
 `python -m queries FOLDER BENCH_PROGRAM > queries.jsonl`."""
 
 import json

@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 #
-# Runs mdatagen. It names the package after the directory, and ours is collector-exporter, so it is
-# shown the module through a link with the package's name.
+# Runs mdatagen. mdatagen names the package after the directory, which is collector-exporter, so it runs in
+# a symbolic link with the package's name.
 set -eu
 
 module=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)

@@ -46,7 +46,7 @@ WHERE MetricName = 'system.cpu.utilization'
 GROUP BY ALL
 ORDER BY minute;
 
--- What a cumulative counter grew by between two points of a series.
+-- The increase of a cumulative counter between two points of a series.
 SELECT ServiceName, MetricName, TimeUnix,
        Value - lag(Value) OVER (PARTITION BY ServiceName, MetricName, ResourceAttributes, Attributes ORDER BY TimeUnix) AS growth
 FROM metrics_sum

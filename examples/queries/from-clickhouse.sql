@@ -1,5 +1,5 @@
--- Queries after the documentation of the Collector's ClickHouse exporter, as they run here in DuckDB. Column names are the
--- same but for one. What differs:
+-- Queries from the documentation of the Collector's ClickHouse exporter, adapted to DuckDB and these tables. All column
+-- names but one are the same. Differences:
 --   otel_logs, otel_traces, otel_metrics_gauge, ...      logs, traces, metrics_gauge, ...
 --   otel_metrics_exponential_histogram                    metrics_exponential_histogram
 --   TimestampTime (a DateTime beside Timestamp)           Timestamp: partitions and file statistics prune by it
@@ -7,8 +7,8 @@
 --     'STATUS_CODE_ERROR' (older exporters)
 --   Events.Name, Links.TraceId (arrays side by side)      Events, Links: lists of structs
 --   has(mapKeys(LogAttributes), 'k')                      LogAttributes['k'] IS NOT NULL
---   '' for what is absent; zeros for an id that is        NULL, so that averages and filters see only what was sent
---     absent, 0 for a value, sum, min or max that is
+--   '' for absent text; zeros for an absent id;           NULL, so that averages and filters see only sent values
+--     0 for an absent value, sum, min or max
 --   ScopeDroppedAttrCount                                 ScopeDroppedAttributesCount
 --   AggregationTemporality 0, 1, 2                        'Unspecified', 'Delta', 'Cumulative'
 --   LogAttributes['ratio'] '1' of the double 1.0          '1.0'
@@ -42,7 +42,7 @@ FROM traces
 WHERE ServiceName = 'payment' AND SpanAttributes['http.response.status_code'] = '503'
 LIMIT 100;
 
--- A trace by its id; the bloom filter on TraceId spares the files that do not hold it.
+-- A trace by its id; the bloom filter on TraceId skips files without it.
 SELECT Timestamp, TraceId, SpanId, ParentSpanId, SpanName, ServiceName, Duration, StatusCode
 FROM traces
 WHERE TraceId = '391dae938234560b16bb63f51501cb6f'
@@ -57,7 +57,7 @@ FROM traces
 WHERE StatusCode = 'Error' AND Timestamp >= now() - INTERVAL 1 HOUR
 LIMIT 100;
 
--- Slow spans: Duration is in nanoseconds, as there.
+-- Slow spans: Duration is in nanoseconds, as in ClickHouse.
 SELECT Timestamp, TraceId, SpanId, SpanName, ServiceName, Duration
 FROM traces
 WHERE Duration > 1 * 1e9 AND Timestamp >= now() - INTERVAL 1 HOUR

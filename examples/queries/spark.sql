@@ -29,8 +29,8 @@ FROM default.otel.traces LATERAL VIEW explode(Events) AS event;
 SELECT MetricName, TimeUnix, bucket.ExplicitBounds AS upper_bound, bucket.BucketCounts AS observations
 FROM default.otel.metrics_histogram LATERAL VIEW inline(arrays_zip(ExplicitBounds, BucketCounts)) bucket AS ExplicitBounds, BucketCounts;
 
--- Upkeep. An hour before, set compaction.enabled: false in the Collector (docs/operations.md, "Small files"). Join small files and
--- drop their names from the manifests, then forget old snapshots and remove their files.
+-- Maintenance. An hour before, set compaction.enabled: false in the Collector (docs/operations.md, "Small files").
+-- Compact small files and rewrite the manifests without them, then expire old snapshots and remove their files.
 CALL default.system.rewrite_data_files(table => 'otel.logs', strategy => 'sort');
 CALL default.system.rewrite_manifests(table => 'otel.logs');
 CALL default.system.expire_snapshots(table => 'otel.logs', older_than => TIMESTAMP '2025-01-01 00:00:00', retain_last => 500);

@@ -1,24 +1,24 @@
 #!/usr/bin/env bash
-# Deploys otlp2iceberg on AWS Lambda: uploads the code and makes or updates one CloudFormation stack.
-# Run it again at any time; what has not changed is left alone.
+# Deploys otlp2iceberg on AWS Lambda: uploads the code and creates or updates one CloudFormation stack.
+# It can be run again at any time and changes only what differs.
 #
 #   deploy.sh [options] [-- Parameter=Value ...]
 #
 #   --stack NAME       the stack, which is also the function's name (default otlp2iceberg)
 #   --region REGION    default AWS_REGION or the profile's
-#   --bucket NAME      the table bucket (default otlp2iceberg); one that exists is used as it is
+#   --bucket NAME      the table bucket (default otlp2iceberg); an existing one is used unchanged
 #   --arch ARCH        arm64 (default) or x86_64
 #   --zip FILE         the code (default dist/lambda/otlp2iceberg-lambda-<arch>.zip, which `make lambda` makes)
-#   --release VERSION  the code from a release, such as v0.1.0, its checksum compared
+#   --release VERSION  the code of a release, such as v0.1.0; its checksum is verified
 #   --image URI        a container image in ECR in place of a zip (see Dockerfile)
 #   --code-bucket NAME the bucket for the code (default otlp2iceberg-code-<account>-<region>, made if missing)
 #   --env NAME=VALUE   a variable of the function, such as OTLP2ICEBERG_TABLES_PARTITION_BY=hour; repeatable. Give all
-#                      of them each time: those left out are removed
+#                      of them each time: omitted ones are removed
 #   --delete           deletes the stack. The table bucket, the raw bucket and the code bucket stay
 #   --help
 #
-# After -- come parameters of template.yaml, such as MemorySize=1024 or RawIngest=standard. Those that are left out keep
-# the value that they have.
+# Parameters of template.yaml follow after --, such as MemorySize=1024 or RawIngest=standard. Omitted parameters keep
+# their values.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 # shellcheck source=lib.sh
@@ -104,7 +104,7 @@ delete_stack() {
   [ -z "${kept// /}" ] || note "kept, with all data: $kept. The next deploy.sh uses them again"
 }
 
-# A template of ours with the variables of --env in it.
+# Writes a copy of the template with the variables of --env.
 add_variables() {
   local variable name text
   for variable in "${VARIABLES[@]}"; do
@@ -118,7 +118,7 @@ add_variables() {
         ;;
     esac
     [[ $text != *$'\n'* ]] || die "--env $name: a value has one line" 2
-    # As YAML: single quotes, doubled inside.
+    # Quoted for YAML: in single quotes, which are doubled inside.
     printf "          %s: '%s'\n" "$name" "${text//\'/\'\'}" >>"$work/variables"
   done
   awk -v file="$work/variables" '
@@ -128,7 +128,7 @@ add_variables() {
   ' "$here/template.yaml" >"$work/template.yaml" || die "template.yaml has lost the line that --env looks for"
 }
 
-# What is left of a creation that failed only stands in the way.
+# Deletes a stack whose creation failed, because it blocks a new creation.
 clear_failed_stack() {
   [ "$(stack_status)" = ROLLBACK_COMPLETE ] || return 0
   step "stack $STACK is left over from a creation that failed: deleting it first"
@@ -136,7 +136,7 @@ clear_failed_stack() {
   aws cloudformation wait stack-delete-complete --stack-name "$STACK"
 }
 
-# The value that a parameter will have: as given, else as the stack has it; $2 where that is none.
+# The value that a parameter will have: the given one, else that of the stack, else $2.
 parameter() {
   local found=""
   if is_given "$1"; then
@@ -165,7 +165,7 @@ choose_architecture() {
   PARAMETERS+=("LambdaArchitecture=$ARCH")
 }
 
-# A function keeps the kind of its code for life, and CloudFormation makes no second one of the same name.
+# A function cannot change its package type, and CloudFormation cannot create a second one of the same name.
 check_package() {
   stack_exists || return 0
   local before=Zip now=Zip
@@ -175,7 +175,7 @@ check_package() {
     die "stack $STACK has a function of the package type $before, which cannot become $now: deploy.sh --delete --stack $STACK first (the data stay, the URL changes)"
 }
 
-# An old CLI would say of a table bucket that is there that it is not. Without an operation the CLI asks nobody.
+# With an old CLI an existing table bucket would seem to be missing. A call without an operation contacts no server.
 check_cli() {
   local said
   [ -z "$(parameter WarehouseBucketName)" ] || return 0
@@ -210,7 +210,7 @@ fetch_release() {
   ZIP=$work/$1
 }
 
-# The key holds the content's hash: new code makes a new key, which is what makes CloudFormation take it.
+# The key contains the content's hash, so new code has a new key, which makes CloudFormation update the function.
 upload_zip() {
   CODE_BUCKET=${CODE_BUCKET:-otlp2iceberg-code-$ACCOUNT-$REGION}
   make_code_bucket
@@ -240,12 +240,12 @@ make_code_bucket() {
     BlockPublicAcls=true,IgnorePublicAcls=true,BlockPublicPolicy=true,RestrictPublicBuckets=true
 }
 
-# Buckets outlive stacks, so a bucket may be there before its stack: then the stack must not try to make it.
+# Buckets outlive stacks, so a bucket may exist before its stack. Then the stack must not create it.
 choose_buckets() {
   [ -z "$TABLE_BUCKET" ] || PARAMETERS+=("S3TablesBucketName=$TABLE_BUCKET")
   local bucket
   bucket=$(parameter S3TablesBucketName otlp2iceberg)
-  # Who gives a value knows of buckets that the deploying user may not look at.
+  # A given value wins: the bucket may exist even if the deploying user has no permission to see it.
   is_given CreateTableBucket || PARAMETERS+=("CreateTableBucket=$(is_ours TableBucket "$bucket" table_bucket_exists)")
   if [ "$(parameter RawIngest off)" != off ] && ! is_given CreateRawBucket; then
     bucket=$(parameter RawBucketName "$STACK-raw-$ACCOUNT-$REGION")
@@ -253,7 +253,7 @@ choose_buckets() {
   fi
 }
 
-# is_ours LOGICAL_ID NAME EXISTS: true if the stack has made the bucket or is to make it.
+# is_ours LOGICAL_ID NAME EXISTS: prints true if the stack has created the bucket or must create it.
 is_ours() {
   if { ! stack_exists || ! owns "$STACK" "$1" "$2"; } && "$3" "$2"; then echo false; else echo true; fi
 }
@@ -262,7 +262,7 @@ table_bucket_exists() {
 }
 raw_bucket_exists() { aws s3api head-bucket --bucket "$1" >/dev/null 2>&1; }
 
-# The template's rule says the same, after minutes.
+# A rule of the template checks the same, but reports it only after minutes.
 check_token() {
   case "$(parameter FunctionUrlAuth AWS_IAM) $(parameter AuthTokenSecretArn)" in
     "NONE ") step "warning: FunctionUrlAuth=NONE without AuthTokenSecretArn: whoever knows the URL can write to your tables" ;;

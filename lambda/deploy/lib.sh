@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# What deploy.sh, test.sh and setup-glue-integration.sh share. Sourced, not run.
+# Functions of deploy.sh, test.sh and setup-glue-integration.sh, which source this file.
 
 die() {
   echo "${0##*/}: $1" >&2
@@ -8,10 +8,10 @@ die() {
 step() { echo "==> $1"; }
 note() { echo "    $1"; }
 
-# usage: prints the comment at the top of the script that runs.
+# usage: prints the comment at the top of the running script.
 usage() { awk 'NR > 1 && /^#/ { sub(/^# ?/, ""); print; next } NR > 1 { exit }' "$0"; }
 
-# value OPTION VALUE: VALUE, or the end if the option has none.
+# value OPTION VALUE: prints VALUE, or exits with an error if it is empty.
 value() {
   [ -n "${2:-}" ] || die "$1 needs a value (--help tells more)" 2
   printf '%s' "$2"
@@ -35,7 +35,7 @@ find_account() {
   export ACCOUNT PARTITION
 }
 
-# read_stack STACK: looks the stack up, for the functions below.
+# read_stack STACK: looks up the stack for the functions below.
 read_stack() {
   local query="Stacks[0].[[['status', 'status', StackStatus]], Parameters[].['parameter', ParameterKey, ParameterValue],
     Outputs[].['output', OutputKey, OutputValue]][]"
@@ -45,21 +45,21 @@ read_stack() {
   fi
 }
 
-# stack_status: its status, or nothing if there is no such stack.
+# stack_status: prints its status, or nothing if the stack does not exist.
 stack_status() { described status status; }
 
-# stack_exists: a stack whose creation was rolled back holds nothing and cannot be updated, so it does not count.
+# stack_exists: false also for a stack whose creation was rolled back: it is empty and cannot be updated.
 stack_exists() {
   case "$(stack_status)" in "" | ROLLBACK_COMPLETE | REVIEW_IN_PROGRESS) return 1 ;; esac
 }
 
-# output KEY, stack_parameter KEY: nothing if the stack has none of that name.
+# output KEY, stack_parameter KEY: print nothing if the stack has none of that name.
 output() { described output "$1"; }
 stack_parameter() { described parameter "$1"; }
 described() { awk -F '\t' -v kind="$1" -v key="$2" '$1 == kind && $2 == key { printf "%s", $3 }' <<<"$DESCRIPTION"; }
 
-# owns STACK LOGICAL_ID BUCKET: whether the stack has made this bucket, and has not let go of it. One of S3 goes by its name there, one of
-# S3 Tables by its ARN.
+# owns STACK LOGICAL_ID BUCKET: whether the stack has created this bucket and still has it as a resource. The physical
+# id is the name for S3 and the ARN for S3 Tables.
 owns() {
   local id
   id=$(aws cloudformation describe-stack-resources --stack-name "$1" --query \

@@ -1,17 +1,18 @@
 #!/usr/bin/env bash
-# Makes a table bucket visible in the Glue Data Catalog under Lake Formation, and grants the function's role what it needs
-# to write there. Needed for CatalogType=glue, and for Athena, Redshift and EMR to see the tables. Run it again at any
-# time. The catalog s3tablescatalog and its registration are one per account and region, and are left alone if they exist.
+# Makes a table bucket visible in the Glue Data Catalog under Lake Formation, and grants the function's role the
+# permissions to write there. Needed for CatalogType=glue, and for Athena, Redshift and EMR to see the tables. It can be
+# run again at any time. An account has one catalog s3tablescatalog and one registration per region; existing ones are
+# not changed.
 #
 #   setup-glue-integration.sh [options]
 #
-#   --stack NAME      the stack whose role, bucket and namespace are meant (default otlp2iceberg)
+#   --stack NAME      the stack with the role, bucket and namespace (default otlp2iceberg)
 #   --region REGION   default AWS_REGION or the profile's
 #   --reader ARN      a role or user that may read the tables; repeatable
 #   --lf-role NAME    the role that Lake Formation reads and writes with (default S3TablesRoleForLakeFormation)
 #   --help
 #
-# You must be a data lake administrator (Lake Formation, Administrative roles), and may make roles.
+# You must be a data lake administrator (Lake Formation, Administrative roles) and have permission to create roles.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 # shellcheck source=lib.sh
@@ -64,7 +65,7 @@ read_arguments() {
   done
 }
 
-# The role whose credentials Lake Formation hands out for the data.
+# The role whose credentials Lake Formation vends for the data.
 make_lake_formation_role() {
   local trust data
   trust='{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"lakeformation.amazonaws.com"},
@@ -95,7 +96,7 @@ register_buckets() {
   fi
   [[ $answer == *EntityNotFound* ]] || die "Lake Formation refuses: $answer"
   step "registering table buckets with Lake Formation"
-  # IAM takes some seconds to know a new role everywhere.
+  # IAM needs some seconds to propagate a new role.
   for tries in 1 2 3 4 5 6; do
     if answer=$(aws lakeformation register-resource --resource-arn "$ALL_BUCKETS" --with-federation --with-privileged-access \
       --role-arn "arn:$PARTITION:iam::$ACCOUNT:role/$LF_ROLE" 2>&1); then return; fi
@@ -114,15 +115,15 @@ make_catalog() {
   fi
   [[ $answer == *EntityNotFound* ]] || die "Glue refuses: $answer"
   step "making catalog s3tablescatalog"
-  # Empty default permissions: Lake Formation's grants decide, not IAM alone. The last key lets engines that are not AWS's,
-  # such as this function, have credentials for whole tables.
+  # With empty default permissions, Lake Formation's grants decide and not IAM alone. The last key allows third-party
+  # engines, such as this function, to get credentials for whole tables.
   answer=$(aws glue create-catalog --name s3tablescatalog --catalog-input '{
     "Description":"S3 table buckets","FederatedCatalog":{"Identifier":"'"$ALL_BUCKETS"'","ConnectionName":"aws:s3tables"},
     "CreateDatabaseDefaultPermissions":[],"CreateTableDefaultPermissions":[],"AllowFullTableExternalDataAccess":"True"}' 2>&1) ||
     [[ $answer == *AlreadyExists* ]] || die "the catalog cannot be made: $answer"
 }
 
-# Grants name a database, which must exist.
+# Creates the database (namespace), because grants require an existing one.
 make_namespace() {
   local bucket_arn=arn:$PARTITION:s3tables:$REGION:$ACCOUNT:bucket/$BUCKET
   if aws s3tables get-namespace --table-bucket-arn "$bucket_arn" --namespace "$NAMESPACE" >/dev/null 2>&1; then
@@ -149,7 +150,7 @@ catalog_resource() { printf '{"Catalog":{"Id":"%s"}}' "$CATALOG"; }
 database_resource() { printf '{"Database":{"CatalogId":"%s","Name":"%s"}}' "$CATALOG" "$NAMESPACE"; }
 tables_resource() { printf '{"Table":{"CatalogId":"%s","DatabaseName":"%s","TableWildcard":{}}}' "$CATALOG" "$NAMESPACE"; }
 
-# grant PRINCIPAL RESOURCE PERMISSION...: what is granted already stays so.
+# grant PRINCIPAL RESOURCE PERMISSION...: adds permissions; existing grants stay.
 grant() {
   local principal=$1 resource=$2
   shift 2

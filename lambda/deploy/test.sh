@@ -1,18 +1,18 @@
 #!/usr/bin/env bash
 # Sends one request of every signal (testdata/) to a deployed stack, shows its log, lists the tables, and prints queries.
-# Ends with 1 if a request was not accepted. It may be run again: the same requests are not stored twice.
+# Exits with 1 if a request was not accepted. It can be run again: the same requests are not stored twice.
 #
 #   test.sh [options]
 #
 #   --stack NAME      default otlp2iceberg
 #   --region REGION   default AWS_REGION or the profile's
-#   --direct          call the function with the AWS CLI, not through its URL (always so where there is no URL)
-#   --url URL         another base URL, such as that of a local run; nothing is asked of AWS then
-#   --log-wait SECS   how long to wait for the log, which CloudWatch shows after a while (default 15; 0 leaves it out)
+#   --direct          call the function with the AWS CLI, not through its URL (the default without a URL)
+#   --url URL         another base URL, such as that of a local run; the script does not use AWS then
+#   --log-wait SECS   how long to wait for the log, which CloudWatch shows with a delay (default 15; 0: no log)
 #   --help
 #
 # Requests to a URL with AWS_IAM are signed with your credentials; you need the actions of the stack's SenderPolicy.
-# OTLP2ICEBERG_AUTH_TOKEN, else the stack's secret, is sent as bearer token where the URL is open.
+# For an open URL, the bearer token is OTLP2ICEBERG_AUTH_TOKEN, else the stack's secret.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 # shellcheck source=lib.sh
@@ -60,7 +60,7 @@ read_arguments() {
   [[ $LOG_WAIT =~ ^[0-9]+$ ]] || die "--log-wait $LOG_WAIT: a number of seconds is wanted" 2
 }
 
-# How requests get in, and with what.
+# Reads how to send requests and with which credentials.
 read_settings() {
   FUNCTION=$(output LambdaFunctionArn)
   CATALOG=$(output CatalogType)
@@ -96,21 +96,21 @@ send_all() {
   return $failed
 }
 
-# Prints the HTTP status. Secrets go to curl in a file that only you can read, so that no list of processes shows them.
+# Prints the HTTP status. curl reads secrets from a file that only you can read, so process lists do not show them.
 post() {
   need curl "7.75 or newer, which signs"
   {
     printf 'url = "%s/v1/%s"\n' "$URL" "$1"
     printf 'header = "Content-Type: application/x-protobuf"\n'
     if [ "$AUTH" = AWS_IAM ]; then signing; fi
-    # A signed request has its Authorization header already.
+    # A signed request already has an Authorization header.
     if [ -n "$TOKEN" ] && [ "$AUTH" != AWS_IAM ]; then printf 'header = "Authorization: Bearer %s"\n' "$TOKEN"; fi
   } >"$work/curl"
   curl --config "$work/curl" --silent --show-error --max-time 90 --data-binary "@$2" --output "$work/answer" \
     --write-out '%{http_code}' 2>"$work/error" || true
 }
 
-# Writes the credentials of the environment, else those that the AWS CLI finds (version 2 can say them).
+# Writes the credentials of the environment, else those that the AWS CLI finds (version 2 can export them).
 signing() {
   local key=${AWS_ACCESS_KEY_ID:-} secret=${AWS_SECRET_ACCESS_KEY:-} token=${AWS_SESSION_TOKEN:-} name text
   if [ -z "$key" ]; then
@@ -127,7 +127,7 @@ signing() {
   if [ -n "$token" ]; then printf 'header = "X-Amz-Security-Token: %s"\n' "$token"; fi
 }
 
-# Prints the statusCode of the function's answer, or why there is none. The event is what a Function URL would send.
+# Prints the statusCode of the function's answer, or why there is none. The event has a Function URL's format.
 invoke() {
   local body headers='"content-type":"application/x-protobuf"' problem
   body=$(base64 <"$2" | tr -d '\n')
@@ -151,7 +151,7 @@ JSON
 show_answer() {
   local file
   for file in "$work/error" "$work/answer"; do
-    # Protobuf answers hold their message as text among other bytes.
+    # Protobuf answers contain the message as text among other bytes.
     if [ -s "$file" ]; then head -c 2000 "$file" | tr -c '[:print:]\n' ' ' | sed 's/^/    /'; echo; fi
   done
 }

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs tests/miri.rs under Miri. What that covers and what not is told at the top of that file.
-# Needs a nightly toolchain with Miri; O2I_NIGHTLY names another than "nightly".
+# Runs tests/miri.rs under Miri. The top of that file says what this covers.
+# Needs a nightly toolchain with Miri; O2I_NIGHTLY selects another one than "nightly".
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 

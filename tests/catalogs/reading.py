@@ -1,4 +1,4 @@
-"""Reads tables of any catalog, on local files and on the S3 server, with independent readers. (Spark: `spark.session`.)"""
+"""Reads tables of any catalog, on local files and on S3, with independent readers. (Spark: `spark.session`.)"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The reference Iceberg REST catalog: Apache Iceberg's own server side (its Java tests' adapter) over JDBC on SQLite."""
+"""The reference Iceberg REST catalog: Apache Iceberg's server side (its Java tests' adapter) over JDBC on SQLite."""
 
 from __future__ import annotations
 

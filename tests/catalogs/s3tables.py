@@ -1,4 +1,4 @@
-"""A table bucket of S3 Tables on moto. pyiceberg reads its tables from the metadata location that the service returns."""
+"""A table bucket of S3 Tables on moto. pyiceberg reads its tables from the metadata location that moto returns."""
 
 from __future__ import annotations
 

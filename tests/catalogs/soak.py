@@ -37,7 +37,7 @@ class Report:
     # Commits that a batch waited for, and attempts that lost a race against another writer.
     commits: list[int]
     conflicts: list[int]
-    # Calls that failed, which the exporter retries. A library call that gives up appears here.
+    # Failed calls, which the exporter retries. The count is above zero when a writer has given up.
     failed_calls: list[int]
     last_rows_after_seconds: float
 

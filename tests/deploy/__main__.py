@@ -1,4 +1,4 @@
-"""`python -m deploy`: the server of `moto_server`, whose classes moto wants in a module of a package."""
+"""`python -m deploy`: starts `moto_server`, whose classes moto requires in a module of a package."""
 
 from .moto_server import main
 

@@ -1,4 +1,4 @@
-"""What the tests of the deployment start: moto for AWS's services, a stand-in for the Function URL, and the real program."""
+"""Servers for the deployment tests: moto for AWS's services, a stand-in for the Function URL, and the real program."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from o2i.collector import REPOSITORY
 
 DEPLOY = REPOSITORY / "lambda" / "deploy"
 TEMPLATE = DEPLOY / "template.yaml"
-# moto has S3 Tables in few regions.
+# moto has S3 Tables in some regions only.
 REGION = "us-east-2"
 ACCOUNT = "123456789012"
 ACCESS_KEY_ID = "AKIATESTOFDEPLOYMENT"
@@ -31,7 +31,7 @@ SCRIPT_SECONDS_MAX = 180
 
 
 class Tagless(yaml.SafeLoader):
-    """YAML of CloudFormation; a tag such as `!Ref` is left out, and what it stands before is kept."""
+    """Loads CloudFormation YAML; drops a tag such as `!Ref` and keeps its value."""
 
 
 Tagless.add_multi_constructor("!", lambda loader, _, node: CONSTRUCT[node.id](loader, node))
@@ -43,8 +43,10 @@ CONSTRUCT = {
 
 
 class FunctionUrl(SignatureProxy):
-    """A Function URL in front of a function that takes everything, or of the one `behind` it: it lets in what is signed for the service `lambda`, or,
-    with `signed=False`, what has the bearer token."""
+    """A Function URL in front of `behind`, or of a function that accepts everything.
+
+    It passes requests that are signed for the service `lambda` or, with `signed=False`, requests with the bearer token.
+    """
 
     def __init__(self, *, signed: bool = True, token: str = ""):
         super().__init__("", "lambda", REGION, {ACCESS_KEY_ID: Key(SECRET_ACCESS_KEY)})
@@ -65,7 +67,7 @@ class FunctionUrl(SignatureProxy):
 
 
 class Invocations(Proxy):
-    """Takes events over HTTP and gives what the function returns."""
+    """Takes events over HTTP and answers with the function's result."""
 
     def __init__(self, function: Lambda):
         super().__init__("")
@@ -105,7 +107,7 @@ class Aws:
         )
 
     def run(self, script: str, *arguments: str, fails: bool = False, **environment: str) -> str:
-        """Runs a script of lambda/deploy to its end and returns all it printed; `fails` says what is expected of it."""
+        """Runs a script of lambda/deploy and returns its output; `fails` says whether it must fail."""
         command = [str(DEPLOY / script), *arguments]
         done = subprocess.run(
             command,
@@ -120,7 +122,7 @@ class Aws:
         return done.stdout
 
     def environment(self) -> dict[str, str]:
-        """That of a user: the pinned AWS CLI first in the path, credentials, and nothing of this machine's own AWS set-up."""
+        """A user's environment: the pinned AWS CLI first in the path, credentials, no AWS settings of this machine."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "OTLP2ICEBERG_"))}
         return {
             **kept,
@@ -136,7 +138,7 @@ class Aws:
 
     @contextmanager
     def served_by(self, function: Lambda, url: FunctionUrl) -> Iterator[None]:
-        """While it lasts, `lambda invoke` and the Function URL reach this program."""
+        """Routes `lambda invoke` and the Function URL to this program until the block ends."""
         at = self.calls_path.with_name("function-url")
         with Invocations(function) as invocations:
             at.write_text(invocations.uri)
@@ -152,7 +154,7 @@ class Aws:
         return [json.loads(line)["event"] for line in self.calls_path.read_text().splitlines()]
 
     def make_stack(self, name: str, **parameters: str) -> dict[str, str]:
-        """Makes a stack of the template, with a table bucket of its own, and returns its outputs."""
+        """Creates a stack of the template with its own table bucket, and returns its outputs."""
         given = {"S3TablesBucketName": f"of-{name}", "LambdaCodeBucket": "code", "LambdaCodeKey": "code.zip", **parameters}
         self.client("cloudformation").create_stack(
             StackName=name,

@@ -1,4 +1,4 @@
-"""One moto, and one stand-in for a Function URL, for all tests of the deployment: starting them costs more than most tests."""
+"""One moto and one Function URL stand-in for all deployment tests: starting them takes longer than most tests."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from .aws import REGION, Aws, FunctionUrl
 
 @pytest.fixture(scope="package")
 def function_url():
-    """What the output FunctionUrl of every stack points to."""
+    """The server that the output FunctionUrl of every stack points to."""
     with FunctionUrl() as url:
         yield url
 
 
 @pytest.fixture(scope="package")
 def aws(tmp_path_factory, function_url):
-    """AWS, as far as moto goes, with a bucket `code` that holds `code.zip`."""
+    """AWS as simulated by moto, with a bucket `code` that holds `code.zip`."""
     with Aws(tmp_path_factory.mktemp("aws"), f"{function_url.uri}/") as started:
         s3 = started.client("s3")
         s3.create_bucket(Bucket="code", CreateBucketConfiguration={"LocationConstraint": REGION})

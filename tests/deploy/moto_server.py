@@ -1,9 +1,13 @@
-"""moto's server, with what the deployment needs and moto lacks; `python -m deploy --port 0 --calls FILE`.
+"""moto's server with additions that the deployment needs; `python -m deploy --port 0 --calls FILE`.
 
-Added: the resource types of CloudFormation that moto leaves out (on its own models where it has them, a record where it
-has none), Glue's federated catalogs, what change sets leave behind, and a function behind
-`lambda invoke` that answers as an OTLP endpoint, unless the tests say where the real program runs, and writes down, one
-JSON object per line, what it was called with. None of it is AWS: it shows that the scripts and the template hold together.
+Additions:
+- CloudFormation resource types that moto lacks, backed by moto's models where they exist, else by a plain record
+- Glue's federated catalogs
+- the template and outputs that a change set leaves in its stack
+- a function behind `lambda invoke`: it answers as an OTLP endpoint, or forwards to the real program if the tests say
+  where that runs, and writes each event to FILE, one JSON object per line
+
+None of it is AWS: it shows that the scripts and the template are consistent.
 """
 
 from __future__ import annotations
@@ -18,7 +22,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import MagicMock
 
-# moto's CloudFormation imports its API Gateway, which imports this for work that is not done here.
+# moto's CloudFormation imports its API Gateway, which imports this module for features that are not used here.
 validator = MagicMock(OpenAPIValidationError=Exception)
 for name in ("", ".validation", ".validation.exceptions"):
     sys.modules.setdefault(f"openapi_spec_validator{name}", validator)
@@ -41,7 +45,7 @@ from moto.sqs.models import sqs_backends
 
 
 class Resource(CloudFormationModel):
-    """A resource of CloudFormation that has an id and attributes, and nothing behind it unless `make` puts it there."""
+    """A CloudFormation resource with an id and attributes. No moto model backs it unless `make` creates one."""
 
     type_name = ""
     attributes: tuple[str, ...] = ()
@@ -78,17 +82,17 @@ class Resource(CloudFormationModel):
 
     @classmethod
     def delete_from_cloudformation_json(cls, resource_name, cloudformation_json, account_id, region_name) -> None:
-        """Nothing is behind it."""
+        """Does nothing: no model backs the resource."""
 
     @classmethod
     def make(cls, name: str, properties: dict, account: str, region: str) -> Resource:
         raise NotImplementedError
 
     def change(self, properties: dict, account: str, region: str) -> None:
-        """Takes new properties."""
+        """Applies new properties."""
 
     def delete(self, account: str, region: str) -> None:
-        """Goes away."""
+        """Deletes it."""
 
 
 class TableBucket(Resource):
@@ -101,7 +105,7 @@ class TableBucket(Resource):
         return cls(bucket.arn, TableBucketARN=bucket.arn)
 
     def change(self, properties, account, region):
-        # Another name is another bucket; the one that was there is retained.
+        # A new name means a new bucket; the old one is retained.
         if not self.physical_resource_id.endswith(f":bucket/{properties['TableBucketName']}"):
             made = self.make("", properties, account, region)
             self.physical_resource_id, self.values = made.physical_resource_id, made.values
@@ -166,15 +170,15 @@ class QueuePolicy(Resource):
 
 
 def add_resources() -> None:
-    """Makes moto's CloudFormation know ours."""
+    """Adds these resource types to moto's CloudFormation."""
     known = [*CloudFormationModel.__subclasses__(), *Resource.__subclasses__()]
     known.remove(Resource)
     parsing.get_model_list = lambda: known
 
 
 def mend_updates() -> None:
-    """Updates as AWS makes them: a change set without changes fails, one that is executed leaves its template and outputs,
-    and a resource whose condition does not hold is left alone."""
+    """Makes updates behave as on AWS: a change set without changes fails, an executed change set updates the template
+    and outputs of its stack, and an update skips a resource whose condition is false."""
     CloudFormationResponse._validate_different_update = lambda *_: None
     Stack.has_parameters = lambda self, parameters: parameters.items() <= self.stack_parameters.items()
 
@@ -197,7 +201,7 @@ def mend_updates() -> None:
         return update_resource(logical_id, resource_json, resources_map, account_id, region_name)
 
     parsing.parse_and_update_resource = update
-    # Else it outlives its stack, and the next stack cannot make it.
+    # Otherwise the log group outlives its stack, and the next stack cannot create it.
     LogGroup.delete = lambda self, account, region: logs_backends[account][region].delete_log_group(self.name)
 
 
@@ -223,8 +227,8 @@ def add_catalogs() -> None:
 
 
 def add_function(calls: Path) -> None:
-    """What `lambda invoke` runs: the program behind the URL in the file `function-url` beside the calls; without one it answers
-    200 to POST /v1/<signal>, 404 to others."""
+    """Makes `lambda invoke` call the program at the URL in the file `function-url` beside `calls`. Without that file it
+    answers 200 to POST /v1/<signal>, 404 to others."""
     served_by = calls.with_name("function-url")
     default_user_config["lambda"]["use_docker"] = False
 

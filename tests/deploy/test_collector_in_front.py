@@ -1,4 +1,4 @@
-"""examples/aws: the built Collector in front of a Function URL, a stand-in that checks each signature with botocore."""
+"""examples/aws: the built Collector sends to a stand-in for a Function URL, which checks signatures with botocore."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from .aws import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY, FunctionUrl
 
 EXAMPLES = REPOSITORY / "examples" / "aws"
 EVENT_BYTES_MAX = 6_291_456
-# What an event holds besides the body: paths, headers, the request's context.
+# The rest of an event besides the body: paths, headers, request context.
 ENVELOPE_BYTES_MAX = 4_096
 SECONDS_MAX = 60
 
 
 @pytest.fixture
 def collector(tmp_path, monkeypatch):
-    """A started Collector with the example's configuration: what it sends to, and its OTLP ports."""
+    """A running Collector with the example's configuration: its destination and its OTLP ports."""
     aws_environment(monkeypatch, ACCESS_KEY_ID, SECRET_ACCESS_KEY)
     grpc, http, health = free_ports(3)
     with FunctionUrl() as url:
@@ -50,7 +50,7 @@ def collector(tmp_path, monkeypatch):
 
 
 def incompressible(numbers: range, bytes_each: int) -> ExportLogsServiceRequest:
-    """One log record for each number; its body begins with the number and goes on at random."""
+    """One log record for each number; its body is the number followed by random text."""
     chance = random.Random(numbers.start)
     records = [LogRecord(body=value(f"{number} {chance.randbytes(bytes_each // 2).hex()}")) for number in numbers]
     scope_logs = ScopeLogs(scope=scope("random"), log_records=records)
@@ -69,7 +69,7 @@ def test_batches_are_signed_and_fit_into_an_event(collector):
     assert {(request.path, request.headers["content-encoding"]) for request, _ in url.seen} == {("/v1/logs", "zstd")}
     for request, _ in url.seen:
         assert len(request.body) * 4 / 3 + ENVELOPE_BYTES_MAX < EVENT_BYTES_MAX
-    # 12 MB in batches of at most 4.4: not one for each of the twelve requests.
+    # 12 MB in batches of at most 4.4 MB: fewer batches than the twelve requests.
     assert 3 <= len(url.seen) <= 5
 
 

@@ -1,4 +1,4 @@
-"""docs/aws.md and docs/choosing.md say what the files say."""
+"""docs/aws.md and docs/choosing.md agree with the template, the policies and costs.py."""
 
 from __future__ import annotations
 

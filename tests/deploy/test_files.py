@@ -1,4 +1,4 @@
-"""The scripts, Dockerfiles and the release workflow, as files."""
+"""Static checks of the scripts, the Dockerfiles and the release workflow."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_what_the_workflow_names_is_there():
     text = "\n".join(step.get("run", "") for step in steps)
     targets = set(re.findall(r"^([a-z-]+):.*##", (REPOSITORY / "Makefile").read_text(), re.MULTILINE))
     wanted = set(re.findall(r"^make ([a-z-]+)", text, re.MULTILINE))
-    # The Lambda's target comes with the Lambda.
+    # The Makefile is searched for all targets but `lambda`.
     assert wanted == {"collector", "lambda"}
     assert wanted - {"lambda"} <= targets
     for path in re.findall(r"--file ([\w./-]+)", text):
@@ -57,7 +57,7 @@ def test_the_workflow_may_no_more_than_it_needs():
     assert uses
     for one in uses:
         assert re.fullmatch(r"[\w./-]+@v\d+(\.\d+)*|[\w./-]+@[0-9a-f]{40}", one), one
-    # Nothing that comes from outside is put into a script as text.
+    # No script interpolates values of the GitHub context as text, because outsiders control some of them.
     for job in workflow["jobs"].values():
         for step in job["steps"]:
             assert "${{ github." not in step.get("run", ""), step

@@ -1,4 +1,4 @@
-"""Combinations of parameters that the template refuses before anything is made. moto does not look at rules, so they are worked out here."""
+"""Parameter combinations that the template's rules refuse. moto ignores rules, so this test evaluates them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .aws import TEMPLATE
 
 
 class Functions(yaml.SafeLoader):
-    """YAML of CloudFormation; `!Equals [a, b]` is `("Equals", [a, b])`."""
+    """Loads CloudFormation YAML; `!Equals [a, b]` becomes `("Equals", [a, b])`."""
 
 
 def keep(loader, name: str, node):
@@ -24,7 +24,7 @@ CODE = {"LambdaCodeBucket": "code", "LambdaCodeKey": "code.zip"}
 
 
 def value(expression, parameters: dict[str, str]):
-    """What an expression of a rule comes to."""
+    """The value of a rule's expression."""
     if not isinstance(expression, tuple):
         return expression
     name, argument = expression
@@ -40,7 +40,7 @@ def value(expression, parameters: dict[str, str]):
 
 
 def refusals(**given: str) -> list[str]:
-    """What CloudFormation would say to these parameters."""
+    """The messages with which CloudFormation would refuse these parameters."""
     parameters = {name: str(one["Default"]) for name, one in LOADED["Parameters"].items()} | CODE | given
     said = []
     for rule in LOADED["Rules"].values():
@@ -60,7 +60,7 @@ LAKE = {"CatalogType": "glue", "WarehouseBucketName": "lake"}
         LAKE,
         {**LAKE, "RawIngest": "standard"},
         {**LAKE, "RawIngest": "fifo", "RawBucketName": "raw"},
-        # Without objects from S3 its name says nothing.
+        # Without RawIngest the bucket's name has no effect.
         {**LAKE, "RawBucketName": "lake"},
         {"LambdaCodeBucket": "", "LambdaCodeKey": "", "ImageUri": "image"},
         {"FunctionUrlAuth": "NONE", "AuthTokenSecretArn": SECRET},

@@ -1,4 +1,4 @@
-"""deploy.sh, test.sh and setup-glue-integration.sh, run as a user runs them, against moto: each twice in a row."""
+"""Runs deploy.sh, test.sh and setup-glue-integration.sh against moto as a user would, each twice in a row."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def code(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def deployed(aws, code) -> list[str]:
-    """What deploy.sh printed the first and the second time."""
+    """The output of the first and the second run of deploy.sh."""
     return [aws.run("deploy.sh", "--zip", str(code)) for _ in range(2)]
 
 
@@ -144,7 +144,7 @@ def test_the_glue_integration_is_made_once(aws, deployed):
 
 
 def granted_permissions(aws: Aws) -> dict[tuple[str, str], tuple[list[str], dict]]:
-    """What Lake Formation has been told, by principal and kind of resource: permissions, and which resource."""
+    """The grants in Lake Formation by principal and kind of resource: permissions, and the resource."""
     found = {}
     for one in aws.client("lakeformation").list_permissions()["PrincipalResourcePermissions"]:
         ((kind, resource),) = one["Resource"].items()
@@ -164,7 +164,7 @@ def test_variables_reach_the_function_and_leave_it_again(aws, code):
         "OTLP2ICEBERG_TABLES_PARTITION_BY": "hour",
         "OTLP2ICEBERG_TABLES_PROPERTIES": '{"who\'s": "#1"}',
     }
-    # Parameters stay, variables are those given.
+    # Parameters keep their values; variables are only those given now.
     aws.run("deploy.sh", "--stack", "variables", "--zip", str(code))
     assert "OTLP2ICEBERG_TABLES_PARTITION_BY" not in environment()
     assert aws.client("lambda").get_function_configuration(FunctionName="variables")["MemorySize"] == 1024
@@ -176,7 +176,7 @@ def function_environment(aws: Aws, name: str) -> dict[str, str]:
 
 
 def test_the_real_program_with_the_deployed_variables_stores_what_test_sh_sends(aws, code, function_url, tmp_path):
-    """The template's variables, to the letter; only where AWS is reached is added."""
+    """The program gets the template's variables unchanged, plus region, credentials and endpoints of moto."""
     begun = time.time_ns() // 1000
     native = ("OTLP2ICEBERG_CATALOG_S3TABLES_API=native", f"OTLP2ICEBERG_CATALOG_URI={aws.endpoint}")
     aws.run("deploy.sh", "--stack", "real", "--bucket", "real-tables", "--zip", str(code), "--env", native[0], "--env", native[1])
@@ -193,7 +193,7 @@ def test_the_real_program_with_the_deployed_variables_stores_what_test_sh_sends(
     for once in printed:
         assert once.count(": accepted (") == len(SIGNALS), once
         assert all(f"    {table}\n" in once for table in TABLES), once
-    # Sent twice, once through the URL and once directly, each request is stored once.
+    # Each request was sent twice, through the URL and directly, and is stored once.
     s3tables = aws.client("s3tables")
     properties = {
         "s3.endpoint": aws.endpoint,
@@ -233,7 +233,7 @@ def test_a_stack_takes_another_bucket_that_exists_and_makes_one_that_does_not(aw
     s3.create_bucket(Bucket="raw-there", CreateBucketConfiguration={"LocationConstraint": REGION})
     deploy("--bucket", "moving-own", "--", "RawIngest=standard")
     assert (parameters("Table"), parameters("Raw")) == (("moving-own", "true"), ("", "true"))
-    # What the stack has made stays its own.
+    # The stack keeps ownership of the buckets that it created.
     deploy()
     assert (parameters("Table"), parameters("Raw")) == (("moving-own", "true"), ("", "true"))
     deploy("--bucket", "moving-new", "--", "RawBucketName=raw-new")
@@ -253,7 +253,7 @@ def test_an_empty_name_is_the_template_s_own_also_for_a_bucket_that_exists(aws, 
 
 
 def test_who_says_whether_a_bucket_is_made_is_believed(aws, code):
-    """Such as one of another account, which whoever deploys may not look at."""
+    """An explicit parameter wins, for example for a bucket of another account that the deploying user cannot see."""
     aws.run("deploy.sh", "--stack", "believing", "--zip", str(code), "--bucket", "unseen", "--",
             "CreateTableBucket=false", "RawIngest=standard", "RawBucketName=unseen-raw", "CreateRawBucket=false")
     parameters = aws.stack("believing")[1]
@@ -271,7 +271,7 @@ def test_a_zip_does_not_become_an_image_nor_an_image_a_zip(aws, deployed, code):
 
 
 def test_a_cli_without_s3_tables_is_told_before_anything_is_made(aws, code, tmp_path):
-    """As the CLI of before December 2024 answers. Without a table bucket it does."""
+    """The script simulates an AWS CLI older than December 2024. Without a table bucket that CLI is sufficient."""
     real = Path(sys.executable).parent / "aws"
     old = tmp_path / "aws"
     old.write_text(f"""#!/bin/sh

@@ -1,4 +1,4 @@
-"""lambda/deploy/template.yaml: clean for cfn-lint, and what moto's CloudFormation makes of it."""
+"""lambda/deploy/template.yaml: cfn-lint finds nothing, and moto's CloudFormation creates the right resources."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ OF_URL = {"url-5xx"}
 
 
 def permissions(aws: Aws, outputs: dict[str, str]) -> dict[str, set[str]]:
-    """What the function's role may do: the resources of each action."""
+    """The permissions of the function's role: the resources of each action."""
     iam, role = aws.client("iam"), outputs["FunctionRoleArn"].rsplit("/", 1)[1]
     found: dict[str, set[str]] = {}
     for name in iam.list_role_policies(RoleName=role)["PolicyNames"]:
         document = iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"]
-        # moto gives those of a stack as the text of a Python dict.
+        # moto returns policies of a stack as the text of a Python dict.
         document = ast.literal_eval(document) if isinstance(document, str) else document
         for statement in document["Statement"]:
             assert statement["Effect"] == "Allow"
@@ -157,7 +157,7 @@ def test_dead_letters_are_where_the_function_may_write_them(aws, path):
 def test_a_place_for_dead_letters_is_one_of_s3_and_names_itself_alone(path, taken):
     pattern = yaml.load(TEMPLATE.read_text(), Tagless)["Parameters"]["DeadLetterPath"]["AllowedPattern"]
     assert bool(re.fullmatch(pattern, path)) == taken
-    # Terraform's is the same, with null for none.
+    # Terraform's pattern is the same, with null in place of the empty string.
     assert f'can(regex("{pattern.removeprefix("^$|")}", var.dead_letter_path))' in (DEPLOY / "terraform" / "variables.tf").read_text()
 
 
@@ -226,7 +226,7 @@ def test_what_moto_leaves_out():
     ("logs/of/traces.json", {"logs", "traces"}),
 ])  # fmt: skip
 def test_every_object_has_a_group(key, groups):
-    """The patterns of the FIFO rules, with EventBridge's wildcards done here."""
+    """The patterns of the FIFO rules; the test itself matches EventBridge's wildcards."""
     patterns = {"logs": "*logs*", "traces": "*traces*", "metrics": "*metrics*"}
     text = TEMPLATE.read_text()
     for pattern in patterns.values():
@@ -239,7 +239,7 @@ def test_every_object_has_a_group(key, groups):
 
 @pytest.mark.parametrize(("alarm", "metric", "periods"), [("Failures", "Failures", (3, 2)), ("Refused", "RefusedRequests", (1, None))])
 def test_alarms_on_metrics_of_the_program_count_every_signal(alarm, metric, periods):
-    """Names and dimensions are what the program writes; a wrong one would be an alarm that never comes."""
+    """Names and dimensions match the metrics that the program writes; with a wrong one the alarm would never fire."""
     properties = yaml.load(TEMPLATE.read_text(), Tagless)["Resources"][f"{alarm}Alarm"]["Properties"]
     total, *queries = properties["Metrics"]
     assert total["ReturnData"] == "true" or total["ReturnData"] is True

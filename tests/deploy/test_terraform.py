@@ -1,6 +1,6 @@
-"""lambda/deploy/terraform says what the CloudFormation template says.
+"""lambda/deploy/terraform agrees with the CloudFormation template.
 
-It is parsed, and its references are looked up. Terraform's own `validate` needs the AWS provider, which comes from a
+The tests parse it and look up its references. Terraform's own `validate` needs the AWS provider, which comes from a
 registry that tests do not use.
 """
 
@@ -16,7 +16,7 @@ from .aws import DEPLOY, Tagless
 
 FOLDER = DEPLOY / "terraform"
 FILES = sorted(FOLDER.glob("*.tf"))
-# Our own name for each parameter of the template; code comes from a file here, from a bucket there.
+# The variable for each parameter of the template. Terraform takes the code from a file, the template from a bucket.
 SAME = {
     "LambdaArchitecture": "architecture", "ImageUri": "image_uri", "MemorySize": "memory_size", "Timeout": "timeout",
     "ReservedConcurrency": "reserved_concurrency", "LogRetentionDays": "log_retention_days",
@@ -72,7 +72,7 @@ def test_its_knobs_are_the_template_s_with_the_same_defaults(template, variables
 
 
 def plain(value) -> str:
-    """A default as text; none is empty."""
+    """A default as text; no default is the empty text."""
     return "" if value in (None, "null") else str(value).strip('"').lower()
 
 
@@ -82,7 +82,7 @@ def test_the_role_may_do_the_same(template, text):
 
 
 def test_each_policy_of_the_role_allows_the_same(template, text):
-    """By the policy's name: what one allows must not be missing because another allows it, too."""
+    """Compares policy by policy: a permission missing in one must not go unnoticed because another policy allows it."""
     blocks = re.findall(r'^resource "aws_iam_role_policy" "\w+" \{\n(.*?)^\}', text, re.MULTILINE | re.DOTALL)
     ours = {re.search(r'name += "([a-z0-9-]+)"', block)[1]: set(re.findall(r'"([a-z0-9]+:[A-Z][A-Za-z]+)"', block)) for block in blocks}
     theirs = [one["Properties"] for one in template["Resources"].values() if one["Type"] == "AWS::IAM::Policy"]
@@ -115,18 +115,18 @@ def test_alarms_and_outputs_are_the_same(template, text):
     alarms = {one["Properties"]["AlarmName"].split("}")[1] for one in template["Resources"].values() if "Alarm" in one["Type"]}
     assert set(re.findall(r'alarm_name += "\$\{var\.name\}(-[a-z0-9-]+)"', text)) == alarms
     snake = {re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower() for name in template["Outputs"]}
-    # What a caller of the module has given itself.
+    # The module's caller knows these two outputs: they are its own inputs.
     assert set(re.findall(r'^output "([a-z_]+)"', text, re.MULTILINE)) == snake - {"catalog_type", "tables_namespace"}
 
 
 def test_a_token_is_null_or_not_blank(text):
-    """The function refuses one that is blank. Of null `trimspace` is an error, which is as good as true."""
+    """The function refuses a blank token. `trimspace(null)` is an error, which `try` turns into true."""
     [token] = re.findall(r'^variable "auth_token" \{\n(.*?)^\}', text, re.MULTILINE | re.DOTALL)
     assert 'condition     = try(trimspace(var.auth_token) != "", true)' in token
 
 
 def test_what_the_template_refuses_it_refuses(text):
-    """Each rule of the template has its precondition, whose names are there."""
+    """Each rule of the template has a precondition, and the names in it exist."""
     [function] = re.findall(r'^resource "aws_lambda_function" "function" \{\n(.*?)^\}', text, re.MULTILINE | re.DOTALL)
     conditions = {re.sub(r"\s+", " ", one) for one in re.findall(r"precondition \{\s+condition += (.*?)\n", function)}
     assert conditions == {

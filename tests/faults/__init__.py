@@ -1,1 +1,1 @@
-"""Failures on purpose, between the real Collector and real servers."""
+"""Fault injection between the real Collector and real servers."""

@@ -1,4 +1,4 @@
-"""The faultbox (rust/faults): a proxy in a process of its own that fails requests by a seed, and stalls one when told."""
+"""The faultbox (rust/faults): a proxy process that injects seeded failures and can stall a chosen request."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from catalogs.child import Child
 from o2i.collector import REPOSITORY
 
-# Long enough for a machine that has much else to do.
+# Long enough for a busy machine.
 STALL_SECONDS_MAX = 120
 _numbers = itertools.count()
 
@@ -25,7 +25,7 @@ def binary() -> Path:
 
 
 class Faultbox:
-    """One proxy before one server on loopback."""
+    """One proxy in front of one server on loopback."""
 
     def __init__(self, folder: Path, upstream_port: int, weather: str = "calm", seed: int = 0):
         self._child = Child(Path(folder) / f"faultbox-{next(_numbers)}.log")
@@ -47,7 +47,7 @@ class Faultbox:
         return f"http://127.0.0.1:{self.port}"
 
     def stall(self, kind: str, point: str, part: str = "", nth: int = 1) -> None:
-        """Stalls the nth request of a kind from now on that has `part` in its path, at a point on its way."""
+        """Stalls the nth request of a kind, counted from now, that has `part` in its path, at the given point."""
         self._ask("POST", "stall", {"kind": kind, "point": point, "in": part, "nth": nth})
 
     def wait_for_stall(self) -> None:
@@ -58,23 +58,23 @@ class Faultbox:
             time.sleep(0.005)
 
     def release(self) -> None:
-        """Lets what is stalled go on."""
+        """Releases the stalled request."""
         self._ask("POST", "release")
 
     def down(self) -> None:
-        """Requests are answered 503, except one that is to stall."""
+        """Answers 503 to every request, except one that is to stall."""
         self._ask("POST", "down")
 
     def up(self) -> None:
-        """The server answers again."""
+        """Forwards requests to the server again."""
         self._ask("POST", "up")
 
     def end_faults(self) -> None:
-        """From here on all requests pass."""
+        """Injects no more faults: all further requests pass."""
         self._ask("POST", "end")
 
     def notes(self) -> str:
-        """What happened, a line for each request."""
+        """A log with a line for each request."""
         return self._ask("GET", "notes")
 
     def _ask(self, method: str, what: str, body: dict | None = None) -> str:

@@ -1,4 +1,4 @@
-"""The wall clock that the Collector's library sees, shifted by as much as a test says (`clock.c`)."""
+"""Shifts the wall clock that the Collector's library reads, by the amount that a test sets (`clock.c`)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ MINUTE = 60
 
 
 class Clock:
-    """A shifted clock for the processes that are started under it."""
+    """A shifted clock for processes that are started inside `preloaded`."""
 
     def __init__(self, folder: Path):
         self._library = Path(folder) / "clock.so"
@@ -24,17 +24,17 @@ class Clock:
 
     @contextmanager
     def preloaded(self, environment) -> Iterator[None]:
-        """Processes that are started meanwhile have this clock; `environment` is pytest's monkeypatch."""
+        """Processes started inside use this clock; `environment` is pytest's monkeypatch."""
         with environment.context() as changed:
             changed.setenv("LD_PRELOAD", str(self._library))
             changed.setenv("O2I_CLOCK", str(self._file))
             yield
 
     def shift(self, seconds: int) -> None:
-        """Sets it, now, for those that run, too."""
+        """Sets the shift immediately, also for running processes."""
         with self._file.open("r+b") as file:
             file.write(struct.pack("=q", seconds))
 
     def asked(self) -> int:
-        """How often it was asked."""
+        """How often processes have read it."""
         return struct.unpack("=qq", self._file.read_bytes())[1]

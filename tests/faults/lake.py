@@ -1,4 +1,4 @@
-"""The reference catalog and the S3 server, with faultboxes before them, and what is in the tables at the end."""
+"""The reference catalog and the S3 server behind faultboxes, and checks of the tables' content."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from o2i import readers
 
 from .box import Faultbox
 
-# Long enough for a machine that has much else to do.
+# Long enough for a busy machine.
 STORED_SECONDS_MAX = 240
 
 
 @dataclass(frozen=True)
 class Lake:
-    """Both servers. Each test has a namespace of its own."""
+    """Both servers. Each test uses its own namespace."""
 
     catalog: ReferenceCatalog
     s3: S3Server
 
     @contextmanager
     def doors(self, folder: Path, weather: str = "calm", seed: int = 0) -> Iterator[Doors]:
-        """Faultboxes before both."""
+        """Faultboxes in front of both."""
         with (
             Faultbox(folder, self.catalog.port, weather, seed) as catalog,
             Faultbox(folder, self.s3.port, weather, seed) as storage,
@@ -37,7 +37,7 @@ class Lake:
             yield Doors(self, catalog, storage)
 
     def bodies(self, namespace: str, table: str = "logs", column: str = "Body") -> Counter[str]:
-        """How often each body is there, by pyiceberg."""
+        """The number of rows with each body, read by pyiceberg."""
         found = load(self.catalog.client(), table, namespace)
         if found is None:
             return Counter()
@@ -46,14 +46,14 @@ class Lake:
 
 @dataclass(frozen=True)
 class Doors:
-    """What a Collector is told to talk to."""
+    """The faultboxes that a Collector connects to."""
 
     lake: Lake
     catalog: Faultbox
     storage: Faultbox
 
     def settings(self, namespace: str, **more) -> dict:
-        """An exporter's settings: batches that do not wait long, and tries that follow each other quickly."""
+        """An exporter's settings, with a short flush timeout and quick retries."""
         return {
             "catalog": {"type": "rest", "uri": self.catalog.url, "namespace": namespace, "timeout": "5s"},
             "storage": self.lake.s3.settings(self.storage.url),
@@ -64,17 +64,17 @@ class Doors:
         }
 
     def end_faults(self) -> None:
-        """From here on all requests pass."""
+        """Injects no more faults: all further requests pass."""
         self.catalog.end_faults()
         self.storage.end_faults()
 
     def notes(self) -> str:
-        """What happened at both."""
+        """The logs of both."""
         return f"catalog:\n{self.catalog.notes()}\nstorage:\n{self.storage.notes()}"
 
 
 def wait_until_stored(lake: Lake, namespace: str, wanted: Iterable[str], table: str = "logs", column: str = "Body") -> None:
-    """Waits until each is there at least once."""
+    """Waits until each of `wanted` is stored at least once."""
     wanted, deadline = set(wanted), time.monotonic() + STORED_SECONDS_MAX
     while missing := wanted - set(lake.bodies(namespace, table, column)):
         assert time.monotonic() < deadline, f"{len(missing)} are not stored, such as {sorted(missing)[:5]}"
@@ -84,7 +84,7 @@ def wait_until_stored(lake: Lake, namespace: str, wanted: Iterable[str], table: 
 def assert_once(
     lake: Lake, namespace: str, wanted: Iterable[str], maybe: Iterable[str] = (), table: str = "logs", column: str = "Body"
 ) -> None:
-    """Each of `wanted` is there once, those of `maybe` at most once, and nothing else, for pyiceberg and DuckDB."""
+    """Asserts for pyiceberg and DuckDB: each of `wanted` once, those of `maybe` at most once, and nothing else."""
     wanted, maybe = set(wanted), set(maybe)
     loaded = load(lake.catalog.client(), table, namespace)
     by_duckdb = Counter(row[column] for row in read_duckdb(loaded, lake.s3))
@@ -94,7 +94,7 @@ def assert_once(
         assert not lost, f"{reader}: {len(lost)} of {len(wanted)} are lost, such as {lost[:5]}"
         assert not twice, f"{reader}: {len(twice)} are there more than once, such as {twice[:5]}"
         assert not surplus, f"{reader}: {len(surplus)} are there that should not be, such as {surplus[:5]}"
-    # Every snapshot's files are there.
+    # The files of every snapshot exist.
     for snapshot in loaded.metadata.snapshots:
         paths = {entry.data_file.file_path for m in snapshot.manifests(loaded.io) for entry in m.fetch_manifest_entry(loaded.io)}
         gone = [path for path in paths if not loaded.io.new_input(path).exists()]

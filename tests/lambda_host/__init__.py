@@ -1,2 +1,2 @@
-"""Runs the real Lambda program without Lambda: an emulator of its runtime API, the events that AWS would invoke it
-with, and a bridge from HTTP to those events for clients that other people wrote."""
+"""Runs the real Lambda program without Lambda: an emulator of the runtime API, the events of AWS, and a bridge from
+HTTP to those events for third-party clients."""

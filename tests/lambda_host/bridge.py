@@ -1,4 +1,4 @@
-"""HTTP on loopback to a function, one request at a time, as a Function URL would do it with one environment."""
+"""Forwards HTTP on loopback to a function, one request at a time, like a Function URL with one environment."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .emulator import Lambda
 
 
 class Bridge(Proxy):
-    """What is sent to it goes to the function as an event; what that returns is the answer."""
+    """Passes each request to the function as an event and answers with the function's result."""
 
     def __init__(self, environment: Lambda, seconds: float = 60.0):
         super().__init__(upstream="")
@@ -21,7 +21,7 @@ class Bridge(Proxy):
 
     @property
     def http_port(self) -> int:
-        """Its port, as a Collector has it."""
+        """Its port, under the name that `Collector` uses."""
         return self.port
 
     def check(self, request: Request) -> Answer:

@@ -47,7 +47,7 @@ class Failed(Exception):
 
 
 class Ended(Exception):
-    """The program ended by itself; the message is the end of its log."""
+    """The program exited by itself; the message is the end of its log."""
 
 
 @dataclass
@@ -63,7 +63,7 @@ class _Invocation:
 class Lambda:
     """One execution environment: a process that asks for events and answers them one at a time.
 
-    `settings` are its environment variables of ours. Nothing else of this machine's AWS settings reaches it.
+    `settings` are its OTLP2ICEBERG_* and AWS variables. It does not inherit this machine's AWS settings.
     """
 
     def __init__(self, folder: Path, settings: dict[str, str], *, program: Path | None = None):
@@ -72,7 +72,7 @@ class Lambda:
         self.settings = settings
         self.log_path = self.folder / "lambda.log"
         self.process: subprocess.Popen | None = None
-        # From the start of the process to its first request for an event.
+        # The time from the start of the process to its first request for an event.
         self.init_seconds: float | None = None
         self._program = program
         self._events: queue.Queue[_Invocation] = queue.Queue()
@@ -88,7 +88,7 @@ class Lambda:
         self.stop()
 
     def start(self) -> Lambda:
-        """Starts it, and waits until it asks for its first event."""
+        """Starts it and waits until it asks for its first event."""
         self.spawn()
         deadline = time.monotonic() + START_SECONDS_MAX
         while not self._asked.wait(0.02):
@@ -98,7 +98,7 @@ class Lambda:
         return self
 
     def spawn(self) -> None:
-        """Starts it and does not wait."""
+        """Starts it without waiting."""
         self._server = _Server(("127.0.0.1", 0), _handler(self))
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
         environment = {
@@ -111,7 +111,7 @@ class Lambda:
             "AWS_LAMBDA_LOG_GROUP_NAME": f"/aws/lambda/{FUNCTION}",
             "AWS_LAMBDA_LOG_STREAM_NAME": "stream",
             "AWS_EC2_METADATA_DISABLED": "true",
-            # The program must live with what its user asks for.
+            # The program must work with backtraces, which a user may enable.
             "RUST_BACKTRACE": "1",
             **self.settings,
         }
@@ -129,14 +129,14 @@ class Lambda:
         _running.add(self.process)
 
     def run_to_end(self) -> tuple[int, str]:
-        """For settings that must fail: the exit code and what it wrote."""
+        """For settings that must fail: returns the exit code and the output."""
         self.spawn()
         code = self.process.wait(START_SECONDS_MAX)
         self.stop()
         return code, self.log()
 
     def stop(self) -> None:
-        """Ends it as Lambda does when it gives up an environment: without a word."""
+        """Ends it as Lambda ends an environment: without notice."""
         if self.process is not None:
             self.process.kill()
             self.process.wait()
@@ -148,18 +148,18 @@ class Lambda:
             self._server = None
 
     def invoke(self, event, seconds: float = 60.0):
-        """Gives it one event and waits for what it returns. `seconds` is the function's timeout."""
+        """Sends one event and waits for the result. `seconds` is the function's timeout."""
         invocation = self.begin(event, seconds)
         return self.result(invocation)
 
     def begin(self, event, seconds: float = 60.0) -> _Invocation:
-        """Gives it one event and does not wait."""
+        """Sends one event without waiting."""
         invocation = _Invocation(event if isinstance(event, bytes) else json.dumps(event).encode(), seconds)
         self._events.put(invocation)
         return invocation
 
     def result(self, invocation: _Invocation, slack_seconds: float = 20.0):
-        """What the invocation returned. Raises `Failed` if that was an error."""
+        """The result of the invocation. Raises `Failed` if that is an error."""
         deadline = time.monotonic() + invocation.seconds + slack_seconds
         while not invocation.done.wait(0.05):
             if self.process.poll() is not None:
@@ -170,7 +170,7 @@ class Lambda:
         return json.loads(invocation.result)
 
     def log(self) -> str:
-        """All that it has written so far."""
+        """Its output so far."""
         return self.log_path.read_text(errors="replace")
 
     def log_lines(self) -> list[dict]:
@@ -178,7 +178,7 @@ class Lambda:
         return [json.loads(line) for line in self.log().splitlines()]
 
     def metrics(self, name: str) -> list[float]:
-        """The values of a metric, as CloudWatch would take them from the log."""
+        """The values of a metric, as CloudWatch would extract them from the log."""
         lines = [line for line in self.log_lines() if "_aws" in line]
         for line in lines:
             [directive] = line["_aws"]["CloudWatchMetrics"]
@@ -187,15 +187,15 @@ class Lambda:
         return [line[name] for line in lines]
 
     def peak_memory_bytes(self) -> int:
-        """The most resident memory that it ever had."""
+        """Its peak resident memory."""
         status = Path(f"/proc/{self.process.pid}/status").read_text()
         [line] = [line for line in status.splitlines() if line.startswith("VmHWM:")]
         return int(line.split()[1]) * 1024
 
-    # For the server's threads.
+    # The methods below are called by the server's threads.
 
     def next(self) -> _Invocation | None:
-        """The next event, or None when none will come any more."""
+        """The next event, or None when there will be no more."""
         if self.init_seconds is None:
             self.init_seconds = time.monotonic() - self._begun
         self._asked.set()
@@ -210,7 +210,7 @@ class Lambda:
         return None
 
     def answered(self, request_id: str, result: bytes | None, error: dict | None) -> None:
-        """What became of an event."""
+        """Records the outcome of an event."""
         invocation = self._open.pop(request_id)
         invocation.result, invocation.error = result, error
         invocation.done.set()
@@ -221,7 +221,7 @@ class _Server(ThreadingHTTPServer):
     block_on_close = False
 
     def handle_error(self, request, client_address) -> None:
-        # A program that was killed leaves its connections broken.
+        # A killed program leaves broken connections.
         if not isinstance(sys.exception(), ConnectionError):
             super().handle_error(request, client_address)
 

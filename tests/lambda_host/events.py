@@ -1,4 +1,4 @@
-"""The events that AWS invokes a function with, as its documentation shows them, and the answers to them."""
+"""Events with which AWS invokes a function, as its documentation shows them, and the answers to them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SHAPES = ("function-url", "api-gateway-v2", "api-gateway-v1", "alb", "alb-multi-
 
 @dataclass(frozen=True)
 class Answer:
-    """An HTTP answer, out of what the function returned."""
+    """An HTTP answer, extracted from the function's result."""
 
     status: int
     headers: dict[str, str]
@@ -30,7 +30,7 @@ def http(
     shape: str = SHAPES[0],
     stage: str = "prod",
 ) -> dict:
-    """An HTTP request. A body that is text goes as it is, any other as base64. `stage` is the API Gateway's."""
+    """An HTTP request. A text body is sent unchanged, any other as base64. `stage` is the API Gateway's."""
     headers = {"Host": "x.lambda-url.eu-west-3.on.aws", **(headers or {})}
     text, is_base64 = _text(body, headers)
     payload = {"body": text, "isBase64Encoded": is_base64}
@@ -70,7 +70,7 @@ def http(
 
 
 def answer(returned: dict) -> Answer:
-    """What a client would get."""
+    """The answer that a client would get."""
     body = returned["body"]
     content = base64.b64decode(body) if returned["isBase64Encoded"] else body.encode()
     headers = returned.get("headers") or {name: value for name, [value] in returned["multiValueHeaders"].items()}
@@ -78,7 +78,7 @@ def answer(returned: dict) -> Answer:
 
 
 def s3_record(bucket: str, key: str, etag: str, version: str | None = None, name: str = "ObjectCreated:Put") -> dict:
-    """One record of an S3 event; keys are encoded as in a form."""
+    """One record of an S3 event; keys are form-encoded."""
     object_ = {"key": quote_plus(key, safe="/"), "size": 1, "eTag": etag.strip('"'), "sequencer": "0A1B2C3D4E5F678901"}
     if version:
         object_["versionId"] = version
@@ -93,17 +93,17 @@ def s3_record(bucket: str, key: str, etag: str, version: str | None = None, name
 
 
 def s3(*records: dict) -> dict:
-    """An event of S3 itself."""
+    """An event directly from S3."""
     return {"Records": list(records)}
 
 
 def sns(event: dict) -> dict:
-    """An event inside SNS's envelope, as a queue gets it."""
+    """An event in SNS's envelope, as a queue receives it."""
     return {"Type": "Notification", "TopicArn": "arn:aws:sns:eu-west-3:111122223333:raw", "Message": json.dumps(event)}
 
 
 def event_bridge(bucket: str, key: str, etag: str) -> dict:
-    """The same of EventBridge; keys are as they are."""
+    """The event for the same object from EventBridge; keys are not encoded."""
     return {
         "version": "0",
         "detail-type": "Object Created",
@@ -114,7 +114,7 @@ def event_bridge(bucket: str, key: str, etag: str) -> dict:
 
 
 def sqs(*bodies: dict | str) -> dict:
-    """A batch of a queue; the ids of its messages are m0, m1, ..."""
+    """A batch from a queue; its message ids are m0, m1, ..."""
     return {
         "Records": [
             {
@@ -131,7 +131,7 @@ def sqs(*bodies: dict | str) -> dict:
 
 
 def failed(returned: dict) -> list[str]:
-    """The messages that the queue gives again."""
+    """The ids of the messages that the queue will redeliver."""
     return [failure["itemIdentifier"] for failure in returned["batchItemFailures"]]
 
 

@@ -1,7 +1,7 @@
-"""`python -m lambda_host.figures`: size, start and memory of the Lambda as built, against what is promised of them.
+"""`python -m lambda_host.figures`: compares size, start time and memory of the built Lambda with their limits.
 
-The catalog is a stub in a process of its own that answers each request after a latency; storage is an S3 server (moto).
-So the figures are of our program, not of AWS.
+The catalog is the reference catalog and storage is a local folder. A proxy adds latency for the cold and warm requests.
+So the figures describe our program, not AWS.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def main() -> int:
     figure("", 0, f"program: {binary().stat().st_size / MEGABYTE:.2f} MiB")
     with tempfile.TemporaryDirectory() as folder, ReferenceCatalog(Path(folder), f"file://{folder}/warehouse") as catalog:
         config = settings.variables({"catalog": catalog.settings()})
-        # Makes the tables, so that what follows starts beside a catalog that has them.
+        # Creates the tables, so that the following starts find them in the catalog.
         with Lambda(Path(folder) / "first", config) as first:
             _post(first, _logs(1000))
         starts = []
@@ -85,7 +85,7 @@ def _cold_and_warm(folder: Path, catalog: ReferenceCatalog) -> None:
 
 
 class _Slow(Proxy):
-    """A proxy with latency, which does not wait for itself."""
+    """A proxy that adds a latency to each request; concurrent requests do not delay each other."""
 
     def check(self, request):
         time.sleep(LATENCY_SECONDS)
@@ -97,7 +97,7 @@ _inflated = 0
 
 
 def _logs(count: int) -> bytes:
-    """A request of so many logs, each time another."""
+    """A request with `count` logs; each call makes different ones."""
     global _requests
     _requests += 1
     shop = Shop(time.time_ns(), seed=_requests)
@@ -106,7 +106,7 @@ def _logs(count: int) -> bytes:
 
 
 def _gzip_of(compressed_bytes: int) -> bytes:
-    """Logs whose gzip has about so many bytes."""
+    """Logs that gzip compresses to about `compressed_bytes`."""
     global _inflated
     sample = _logs(20_000)
     ratio = len(sample) / len(gzip.compress(sample, 6))

@@ -10,7 +10,7 @@ PREFIX = "OTLP2ICEBERG_"
 
 
 def variables(config: dict) -> dict[str, str]:
-    """A configuration of the Collector's exporter as the function's variables."""
+    """The function's variables for a configuration of the Collector's exporter."""
     found: dict[str, str] = {}
 
     def walk(path: str, value) -> None:
@@ -26,12 +26,12 @@ def variables(config: dict) -> dict[str, str]:
 
 
 def sqlite(warehouse: Path) -> dict[str, str]:
-    """A local warehouse with its SQLite catalog."""
+    """Settings for a local warehouse with its SQLite catalog."""
     return variables({"catalog": {"type": "sql", "warehouse": str(warehouse)}})
 
 
 def aws(s3: S3Server) -> dict[str, str]:
-    """The credentials and addresses of a function that may read the S3 server."""
+    """Credentials and endpoints that give a function access to the S3 server."""
     return {
         "AWS_REGION": REGION,
         "AWS_ACCESS_KEY_ID": ACCESS_KEY_ID,

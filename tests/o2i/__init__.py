@@ -1,5 +1,5 @@
-"""What the whole-system tests, the demo and the load tool share.
+"""Code that the whole-system tests, the demo and the load tool share.
 
-`corpus` makes the requests, `otlp` sends them (`senders`: steadily), `collector` runs the real binary, `expect` says which
-rows must come out, `readers` reads the tables with other people's readers, `compare` compares.
+`corpus` makes the requests, `otlp` sends them (`senders`: steadily), `collector` runs the real binary, `expect`
+computes the expected rows, `readers` reads the tables with independent readers, `compare` compares.
 """

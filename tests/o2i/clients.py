@@ -1,4 +1,4 @@
-"""Clients that other people wrote: the official OpenTelemetry Python SDK and telemetrygen."""
+"""Third-party clients: the official OpenTelemetry Python SDK and telemetrygen."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ TELEMETRYGEN_METRIC_TYPES = {
 
 
 def send_with_sdk(collector: Collector, logs: int, spans: int, points: int, over: str = "grpc") -> dict[str, int]:
-    """Sends so many of each through the Python SDK, over `grpc` or `http`; returns the rows each table must get.
+    """Sends the given numbers through the Python SDK, over `grpc` or `http`; returns the expected row count by table.
 
-    `points` counts for each kind of metric that the SDK has (it has no summaries).
+    It sends `points` points of each kind of metric that the SDK has (it has no summaries).
     """
     exporters = _grpc_exporters(collector) if over == "grpc" else _http_exporters(collector)
     resource = Resource.create({"service.name": SDK_SERVICE, "service.version": "1.0", "process.tags": ["a", "b"]})
@@ -47,7 +47,7 @@ def send_with_sdk(collector: Collector, logs: int, spans: int, points: int, over
 
 
 def send_with_telemetrygen(collector: Collector, logs: int, traces: int, points: int, over: str = "grpc") -> dict[str, int]:
-    """The same through telemetrygen; a trace of it has two spans."""
+    """Does the same with telemetrygen, whose traces have two spans each."""
     _telemetrygen(collector, over, "logs", "--logs", str(logs), "--telemetry-attributes", "log.number=7")
     _telemetrygen(collector, over, "traces", "--traces", str(traces))
     for kind in TELEMETRYGEN_METRIC_TYPES.values():

@@ -1,4 +1,4 @@
-"""Runs the real Collector binary on free loopback ports, from a configuration made for the occasion."""
+"""Runs the real Collector binary on free loopback ports, with a generated configuration."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 START_SECONDS_MAX = 60
 STOP_SECONDS_MAX = 90
 
-# Every Collector of this process that still runs, so that none outlives it whatever goes wrong.
+# Every running Collector of this process, so that none outlives it after an error.
 _running: set[subprocess.Popen] = set()
 
 
@@ -33,7 +33,7 @@ def _kill_what_is_left() -> None:
 
 
 class DidNotStart(Exception):
-    """The Collector ended, or was not healthy in time; the message holds the end of its log."""
+    """The Collector exited, or was not healthy in time; the message is the end of its log."""
 
 
 def binary() -> Path:
@@ -45,9 +45,9 @@ def binary() -> Path:
 
 
 def free_ports(count: int) -> list[int]:
-    """Loopback ports that nothing listens on.
+    """Free loopback ports.
 
-    They are below those that the system gives to outgoing connections, so that none is taken while a Collector restarts.
+    They are below the system's range for outgoing connections, which could take a port while a Collector restarts.
     """
     sockets: list[socket.socket] = []
     try:
@@ -65,7 +65,7 @@ def free_ports(count: int) -> list[int]:
 
 
 class Collector:
-    """One Collector process at a time, in a folder of its own; it can be stopped and started again.
+    """One Collector process at a time, in its own folder; it can be stopped and started again.
 
     `exporters` are the settings of each `iceberg` exporter by name; `None` stands for `iceberg:` with no settings.
     With `queue_on_disk`, every exporter keeps its queue in the `file_storage` extension.
@@ -90,7 +90,7 @@ class Collector:
 
     @property
     def pid(self) -> int:
-        """The process id of the Collector that runs."""
+        """The process id of the running Collector."""
         assert self.process is not None, "the Collector is not running"
         return self.process.pid
 
@@ -121,12 +121,12 @@ class Collector:
         return self
 
     def run_to_end(self, seconds_max: float = START_SECONDS_MAX) -> tuple[int, str]:
-        """For configurations that must fail: starts it, waits for its end, returns the exit code and its output."""
+        """For configurations that must fail: starts it, waits until it exits, returns the exit code and the output."""
         self._spawn()
         return self.wait(seconds_max), self.log()
 
     def healthy(self) -> bool:
-        """Whether the health check answers that everything has started."""
+        """Whether the health check reports that everything has started."""
         connection = http.client.HTTPConnection("127.0.0.1", self.health_port, timeout=2)
         try:
             connection.request("GET", "/")
@@ -137,21 +137,21 @@ class Collector:
             connection.close()
 
     def terminate(self) -> None:
-        """Sends SIGTERM and does not wait."""
+        """Sends SIGTERM without waiting."""
         self.process.send_signal(signal.SIGTERM)
 
     def stop(self) -> int:
-        """SIGTERM, then the exit code. A Collector that does not end in time is killed, which is a failure."""
+        """Sends SIGTERM and returns the exit code. Kills a Collector that does not exit in time, which is a failure."""
         self.terminate()
         return self.wait(STOP_SECONDS_MAX)
 
     def kill(self) -> None:
-        """kill -9."""
+        """Sends SIGKILL."""
         self.process.kill()
         self.wait(STOP_SECONDS_MAX)
 
     def wait(self, seconds_max: float) -> int:
-        """The exit code."""
+        """Waits until it exits and returns the exit code."""
         process = self.process
         try:
             return process.wait(seconds_max)
@@ -168,7 +168,7 @@ class Collector:
         return otlp.Client(self.grpc_port, self.http_port, **options)
 
     def log(self) -> str:
-        """All that it has written so far, over all its starts."""
+        """Its output so far, of all its starts."""
         return self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
 
     def log_tail(self, lines: int = 25) -> str:
@@ -248,7 +248,7 @@ def total(own_metrics: str, name: str, signal_: str, also: str = "") -> float:
 
 
 def settings(warehouse: Path, flush_timeout: str = "1s", **more) -> dict:
-    """An exporter's settings for tests: a local warehouse, and batches that do not wait long."""
+    """An exporter's settings for tests: a local warehouse and a short flush timeout."""
     return {
         "catalog": {"warehouse": str(warehouse)},
         "sending_queue": {"batch": {"flush_timeout": flush_timeout}},

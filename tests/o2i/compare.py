@@ -1,4 +1,4 @@
-"""Compares rows as sets with repetition: value by value, doubles by their bits, with a readable difference."""
+"""Compares rows as multisets: value by value, doubles by their bits. Produces a readable difference."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def difference(
     time_column: str = "",
     any_nan: bool = False,
 ) -> str:
-    """What is wrong, or "" when both hold the same rows in any order.
+    """The difference as text, or "" when both hold the same rows in any order.
 
     `arrival` is the span of microseconds in which the requests arrived: a time in `time_column` within it counts as the
     time of arrival. With `any_nan`, all NaN are equal.
@@ -43,7 +43,7 @@ def difference(
 
 
 def canonical(value) -> str:
-    """A text that is equal for equal values only: doubles by their bits, maps by sorted key."""
+    """A text that is equal only for equal values: doubles by their bits, maps sorted by key."""
     return json.dumps(_plain(value), sort_keys=True, ensure_ascii=False)
 
 
@@ -92,7 +92,7 @@ def _nearest(row: Row, candidates: list[Row]) -> str:
 
 
 def _differing(path: str, expected, found) -> list[str]:
-    """What differs, as far inside as both have the same shape."""
+    """The differing values, at the deepest level at which both have the same structure."""
     if isinstance(expected, dict) and isinstance(found, dict):
         inside = {key: (expected.get(key), found.get(key)) for key in {**expected, **found}}
     elif isinstance(expected, list) and isinstance(found, list) and len(expected) == len(found):

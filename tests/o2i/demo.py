@@ -1,6 +1,6 @@
-"""The main job from end to end: OTLP of every kind into a real Collector, Iceberg tables out, read by DuckDB.
+"""The main job from end to end: sends OTLP of every kind to a real Collector and reads the Iceberg tables with DuckDB.
 
-Fails when a row is missing or doubled, or when one flush made more than three snapshots of a table.
+Fails when a row is missing or duplicated, or when one flush made more than three snapshots of a table.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from .tables import TABLES
 from .workload import METRIC_KINDS, Shop
 
 LOGS, SPANS, POINTS = 100_000, 50_000, 10_000
-# Of these, as many come from clients that other people wrote.
+# How many of these come from third-party clients.
 SDK_LOGS, SDK_SPANS, SDK_POINTS = 1_000, 500, 100
-# Doors by turns; JSON is one in six, as it is slow to make here.
+# Transports in turn. JSON is one in six, because it is slow to encode here.
 DOORS = ("grpc", "http/protobuf", "grpc+gzip", "http/protobuf+gzip", "grpc", "http/json+gzip")
 SNAPSHOTS_MAX = 3
 FOLDER = REPOSITORY / "dist" / "demo"
@@ -62,7 +62,7 @@ QUERIES = (
     ),
 )
 
-# What tells a row of ours from another one, by table; the clients of other people are counted only.
+# The columns that identify a row of our telemetry, by table. Rows of third-party clients are only counted.
 IDENTITY = {
     "logs": "LogAttributes['log.record.uid']",
     "traces": "SpanId",
@@ -73,7 +73,7 @@ IDENTITY = {
 
 
 class Wrong(Exception):
-    """The demo did not give what it must."""
+    """The demo did not produce the expected result."""
 
 
 def main() -> int:
@@ -122,7 +122,7 @@ def run() -> None:
 
 
 class Step:
-    """Prints what is done, and when."""
+    """Prints each step with its time."""
 
     def __init__(self):
         self._begun = time.monotonic()
@@ -132,7 +132,7 @@ class Step:
 
 
 def make_requests() -> tuple[list[tuple[str, bytes, str]], dict[str, int]]:
-    """Requests as `Client.send_all` takes them, and the rows that they must give by table."""
+    """Requests in the format of `Client.send_all`, and the expected row count by table."""
     others_points = {f"metrics_{kind}": 2 * SDK_POINTS for kind in METRIC_KINDS if kind != "summary"}
     shop = Shop(time.time_ns())
     made = [("traces", request) for request in shop.traces(SPANS - 2 * SDK_SPANS)]
@@ -150,7 +150,7 @@ def make_requests() -> tuple[list[tuple[str, bytes, str]], dict[str, int]]:
 
 
 def report(warehouse: Path, sent: dict[str, int]) -> list[str]:
-    """Prints what DuckDB finds in the tables; returns what is wrong."""
+    """Prints what DuckDB finds in the tables; returns the errors."""
     problems: list[str] = []
     with readers.connect_duckdb(warehouse) as duckdb:
         lines = []
@@ -166,7 +166,7 @@ def report(warehouse: Path, sent: dict[str, int]) -> list[str]:
 
 
 def check(duckdb, name: str, sent: int, lines: list, table) -> list[str]:
-    """Adds a line about one table; returns what is wrong with it."""
+    """Adds a line about one table; returns its errors."""
     if table is None:
         lines.append((name, f"{sent:,}", "no such table", "", "", ""))
         return [f"{name}: there is no such table"]
@@ -189,7 +189,7 @@ def check(duckdb, name: str, sent: int, lines: list, table) -> list[str]:
 
 
 def print_table(header, rows) -> None:
-    """Columns side by side; those of numbers to the right."""
+    """Prints aligned columns; columns of numbers are right-aligned."""
     texts = [[str(cell) for cell in row] for row in [header, *rows]]
     widths = [max(map(len, column)) for column in zip(*texts, strict=True)]
     numbers = [all(not isinstance(row[at], str) or row[at][:1].isdigit() for row in rows) for at in range(len(widths))]

@@ -1,5 +1,5 @@
-"""Which rows a request must give, by the rules of docs/schema.md, converted from the protobuf messages of the official
-`opentelemetry-proto` package. Written from the rules alone: it shares no code with the library under test.
+"""Computes the expected rows of a request by the rules of docs/schema.md, from the protobuf messages of the official
+`opentelemetry-proto` package. It follows the rules alone and shares no code with the library under test.
 
 A row is a dict of plain values: a time is an int of microseconds, a map a dict, a list of structs a list of dicts.
 """
@@ -18,7 +18,7 @@ from .tables import SIGNAL_TABLES
 
 
 class Arrival:
-    """Stands for the time at which the request arrived, which a row gets when its record has no time (rule 2)."""
+    """Stands for the request's time of arrival, which a row gets when its record has no time (rule 2)."""
 
     def __repr__(self) -> str:
         return "<time of arrival>"
@@ -50,7 +50,7 @@ def signal_of(request) -> str:
 
 
 def rows(request) -> dict[str, list[Row]]:
-    """The rows of each table that the request's signal can fill (an empty list when it fills none of it)."""
+    """The rows of each table that the request's signal can fill (an empty list for a table without rows)."""
     signal = signal_of(request)
     found: dict[str, list[Row]] = {table: [] for table in SIGNAL_TABLES[signal]}
     {"logs": _logs, "traces": _traces, "metrics": _metrics}[signal](request, found)

@@ -1,6 +1,6 @@
-"""Steady load on the Collector, with its memory and CPU sampled meanwhile: first figures, not a benchmark.
+"""Runs a steady load on the Collector and samples its memory and CPU time: rough figures, not a benchmark.
 
-Requests are made and serialized beforehand, so that this process costs little beside the Collector.
+It makes and serializes requests beforehand, so that this process needs little CPU time beside the Collector.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from .collector import REPOSITORY, Collector
 from .workload import LOGS_PER_REQUEST, Shop
 
 SENDERS = 4
-# At most as many different requests are made; then they are sent again in turn.
+# The maximum number of different requests; further ones repeat them in turn.
 REQUESTS_MADE_MAX = 600
 
 
@@ -45,7 +45,7 @@ def main() -> int:
 
 
 def run(folder: Path, options: argparse.Namespace) -> int:
-    """The load itself; 1 when rows are missing or the rate was not held."""
+    """Runs the load; returns 1 when rows are missing or the rate was not held."""
     merged = -(-options.records_per_request // LOGS_PER_REQUEST)
     of_request = merged * LOGS_PER_REQUEST
     requests = options.logs_per_second * options.seconds // of_request
@@ -68,7 +68,7 @@ def run(folder: Path, options: argparse.Namespace) -> int:
         with collector.client() as client, Watch(collector.pid) as watch:
             late = send_steadily(client, payloads, requests, options.logs_per_second / of_request)
             took = time.monotonic() - begun
-            # What is in the last flush costs CPU too.
+            # The CPU time must include the last flush.
             readers.wait_for_rows(warehouse, {"logs": sent}, still_alive=collector.healthy)
         end = Sample.of(collector.pid)
         assert collector.stop() == 0, collector.log_tail()
@@ -93,13 +93,13 @@ def run(folder: Path, options: argparse.Namespace) -> int:
 
 
 def pin(pid: int, cores: set[int]) -> None:
-    """Keeps all threads of a process, and those they start, on these CPUs."""
+    """Pins all threads of a process, and those that they start, to these CPUs."""
     for thread in Path(f"/proc/{pid}/task").iterdir():
         os.sched_setaffinity(int(thread.name), cores)
 
 
 def make_payloads(count: int, merged: int) -> list[bytes]:
-    """Serialized log requests, each of so many full ones: one after the other they are a request, too."""
+    """Serialized log requests, each a concatenation of `merged` full ones, which is a valid request too."""
     shop = Shop(time.time_ns())
     wanted = count * merged
     for _ in shop.traces(wanted * LOGS_PER_REQUEST // 4):
@@ -112,7 +112,7 @@ def make_payloads(count: int, merged: int) -> list[bytes]:
 
 
 def send_steadily(client, payloads: list[bytes], count: int, requests_per_second: float) -> float:
-    """Sends each request at its time; returns by how much the latest one was late, in seconds."""
+    """Sends each request at its time; returns the largest delay in seconds."""
     begun = time.monotonic()
     late = [0.0] * SENDERS
     failures: list[BaseException] = []
@@ -154,7 +154,7 @@ class Sample:
 
 
 class Watch:
-    """Samples a process's memory ten times a second for as long as the block lasts."""
+    """Samples a process's memory ten times a second until the block ends."""
 
     def __init__(self, pid: int):
         self._pid = pid

@@ -1,4 +1,4 @@
-"""Log records that carry a number, for tests of which arrive and how often."""
+"""Numbered log records, for tests that check which records arrive and how often."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def request(numbers: range, service: str = "numbered") -> ExportLogsServiceReque
 
 
 def stored(warehouse: Path) -> Counter[int]:
-    """How often each number is in the table of logs."""
+    """The number of rows with each number in the table of logs."""
     table = readers.load(warehouse, "logs")
     if table is None:
         return Counter()
@@ -32,7 +32,7 @@ def stored(warehouse: Path) -> Counter[int]:
 
 
 def wait_until_stored(warehouse: Path, numbers, seconds_max: float = 60.0) -> None:
-    """Waits until each number is there at least once."""
+    """Waits until each number is stored at least once."""
     deadline = time.monotonic() + seconds_max
     while True:
         missing = set(numbers) - set(stored(warehouse))
@@ -43,7 +43,7 @@ def wait_until_stored(warehouse: Path, numbers, seconds_max: float = 60.0) -> No
 
 
 def once(warehouse: Path, numbers) -> None:
-    """Asserts that each number is there, once, and nothing else."""
+    """Asserts that each number is stored exactly once, and nothing else."""
     found, wanted = stored(warehouse), set(numbers)
     twice = sorted(number for number, count in found.items() if count > 1)
     missing, surplus = sorted(wanted - set(found)), sorted(set(found) - wanted)

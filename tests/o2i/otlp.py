@@ -1,6 +1,6 @@
-"""Sends OTLP through every door of the Collector: gRPC and HTTP, protobuf and JSON, plain and gzip.
+"""Sends OTLP over every transport and encoding of the Collector: gRPC and HTTP, protobuf and JSON, plain and gzip.
 
-Requests may be messages or bytes that are serialized already, so that a load does not measure Python's encoder.
+A request is a message or serialized bytes, so that a load does not measure Python's encoder.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """Closes its connections; no thread may be sending any more."""
+        """Closes its connections; no thread may be sending."""
         self._channel.close()
         for connection in self._connections:
             connection.close()
@@ -69,7 +69,7 @@ class Client:
     def send(self, request, door: str = "grpc", signal: str | None = None):
         """Sends one request and returns the response message. Raises `Refused` unless it was acknowledged.
 
-        `request` is a message, or bytes as the door wants them before compression (then `signal` must be given).
+        `request` is a message, or bytes in the door's encoding before compression (then `signal` must be given).
         """
         transport, _, compression = door.partition("+")
         signal = signal or signal_of(request)
@@ -79,7 +79,7 @@ class Client:
         return self._send_http(signal, payload, transport, compression)
 
     def send_all(self, requests, concurrency: int = 16) -> None:
-        """Sends `(signal, payload, door)` triples at once, as many at a time as asked for."""
+        """Sends `(signal, payload, door)` triples, `concurrency` at a time."""
         with ThreadPoolExecutor(concurrency) as pool:
             waiting = [pool.submit(self.send, payload, door, signal) for signal, payload, door in requests]
             for done in as_completed(waiting):
@@ -115,10 +115,10 @@ class Client:
             response = connection.getresponse()
             return response.status, response.read()
         except (OSError, http.client.HTTPException) as error:
-            connection.close()  # The next request opens it anew.
+            connection.close()  # The next request opens it again.
             raise Refused(f"no answer: {error!r}") from error
 
 
 def encode(request, door: str) -> bytes:
-    """The message as the door wants it, before compression."""
+    """The message in the door's encoding, before compression."""
     return otlp_json.encode(request) if door.startswith("http/json") else request.SerializeToString()

@@ -1,4 +1,4 @@
-"""OTLP/JSON, which is not quite protobuf's JSON: ids are hex, enums are numbers.
+"""OTLP/JSON, which differs from protobuf's JSON: ids are hex, enums are numbers.
 
 Source: https://opentelemetry.io/docs/specs/otlp/#json-protobuf-encoding
 """

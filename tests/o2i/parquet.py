@@ -1,4 +1,4 @@
-"""Parquet files of a table's rows as other writers make them, without Iceberg field ids."""
+"""Parquet files with a table's rows as other writers make them, without Iceberg field ids."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 
 def without_ids(schema: pa.Schema) -> pa.Schema:
-    """The schema without what an Iceberg reader put into it."""
+    """The schema without the metadata that an Iceberg reader added."""
     return pa.schema([pa.field(field.name, _plain(field.type), field.nullable) for field in schema])
 
 

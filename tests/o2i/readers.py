@@ -1,4 +1,4 @@
-"""Reads tables with other people's readers, pyiceberg and DuckDB, to rows that can be compared with `expect`."""
+"""Reads tables with independent readers, pyiceberg and DuckDB, into rows that can be compared with `expect`."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ def load(warehouse: Path, table: str, namespace: str = NAMESPACE) -> Table | Non
 
 
 def row_count(table: Table | None) -> int:
-    """The rows that the table's current snapshot claims to hold."""
+    """The number of rows by the summary of the table's current snapshot."""
     if table is None or table.current_snapshot() is None:
         return 0
     return int(table.current_snapshot().summary["total-records"])
 
 
 def wait_for_rows(warehouse: Path, wanted: dict[str, int], seconds_max: float = 60.0, still_alive=lambda: True) -> None:
-    """Waits until each table claims at least as many rows as wanted."""
+    """Waits until the metadata of each table has at least as many rows as wanted."""
     deadline = time.monotonic() + seconds_max
     while True:
         found = {name: row_count(load(warehouse, name)) for name, count in wanted.items() if count}
@@ -63,9 +63,9 @@ def wait_for_rows(warehouse: Path, wanted: dict[str, int], seconds_max: float = 
 def read_pyiceberg(table: Table) -> list[Row]:
     """All rows, by pyiceberg.
 
-    pyiceberg (0.11 and 0.12) reads a list of structs that is null as an empty one: it rebuilds such lists from their
-    offsets without their nulls (`ArrowProjectionVisitor.list`). Empty is never written (rule 1), so null is meant;
-    DuckDB shows that it is null in the file.
+    pyiceberg (0.11 and 0.12) reads a null list of structs as an empty list: it rebuilds such lists from their offsets
+    without their nulls (`ArrowProjectionVisitor.list`). Empty lists are never written (rule 1), so this function
+    returns null for them; DuckDB shows that the file has null.
     """
     data = table.scan().to_arrow()
     structs = {field.name for field in data.schema if _is_list(field.type) and pa.types.is_struct(field.type.value_type)}
@@ -85,9 +85,9 @@ READERS = {"pyiceberg": read_pyiceberg, "duckdb": read_duckdb}
 
 
 def connect_duckdb(warehouse: Path | None = None) -> duckdb.DuckDBPyConnection:
-    """A DuckDB in memory with the Iceberg extension; given a warehouse, with a view for each of its tables."""
+    """An in-memory DuckDB with the Iceberg extension and, for a given warehouse, a view for each of its tables."""
     connection = duckdb.connect()
-    # Beside the Python environment, so that the user's own extensions are left alone.
+    # In the Python environment, so that the user's own extensions are not changed.
     connection.execute(f"SET extension_directory = '{Path(sys.prefix) / 'duckdb-extensions'}'")
     for extension in ("avro", "iceberg"):
         connection.execute(f"INSTALL '{_extension_file(extension)}'")
@@ -101,7 +101,7 @@ def connect_duckdb(warehouse: Path | None = None) -> duckdb.DuckDBPyConnection:
 
 
 def rows_of(data: pa.Table) -> list[Row]:
-    """Arrow to plain values: a time is an int of microseconds, a map a dict, a struct a dict."""
+    """Converts Arrow to plain values: a time is an int of microseconds, a map a dict, a struct a dict."""
     columns = {field.name: _values(data.column(field.name)) for field in data.schema}
     return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
 

@@ -1,4 +1,4 @@
-"""Steady senders of numbered log records, for tests of which arrive and how often."""
+"""Steady senders of numbered log records, for tests that check which records arrive and how often."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .otlp import DOORS, Refused
 
 
 class Senders:
-    """Threads that send numbered logs, ten a request, until the block ends; what is refused is not sent again."""
+    """Threads that send numbered logs, ten per request, until the block ends; they do not retry refused requests."""
 
     def __init__(self, collector: Collector, count: int, first: int = 0, pause_seconds: float = 0.002):
         self.sent: set[int] = set()
@@ -35,7 +35,7 @@ class Senders:
         self._client.close()
 
     def wait_for_acknowledged(self, count: int, seconds_max: float = 60.0) -> None:
-        """Waits until so many numbers have been acknowledged."""
+        """Waits until `count` numbers have been acknowledged."""
         deadline = time.monotonic() + seconds_max
         while len(self.acknowledged) < count:
             assert time.monotonic() < deadline, f"only {len(self.acknowledged)} of {count} acknowledged"

@@ -1,5 +1,5 @@
-"""The seven tables as docs/schema.md describes them: written here once more, by hand, so that tests do not ask the
-code under test what is right."""
+"""The seven tables of docs/schema.md, written by hand, so that the expected schema does not come from the code under
+test."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What lies in a local warehouse, and whether it should."""
+"""Finds files in a local warehouse that should not be there."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from .tables import NAMESPACE
 
 
 def leftovers(warehouse: Path) -> list[str]:
-    """Files that no table knows: temporary files, data files of no snapshot, journals of an open database.
+    """Files that no table references: temporary files, data files of no snapshot, journals of an open database.
 
-    They are listed before the catalog is opened: opening and closing it here would clear its journals away.
+    Lists the files before it opens the catalog, because opening and closing the catalog removes its journals.
     """
     there = {str(path.relative_to(warehouse)) for path in warehouse.rglob("*") if path.is_file()}
     known = {"catalog.db"}

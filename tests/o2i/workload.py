@@ -1,8 +1,8 @@
-"""Telemetry of a small web shop, made quickly: traces through its services, the logs of each span, and metrics of every
-kind. For the demo and the load tool; the rules of the tables are tested with the corpus instead.
+"""Generates telemetry of a small web shop quickly: traces through its services, the logs of each span, and metrics of
+every kind. For the demo and the load tool; the corpus tests the rules of the tables.
 
 The same seed and time give the same telemetry. Every log has a `log.record.uid`, every span its own id, and every point
-its own (service, pod, metric, time), so that a row that is missing or doubled can be told from a right count.
+its own (service, pod, metric, time), so that missing and duplicated rows are detectable even if the row count is right.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ SPANS_PER_REQUEST = 500
 POINTS_PER_REQUEST = 200
 MILLISECOND = 1_000_000
 
-# Service, its operations, and how often one of them fails.
+# Each service with its operations and their failure rate.
 SERVICES = {
     "frontend": (("GET /", "GET /product/{id}", "POST /cart", "POST /checkout"), 0.01),
     "checkout": (("PlaceOrder", "PrepareOrder"), 0.03),
@@ -52,27 +52,27 @@ HISTOGRAM_BOUNDS = (5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1000.0)
 
 @dataclass(frozen=True)
 class Process:
-    """One pod of a service: what its telemetry says of itself."""
+    """One pod of a service, with its resource and scope."""
 
     service: str
     resource: Resource
     scope: InstrumentationScope
-    # How busy and slow it is, beside the others.
+    # Its load and latency relative to the others.
     scale: float
 
 
 class Shop:
-    """Makes the telemetry. Each method yields requests, none larger than a receiver takes by default."""
+    """Makes the telemetry. Each method yields requests that do not exceed a receiver's default size limit."""
 
     def __init__(self, now_unix_nano: int, seed: int = 1):
         self._now = now_unix_nano
         self._random = random.Random(seed)
         self._processes = {service: [_process(service, number) for number in range(3)] for service in SERVICES}
-        # (process, span) of all spans, for the logs that go with them.
+        # (process, span) of all spans, for their logs.
         self._spans: list[tuple[Process, Span]] = []
 
     def traces(self, spans: int) -> Iterator[ExportTraceServiceRequest]:
-        """So many spans, five to a trace, one in each service."""
+        """The given number of spans, five per trace, one in each service."""
         of_process: dict[int, tuple[Process, list[Span]]] = {}
         trace_id, parent = b"", None
         for number in range(spans):
@@ -90,7 +90,7 @@ class Shop:
         yield from (_trace_request(process, waiting) for process, waiting in of_process.values() if waiting)
 
     def logs(self, logs: int) -> Iterator[ExportLogsServiceRequest]:
-        """So many log records, which belong to the spans made before."""
+        """The given number of log records, which belong to the spans made before."""
         assert self._spans, "make the traces first: logs belong to spans"
         of_process: dict[int, tuple[Process, list[LogRecord]]] = {}
         for number in range(logs):
@@ -103,7 +103,7 @@ class Shop:
         yield from (_log_request(process, waiting) for process, waiting in of_process.values() if waiting)
 
     def metrics(self, points_of_each_kind: int, kinds=METRIC_KINDS) -> Iterator[ExportMetricsServiceRequest]:
-        """So many points of each kind of metric, one per second and process."""
+        """The given number of points of each kind of metric, one per second and process."""
         processes = [process for of_service in self._processes.values() for process in of_service]
         for kind in kinds:
             left, start = points_of_each_kind, 0

@@ -1,5 +1,5 @@
-"""Apache Spark with Iceberg's runtime, as a reader and as another writer. Nothing here leaves loopback.
+"""Apache Spark with Iceberg's runtime, as a reader and as another writer. All traffic stays on loopback.
 
-`session`  the one Spark of a test run, with a catalog for each place that a test names
+`session`  the single Spark process of a test run, with as many catalogs as tests need
 `setup.sh` fetches it
 """

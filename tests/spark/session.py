@@ -1,4 +1,4 @@
-"""The one local Spark of a test run, with as many catalogs as tests name."""
+"""The single local Spark process of a test run, with as many catalogs as tests need."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ class Spark:
         self.catalog = catalog
         prefix = f"spark.sql.catalog.{self.catalog}"
         self.session.conf.set(prefix, "org.apache.iceberg.spark.SparkCatalog")
-        # What other writers did meanwhile shall be seen at once.
+        # Without the cache, changes by other writers are visible at once.
         for name, value in {"cache-enabled": "false", **properties}.items():
             self.session.conf.set(f"{prefix}.{name}", value)
 
     @classmethod
     def on_sqlite(cls, database: Path, warehouse: str, name: str = "default", **storage: str) -> Spark:
-        """The SQLite catalog in that file, with its name in the database, which is its name in Spark too."""
+        """The SQLite catalog in `database`. Its name in Spark is its name in the database."""
         return cls(name, type="jdbc", uri=f"jdbc:sqlite:{database}", warehouse=warehouse, **storage)
 
     @classmethod
@@ -48,7 +48,7 @@ class Spark:
         return f"{self.catalog}.{namespace}.{table}"
 
     def sql(self, statement: str) -> list[Row]:
-        """Runs a statement on this catalog and returns what it gives."""
+        """Runs a statement on this catalog and returns its rows."""
         return rows_of(self.session.sql(statement))
 
     def call(self, procedure: str, arguments: str) -> list[Row]:
@@ -61,16 +61,16 @@ class Spark:
 
 
 def rows_of(frame) -> list[Row]:
-    """What a DataFrame holds, as the other readers give it. Arrow keeps microseconds, and doubles bit by bit."""
+    """A DataFrame's rows in the other readers' format. Arrow keeps microseconds and the bits of doubles."""
     with warnings.catch_warnings():
-        # Spark leaves it to Python to close the socket that the rows came through.
+        # Spark leaves the socket that transferred the rows open until Python's garbage collector closes it.
         warnings.simplefilter("ignore", ResourceWarning)
         return readers.rows_of(frame.toArrow())
 
 
 @cache
 def running():
-    """Spark itself, started when first asked for; it ends with this process."""
+    """The Spark process. The first call starts it; it ends with this process."""
     home = _installed()
     sys.path.append(str(home / "python"))
     from pyspark.sql import SparkSession

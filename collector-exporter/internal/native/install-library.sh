@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 #
-# Puts a built library where the Go linker looks for it, and writes the stamp that makes Go link anew
-# when it has changed (see installStamp in native.go). Does nothing when the same archive is there.
+# Copies a built library to where the Go linker looks for it, and writes the stamp that makes Go link again
+# when it has changed (see installStamp in native.go). Does nothing when the same archive is installed.
 #
 #   install-library.sh <libotlp2iceberg_ffi.a> <target, such as linux_amd64>
 set -eu

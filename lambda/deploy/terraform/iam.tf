@@ -86,7 +86,7 @@ resource "aws_iam_role_policy" "glue" {
           "${local.glue_arn}:table/${var.namespace}/*",
         ]
       },
-      # It names no resource: Lake Formation's own grants decide (setup-glue-integration.sh).
+      # The action has no resources: Lake Formation's own grants decide (setup-glue-integration.sh).
       {
         Effect   = "Allow"
         Action   = "lakeformation:GetDataAccess"
@@ -126,7 +126,7 @@ resource "aws_iam_role_policy" "dead_letters" {
   policy = jsonencode({
     Version = "2012-10-17"
     Statement = [{
-      # What is uploaded in parts is looked at when it is there, which is s3:GetObject.
+      # After a multipart upload the function checks the object, which needs s3:GetObject.
       Effect   = "Allow"
       Action   = ["s3:PutObject", "s3:GetObject", "s3:AbortMultipartUpload"]
       Resource = "arn:${local.partition}:s3:::${trimprefix(var.dead_letter_path, "s3://")}/*"
@@ -152,7 +152,7 @@ resource "aws_iam_role_policy" "raw" {
         Action   = ["s3:GetObject", "s3:GetObjectVersion"]
         Resource = "${local.raw_arn}/*"
       },
-      # Without it S3 answers 403, not 404, for an object that is gone.
+      # Without this permission S3 answers 403 instead of 404 for a missing object.
       {
         Effect   = "Allow"
         Action   = "s3:ListBucket"

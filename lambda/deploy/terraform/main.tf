@@ -12,7 +12,7 @@ resource "aws_s3tables_table_bucket" "tables" {
   name  = var.table_bucket_name
 
   lifecycle {
-    # To give the data up: empty it, and remove this.
+    # To delete the data: empty the bucket and remove this line.
     prevent_destroy = true
   }
 }
@@ -69,7 +69,7 @@ resource "aws_lambda_function" "function" {
       error_message = "raw_bucket_name must not be warehouse_bucket_name. The function would be told of each file that it writes; give raw objects a bucket of their own."
     }
     precondition {
-      # A signature takes up the header that the token would be in, so that nobody could send.
+      # A signature occupies the header that the token needs, so no client could send both.
       condition     = var.auth_token == null || !local.url_is_signed
       error_message = "auth_token needs function_url_auth NONE, or DISABLED with a gateway of yours. Signed requests have no room for a token."
     }
@@ -82,7 +82,7 @@ resource "aws_lambda_function_url" "otlp" {
   authorization_type = var.function_url_auth
 }
 
-# URLs made since October 2025 need both permissions; the second holds for calls through a URL alone.
+# URLs created since October 2025 need both permissions; the second applies only to calls through a URL.
 resource "aws_lambda_permission" "open_url" {
   count                  = local.url_is_open ? 1 : 0
   function_name          = aws_lambda_function.function.function_name

@@ -7,9 +7,9 @@ locals {
   raw_bucket = coalesce(var.raw_bucket_name, "${var.name}-raw-${local.account}-${local.region}")
   suffix     = local.is_fifo ? ".fifo" : ""
 
-  # By the rule's name: for which kind of queue it is, the keys that it matches (all if empty), and its message group. A
-  # group's messages are taken by one invocation at a time. An object that two rules match is loaded once all the same:
-  # the function knows it by bucket, key and version.
+  # By the rule's name: its kind of queue, the keys that it matches (all if empty), and its message group. One
+  # invocation at a time receives a group's messages. An object that matches two rules is still loaded only once: the function
+  # recognises it by bucket, key and version.
   all_raw_rules = {
     "raw"         = { queue = "standard", keys = "", group = "" }
     "raw-logs"    = { queue = "fifo", keys = jsonencode([{ wildcard = "*logs*" }]), group = "logs" }

@@ -1,4 +1,4 @@
-# The same knobs as the parameters of ../template.yaml, with the same defaults.
+# The same settings as the parameters of ../template.yaml, with the same defaults.
 
 variable "name" {
   description = "The function's name, and the beginning of the names of what goes with it."
@@ -123,7 +123,7 @@ variable "dead_letter_path" {
   default     = null
 
   validation {
-    # Without what stands for more in a policy.
+    # Excludes characters that are wildcards or variables in a policy.
     condition     = var.dead_letter_path == null || can(regex("^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9_=-][A-Za-z0-9_.=-]*)*$", var.dead_letter_path))
     error_message = "dead_letter_path: s3://<bucket>/<prefix> is wanted, without a slash at its end."
   }

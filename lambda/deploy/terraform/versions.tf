@@ -4,7 +4,7 @@ terraform {
   required_providers {
     aws = {
       source = "hashicorp/aws"
-      # aws_s3tables_table_bucket came with 5.80, invoked_via_function_url with 6.29.
+      # aws_s3tables_table_bucket was added in 5.80, invoked_via_function_url in 6.29.
       version = ">= 6.29"
     }
   }

@@ -9,6 +9,8 @@
 //! [`catalog`]; [`compact`] uses [`write`] and [`commit`]. Only [`pipeline`] drives all of them. Every stage may use
 //! [`schema`], [`config`], [`error`], [`reason`], [`request`] and [`signal`].
 //!
+//! [`catalog`] and the Lambda reach files through [`storage`].
+//!
 //! [`decode`] and [`convert`] are pure: the same bytes give the same rows in every host.
 //!
 //! Hosts use [`Pipeline`], [`Config`](config::Config) and the types at the root of this crate. The other modules are

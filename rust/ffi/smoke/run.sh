@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds smoke.c against the debug static library with AddressSanitizer and UndefinedBehaviorSanitizer,
-# and runs it on an empty warehouse. Also proves that the header is valid C11 and C++17 by itself.
-# CC and CXX name other compilers than gcc and g++.
+# and runs it on an empty warehouse. Also checks that the header alone is valid C11 and C++17.
+# CC and CXX select other compilers than gcc and g++.
 set -euo pipefail
 cd "$(dirname "$0")/../../.."
 

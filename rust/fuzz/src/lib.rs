@@ -1,5 +1,5 @@
-//! What the fuzz targets check: decode and convert are total, what they say agrees with itself, and a configuration is
-//! taken or refused with a reason.
+//! The checks of the fuzz targets: decode and convert never panic, their results are consistent, and a configuration is
+//! accepted or refused with a reason.
 
 use otlp2iceberg::convert::{ConvertOptions, ValueLimits, convert};
 use otlp2iceberg::config::Config;

@@ -1,4 +1,4 @@
-//! Configuration as JSON to what the library runs with.
+//! JSON configuration to the library's `Config`.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|json: &[u8]| {

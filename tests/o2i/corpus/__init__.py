@@ -1,7 +1,7 @@
 """The fixed corpus: requests that cover every column of every table and every rule of docs/schema.md.
 
-`python -m o2i.corpus --update` writes it to `testdata/`, with the rows that each request must give and a catalogue;
-`--check` tells whether what is there is fresh. The same code always makes the same bytes.
+`python -m o2i.corpus --update` writes it to `testdata/`, with the expected rows of each request and an index. `--check`
+reports whether `testdata/` is up to date. The same code always makes the same bytes.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ class Fixture:
     payload: bytes
     # The rows of each table; None when the request must be refused.
     rows: dict[str, list[Row]] | None
-    # Where the first bad field is, for a request that must be refused.
+    # The path of the first bad field, for a request that must be refused.
     path: str = ""
-    # What the Collector's own receiver does with it. What it changes or refuses is for the library's other doors.
+    # What the Collector's receiver does with it. Requests that it changes or refuses reach the library in other ways.
     receiver: Literal["passes on", "changes", "refuses"] = "passes on"
 
 
 def fixtures() -> list[Fixture]:
-    """All of them, those that any client could send first."""
+    """All of them; those that any client could send come first."""
     return [
         _of_message("logs", logs.request(), "every column and rule of log records, and every kind of attribute value"),
         _of_message("traces", traces.request(), "every column and rule of spans, their events and links"),
@@ -47,7 +47,7 @@ def fixtures() -> list[Fixture]:
 
 
 def fixture(name: str) -> Fixture:
-    """The one of this name."""
+    """The fixture of this name."""
     return next(one for one in fixtures() if one.name == name)
 
 

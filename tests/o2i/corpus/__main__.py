@@ -67,7 +67,7 @@ def files() -> dict[str, bytes]:
 
 
 def stale(made: dict[str, bytes]) -> list[str]:
-    """Names of files that are missing, differ, or should not be there."""
+    """Names of files that are missing, differ, or are superfluous."""
     there = {path.name: path.read_bytes() for path in FOLDER.iterdir() if path.is_file()} if FOLDER.exists() else {}
     return sorted(name for name in {*made, *there} if made.get(name) != there.get(name))
 

@@ -1,5 +1,5 @@
-"""Small builders for the corpus: protobuf messages from plain Python values, and raw wire format where no library would
-write what is needed."""
+"""Small builders for the corpus: protobuf messages from plain Python values, and raw wire format for bytes that no
+library writes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SPAN_A = bytes.fromhex("00f067aa0ba902b7")
 SPAN_B = bytes.fromhex("b7ad6b7169203331")
 
 NAN, INFINITY = float("nan"), float("inf")
-# A signalling-free NaN with a payload and the sign set: kept only by who copies bits.
+# A quiet NaN with a payload and the sign bit set: only code that copies bits preserves it.
 NAN_WITH_PAYLOAD = struct.unpack(">d", bytes.fromhex("fff80000deadbeef"))[0]
 
 DOUBLES = (
@@ -35,11 +35,11 @@ INTS = (0, 1, -1, INT64_MIN, INT64_MAX, 2**53 + 1)
 
 
 class Pairs(list):
-    """Attributes in order, as (key, value) pairs, where a dict could not hold a key twice."""
+    """Attributes in order, as (key, value) pairs; unlike a dict it can hold a key twice."""
 
 
 def value(plain) -> AnyValue:
-    """`None` gives a value with nothing set."""
+    """An AnyValue; for `None`, one with no field set."""
     match plain:
         case AnyValue():
             return plain
@@ -74,13 +74,13 @@ def resource(plain=None, dropped: int = 0) -> Resource:
 
 
 def scope(name: str, version: str = "", plain=None, dropped: int = 0) -> InstrumentationScope:
-    """A scope; in the corpus its name says what the case is about."""
+    """A scope; in the corpus its name describes the case."""
     return InstrumentationScope(
         name=name, version=version, attributes=attributes(plain or {}), dropped_attributes_count=dropped
     )
 
 
-# Every kind of attribute value (rule 5), under keys that are hard in themselves.
+# Every kind of attribute value (rule 5), with keys that are difficult themselves.
 EVERY_VALUE = {
     "string": "plain",
     "string.empty": "",
@@ -103,12 +103,12 @@ EVERY_VALUE = {
     "ключ": "a key beyond ASCII",
 }
 
-# The last one wins (rule 5).
+# The last value of a key wins (rule 5).
 TWICE = Pairs([("twice", "first"), ("once", 1), ("twice", 2), ("twice", "last")])
 
 
 def field(number: int, wire_type: int, content: bytes) -> bytes:
-    """One field as on the wire; a length is put before the content of wire type 2."""
+    """One field in wire format; for wire type 2 the length precedes the content."""
     length = varint(len(content)) if wire_type == 2 else b""
     return varint(number << 3 | wire_type) + length + content
 
@@ -124,7 +124,7 @@ def varint(number: int) -> bytes:
 
 
 def nested_array(levels: int, innermost: bytes = b"") -> bytes:
-    """A serialized AnyValue that is an array in an array in ... `levels` deep, the innermost value given."""
+    """A serialized AnyValue: arrays nested `levels` deep around the value `innermost`."""
     content = innermost
     for _ in range(levels):
         content = field(5, 2, field(1, 2, content))  # AnyValue.array_value, ArrayValue.values

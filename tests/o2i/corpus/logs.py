@@ -1,4 +1,4 @@
-"""The corpus of log records. The scope's name says what each case is about."""
+"""The corpus of log records. The scope's name describes the case."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def _checkout() -> ResourceLogs:
     ]
     cases += [(f"severity {n}", LogRecord(time_unix_nano=T0, severity_number=n, severity_text=f"S{n}")) for n in range(25)]
     cases += [(f"body {name}", LogRecord(time_unix_nano=T0, body=value(body))) for name, body in EVERY_VALUE.items()]
-    # Backwards in time, so that a file must be sorted to be in order.
+    # In descending order of time, so that a file is in order only if it is sorted.
     cases += [("order", LogRecord(time_unix_nano=T0 - n * SECOND, event_name=f"order.{n}")) for n in range(20)]
     return ResourceLogs(
         resource=resource({"service.name": "checkout", "host.name": "host-1", "k8s.pod.uid": "4f2a"}, dropped=3),
@@ -91,7 +91,7 @@ def _every_field() -> LogRecord:
 
 
 def _odd_resources() -> ResourceLogs:
-    """A resource with hard attributes and no service name, a scope with nothing in it, several records in one scope."""
+    """A resource with difficult attributes and no service name, an empty scope, and several records in one scope."""
     return ResourceLogs(
         resource=resource(EVERY_VALUE, dropped=UINT32_MAX),
         scope_logs=[

@@ -1,4 +1,4 @@
-"""The corpus of metrics, all five kinds. The metric's name says what each case is about."""
+"""The corpus of metrics, all five kinds. The metric's name describes the case."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ Buckets = ExponentialHistogramDataPoint.Buckets
 Quantile = SummaryDataPoint.ValueAtQuantile
 
 NO_RECORDED_VALUE = 1
-# What every kind of point can have.
+# The fields that every kind of point has.
 FULL = {
     "time_unix_nano": T0,
     "start_time_unix_nano": T0 - 60 * SECOND,
     "attributes": attributes({"cpu": 0, "state": "idle", "ratio": 1.0}),
     "flags": 0,
 }
-# As FULL, but hard.
+# Like FULL, with difficult values.
 HARD = {
     "time_unix_nano": UINT64_MAX,
     "start_time_unix_nano": INT64_MAX + 1,
@@ -67,7 +67,7 @@ def request() -> ExportMetricsServiceRequest:
 
 
 def negative_zeros() -> ExportMetricsServiceRequest:
-    """-0.0 in the fields without presence. The Collector's own encoder takes it for the default and leaves it out."""
+    """-0.0 in fields without presence. The Collector's encoder treats it as the default and omits it."""
     quantiles = [Quantile(quantile=-0.0, value=-0.0)]
     exponential_histogram = ExponentialHistogram(data_points=[ExponentialHistogramDataPoint(**AT, zero_threshold=-0.0)])
     metrics = [
@@ -81,7 +81,7 @@ def negative_zeros() -> ExportMetricsServiceRequest:
 
 
 def is_negative_zero(double: float) -> bool:
-    """-0.0 == 0.0, so it takes a look at the sign."""
+    """Checks the sign bit, because -0.0 == 0.0."""
     return double == 0 and math.copysign(1, double) < 0
 
 

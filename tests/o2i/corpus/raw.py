@@ -1,4 +1,4 @@
-"""Requests that no protobuf library writes, built byte by byte, with the rows they must give written by hand."""
+"""Requests that no protobuf library writes, built byte by byte, with their expected rows written by hand."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .build import SPAN_A, T0, TRACE_A, TRACE_B, field, nested_array, one_log, v
 
 # Field numbers of LogRecord, logs/v1/logs.proto.
 SEVERITY_TEXT, BODY, ATTRIBUTES, TRACE_ID, SPAN_ID = 3, 5, 6, 9, 10
-# Of AnyValue, common/v1/common.proto.
+# Field numbers of AnyValue, common/v1/common.proto.
 STRING_VALUE, INT_VALUE, KVLIST_VALUE = 1, 3, 6
 
 TIME = LogRecord(time_unix_nano=T0).SerializeToString()
@@ -59,7 +59,7 @@ def invalid_utf8() -> tuple[bytes, list[Row]]:
 
 
 def invalid_ids() -> tuple[bytes, list[Row]]:
-    """Ids of a wrong length: null (rule 4). The Collector's own receiver refuses these; the library must not."""
+    """Ids of a wrong length become null (rule 4). The Collector's receiver refuses these; the library must not."""
     cases = {
         "trace id of 15 bytes": (field(TRACE_ID, 2, b"\x01" * 15) + field(SPAN_ID, 2, SPAN_A), {"SpanId": SPAN_A.hex()}),
         "trace id of 17 bytes": (field(TRACE_ID, 2, b"\x01" * 17), {}),
@@ -70,7 +70,7 @@ def invalid_ids() -> tuple[bytes, list[Row]]:
 
 
 def wire_variants() -> tuple[bytes, list[Row]]:
-    """Well-formed protobuf that encoders seldom write: unknown fields, fields given twice, numbers longer than needed."""
+    """Valid protobuf that encoders rarely write: unknown fields, fields given twice, overlong varints."""
     unknown = field(1000, 0, varint(2**64 - 1)) + field(1001, 1, bytes(8)) + field(1002, 2, b"??") + field(1003, 5, bytes(4))
     body = field(BODY, 2, field(STRING_VALUE, 2, b"text"))
     cases = {
@@ -111,7 +111,7 @@ def unpacked() -> tuple[bytes, list[Row]]:
 
 
 def malformed() -> dict[str, tuple[bytes, str]]:
-    """Requests to refuse whole (rule 13), with the path of the first bad field."""
+    """Requests that must be refused as a whole (rule 13), with the path of the first bad field."""
     record = "resource_logs[0].scope_logs[0].log_records[0]"
     whole = one_log(TIME + field(BODY, 2, INNERMOST), "cut")
     return {
@@ -125,7 +125,7 @@ def malformed() -> dict[str, tuple[bytes, str]]:
 
 
 def nested_beyond_reason(levels: int = 100_000) -> bytes:
-    """One log whose body is an array in an array, 100,000 deep. Made where it is needed: it is too large to keep."""
+    """One log whose body is 100,000 nested arrays. It is built on demand because it is too large to store."""
     tags: list[bytes] = []
     length = len(INNERMOST)
     for _ in range(levels):
@@ -137,7 +137,7 @@ def nested_beyond_reason(levels: int = 100_000) -> bytes:
 
 
 def row(name: str) -> Row:
-    """The row of a raw log record that holds nothing but its time."""
+    """The row of a raw log record that has only a time."""
     request = ExportLogsServiceRequest.FromString(one_log(TIME, name))
     return expect.rows(request)["logs"][0]
 

@@ -1,4 +1,4 @@
-"""The corpus of spans. The scope's name says what each case is about."""
+"""The corpus of spans. The scope's name describes the case."""
 
 from __future__ import annotations
 

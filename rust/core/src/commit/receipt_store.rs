@@ -6,7 +6,7 @@ use iceberg::spec::TableMetadata;
 
 use crate::catalog::{IcebergCause, LoadedTable};
 use crate::error::{Error, ErrorKind, Result};
-use crate::storage::listing;
+use crate::storage;
 
 /// The folder in a table's location for this program's own files.
 pub(crate) const OWN_FOLDER: &str = "_otlp2iceberg";
@@ -20,7 +20,7 @@ pub(super) const APPROVED: &str = ".approved.json";
 /// The names of all receipts, oldest first.
 pub(super) async fn list(table: &LoadedTable) -> Result<Vec<String>> {
     let folder = folder(&table.metadata);
-    let mut names = listing::list(&table.file_io, &folder).await.map_err(|cause| {
+    let mut names = storage::list(&table.file_io, &folder).await.map_err(|cause| {
         let message =
             "cannot look for receipts; the right to list the folder is needed (on S3: s3:ListBucket)";
         failed(message, table, &folder, cause)

@@ -167,7 +167,7 @@ impl Receipts {
             // It can never be committed, so its missing requests must be stored when they are sent again.
             // Once all of them are in the table, the next process deletes it.
             Ok(receipt) if self.is_partly_stored(&receipt) => {
-                self.set_aside(name, &unusable(RECEIPT_PARTLY_COMMITTED))
+                self.set_aside(name, &unusable(RECEIPT_PARTLY_COMMITTED));
             }
             // A receipt of a dropped table cannot be committed either: its requests are not in this table.
             Ok(receipt) => match receipt.check_table(&table.metadata) {

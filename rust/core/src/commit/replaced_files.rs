@@ -15,7 +15,7 @@ use super::live_files::{data_manifests, is_after, live_in};
 use super::summary::chosen_at;
 use crate::catalog::{Catalog, IcebergCause, LoadedTable, manifests};
 use crate::error::{Error, ErrorKind, Result};
-use crate::storage::modified;
+use crate::storage;
 use crate::write::data_folders;
 
 /// Number of files checked concurrently.
@@ -104,7 +104,7 @@ async fn delete_old(table: &LoadedTable, files: &[&TakenOut], failure: &mut Opti
 }
 
 async fn delete_if_old(table: &LoadedTable, file: &TakenOut) -> iceberg::Result<bool> {
-    let modified_ms = modified::modified_ms(&table.file_io, &file.path).await?;
+    let modified_ms = storage::modified_ms(&table.file_io, &file.path).await?;
     if modified_ms.is_none_or(|at| at > file.made_ms) {
         return Ok(false);
     }
@@ -169,7 +169,7 @@ impl<'a> Looks<'a> {
 async fn taken_out_by(table: &LoadedTable, snapshot: &SnapshotRef) -> iceberg::Result<Vec<TakenOut>> {
     let id = snapshot.snapshot_id();
     // The manifest list exists, or reading it fails below.
-    let made_ms = modified::modified_ms(&table.file_io, snapshot.manifest_list()).await?;
+    let made_ms = storage::modified_ms(&table.file_io, snapshot.manifest_list()).await?;
     let made_ms = made_ms.unwrap_or(i64::MIN);
     let is_its_own =
         |manifest: &ManifestFile| manifest.added_snapshot_id == id && manifest.deleted_files_count != Some(0);

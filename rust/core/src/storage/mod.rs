@@ -6,15 +6,14 @@ use std::sync::{Arc, OnceLock};
 use iceberg::io::FileIO;
 
 use crate::aws::Aws;
-
 use crate::config::{StorageConfig, on_s3};
 use crate::error::{Error, ErrorKind, Result};
 
-pub(crate) mod listing;
+mod extended_reads;
 mod local;
-pub(crate) mod modified;
 mod s3;
 
+pub(crate) use extended_reads::{list, modified_ms};
 pub use local::local_file_io;
 pub(crate) use local::{Advice, create_folders, hiding_file_io};
 pub(crate) use s3::credentials_refused;

@@ -28,6 +28,7 @@ use crate::aws::{Aws, PAUSE};
 use crate::config::{S3Config, UploadSizes, is_bucket_name, on_s3};
 
 mod credentials;
+mod extended_reads;
 mod failure;
 mod objects;
 mod settings;

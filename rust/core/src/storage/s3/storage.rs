@@ -14,7 +14,8 @@ use iceberg::{Error, ErrorKind, Result};
 use object_store::{ObjectStore, ObjectStoreExt};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
 
-use super::super::{listing, modified};
+use super::super::extended_reads::ExtendedRead;
+use super::extended_reads;
 use super::writer::S3FileWrite;
 use super::{Connection, length, upload, whole};
 
@@ -71,13 +72,16 @@ impl Storage for S3Storage {
     }
 
     async fn read(&self, path: &str) -> Result<Bytes> {
-        if let Some(path) = modified::asked(path) {
-            let file = self.0.operation(path).await?;
-            return file.run("look at", modified::s3).await;
-        }
-        if path.ends_with('/') {
-            let folder = self.0.operation(path).await?;
-            return folder.run("list", listing::s3).await;
+        match ExtendedRead::parse(path) {
+            None => {}
+            Some(ExtendedRead::List(folder)) => {
+                let folder = self.0.operation(folder).await?;
+                return folder.run("list", extended_reads::list).await;
+            }
+            Some(ExtendedRead::Modified(file)) => {
+                let file = self.0.operation(file).await?;
+                return file.run("look at", extended_reads::modified).await;
+            }
         }
         self.0
             .operation(path)

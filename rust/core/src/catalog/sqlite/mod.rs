@@ -19,8 +19,8 @@ use super::references::References;
 use super::{Catalog, CommitOutcome, IcebergCause, LoadedTable, TableSpec, no_table};
 use crate::config::CatalogConfig;
 use crate::error::{Error, ErrorKind, Result, RetryClass};
+use crate::storage::{self, ByPlace, Stores};
 use crate::storage::{Advice, create_folders};
-use crate::storage::{ByPlace, Stores, listing};
 
 mod database;
 mod database_file;
@@ -189,7 +189,7 @@ impl SqliteCatalog {
     async fn warn_of_another(ident: &TableIdent, metadata: &TableMetadata, file_io: &FileIO) {
         let folder = metadata_folder(metadata);
         // Storage that does not allow listing is no reason for an error here.
-        let names = listing::list(file_io, &folder).await.unwrap_or_default();
+        let names = storage::list(file_io, &folder).await.unwrap_or_default();
         let ours = names.iter().filter(|name| name.ends_with(".metadata.json"));
         if let Some(newest) = ours.max() {
             tracing::warn!(

@@ -27,7 +27,9 @@ use iceberg::{Error, ErrorKind, Result};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{listing, modified};
+use super::extended_reads::ExtendedRead;
+
+mod extended_reads;
 
 /// A `FileIO` over [`LocalStorage`].
 #[must_use]
@@ -83,21 +85,14 @@ impl Storage for LocalStorage {
     }
 
     async fn read(&self, path: &str) -> Result<Bytes> {
-        if let Some(path) = modified::asked(path) {
-            let path = local_path(path)?;
-            return blocking(move || modified::local(&path).map_err(|cause| failed("look at", &path, cause)))
-                .await;
-        }
-        let is_folder = path.ends_with('/');
+        let (purpose, path, answer): (_, _, fn(&Path) -> io::Result<Bytes>) = match ExtendedRead::parse(path)
+        {
+            None => ("read", path, |file| fs::read(file).map(Bytes::from)),
+            Some(ExtendedRead::List(folder)) => ("list", folder, extended_reads::list),
+            Some(ExtendedRead::Modified(file)) => ("look at", file, extended_reads::modified),
+        };
         let path = local_path(path)?;
-        blocking(move || {
-            if is_folder {
-                return listing::local(&path).map_err(|cause| failed("list", &path, cause));
-            }
-            let content = fs::read(&path).map_err(|cause| failed("read", &path, cause))?;
-            Ok(Bytes::from(content))
-        })
-        .await
+        blocking(move || answer(&path).map_err(|cause| failed(purpose, &path, cause))).await
     }
 
     async fn reader(&self, path: &str) -> Result<Box<dyn FileRead>> {
