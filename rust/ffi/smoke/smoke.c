@@ -260,7 +260,7 @@ static void check_closing(o2i_handle *handle, const char *warehouse) {
     for (uint64_t sequence = 100; sequence < 103; sequence++) {
         CHECK_OK(export_logs(handle, sequence, NULL, &outcome, &error), &error);
     }
-    CHECK_OK(o2i_hurry(handle, &error), &error);
+    CHECK_OK(o2i_begin_shutdown(handle, &error), &error);
     CHECK_OK(o2i_close(handle, FOR_EVER, &error), &error);
 
     uint64_t stored = 0;

@@ -102,7 +102,7 @@ fn updates(schema: Schema) -> Vec<TableUpdate> {
 /// Adds the missing columns to the refusal: a role that may append need not be allowed to change schemas.
 fn not_added(table: &LoadedTable, added: &[String], refusal: Error) -> Error {
     let message = format!(
-        "the table lacks columns, and the catalog did not let them be added: {}; allow this writer to change the table's schema, add \
+        "the table lacks columns, and they could not be added: {}; if the catalog forbids it, allow this writer to change the schema, add \
          them yourself, or set tables.auto_evolve to false, which leaves their values out",
         added.join(", ")
     );

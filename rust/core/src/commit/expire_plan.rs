@@ -193,7 +193,7 @@ pub(super) struct Rules {
 
 impl Rules {
     /// The rules in the table's properties.
-    fn of(metadata: &TableMetadata, cleaner: Cleaner) -> Option<Self> {
+    pub(super) fn of(metadata: &TableMetadata, cleaner: Cleaner) -> Option<Self> {
         // iceberg-rust does not read branches and tags in format v1.
         if metadata.format_version() == FormatVersion::V1 {
             return None;

@@ -65,7 +65,9 @@ impl Expiry {
     pub(super) fn plan(&self, table: &LoadedTable, floor: Option<&Base>) -> Option<Expired> {
         let cleaner = self.cleaner?;
         let now_ms = now_ms();
-        self.check_clock(table, now_ms);
+        if Rules::of(&table.metadata, cleaner).is_some() {
+            self.check_clock(table, now_ms);
+        }
         // One deletion at a time, so slow deletion slows down expiry. Open receipts prevent expiry: they are
         // recognised by all snapshots since they were made, however old.
         let is_sweeping = |leftovers: &mpsc::Sender<ExpiredFiles>| leftovers.capacity() == 0;
@@ -79,7 +81,7 @@ impl Expiry {
     }
 
     /// Warns once if another writer's clock was, or ours is, far off. A snapshot's timestamp is never before
-    /// its parent's. So after a snapshot from the future, all snapshots look young, and none is expired until
+    /// its parent's. So after a snapshot from the future, later snapshots look young, and are not expired until
     /// that time.
     fn check_clock(&self, table: &LoadedTable, now_ms: i64) {
         let Some(current) = table.metadata.current_snapshot() else {
@@ -91,7 +93,7 @@ impl Expiry {
         }
         tracing::warn!(
             table = %table.ident,
-            "the table's newest snapshot is stamped {} minutes ahead of this host's clock; until then no snapshot is expired, and the \
+            "the table's newest snapshot is stamped {} minutes ahead of this host's clock; until then this and later ones are not expired, and the \
              table's metadata grows with each commit. Correct this clock, or the one of the writer that was ahead; in that case, \
              expire with an engine: expire_snapshots with older_than in the future and retain_last 500",
             ahead_ms / 60_000

@@ -40,9 +40,9 @@ pub struct LimitsConfig {
 
 impl LimitsConfig {
     /// The greatest number of a table's partition values that a call with this many requests may open files
-    /// for. One call can combine requests of many tenants, or of objects from many hours, and none of them
-    /// must suffer from the others. The limit on a call exists for requests with single records, each with a
-    /// wrong clock.
+    /// for. One call can combine requests of many tenants, or of objects from many hours, so each adds to the
+    /// limit, up to ten. Without an upper limit, requests with single records, each with a wrong clock, could
+    /// open any number of files.
     #[must_use]
     pub fn partitions_of_call(&self, requests: usize) -> usize {
         self.partitions_max

@@ -20,7 +20,7 @@ use self::types::{
 use self::vended::Vended;
 use super::http::{self, Client, Failure, Request, commit_error, json, outcome_of_failure, parse};
 use super::{Catalog, CommitOutcome, LoadedTable, TableSpec, no_table};
-use crate::config::{CatalogConfig, CatalogType, on_s3};
+use crate::config::{CatalogConfig, CatalogType};
 use crate::error::{Error, ErrorKind, Result, RetryClass};
 use crate::storage::Stores;
 
@@ -57,8 +57,9 @@ pub(super) struct RestCatalog {
 
 /// A `FileIO` and the catalog properties it was made from.
 struct KeptFileIo {
-    /// Whether it is for files on S3. A table may be dropped and created again elsewhere.
-    on_s3: bool,
+    /// The table's location, which credentials may be limited to. A table may be dropped and created again
+    /// elsewhere.
+    location: String,
     /// Whether it requests credentials from the catalog itself.
     renews: bool,
     /// The properties without credentials, which some catalogs renew with each load.
@@ -266,10 +267,9 @@ impl RestCatalog {
     ) -> Result<FileIO> {
         let renews = vended::has_credentials(&properties) && !self.stores.has_credentials();
         let lasting = vended::without_credentials(&properties);
-        let on_s3 = on_s3(location).is_some();
         let mut kept = self.file_ios.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(kept) = kept.get(ident)
-            && kept.on_s3 == on_s3
+            && kept.location == location
             && kept.renews == renews
             && kept.properties == lasting
         {
@@ -291,7 +291,7 @@ impl RestCatalog {
         kept.insert(
             ident.clone(),
             KeptFileIo {
-                on_s3,
+                location: location.to_owned(),
                 renews,
                 properties: lasting,
                 file_io: file_io.clone(),

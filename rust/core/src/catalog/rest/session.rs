@@ -221,8 +221,12 @@ impl Sessions {
         if asked.is_some_and(|at| at.elapsed() < PAUSE) {
             return None;
         }
+        // Also before the request, in case the caller gives up during it.
         *asked = Some(Instant::now());
-        match ask.await {
+        let answer = ask.await;
+        // A request may take longer than the pause. The tasks that waited for it must not repeat it in turn.
+        *asked = Some(Instant::now());
+        match answer {
             Ok(session) => {
                 let other = Some(self.keep(session)).filter(is_other)?;
                 tracing::warn!(

@@ -201,7 +201,7 @@ async fn refused_columns_are_named_and_waited_for() {
     let error = export(&pipeline, 1, &["a"]).await.expect_err("refused");
     let text = error.to_string();
     for part in [
-        "did not let them be added: ObservedTimestamp, TraceId, SpanId",
+        "they could not be added: ObservedTimestamp, TraceId, SpanId",
         "tables.auto_evolve",
         "told to wait",
     ] {
