@@ -68,7 +68,7 @@ pub mod write;
 
 pub use error::{Error, ErrorKind, Result, RetryClass, panic_text};
 pub use pipeline::{
-    Batch, Delivery, Export, Merges, Outcome, ParquetFile, Pipeline, Registered, Registration,
+    Batch, CompactionCounts, Delivery, Export, Outcome, ParquetFile, Pipeline, Registered, Registration,
 };
 pub use reason::{Reason, ReasonCounts};
 pub use request::{IdRange, Part, RequestId};

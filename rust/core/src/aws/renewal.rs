@@ -426,12 +426,12 @@ mod tests {
             );
             assert_eq!(asked.load(Ordering::Relaxed), 1);
             tokio::time::advance(PAUSE).await;
-            let mended = renewal
+            let renewed = renewal
                 .has_other_than(&credentials("AKIDOLD", None), NOW, || async {
                     Ok(fresh("AKIDNEW"))
                 })
                 .await;
-            assert!(mended, "asked again after the pause");
+            assert!(renewed, "asked again after the pause");
         }
     }
 

@@ -1,4 +1,4 @@
-//! Merges small data manifests, by the rules of Java's `ManifestMergeManager`.
+//! CompactionCounts small data manifests, by the rules of Java's `ManifestMergeManager`.
 //!
 //! Merging only makes later reads cheaper, so manifests that cannot be merged are kept.
 
@@ -56,7 +56,7 @@ pub(super) struct Merged {
     pub(super) written: Vec<String>,
 }
 
-/// Merges data manifests, newest first, where the rules allow it.
+/// CompactionCounts data manifests, newest first, where the rules allow it.
 pub(super) async fn merge(producer: &Producer, table: &LoadedTable, manifests: Vec<ManifestFile>) -> Merged {
     let rules = MergeRules::of(&table.metadata);
     let newest = manifests.first().map(|manifest| manifest.manifest_path.clone());

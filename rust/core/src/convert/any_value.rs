@@ -18,7 +18,7 @@ pub(super) fn write_text(
     context: &mut Context,
 ) -> Result<bool, DecodeError> {
     match value {
-        AnyValue::String(text) => out.extend_from_slice(&context.mended(text)),
+        AnyValue::String(text) => out.extend_from_slice(&context.repaired(text)),
         AnyValue::Empty => return Ok(false),
         value => {
             let start = out.len();

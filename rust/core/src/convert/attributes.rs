@@ -79,13 +79,13 @@ impl Entries {
         for (index, attribute) in attributes.serialized().take(kept).enumerate() {
             let attribute = attribute?;
             if let Some((key, text)) = KeyValue::short_text(attribute) {
-                self.keys.append(&context.mended(key), index);
-                self.values.append(&context.mended(text));
+                self.keys.append(&context.repaired(key), index);
+                self.values.append(&context.repaired(text));
                 continue;
             }
             let attribute =
                 KeyValue::parse(attribute).map_err(|error| attributes.in_element(error, index))?;
-            self.keys.append(&context.mended(attribute.key), index);
+            self.keys.append(&context.repaired(attribute.key), index);
             let valid = any_value::write_text(attribute.value, self.values.writer(), context)
                 .map_err(|error| error.in_field("value").in_element(field, index))?;
             self.values.end_value(valid);

@@ -354,7 +354,7 @@ impl TextColumn {
         if text.is_empty() {
             self.append_null();
         } else {
-            self.append(&context.mended(text));
+            self.append(&context.repaired(text));
         }
     }
 

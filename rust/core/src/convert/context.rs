@@ -114,21 +114,25 @@ impl<'s> Context<'s> {
 
     /// Counts a rejected record or point, and reports it if it is among the first.
     #[cold]
-    pub(super) fn reject(&mut self, path: impl FnOnce() -> String, code: Reason, reason: String) {
+    pub(super) fn reject(&mut self, path: impl FnOnce() -> String, reason: Reason, message: String) {
         let summary = &mut self.summary;
         summary.rejected += 1;
-        summary.rejected_by.add(code, 1);
+        summary.rejected_by.add(reason, 1);
         if summary.rejections.len() < REJECTIONS_MAX {
             let path = path();
-            summary.rejections.push(Rejection { path, code, reason });
+            summary.rejections.push(Rejection {
+                path,
+                reason,
+                message,
+            });
         }
         // A row or another reason separates two runs, so runs take little memory compared with the rows.
         match summary.rejected_runs.last_mut() {
-            Some(run) if run.code == code && run.first + run.count == self.records => run.count += 1,
+            Some(run) if run.reason == reason && run.first + run.count == self.records => run.count += 1,
             _ => summary.rejected_runs.push(RejectedRun {
                 first: self.records,
                 count: 1,
-                code,
+                reason,
             }),
         }
         self.records += 1;
@@ -136,7 +140,7 @@ impl<'s> Context<'s> {
 
     /// The bytes to store for a text (rules 8 and 15).
     #[inline]
-    pub(super) fn mended<'a>(&mut self, text: Text<'a>) -> Cow<'a, [u8]> {
+    pub(super) fn repaired<'a>(&mut self, text: Text<'a>) -> Cow<'a, [u8]> {
         let is_cut = text.0.len() > self.limits.text_bytes_max;
         let text = if is_cut { Text(self.cut(text.0)) } else { text };
         if self.checks_text {
@@ -191,15 +195,15 @@ impl<'s> Context<'s> {
     fn checked<'a>(&mut self, text: Text<'a>, is_cut: bool) -> Cow<'a, [u8]> {
         match text.to_str_lossy() {
             (Cow::Borrowed(valid), _) => Cow::Borrowed(valid.as_bytes()),
-            (Cow::Owned(mended), _) => {
+            (Cow::Owned(repaired), _) => {
                 self.repairs.invalid_utf8 += 1;
-                let mut mended = mended.into_bytes();
+                let mut repaired = repaired.into_bytes();
                 // The replacement of a byte takes three bytes.
-                if mended.len() > self.limits.text_bytes_max {
-                    mended.truncate(self.start_of(&mended).len());
+                if repaired.len() > self.limits.text_bytes_max {
+                    repaired.truncate(self.start_of(&repaired).len());
                     self.repairs.cut_texts += u64::from(!is_cut);
                 }
-                Cow::Owned(mended)
+                Cow::Owned(repaired)
             }
         }
     }

@@ -144,7 +144,7 @@ fn drop_duplicates(outer_members: usize, out: &mut Vec<u8>, context: &mut Contex
 /// Writes a text in quotes, escaping what JSON must escape (RFC 8259, section 7).
 fn write_string(text: Text<'_>, out: &mut Vec<u8>, context: &mut Context) {
     out.push(b'"');
-    let text = context.mended(text);
+    let text = context.repaired(text);
     let mut rest: &[u8] = &text;
     while let Some(plain) = rest.iter().position(|&byte| needs_escape(byte)) {
         let (before, from) = rest.split_at(plain);

@@ -28,7 +28,7 @@ impl LabelColumn {
         let key = if text.is_empty() {
             None
         } else {
-            Some(self.intern(&context.mended(text)))
+            Some(self.intern(&context.repaired(text)))
         };
         self.append_key(key);
     }

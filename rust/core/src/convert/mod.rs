@@ -129,10 +129,10 @@ pub struct Rejection {
     /// Its path, such as `resource_metrics[0].scope_metrics[2].metrics[1].histogram.data_points[4]`,
     /// with the names of its metric and its service: ` (metric "requests" of service "cart")`.
     pub path: String,
-    /// Why it cannot be stored, as a code.
-    pub code: Reason,
-    /// Why it cannot be stored, as a message.
-    pub reason: String,
+    /// Why it cannot be stored.
+    pub reason: Reason,
+    /// The same in words, with the values concerned.
+    pub message: String,
 }
 
 /// Consecutive records that were rejected for the same reason. Records are counted from 0 in the request's
@@ -144,7 +144,7 @@ pub struct RejectedRun {
     /// Their number.
     pub count: u64,
     /// The reason.
-    pub code: Reason,
+    pub reason: Reason,
 }
 
 /// Receives batches as they close.

@@ -52,9 +52,9 @@ impl<'a> MetricGroup<'a> {
         context: &mut Context,
     ) -> Result<(), DecodeError> {
         self.generation += 1;
-        self.name = context.mended(metric.name);
-        self.description = context.mended(metric.description);
-        self.unit = context.mended(metric.unit);
+        self.name = context.repaired(metric.name);
+        self.description = context.repaired(metric.description);
+        self.unit = context.repaired(metric.unit);
         self.metadata.render(&metric.metadata, "metadata", context)
     }
 }

@@ -46,7 +46,7 @@ impl<'a> Group<'a> {
         self.resource_attributes
             .render(&resource.attributes, "attributes", context)
             .map_err(|error| error.in_field("resource"))?;
-        self.resource_schema_url = context.mended(schema_url);
+        self.resource_schema_url = context.repaired(schema_url);
         self.resource_dropped =
             dropped_attributes(resource.dropped_attributes_count, &resource.attributes, context);
         Ok(())
@@ -64,12 +64,12 @@ impl<'a> Group<'a> {
     ) -> Result<(), DecodeError> {
         let scope = scope.unwrap_or_default();
         self.generation += 1;
-        self.scope_name = context.mended(scope.name);
-        self.scope_version = context.mended(scope.version);
+        self.scope_name = context.repaired(scope.name);
+        self.scope_version = context.repaired(scope.version);
         self.scope_attributes
             .render(&scope.attributes, "attributes", context)
             .map_err(|error| error.in_field("scope"))?;
-        self.scope_schema_url = context.mended(schema_url);
+        self.scope_schema_url = context.repaired(schema_url);
         self.scope_dropped = dropped_attributes(scope.dropped_attributes_count, &scope.attributes, context);
         Ok(())
     }

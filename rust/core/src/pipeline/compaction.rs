@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Pipeline;
 use super::destination::Destination;
-use super::outcome::Merges;
+use super::outcome::CompactionCounts;
 use crate::commit::Committer;
 use crate::compact::{Compacted, Compactor};
 use crate::error::{Error, ErrorKind, Result, panic_text};
@@ -31,7 +31,7 @@ const ROUNDS_OUT_MAX: u32 = 64;
 pub(super) struct Compaction {
     tables: Mutex<[OfTable; Table::ALL.len()]>,
     /// Counts that are not yet reported, by table.
-    merges: std::sync::Mutex<[Merges; Table::ALL.len()]>,
+    merges: std::sync::Mutex<[CompactionCounts; Table::ALL.len()]>,
     /// Cancelled when the host is about to stop.
     stop: CancellationToken,
 }
@@ -47,9 +47,9 @@ struct OfTable {
 
 impl Compaction {
     /// Returns the counts of these tables since the last call.
-    pub(super) fn take(&self, tables: &[Table]) -> Merges {
+    pub(super) fn take(&self, tables: &[Table]) -> CompactionCounts {
         let mut merges = self.merges.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut sum = Merges::default();
+        let mut sum = CompactionCounts::default();
         for table in tables {
             sum.add(std::mem::take(&mut merges[*table as usize]));
         }
@@ -57,7 +57,7 @@ impl Compaction {
     }
 
     /// Records a round's counts for the table with this index.
-    fn tell(&self, table: usize, of_table: Merges) {
+    fn tell(&self, table: usize, of_table: CompactionCounts) {
         let mut merges = self.merges.lock().unwrap_or_else(PoisonError::into_inner);
         merges[table].add(of_table);
     }
@@ -77,7 +77,7 @@ impl Compaction {
 }
 
 impl Pipeline {
-    /// Merges small data files of the tables that this process has written to, until nothing is left to do.
+    /// CompactionCounts small data files of the tables that this process has written to, until nothing is left to do.
     ///
     /// # Errors
     /// The first failure of a table. Earlier merges remain. Readers see the failed table unchanged.
@@ -132,7 +132,7 @@ impl Pipeline {
                 Err(Error::new(ErrorKind::Internal, message).with("panic", panic_text(panic.as_ref())))
             });
             let is_failure = |error: &Error| error.kind() != ErrorKind::Cancelled;
-            let of_table = Merges {
+            let of_table = CompactionCounts {
                 made: done.made,
                 replaced: done.replaced,
                 failures: u64::from(compacted.as_ref().is_err_and(is_failure)),

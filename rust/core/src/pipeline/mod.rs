@@ -49,7 +49,7 @@ use self::destination::Destination;
 use self::encode_payload::Encoded;
 use self::in_flight::{InFlight, Share};
 use self::missing_columns::Warned;
-pub use self::outcome::{Merges, Outcome};
+pub use self::outcome::{CompactionCounts, Outcome};
 use self::prepared::{Prepared, PreparedTable};
 pub use self::register::{ParquetFile, Registered, Registration};
 use self::rejected_data::RejectedData;

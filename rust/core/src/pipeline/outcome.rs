@@ -60,14 +60,14 @@ pub struct Outcome {
     /// Attributes dropped beyond `limits.attributes_max`.
     pub dropped_attributes: u64,
     /// What compaction did to the signal's tables since the last call of the same signal.
-    pub merges: Merges,
+    pub merges: CompactionCounts,
     /// The first reasons why records were left out; empty if there are none.
     pub rejection: String,
 }
 
 /// What compaction did in the background.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Merges {
+pub struct CompactionCounts {
     /// Files created.
     pub made: u64,
     /// Files that they replaced.
@@ -76,7 +76,7 @@ pub struct Merges {
     pub failures: u64,
 }
 
-impl Merges {
+impl CompactionCounts {
     pub(super) fn add(&mut self, more: Self) {
         self.made += more.made;
         self.replaced += more.replaced;
@@ -99,7 +99,7 @@ impl Outcome {
         let reasons: Vec<String> = summary
             .rejections
             .iter()
-            .map(|rejection| format!("{}: {}", rejection.path, rejection.reason))
+            .map(|rejection| format!("{}: {}", rejection.path, rejection.message))
             .collect();
         Outcome {
             rejected: summary.rejected,

@@ -70,7 +70,7 @@ impl Pipeline {
         };
         // `destinations` has one cell per variant of `Table`.
         let opened = self.destinations[table as usize].get_or_try_init(open).await;
-        let opened = opened.map_err(until_mended)?;
+        let opened = opened.map_err(retry_until_fixed)?;
         // A shutdown that began while it was being opened did not reach it.
         if self.shutting_down.load(Ordering::SeqCst) {
             opened.begin_shutdown();
@@ -102,7 +102,7 @@ impl Pipeline {
 
 /// Makes a configuration error that appears only now retryable: the configuration must be fixed, and the
 /// requests are not at fault.
-fn until_mended(error: Error) -> Error {
+fn retry_until_fixed(error: Error) -> Error {
     match error.kind() {
         ErrorKind::Config => error.class(RetryClass::Retry { after: None }),
         _ => error,

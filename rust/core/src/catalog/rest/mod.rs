@@ -353,7 +353,7 @@ impl RestCatalog {
             tracing::warn!(
                 %location,
                 prefixes = prefixes.join(" "),
-                "the storage credentials that the catalog gave are for other places than the table's, and are not used; mend the \
+                "the storage credentials that the catalog gave are for other places than the table's, and are not used; fix the \
                  catalog, or set storage.s3.access_key_id and storage.s3.secret_access_key"
             );
         }

@@ -121,7 +121,7 @@ impl Collector<'_> {
                 let message = match reason {
                     Reason::TooManyPartitions => Some(BEYOND),
                     Reason::Table => told_of(&tables, place.table).map(|(_, why)| why),
-                    _ => rejections.next().map(|rejection| rejection.reason.as_str()),
+                    _ => rejections.next().map(|rejection| rejection.message.as_str()),
                 };
                 let is_new = !kept || matches!(reason, Reason::TooManyPartitions | Reason::Table);
                 if is_new {

@@ -63,7 +63,7 @@ impl<'a> Selector<'a> {
     fn left_out(&mut self, record: u64) -> Option<Reason> {
         while let Some(run) = self.selection.runs.get(self.run) {
             if record < run.first + run.count {
-                return (record >= run.first).then_some(run.code);
+                return (record >= run.first).then_some(run.reason);
             }
             self.run += 1;
         }

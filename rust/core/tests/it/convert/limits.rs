@@ -106,7 +106,7 @@ fn a_record_that_passes_the_limit_alone_is_rejected_alone() {
         "resource_logs[0].scope_logs[0].log_records[2]"
     );
     assert!(
-        converted.rejections[0].reason.contains("65536"),
+        converted.rejections[0].message.contains("65536"),
         "{:?}",
         converted.rejections[0]
     );
@@ -173,9 +173,9 @@ fn check_left_out(signal: Signal, payload: &[u8], table: Table) {
     let rows: usize = converted.batches.iter().map(|batch| batch.batch.num_rows()).sum();
     assert_eq!((rows, converted.rejected), (2, 1), "{table}");
     let rejection = &converted.rejections[0];
-    assert_eq!(rejection.code, Reason::RecordTooLarge);
+    assert_eq!(rejection.reason, Reason::RecordTooLarge);
     assert!(rejection.path.contains("[1]"), "{rejection:?}");
-    assert!(rejection.reason.contains("1048576"), "{rejection:?}");
+    assert!(rejection.message.contains("1048576"), "{rejection:?}");
     assert_eq!(converted.batches[0].table, table);
 }
 

@@ -253,7 +253,7 @@ proptest! {
             convert_all_into(signal, pieces.clone(), &options, &mut memory, &mut Scale::default()).unwrap();
             let summary = convert_all_into(signal, pieces, &options, &mut memory, &mut keeper).unwrap();
             let paths_apart = |rejections: &[Rejection]| -> Vec<_> {
-                rejections.iter().map(|rejection| (rejection.code, rejection.reason.clone())).collect()
+                rejections.iter().map(|rejection| (rejection.reason, rejection.message.clone())).collect()
             };
             let payload = messages.concat();
             let whole = converted(signal, &payload);

@@ -168,7 +168,7 @@ fn rejected_records_are_told_by_reason_and_in_runs() {
         values: ValueLimits::default(),
     };
     let summary = convert_into(Signal::Metrics, &nested(&[1, 2], metrics), &options, &mut Nothing).unwrap();
-    let run = |first, count, code| RejectedRun { first, count, code };
+    let run = |first, count, reason| RejectedRun { first, count, reason };
     assert_eq!(
         summary.rejected_runs,
         [
