@@ -86,8 +86,8 @@ pub(super) fn is_compaction(snapshot: &Snapshot) -> bool {
 
 /// The table's last sequence number when a compaction's files were chosen; 0 if it is not recorded.
 pub(super) fn chosen_at(compaction: &Snapshot) -> i64 {
-    let told = compaction.summary().additional_properties.get(COMPACTION);
-    told.and_then(|number| number.trim().parse().ok()).unwrap_or(0)
+    let number = compaction.summary().additional_properties.get(COMPACTION);
+    number.and_then(|number| number.trim().parse().ok()).unwrap_or(0)
 }
 
 /// The replaced files.

@@ -76,7 +76,7 @@ mod tests {
 
     #[test]
     fn values_that_nobody_can_read_are_told() {
-        for (key, value, told) in [
+        for (key, value, text) in [
             (
                 "history.expire.max-snapshot-age-ms",
                 "1h",
@@ -98,7 +98,7 @@ mod tests {
             ("uuid", "x", "reserved"),
         ] {
             let problem = problem(key, value).expect(key);
-            assert!(problem.contains(told), "{key}: {problem}");
+            assert!(problem.contains(text), "{key}: {problem}");
         }
         for (key, value) in [
             ("history.expire.max-snapshot-age-ms", "0"),

@@ -345,11 +345,11 @@ impl RestCatalog {
         if self.stores.has_credentials() || properties.contains_key(vended::KEY_ID) {
             return;
         }
-        let mut told = self
+        let mut warned = self
             .without_credentials
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        if told.insert(location.to_owned()) {
+        if warned.insert(location.to_owned()) {
             tracing::warn!(
                 %location,
                 prefixes = prefixes.join(" "),
@@ -475,7 +475,7 @@ mod tests {
         let keys = r#", "storage": {"s3": {"access_key_id": "AKID", "secret_access_key": "hush"}}"#;
         let nothing = HashMap::from([("s3.region".to_owned(), "eu-west-1".to_owned())]);
         let given = HashMap::from([(vended::KEY_ID.to_owned(), "AKID".to_owned())]);
-        for (storage, properties, told) in [
+        for (storage, properties, warned) in [
             ("", &nothing, true),
             ("", &given, false),
             (keys, &nothing, false),
@@ -487,7 +487,7 @@ mod tests {
             let catalog = RestCatalog::open(&config.catalog, stores).await.expect("opens");
             catalog.tell_of_unfit(&["s3://other/".to_owned()], "s3://b/t", properties);
             let tables = catalog.without_credentials.lock().expect("lock");
-            assert_eq!(tables.contains("s3://b/t"), told, "{storage} {properties:?}");
+            assert_eq!(tables.contains("s3://b/t"), warned, "{storage} {properties:?}");
         }
     }
 }

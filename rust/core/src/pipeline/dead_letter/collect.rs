@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use sha2::{Digest, Sha256};
 
-use super::object::{Object, Told};
+use super::object::{Object, RejectionReport};
 use super::select::{Selection, Selector};
 use super::time::Utc;
 use crate::convert::Rejection;
@@ -86,7 +86,7 @@ impl Collector<'_> {
         let _ = write!(name, "-{}.request", id.sequence);
         let mut object = Object::new(name, self.signal, self.received, true);
         object.bytes.extend_from_slice(refused.request.bytes);
-        object.why.tell(Told {
+        object.why.report(RejectionReport {
             request: id,
             place: None,
             records: refused.why.records,
@@ -175,7 +175,7 @@ impl Collector<'_> {
         let object = self.open(bytes.len());
         object.bytes.extend_from_slice(&bytes);
         for letter in letters {
-            object.why.tell(Told {
+            object.why.report(RejectionReport {
                 request,
                 place: Some(letter.place),
                 records: 1,

@@ -61,7 +61,7 @@ struct Run {
 
 /// The report on one record, or on a whole request.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Told<'a> {
+pub(super) struct RejectionReport<'a> {
     pub request: RequestId,
     /// `None` for a whole request.
     pub place: Option<Place>,
@@ -107,34 +107,34 @@ impl Object {
 
 impl Why {
     /// Reports the next record, or the whole request.
-    pub(super) fn tell(&mut self, told: Told<'_>) {
-        self.records += told.records;
+    pub(super) fn report(&mut self, report: RejectionReport<'_>) {
+        self.records += report.records;
         let request = IdRange {
-            writer: told.request.writer,
-            from: told.request.sequence,
-            to: told.request.sequence,
+            writer: report.request.writer,
+            from: report.request.sequence,
+            to: report.request.sequence,
         };
         let request = request.to_string();
-        let reason = told.reason.as_str();
+        let reason = report.reason.as_str();
         let is_full = self.runs.len() == RUNS_MAX;
         match self.runs.last_mut() {
             Some(run)
                 if self.more_records == 0
                     && run.reason == reason
-                    && run.table.as_deref() == told.table
-                    && run.message.as_deref() == told.message
+                    && run.table.as_deref() == report.table
+                    && run.message.as_deref() == report.message
                     && run.request == request =>
             {
-                run.records += told.records;
+                run.records += report.records;
             }
-            _ if is_full => self.more_records += told.records,
+            _ if is_full => self.more_records += report.records,
             _ => self.runs.push(Run {
                 request,
-                path: told.place.map(|place| place.to_string()),
-                records: told.records,
+                path: report.place.map(|place| place.to_string()),
+                records: report.records,
                 reason,
-                table: told.table.map(str::to_owned),
-                message: told.message.map(str::to_owned),
+                table: report.table.map(str::to_owned),
+                message: report.message.map(str::to_owned),
             }),
         }
     }

@@ -173,19 +173,19 @@ impl Pages {
         bloom_filter: Option<Sbbf>,
         compressor: &mut Compressor,
     ) -> Result<(Chunk, Summary)> {
-        let mut told = Told::new(column);
+        let mut metadata = ChunkMetadata::new(column);
         let mut bytes = ChunkBytes {
             dictionary: compressor.take_dictionary(),
             pages: self.stored,
         };
         if let Some(dictionary) = dictionary {
             let size = dictionary.write(self.as_is, &mut bytes.dictionary.bytes, compressor)?;
-            told.add_dictionary(bytes.dictionary.bytes.len(), size);
+            metadata.add_dictionary(bytes.dictionary.bytes.len(), size);
         }
         let pages_at = bytes.dictionary.bytes.len();
         let mut begin = 0;
         for Stored { page, end, size } in self.done {
-            told.add_data(&page, pages_at + begin, end - begin, size);
+            metadata.add_data(&page, pages_at + begin, end - begin, size);
             begin = end;
         }
         let codec = if self.as_is {
@@ -193,13 +193,13 @@ impl Pages {
         } else {
             properties.compression(column.path())
         };
-        let (close, summary) = told.finish(column, codec, self.range, bloom_filter)?;
+        let (close, summary) = metadata.finish(column, codec, self.range, bloom_filter)?;
         Ok(((bytes, close), summary))
     }
 }
 
 /// The metadata of the chunk.
-struct Told {
+struct ChunkMetadata {
     column_index: ColumnIndexBuilder,
     offset_index: OffsetIndexBuilder,
     encoding_stats: Vec<PageEncodingStats>,
@@ -213,7 +213,7 @@ struct Told {
     order: Order,
 }
 
-impl Told {
+impl ChunkMetadata {
     fn new(column: &ColumnDescPtr) -> Self {
         Self {
             column_index: ColumnIndexBuilder::new(column.physical_type()),
