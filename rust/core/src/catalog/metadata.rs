@@ -11,11 +11,11 @@ use iceberg::spec::{
 };
 use iceberg::{TableIdent, TableRequirement, TableUpdate};
 
-use super::cause::IcebergCause;
 use super::location::config_error;
 use super::metadata_json::Json;
 use super::metadata_time::updated;
 use super::{CommitOutcome, LoadedTable, TableSpec};
+use crate::cause::IcebergCause;
 use crate::error::{Error, ErrorKind, Result};
 
 /// How often the table's location may change between looking it up and reading the file, before an error.

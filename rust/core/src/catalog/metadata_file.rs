@@ -9,8 +9,8 @@ use iceberg::spec::TableMetadata;
 use iceberg::{MetadataLocation, TableIdent};
 use uuid::Uuid;
 
-use super::cause::IcebergCause;
 use super::metadata_json::Json;
+use crate::cause::IcebergCause;
 use crate::error::{Error, ErrorKind, Result};
 
 /// The table property that sets the folder of metadata files, manifests and manifest lists.

@@ -8,7 +8,6 @@ use iceberg::spec::{Schema, SortOrder, TableMetadata, UnboundPartitionSpec};
 use iceberg::{TableIdent, TableRequirement, TableUpdate};
 
 use crate::aws::Aws;
-use crate::cause;
 use crate::config::{CatalogType, Config, S3TablesApi};
 use crate::error::{Error, ErrorKind, Result};
 use crate::storage::Stores;
@@ -30,7 +29,6 @@ mod storage_check;
 
 pub use spec::table_spec;
 
-pub(crate) use cause::IcebergCause;
 pub(crate) use manifests::manifests;
 pub(crate) use metadata_file::metadata_folder;
 pub(crate) use references::References;

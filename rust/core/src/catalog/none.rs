@@ -12,10 +12,10 @@ use iceberg::{TableIdent, TableRequirement, TableUpdate};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::cause::IcebergCause;
 use super::location::{Warehouse, prepare_warehouse, table_location};
 use super::metadata::first_metadata;
 use super::{Catalog, CommitOutcome, LoadedTable, TableSpec, no_table};
+use crate::cause::IcebergCause;
 use crate::config::CatalogConfig;
 use crate::error::{Error, ErrorKind, Result};
 use crate::storage::Stores;

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use iceberg::spec::{NullOrder, Schema, SortDirection, SortField, SortOrder, Transform};
 
 use super::TableSpec;
-use super::cause::IcebergCause;
+use crate::cause::IcebergCause;
 use crate::config::{Compression, Config, ParquetConfig};
 use crate::error::{Error, ErrorKind, Result};
 use crate::schema::{iceberg_schema, sort_columns};

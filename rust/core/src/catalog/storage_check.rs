@@ -2,7 +2,8 @@
 //! folder, which accepts files. They would be written below the mount point, and be invisible once the disk
 //! is mounted again.
 
-use super::{IcebergCause, LoadedTable};
+use super::LoadedTable;
+use crate::cause::IcebergCause;
 use crate::config::on_s3;
 use crate::error::{Error, ErrorKind, Result, RetryClass};
 use crate::storage::in_one_storage;

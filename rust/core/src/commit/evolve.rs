@@ -11,7 +11,8 @@ use tokio::time::Instant;
 
 use super::backoff::Backoff;
 use super::retry_rules::RetryRules;
-use crate::catalog::{Catalog, CommitOutcome, IcebergCause, LoadedTable};
+use crate::catalog::{Catalog, CommitOutcome, LoadedTable};
+use crate::cause::IcebergCause;
 use crate::config::CommitConfig;
 use crate::error::{Error, ErrorKind, Result};
 use crate::schema::{AttributeColumn, holds, match_fields};

@@ -17,7 +17,8 @@ use tokio::sync::mpsc;
 
 use super::expire_plan::{Expired, may_delete};
 use super::replaced_files;
-use crate::catalog::{Catalog, IcebergCause, LoadedTable, manifests, metadata_folder};
+use crate::catalog::{Catalog, LoadedTable, manifests, metadata_folder};
+use crate::cause::IcebergCause;
 use crate::error::{Error, ErrorKind, Result};
 
 /// Number of files read or deleted concurrently.

@@ -4,7 +4,8 @@ use std::collections::HashSet;
 
 use iceberg::spec::{ManifestContentType, ManifestFile};
 
-use crate::catalog::{IcebergCause, LoadedTable, manifests};
+use crate::catalog::{LoadedTable, manifests};
+use crate::cause::IcebergCause;
 use crate::error::{Error, ErrorKind, Result};
 
 /// Whether a manifest was written after the snapshot with this sequence number. All files added since are in

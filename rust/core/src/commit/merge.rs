@@ -1,4 +1,4 @@
-//! CompactionCounts small data manifests, by the rules of Java's `ManifestMergeManager`.
+//! Merges small data manifests, by the rules of Java's `ManifestMergeManager`.
 //!
 //! Merging only makes later reads cheaper, so manifests that cannot be merged are kept.
 
@@ -12,7 +12,8 @@ use iceberg::spec::{
 
 use super::partition_types::may_have_types;
 use super::producer::Producer;
-use crate::catalog::{IcebergCause, LoadedTable};
+use crate::catalog::LoadedTable;
+use crate::cause::IcebergCause;
 use crate::error::{Error, ErrorKind, Result};
 
 /// Number of manifests read concurrently.
@@ -56,7 +57,7 @@ pub(super) struct Merged {
     pub(super) written: Vec<String>,
 }
 
-/// CompactionCounts data manifests, newest first, where the rules allow it.
+/// Merges data manifests, newest first, where the rules allow it.
 pub(super) async fn merge(producer: &Producer, table: &LoadedTable, manifests: Vec<ManifestFile>) -> Merged {
     let rules = MergeRules::of(&table.metadata);
     let newest = manifests.first().map(|manifest| manifest.manifest_path.clone());

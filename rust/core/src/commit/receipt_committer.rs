@@ -21,7 +21,8 @@ use super::queue::{Origin, Queued, Waiting};
 use super::receipt::{Receipt, unusable};
 use super::receipts::{AT_ONCE, Receipts};
 use super::{Append, receipt_store};
-use crate::catalog::{IcebergCause, LoadedTable};
+use crate::catalog::LoadedTable;
+use crate::cause::IcebergCause;
 use crate::error::{Error, ErrorKind, Result, RetryClass};
 
 /// Maximum number of receipts in one snapshot.

@@ -4,7 +4,8 @@
 use bytes::Bytes;
 use iceberg::spec::TableMetadata;
 
-use crate::catalog::{IcebergCause, LoadedTable};
+use crate::catalog::LoadedTable;
+use crate::cause::IcebergCause;
 use crate::error::{Error, ErrorKind, Result};
 use crate::storage;
 

@@ -12,7 +12,8 @@ use iceberg::spec::{FormatVersion, ManifestEntry, ManifestFile};
 use super::merge::carry;
 use super::producer::Producer;
 use super::summary::{Removed, Totals};
-use crate::catalog::{IcebergCause, LoadedTable};
+use crate::catalog::LoadedTable;
+use crate::cause::IcebergCause;
 use crate::error::{Error, ErrorKind, Result, RetryClass};
 
 /// The files to remove.

@@ -13,7 +13,8 @@ use iceberg::spec::{ManifestFile, ManifestStatus, SnapshotRef};
 
 use super::live_files::{data_manifests, is_after, live_in};
 use super::summary::chosen_at;
-use crate::catalog::{Catalog, IcebergCause, LoadedTable, manifests};
+use crate::catalog::{Catalog, LoadedTable, manifests};
+use crate::cause::IcebergCause;
 use crate::error::{Error, ErrorKind, Result};
 use crate::storage;
 use crate::write::data_folders;

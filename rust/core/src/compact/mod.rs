@@ -48,7 +48,7 @@ pub struct Compactor {
 }
 
 impl Compactor {
-    /// CompactionCounts files, one merge at a time, until nothing is left to do, `merges_max` is reached, or `stop` is
+    /// Merges files, one merge at a time, until nothing is left to do, `merges_max` is reached, or `stop` is
     /// cancelled. Adds its counts to `done`, even if it fails in the end.
     ///
     /// # Errors

@@ -77,7 +77,7 @@ impl Compaction {
 }
 
 impl Pipeline {
-    /// CompactionCounts small data files of the tables that this process has written to, until nothing is left to do.
+    /// Merges small data files of the tables that this process has written to, until nothing is left to do.
     ///
     /// # Errors
     /// The first failure of a table. Earlier merges remain. Readers see the failed table unchanged.

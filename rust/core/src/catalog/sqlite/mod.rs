@@ -16,7 +16,8 @@ use super::location::{Warehouse, config_error, database_path, prepare_warehouse,
 use super::metadata::{self, MetadataCache, NextMetadata, refused};
 use super::metadata_file::{metadata_folder, write_metadata_file};
 use super::references::References;
-use super::{Catalog, CommitOutcome, IcebergCause, LoadedTable, TableSpec, no_table};
+use super::{Catalog, CommitOutcome, LoadedTable, TableSpec, no_table};
+use crate::cause::IcebergCause;
 use crate::config::CatalogConfig;
 use crate::error::{Error, ErrorKind, Result, RetryClass};
 use crate::storage::{self, ByPlace, Stores};

@@ -9,7 +9,7 @@ use iceberg::io::FileIO;
 
 use super::collect::Collector;
 use super::object::Object;
-use crate::catalog::IcebergCause;
+use crate::cause::IcebergCause;
 use crate::config::{Config, local_place, on_s3};
 use crate::error::{Error, ErrorKind, Result, RetryClass};
 use crate::pipeline::call::Call;

@@ -9,7 +9,7 @@ use object_store::{GetOptions, GetRange, ObjectStore};
 
 use super::{Connection, connection, length, whole};
 use crate::aws::Aws;
-use crate::catalog::IcebergCause;
+use crate::cause::IcebergCause;
 use crate::config::StorageConfig;
 use crate::error::{Error, ErrorKind, Result, RetryClass};
 

@@ -45,7 +45,7 @@ pub(super) struct Settings {
 }
 
 impl Settings {
-    /// CompactionCounts the sources key by key. Credentials are merged only as a whole, because the keys of one source
+    /// Merges the sources key by key. Credentials are merged only as a whole, because the keys of one source
     /// do not fit the token of another.
     ///
     /// # Errors

@@ -141,7 +141,7 @@ impl Pages {
         Ok(())
     }
 
-    /// CompactionCounts a page's range into the chunk's, and leaves the page its truncated range for the index.
+    /// Merges a page's range into the chunk's, and leaves the page its truncated range for the index.
     fn take_range(&mut self, page: DataPage) -> DataPage {
         let cut = page.range.as_ref().and_then(Range::cut);
         match (&mut self.range, page.range) {

@@ -16,7 +16,7 @@ use crate::error::Result;
 type Counts = HashMap<i32, u64>;
 type Bounds = HashMap<i32, Datum>;
 
-/// CompactionCounts the entries of the source files into the new file's, limited to the metrics that the table wants.
+/// Merges the entries of the source files into the new file's, limited to the metrics that the table wants.
 ///
 /// # Errors
 /// `Internal` when the numbers of rows differ.

@@ -1,4 +1,4 @@
-//! CompactionCounts the dictionaries of a text column from many files into one.
+//! Merges the dictionaries of a text column from many files into one.
 //!
 //! The chunk encoder requires distinct texts in a dictionary, which concatenating dictionaries does not
 //! ensure.

@@ -300,6 +300,6 @@ fn rejections(converted: &Converted) -> Vec<(&str, &str)> {
     converted
         .rejections
         .iter()
-        .map(|one| (one.path.as_str(), one.reason.as_str()))
+        .map(|one| (one.path.as_str(), one.message.as_str()))
         .collect()
 }
