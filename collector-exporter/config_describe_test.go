@@ -10,24 +10,13 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/component/componenttest"
 
 	"github.com/otlp2iceberg/otlp2iceberg/collector-exporter/internal/native"
 )
 
 func TestStartIsLoggedOnceWithLocations(t *testing.T) {
-	set, seen := observedSettings()
-	library := &fakeLibrary{}
-	factory, cfg := newFactory(library.open), fastConfig(t, nil)
-	logs, err := factory.CreateLogs(t.Context(), set, cfg)
-	require.NoError(t, err)
-	traces, err := factory.CreateTraces(t.Context(), set, cfg)
-	require.NoError(t, err)
-	for _, e := range []component.Component{logs, traces} {
-		require.NoError(t, e.Start(t.Context(), componenttest.NewNopHost()))
-		defer func() { require.NoError(t, e.Shutdown(t.Context())) }()
-	}
+	seen := startLogsAndTraces(t, fastConfig(t, nil))
 	started := seen.FilterMessage("Writing Iceberg tables").All()
 	require.Len(t, started, 1)
 	here, err := os.Getwd()

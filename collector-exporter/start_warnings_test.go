@@ -3,12 +3,14 @@
 package icebergexporter
 
 import (
+	"context"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
 
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/component/componenttest"
@@ -16,23 +18,13 @@ import (
 
 func TestLongCommitIntervalIsWarnedAboutOnce(t *testing.T) {
 	for interval, warned := range map[string]int{"": 0, "0s": 0, "30s": 0, "30.5s": 1, "1m": 1} {
-		set, seen := observedSettings()
-		library := &fakeLibrary{}
 		cfg := fastConfig(t, func(cfg *Config) {
 			cfg.TimeoutConfig.Timeout = time.Minute
 			if interval != "" {
 				cfg.Commit.Interval = &interval
 			}
 		})
-		factory := newFactory(library.open)
-		logs, err := factory.CreateLogs(t.Context(), set, cfg)
-		require.NoError(t, err)
-		traces, err := factory.CreateTraces(t.Context(), set, cfg)
-		require.NoError(t, err)
-		for _, e := range []component.Component{logs, traces} {
-			require.NoError(t, e.Start(t.Context(), componenttest.NewNopHost()))
-			defer func() { require.NoError(t, e.Shutdown(t.Context())) }()
-		}
+		seen := startLogsAndTraces(t, cfg)
 		warnings := seen.FilterMessageSnippet("set timeout to at least twice commit.interval").All()
 		require.Len(t, warnings, warned, "commit.interval: %s", interval)
 		for _, warning := range warnings {
@@ -49,20 +41,11 @@ func TestLongWaitForResultIsWarnedAboutOnce(t *testing.T) {
 		flush  time.Duration
 		warned int
 	}{{false, 10 * second, 0}, {true, 4999 * time.Millisecond, 0}, {true, 5 * second, 1}, {true, 10 * second, 1}} {
-		set, seen := observedSettings()
 		cfg := fastConfig(t, func(cfg *Config) {
 			cfg.QueueConfig.Get().WaitForResult = test.waits
 			cfg.QueueConfig.Get().Batch.Get().FlushTimeout = test.flush
 		})
-		factory := newFactory((&fakeLibrary{}).open)
-		logs, err := factory.CreateLogs(t.Context(), set, cfg)
-		require.NoError(t, err)
-		traces, err := factory.CreateTraces(t.Context(), set, cfg)
-		require.NoError(t, err)
-		for _, e := range []component.Component{logs, traces} {
-			require.NoError(t, e.Start(t.Context(), componenttest.NewNopHost()))
-			defer func() { require.NoError(t, e.Shutdown(t.Context())) }()
-		}
+		seen := startLogsAndTraces(t, cfg)
 		warnings := seen.FilterMessageSnippet("rows are stored twice").All()
 		require.Len(t, warnings, test.warned, "%+v", test)
 		for _, warning := range warnings {
@@ -70,4 +53,19 @@ func TestLongWaitForResultIsWarnedAboutOnce(t *testing.T) {
 			assert.Equal(t, test.flush, warning.ContextMap()["sending_queue.batch.flush_timeout"])
 		}
 	}
+}
+
+// startLogsAndTraces starts both exporters of one configuration until the test ends, and returns what they log.
+func startLogsAndTraces(t *testing.T, cfg *Config) *observer.ObservedLogs {
+	set, seen := observedSettings()
+	factory := newFactory((&fakeLibrary{}).open)
+	logs, err := factory.CreateLogs(t.Context(), set, cfg)
+	require.NoError(t, err)
+	traces, err := factory.CreateTraces(t.Context(), set, cfg)
+	require.NoError(t, err)
+	for _, e := range []component.Component{logs, traces} {
+		require.NoError(t, e.Start(t.Context(), componenttest.NewNopHost()))
+		t.Cleanup(func() { require.NoError(t, e.Shutdown(context.Background())) })
+	}
+	return seen
 }
