@@ -12,6 +12,9 @@ use crate::reason::Reason;
 
 /// The greatest number of rejections that are reported; all are counted.
 const REJECTIONS_MAX: usize = 16;
+/// A request's bytes take at most this many times their number in a column, with much to spare: control
+/// characters in JSON take six, replaced bytes three, ids two.
+const RENDERED_MAX: usize = 32;
 /// The greatest value of Arrow's 32-bit offsets.
 const OFFSET_MAX: usize = i32::MAX as usize;
 
@@ -19,6 +22,8 @@ const OFFSET_MAX: usize = i32::MAX as usize;
 pub(super) struct Context<'s> {
     /// The greatest byte length of a string column and element count of a list in a batch.
     pub(super) extent_max: usize,
+    /// Whether the columns' extents stay below that even if all requests go into one batch.
+    pub(super) never_overflows: bool,
     /// The bytes that all open batches hold together.
     pub(super) open_bytes: usize,
     /// A batch is closed when the open ones reach this size, bytes.
@@ -56,10 +61,12 @@ impl<'s> Context<'s> {
         checks_text: bool,
         sink: &'s mut dyn BatchSink,
     ) -> Self {
+        let extent_max = options.column_bytes_max.min(OFFSET_MAX);
         Self {
             batch_bytes_max: options.batch_bytes_max,
             payload_bytes,
-            extent_max: options.column_bytes_max.min(OFFSET_MAX),
+            extent_max,
+            never_overflows: payload_bytes.saturating_mul(RENDERED_MAX) <= extent_max,
             open_bytes: 0,
             arrival: i64::try_from(options.arrival_time_unix_nano).unwrap_or(i64::MAX),
             limits: ValueLimits {

@@ -17,6 +17,12 @@ use crate::signal::Table;
 /// The number of rows from which on the total can be estimated.
 const SAMPLE_ROWS: usize = 128;
 
+/// Columns are measured after this many rows, since measuring takes as long as appending to several of them;
+/// [`SAMPLE_ROWS`] is a multiple. After each row, if that matters: where columns may overflow, and in the last
+/// bytes of a batch.
+const MEASURED_ROWS: usize = 8;
+const LAST_BYTES: usize = 1 << 20;
+
 /// The result of appending a row: `Some` removes the row again, for the given reason.
 pub(super) type Verdict = Result<Option<String>, DecodeError>;
 
@@ -25,7 +31,7 @@ pub(super) struct TableBuilder<C> {
     table: Table,
     columns: C,
     rows: usize,
-    /// Bytes of the columns after the last row; part of [`Context::open_bytes`].
+    /// Bytes of the columns when they were measured last; part of [`Context::open_bytes`].
     bytes: usize,
     /// The estimated number of rows of all requests; 0 when unknown.
     expected: usize,
@@ -85,6 +91,11 @@ impl<C: Columns> TableBuilder<C> {
         let mut begun_anew = false;
         loop {
             let rejection = append(&mut self.columns, context)?;
+            if rejection.is_none() && !self.is_measured(context) {
+                self.rows += 1;
+                context.records += 1;
+                return Ok(());
+            }
             let bytes = self.columns.bytes();
             // The total of all columns is an upper bound for each of them.
             let fits = bytes <= context.extent_max || self.columns.extent() <= context.extent_max;
@@ -122,6 +133,14 @@ impl<C: Columns> TableBuilder<C> {
         }
     }
 
+    /// Whether the columns must be measured after the next row.
+    #[inline]
+    fn is_measured(&self, context: &Context) -> bool {
+        !context.never_overflows
+            || (self.rows + 1).is_multiple_of(MEASURED_ROWS)
+            || context.open_bytes + LAST_BYTES > context.batch_bytes_max
+    }
+
     /// Reserves memory for the expected rows, up to the size of a batch. Columns that grow by doubling copy
     /// their content, and touch twice as much fresh memory as they hold. Unused reserved memory is never
     /// touched. Memory of an earlier batch with nearly as many rows is left as it is.
@@ -137,7 +156,7 @@ impl<C: Columns> TableBuilder<C> {
         }
     }
 
-    /// Bytes of the columns.
+    /// Bytes of the columns when they were measured last.
     pub(super) fn bytes(&self) -> usize {
         self.bytes
     }

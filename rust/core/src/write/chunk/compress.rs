@@ -1,15 +1,16 @@
 //! Compresses pages with one context for all columns and files: creating a context costs more than
 //! compressing a small page.
 
-use std::collections::HashMap;
 use std::fmt;
 
+use hashbrown::HashMap;
 use parquet::basic::Compression;
 use parquet::errors::{ParquetError, Result};
 use parquet::schema::types::ColumnPath;
 use zstd::zstd_safe::compress_bound;
 
 use super::chunk_bytes::ChunkBytes;
+use super::dictionary_memory::DictionaryMemory;
 use super::hex_ids;
 use super::reused::Reused;
 use super::search::{Content, Zstd};
@@ -39,6 +40,8 @@ pub(super) struct ColumnMemory {
     pub page: Reused,
     /// The memory its pages were stored in.
     pub stored: Reused,
+    /// The memory of its dictionary.
+    pub dictionary: DictionaryMemory,
 }
 
 impl Default for Compressor {
@@ -115,16 +118,26 @@ impl Compressor {
             .unwrap_or_default()
     }
 
-    /// Takes back the memory of a finished column: its page buffer and its stored pages.
-    pub(super) fn give_back(&mut self, column: &ColumnPath, page: Reused, chunk: ChunkBytes) {
+    /// Takes back the memory of a finished column: its page buffer, its stored pages, and its dictionary's.
+    pub(super) fn give_back(
+        &mut self,
+        column: &ColumnPath,
+        page: Reused,
+        chunk: ChunkBytes,
+        dictionary: DictionaryMemory,
+    ) {
         let ChunkBytes {
-            mut dictionary,
+            dictionary: mut stored_dictionary,
             pages: mut stored,
         } = chunk;
-        dictionary.clear();
+        stored_dictionary.clear();
         stored.clear();
-        self.dictionary = dictionary;
-        let memory = ColumnMemory { page, stored };
+        self.dictionary = stored_dictionary;
+        let memory = ColumnMemory {
+            page,
+            stored,
+            dictionary,
+        };
         match self.columns.get_mut(column) {
             Some(spare) => *spare = memory,
             None => {
@@ -181,7 +194,11 @@ mod tests {
 
     /// Encodes a chunk of this many bytes; returns the addresses of its page buffer and its stored pages.
     fn chunk(compressor: &mut Compressor, name: &str, bytes: usize) -> [*const u8; 2] {
-        let ColumnMemory { mut page, mut stored } = compressor.take_spare(&column(name));
+        let ColumnMemory {
+            mut page,
+            mut stored,
+            dictionary,
+        } = compressor.take_spare(&column(name));
         assert_eq!((page.bytes.len(), stored.bytes.len()), (0, 0));
         page.bytes.resize(bytes, 7);
         stored.bytes.resize(bytes, 7);
@@ -191,7 +208,7 @@ mod tests {
             dictionary: compressor.take_dictionary(),
             pages: stored,
         };
-        compressor.give_back(&column(name), page, chunk);
+        compressor.give_back(&column(name), page, chunk, dictionary);
         places
     }
 

@@ -2,6 +2,9 @@
 
 use super::hybrid::{Hybrid, RUN_MIN, bits};
 
+/// The greatest number of indices for which memory is kept on clearing: those of some lists in a page.
+const KEPT_NUMBERS_MAX: usize = 1 << 15;
+
 /// Indices as single values, runs and repeated lists. Values that rows share take no time per row.
 #[derive(Debug, Default)]
 pub(super) struct Indices {
@@ -152,9 +155,20 @@ impl Indices {
             }
         }
         hybrid.finish();
+        self.empty();
+    }
+
+    fn empty(&mut self) {
         self.numbers.clear();
         self.parts.clear();
         self.len = 0;
+    }
+
+    /// Empties it, and keeps its memory unless that is large.
+    pub fn clear(&mut self) {
+        self.empty();
+        self.numbers.shrink_to(KEPT_NUMBERS_MAX);
+        self.parts.shrink_to(KEPT_NUMBERS_MAX);
     }
 }
 

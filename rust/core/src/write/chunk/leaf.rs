@@ -363,12 +363,13 @@ impl Leaf {
         }
         let nans = self.values.nans();
         let page = std::mem::take(self.values.page()).into_memory();
+        let dictionary_memory = self.values.take_dictionary_memory();
         let (dictionary, bloom_filter) = self.values.finish();
         let ((bytes, close), summary) =
             self.pages
                 .finish(&self.column, properties, dictionary, bloom_filter, compressor)?;
         writer.append_column(&&bytes, close)?;
-        compressor.give_back(self.column.path(), page, bytes);
+        compressor.give_back(self.column.path(), page, bytes, dictionary_memory);
         Ok(Summary { nans, ..summary })
     }
 }

@@ -19,6 +19,7 @@ mod boolean;
 mod buffer;
 mod chunk_bytes;
 mod compress;
+mod dictionary_memory;
 mod distinct;
 mod hex_ids;
 mod hybrid;
@@ -52,10 +53,11 @@ use parquet::schema::types::{ColumnDescPtr, SchemaDescriptor};
 
 use self::bloom::Bloom;
 pub(super) use self::compress::Compressor;
+use self::dictionary_memory::DictionaryMemory;
 use self::leaf::Leaf;
 pub(super) use self::leaf::{PageRows, Summary};
 use self::nested::Node;
-use self::number::Numbers;
+use self::number::{NumberOptions, Numbers};
 pub(super) use self::range::Range;
 use self::shared::SharedMaps;
 use self::text::{TextOptions, Texts};
@@ -188,33 +190,33 @@ impl<'a> ChunkEncoder<'a> {
         rows_max: usize,
     ) -> Result<Option<Leaf>> {
         let path = column.path();
-        let with_dictionary = self.properties.dictionary_enabled(path);
-        let dictionary_bytes_max = self.properties.column_dictionary_page_size_limit(path);
         let bloom = || Bloom::of(self.properties, path, rows_max);
+        let compressor = self.compressor.as_deref_mut();
+        let mut memory = compressor
+            .map(|compressor| compressor.take_spare(path))
+            .unwrap_or_default();
+        let dictionary = std::mem::take(&mut memory.dictionary);
+        let options = NumberOptions {
+            with_dictionary: self.properties.dictionary_enabled(path),
+            dictionary_bytes_max: self.properties.column_dictionary_page_size_limit(path),
+            with_range: column.max_rep_level() == 0,
+        };
         let values = match (data_type, column.physical_type()) {
-            (DataType::Utf8, Type::BYTE_ARRAY) => self.texts(column, rows_max)?,
+            (DataType::Utf8, Type::BYTE_ARRAY) => self.texts(column, rows_max, dictionary)?,
             (DataType::Dictionary(key, value), Type::BYTE_ARRAY)
                 if **key == DataType::Int32 && **value == DataType::Utf8 =>
             {
-                self.texts(column, rows_max)?
+                self.texts(column, rows_max, dictionary)?
             }
-            (DataType::Int32, Type::INT32) => {
-                Values::Int(Numbers::new(with_dictionary, dictionary_bytes_max, bloom()?))
-            }
+            (DataType::Int32, Type::INT32) => Values::Int(Numbers::new(options, bloom()?, dictionary)),
             (
                 DataType::Int64 | DataType::Timestamp(TimeUnit::Microsecond | TimeUnit::Nanosecond, _),
                 Type::INT64,
-            ) => Values::Long(Numbers::new(with_dictionary, dictionary_bytes_max, bloom()?)),
-            (DataType::Float64, Type::DOUBLE) => {
-                Values::Double(Numbers::new(with_dictionary, dictionary_bytes_max, bloom()?))
-            }
+            ) => Values::Long(Numbers::new(options, bloom()?, dictionary)),
+            (DataType::Float64, Type::DOUBLE) => Values::Double(Numbers::new(options, bloom()?, dictionary)),
             (DataType::Boolean, Type::BOOLEAN) => Values::Bool(boolean::Booleans::default()),
             _ => return Ok(None),
         };
-        let compressor = self.compressor.as_deref_mut();
-        let memory = compressor
-            .map(|compressor| compressor.take_spare(path))
-            .unwrap_or_default();
         let page_bytes_max = self.properties.column_data_page_size_limit(path);
         Ok(Leaf::new(
             column.clone(),
@@ -225,7 +227,7 @@ impl<'a> ChunkEncoder<'a> {
         ))
     }
 
-    fn texts(&self, column: &ColumnDescPtr, rows_max: usize) -> Result<Values> {
+    fn texts(&self, column: &ColumnDescPtr, rows_max: usize, dictionary: DictionaryMemory) -> Result<Values> {
         let path = column.path();
         let options = TextOptions {
             with_dictionary: self.properties.dictionary_enabled(path),
@@ -233,7 +235,7 @@ impl<'a> ChunkEncoder<'a> {
             with_range: column.max_rep_level() == 0,
         };
         let bloom = Bloom::of(self.properties, path, rows_max)?;
-        Ok(Values::Text(Box::new(Texts::new(options, bloom))))
+        Ok(Values::Text(Box::new(Texts::new(options, bloom, dictionary))))
     }
 
     /// Appends rows of a batch, in this order. All rows of a row group come from one batch, because its

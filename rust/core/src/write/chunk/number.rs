@@ -9,12 +9,16 @@ use parquet::bloom_filter::Sbbf;
 
 use super::bloom::Bloom;
 use super::buffer::PageBuffer;
+use super::dictionary_memory::DictionaryMemory;
 use super::indices::Indices;
 use super::pages::DictionaryPage;
 use super::range::Range;
 use super::search::Content;
 use super::values::{PageValues, Share};
 use super::view::{Numbers as Column, split_run};
+
+/// Numbers below this are found in a dictionary without a hash.
+const SMALL_NUMBERS: usize = 1024;
 
 /// A number in its Parquet representation.
 pub(super) trait Number: Copy + Default {
@@ -26,6 +30,8 @@ pub(super) trait Number: Copy + Default {
     fn bits(self) -> Self::Bits;
     /// Whether it is NaN.
     fn is_nan(self) -> bool;
+    /// Its place in a table of small numbers, if it is one: counts mostly are.
+    fn small(self) -> Option<usize>;
     /// Appends the plain encoding.
     fn write(self, out: &mut Vec<u8>);
     /// Writes the plain encoding into a slice of exactly its size.
@@ -55,6 +61,13 @@ macro_rules! integer {
             #[inline]
             fn is_nan(self) -> bool {
                 false
+            }
+
+            #[inline]
+            fn small(self) -> Option<usize> {
+                usize::try_from(self)
+                    .ok()
+                    .filter(|place| *place < SMALL_NUMBERS)
             }
 
             #[inline]
@@ -105,6 +118,11 @@ impl Number for f64 {
     }
 
     #[inline]
+    fn small(self) -> Option<usize> {
+        None
+    }
+
+    #[inline]
     fn write(self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.to_le_bytes());
     }
@@ -150,11 +168,24 @@ impl Number for f64 {
     }
 }
 
+/// How the numbers of a chunk are encoded.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct NumberOptions {
+    /// Whether a dictionary is tried; not for values that are known not to repeat.
+    pub with_dictionary: bool,
+    /// From this size on, a dictionary takes no more values.
+    pub dictionary_bytes_max: usize,
+    /// Whether readers prune by the minimum and the maximum.
+    pub with_range: bool,
+}
+
 /// Numbers of a chunk.
 pub(super) struct Numbers<T: Number> {
+    options: NumberOptions,
     /// `None` once it was given up; later pages are plain.
     dictionary: Option<Dictionary<T>>,
-    dictionary_bytes_max: usize,
+    /// Memory of no dictionary at present.
+    spare: DictionaryMemory,
     /// The dictionary that earlier pages use.
     closed: Option<Vec<T>>,
     /// The open page: plain values; empty until it ends if there is a dictionary.
@@ -171,6 +202,9 @@ pub(super) struct Numbers<T: Number> {
 /// The distinct values so far, and the open page as indices into them.
 struct Dictionary<T: Number> {
     values: Vec<T>,
+    /// For each small number, one more than its index, or 0 if it is not in the dictionary. Empty, or complete.
+    small: Vec<u32>,
+    /// The indices of all other numbers, by hash.
     table: HashTable<u32>,
     hasher: DefaultHashBuilder,
     last: u32,
@@ -180,11 +214,13 @@ struct Dictionary<T: Number> {
 }
 
 impl<T: Number> Numbers<T> {
-    /// Starts with a dictionary, unless values are known not to repeat.
-    pub fn new(with_dictionary: bool, dictionary_bytes_max: usize, bloom: Option<Bloom>) -> Self {
+    /// No numbers yet; a dictionary gets the memory of an earlier one.
+    pub fn new(options: NumberOptions, bloom: Option<Bloom>, mut memory: DictionaryMemory) -> Self {
+        let of_memory = || Dictionary::new(std::mem::take(&mut memory));
         Self {
-            dictionary: with_dictionary.then(Dictionary::new),
-            dictionary_bytes_max,
+            options,
+            dictionary: options.with_dictionary.then(of_memory),
+            spare: memory,
             closed: None,
             page: PageBuffer::default(),
             range: None,
@@ -222,13 +258,17 @@ impl<T: Number> Numbers<T> {
     fn push_run(&mut self, value: T, count: usize) {
         self.nans += if value.is_nan() { count as u64 } else { 0 };
         let Some(dictionary) = &mut self.dictionary else {
-            value.widen(&mut self.range);
+            if self.options.with_range {
+                value.widen(&mut self.range);
+            }
             (0..count).for_each(|_| value.write(self.page.values()));
             return;
         };
         // The range already includes a repeated value.
         if !dictionary.push_run(value, count) {
-            value.widen(&mut self.range);
+            if self.options.with_range {
+                value.widen(&mut self.range);
+            }
             if dictionary.on_trial().is_some_and(Share::is_seen_to_be_new) {
                 self.give_up_dictionary();
             }
@@ -272,7 +312,14 @@ impl<T: Number> Numbers<T> {
             for value in dictionary.page() {
                 value.write(self.page.values());
             }
+            self.spare = dictionary.into_parts().1;
         }
+    }
+
+    /// See [`super::values::Values::take_dictionary_memory`].
+    pub fn take_dictionary_memory(&mut self) -> DictionaryMemory {
+        let open = self.dictionary.as_mut().map(Dictionary::take_memory);
+        open.unwrap_or_else(|| std::mem::take(&mut self.spare))
     }
 
     /// The number of the dictionary's values, if there is one.
@@ -320,8 +367,11 @@ impl<T: Number> Numbers<T> {
         let values = dictionary.values.len();
         dictionary.indices.take_encoded(values, self.page.values());
         dictionary.used = true;
-        if dictionary.values.len() * size_of::<T>() >= self.dictionary_bytes_max {
-            self.closed = self.dictionary.take().map(|dictionary| dictionary.values);
+        if dictionary.values.len() * size_of::<T>() >= self.options.dictionary_bytes_max
+            && let Some(dictionary) = self.dictionary.take()
+        {
+            let (values, memory) = dictionary.into_parts();
+            (self.closed, self.spare) = (Some(values), memory);
         }
         PageValues {
             encoding: Encoding::RLE_DICTIONARY,
@@ -367,15 +417,35 @@ fn are_same<T: Number>(these: &[T], last: &[T]) -> bool {
 }
 
 impl<T: Number> Dictionary<T> {
-    fn new() -> Self {
+    fn new(memory: DictionaryMemory) -> Self {
         Self {
             values: Vec::new(),
-            table: HashTable::new(),
+            small: memory.small,
+            table: memory.table,
             hasher: DefaultHashBuilder::default(),
             last: 0,
-            indices: Indices::default(),
+            indices: memory.indices,
             used: false,
         }
+    }
+
+    fn take_memory(&mut self) -> DictionaryMemory {
+        let mut small = std::mem::take(&mut self.small);
+        for place in self.values.iter().filter_map(|value| value.small()) {
+            if let Some(index) = small.get_mut(place) {
+                *index = 0;
+            }
+        }
+        let (table, indices) = (std::mem::take(&mut self.table), std::mem::take(&mut self.indices));
+        DictionaryMemory {
+            small,
+            ..DictionaryMemory::of(table, indices)
+        }
+    }
+
+    fn into_parts(mut self) -> (Vec<T>, DictionaryMemory) {
+        let memory = self.take_memory();
+        (self.values, memory)
     }
 
     /// Appends a value to the page `count` times. Returns whether the page's range certainly includes it,
@@ -391,7 +461,31 @@ impl<T: Number> Dictionary<T> {
         is_known
     }
 
+    #[inline]
     fn find_or_add(&mut self, value: T) -> u32 {
+        let Some(place) = value.small() else {
+            return self.find_or_add_large(value);
+        };
+        match self.small.get(place) {
+            Some(known) if *known > 0 => known - 1,
+            _ => self.add_small(place, value),
+        }
+    }
+
+    fn add_small(&mut self, place: usize, value: T) -> u32 {
+        if self.small.is_empty() {
+            self.small.resize(SMALL_NUMBERS, 0);
+        }
+        self.values.push(value);
+        // The dictionary's bytes are bounded, so it has far fewer than 2^32 values.
+        let count = self.values.len() as u32;
+        if let Some(index) = self.small.get_mut(place) {
+            *index = count;
+        }
+        count - 1
+    }
+
+    fn find_or_add_large(&mut self, value: T) -> u32 {
         let Self {
             values,
             table,

@@ -8,6 +8,7 @@ use parquet::bloom_filter::Sbbf;
 
 use super::bloom::Bloom;
 use super::buffer::PageBuffer;
+use super::dictionary_memory::DictionaryMemory;
 use super::distinct::Distinct;
 use super::leaf::Repeat;
 use super::nested::span;
@@ -40,6 +41,8 @@ pub(super) struct Texts {
     options: TextOptions,
     /// `None` once it was given up; later pages are plain.
     dictionary: Option<Dictionary>,
+    /// Memory of no dictionary at present.
+    spare: DictionaryMemory,
     /// The content type of plain texts, for compression.
     content: Content,
     /// The dictionary that earlier pages use.
@@ -56,11 +59,13 @@ pub(super) struct Texts {
 }
 
 impl Texts {
-    /// No texts yet.
-    pub fn new(options: TextOptions, bloom: Option<Bloom>) -> Self {
+    /// No texts yet; a dictionary gets the memory of an earlier one.
+    pub fn new(options: TextOptions, bloom: Option<Bloom>, mut memory: DictionaryMemory) -> Self {
+        let of_memory = || Dictionary::new(std::mem::take(&mut memory));
         Self {
             options,
-            dictionary: options.with_dictionary.then(Dictionary::default),
+            dictionary: options.with_dictionary.then(of_memory),
+            spare: memory,
             content: Content::Unlike,
             closed: None,
             page: PageBuffer::default(),
@@ -88,7 +93,8 @@ impl Texts {
         let bytes = coming.texts * (4 + mean);
         let fits = bytes < self.options.dictionary_bytes_max;
         if coming.values >= COUNTED_VALUES_MIN && coming.is_smaller_as_dictionary() && fits {
-            self.dictionary = Some(Dictionary::proven(coming.texts, bytes));
+            let memory = std::mem::take(&mut self.spare);
+            self.dictionary = Some(Dictionary::proven(coming.texts, bytes, memory));
         }
     }
 
@@ -309,7 +315,14 @@ impl Texts {
                 self.push_plain(bytes, span);
             }
             self.bloom = bloom;
+            self.spare = dictionary.into_parts().1;
         }
+    }
+
+    /// See [`super::values::Values::take_dictionary_memory`].
+    pub fn take_dictionary_memory(&mut self) -> DictionaryMemory {
+        let open = self.dictionary.as_mut().map(Dictionary::take_memory);
+        open.unwrap_or_else(|| std::mem::take(&mut self.spare))
     }
 
     /// Approximate bytes of the open page.
@@ -361,8 +374,9 @@ impl Texts {
             None
         };
         dictionary.end_page(self.page.values());
-        if full {
-            self.closed = self.dictionary.take().map(Dictionary::into_page);
+        if full && let Some(dictionary) = self.dictionary.take() {
+            let (page, memory) = dictionary.into_parts();
+            (self.closed, self.spare) = (Some(page), memory);
         }
         PageValues {
             encoding: Encoding::RLE_DICTIONARY,
@@ -375,7 +389,7 @@ impl Texts {
     pub fn finish(self) -> (Option<DictionaryPage>, Option<Sbbf>) {
         let open = self.dictionary.filter(Dictionary::is_used);
         (
-            self.closed.or(open.map(Dictionary::into_page)),
+            self.closed.or(open.map(|dictionary| dictionary.into_parts().0)),
             self.bloom.map(Bloom::finish),
         )
     }

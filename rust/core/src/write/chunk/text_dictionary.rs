@@ -5,6 +5,7 @@ use std::ops::Range as Span;
 
 use hashbrown::{DefaultHashBuilder, HashTable};
 
+use super::dictionary_memory::DictionaryMemory;
 use super::indices::Indices;
 use super::pages::DictionaryPage;
 use super::range::Range;
@@ -35,15 +36,29 @@ pub(super) struct Dictionary {
 }
 
 impl Dictionary {
+    /// A dictionary in the memory of an earlier one.
+    pub fn new(memory: DictionaryMemory) -> Self {
+        Self {
+            table: memory.table,
+            indices: memory.indices,
+            ..Self::default()
+        }
+    }
+
     /// A dictionary that is kept whatever values come, because they were counted before. Reserves space for
     /// about this many texts and bytes.
-    pub fn proven(texts: usize, bytes: usize) -> Self {
+    pub fn proven(texts: usize, bytes: usize, memory: DictionaryMemory) -> Self {
         // The estimate is accurate to one or two per cent.
         let texts = texts + texts / 32;
+        let mut table = memory.table;
+        if table.capacity() < texts {
+            table = HashTable::with_capacity(texts);
+        }
         Self {
             bytes: Vec::with_capacity(bytes + bytes / 32),
             spans: Vec::with_capacity(texts),
-            table: HashTable::with_capacity(texts),
+            table,
+            indices: memory.indices,
             proven: true,
             ..Self::default()
         }
@@ -169,12 +184,20 @@ impl Dictionary {
         Some(Range::Text(least.to_vec(), greatest.to_vec()))
     }
 
-    pub fn into_page(self) -> DictionaryPage {
-        DictionaryPage {
+    /// See [`super::values::Values::take_dictionary_memory`].
+    pub fn take_memory(&mut self) -> DictionaryMemory {
+        DictionaryMemory::of(std::mem::take(&mut self.table), std::mem::take(&mut self.indices))
+    }
+
+    /// The dictionary page, and memory for another dictionary.
+    pub fn into_parts(mut self) -> (DictionaryPage, DictionaryMemory) {
+        let memory = self.take_memory();
+        let page = DictionaryPage {
             bytes: self.bytes,
             values: self.spans.len(),
             content: Content::Unlike,
-        }
+        };
+        (page, memory)
     }
 }
 

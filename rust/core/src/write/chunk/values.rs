@@ -7,6 +7,7 @@ use parquet::bloom_filter::Sbbf;
 
 use super::boolean::Booleans;
 use super::buffer::PageBuffer;
+use super::dictionary_memory::DictionaryMemory;
 use super::distinct::Distinct;
 use super::leaf::Repeat;
 use super::number::Numbers;
@@ -232,6 +233,17 @@ impl Values {
             Values::Long(numbers) => &mut numbers.page,
             Values::Double(numbers) => &mut numbers.page,
             Values::Bool(booleans) => &mut booleans.page,
+        }
+    }
+
+    /// Takes the memory of the dictionary, which must get no more values.
+    pub fn take_dictionary_memory(&mut self) -> DictionaryMemory {
+        match self {
+            Values::Text(texts) => texts.take_dictionary_memory(),
+            Values::Int(numbers) => numbers.take_dictionary_memory(),
+            Values::Long(numbers) => numbers.take_dictionary_memory(),
+            Values::Double(numbers) => numbers.take_dictionary_memory(),
+            Values::Bool(_) => DictionaryMemory::default(),
         }
     }
 
