@@ -15,6 +15,7 @@ use super::producer::Producer;
 use crate::catalog::LoadedTable;
 use crate::cause::IcebergCause;
 use crate::error::{Error, ErrorKind, Result};
+use crate::schema::name_not_in_avro;
 
 /// Number of manifests read concurrently.
 const READS_MAX: usize = 8;
@@ -96,8 +97,9 @@ pub(super) async fn merge(producer: &Producer, table: &LoadedTable, manifests: V
 }
 
 /// Splits a spec's manifests into those that can be rewritten with the table's current schema, and the
-/// others. If the schema lacks a column of the spec, none can. Otherwise those with values narrower than its
-/// types cannot. Trying to merge the others would read them at each commit.
+/// others. If the schema lacks a column of the spec, or a manifest cannot have its fields' names, none can.
+/// Otherwise those with values narrower than its types cannot. Trying to merge the others would read them at
+/// each commit.
 fn mergeable(
     metadata: &TableMetadata,
     spec_id: i32,
@@ -105,6 +107,7 @@ fn mergeable(
 ) -> (Vec<ManifestFile>, Vec<ManifestFile>) {
     let types = metadata
         .partition_spec_by_id(spec_id)
+        .filter(|spec| name_not_in_avro(spec).is_none())
         .and_then(|spec| spec.partition_type(metadata.current_schema()).ok());
     manifests.into_iter().partition(|manifest| {
         types

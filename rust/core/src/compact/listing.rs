@@ -7,6 +7,7 @@ use iceberg::spec::{DataFile, FormatVersion, ManifestContentType, ManifestFile, 
 
 use crate::catalog::{LoadedTable, manifests};
 use crate::commit::has_types;
+use crate::schema::name_not_in_avro;
 use crate::write::Columns;
 
 /// A live data file of the table's default partition spec.
@@ -36,7 +37,8 @@ impl Listings {
     /// The files of the current snapshot that are smaller than this, oldest manifest first.
     ///
     /// Empty where files must not be replaced: in formats other than v2, because rows have ids or snapshots
-    /// have no sequence numbers, and where delete files exist. Files written before a partition source column
+    /// have no sequence numbers, where delete files exist, and where manifests cannot have the names of the
+    /// partition fields. Files written before a partition source column
     /// was widened are left out: their entries cannot be rewritten.
     ///
     /// # Errors
@@ -46,7 +48,8 @@ impl Listings {
         let Some(current) = metadata.current_snapshot() else {
             return Ok(Vec::new());
         };
-        if metadata.format_version() != FormatVersion::V2 {
+        let is_rewritable = name_not_in_avro(metadata.default_partition_spec()).is_none();
+        if metadata.format_version() != FormatVersion::V2 || !is_rewritable {
             return Ok(Vec::new());
         }
         let mut listed = manifests(table, current.manifest_list()).await?;

@@ -7,6 +7,7 @@ mod arrow;
 mod attributes;
 mod iceberg;
 mod matching;
+mod partition_names;
 mod tables;
 
 pub(crate) use self::arrow::{LIST_ELEMENT, MAP_ENTRIES, MAP_KEY, MAP_VALUE};
@@ -15,6 +16,7 @@ pub(crate) use self::arrow::{attribute_field, is_attribute_field};
 pub use self::attributes::{AttributeColumn, AttributeType, AttributesOf};
 pub use self::iceberg::iceberg_schema;
 pub(crate) use self::matching::{holds, match_fields};
+pub(crate) use self::partition_names::name_not_in_avro;
 pub use self::tables::{columns, sort_columns, time_column};
 
 /// The type of a column, of a struct's field or of a list's element.

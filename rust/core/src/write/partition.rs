@@ -12,7 +12,8 @@ use iceberg::spec::{Literal, Struct, TableMetadata, Transform, Type};
 use super::align::Aligned;
 use super::internal;
 use super::transform::transformed;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, RetryClass};
+use crate::schema::name_not_in_avro;
 
 /// Rows of a batch.
 #[derive(Debug, Clone)]
@@ -90,8 +91,9 @@ pub(super) fn most_rows(
 /// a single value is not copied.
 ///
 /// # Errors
-/// `TableMismatch` when the spec has a transform that cannot be computed.
+/// `TableMismatch` when the spec has a transform that cannot be computed; any error of [`check_names`].
 pub(super) fn split(aligned: &Aligned, metadata: &TableMetadata) -> Result<Vec<Group>> {
+    check_names(metadata)?;
     let spec = metadata.default_partition_spec();
     let types = metadata.default_partition_type().fields();
     let mut values: Vec<Option<(ArrayRef, &Type)>> = Vec::with_capacity(types.len());
@@ -111,6 +113,22 @@ pub(super) fn split(aligned: &Aligned, metadata: &TableMetadata) -> Result<Vec<G
     let runs = runs(&arrays, aligned.batch.num_rows())?;
     let partitions = partition_values(&values, &runs)?;
     group(partitions, runs)
+}
+
+/// Refuses a default spec whose field names a manifest cannot have. Rows wait until the table has another spec.
+///
+/// # Errors
+/// `TableMismatch`, to be retried.
+pub(super) fn check_names(metadata: &TableMetadata) -> Result<()> {
+    let Some(name) = name_not_in_avro(metadata.default_partition_spec()) else {
+        return Ok(());
+    };
+    Err(Error::new(
+        ErrorKind::TableMismatch,
+        "the name of a partition field has characters that manifests cannot have here; give it a name of letters, digits and underscores (in Spark: ALTER TABLE … REPLACE PARTITION FIELD … AS …)",
+    )
+    .with("partition field", name)
+    .class(RetryClass::Retry { after: None }))
 }
 
 /// Runs of rows that are equal in every array.

@@ -7,8 +7,8 @@
 use std::sync::Arc;
 
 use arrow_array::{
-    ArrayRef, BinaryArray, BooleanArray, Float32Array, Float64Array, Int32Array, Int64Array, StringArray,
-    new_null_array,
+    ArrayRef, BinaryArray, BooleanArray, Decimal128Array, Float32Array, Float64Array, Int32Array, Int64Array,
+    StringArray, new_null_array,
 };
 use arrow_cast::cast;
 use arrow_schema::{DataType, TimeUnit};
@@ -46,6 +46,7 @@ fn constant(field_type: &Type, value: &PrimitiveLiteral, rows: usize) -> Result<
         PrimitiveLiteral::String(value) => {
             Arc::new(StringArray::from_iter_values(std::iter::repeat_n(value, rows)))
         }
+        PrimitiveLiteral::Int128(value) => return decimals(field_type, *value, rows),
         PrimitiveLiteral::Binary(value) => {
             Arc::new(BinaryArray::from_iter_values(std::iter::repeat_n(value, rows)))
         }
@@ -53,6 +54,15 @@ fn constant(field_type: &Type, value: &PrimitiveLiteral, rows: usize) -> Result<
     };
     // Date and time literals hold the numbers of their Arrow types.
     cast(&array, &arrow_type(field_type)?).map_err(|_| NotWritten)
+}
+
+fn decimals(field_type: &Type, value: i128, rows: usize) -> Result<ArrayRef, NotWritten> {
+    let values = Decimal128Array::from_value(value, rows);
+    let DataType::Decimal128(precision, scale) = arrow_type(field_type)? else {
+        return Err(NotWritten);
+    };
+    let values = values.with_precision_and_scale(precision, scale);
+    Ok(Arc::new(values.map_err(|_| NotWritten)?))
 }
 
 fn nulls(field_type: &Type, rows: usize) -> Result<ArrayRef, NotWritten> {
@@ -69,13 +79,22 @@ fn arrow_type(field_type: &Type) -> Result<DataType, NotWritten> {
         PrimitiveType::Long => DataType::Int64,
         PrimitiveType::Float => DataType::Float32,
         PrimitiveType::Double => DataType::Float64,
+        PrimitiveType::Decimal { precision, scale } => DataType::Decimal128(
+            u8::try_from(*precision).map_err(|_| NotWritten)?,
+            i8::try_from(*scale).map_err(|_| NotWritten)?,
+        ),
         PrimitiveType::Date => DataType::Date32,
+        PrimitiveType::Time => DataType::Time64(TimeUnit::Microsecond),
         PrimitiveType::Timestamp => DataType::Timestamp(TimeUnit::Microsecond, None),
         PrimitiveType::Timestamptz => DataType::Timestamp(TimeUnit::Microsecond, Some(UTC.into())),
         PrimitiveType::TimestampNs => DataType::Timestamp(TimeUnit::Nanosecond, None),
         PrimitiveType::TimestamptzNs => DataType::Timestamp(TimeUnit::Nanosecond, Some(UTC.into())),
         PrimitiveType::String => DataType::Utf8,
         PrimitiveType::Binary => DataType::Binary,
+        PrimitiveType::Fixed(bytes) => {
+            DataType::FixedSizeBinary(i32::try_from(*bytes).map_err(|_| NotWritten)?)
+        }
+        // A UUID needs an annotation that arrow's types do not have.
         _ => return Err(NotWritten),
     })
 }

@@ -9,16 +9,19 @@ use super::columns::mismatch;
 use super::statistics::ColumnStatistics;
 use crate::calendar::date_of_day;
 use crate::error::Result;
+use crate::write::partition::check_names;
 
 /// The value for the table's default partition spec. `statistics` returns those of a field, `None` if the
 /// file does not have it.
 ///
 /// # Errors
-/// `TableMismatch` when the rows have several values, or when the statistics cannot exclude that.
+/// `TableMismatch` when the rows have several values, or when the statistics cannot exclude that; any error of
+/// [`check_names`].
 pub(super) fn value<'s>(
     metadata: &TableMetadata,
     statistics: impl Fn(i32) -> Option<&'s ColumnStatistics>,
 ) -> Result<Struct> {
+    check_names(metadata)?;
     metadata
         .default_partition_spec()
         .fields()
@@ -32,10 +35,9 @@ fn field_value(
     field: &PartitionField,
     column: Option<&ColumnStatistics>,
 ) -> Result<Option<Literal>> {
-    let (Some(column), false) = (column, field.transform == Transform::Void) else {
-        // A column that the file does not have is null in each row, and so is any transform of it.
+    if field.transform == Transform::Void {
         return Ok(None);
-    };
+    }
     let schema = metadata.current_schema();
     let source = schema.name_by_field_id(field.source_id).unwrap_or("?");
     let refused = |why: &str| {
@@ -43,6 +45,16 @@ fn field_value(
             "all rows of a file must have one value of the partition field {} ({} of column {source}): {why}",
             field.name, field.transform
         ))
+    };
+    let Some(column) = column else {
+        // Readers give rows without the column its initial default (Iceberg spec, "Default values", format v3);
+        // without one they are null, and so is any transform of them.
+        return match schema.field_by_id(field.source_id) {
+            Some(source) if source.initial_default.is_some() => Err(refused(
+                "the file does not have that column, which has a default value",
+            )),
+            _ => Ok(None),
+        };
     };
     let Some(nulls) = column.nulls else {
         return Err(refused("its footer does not tell how many nulls there are"));

@@ -439,6 +439,17 @@ async fn default_values_of_columns_of_others_are_written() {
         NestedField::required(4, "required", Type::Primitive(PrimitiveType::Date))
             .with_write_default(Literal::date(9)),
         optional(5, "none", PrimitiveType::Int),
+        optional(
+            6,
+            "price",
+            PrimitiveType::Decimal {
+                precision: 10,
+                scale: 2,
+            },
+        )
+        .with_write_default(Literal::decimal(1999)),
+        optional(7, "opens", PrimitiveType::Time).with_write_default(Literal::time(3_600_000_001)),
+        optional(8, "code", PrimitiveType::Fixed(3)).with_write_default(Literal::fixed(*b"abc")),
     ];
     let metadata = TestTable::with_schema(schema(fields)).build();
     let (written, file_io) = write_logs(&metadata, rows()).await;
@@ -451,6 +462,13 @@ async fn default_values_of_columns_of_others_are_written() {
     );
     assert_eq!(strings(&read, "required"), vec![Some("1970-01-10".to_owned()); 2]);
     assert!(read.column_by_name("none").is_none());
+    assert_eq!(strings(&read, "price"), vec![Some("19.99".to_owned()); 2]);
+    assert_eq!(
+        strings(&read, "opens"),
+        vec![Some("01:00:00.000001".to_owned()); 2]
+    );
+    let codes = read.column_by_name("code").unwrap().as_fixed_size_binary();
+    assert_eq!(codes.iter().collect::<Vec<_>>(), [Some(&b"abc"[..]); 2]);
     assert_eq!(written.files[0].null_value_counts()[&id(&metadata, "initial")], 2);
 
     let uuid = optional(2, "uuid", PrimitiveType::Uuid).with_write_default(Literal::uuid(uuid::Uuid::nil()));
@@ -462,6 +480,24 @@ async fn default_values_of_columns_of_others_are_written() {
             .starts_with("column uuid has a default value of type uuid, which cannot be written"),
         "{error}"
     );
+}
+
+/// Other engines could not read its manifests, and we read null for its partition values.
+#[tokio::test]
+async fn a_partition_field_that_avro_cannot_name_makes_rows_wait() {
+    let fields = vec![
+        optional(1, "Body", PrimitiveType::String),
+        optional(2, "svc-name", PrimitiveType::String),
+    ];
+    let metadata = TestTable::with_schema(schema(fields))
+        .partitioned(&[("svc-name", Transform::Identity)])
+        .build();
+    let error = write_with(&metadata, Table::Logs, rows(), &ParquetConfig::default())
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::TableMismatch);
+    assert_eq!(error.retry_class(), RetryClass::Retry { after: None });
+    assert!(error.to_string().contains("svc-name"), "{error}");
 }
 
 #[tokio::test]

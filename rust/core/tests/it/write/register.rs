@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow_array::{ArrayRef, Float64Array, Int32Array, RecordBatch};
-use iceberg::spec::{DataFile, TableMetadata, Transform};
+use iceberg::spec::{DataFile, Literal, NestedField, PrimitiveType, Schema, TableMetadata, Transform, Type};
 use otlp2iceberg::config::ParquetConfig;
 use otlp2iceberg::write::register::{Described, FOOTER_BYTES_MAX, Footer, Tail, describe, table_of};
 use otlp2iceberg::{ErrorKind, Result, RetryClass, Table};
@@ -122,6 +122,28 @@ fn rows_of_several_partition_values_are_refused() {
     }
     let absent = described(&partitioned(&[("TraceId", Transform::Identity)]), &bytes).unwrap();
     assert!(absent.data_file.partition().is_null_at_index(0), "no row has one");
+}
+
+/// Readers give its rows that default, so null would be the wrong partition.
+#[test]
+fn a_file_without_a_partition_column_that_has_a_default_is_refused() {
+    let ours = TestTable::ours(Table::Logs).build();
+    let (bytes, _) = written(&ours, Table::Logs, rows(10), 10);
+    let mut fields = ours.current_schema().as_struct().fields().to_vec();
+    let region = NestedField::optional(900, "region", Type::Primitive(PrimitiveType::String));
+    fields.push(Arc::new(
+        region.with_initial_default(Literal::string("eu-west-1")),
+    ));
+    let table = |transform| {
+        let schema = Schema::builder().with_fields(fields.clone()).build().unwrap();
+        TestTable::with_schema(schema)
+            .partitioned(&[("region", transform)])
+            .build()
+    };
+    let error = described(&table(Transform::Truncate(2)), &bytes).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::TableMismatch);
+    assert!(error.to_string().contains("column region"), "{error}");
+    assert!(described(&table(Transform::Void), &bytes).is_ok());
 }
 
 #[test]
