@@ -36,27 +36,27 @@ impl<'de> DeserializeSeed<'de> for ScalarSeed<'_> {
             out,
         } = self;
         match scalar {
-            Scalar::Text => json.deserialize_any(TextVisitor {
+            Scalar::Text => json.deserialize_option(TextVisitor {
                 field,
-                write: |text: &str| {
+                write: |text: &[u8]| {
                     if present || !text.is_empty() {
-                        write::bytes_field(out, field.number, text.as_bytes());
+                        write::bytes_field(out, field.number, text);
                     }
                     Ok(())
                 },
             }),
-            Scalar::Id => json.deserialize_any(TextVisitor {
+            Scalar::Id => json.deserialize_option(TextVisitor {
                 field,
-                write: |text: &str| {
+                write: |text: &[u8]| {
                     if !text.is_empty() {
                         write::bytes_field(out, field.number, &id_bytes(text));
                     }
                     Ok(())
                 },
             }),
-            Scalar::Base64 => json.deserialize_any(TextVisitor {
+            Scalar::Base64 => json.deserialize_option(TextVisitor {
                 field,
-                write: |text: &str| {
+                write: |text: &[u8]| {
                     let bytes = base64_bytes(text).ok_or("is not base64")?;
                     if present || !bytes.is_empty() {
                         write::bytes_field(out, field.number, &bytes);
@@ -228,12 +228,15 @@ impl Visitor<'_> for NumberVisitor {
     }
 }
 
+/// Reads a text as bytes, which need not be UTF-8: a client that cuts a text to a length may leave half of a
+/// surrogate pair behind (`"\ud83d"`). The library replaces what is not UTF-8, and counts it, as it does for
+/// protobuf; an error here would refuse the whole request.
 struct TextVisitor<F> {
     field: &'static Field,
     write: F,
 }
 
-impl<F: FnOnce(&str) -> Result<(), &'static str>> Visitor<'_> for TextVisitor<F> {
+impl<'de, F: FnOnce(&[u8]) -> Result<(), &'static str>> Visitor<'de> for TextVisitor<F> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -244,7 +247,15 @@ impl<F: FnOnce(&str) -> Result<(), &'static str>> Visitor<'_> for TextVisitor<F>
         Ok(())
     }
 
-    fn visit_str<E: Error>(self, value: &str) -> Result<(), E> {
+    fn visit_none<E: Error>(self) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, json: D) -> Result<(), D::Error> {
+        json.deserialize_bytes(self)
+    }
+
+    fn visit_bytes<E: Error>(self, value: &[u8]) -> Result<(), E> {
         let json = self.field.json;
         (self.write)(value).map_err(|problem| E::custom(format_args!("{json} {problem}")))
     }
@@ -252,9 +263,9 @@ impl<F: FnOnce(&str) -> Result<(), &'static str>> Visitor<'_> for TextVisitor<F>
 
 /// The bytes of a hex id. Invalid hex yields a single byte, which is an id of wrong length. The library
 /// stores it as null and counts it, so one invalid id does not fail the request.
-fn id_bytes(hex: &str) -> Vec<u8> {
+fn id_bytes(hex: &[u8]) -> Vec<u8> {
     let digit = |byte: u8| char::from(byte).to_digit(16).map(|digit| digit as u8);
-    let pairs = hex.as_bytes().chunks(2).map(|pair| match *pair {
+    let pairs = hex.chunks(2).map(|pair| match *pair {
         [high, low] => Some(digit(high)? << 4 | digit(low)?),
         _ => None,
     });
@@ -262,7 +273,7 @@ fn id_bytes(hex: &str) -> Vec<u8> {
 }
 
 /// Decodes both base64 alphabets, with or without padding, as protobuf's JSON readers do.
-fn base64_bytes(text: &str) -> Option<Vec<u8>> {
+fn base64_bytes(text: &[u8]) -> Option<Vec<u8>> {
     const ANY_PADDING: GeneralPurposeConfig = GeneralPurposeConfig::new()
         .with_decode_padding_mode(DecodePaddingMode::Indifferent)
         .with_decode_allow_trailing_bits(true);

@@ -112,6 +112,11 @@ fn doubles_and_bytes_in_all_their_forms() {
         ("1", 1.0),
         ("-0.0", -0.0),
         ("1e300", 1e300),
+        // The nearest double of many digits: a power of ten is not exact in binary.
+        ("0.9452706955539223", 0.945_270_695_553_922_3),
+        ("2.8810000000000002", 2.881_000_000_000_000_2),
+        ("123456789.12345679", 123_456_789.123_456_79),
+        ("2.2250738585072011e-308", 2.225_073_858_507_201_1e-308),
         ("\"1.5\"", 1.5),
         ("\"Infinity\"", f64::INFINITY),
         ("\"-Infinity\"", f64::NEG_INFINITY),
@@ -131,6 +136,29 @@ fn doubles_and_bytes_in_all_their_forms() {
             .body
             .unwrap();
         assert_eq!(body.value, Some(Value::BytesValue(vec![0xfb, 0xff])), "{text}");
+    }
+}
+
+/// As in a protobuf message: the library replaces these bytes and counts the text.
+#[test]
+fn a_text_that_is_not_unicode_stays_for_the_library_to_repair() {
+    for (text, bytes) in [
+        (&br#""cut \ud83d""#[..], &b"cut \xed\xa0\xbd"[..]),
+        (br#""\ude00 cut""#, b"\xed\xb8\x80 cut"),
+        (br#""\ud83d\ude00""#, "\u{1f600}".as_bytes()),
+        (b"\"\xff\"", b"\xff"),
+    ] {
+        let json = [
+            br#"{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"severityText":"#,
+            text,
+            b"}]}]}]}",
+        ]
+        .concat();
+        let found = to_protobuf(&json, usize::MAX).unwrap().logs.unwrap();
+        assert!(
+            found.ends_with(&[&[0x1a, bytes.len() as u8], bytes].concat()),
+            "{found:?}"
+        );
     }
 }
 

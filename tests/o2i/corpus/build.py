@@ -29,6 +29,8 @@ NAN_WITH_PAYLOAD = struct.unpack(">d", bytes.fromhex("fff80000deadbeef"))[0]
 
 DOUBLES = (
     0.0, -0.0, 1.0, 1.5, -2.25, 0.1, 1 / 3, 5e-324, 2.2250738585072014e-308, 1.7976931348623157e308, -1e300,
+    # Readers of JSON that round twice get these wrong.
+    2.2250738585072011e-308, 0.9452706955539223, 2.8810000000000002, 123456789.12345679,
     float(2**53), NAN, NAN_WITH_PAYLOAD, INFINITY, -INFINITY,
 )  # fmt: skip
 INTS = (0, 1, -1, INT64_MIN, INT64_MAX, 2**53 + 1)
