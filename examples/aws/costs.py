@@ -17,6 +17,7 @@ S3_PUT, S3_GET = 0.005e-3, 0.0004e-3  # S3 Standard; S3 Tables has the same pric
 S3_GB_MONTH = 0.023
 COMPACTED_OBJECT, COMPACTED_GB = 0.002e-3, 0.005  # S3 Tables, binpack
 EVENT, QUEUE_REQUEST = 1.00e-6, 0.40e-6  # EventBridge for S3's events, SQS standard
+METRIC_MONTH, ALARM_METRIC_MONTH, LOG_GB = 0.30, 0.10, 0.50  # CloudWatch; an alarm is billed for each metric in it
 
 # --- Assumptions
 
@@ -40,6 +41,11 @@ STAGED_GB, STAGED_SECONDS_PER_BATCH, STAGED_SECONDS_PER_MB = 1.0, 0.5, 0.03
 STAGED_WINDOW_SECONDS, STAGED_BATCH_OBJECTS = 20, 100
 QUEUE_REQUESTS_PER_OBJECT, RAW_DAYS = 3, 14
 
+# Of the stack: three metrics for each signal, and three alarms with a metric for each signal. Four others have one metric,
+# and two more with a queue.
+METRICS, ALARM_METRICS, QUEUE_ALARM_METRICS = 3 * 3, 3 * 3 + 4, 2
+LOG_BYTES_PER_REQUEST, LOG_BYTES_PER_BATCH = 1_100, 2_400  # one line of counts for each signal, and Lambda's own three lines
+
 
 def batches(mb_a_day: float, mb_each: float) -> float:
     """Batches a day when all three signals flow all day. Size or time ends a batch, whichever comes first."""
@@ -52,6 +58,11 @@ def tables(commits_a_day: float, gb_a_day: float) -> dict[str, float]:
         "S3 requests": commits_a_day * (PUTS_PER_COMMIT * S3_PUT + GETS_PER_COMMIT * S3_GET),
         "compaction": commits_a_day * COMPACTED_OBJECT + gb_a_day * PARQUET_SHARE * COMPACTED_GB,
     }
+
+
+def monitoring(alarm_metrics: int, log_bytes_a_day: float) -> float:
+    """The cost a day of the function's metrics, alarms and log."""
+    return (METRICS * METRIC_MONTH + alarm_metrics * ALARM_METRIC_MONTH) / DAYS + log_bytes_a_day / 1e9 * LOG_GB
 
 
 def direct(gb: float) -> tuple[dict[str, float], float]:
@@ -67,7 +78,11 @@ def function_url(gb: float) -> tuple[dict[str, float], float]:
     requests = batches(gb * 1_000, LAMBDA_REQUEST_MB)
     seconds = requests * LAMBDA_SECONDS_PER_REQUEST + gb * 1_000 * LAMBDA_SECONDS_PER_MB
     compute = requests * LAMBDA_REQUEST + seconds * LAMBDA_GB * LAMBDA_GB_SECOND
-    return {"compute": compute, **tables(requests * TABLES_PER_REQUEST, gb)}, requests / 3 / 86_400
+    return {
+        "compute": compute,
+        **tables(requests * TABLES_PER_REQUEST, gb),
+        "monitoring": monitoring(ALARM_METRICS, requests * LOG_BYTES_PER_REQUEST),
+    }, requests / 3 / 86_400
 
 
 def staged(gb: float) -> tuple[dict[str, float], float]:
@@ -83,12 +98,13 @@ def staged(gb: float) -> tuple[dict[str, float], float]:
         **written,
         "events, queue": objects * (EVENT + QUEUE_REQUESTS_PER_OBJECT * QUEUE_REQUEST),
         "raw objects": gb * COMPRESSED_SHARE * RAW_DAYS * S3_GB_MONTH / DAYS,
+        "monitoring": monitoring(ALARM_METRICS + QUEUE_ALARM_METRICS, invocations * LOG_BYTES_PER_BATCH),
     }, min(objects / 3, commits) / 86_400
 
 
 def main() -> None:
     ways = {"direct": direct, "Lambda": function_url, "S3-staged": staged}
-    kinds = ("compute", "S3 requests", "compaction", "events, queue", "raw objects")
+    kinds = ("compute", "S3 requests", "compaction", "events, queue", "raw objects", "monitoring")
     print("| OTLP a day | way | " + " | ".join(kinds) + " | **a month** | commits/s per table |")
     print("|---|---|" + "---:|" * (len(kinds) + 2))
     for gb in [float(text) for text in sys.argv[1:]] or [1, 50, 1_000]:

@@ -11,7 +11,8 @@
 #   --zip FILE         the code (default dist/lambda/otlp2iceberg-lambda-<arch>.zip, which `make lambda` makes)
 #   --release VERSION  the code of a release, such as v0.1.0; its checksum is verified
 #   --image URI        a container image in ECR in place of a zip (see Dockerfile)
-#   --code-bucket NAME the bucket for the code (default otlp2iceberg-code-<account>-<region>, made if missing)
+#   --code-bucket NAME the bucket for the code, of this account (default otlp2iceberg-code-<account>-<region>, made if
+#                      missing)
 #   --env NAME=VALUE   a variable of the function, such as OTLP2ICEBERG_TABLES_PARTITION_BY=hour; repeatable. Give all
 #                      of them each time: omitted ones are removed
 #   --delete           deletes the stack. The table bucket, the raw bucket and the code bucket stay
@@ -25,6 +26,8 @@ here=$(cd "$(dirname "$0")" && pwd)
 . "$here/lib.sh"
 
 RELEASES=${OTLP2ICEBERG_RELEASES_URL:-https://github.com/otlp2iceberg/otlp2iceberg/releases/download}
+# maxReceiveCount in template.yaml, and the default of commit.dedup_window.
+RECEIVES_MAX=5 WINDOW=30m
 STACK=otlp2iceberg
 ARCH="" ZIP="" RELEASE="" IMAGE="" CODE_BUCKET="" TABLE_BUCKET="" DELETE=no
 VARIABLES=() PARAMETERS=()
@@ -45,6 +48,7 @@ main() {
   choose_architecture
   check_package
   check_cli
+  check_window
   if [ -n "$IMAGE" ]; then
     PARAMETERS+=("ImageUri=$IMAGE")
   else
@@ -109,14 +113,19 @@ add_variables() {
   local variable name text
   for variable in "${VARIABLES[@]}"; do
     name=${variable%%=*} text=${variable#*=}
-    [[ $variable == *=* && $name =~ ^(OTLP2ICEBERG|OTLP2PARQUET)_[A-Z0-9_]+$ || $name == ICEBERG_ENABLED ]] ||
-      die "--env $name: OTLP2ICEBERG_<KEY>=<value> is wanted (docs/configuration.md has the keys)" 2
     case "$name" in
       OTLP2ICEBERG_CATALOG_TYPE | OTLP2ICEBERG_CATALOG_WAREHOUSE | OTLP2ICEBERG_CATALOG_NAMESPACE | OTLP2ICEBERG_AUTH_TOKEN | \
-        OTLP2ICEBERG_DEAD_LETTER_PATH)
+        OTLP2ICEBERG_DEAD_LETTER_PATH | OTLP2PARQUET_ICEBERG_BUCKET_ARN | OTLP2PARQUET_ICEBERG_WAREHOUSE | \
+        OTLP2PARQUET_ICEBERG_NAMESPACE)
         die "--env $name: the template sets it; use the parameters CatalogType, S3TablesBucketName, WarehouseBucketName, Namespace, AuthTokenSecretArn, DeadLetterPath" 2
         ;;
+      ICEBERG_ENABLED | OTLP2PARQUET_ICEBERG_ENABLED)
+        die "--env $name: the template sets a catalog (CatalogType); the function cannot be deployed without one by this script" 2
+        ;;
     esac
+    [[ $variable == *=* && $name =~ ^(OTLP2ICEBERG|OTLP2PARQUET)_[A-Z0-9_]+$ ]] ||
+      die "--env $name: OTLP2ICEBERG_<KEY>=<value> is wanted (docs/configuration.md has the keys)" 2
+    if [ "$name" = OTLP2ICEBERG_COMMIT_DEDUP_WINDOW ] && [ -n "$text" ]; then WINDOW=$text; fi
     [[ $text != *$'\n'* ]] || die "--env $name: a value has one line" 2
     # Quoted for YAML: in single quotes, which are doubled inside.
     printf "          %s: '%s'\n" "$name" "${text//\'/\'\'}" >>"$work/variables"
@@ -184,6 +193,38 @@ check_cli() {
     die "this AWS CLI has no aws s3tables ($(aws --version 2>&1 | cut -d ' ' -f 1)): 2.23 or 1.37, or newer, is needed"
 }
 
+# A queue delivers a message up to RECEIVES_MAX times, RawVisibilityTimeout apart. If its rows were committed but the
+# function could not report that, a later delivery recognises them only within commit.dedup_window, else it doubles them.
+check_window() {
+  [ "$(parameter RawIngest off)" != off ] || return 0
+  local window timeout needed
+  # The function itself refuses a window that is no duration.
+  window=$(seconds_of "$WINDOW") || return 0
+  timeout=$(parameter RawVisibilityTimeout 360)
+  [[ $timeout =~ ^[0-9]+$ ]] || return 0
+  needed=$((RECEIVES_MAX * timeout))
+  [ "$needed" -le "$window" ] ||
+    die "RawVisibilityTimeout=$timeout with commit.dedup_window $WINDOW: rows would be stored twice when a message is delivered again after the window; add --env OTLP2ICEBERG_COMMIT_DEDUP_WINDOW=${needed}s or more, or lower RawVisibilityTimeout (docs/aws.md)" 2
+}
+
+# seconds_of DURATION: prints the whole seconds of a duration such as 90m or 1h30m; fails if it is none.
+seconds_of() {
+  awk -v rest="$1" 'BEGIN {
+    seconds["h"] = 3600; seconds["m"] = 60; seconds["s"] = 1; seconds["ms"] = 1e-3; seconds["us"] = 1e-6; seconds["ns"] = 1e-9
+    if (rest == "0") rest = "0s"
+    if (rest == "") exit 1
+    while (match(rest, /^[0-9.]+[a-z]+/)) {
+      unit = part = substr(rest, 1, RLENGTH)
+      rest = substr(rest, RLENGTH + 1)
+      sub(/^[0-9.]+/, "", unit)
+      if (!(unit in seconds)) exit 1
+      total += part * seconds[unit]
+    }
+    if (rest != "") exit 1
+    printf "%d", total
+  }'
+}
+
 find_zip() {
   local name=otlp2iceberg-lambda-$ARCH.zip
   if [ -n "$RELEASE" ]; then
@@ -217,39 +258,51 @@ upload_zip() {
   local hash key
   hash=$(sha256sum "$ZIP" | cut -c 1-16)
   key=otlp2iceberg-lambda-$ARCH-$hash.zip
-  if aws s3api head-object --bucket "$CODE_BUCKET" --key "$key" >/dev/null 2>&1; then
+  if aws s3api head-object --bucket "$CODE_BUCKET" --key "$key" --expected-bucket-owner "$ACCOUNT" >/dev/null 2>&1; then
     step "code: s3://$CODE_BUCKET/$key is there already"
   else
     step "code: uploading s3://$CODE_BUCKET/$key ($(wc -c <"$ZIP") bytes)"
-    aws s3api put-object --bucket "$CODE_BUCKET" --key "$key" --body "$ZIP" >/dev/null
+    aws s3api put-object --bucket "$CODE_BUCKET" --key "$key" --body "$ZIP" --expected-bucket-owner "$ACCOUNT" >/dev/null
   fi
   PARAMETERS+=("LambdaCodeBucket=$CODE_BUCKET" "LambdaCodeKey=$key" "ImageUri=")
 }
 
 make_code_bucket() {
-  local answer
-  if answer=$(aws s3api head-bucket --bucket "$CODE_BUCKET" 2>&1); then return; fi
-  [[ $answer != *403* ]] || die "bucket $CODE_BUCKET is somebody else's or not allowed: give --code-bucket"
+  if is_own_bucket "$CODE_BUCKET" "give --code-bucket, with a name that is free or a bucket of this account"; then return; fi
   step "code: making bucket $CODE_BUCKET"
   if [ "$REGION" = us-east-1 ]; then
     aws s3api create-bucket --bucket "$CODE_BUCKET" >/dev/null
   else
     aws s3api create-bucket --bucket "$CODE_BUCKET" --create-bucket-configuration "LocationConstraint=$REGION" >/dev/null
   fi
-  aws s3api put-public-access-block --bucket "$CODE_BUCKET" --public-access-block-configuration \
+  aws s3api put-public-access-block --bucket "$CODE_BUCKET" --expected-bucket-owner "$ACCOUNT" --public-access-block-configuration \
     BlockPublicAcls=true,IgnorePublicAcls=true,BlockPublicPolicy=true,RestrictPublicBuckets=true
+}
+
+# is_own_bucket NAME REMEDY: whether this account has the S3 bucket. All accounts share the names of S3 buckets. Anybody can
+# guess the default ones, create such a bucket and open it to us, with code and access to data in their hands. So the script
+# ends if the bucket is another account's; S3's answer is then the same as for a missing permission.
+is_own_bucket() {
+  local answer
+  if answer=$(aws s3api head-bucket --bucket "$1" --expected-bucket-owner "$ACCOUNT" 2>&1); then return 0; fi
+  case "$answer" in
+    *"(404)"*) return 1 ;;
+    *"(403)"*) die "bucket $1 is another account's, or you lack s3:ListBucket on it: $2" ;;
+    *) die "bucket $1 cannot be looked up: $answer" ;;
+  esac
 }
 
 # Buckets outlive stacks, so a bucket may exist before its stack. Then the stack must not create it.
 choose_buckets() {
   [ -z "$TABLE_BUCKET" ] || PARAMETERS+=("S3TablesBucketName=$TABLE_BUCKET")
-  local bucket
+  local bucket ours
   bucket=$(parameter S3TablesBucketName otlp2iceberg)
   # A given value wins: the bucket may exist even if the deploying user has no permission to see it.
   is_given CreateTableBucket || PARAMETERS+=("CreateTableBucket=$(is_ours TableBucket "$bucket" table_bucket_exists)")
   if [ "$(parameter RawIngest off)" != off ] && ! is_given CreateRawBucket; then
     bucket=$(parameter RawBucketName "$STACK-raw-$ACCOUNT-$REGION")
-    PARAMETERS+=("CreateRawBucket=$(is_ours RawBucket "$bucket" raw_bucket_exists)")
+    ours=$(is_ours RawBucket "$bucket" raw_bucket_exists) || exit
+    PARAMETERS+=("CreateRawBucket=$ours")
   fi
 }
 
@@ -260,7 +313,7 @@ is_ours() {
 table_bucket_exists() {
   aws s3tables get-table-bucket --table-bucket-arn "arn:$PARTITION:s3tables:$REGION:$ACCOUNT:bucket/$1" >/dev/null 2>&1
 }
-raw_bucket_exists() { aws s3api head-bucket --bucket "$1" >/dev/null 2>&1; }
+raw_bucket_exists() { is_own_bucket "$1" "give RawBucketName=<a name that is free>; for a bucket that you trust, also CreateRawBucket=false"; }
 
 # A rule of the template checks the same, but reports it only after minutes.
 check_token() {

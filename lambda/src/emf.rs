@@ -1,16 +1,22 @@
-//! Metrics as log lines in `CloudWatch`'s embedded metric format, which needs no API calls.
+//! Counts of each invocation as log lines in `CloudWatch`'s embedded metric format, which needs no API calls.
+//!
+//! `CloudWatch` makes metrics of the declared fields only. All fields can be searched in the log.
 //!
 //! Source: <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use otlp2iceberg::{Outcome, Registration, Result, Signal};
+use otlp2iceberg::{Outcome, Registered, Result, Signal};
 use serde_json::{Map, Value, json};
 
 use crate::store::Batch;
 
 /// The namespace in `CloudWatch`.
 const NAMESPACE: &str = "otlp2iceberg";
+
+/// The fields that are metrics: those that the alarms of the template watch. `CloudWatch` bills each metric for
+/// each signal, 0 or not.
+const METRICS: [&str; 3] = ["RejectedRecords", "Failures", "RefusedRequests"];
 
 /// The counts of one invocation, per signal.
 #[derive(Debug, Default, Clone)]
@@ -91,11 +97,16 @@ impl Metrics {
     }
 
     /// Counts Parquet files of the signal's tables that were registered in place.
-    pub(crate) fn registered(&mut self, signal: Signal, files: &Registration) {
+    pub(crate) fn registered<'a>(&mut self, signal: Signal, files: impl Iterator<Item = &'a Registered>) {
         let sums = &mut self.signals[signal as usize];
-        for file in files.of(signal.tables()).filter(|file| !file.already_there) {
-            sums.registered_files += 1;
-            sums.registered_rows += file.rows;
+        for file in files.filter(|file| !file.already_there) {
+            if file.in_receipt {
+                sums.receipts += 1;
+                sums.receipt_rows += file.rows;
+            } else {
+                sums.registered_files += 1;
+                sums.registered_rows += file.rows;
+            }
         }
     }
 
@@ -107,37 +118,37 @@ impl Metrics {
         Signal::ALL
             .iter()
             .zip(&self.signals)
-            .filter(|(_, sums)| sums.batches + sums.registered_files + sums.refused + sums.failures > 0)
+            .filter(|(_, sums)| {
+                let files = sums.registered_files + sums.receipts;
+                sums.batches + files + sums.refused + sums.failures > 0
+            })
             .map(move |(signal, sums)| line(now_ms, function, request_id, *signal, sums))
     }
 }
 
 fn line(now_ms: u64, function: &str, request_id: &str, signal: Signal, sums: &Sums) -> String {
     let values = [
-        ("Rows", "Count", json!(sums.rows)),
-        ("PayloadBytes", "Bytes", json!(sums.payload_bytes)),
-        ("Files", "Count", json!(sums.files)),
-        ("FileBytes", "Bytes", json!(sums.file_bytes)),
-        ("StoreTime", "Milliseconds", milliseconds(sums.store_ms)),
-        ("CommitTime", "Milliseconds", milliseconds(sums.commit_ms)),
-        ("CommitConflicts", "Count", json!(sums.conflicts)),
-        ("RejectedRecords", "Count", json!(sums.rejected)),
-        ("RepeatedRequests", "Count", json!(sums.repeated)),
-        ("ReceiptsWritten", "Count", json!(sums.receipts)),
-        ("ReceiptRows", "Count", json!(sums.receipt_rows)),
-        ("ReceiptsCommitted", "Count", json!(sums.receipts_committed)),
-        ("Failures", "Count", json!(sums.failures)),
-        ("RefusedRequests", "Count", json!(sums.refused)),
-        ("RegisteredFiles", "Count", json!(sums.registered_files)),
-        ("RegisteredRows", "Count", json!(sums.registered_rows)),
+        ("Rows", json!(sums.rows)),
+        ("PayloadBytes", json!(sums.payload_bytes)),
+        ("Files", json!(sums.files)),
+        ("FileBytes", json!(sums.file_bytes)),
+        ("StoreTime", milliseconds(sums.store_ms)),
+        ("CommitTime", milliseconds(sums.commit_ms)),
+        ("CommitConflicts", json!(sums.conflicts)),
+        ("RejectedRecords", json!(sums.rejected)),
+        ("RepeatedRequests", json!(sums.repeated)),
+        ("ReceiptsWritten", json!(sums.receipts)),
+        ("ReceiptRows", json!(sums.receipt_rows)),
+        ("ReceiptsCommitted", json!(sums.receipts_committed)),
+        ("Failures", json!(sums.failures)),
+        ("RefusedRequests", json!(sums.refused)),
+        ("RegisteredFiles", json!(sums.registered_files)),
+        ("RegisteredRows", json!(sums.registered_rows)),
     ];
-    let units: Vec<Value> = values
-        .iter()
-        .map(|(name, unit, _)| json!({"Name": name, "Unit": unit}))
-        .collect();
+    let declared = METRICS.map(|name| json!({"Name": name, "Unit": "Count"}));
     let mut line = Map::new();
     let metrics =
-        json!([{"Namespace": NAMESPACE, "Dimensions": [["FunctionName", "Signal"]], "Metrics": units}]);
+        json!([{"Namespace": NAMESPACE, "Dimensions": [["FunctionName", "Signal"]], "Metrics": declared}]);
     line.insert(
         "_aws".into(),
         json!({"Timestamp": now_ms, "CloudWatchMetrics": metrics}),
@@ -145,7 +156,7 @@ fn line(now_ms: u64, function: &str, request_id: &str, signal: Signal, sums: &Su
     line.insert("FunctionName".into(), function.into());
     line.insert("Signal".into(), signal.as_str().into());
     line.insert("requestId".into(), request_id.into());
-    line.extend(values.map(|(name, _, value)| (name.to_owned(), value)));
+    line.extend(values.map(|(name, value)| (name.to_owned(), value)));
     Value::Object(line).to_string()
 }
 
@@ -157,12 +168,12 @@ fn milliseconds(time: f64) -> Value {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
-    use otlp2iceberg::{Error, ErrorKind};
+    use otlp2iceberg::{Error, ErrorKind, Table};
 
     use super::*;
 
     #[test]
-    fn a_line_declares_each_metric_that_it_holds() {
+    fn a_line_holds_every_count_and_declares_the_metrics_of_the_alarms() {
         let mut metrics = Metrics::default();
         let batch = Batch {
             signal: Signal::Traces,
@@ -187,12 +198,45 @@ mod tests {
         let declared = line["_aws"]["CloudWatchMetrics"][0]["Metrics"]
             .as_array()
             .unwrap();
-        assert!(
-            declared
-                .iter()
-                .all(|metric| line[metric["Name"].as_str().unwrap()].is_number())
+        let names: Vec<&str> = declared
+            .iter()
+            .map(|metric| metric["Name"].as_str().unwrap())
+            .collect();
+        assert_eq!(names, METRICS);
+        assert!(names.iter().all(|name| line[*name].is_number()));
+        assert_eq!(
+            line.as_object()
+                .unwrap()
+                .values()
+                .filter(|value| value.is_number())
+                .count(),
+            16
         );
-        assert_eq!(declared.len(), 16);
+    }
+
+    #[test]
+    fn a_registered_file_is_counted_once_in_a_table_or_in_a_receipt() {
+        let file = |rows, already_there, in_receipt| Registered {
+            table: Table::Logs,
+            rows,
+            bytes: 1,
+            already_there,
+            in_receipt,
+        };
+        let files = [
+            file(1, false, false),
+            file(20, false, true),
+            file(300, true, false),
+        ];
+        let mut metrics = Metrics::default();
+        metrics.registered(Signal::Logs, files.iter());
+        let [sums, ..] = &metrics.signals;
+        assert_eq!((sums.registered_files, sums.registered_rows), (1, 1));
+        assert_eq!((sums.receipts, sums.receipt_rows), (1, 20));
+        // A receipt is worth a line by itself.
+        let mut metrics = Metrics::default();
+        metrics.registered(Signal::Logs, files[1..].iter());
+        assert_eq!(metrics.lines("f", "r-1").count(), 1);
     }
 
     #[test]

@@ -160,7 +160,8 @@ impl Store {
                 "the invocation's time ran out; raise the function's timeout, or its memory if this repeats",
             ))
         });
-        if result.as_ref().is_ok_and(|outcome| outcome.receipts_written > 0) {
+        let has_receipt = result.as_ref().is_ok_and(|outcome| outcome.receipts_written > 0);
+        if has_receipt || any_in_receipt(files, batch.signal) {
             self.set_receipts(Some(Instant::now()));
         }
         metrics.stored(batch, &result, begun.elapsed());
@@ -205,6 +206,9 @@ impl Store {
         let commit = pipeline.commit_files(files, signal.tables(), self.commit_by(deadline));
         // Files without a result by then keep their state and are retried.
         let _ = tokio::time::timeout(deadline.answer_by(), commit).await;
+        if any_in_receipt(files, signal) {
+            self.set_receipts(Some(Instant::now()));
+        }
     }
 
     /// The greatest wait for a commit.
@@ -264,6 +268,12 @@ pub fn retry_after(error: &Error) -> Option<Duration> {
         RetryClass::Permanent | RetryClass::Partial => None,
     }
 }
+
+/// Whether one of the signal's files got a receipt.
+fn any_in_receipt(files: &Registration, signal: Signal) -> bool {
+    files.of(signal.tables()).any(|file| file.in_receipt)
+}
+
 /// Whether a location is `<kept>/<signal>/<day>/<name>`, the form of dead letters.
 fn is_dead_letter(kept: &str, location: &str) -> bool {
     let without_scheme = |place: &str| place.split_once("://").map(|(_, path)| path.to_owned());

@@ -25,6 +25,7 @@ TEMPLATE = DEPLOY / "template.yaml"
 # moto has S3 Tables in some regions only.
 REGION = "us-east-2"
 ACCOUNT = "123456789012"
+OTHER_ACCOUNT = "999999999999"
 ACCESS_KEY_ID = "AKIATESTOFDEPLOYMENT"
 SECRET_ACCESS_KEY = "secret/of+the=deployment"
 SCRIPT_SECONDS_MAX = 180
@@ -96,15 +97,18 @@ class Aws:
     def __exit__(self, *_) -> None:
         self._child.stop()
 
-    def client(self, service: str):
-        """A boto3 client."""
-        return boto3.client(
+    def client(self, service: str, account: str = ACCOUNT):
+        """A boto3 client of somebody in the account."""
+        client = boto3.client(
             service,
             region_name=REGION,
             endpoint_url=self.endpoint,
             aws_access_key_id=ACCESS_KEY_ID,
             aws_secret_access_key=SECRET_ACCESS_KEY,
         )
+        # moto takes the account from this header.
+        client.meta.events.register("before-sign", lambda request, **_: request.headers.add_header("x-moto-account-id", account))
+        return client
 
     def run(self, script: str, *arguments: str, fails: bool = False, **environment: str) -> str:
         """Runs a script of lambda/deploy and returns its output; `fails` says whether it must fail."""

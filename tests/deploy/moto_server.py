@@ -4,6 +4,7 @@ Additions:
 - CloudFormation resource types that moto lacks, backed by moto's models where they exist, else by a plain record
 - Glue's federated catalogs
 - the template and outputs that a change set leaves in its stack
+- S3's check of a bucket's expected owner
 - a function behind `lambda invoke`: it answers as an OTLP endpoint, or forwards to the real program if the tests say
   where that runs, and writes each event to FILE, one JSON object per line
 
@@ -40,6 +41,8 @@ from moto.core.exceptions import JsonRESTError
 from moto.core.responses import ActionResult
 from moto.glue.responses import GlueResponse
 from moto.logs.models import LogGroup, logs_backends
+from moto.s3.models import s3_backends
+from moto.s3.responses import S3Response
 from moto.s3tables.models import s3tables_backends
 from moto.sqs.models import sqs_backends
 
@@ -226,6 +229,21 @@ def add_catalogs() -> None:
     GlueResponse.get_catalog = get_catalog
 
 
+def add_expected_owners() -> None:
+    """S3 refuses a request that expects another owner of the bucket. moto opens each bucket to all accounts."""
+
+    def checked(respond):
+        def answer(self: S3Response, request, full_url):
+            expected = request.headers.get("x-amz-expected-bucket-owner")
+            _, owner = s3_backends.bucket_accounts.get(self.bucket_name, (None, expected))
+            return (403, {}, "") if expected and owner != expected else respond(self, request, full_url)
+
+        return answer
+
+    S3Response._bucket_response = checked(S3Response._bucket_response)
+    S3Response._key_response = checked(S3Response._key_response)
+
+
 def add_function(calls: Path) -> None:
     """Makes `lambda invoke` call the program at the URL in the file `function-url` beside `calls`. Without that file it
     answers 200 to POST /v1/<signal>, 404 to others."""
@@ -254,5 +272,6 @@ def main() -> None:
     add_resources()
     mend_updates()
     add_catalogs()
+    add_expected_owners()
     add_function(known.calls)
     moto.server.main(["-H", "127.0.0.1", *rest])

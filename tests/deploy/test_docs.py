@@ -69,11 +69,26 @@ def test_the_arithmetic_is_that_of_the_table():
     commits = requests * 5 / 3
     s3 = commits * (3 * 0.005 + 4 * 0.0004) / 1_000
     compaction = commits * 0.002 / 1_000 + 1_000 * 0.20 * 0.005
-    month = 30.4 * (compute + s3 + compaction)
+    monitoring = (9 * 0.30 + 13 * 0.10) / 30.4 + requests * 1.1e3 / 1e9 * 0.50
+    month = 30.4 * (compute + s3 + compaction + monitoring)
     for said in (f"{requests:,.0f} a day", f"{seconds:,.0f} a day", f"${compute:.2f} a day", f"{commits:,.0f} a day",
-                 f"${s3:.2f} a day", f"${compaction:.2f} a day", f"${month:.2f}"):  # fmt: skip
+                 f"${s3:.2f} a day", f"${compaction:.2f} a day", f"${monitoring:.2f} a day", f"${month:.2f}"):  # fmt: skip
         assert said in CHOOSING, said
-    assert f"| 1000 GB | Lambda | {compute * 30.4:.2f} | {s3 * 30.4:.2f} | {compaction * 30.4:.2f} |" in CHOOSING
+    assert f"| 1000 GB | Lambda | {compute * 30.4:.2f} | {s3 * 30.4:.2f} | {compaction * 30.4:.2f} |  |  | {monitoring * 30.4:.2f} |" in CHOOSING
+
+
+def test_the_metrics_and_alarms_that_are_paid_for_are_those_of_the_template(template):
+    alarms = [one for one in template["Resources"].values() if one["Type"] == "AWS::CloudWatch::Alarm"]
+
+    def billed(alarm: dict) -> int:
+        return sum("MetricStat" in one for one in alarm["Properties"].get("Metrics", [])) or 1
+
+    with_queue = [one for one in alarms if one.get("Condition") == "HasRaw"]
+    assert sum(map(billed, alarms)) - sum(map(billed, with_queue)) == 13
+    assert sum(map(billed, with_queue)) == 2
+    own = {one["MetricStat"]["Metric"]["MetricName"] for alarm in alarms for one in alarm["Properties"].get("Metrics", [])
+           if one.get("MetricStat", {}).get("Metric", {}).get("Namespace") == "otlp2iceberg"}  # fmt: skip
+    assert 3 * len(own) == 9
 
 
 def test_scripts_that_are_named_are_there():

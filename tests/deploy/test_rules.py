@@ -66,6 +66,12 @@ LAKE = {"CatalogType": "glue", "WarehouseBucketName": "lake"}
         {"FunctionUrlAuth": "NONE", "AuthTokenSecretArn": SECRET},
         # For an API Gateway or a load balancer in front.
         {"FunctionUrlAuth": "DISABLED", "AuthTokenSecretArn": SECRET},
+        # Without a queue a low limit loses nothing: senders get 429.
+        {"ReservedConcurrency": "0"},
+        {"RawIngest": "standard", "ReservedConcurrency": "2"},
+        {"RawIngest": "standard", "ReservedConcurrency": "10"},
+        {"RawIngest": "fifo", "ReservedConcurrency": "4"},
+        {"RawIngest": "fifo", "ReservedConcurrency": "-1"},
     ],
 )
 def test_what_fits_together_is_taken(given):
@@ -80,6 +86,8 @@ def test_what_fits_together_is_taken(given):
         ({**LAKE, "RawIngest": "standard", "RawBucketName": "lake"}, "RawBucketName must not be WarehouseBucketName"),
         ({**LAKE, "RawIngest": "fifo", "RawBucketName": "lake"}, "RawBucketName must not be WarehouseBucketName"),
         ({"AuthTokenSecretArn": SECRET}, "AuthTokenSecretArn needs FunctionUrlAuth NONE"),
+        *(({"RawIngest": "standard", "ReservedConcurrency": few}, "ReservedConcurrency must be at least 2") for few in "01"),
+        *(({"RawIngest": "fifo", "ReservedConcurrency": few}, "ReservedConcurrency must be at least 4") for few in "0123"),
     ],
 )
 def test_what_does_not_is_refused_with_its_reason(given, said):

@@ -21,7 +21,7 @@ from o2i import compare, corpus, readers
 from o2i.collector import REPOSITORY
 from o2i.tables import NAMESPACE, TABLES, TIME_COLUMN
 
-from .aws import ACCESS_KEY_ID, ACCOUNT, REGION, SECRET_ACCESS_KEY, Aws, FunctionUrl
+from .aws import ACCESS_KEY_ID, ACCOUNT, OTHER_ACCOUNT, REGION, SECRET_ACCESS_KEY, Aws, FunctionUrl
 
 CODE_BUCKET = f"otlp2iceberg-code-{ACCOUNT}-{REGION}"
 SECRET = f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:token-a"
@@ -261,6 +261,64 @@ def test_who_says_whether_a_bucket_is_made_is_believed(aws, code):
     assert "unseen" not in {one["name"] for one in aws.client("s3tables").list_table_buckets()["tableBuckets"]}
 
 
+@pytest.fixture
+def foreign(aws):
+    """Makes buckets of another account, which moto opens to everybody. They are gone after the test."""
+    s3 = aws.client("s3", OTHER_ACCOUNT)
+    made = []
+
+    def make(bucket: str) -> None:
+        s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": REGION})
+        made.append(bucket)
+
+    yield make
+    for bucket in made:
+        for listed in s3.list_objects_v2(Bucket=bucket).get("Contents", []):
+            s3.delete_object(Bucket=bucket, Key=listed["Key"])
+        s3.delete_bucket(Bucket=bucket)
+
+
+def test_code_in_a_bucket_of_another_account_is_not_deployed(aws, code, foreign):
+    """Whoever guesses the bucket's name could put a zip there under the key of ours."""
+    foreign("of-another-account")
+    key = f"otlp2iceberg-lambda-arm64-{hashlib.sha256(code.read_bytes()).hexdigest()[:16]}.zip"
+    aws.client("s3", OTHER_ACCOUNT).put_object(Bucket="of-another-account", Key=key, Body=b"theirs")
+    assert aws.client("s3").get_object(Bucket="of-another-account", Key=key)["Body"].read() == b"theirs"
+    printed = aws.run("deploy.sh", "--stack", "trusting", "--zip", str(code), "--code-bucket", "of-another-account", fails=True)
+    assert printed.strip() == (
+        "deploy.sh: bucket of-another-account is another account's, or you lack s3:ListBucket on it: "
+        "give --code-bucket, with a name that is free or a bucket of this account"
+    )
+    assert aws.client("s3", OTHER_ACCOUNT).get_object(Bucket="of-another-account", Key=key)["Body"].read() == b"theirs"
+
+
+def test_a_raw_bucket_of_another_account_is_not_used(aws, code, foreign):
+    foreign(f"squatted-raw-{ACCOUNT}-{REGION}")
+    deploy = partial(aws.run, "deploy.sh", "--stack", "squatted", "--zip", str(code))
+    printed = deploy("--", "RawIngest=standard", fails=True)
+    assert f"bucket squatted-raw-{ACCOUNT}-{REGION} is another account's, or you lack s3:ListBucket on it" in printed
+    assert "give RawBucketName=" in printed
+    assert "nothing to delete" in aws.run("deploy.sh", "--stack", "squatted", "--delete")
+    deploy("--", "RawIngest=standard", "RawBucketName=squatted-raw-ours")
+    assert aws.stack("squatted")[1]["CreateRawBucket"] == "true"
+
+
+def test_redeliveries_are_within_the_window(aws, code):
+    """Five deliveries of a message, RawVisibilityTimeout apart, must be within commit.dedup_window (30m by default)."""
+    deploy = partial(aws.run, "deploy.sh", "--stack", "windowed", "--zip", str(code))
+    window = partial("OTLP2ICEBERG_COMMIT_DEDUP_WINDOW={}".format)
+    raw = ("--", "RawIngest=standard")
+    for given, time, needed in (((), "361", 1805), (("--env", window("49m59s")), "600", 3000)):
+        printed = deploy(*given, *raw, f"RawVisibilityTimeout={time}", fails=True)
+        assert f"add --env {window(f'{needed}s')} or more, or lower RawVisibilityTimeout" in printed
+        assert len(printed.strip().splitlines()) == 1
+    deploy("--", "RawVisibilityTimeout=1800")
+    # The stack's value counts when none is given now.
+    assert "RawVisibilityTimeout=1800 with commit.dedup_window 30m" in deploy(*raw, fails=True)
+    deploy("--env", window("50m0s"), *raw, "RawVisibilityTimeout=600")
+    assert "RawVisibilityTimeout=600 with commit.dedup_window 30m" in deploy(fails=True)
+
+
 def test_a_zip_does_not_become_an_image_nor_an_image_a_zip(aws, deployed, code):
     before = aws.stack("otlp2iceberg")
     assert "package type Zip, which cannot become Image: deploy.sh --delete" in aws.run("deploy.sh", "--image", "uri", fails=True)
@@ -331,6 +389,11 @@ class QuietHandler(http.server.SimpleHTTPRequestHandler):
         ("deploy.sh", ["--env", "OTLP2ICEBERG_CATALOG_TYPE=glue"], "the template sets it; use the parameters"),
         ("deploy.sh", ["--env", "OTLP2ICEBERG_DEAD_LETTER_PATH=s3://kept"], "use the parameters CatalogType, S3TablesBucketName, WarehouseBucketName, "
          "Namespace, AuthTokenSecretArn, DeadLetterPath"),
+        ("deploy.sh", ["--env", "OTLP2PARQUET_ICEBERG_BUCKET_ARN=arn"], "the template sets it; use the parameters"),
+        ("deploy.sh", ["--env", "OTLP2PARQUET_ICEBERG_WAREHOUSE=w"], "the template sets it; use the parameters"),
+        ("deploy.sh", ["--env", "OTLP2PARQUET_ICEBERG_NAMESPACE=n"], "the template sets it; use the parameters"),
+        ("deploy.sh", ["--env", "OTLP2PARQUET_ICEBERG_ENABLED=false"], "cannot be deployed without one by this script"),
+        ("deploy.sh", ["--env", "ICEBERG_ENABLED=false"], "cannot be deployed without one by this script"),
         ("deploy.sh", ["--stack", "absent", "--image", "i", "--", f"AuthTokenSecretArn={SECRET}"], "signed requests have no room"),
         ("test.sh", ["--stack", "absent"], f"stack absent does not exist in {REGION}: deploy.sh makes it"),
         ("test.sh", ["--log-wait", "long"], "--log-wait long: a number of seconds is wanted"),

@@ -237,7 +237,11 @@ def test_every_object_has_a_group(key, groups):
     assert (matched or {"other"}) == groups
 
 
-@pytest.mark.parametrize(("alarm", "metric", "periods"), [("Failures", "Failures", (3, 2)), ("Refused", "RefusedRequests", (1, None))])
+@pytest.mark.parametrize(("alarm", "metric", "periods"), [
+    ("Failures", "Failures", (3, 2)),
+    ("Refused", "RefusedRequests", (1, None)),
+    ("Rejected", "RejectedRecords", (1, None)),
+])  # fmt: skip
 def test_alarms_on_metrics_of_the_program_count_every_signal(alarm, metric, periods):
     """Names and dimensions match the metrics that the program writes; with a wrong one the alarm would never fire."""
     properties = yaml.load(TEMPLATE.read_text(), Tagless)["Resources"][f"{alarm}Alarm"]["Properties"]
@@ -250,4 +254,16 @@ def test_alarms_on_metrics_of_the_program_count_every_signal(alarm, metric, peri
     assert dimensions == [{"FunctionName": "Function", "Signal": signal} for signal in ("logs", "traces", "metrics")]
     assert (properties["EvaluationPeriods"], properties.get("DatapointsToAlarm")) == periods
     emf = (DEPLOY.parent / "src" / "emf.rs").read_text()
-    assert f'("{metric}", "Count"' in emf and '[["FunctionName", "Signal"]]' in emf
+    assert f'("{metric}", json!' in emf and '[["FunctionName", "Signal"]]' in emf
+
+
+def test_the_program_s_metrics_are_those_of_alarms():
+    """Each metric is billed for each signal, so the program declares no other."""
+    metrics = set()
+    for resource in yaml.load(TEMPLATE.read_text(), Tagless)["Resources"].values():
+        for query in resource.get("Properties", {}).get("Metrics", []):
+            metric = query.get("MetricStat", {}).get("Metric", {})
+            if metric.get("Namespace") == "otlp2iceberg":
+                metrics.add(metric["MetricName"])
+    [declared] = re.findall(r"const METRICS: \[&str; \d+\] = \[(.*)\];", (DEPLOY.parent / "src" / "emf.rs").read_text())
+    assert set(re.findall(r'"(\w+)"', declared)) == metrics

@@ -133,5 +133,24 @@ def test_what_the_template_refuses_it_refuses(text):
         "(var.zip == null) != (var.image_uri == null)",
         'local.uses_table_bucket || var.catalog_type == "glue"',
         "!local.has_raw || local.raw_bucket != var.warehouse_bucket_name",
+        "!local.has_raw || var.reserved_concurrency == -1 || var.reserved_concurrency >= local.raw_copies",
+        # deploy.sh checks this one, because the template cannot.
+        "!local.has_raw || local.receives_max * var.raw_visibility_timeout <= local.window_seconds",
         "var.auth_token == null || !local.url_is_signed",
     }
+
+
+def test_it_refuses_the_variables_that_deploy_sh_refuses(variables):
+    script = (DEPLOY / "deploy.sh").read_text().partition("add_variables() {")[2].partition("esac")[0]
+    refused = set(re.findall(r"\b(?:OTLP2[A-Z_0-9]+|ICEBERG_ENABLED)\b", script))
+    [validation] = variables["environment"]["validation"]
+    assert set(re.findall(r'"([A-Z_0-9]+)"', str(validation["condition"]).replace("'", '"'))) == refused
+
+
+def test_the_queue_is_the_template_s(template, text):
+    """How often a message is delivered, and by how many copies of the function it is read."""
+    resources = template["Resources"]
+    receives = resources["RawQueue"]["Properties"]["RedrivePolicy"]["maxReceiveCount"]
+    assert f"receives_max   = {receives}\n" in text and f"RECEIVES_MAX={receives} " in (DEPLOY / "deploy.sh").read_text()
+    _, fifo, standard = resources["RawMapping"]["Properties"]["ScalingConfig"]["MaximumConcurrency"]
+    assert f"raw_copies = local.is_fifo ? {fifo} : {standard}\n" in text

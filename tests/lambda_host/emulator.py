@@ -178,7 +178,7 @@ class Lambda:
         return [json.loads(line) for line in self.log().splitlines()]
 
     def metrics(self, name: str) -> list[float]:
-        """The values of a metric, as CloudWatch would extract them from the log."""
+        """The values of a count in its lines for CloudWatch, which makes metrics of some of them."""
         lines = [line for line in self.log_lines() if "_aws" in line]
         for line in lines:
             [directive] = line["_aws"]["CloudWatchMetrics"]

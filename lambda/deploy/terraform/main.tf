@@ -69,6 +69,18 @@ resource "aws_lambda_function" "function" {
       error_message = "raw_bucket_name must not be warehouse_bucket_name. The function would be told of each file that it writes; give raw objects a bucket of their own."
     }
     precondition {
+      # The mapping does not know this limit. It receives messages that the function then has no copy for, and after five
+      # receives they are in the dead-letter queue without having been tried.
+      condition     = !local.has_raw || var.reserved_concurrency == -1 || var.reserved_concurrency >= local.raw_copies
+      error_message = "reserved_concurrency must be at least ${local.raw_copies} with raw_ingest ${var.raw_ingest}, whose queue is read by that many copies, and more with a Function URL; or -1."
+    }
+    precondition {
+      # A message is delivered again this often. Rows of it that were committed all the same are recognised only within
+      # the window.
+      condition     = !local.has_raw || local.receives_max * var.raw_visibility_timeout <= local.window_seconds
+      error_message = "raw_visibility_timeout is too long for commit.dedup_window: rows would be stored twice when a message is delivered again after the window. Set OTLP2ICEBERG_COMMIT_DEDUP_WINDOW in environment to ${local.receives_max * var.raw_visibility_timeout}s or more, or lower raw_visibility_timeout."
+    }
+    precondition {
       # A signature occupies the header that the token needs, so no client could send both.
       condition     = var.auth_token == null || !local.url_is_signed
       error_message = "auth_token needs function_url_auth NONE, or DISABLED with a gateway of yours. Signed requests have no room for a token."

@@ -6,6 +6,16 @@ locals {
   makes_raw  = local.has_raw && var.create_raw_bucket
   raw_bucket = coalesce(var.raw_bucket_name, "${var.name}-raw-${local.account}-${local.region}")
   suffix     = local.is_fifo ? ".fifo" : ""
+  # Copies of the function that read the queue.
+  raw_copies = local.is_fifo ? 4 : 2
+
+  # How often a message is delivered, and for how long its rows are recognised: commit.dedup_window in seconds, 0 if it is
+  # no duration.
+  receives_max   = 5
+  window         = coalesce(lookup(var.environment, "OTLP2ICEBERG_COMMIT_DEDUP_WINDOW", ""), "30m")
+  seconds_of     = { ns = 1e-9, us = 1e-6, ms = 1e-3, s = 1, m = 60, h = 3600 }
+  window_parts   = regexall("([0-9.]+)(ns|us|ms|s|m|h)", local.window)
+  window_seconds = try(sum([for part in local.window_parts : tonumber(part[0]) * local.seconds_of[part[1]]]), 0)
 
   # By the rule's name: its kind of queue, the keys that it matches (all if empty), and its message group. One
   # invocation at a time receives a group's messages. An object that matches two rules is still loaded only once: the function
@@ -82,7 +92,7 @@ resource "aws_sqs_queue" "raw" {
 
   redrive_policy = jsonencode({
     deadLetterTargetArn = aws_sqs_queue.raw_dead[0].arn
-    maxReceiveCount     = 5
+    maxReceiveCount     = local.receives_max
   })
 }
 
@@ -138,7 +148,7 @@ resource "aws_lambda_event_source_mapping" "raw" {
   maximum_batching_window_in_seconds = local.is_fifo ? null : 20
 
   scaling_config {
-    maximum_concurrency = local.is_fifo ? 4 : 2
+    maximum_concurrency = local.raw_copies
   }
 
   depends_on = [aws_iam_role_policy.raw]

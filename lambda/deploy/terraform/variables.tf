@@ -42,7 +42,7 @@ variable "timeout" {
 }
 
 variable "reserved_concurrency" {
-  description = "The most copies at a time; -1 for no limit but the account's. Every copy is a writer that commits."
+  description = "The most copies at a time; -1 for no limit but the account's. Every copy is a writer that commits. With raw_ingest at least 2 (standard) or 4 (fifo), and one more for each request at a time."
   type        = number
   default     = -1
 }
@@ -57,6 +57,15 @@ variable "environment" {
   description = "Further variables of the function, such as OTLP2ICEBERG_TABLES_PARTITION_BY = \"hour\"."
   type        = map(string)
   default     = {}
+
+  validation {
+    condition = length(setintersection(keys(var.environment), [
+      "OTLP2ICEBERG_CATALOG_TYPE", "OTLP2ICEBERG_CATALOG_WAREHOUSE", "OTLP2ICEBERG_CATALOG_NAMESPACE", "OTLP2ICEBERG_AUTH_TOKEN",
+      "OTLP2ICEBERG_DEAD_LETTER_PATH", "OTLP2PARQUET_ICEBERG_BUCKET_ARN", "OTLP2PARQUET_ICEBERG_WAREHOUSE",
+      "OTLP2PARQUET_ICEBERG_NAMESPACE", "OTLP2PARQUET_ICEBERG_ENABLED", "ICEBERG_ENABLED",
+    ])) == 0
+    error_message = "environment: the module sets the catalog, the token and the place of dead letters itself; use catalog_type, table_bucket_name, warehouse_bucket_name, namespace, auth_token, dead_letter_path. It cannot deploy the function without a catalog."
+  }
 }
 
 variable "function_url_auth" {
@@ -165,7 +174,7 @@ variable "raw_batch_size" {
 }
 
 variable "raw_visibility_timeout" {
-  description = "Seconds until a failed object is tried again; at least timeout, better six times that."
+  description = "Seconds until a failed object is tried again; at least timeout, better twice that. Five times it must not be more than commit.dedup_window (30m unless set in environment)."
   type        = number
   default     = 360
 }

@@ -208,7 +208,7 @@ impl Loading<'_> {
                 .filter(|member| !member.contents.requests[signal as usize].is_empty())
                 .collect();
             let stored = self.store(signal, &members, &mut files).await;
-            self.metrics.registered(signal, &files);
+            self.metrics.registered(signal, files.of(signal.tables()));
             match (stored, members.as_slice()) {
                 (Ok(_), []) => {}
                 (Ok(outcome), [member]) => self.blame(member, &outcome),
@@ -237,6 +237,7 @@ impl Loading<'_> {
                     table = %registered.table,
                     rows = registered.rows,
                     already_there = registered.already_there,
+                    in_receipt = registered.in_receipt,
                     "a Parquet file is registered"
                 ),
                 Err(error) => self.not_taken(known_as, &error),

@@ -37,6 +37,9 @@ pub struct Registered {
     pub bytes: u64,
     /// Whether a table, or a receipt, already held it.
     pub already_there: bool,
+    /// Whether this call stored a receipt for it, because the catalog did not commit. Its rows are in no table
+    /// yet.
+    pub in_receipt: bool,
 }
 
 /// Files that are being registered.
@@ -157,6 +160,7 @@ impl Pipeline {
             rows: described.record_count(),
             bytes: described.file_size_in_bytes(),
             already_there: false,
+            in_receipt: false,
         };
         match destination
             .already_committed(&[file.content, file.place])
@@ -220,9 +224,15 @@ impl Pipeline {
         let destination = self.destination(ready.registered.table).await?;
         // The file belongs to its writer: it is never deleted here.
         let stored = destination.store(ready.append.clone(), deadline).await?;
-        let already_there = matches!(stored, Some(Stored::Committed(committed)) if committed.already_there);
+        let (already_there, in_receipt) = match stored {
+            Some(Stored::Committed(committed)) => (committed.already_there, false),
+            // Without `written`, another call stored the receipt.
+            Some(Stored::Receipt { written }) => (!written, written),
+            None => (false, false),
+        };
         Ok(Registered {
             already_there,
+            in_receipt,
             ..ready.registered
         })
     }
@@ -241,6 +251,7 @@ fn own(file: &ParquetFile, table: Table) -> State {
         rows: file.footer.rows(),
         bytes: file.footer.file_bytes,
         already_there: true,
+        in_receipt: false,
     }))
 }
 

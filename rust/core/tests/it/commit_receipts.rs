@@ -3,11 +3,12 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use otlp2iceberg::RetryClass;
+use otlp2iceberg::write::register::{Footer, Tail};
+use otlp2iceberg::{ParquetFile, Registered, RequestId, RetryClass, Table};
 
 use crate::commit_requests::{ACCEPT, Process, data_files, receipts, receipts_folder, snapshots, stored};
 use crate::commit_support::Fault::{LostAnswer, LostRequest, Refusal};
-use crate::commit_support::Warehouse;
+use crate::commit_support::{Warehouse, entries, logs};
 
 #[tokio::test]
 async fn a_call_succeeds_with_a_receipt_that_is_committed_when_the_catalog_is_back() {
@@ -108,6 +109,64 @@ async fn while_the_catalog_is_down_calls_do_not_ask_it_and_their_receipts_share_
     assert_eq!(receipts(&warehouse), Vec::<String>::new());
     let outcome = process.send(&[301]).await.expect("stored");
     assert_eq!((outcome.rows, outcome.receipts_committed), (1, 300));
+}
+
+/// A copy of the only data file, outside the table's own folders.
+async fn file_to_register(warehouse: &Warehouse) -> ParquetFile {
+    let table = warehouse.catalog().await.load(&logs()).await.expect("loads");
+    let own = entries(&table).await.into_keys().next().expect("a file");
+    let copy = warehouse.folder.path().join("raw/logs/copy.parquet");
+    std::fs::create_dir_all(copy.parent().expect("parent")).expect("made");
+    std::fs::copy(own.trim_start_matches("file://"), &copy).expect("copied");
+    let bytes = std::fs::read(&copy).expect("readable");
+    let footer = match Footer::read(&bytes, bytes.len() as u64).expect("a footer") {
+        Tail::Whole(footer) => *footer,
+        Tail::Needs(bytes) => panic!("{bytes} bytes are there"),
+    };
+    let [content, place] = [0, 1].map(|sequence| RequestId {
+        writer: [2; 16],
+        sequence,
+    });
+    ParquetFile {
+        location: format!("file://{}", copy.display()),
+        footer,
+        content,
+        place,
+    }
+}
+
+/// Registers one file. Returns whether it was there already, and whether it got a receipt.
+async fn register(process: &Process, file: &ParquetFile) -> (bool, bool) {
+    let (pipeline, time) = (&process.pipeline, Duration::from_secs(60));
+    let mut files = pipeline.prepare_files(std::slice::from_ref(file), time).await;
+    pipeline.commit_files(&mut files, &[Table::Logs], time).await;
+    let results: Vec<Registered> = files
+        .into_results()
+        .map(|result| result.expect("not refused"))
+        .collect();
+    assert_eq!((results.len(), results[0].rows), (1, 1));
+    (results[0].already_there, results[0].in_receipt)
+}
+
+#[tokio::test]
+async fn a_registered_file_says_whether_it_is_in_a_receipt() {
+    let warehouse = Warehouse::with_sections(ACCEPT);
+    let process = Process::start(&warehouse).await;
+    let file = file_to_register(&warehouse).await;
+    process.catalog.set_down(true);
+    assert_eq!(register(&process, &file).await, (false, true));
+    assert_eq!(receipts(&warehouse).len(), 1);
+    assert_eq!(stored(&warehouse).await, [0]);
+    // It is notified of again: the receipt holds it.
+    assert_eq!(register(&process, &file).await, (true, false));
+    assert_eq!(receipts(&warehouse).len(), 1);
+
+    process.catalog.set_down(false);
+    process.pipeline.collect_receipts().await.expect("committed");
+    assert_eq!(receipts(&warehouse), Vec::<String>::new());
+    // The row of request 0, in its own file and in the copy.
+    assert_eq!(stored(&warehouse).await, [0, 0]);
+    assert_eq!(register(&process, &file).await, (true, false));
 }
 
 #[tokio::test]
