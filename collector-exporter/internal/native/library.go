@@ -20,7 +20,7 @@ import (
 )
 
 // Verify returns an error if the linked library has another interface than the one that this package was compiled
-// against. Call it before anything else.
+// against. CheckConfig and Open call it first.
 func Verify() error {
 	if got := uint32(C.o2i_abi_version()); got != C.O2I_ABI_VERSION {
 		return fmt.Errorf(
@@ -59,8 +59,11 @@ func TakeLog() (LogLevel, string) {
 }
 
 // CheckConfig checks a configuration in JSON without opening anything. The error is an *Error whose message lists every
-// problem with its key.
+// problem with its key. A Collector that starts calls it before anything else.
 func CheckConfig(config []byte) error {
+	if err := Verify(); err != nil {
+		return err
+	}
 	var failure C.o2i_error
 	code := C.o2i_config_check(bytesPointer(config), C.size_t(len(config)), &failure)
 	return takeError(code, &failure)
@@ -79,6 +82,9 @@ type opened struct {
 
 // Open opens the library with a configuration in JSON. The caller must close the handle.
 func Open(config []byte) (*Handle, error) {
+	if err := Verify(); err != nil {
+		return nil, err
+	}
 	var (
 		raw     *C.o2i_handle
 		failure C.o2i_error
