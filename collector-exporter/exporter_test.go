@@ -358,6 +358,7 @@ func TestPersistentQueueSurvivesOutageAndRestart(t *testing.T) {
 			for _, call := range down.exports() {
 				before = append(before, call.parts...)
 			}
+			require.NotEmpty(t, before)
 			for _, part := range before {
 				assert.Contains(t, parts, part, "the ids are those of the first process")
 			}

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import signal
-import sys
 from pathlib import Path
 
 import pytest
 
 from catalogs.reference import ReferenceCatalog
 from catalogs.s3 import S3Server
+from faults.lake import Lake
 from o2i import collector
 
 
 def pytest_configure() -> None:
-    # A terminated run must still stop its Collectors; o2i.collector registers that for the interpreter's exit.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    # A terminated run must end and stop what it started, as an interrupted one does. SystemExit would only fail the
+    # current test.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 def pytest_sessionstart() -> None:
@@ -53,6 +54,13 @@ def reference(tmp_path_factory):
     folder = tmp_path_factory.mktemp("reference")
     with ReferenceCatalog(folder, f"file://{folder}/warehouse") as catalog:
         yield catalog
+
+
+@pytest.fixture(scope="session")
+def lake(tmp_path_factory, s3):
+    """The S3 server with one REST catalog for all tests that put tables there; each test uses its own namespace."""
+    with ReferenceCatalog(tmp_path_factory.mktemp("lake"), s3.make_bucket("lake"), s3) as catalog:
+        yield Lake(catalog, s3)
 
 
 @pytest.fixture

@@ -12,7 +12,8 @@ if [ ! -x "$folder/telemetrygen" ]; then
     echo "building telemetrygen $version" >&2
     building=$(mktemp -d "$folder/building.XXXXXX")
     trap 'rm -rf "$building"' EXIT
-    GOBIN=$building go install \
+    # Compiled as the Collector is (the builder passes -trimpath), so that the modules that both use are compiled once.
+    GOBIN=$building go install -trimpath \
         "github.com/open-telemetry/opentelemetry-collector-contrib/cmd/telemetrygen@$version" >&2
     mv "$building/telemetrygen" "$folder/telemetrygen"
 fi

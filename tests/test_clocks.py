@@ -13,8 +13,6 @@ import time
 import pytest
 
 from catalogs.reading import load, wait_for_rows
-from catalogs.reference import ReferenceCatalog
-from catalogs.s3 import S3Server
 from faults.clock import MINUTE, Clock
 from faults.lake import Lake, assert_once, wait_until_stored
 from o2i import numbered, readers
@@ -56,35 +54,30 @@ def test_on_local_files_while_the_collector_runs_and_over_restarts(clock, wareho
     assert_in_order(table)
 
 
-def test_beside_a_writer_that_is_ahead_requests_are_recognised_after_a_crash(clock, tmp_path, monkeypatch):
+def test_beside_a_writer_that_is_ahead_requests_are_recognised_after_a_crash(clock, lake: Lake, namespace, tmp_path, monkeypatch):
     """The clock of the previous writer is 20 minutes ahead. The catalog checks snapshot times as Java does."""
-    namespace = "clocks"
-    with S3Server(tmp_path) as s3:
-        bucket = s3.make_bucket("lake")
-        with ReferenceCatalog(tmp_path / "reference", bucket, s3) as catalog:
-            lake = Lake(catalog, s3)
-            with lake.doors(tmp_path) as doors:
-                exporter = doors.settings(namespace, commit={"dedup_snapshots": 1})
-                ahead = Collector(tmp_path / "ahead", {"iceberg": exporter}, queue_on_disk=True)
-                right = Collector(tmp_path / "right", {"iceberg": exporter}, queue_on_disk=True)
-                clock.shift(20 * MINUTE)
-                send(right.start(), range(10))
-                wait_until_stored(lake, namespace, map(str, range(10)))
-                # The request is committed, but the answer is lost with the process.
-                doors.catalog.stall("Commit", "AfterForward")
-                send(right, range(10, 20))
-                doors.catalog.wait_for_stall()
-                right.kill()
-                doors.catalog.release()
-                with clock.preloaded(monkeypatch), ahead:
-                    send(ahead, range(20, 30))
-                    wait_until_stored(lake, namespace, map(str, range(30)))
-                assert newest_seconds(lake, namespace) > time.time() + 15 * MINUTE
-                with right:
-                    send(right, range(30, 40))
-                    wait_for_rows(catalog.client(), {"logs": 40}, namespace)
-            assert_once(lake, namespace, map(str, range(40)))
-            assert_in_order(load(catalog.client(), "logs", namespace))
+    with lake.doors(tmp_path) as doors:
+        exporter = doors.settings(namespace, commit={"dedup_snapshots": 1})
+        ahead = Collector(tmp_path / "ahead", {"iceberg": exporter}, queue_on_disk=True)
+        right = Collector(tmp_path / "right", {"iceberg": exporter}, queue_on_disk=True)
+        clock.shift(20 * MINUTE)
+        send(right.start(), range(10))
+        wait_until_stored(lake, namespace, map(str, range(10)))
+        # The request is committed, but the answer is lost with the process.
+        doors.catalog.stall("Commit", "AfterForward")
+        send(right, range(10, 20))
+        doors.catalog.wait_for_stall()
+        right.kill()
+        doors.catalog.release()
+        with clock.preloaded(monkeypatch), ahead:
+            send(ahead, range(20, 30))
+            wait_until_stored(lake, namespace, map(str, range(30)))
+        assert newest_seconds(lake, namespace) > time.time() + 15 * MINUTE
+        with right:
+            send(right, range(30, 40))
+            wait_for_rows(lake.catalog.client(), {"logs": 40}, namespace)
+    assert_once(lake, namespace, map(str, range(40)))
+    assert_in_order(load(lake.catalog.client(), "logs", namespace))
 
 
 def send(one: Collector, numbers: range) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from pyiceberg.catalog import Catalog
+from pyiceberg.table.snapshots import Snapshot
 
 from catalogs.exporting import send_numbers, settings
 from catalogs.reading import load, read_all, rows_hash, wait_for_rows
@@ -52,6 +53,11 @@ def partitions(table) -> int:
     return len({str(task.file.partition) for task in table.scan().plan_files()})
 
 
+def merges(table) -> list[Snapshot]:
+    """The table's snapshots that replaced files by a merged one."""
+    return [one for one in table.metadata.snapshots if one.summary.operation.value == "replace"] if table else []
+
+
 @pytest.mark.parametrize("kind", ["sql", "rest"])
 def test_every_reader_finds_the_same_rows_in_fewer_files(kind, warehouse, reference: ReferenceCatalog, namespace, tmp_path):
     """Every column of all seven tables, with the difficult rows of the corpus."""
@@ -77,9 +83,8 @@ def test_every_reader_finds_the_same_rows_in_fewer_files(kind, warehouse, refere
     spark = reference.spark()
     for name in TABLES:
         table = load(catalog, name, namespace)
-        merges = [snapshot for snapshot in table.metadata.snapshots if snapshot.summary.operation.value == "replace"]
-        assert merges, f"{name}: nothing was merged"
-        for merge in merges:
+        assert merges(table), f"{name}: nothing was merged"
+        for merge in merges(table):
             assert merge.summary["added-records"] == merge.summary["deleted-records"]
         expected = rows_hash(rows[name] * ROUNDS)
         if kind == "sql":
@@ -142,11 +147,17 @@ def test_kills_and_restarts_lose_and_double_nothing(warehouse, tmp_path):
     collector = Collector(tmp_path / "collector", {"iceberg": exporter}, queue_on_disk=True).start()
     acknowledged: set[int] = set()
     sent: set[int] = set()
+    known: set[int] = set()
     for number in itertools.count():
         with Senders(collector, count=2, first=number * 1_000_000, pause_seconds=0.02) as senders:
-            # Merges start after 0.5 to 1.5 s.
-            time.sleep(2.3)
+            deadline = time.monotonic() + 60
+            while known.issuperset(one.snapshot_id for one in merges(readers.load(warehouse, "logs"))):
+                assert time.monotonic() < deadline, f"nothing was merged\n{collector.log_tail()}"
+                time.sleep(0.1)
+            # The next merge follows after 0.5 to 1.5 s: the kills are before it, in it and after it.
+            time.sleep(0.3 * number)
             collector.kill()
+        known = {one.snapshot_id for one in merges(readers.load(warehouse, "logs"))}
         acknowledged |= senders.acknowledged
         sent |= senders.sent
         collector.start()
@@ -157,9 +168,7 @@ def test_kills_and_restarts_lose_and_double_nothing(warehouse, tmp_path):
     found = numbered.stored(warehouse)
     assert set(found) <= sent and acknowledged <= set(found)
     assert max(found.values()) == 1
-    table = readers.load(warehouse, "logs")
-    merges = [snapshot for snapshot in table.metadata.snapshots if snapshot.summary.operation.value == "replace"]
-    assert merges, "nothing was merged"
+    assert merges(readers.load(warehouse, "logs")), "nothing was merged"
 
 
 def test_two_collectors_merge_one_table(reference: ReferenceCatalog, namespace, tmp_path):

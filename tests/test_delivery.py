@@ -24,18 +24,19 @@ NEVER = "1h"
 
 def test_one_flush_interval_makes_at_most_three_snapshots(tmp_path, warehouse):
     fixtures = [corpus.fixture(signal) for signal in ("logs", "traces", "metrics")]
-    rounds = 20
-    with Collector(tmp_path / "collector", {"iceberg": settings(warehouse, flush_timeout="5s")}) as collector:
+    rounds, flush_seconds = 20, 5
+    with Collector(tmp_path / "collector", {"iceberg": settings(warehouse, flush_timeout=f"{flush_seconds}s")}) as collector:
         begun = time.monotonic()
         with collector.client() as client:
             client.send_all([(one.signal, one.payload, "grpc") for one in fixtures for _ in range(rounds)])
-        assert time.monotonic() - begun < 5, "sending took longer than a flush interval"
+        # Sending takes less than an interval, except on a very busy machine.
+        intervals = 1 + int((time.monotonic() - begun) / flush_seconds)
         counts = {table: rounds * len(rows) for one in fixtures for table, rows in one.rows.items()}
         readers.wait_for_rows(warehouse, counts)
     for name in TABLES:
         table = readers.load(warehouse, name)
         assert readers.row_count(table) == counts[name]
-        assert len(table.metadata.snapshots) <= 3, f"{name} has {len(table.metadata.snapshots)} snapshots"
+        assert len(table.metadata.snapshots) <= 2 + intervals, f"{name} has {len(table.metadata.snapshots)} snapshots"
 
 
 def test_sigterm_with_pending_batches_stores_all_of_them(tmp_path, warehouse):

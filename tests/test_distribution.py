@@ -66,7 +66,7 @@ def test_its_own_metrics_count_rows_rejected_and_repaired(tmp_path, warehouse):
     rows = {"logs": 0, "traces": 0, "metrics": 0}
     for one in fixtures:
         rows[one.signal] += sum(len(of_table) for of_table in one.rows.values())
-    with Collector(tmp_path / "collector", {"iceberg": settings(warehouse, "200ms")}, own_metrics=True) as collector:
+    with Collector(tmp_path / "collector", {"iceberg": settings(warehouse)}, own_metrics=True) as collector:
         with collector.client() as client:
             for one in fixtures:
                 client.send(one.payload, "grpc", one.signal)

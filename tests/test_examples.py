@@ -26,7 +26,7 @@ def warehouse(tmp_path_factory):
     folder = tmp_path_factory.mktemp("examples")
     shop = Shop(time.time_ns())
     requests = [*shop.traces(5_000), *shop.logs(5_000), *shop.metrics(500)]
-    with Collector(folder / "collector", {"iceberg": settings(folder / "warehouse")}) as collector:
+    with Collector(folder / "collector", {"iceberg": settings(folder / "warehouse", "1s")}) as collector:
         with collector.client() as client:
             for request in requests:
                 client.send(request)

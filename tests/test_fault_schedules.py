@@ -12,24 +12,13 @@ import time
 
 import pytest
 
-from catalogs.reference import ReferenceCatalog
-from catalogs.s3 import S3Server
-from faults.lake import Lake, assert_once, wait_until_stored
+from faults.lake import assert_once, wait_until_stored
 from o2i import numbered
 from o2i.collector import Collector
 from o2i.otlp import DOORS
 
 SEEDS = [int(os.environ["O2I_SCHEDULE"])] if "O2I_SCHEDULE" in os.environ else range(int(os.environ.get("O2I_SCHEDULES", "10")))
 WEATHERS = ("refusals", "light", "light", "heavy", "commits", "commits", "storage")
-
-
-@pytest.fixture(scope="module")
-def lake(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("lake")
-    with S3Server(folder) as s3:
-        bucket = s3.make_bucket("lake")
-        with ReferenceCatalog(folder / "reference", bucket, s3) as catalog:
-            yield Lake(catalog, s3)
 
 
 @pytest.mark.parametrize("seed", SEEDS)

@@ -15,9 +15,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from catalogs.reference import ReferenceCatalog
-from catalogs.s3 import S3Server
-from faults.lake import Doors, Lake, assert_once, wait_until_stored
+from faults.lake import Doors, assert_once, wait_until_stored
 from o2i import numbered
 from o2i.collector import Collector
 from o2i.corpus import build
@@ -55,15 +53,6 @@ POINTS = {
     "after_a_commit_before_its_answer": KillPoint("Commit", "AfterForward"),
     "half_of_a_commits_answer": KillPoint("Commit", "HalfAnswer"),
 }
-
-
-@pytest.fixture(scope="module")
-def lake(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("lake")
-    with S3Server(folder) as s3:
-        bucket = s3.make_bucket("lake")
-        with ReferenceCatalog(folder / "reference", bucket, s3) as catalog:
-            yield Lake(catalog, s3)
 
 
 @pytest.fixture

@@ -13,15 +13,12 @@ from dataclasses import dataclass
 
 import pytest
 
-from catalogs.reference import ReferenceCatalog
-from catalogs.s3 import S3Server
 from faults.lake import STORED_SECONDS_MAX, Doors, Lake, assert_once, wait_until_stored
 from o2i import numbered
 from o2i.collector import Collector
 
 TIMES = int(os.environ.get("O2I_KILLS", "1"))
 NAMESPACES = itertools.count()
-BUCKET = "lake"
 
 
 @dataclass(frozen=True)
@@ -51,15 +48,6 @@ OF_ITS_COMMIT = {
 }
 
 
-@pytest.fixture(scope="module")
-def lake(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("lake")
-    with S3Server(folder) as s3:
-        bucket = s3.make_bucket(BUCKET)
-        with ReferenceCatalog(folder / "reference", bucket, s3) as catalog:
-            yield Lake(catalog, s3)
-
-
 @pytest.fixture
 def namespace() -> str:
     """A namespace that no other test uses."""
@@ -80,7 +68,8 @@ def send(one: Collector, numbers: range) -> None:
 
 def receipts(lake: Lake, namespace: str) -> list[str]:
     """The keys of the receipts in a namespace."""
-    return [key for key in lake.s3.keys(BUCKET) if f"{namespace}/" in key and "/_otlp2iceberg/receipts/" in key]
+    bucket = lake.catalog.warehouse.removeprefix("s3://")
+    return [key for key in lake.s3.keys(bucket, f"{namespace}/") if "/_otlp2iceberg/receipts/" in key]
 
 
 def wait_for_receipts(lake: Lake, namespace: str, are_there: bool) -> None:

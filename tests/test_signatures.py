@@ -22,7 +22,6 @@ from botocore.exceptions import ClientError
 
 from catalogs.oauth import BearerProxy, OAuth2Proxy
 from catalogs.proxy import Answer
-from catalogs.reference import ReferenceCatalog
 from catalogs.s3 import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY, S3Server
 from catalogs.sigproxy import Key, ServiceProxy, SignatureProxy
 from catalogs.vending import VendingProxy
@@ -146,13 +145,6 @@ def test_s3_signatures_are_checked_in_front_of_the_s3_server(tmp_path):
             wrong.put_object(Bucket="signed-bucket", Key=key, Body=b"other")
         right.close()
         wrong.close()
-
-
-@pytest.fixture(scope="module")
-def reference(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("reference")
-    with ReferenceCatalog(folder, f"file://{folder}/warehouse") as catalog:
-        yield catalog
 
 
 @pytest.mark.parametrize("service", ["glue", "s3tables"])

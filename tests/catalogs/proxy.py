@@ -43,7 +43,9 @@ class Proxy:
 
     def __init__(self, upstream: str):
         self.upstream = upstream
-        # All received requests with their answers, oldest first.
+        # All received requests, oldest first, recorded before they are answered.
+        self.arrived: list[Request] = []
+        # The answered requests with their answers, in the order of the answers.
         self.seen: list[tuple[Request, Answer]] = []
         # Called first. If it returns an answer, upstream is not asked. For tests that simulate a temporary failure.
         self.instead: Callable[[Request], Answer | None] = lambda request: None
@@ -92,6 +94,7 @@ class Proxy:
         return answer
 
     def _handle(self, request: Request) -> Answer:
+        self.arrived.append(request)
         answer = self.instead(request) or self.check(request)
         if answer is None:
             answer = self.changed(request, _ask(self.upstream, self.rewritten(request)))

@@ -90,10 +90,10 @@ class S3Server:
         client.close()
         return f"s3://{name}"
 
-    def keys(self, bucket: str) -> list[str]:
-        """All keys in a bucket."""
+    def keys(self, bucket: str, prefix: str = "") -> list[str]:
+        """The keys in a bucket that begin with `prefix`."""
         client = self.client()
-        pages = client.get_paginator("list_objects_v2").paginate(Bucket=bucket)
+        pages = client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
         keys = [one["Key"] for page in pages for one in page.get("Contents", [])]
         client.close()
         return keys

@@ -20,6 +20,9 @@ from . import otlp
 REPOSITORY = Path(__file__).resolve().parents[2]
 START_SECONDS_MAX = 60
 STOP_SECONDS_MAX = 90
+# Where `free_ports` looks: below the system's range for outgoing connections, which could take a port while a Collector
+# restarts. Test runs at the same time each get a range, so that none takes what another has just found free.
+PORTS = range(*map(int, os.environ.get("O2I_PORTS", "15000-32000").split("-")))
 
 # Every running Collector of this process, so that none outlives it after an error.
 _running: set[subprocess.Popen] = set()
@@ -45,16 +48,13 @@ def binary() -> Path:
 
 
 def free_ports(count: int) -> list[int]:
-    """Free loopback ports.
-
-    They are below the system's range for outgoing connections, which could take a port while a Collector restarts.
-    """
+    """Free loopback ports."""
     sockets: list[socket.socket] = []
     try:
         while len(sockets) < count:
             one = socket.socket()
             try:
-                one.bind(("127.0.0.1", random.randrange(15_000, 32_000)))
+                one.bind(("127.0.0.1", random.choice(PORTS)))
                 sockets.append(one)
             except OSError:
                 one.close()
@@ -247,7 +247,7 @@ def total(own_metrics: str, name: str, signal_: str, also: str = "") -> float:
     return sum(float(value) for labels, value in found if f'signal="{signal_}"' in labels and also in labels)
 
 
-def settings(warehouse: Path, flush_timeout: str = "1s", **more) -> dict:
+def settings(warehouse: Path, flush_timeout: str = "200ms", **more) -> dict:
     """An exporter's settings for tests: a local warehouse and a short flush timeout."""
     return {
         "catalog": {"warehouse": str(warehouse)},

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -101,30 +102,45 @@ func TestExportErrorsAreClassified(t *testing.T) {
 }
 
 func TestExportsRaceWithCloseAndCancel(t *testing.T) {
-	handle := openTemporary(t)
-	payload := logsPayload(t, "one")
-	ctx, cancel := context.WithCancel(t.Context())
-	var running sync.WaitGroup
-	for worker := range 4 {
-		running.Go(func() {
-			for sequence := range uint64(20) {
-				part := Part{Writer: [16]byte{3, byte(worker)}, Sequence: sequence, Len: uint64(len(payload))}
-				if _, err := handle.Export(ctx, batchOf(t, payload, part), time.Time{}); err != nil {
-					var failure *Error
-					if assert.ErrorAs(t, err, &failure) {
-						assert.Contains(t, []Code{CodeCancelled, CodeShutdown}, failure.Code, failure.Message)
+	for name, cancels := range map[string]bool{"cancelled, then closed": true, "closed": false} {
+		t.Run(name, func(t *testing.T) {
+			handle := openTemporary(t)
+			payload := logsPayload(t, "one")
+			var running sync.WaitGroup
+			defer running.Wait()
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			var stored atomic.Int64
+			for worker := range 4 {
+				running.Go(func() {
+					// Some more calls after the first that fails: they meet a handle that is being closed, or is closed.
+					for sequence, failures := uint64(0), 0; failures < 20; sequence++ {
+						part := Part{Writer: [16]byte{3, byte(worker)}, Sequence: sequence, Len: uint64(len(payload))}
+						_, err := handle.Export(ctx, batchOf(t, payload, part), time.Time{})
+						if err == nil {
+							stored.Add(1)
+							continue
+						}
+						failures++
+						var failure *Error
+						if assert.ErrorAs(t, err, &failure) {
+							assert.Contains(t, []Code{CodeCancelled, CodeShutdown}, failure.Code, failure.Message)
+						}
 					}
-				}
+				})
 			}
+			require.Eventually(t, func() bool { return stored.Load() >= 4 }, time.Minute, time.Millisecond)
+			if cancels {
+				cancel()
+			}
+			require.NoError(t, handle.Close(30*time.Second))
+			require.NoError(t, handle.Close(0), "a second Close does nothing")
+			running.Wait()
+
+			_, err := handle.Export(t.Context(), batchOf(t, payload, Part{Len: uint64(len(payload))}), time.Time{})
+			assert.Equal(t, RetryClassShutdown, requireError(t, err).RetryClass)
 		})
 	}
-	cancel()
-	require.NoError(t, handle.Close(30*time.Second))
-	require.NoError(t, handle.Close(0), "a second Close does nothing")
-	running.Wait()
-
-	_, err := handle.Export(t.Context(), batchOf(t, payload, Part{Len: uint64(len(payload))}), time.Time{})
-	assert.Equal(t, RetryClassShutdown, requireError(t, err).RetryClass)
 }
 
 func TestMillisecondsRoundUp(t *testing.T) {

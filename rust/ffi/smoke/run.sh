@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Builds smoke.c against the debug static library with AddressSanitizer and UndefinedBehaviorSanitizer,
 # and runs it on an empty warehouse. Also checks that the header alone is valid C11 and C++17.
-# CC and CXX select other compilers than gcc and g++.
+# CC and CXX select other compilers than gcc and g++. Arguments go to `cargo build`: packages that were built together
+# share features, so a build of this one alone would compile its dependencies again.
 set -euo pipefail
 cd "$(dirname "$0")/../../.."
 
@@ -27,7 +28,7 @@ warnings=(-Wall -Wextra -Wpedantic -Werror -I "$header_directory" -fsyntax-only)
 "$cxx" -std=c++17 -x c++ "${warnings[@]}" "$work/header.c"
 
 echo "smoke: build the static library (debug)"
-cargo build --locked --package otlp2iceberg-ffi
+cargo build --locked --package otlp2iceberg-ffi --lib "$@"
 
 echo "smoke: build smoke.c with AddressSanitizer and UndefinedBehaviorSanitizer"
 "$cc" -std=c11 -g -O1 -Wall -Wextra -Wpedantic -Werror \
