@@ -48,9 +48,10 @@ start() {
 }
 # Waits for a job and returns its status.
 finish() {
-  local job=${jobs[$1]}
+  local status=0
+  wait "${jobs[$1]}" || status=$?
   unset "jobs[$1]"
-  wait "$job"
+  return "$status"
 }
 
 package_tests() {

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import subprocess
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, contextmanager
@@ -13,7 +11,6 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-import yaml
 from pyiceberg.catalog import Catalog
 from pyiceberg.catalog.sql import SqlCatalog
 
@@ -27,12 +24,10 @@ from catalogs.s3tables import REGION as TABLES_REGION
 from catalogs.s3tables import TableBucket
 from catalogs.sigproxy import Key, ServiceProxy, SignatureProxy
 from o2i import corpus
-from o2i.collector import REPOSITORY, Collector, binary, free_ports
+from o2i.collector import Collector, free_ports
 from o2i.tables import NAMESPACE, TIME_COLUMN
 from spark.session import Spark
 
-PAGES = sorted((REPOSITORY / "docs" / "catalogs").glob("*.md"))
-assert PAGES, "the pages are not where they were"
 KEYS = {ACCESS_KEY_ID: Key(SECRET_ACCESS_KEY)}
 ACCOUNT = "111122223333"
 GLUE_WAREHOUSE = f"{ACCOUNT}:s3tablescatalog/lake"
@@ -314,20 +309,6 @@ def test_a_clock_that_is_off_costs_one_more_request(minutes, reference, namespac
             _wait_and_count(reference, namespace, 10)
             assert "Exporting failed" not in collector.log()
         assert len(front.answered(403)) == 1
-
-
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
-def test_the_settings_in_the_documentation_are_accepted_as_pasted(page, tmp_path, monkeypatch):
-    text = page.read_text()
-    for name in set(re.findall(r"\$\{env:(\w+)\}", text)):
-        monkeypatch.setenv(name, "value")
-    blocks = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
-    assert blocks or page.stem == "README"
-    for block in blocks:
-        path = tmp_path / "config.yaml"
-        path.write_text(yaml.safe_dump(Collector(tmp_path, yaml.safe_load(block)["exporters"]).config))
-        done = subprocess.run([binary(), "validate", "--config", path], capture_output=True, text=True, timeout=30)
-        assert done.returncode == 0, f"{block}\n{done.stderr}"
 
 
 def test_no_secret_reaches_the_log_at_debug_level(reference, namespace, tmp_path, monkeypatch):

@@ -230,7 +230,7 @@ impl Visitor<'_> for NumberVisitor {
 
 /// Reads a text as bytes, which need not be UTF-8: a client that cuts a text to a length may leave half of a
 /// surrogate pair behind (`"\ud83d"`). The library replaces what is not UTF-8, and counts it, as it does for
-/// protobuf; an error here would refuse the whole request.
+/// protobuf; an error here would refuse the whole request. Control characters need not be escaped.
 struct TextVisitor<F> {
     field: &'static Field,
     write: F,

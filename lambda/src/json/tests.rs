@@ -147,6 +147,7 @@ fn a_text_that_is_not_unicode_stays_for_the_library_to_repair() {
         (br#""\ude00 cut""#, b"\xed\xb8\x80 cut"),
         (br#""\ud83d\ude00""#, "\u{1f600}".as_bytes()),
         (b"\"\xff\"", b"\xff"),
+        (b"\"two\nlines\"", b"two\nlines"),
     ] {
         let json = [
             br#"{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"severityText":"#,

@@ -12,9 +12,9 @@ use crate::reason::Reason;
 
 /// The greatest number of rejections that are reported; all are counted.
 const REJECTIONS_MAX: usize = 16;
-/// A request's bytes take at most this many times their number in a column, with much to spare: control
-/// characters in JSON take six, replaced bytes three, ids two.
-const RENDERED_MAX: usize = 32;
+/// A record's bytes take at most this many times their number in the columns, with much to spare: an empty
+/// exemplar of two bytes takes 37, control characters in JSON take six for each, replaced bytes three, ids two.
+pub(super) const RENDERED_MAX: usize = 32;
 /// The greatest value of Arrow's 32-bit offsets.
 const OFFSET_MAX: usize = i32::MAX as usize;
 

@@ -78,6 +78,7 @@ fn convert_scope<'a>(
     context: &mut Context,
 ) -> Result<(), Stop> {
     group.enter_scope(scope_logs.scope, scope_logs.schema_url, context)?;
+    rows.begin(&scope_logs.log_records);
     rows.expect(&scope_logs.log_records, context);
     for (index, record) in scope_logs.log_records.iter().enumerate() {
         let record = record?;

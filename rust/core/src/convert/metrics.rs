@@ -278,6 +278,7 @@ fn convert_points<'a, P: Message<'a> + Elements, C: Columns>(
     context: &mut Context,
     append: impl Fn(&mut C, &P, &mut Context) -> Verdict,
 ) -> Result<(), Stop> {
+    rows(tables).begin(&data_points);
     for (index, point) in data_points.iter().enumerate() {
         let point = point.map_err(|error| error.in_field(field))?;
         let path = || format!("{place}.{field}.data_points[{index}]{}", group.subject());

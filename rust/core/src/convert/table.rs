@@ -5,7 +5,7 @@ use std::mem;
 use arrow_array::RecordBatch;
 
 use super::columns::{Arrays, Columns, roomy};
-use super::context::Context;
+use super::context::{Context, RENDERED_MAX};
 use super::memory::Spare;
 use super::used::Used;
 use super::{Stop, TableBatch};
@@ -17,11 +17,14 @@ use crate::signal::Table;
 /// The number of rows from which on the total can be estimated.
 const SAMPLE_ROWS: usize = 128;
 
-/// Columns are measured after this many rows, since measuring takes as long as appending to several of them;
-/// [`SAMPLE_ROWS`] is a multiple. After each row, if that matters: where columns may overflow, and in the last
-/// bytes of a batch.
+/// Columns are measured after this many rows of short records, since measuring takes as long as appending to
+/// several of them; [`SAMPLE_ROWS`] is a multiple. Other rows, and those near the limit, are measured one by
+/// one.
 const MEASURED_ROWS: usize = 8;
-const LAST_BYTES: usize = 1 << 20;
+/// Records of up to this many serialized bytes are short.
+const SHORT_RECORD_BYTES: usize = 4096;
+/// More than [`MEASURED_ROWS`] short records take in the columns ([`RENDERED_MAX`]).
+const NEAR_BYTES: usize = MEASURED_ROWS * SHORT_RECORD_BYTES * RENDERED_MAX;
 
 /// The result of appending a row: `Some` removes the row again, for the given reason.
 pub(super) type Verdict = Result<Option<String>, DecodeError>;
@@ -35,6 +38,8 @@ pub(super) struct TableBuilder<C> {
     bytes: usize,
     /// The estimated number of rows of all requests; 0 when unknown.
     expected: usize,
+    /// Whether all records that the next rows are of are short.
+    has_short_records: bool,
     /// Rows for which the columns have memory from an earlier batch.
     room: usize,
     /// Rows of the previous batch.
@@ -61,11 +66,18 @@ impl<C: Columns> TableBuilder<C> {
             rows: 0,
             bytes: 0,
             expected: 0,
+            has_short_records: false,
             room: spare.size.rows,
             last_rows: 0,
             largest: Size::default(),
             kept: spare.size,
         }
+    }
+
+    /// Announces the records that the next rows are of.
+    #[inline]
+    pub(super) fn begin<'a, M: Message<'a>>(&mut self, records: &Repeated<'a, M>) {
+        self.has_short_records = records.longest_bytes() <= SHORT_RECORD_BYTES;
     }
 
     /// Estimates the number of rows from repeated records; each record is a row.
@@ -138,7 +150,8 @@ impl<C: Columns> TableBuilder<C> {
     fn is_measured(&self, context: &Context) -> bool {
         !context.never_overflows
             || (self.rows + 1).is_multiple_of(MEASURED_ROWS)
-            || context.open_bytes + LAST_BYTES > context.batch_bytes_max
+            || !self.has_short_records
+            || context.open_bytes + NEAR_BYTES > context.batch_bytes_max
     }
 
     /// Reserves memory for the expected rows, up to the size of a batch. Columns that grow by doubling copy
@@ -198,12 +211,12 @@ impl<C: Columns> TableBuilder<C> {
 
     /// Passes on a batch, if there are rows; returns its size, and its arrays after their use.
     fn give_away(&mut self, context: &mut Context) -> Result<Option<(Size, Used)>, Stop> {
-        let columns = mem::take(&mut self.columns);
+        context.open_bytes -= mem::take(&mut self.bytes);
         let size = Size {
             rows: mem::take(&mut self.rows),
-            bytes: mem::take(&mut self.bytes),
+            bytes: self.columns.bytes(),
         };
-        context.open_bytes -= size.bytes;
+        let columns = mem::take(&mut self.columns);
         if size.rows == 0 {
             return Ok(None);
         }

@@ -121,6 +121,7 @@ fn convert_scope<'a>(
     context: &mut Context,
 ) -> Result<(), Stop> {
     group.enter_scope(scope_spans.scope, scope_spans.schema_url, context)?;
+    rows.begin(&scope_spans.spans);
     rows.expect(&scope_spans.spans, context);
     for (index, span) in scope_spans.spans.iter().enumerate() {
         let span = span?;

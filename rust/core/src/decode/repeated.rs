@@ -16,6 +16,7 @@ pub struct Repeated<'a, M> {
     field: u32,
     name: &'static str,
     len: usize,
+    longest: usize,
     message: PhantomData<fn() -> M>,
 }
 
@@ -38,6 +39,12 @@ impl<'a, M: Message<'a>> Repeated<'a, M> {
     #[must_use]
     pub(crate) fn mean_bytes(&self) -> usize {
         self.region.len().checked_div(self.len).unwrap_or_default()
+    }
+
+    /// Bytes of the longest element, with its tag and length; 0 when there are no elements.
+    #[inline]
+    pub(crate) fn longest_bytes(&self) -> usize {
+        self.longest
     }
 
     /// The bytes that the elements are read from; equal bytes of the same field have equal elements.
@@ -106,6 +113,7 @@ impl<M> Default for Repeated<'_, M> {
             field: 0,
             name: "",
             len: 0,
+            longest: 0,
             message: PhantomData,
         }
     }
@@ -403,6 +411,7 @@ pub(super) struct Occurrences {
     start: usize,
     end: usize,
     count: usize,
+    longest: usize,
 }
 
 impl Occurrences {
@@ -415,6 +424,7 @@ impl Occurrences {
             start: 0,
             end: 0,
             count: 0,
+            longest: 0,
         }
     }
 
@@ -489,6 +499,7 @@ impl Occurrences {
             field: self.field,
             name: self.name,
             len: self.count,
+            longest: self.longest,
             message: PhantomData,
         }
     }
@@ -512,5 +523,6 @@ impl Occurrences {
         }
         self.end = end;
         self.count += 1;
+        self.longest = self.longest.max(end - start);
     }
 }

@@ -20,13 +20,12 @@ const USAGE: &str = "usage: schedules [--seeds N] [--from FIRST] [--seed SEED [-
 const SEEDS_THAT_MEET_ALL: u64 = 300;
 
 /// The kinds of requests that every run sends many of, as their counts begin.
-const KINDS: [&str; 8] = [
+const KINDS: [&str; 7] = [
     "Load",
     "Commit",
     "PutData",
     "PutMetadata",
     "PutPart",
-    "PutReceipt",
     "Read",
     "Delete",
 ];
@@ -43,8 +42,9 @@ const FAULTS: [&str; 8] = [
     "Twice",
 ];
 
-/// What happens to calls and processes.
-const EVENTS: [&str; 7] = [
+/// What happens to calls and processes, and that the few receipts are recognised.
+const EVENTS: [&str; 8] = [
+    "PutReceipt Pass",
     "process stopped",
     "process killed",
     "files merged",

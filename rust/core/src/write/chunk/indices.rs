@@ -2,8 +2,10 @@
 
 use super::hybrid::{Hybrid, RUN_MIN, bits};
 
-/// The greatest number of indices for which memory is kept on clearing: those of some lists in a page.
+/// The greatest number of indices for which memory is kept on clearing: those of some lists in a page. Parts
+/// are six times as large.
 const KEPT_NUMBERS_MAX: usize = 1 << 15;
+const KEPT_PARTS_MAX: usize = 1 << 12;
 
 /// Indices as single values, runs and repeated lists. Values that rows share take no time per row.
 #[derive(Debug, Default)]
@@ -168,7 +170,7 @@ impl Indices {
     pub fn clear(&mut self) {
         self.empty();
         self.numbers.shrink_to(KEPT_NUMBERS_MAX);
-        self.parts.shrink_to(KEPT_NUMBERS_MAX);
+        self.parts.shrink_to(KEPT_PARTS_MAX);
     }
 }
 

@@ -37,8 +37,11 @@ impl BatchSink for Places {
 
 /// Log records with a body of 1,000 bytes.
 fn logs(records: usize, letter: &str) -> Vec<u8> {
-    let record = nested(&[2, 5, 1], letter.repeat(1000));
-    nested(&[1, 2], record.repeat(records))
+    with_bodies(records, &letter.repeat(1000))
+}
+
+fn with_bodies(records: usize, body: &str) -> Vec<u8> {
+    nested(&[1, 2], nested(&[2, 5, 1], body).repeat(records))
 }
 
 fn convert(payload: &[u8], memory: &mut Memory, sink: &mut Places) {
@@ -108,4 +111,19 @@ fn memory_of_far_more_than_is_needed_is_not_kept() {
     let [large, small, next] = places.room.try_into().unwrap();
     assert!(large >= 900_000 && large == small, "{large}, then {small}");
     assert!(next < 300_000, "{next} for a hundred");
+}
+
+/// Whether or not the columns were measured after the last row.
+#[test]
+fn memory_of_a_few_large_records_is_not_kept_for_small_ones() {
+    for bytes in [4_000, 100_000] {
+        let (mut places, mut memory) = (Places::default(), Memory::default());
+        convert(&with_bodies(7, &"a".repeat(bytes)), &mut memory, &mut places);
+        for _ in 0..2 {
+            convert(&logs(1, "a"), &mut memory, &mut places);
+        }
+        let [large, small, next] = places.room.try_into().unwrap();
+        assert!(large >= 7 * bytes && large == small, "{large}, then {small}");
+        assert!(next < 7 * bytes, "{next} for one");
+    }
 }

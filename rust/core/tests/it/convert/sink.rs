@@ -66,8 +66,19 @@ fn bytes(batch: &RecordBatch) -> usize {
 
 /// Records with a body of 100 kB.
 fn large(records: usize) -> Vec<u8> {
-    let record = nested(&[2, 5, 1], "b".repeat(100_000));
+    with_bodies(records, 100_000)
+}
+
+/// Records with a body of this many bytes.
+fn with_bodies(records: usize, bytes: usize) -> Vec<u8> {
+    let record = nested(&[2, 5, 1], "b".repeat(bytes));
     nested(&[1, 2], record.repeat(records))
+}
+
+/// Gauge points with this many empty exemplars, which take two bytes each.
+fn with_exemplars(points: usize, exemplars: usize) -> Vec<u8> {
+    let point = nested(&[1], delimited(5, []).repeat(exemplars));
+    nested(&[1, 2, 2, 5], point.repeat(points))
 }
 
 /// Measures batches and drops them.
@@ -109,6 +120,28 @@ fn a_large_request_gives_batches_of_bounded_size() {
         "{} bytes",
         scale.largest_memory
     );
+}
+
+/// Columns are not measured after each row of short records.
+#[test]
+fn batches_of_long_and_short_records_are_bounded_by_one_row() {
+    const MAX: usize = 4 << 20;
+    for (signal, payload, rows, row_bytes) in [
+        (Signal::Logs, with_bodies(10_000, 3_900), 10_000, 4_100),
+        (Signal::Logs, with_bodies(2_500, 15_000), 2_500, 15_200),
+        (Signal::Metrics, with_exemplars(300, 2_000), 300, 2_000 * 50),
+        (Signal::Metrics, with_exemplars(10, 200_000), 10, 200_000 * 50),
+    ] {
+        let mut scale = Scale::default();
+        convert_into(signal, &payload, &options(MAX), &mut scale).unwrap();
+        assert_eq!(scale.rows, rows);
+        assert!(scale.batches > 3, "{} batches of {rows} rows", scale.batches);
+        assert!(
+            scale.largest <= MAX + row_bytes,
+            "{} bytes of {rows} rows",
+            scale.largest
+        );
+    }
 }
 
 #[test]
