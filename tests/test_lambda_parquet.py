@@ -12,7 +12,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from catalogs.proxy import Answer, Proxy
 from catalogs.reading import read_duckdb
 from catalogs.s3 import S3Server
 from lambda_host import events, settings
@@ -217,29 +216,6 @@ def test_parquet_and_otlp_of_one_event_are_one_snapshot(s3, put, function, wareh
     assert bodies(warehouse, s3) == list(range(6))
     assert snapshots(warehouse) == 1
     assert (sum(function.metrics("RegisteredFiles")), sum(function.metrics("RegisteredRows"))) == (2, 4)
-
-
-def test_a_registered_file_waits_in_a_receipt_while_the_catalog_is_down(s3, put, reference, namespace, tmp_path):
-    with Proxy(reference.uri) as proxy:
-        catalog = {**reference.settings(proxy.uri), "namespace": namespace}
-        with Lambda(tmp_path / "lambda", {**settings.variables({"catalog": catalog}), **settings.aws(s3)}) as environment:
-
-            def send(number: int) -> None:
-                event = events.http("/v1/logs", numbered([number]).SerializeToString(), PROTOBUF)
-                assert events.answer(environment.invoke(event)).status == 200
-
-            send(0)
-            proxy.instead = lambda request: Answer(503, b"")
-            environment.invoke(events.s3(put("logs/a.parquet", parquet.by_pyarrow(logs(1, 2)))))
-            counts = {name: sum(environment.metrics(name)) for name in ("ReceiptsWritten", "ReceiptRows", "RegisteredFiles")}
-            assert counts == {"ReceiptsWritten": 1, "ReceiptRows": 2, "RegisteredFiles": 0}
-            # The next call after a pause of 2 s tries the receipt.
-            time.sleep(2.1)
-            proxy.instead = lambda request: None
-            send(3)
-    table = reference.client().load_table((namespace, "logs"))
-    assert readers.row_count(table) == 4
-    assert sum(path.endswith("/logs/a.parquet") for path in table.inspect.files()["file_path"].to_pylist()) == 1
 
 
 def test_objects_may_be_listed_and_are_taken_once_however_they_are_told(s3, put, function, warehouse):
