@@ -323,14 +323,13 @@ func TestPersistentQueueSurvivesOutageAndRestart(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			disk := newMemoryStorage()
 			set := nopSettings()
-			cfg := fastConfig(t, func(cfg *Config) {
-				cfg.QueueConfig.Get().StorageID = &storageID
-				cfg.QueueConfig.Get().Batch.Get().FlushTimeout = time.Hour
-			})
+			cfg := fastConfig(t, func(cfg *Config) { cfg.QueueConfig.Get().StorageID = &storageID })
 			down := &fakeLibrary{answer: failingWith(native.Error{RetryClass: class, Message: "no"})}
 			logs := startLogs(t, down, cfg, set, hostWith(disk))
 			require.NoError(t, logs.ConsumeLogs(t.Context(), logsOf("one")))
 			require.NoError(t, logs.ConsumeLogs(t.Context(), logsOf("two")))
+			// The ids of this process are known by its attempts.
+			require.Eventually(t, func() bool { return len(down.exports()) > 0 }, 10*time.Second, time.Millisecond)
 			require.NoError(t, logs.Shutdown(t.Context()))
 			require.NotEmpty(t, disk.values)
 

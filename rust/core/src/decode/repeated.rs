@@ -16,7 +16,7 @@ pub struct Repeated<'a, M> {
     field: u32,
     name: &'static str,
     len: usize,
-    longest: usize,
+    longest: u32,
     message: PhantomData<fn() -> M>,
 }
 
@@ -44,7 +44,7 @@ impl<'a, M: Message<'a>> Repeated<'a, M> {
     /// Bytes of the longest element, with its tag and length; 0 when there are no elements.
     #[inline]
     pub(crate) fn longest_bytes(&self) -> usize {
-        self.longest
+        self.longest as usize
     }
 
     /// The bytes that the elements are read from; equal bytes of the same field have equal elements.
@@ -411,7 +411,7 @@ pub(super) struct Occurrences {
     start: usize,
     end: usize,
     count: usize,
-    longest: usize,
+    longest: u32,
 }
 
 impl Occurrences {
@@ -523,6 +523,6 @@ impl Occurrences {
         }
         self.end = end;
         self.count += 1;
-        self.longest = self.longest.max(end - start);
+        self.longest = self.longest.max(u32::try_from(end - start).unwrap_or(u32::MAX));
     }
 }

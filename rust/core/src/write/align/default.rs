@@ -95,6 +95,6 @@ fn arrow_type(field_type: &Type) -> Result<DataType, NotWritten> {
             DataType::FixedSizeBinary(i32::try_from(*bytes).map_err(|_| NotWritten)?)
         }
         // A UUID needs an annotation that arrow's types do not have.
-        _ => return Err(NotWritten),
+        PrimitiveType::Uuid => return Err(NotWritten),
     })
 }
