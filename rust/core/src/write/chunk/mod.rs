@@ -28,6 +28,7 @@ mod leaf;
 mod levels;
 mod nested;
 mod number;
+mod number_dictionary;
 mod page_header;
 mod pages;
 mod range;
