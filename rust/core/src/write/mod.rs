@@ -28,6 +28,8 @@ mod paths;
 pub mod register;
 mod settings;
 mod sort;
+mod sort_column;
+mod sort_keys;
 mod transform;
 
 use std::collections::BTreeSet;

@@ -9,9 +9,9 @@ use parquet::errors::{ParquetError, Result};
 use parquet::schema::types::ColumnPath;
 use zstd::zstd_safe::compress_bound;
 
-use super::chunk_bytes::ChunkBytes;
 use super::dictionary_memory::DictionaryMemory;
 use super::hex_ids;
+use super::levels::Levels;
 use super::reused::Reused;
 use super::search::{Content, Zstd};
 
@@ -40,6 +40,10 @@ pub(super) struct ColumnMemory {
     pub page: Reused,
     /// The memory its pages were stored in.
     pub stored: Reused,
+    /// The memory of its definition levels.
+    pub definitions: Levels,
+    /// The memory of its repetition levels.
+    pub repetitions: Levels,
     /// The memory of its dictionary.
     pub dictionary: DictionaryMemory,
 }
@@ -118,26 +122,15 @@ impl Compressor {
             .unwrap_or_default()
     }
 
-    /// Takes back the memory of a finished column: its page buffer, its stored pages, and its dictionary's.
-    pub(super) fn give_back(
-        &mut self,
-        column: &ColumnPath,
-        page: Reused,
-        chunk: ChunkBytes,
-        dictionary: DictionaryMemory,
-    ) {
-        let ChunkBytes {
-            dictionary: mut stored_dictionary,
-            pages: mut stored,
-        } = chunk;
-        stored_dictionary.clear();
+    /// Takes back the memory of a dictionary page.
+    pub(super) fn give_back_dictionary(&mut self, mut stored: Reused) {
         stored.clear();
-        self.dictionary = stored_dictionary;
-        let memory = ColumnMemory {
-            page,
-            stored,
-            dictionary,
-        };
+        self.dictionary = stored;
+    }
+
+    /// Takes back the memory of a finished column.
+    pub(super) fn give_back(&mut self, column: &ColumnPath, mut memory: ColumnMemory) {
+        memory.stored.clear();
         match self.columns.get_mut(column) {
             Some(spare) => *spare = memory,
             None => {
@@ -194,21 +187,16 @@ mod tests {
 
     /// Encodes a chunk of this many bytes; returns the addresses of its page buffer and its stored pages.
     fn chunk(compressor: &mut Compressor, name: &str, bytes: usize) -> [*const u8; 2] {
-        let ColumnMemory {
-            mut page,
-            mut stored,
-            dictionary,
-        } = compressor.take_spare(&column(name));
+        let mut memory = compressor.take_spare(&column(name));
+        let (page, stored) = (&mut memory.page, &mut memory.stored);
         assert_eq!((page.bytes.len(), stored.bytes.len()), (0, 0));
         page.bytes.resize(bytes, 7);
         stored.bytes.resize(bytes, 7);
         let places = [page.bytes.as_ptr(), stored.bytes.as_ptr()];
         page.clear();
-        let chunk = ChunkBytes {
-            dictionary: compressor.take_dictionary(),
-            pages: stored,
-        };
-        compressor.give_back(&column(name), page, chunk, dictionary);
+        let dictionary = compressor.take_dictionary();
+        compressor.give_back_dictionary(dictionary);
+        compressor.give_back(&column(name), memory);
         places
     }
 

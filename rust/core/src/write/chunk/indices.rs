@@ -2,10 +2,10 @@
 
 use super::hybrid::{Hybrid, RUN_MIN, bits};
 
-/// The greatest number of indices for which memory is kept on clearing: those of some lists in a page. Parts
-/// are six times as large.
-const KEPT_NUMBERS_MAX: usize = 1 << 15;
-const KEPT_PARTS_MAX: usize = 1 << 12;
+/// The greatest number of indices for which memory is kept on clearing: a page of lists of a dozen elements, each
+/// different from the one before. Parts are six times as large.
+const KEPT_NUMBERS_MAX: usize = 1 << 18;
+const KEPT_PARTS_MAX: usize = 1 << 15;
 
 /// Indices as single values, runs and repeated lists. Values that rows share take no time per row.
 #[derive(Debug, Default)]

@@ -89,8 +89,8 @@ impl Leaf {
             page_bytes_max,
             column,
             values,
-            definitions: Levels::default(),
-            repetitions: Levels::default(),
+            definitions: memory.definitions,
+            repetitions: memory.repetitions,
             rows: 0,
             nulls: 0,
             pages: Pages::reusing(memory.stored),
@@ -369,7 +369,15 @@ impl Leaf {
             self.pages
                 .finish(&self.column, properties, dictionary, bloom_filter, compressor)?;
         writer.append_column(&&bytes, close)?;
-        compressor.give_back(self.column.path(), page, bytes, dictionary_memory);
+        compressor.give_back_dictionary(bytes.dictionary);
+        let memory = ColumnMemory {
+            page,
+            stored: bytes.pages,
+            definitions: self.definitions.into_memory(),
+            repetitions: self.repetitions.into_memory(),
+            dictionary: dictionary_memory,
+        };
+        compressor.give_back(self.column.path(), memory);
         Ok(Summary { nans, ..summary })
     }
 }

@@ -2,6 +2,9 @@
 
 use super::hybrid::{Hybrid, bits};
 
+/// The greatest number of runs for which memory is kept: a page of lists of different lengths has a run per row.
+const KEPT_RUNS_MAX: usize = 1 << 15;
+
 /// Levels, stored as runs and as sequences of lists of one length.
 #[derive(Debug, Default)]
 pub(super) struct Levels {
@@ -81,6 +84,13 @@ impl Levels {
     pub fn clear(&mut self) {
         self.runs.clear();
         self.len = 0;
+    }
+
+    /// Returns the memory, emptied, for the levels of another chunk, unless it is large.
+    pub fn into_memory(mut self) -> Self {
+        self.clear();
+        self.runs.shrink_to(KEPT_RUNS_MAX);
+        self
     }
 
     /// Writes them in the format of a data page (version 1), after their length. Empties `self`.
