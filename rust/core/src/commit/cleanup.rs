@@ -21,7 +21,7 @@ pub(super) struct PendingCleanup {
 
 impl Protocol {
     /// Cleans up after the attempt that is in the table.
-    pub(super) async fn finish(&self, run: &mut Run, manifest_list: &str) {
+    pub(super) async fn finish(&mut self, run: &mut Run, manifest_list: &str) {
         let table = Arc::clone(&self.shared.view().table);
         self.clean(&table, run, Some(manifest_list)).await;
         let won = run

@@ -16,7 +16,8 @@ use crate::catalog::LoadedTable;
 use crate::clock::now_ms;
 use crate::config::CommitConfig;
 
-/// How long commits skip expiry after a refusal. A catalog may not allow us to expire snapshots.
+/// How long commits skip expiry after one that failed. A catalog may not allow us to expire snapshots, or may
+/// not be able to.
 const PAUSE: Duration = Duration::from_secs(600);
 /// Clock differences up to this cause no warning.
 const CLOCK_SKEW_MAX_MS: i64 = 10 * 60_000;
@@ -100,17 +101,19 @@ impl Expiry {
         );
     }
 
-    /// Records that a commit with expiry was permanently refused.
-    pub(super) fn refused(&mut self, table: &LoadedTable) {
+    /// Records that a commit with expiry was permanently refused, or that its outcome is unknown.
+    pub(super) fn pause(&mut self, table: &LoadedTable) {
         tracing::info!(
             table = %table.ident,
-            "a commit that expires old snapshots was refused; the next ones for {PAUSE:?} go without"
+            "a commit that expires old snapshots failed; the next ones for {PAUSE:?} go without"
         );
         self.not_before = Instant::now().checked_add(PAUSE);
     }
 
-    /// Schedules the deletion of files that a successful commit made unreachable.
-    pub(super) fn clean(&self, leftover: ExpiredFiles) {
+    /// Schedules the deletion of files that a successful commit made unreachable. Ends a pause: only its
+    /// answer was lost.
+    pub(super) fn clean(&mut self, leftover: ExpiredFiles) {
+        self.not_before = None;
         if let Some(leftovers) = &self.leftovers
             && leftovers.try_send(leftover).is_err()
         {

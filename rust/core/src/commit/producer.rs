@@ -11,8 +11,8 @@ use std::collections::HashSet;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use iceberg::spec::{
-    DataFile, FormatVersion, MAIN_BRANCH, ManifestContentType, ManifestFile, ManifestListWriter,
-    ManifestWriter, ManifestWriterBuilder, PartitionSpecRef, Snapshot, Summary, TableMetadata,
+    FormatVersion, MAIN_BRANCH, ManifestContentType, ManifestFile, ManifestListWriter, ManifestWriter,
+    ManifestWriterBuilder, PartitionSpecRef, SchemaRef, Snapshot, Summary, TableMetadata,
     TableMetadataBuilder, UNASSIGNED_SEQUENCE_NUMBER,
 };
 use iceberg::{TableRequirement, TableUpdate};
@@ -22,7 +22,7 @@ use super::Files;
 use super::expire_plan::Expired;
 use super::ids::{joined, to_text};
 use super::merge::{Merged, merge};
-use super::partition_types::has_types;
+use super::partition_types::by_schema;
 use super::removal::{Removal, TakenOut, take_out};
 use super::summary::{ManifestCounts, summary};
 use crate::catalog::{LoadedTable, manifests, metadata_folder};
@@ -210,8 +210,17 @@ impl Producer {
             .collect()
     }
 
-    /// A writer for a new data manifest of this commit.
+    /// A writer for a new data manifest of this commit, with the table's current schema.
     pub(super) fn manifest_writer(&self, table: &LoadedTable, spec_id: i32) -> Result<ManifestWriter> {
+        self.manifest_writer_with(table, spec_id, table.metadata.current_schema())
+    }
+
+    fn manifest_writer_with(
+        &self,
+        table: &LoadedTable,
+        spec_id: i32,
+        schema: &SchemaRef,
+    ) -> Result<ManifestWriter> {
         let metadata = &table.metadata;
         let spec = partition_spec(table, spec_id)?;
         let number = self.manifests_named.fetch_add(1, Ordering::Relaxed);
@@ -220,9 +229,12 @@ impl Producer {
             .file_io
             .new_output(path)
             .map_err(|cause| failed("cannot write a manifest", table, cause))?;
-        let schema = metadata.current_schema().clone();
-        let builder =
-            ManifestWriterBuilder::new(output, Some(self.snapshot_id), schema, spec.as_ref().clone());
+        let builder = ManifestWriterBuilder::new(
+            output,
+            Some(self.snapshot_id),
+            schema.clone(),
+            spec.as_ref().clone(),
+        );
         Ok(match metadata.format_version() {
             FormatVersion::V1 => builder.build_v1(),
             FormatVersion::V2 => builder.build_v2_data(),
@@ -230,20 +242,27 @@ impl Producer {
         })
     }
 
-    /// Writes the manifests of the new files, one per partition spec, unless an earlier attempt did.
+    /// Writes the manifests of the new files, unless an earlier attempt did: one per partition spec, and
+    /// another one for files from before one of the spec's columns was widened.
     async fn write_added(&mut self, table: &LoadedTable) -> Result<()> {
         // Also checked for manifests that were already written: the table may have changed since.
         for group in &self.files {
-            partition_spec(table, group.partition_spec_id)?;
+            partition_spec(table, group.partition_spec_id)?
+                .partition_type(table.metadata.current_schema())
+                .map_err(|cause| failed("the partition spec does not fit the schema", table, cause))?;
         }
         if !self.added.is_empty() {
             return Ok(());
         }
-        let mut manifests = Vec::with_capacity(self.files.len());
+        let mut parts = Vec::with_capacity(self.files.len());
         for group in &self.files {
-            let mut writer = self.manifest_writer(table, group.partition_spec_id)?;
-            check_partitions(table, group)?;
-            for file in &group.files {
+            let spec = partition_spec(table, group.partition_spec_id)?;
+            parts.extend(by_schema(table, spec, &group.files)?);
+        }
+        let mut manifests = Vec::with_capacity(parts.len());
+        for part in parts {
+            let mut writer = self.manifest_writer_with(table, part.spec_id, part.schema)?;
+            for file in part.files {
                 writer
                     .add_file(file.clone(), UNASSIGNED_SEQUENCE_NUMBER)
                     .map_err(|cause| failed("cannot add a data file to a manifest", table, cause))?;
@@ -330,27 +349,6 @@ fn partition_spec(table: &LoadedTable, id: i32) -> Result<&PartitionSpecRef> {
     })
 }
 
-/// Rejects partition values that their spec does not allow, because the manifest writer panics on them.
-fn check_partitions(table: &LoadedTable, group: &Files) -> Result<()> {
-    let metadata = &table.metadata;
-    let Some(spec) = metadata.partition_spec_by_id(group.partition_spec_id) else {
-        return Ok(());
-    };
-    let partition_type = spec
-        .partition_type(metadata.current_schema())
-        .map_err(|cause| failed("the partition spec does not fit the schema", table, cause))?;
-    let fits = |file: &&DataFile| has_types(file.partition(), &partition_type);
-    match group.files.iter().find(|file| !fits(file)) {
-        None => Ok(()),
-        Some(file) => Err(Error::new(
-            ErrorKind::Internal,
-            "a data file's partition does not fit the table's partition spec",
-        )
-        .with("table", table.ident.to_string())
-        .with("file", file.file_path())),
-    }
-}
-
 /// Adds the snapshot, moves the main branch to it, and removes expired snapshots. Uses the metadata builder,
 /// which keeps the branch's retention settings.
 fn updates(table: &LoadedTable, snapshot: Snapshot, expired: Option<&Expired>) -> Result<Vec<TableUpdate>> {
@@ -360,7 +358,7 @@ fn updates(table: &LoadedTable, snapshot: Snapshot, expired: Option<&Expired>) -
         .set_branch_snapshot(snapshot, MAIN_BRANCH)
         .map(|builder| builder.remove_snapshots(&removed))
         .and_then(TableMetadataBuilder::build)
-        .map(|built| built.changes)
+        .map(|built| built.changes.into_iter().flat_map(one_each).collect())
         .map_err(|cause| {
             // iceberg-rust may refuse valid metadata, so the data is not given up.
             Error::new(ErrorKind::TableMismatch, "the table cannot take a new snapshot")
@@ -368,6 +366,19 @@ fn updates(table: &LoadedTable, snapshot: Snapshot, expired: Option<&Expired>) -
                 .class(RetryClass::Retry { after: None })
                 .because(IcebergCause(cause))
         })
+}
+
+/// Removes each snapshot in an update of its own: Java before 1.9 refuses an update that removes several.
+fn one_each(update: TableUpdate) -> Vec<TableUpdate> {
+    match update {
+        TableUpdate::RemoveSnapshots { snapshot_ids } => snapshot_ids
+            .into_iter()
+            .map(|id| TableUpdate::RemoveSnapshots {
+                snapshot_ids: vec![id],
+            })
+            .collect(),
+        other => vec![other],
+    }
 }
 
 /// Deletes unneeded metadata files.

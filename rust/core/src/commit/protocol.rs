@@ -153,7 +153,7 @@ impl Protocol {
                 tracing::debug!(table = %base.ident, %error, conflict, "a commit attempt was refused");
                 self.shared.set_stale(true);
                 if !conflict && expires {
-                    self.expiry.refused(&base);
+                    self.expiry.pause(&base);
                 }
                 let step = if conflict {
                     Step::Retry(error)
@@ -168,6 +168,10 @@ impl Protocol {
             CommitOutcome::Unknown(error) => {
                 tracing::warn!(table = %base.ident, %error, "the outcome of a commit attempt is unknown");
                 self.mark_unknown(&base);
+                // Some catalogs answer every expiry with 5xx.
+                if expires {
+                    self.expiry.pause(&base);
+                }
                 backoff.failed(error.retry_after());
                 Step::Retry(error)
             }
@@ -213,7 +217,7 @@ impl Protocol {
     }
 
     /// Answers the appends that need no commit, or no longer need one. Returns true if none is left.
-    async fn settle(&self, run: &mut Run) -> bool {
+    async fn settle(&mut self, run: &mut Run) -> bool {
         let view = self.shared.view();
         if let Some(manifest_list) = run.landed(&view) {
             run.answer_committed();

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use iceberg::spec::{FormatVersion, ManifestEntry, ManifestFile};
 
+use super::live_files::is_after;
 use super::merge::carry;
 use super::producer::Producer;
 use super::summary::{Removed, Totals};
@@ -23,7 +24,7 @@ pub(super) struct Removal {
     pub(super) partition_spec_id: i32,
     /// The table's last sequence number when they were chosen. Each was listed once then.
     pub(super) chosen_at: i64,
-    /// Their locations, with the manifest that each was last seen in.
+    /// Their locations, with the manifest that listed each then.
     pub(super) files: Arc<HashMap<String, String>>,
 }
 
@@ -128,18 +129,20 @@ pub(super) async fn take_out(
 }
 
 /// The entries of the manifests that list the files, by the manifests' locations. Manifests in which they
-/// were last seen are read first; usually no others are needed.
+/// were last seen are read first; usually no others are needed. A file that has left its manifest can only be
+/// in one that was written since, so a large table is not read as a whole when another writer was faster.
 async fn find(
     table: &LoadedTable,
     manifests: &[ManifestFile],
     removal: &Removal,
 ) -> Result<HashMap<String, Vec<Arc<ManifestEntry>>>> {
     let seen_in: HashSet<&String> = removal.files.values().collect();
-    let (likely, others): (Vec<_>, Vec<_>) = manifests
+    let (likely, mut others): (Vec<_>, Vec<_>) = manifests
         .iter()
         .filter(|manifest| manifest.partition_spec_id == removal.partition_spec_id)
         .filter(|manifest| manifest.key_metadata.is_none())
         .partition(|manifest| seen_in.contains(&manifest.manifest_path));
+    others.retain(|manifest| is_after(manifest, removal.chosen_at));
     let mut missing: HashSet<&str> = removal.files.keys().map(String::as_str).collect();
     let mut found = HashMap::new();
     for manifest in likely.into_iter().chain(others) {

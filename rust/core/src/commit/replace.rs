@@ -24,7 +24,8 @@ pub struct Replacement {
     pub file: DataFile,
     /// The partition spec of all these files.
     pub partition_spec_id: i32,
-    /// The locations of the replaced files, with the location of the manifest that each was last seen in.
+    /// The locations of the replaced files, with the location of the manifest that listed each when they were
+    /// chosen.
     pub replaced: Vec<(String, String)>,
     /// The table that the file was written for.
     pub table_id: Uuid,

@@ -31,7 +31,7 @@ pub(super) fn summary(
 ) -> Summary {
     let mut properties: HashMap<String, String> = HashMap::new();
     let mut set = |key: &str, value: String| properties.insert(key.to_owned(), value);
-    let (added, partitions) = added(metadata, files);
+    let (added, partitions) = added(files);
     set("engine-name", "otlp2iceberg".to_owned());
     set("engine-version", env!("CARGO_PKG_VERSION").to_owned());
     for (key, ids) in [(COMMIT_IDS, ids), (CARRIED_IDS, carried)] {
@@ -115,17 +115,15 @@ impl Totals {
 }
 
 /// The totals of the added files, and their number of partitions.
-fn added(metadata: &TableMetadata, groups: &[Files]) -> (Totals, usize) {
+fn added(groups: &[Files]) -> (Totals, usize) {
     let mut added = Totals::default();
     let mut partitions = HashSet::new();
     for group in groups {
-        let spec = metadata.partition_spec_by_id(group.partition_spec_id);
         for file in &group.files {
             added.add(file);
-            // Java counts paths; a table without partitions has one, which is empty.
-            partitions.insert(spec.map_or_else(String::new, |spec| {
-                spec.partition_to_path(file.partition(), metadata.current_schema().clone())
-            }));
+            // A table without partitions has one, which is empty. Java counts paths. iceberg-rust panics on
+            // the path of a value from before its column was widened.
+            partitions.insert((group.partition_spec_id, file.partition()));
         }
     }
     (added, partitions.len())

@@ -40,8 +40,10 @@ pub struct Compacted {
 #[derive(Debug, Default)]
 pub struct Compactor {
     listings: Listings,
-    /// Files that cannot be merged with others, because other programs wrote them.
+    /// Files that cannot be merged with others: other programs wrote them, or they cannot be read.
     excluded: HashSet<String>,
+    /// Files that storage did not return once: archived, forbidden or deleted ones, or after an outage any.
+    unread: HashSet<String>,
     /// Files that can only be merged with files of the same columns: mostly those from before the table got a
     /// column.
     columns: HashMap<String, Columns>,
@@ -190,12 +192,20 @@ impl Compactor {
 
     /// Excludes chosen files of which one cannot be read by anybody, or not be joined by us, so that it does
     /// not block the table's other files. If the error does not name the file, all chosen ones are excluded.
+    ///
+    /// A file that storage does not return is excluded at the second failure, and only if the error names it.
+    /// So an outage costs at most one file in two rounds.
     fn exclude_broken(&mut self, chosen: Vec<Listed>, error: &Error) {
-        if !matches!(error.kind(), ErrorKind::Decode | ErrorKind::Internal) {
-            return;
-        }
         let named = error.context("path");
         let named = named.filter(|path| chosen.iter().any(|file| file.path == *path));
+        let is_broken = match (error.kind(), named) {
+            (ErrorKind::Decode | ErrorKind::Internal, _) => true,
+            (ErrorKind::Storage, Some(path)) => !self.unread.insert(path.to_owned()),
+            _ => false,
+        };
+        if !is_broken {
+            return;
+        }
         let broken = chosen
             .into_iter()
             .map(|file| file.path)
@@ -229,6 +239,7 @@ impl Compactor {
             *listed.entry(file.path.clone()).or_default() += 1;
         }
         self.excluded.retain(|path| listed.contains_key(path));
+        self.unread.retain(|path| listed.contains_key(path));
         self.columns.retain(|path, _| listed.contains_key(path));
         files
             .into_iter()
@@ -316,19 +327,27 @@ mod tests {
 
     #[test]
     fn a_broken_file_is_set_apart_alone_where_it_is_known() {
-        let apart = |error: Error| {
+        let apart = |errors: &[Error]| {
             let mut compactor = Compactor::default();
-            compactor.exclude_broken(vec![listed("a", 1), listed("b", 2)], &error);
+            for error in errors {
+                compactor.exclude_broken(vec![listed("a", 1), listed("b", 2)], error);
+            }
             let mut excluded: Vec<String> = compactor.excluded.into_iter().collect();
             excluded.sort();
             excluded
         };
         let decode = || Error::new(ErrorKind::Decode, "it cannot be read");
-        assert_eq!(apart(decode().with("path", "b")), ["b"]);
-        assert_eq!(apart(decode()), ["a", "b"]);
-        assert_eq!(apart(decode().with("path", "the merged one")), ["a", "b"]);
-        let storage = Error::new(ErrorKind::Storage, "it does not answer").with("path", "b");
-        assert_eq!(apart(storage), [""; 0]);
+        assert_eq!(apart(&[decode().with("path", "b")]), ["b"]);
+        assert_eq!(apart(&[decode()]), ["a", "b"]);
+        assert_eq!(apart(&[decode().with("path", "the merged one")]), ["a", "b"]);
+        let storage = |path: &str| Error::new(ErrorKind::Storage, "it does not answer").with("path", path);
+        assert_eq!(
+            apart(&[storage("b"), storage("a")]),
+            [""; 0],
+            "they may be there again"
+        );
+        assert_eq!(apart(&[storage("b"), storage("a"), storage("b")]), ["b"]);
+        assert_eq!(apart(&["the merged one"; 2].map(storage)), [""; 0]);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Selects the parts of a call that become dead letters.
 
 use super::admission::Refused;
-use super::dead_letter::{Collector, Selection, Store};
+use super::dead_letter::{Collector, Selection, Store, Takes};
 use super::table_files::{Remainder, TableEncoding};
 use super::work::Work;
 use crate::convert::Summary;
@@ -21,7 +21,8 @@ pub(super) struct RejectedData<'a> {
 impl<'a> RejectedData<'a> {
     /// Requests that were refused as a whole, records that conversion left out, and rows beyond the partition
     /// limit. What conversion left out of a request that a table holds was stored before that request was
-    /// committed.
+    /// committed. Rows beyond the limit are in objects of their table: if the call is repeated, a table that
+    /// has committed its rows by then does not leave them out again.
     ///
     /// # Errors
     /// `Decode` when the payload is malformed, which conversion would have found.
@@ -31,34 +32,20 @@ impl<'a> RejectedData<'a> {
         tables: &[TableEncoding],
         refused: impl Iterator<Item = Refused<'r>>,
     ) -> Result<Collector<'a>> {
-        let mut collector = self.collector(store, "");
+        let mut collector = self.collector(store);
         refused.for_each(|refused| collector.add_request(&refused));
-        let is_remainder = |table| self.remainders.iter().any(|remainder| remainder.table == table);
-        let (of_remainders, of_whole): (Vec<_>, Vec<_>) = tables
-            .iter()
-            .filter(|encoding| !encoding.rejected.is_empty())
-            .partition(|encoding| is_remainder(encoding.table));
-        if self.summary.rejected > 0 || !of_whole.is_empty() {
+        if self.summary.rejected > 0 {
             let committed = self.committed(tables);
             let selection = Selection {
                 runs: &self.summary.rejected_runs,
-                takes_runs: true,
-                rows: of_whole
-                    .iter()
-                    .map(|encoding| (encoding.table, encoding.rejected.as_slice()))
-                    .collect(),
-                tables: Vec::new(),
+                takes: Takes::LeftOut,
             };
             collector.add_records(self.work, &selection, &|id| committed.contains(&id))?;
         }
-        for encoding in of_remainders {
-            let selection = |runs| Selection {
-                runs,
-                takes_runs: false,
-                rows: vec![(encoding.table, encoding.rejected.as_slice())],
-                tables: Vec::new(),
-            };
-            self.add_remainder(&mut collector, encoding.table, &selection)?;
+        for encoding in tables.iter().filter(|encoding| !encoding.rejected.is_empty()) {
+            let table = encoding.table;
+            collector.begin(format!(".{}.partitions", table.default_name()));
+            self.add_rows(&mut collector, table, Takes::Rows(table, &encoding.rejected))?;
         }
         Ok(collector)
     }
@@ -74,38 +61,26 @@ impl<'a> RejectedData<'a> {
         name: &str,
         error: &Error,
     ) -> Result<Collector<'a>> {
-        let mut collector = self.collector(store, &format!(".{}", table.default_name()));
+        let mut collector = self.collector(store);
+        collector.begin(format!(".{}", table.default_name()));
         collector.tables = vec![(table, name.to_owned(), error.to_string())];
-        let selection = |runs| Selection {
-            runs,
-            takes_runs: false,
-            rows: Vec::new(),
-            tables: vec![table],
-        };
-        if !self.add_remainder(&mut collector, table, &selection)? {
-            let selection = selection(&self.summary.rejected_runs);
-            collector.add_records(self.work, &selection, &|_| false)?;
-        }
+        self.add_rows(&mut collector, table, Takes::Table(table))?;
         Ok(collector)
     }
 
-    /// Adds the records of the table's remainder. Returns whether it has one.
-    fn add_remainder(
-        &self,
-        collector: &mut Collector<'_>,
-        table: Table,
-        selection: &dyn Fn(&'a [crate::convert::RejectedRun]) -> Selection<'a>,
-    ) -> Result<bool> {
-        let Some(remainder) = self.remainders.iter().find(|remainder| remainder.table == table) else {
-            return Ok(false);
+    /// Adds rows of a table: of its remainder, if it has one.
+    fn add_rows(&self, collector: &mut Collector<'_>, table: Table, takes: Takes<'_>) -> Result<()> {
+        let remainder = self.remainders.iter().find(|remainder| remainder.table == table);
+        let (work, runs) = match remainder {
+            Some(remainder) => (&remainder.work, &remainder.rejected_runs),
+            None => (self.work, &self.summary.rejected_runs),
         };
-        let selection = selection(&remainder.rejected_runs);
-        collector.add_records(&remainder.work, &selection, &|_| false)?;
-        Ok(true)
+        let selection = Selection { runs, takes };
+        collector.add_records(work, &selection, &|_| false)
     }
 
-    fn collector(&self, store: &Store, suffix: &str) -> Collector<'a> {
-        let mut collector = Collector::new(self.work, store.object_bytes_max, suffix);
+    fn collector(&self, store: &Store) -> Collector<'a> {
+        let mut collector = Collector::new(self.work, store.object_bytes_max);
         collector.rejections = &self.summary.rejections;
         collector
     }

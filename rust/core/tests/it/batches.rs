@@ -17,6 +17,7 @@ use crate::commit_faults::drop_table;
 use crate::commit_requests::{ACCEPT, Process, data_files, receipts, request, snapshots, stored};
 use crate::commit_support::Fault::{LostAnswer, LostRequest, Refusal};
 use crate::commit_support::{Fault, Faulty, Warehouse, entries, logs};
+use crate::compaction::widen;
 use crate::found::support::made;
 
 /// One attempt per commit.
@@ -268,6 +269,20 @@ async fn a_table_that_evolved_meanwhile_takes_the_files() {
         .await
         .expect_err("not the last");
     assert!(matches!(error.retry_class(), RetryClass::Retry { .. }), "{error}");
+    let outcome = export(&process.pipeline, &mut batch).await.expect("stored");
+    assert_eq!(outcome.rows, 2);
+    assert_eq!(stored(&warehouse).await, [0, 1, 2]);
+}
+
+/// The files' partitions have the type that the column had.
+#[tokio::test]
+async fn a_table_whose_partition_column_was_made_wider_meanwhile_takes_the_files() {
+    let sections =
+        format!(r#"{ONE_ATTEMPT}, "tables": {{"partition_by": ["identity(ScopeDroppedAttributesCount)"]}}"#);
+    let warehouse = Warehouse::with_sections(&sections);
+    let process = Process::start(&warehouse).await;
+    let (mut batch, _) = failed(&process, LostRequest).await;
+    widen(&warehouse).await;
     let outcome = export(&process.pipeline, &mut batch).await.expect("stored");
     assert_eq!(outcome.rows, 2);
     assert_eq!(stored(&warehouse).await, [0, 1, 2]);

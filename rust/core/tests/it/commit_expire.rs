@@ -159,13 +159,19 @@ async fn a_rest_catalog_takes_it_in_the_same_commit() {
         .map(|asked| asked.json())
         .find(|body| body["updates"].to_string().contains("remove-snapshots"))
         .expect("a commit that expires snapshots");
-    let actions: Vec<&str> = expiring["updates"]
-        .as_array()
-        .expect("updates")
+    let updates = expiring["updates"].as_array().expect("updates");
+    let (first, removals) = updates.split_at(2);
+    let actions: Vec<&str> = first
         .iter()
         .filter_map(|update| update["action"].as_str())
         .collect();
-    assert_eq!(actions, ["add-snapshot", "set-snapshot-ref", "remove-snapshots"]);
+    assert_eq!(actions, ["add-snapshot", "set-snapshot-ref"]);
+    assert_eq!(removals.len(), KEPT_MAX - KEPT);
+    for removal in removals {
+        assert_eq!(removal["action"], "remove-snapshots");
+        let ids = removal["snapshot-ids"].as_array().expect("ids");
+        assert_eq!(ids.len(), 1, "Java before 1.9 refuses more");
+    }
     let requirement = &expiring["requirements"][1];
     assert_eq!(
         (&requirement["type"], &requirement["ref"]),
@@ -199,13 +205,7 @@ async fn what_somebody_tags_meanwhile_stays_in_a_rest_catalog() {
 #[tokio::test]
 async fn a_catalog_that_refuses_it_gets_commits_without() {
     let (server, _, committer) = in_a_rest_catalog().await;
-    // The next commit expires snapshots.
-    commit(&committer, 1..=KEPT_MAX as u64 + 1).await;
-    while committer.table().metadata.snapshots().len() < KEPT_MAX {
-        let next = committer.table().metadata.last_sequence_number().unsigned_abs() + 1;
-        commit(&committer, next..=next).await;
-    }
-    let next = committer.table().metadata.last_sequence_number().unsigned_abs() + 1;
+    let next = before_an_expiry(&committer).await;
     let forbidden = Reply::error(403, "ForbiddenException", "no snapshot may be removed");
     server.state().turns.push_back(Turn::Instead(forbidden));
     committer
@@ -215,6 +215,34 @@ async fn a_catalog_that_refuses_it_gets_commits_without() {
     commit(&committer, next..next + 5).await;
     assert_eq!(committer.table().metadata.snapshots().len(), KEPT_MAX + 5);
     committer.close().await;
+}
+
+/// Such a catalog's outcome is unknown each time.
+#[tokio::test]
+async fn a_catalog_that_answers_it_with_a_failure_gets_commits_without() {
+    let (server, _, committer) = in_a_rest_catalog().await;
+    let next = before_an_expiry(&committer).await;
+    let failed = Reply::error(500, "InternalServerError", "no snapshot can be removed");
+    server.state().turns.push_back(Turn::Instead(failed));
+    let sent = server.stub.asked_for("POST", "/tables/logs").len();
+    commit(&committer, next..next + 5).await;
+    assert_eq!(committer.table().metadata.snapshots().len(), KEPT_MAX + 5);
+    let sent = server.stub.asked_for("POST", "/tables/logs").len() - sent;
+    assert_eq!(sent, 6, "only the first is sent twice");
+    committer.close().await;
+}
+
+/// Commits until the next commit expires snapshots. Returns its number.
+async fn before_an_expiry(committer: &Committer) -> u64 {
+    commit(committer, 1..=KEPT_MAX as u64 + 1).await;
+    loop {
+        let table = committer.table();
+        let next = table.metadata.last_sequence_number().unsigned_abs() + 1;
+        if table.metadata.snapshots().len() == KEPT_MAX {
+            return next;
+        }
+        commit(committer, next..=next).await;
+    }
 }
 
 /// When the reload before an expiry fails, the outcome of a batch must stay unknown: otherwise the caller

@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use iceberg::TableUpdate;
 use iceberg::spec::{
-    DataFileBuilder, Literal, NestedField, PrimitiveType, Schema, Struct, Type, UnboundPartitionSpec,
+    DataFile, DataFileBuilder, Literal, NestedField, PrimitiveType, Schema, Struct, Type,
+    UnboundPartitionSpec,
 };
 use otlp2iceberg::catalog::{self, Catalog, LoadedTable, table_spec};
-use otlp2iceberg::commit::{Append, Committer};
+use otlp2iceberg::commit::{Append, Committer, Replacement};
 use otlp2iceberg::config::CommitConfig;
 use otlp2iceberg::{ErrorKind, Table};
 use tempfile::TempDir;
@@ -181,25 +182,33 @@ impl OnS3 {
         }
     }
 
-    /// Commits a file with the table's default partition spec.
-    async fn commit(&self, sequence: u64, partition: Option<Literal>) -> otlp2iceberg::Result<()> {
+    /// A file of the table's default partition spec.
+    fn file(&self, number: u64, partition: Option<Literal>) -> DataFile {
         let table = self.committer.table();
-        let spec_id = table.metadata.default_partition_spec_id();
         let fields = table.metadata.default_partition_type().fields().len();
-        let file = data_file(&format!("1-{sequence}"), 10);
-        let file = DataFileBuilder::default()
+        let file = data_file(&format!("1-{number}"), 10);
+        DataFileBuilder::default()
             .content(file.content_type())
             .file_path(file.file_path().to_owned())
             .file_format(file.file_format())
             .partition(Struct::from_iter(std::iter::repeat_n(partition, fields)))
-            .partition_spec_id(spec_id)
+            .partition_spec_id(table.metadata.default_partition_spec_id())
             .record_count(file.record_count())
             .file_size_in_bytes(file.file_size_in_bytes())
             .build()
-            .expect("data file");
+            .expect("data file")
+    }
+
+    /// Commits a file of the table's default partition spec.
+    async fn commit(&self, sequence: u64, partition: Option<Literal>) -> otlp2iceberg::Result<()> {
+        self.commit_all(sequence, vec![self.file(sequence, partition)])
+            .await
+    }
+
+    async fn commit_all(&self, sequence: u64, files: Vec<DataFile>) -> otlp2iceberg::Result<()> {
         let append = Append {
-            files: vec![file],
-            partition_spec_id: spec_id,
+            files,
+            partition_spec_id: self.committer.table().metadata.default_partition_spec_id(),
             ..append(1, sequence)
         };
         self.committer.append(append, soon()).await.map(|_| ())
@@ -282,6 +291,15 @@ async fn manifests_of_a_spec_whose_column_was_dropped_are_left_alone() {
     assert!(now.is_superset(&old) && now.len() == 4, "{now:?}");
 }
 
+/// The columns, of which the one that partitions the tables below is made wider.
+fn wider(field: &NestedField) -> Option<NestedField> {
+    let mut field = field.clone();
+    if field.name == "ScopeDroppedAttributesCount" {
+        *field.field_type = Type::Primitive(PrimitiveType::Long);
+    }
+    Some(field)
+}
+
 #[tokio::test]
 async fn manifests_from_before_a_partition_column_was_made_wider_are_left_alone() {
     let table = OnS3::open(
@@ -296,13 +314,6 @@ async fn manifests_from_before_a_partition_column_was_made_wider_are_left_alone(
     }
     let old = table.manifests().await;
     assert_eq!(old.len(), 1, "they were merged");
-    let wider = |field: &NestedField| {
-        let mut field = field.clone();
-        if field.name == "ScopeDroppedAttributesCount" {
-            *field.field_type = Type::Primitive(PrimitiveType::Long);
-        }
-        Some(field)
-    };
     table.evolve(wider, []).await;
     let reads = table.reads(&old);
     for sequence in 3..=4 {
@@ -318,6 +329,77 @@ async fn manifests_from_before_a_partition_column_was_made_wider_are_left_alone(
         "the new ones are merged: {now:?}"
     );
     assert_eq!(entries(&table.committer.table()).await.len(), 4);
+}
+
+/// Such files waited for their commit while an engine made the column wider.
+#[tokio::test]
+async fn files_from_before_a_partition_column_was_made_wider_have_a_manifest_with_their_types() {
+    let table = OnS3::open(
+        r#"{"partition_by": ["identity(ScopeDroppedAttributesCount)"], "properties": {"commit.manifest.min-count-to-merge": "2"}}"#,
+    )
+    .await;
+    table.evolve(wider, []).await;
+    let partitions = [Literal::int(1), Literal::long(1), Literal::int(2)];
+    let files = (1..).zip(&partitions);
+    let files = files.map(|(number, partition)| table.file(number, Some(partition.clone())));
+    table.commit_all(1, files.collect()).await.expect("committed");
+    let loaded = table.committer.table();
+    let mut found = BTreeSet::new();
+    for manifest in manifests(&loaded).await {
+        let manifest = manifest.load_manifest(&loaded.file_io).await.expect("manifest");
+        let metadata = manifest.metadata();
+        let types = metadata.partition_spec().partition_type(metadata.schema());
+        let types = types.expect("types").fields()[0].field_type.to_string();
+        let entries = manifest.entries().iter();
+        let names = entries.map(|entry| entry.file_path().rsplit('/').next().expect("a name"));
+        found.insert((types, names.collect::<Vec<_>>().join(" ")));
+    }
+    let expected = [("int", "1-1.parquet 1-3.parquet"), ("long", "1-2.parquet")];
+    assert_eq!(
+        found,
+        BTreeSet::from(expected.map(|(types, names)| (types.to_owned(), names.to_owned())))
+    );
+    for (entry, partition) in entries(&loaded).await.values().zip(partitions) {
+        let expected = Struct::from_iter([Some(partition)]);
+        assert_eq!(*entry.data_file().partition(), expected);
+    }
+    table.commit(4, Some(Literal::long(1))).await.expect("committed");
+    assert_eq!(table.manifests().await.len(), 2, "the wide ones were merged");
+    assert_eq!(entries(&table.committer.table()).await.len(), 4);
+}
+
+/// Another compaction of the same files was faster. A large table is not read while appends wait.
+#[tokio::test]
+async fn a_replacement_that_lost_reads_no_manifest_from_before_it_was_chosen() {
+    let table = OnS3::open(r#"{"properties": {"commit.manifest-merge.enabled": "false"}}"#).await;
+    for sequence in 1..=4 {
+        let committed = table.commit(sequence, Some(Literal::date(20_000))).await;
+        committed.expect("committed");
+    }
+    let chosen_from = table.committer.table();
+    let mut others = table.manifests().await;
+    let mut replaced = Vec::new();
+    for manifest in manifests(&chosen_from).await.into_iter().rev().take(2) {
+        let path = manifest.manifest_path.clone();
+        let manifest = manifest.load_manifest(&chosen_from.file_io).await;
+        let manifest = manifest.expect("manifest");
+        others.remove(&path);
+        replaced.push((manifest.entries()[0].file_path().to_owned(), path));
+    }
+    let replacement = |name: &str| Replacement {
+        file: data_file(name, 20),
+        partition_spec_id: 0,
+        replaced: replaced.clone(),
+        table_id: chosen_from.metadata.uuid(),
+        chosen_at: chosen_from.metadata.last_sequence_number(),
+    };
+    let won = table.committer.replace(replacement("first")).await;
+    won.expect("replaced");
+    let reads = table.reads(&others);
+    let lost = table.committer.replace(replacement("second")).await;
+    let error = lost.expect_err("they are gone");
+    assert_eq!(error.kind(), ErrorKind::Catalog, "{error}");
+    assert_eq!((others.len(), table.reads(&others)), (2, reads));
 }
 
 #[tokio::test]

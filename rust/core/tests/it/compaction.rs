@@ -9,7 +9,7 @@ use iceberg::spec::{NestedField, PrimitiveType, Schema, Type};
 use otlp2iceberg::{ErrorKind, Pipeline};
 
 use crate::commit_requests::data_files;
-use crate::commit_support::{Warehouse, logs, taken};
+use crate::commit_support::{Warehouse, entries, logs, taken};
 use crate::found::support::{changed, export, loaded, open, values};
 
 #[tokio::test]
@@ -36,6 +36,33 @@ async fn a_merged_file_is_deleted_when_its_manifests_cannot_be_written() {
     assert_eq!(files.len(), 4, "the merged one is gone: {files:?}");
 }
 
+#[tokio::test]
+async fn a_file_that_storage_does_not_return_does_not_hold_up_the_others() {
+    let warehouse = Warehouse::with_sections(r#""compaction": {"min_files": 4}"#);
+    let pipeline = open(&warehouse).await;
+    export(&pipeline, 1, &["a"]).await.expect("stored");
+    let file = entries(&loaded(&warehouse).await).await.into_keys().next();
+    let file = file.expect("a file");
+    let lost = file.strip_prefix("file://").expect("a local one");
+    for (sequence, body) in (2..).zip(["b", "c", "d", "e"]) {
+        export(&pipeline, sequence, &[body]).await.expect("stored");
+    }
+    let aside = warehouse.folder.path().join("aside");
+    fs::rename(lost, &aside).expect("moved");
+    for _ in 0..2 {
+        let error = pipeline.compact().await.expect_err("it may come back");
+        assert_eq!(error.kind(), ErrorKind::Storage, "{error}");
+    }
+    let done = pipeline.compact().await.expect("merged");
+    pipeline.close().await;
+    assert_eq!((done.made, done.replaced), (1, 4), "the others");
+    fs::rename(&aside, lost).expect("moved back");
+    assert_eq!(
+        values(&loaded(&warehouse).await, "Body").await,
+        ["a", "b", "c", "d", "e"]
+    );
+}
+
 /// Their partitions cannot be written again: they have `int` values where the table now has `long`.
 #[tokio::test]
 async fn files_from_before_a_partition_column_was_made_wider_are_left_alone() {
@@ -47,7 +74,24 @@ async fn files_from_before_a_partition_column_was_made_wider_are_left_alone() {
         export(&pipeline, sequence, &[body]).await.expect("stored");
     }
     pipeline.close().await;
-    let table = loaded(&warehouse).await;
+    widen(&warehouse).await;
+
+    let pipeline = open(&warehouse).await;
+    for (sequence, body) in (3..).zip(["c", "d"]) {
+        export(&pipeline, sequence, &[body]).await.expect("stored");
+    }
+    let done = pipeline.compact().await.expect("merged");
+    pipeline.close().await;
+    assert_eq!((done.made, done.replaced), (1, 2), "those of after");
+    assert_eq!(
+        values(&loaded(&warehouse).await, "Body").await,
+        ["a", "b", "c", "d"]
+    );
+}
+
+/// Makes the column `ScopeDroppedAttributesCount` wider, as an engine would.
+pub async fn widen(warehouse: &Warehouse) {
+    let table = loaded(warehouse).await;
     let fields = table.metadata.current_schema().as_struct().fields().iter();
     let fields = fields.map(|field| {
         let mut field = NestedField::clone(field);
@@ -61,17 +105,5 @@ async fn files_from_before_a_partition_column_was_made_wider_are_left_alone() {
         TableUpdate::AddSchema { schema },
         TableUpdate::SetCurrentSchema { schema_id: -1 },
     ];
-    changed(&warehouse, updates).await;
-
-    let pipeline = open(&warehouse).await;
-    for (sequence, body) in (3..).zip(["c", "d"]) {
-        export(&pipeline, sequence, &[body]).await.expect("stored");
-    }
-    let done = pipeline.compact().await.expect("merged");
-    pipeline.close().await;
-    assert_eq!((done.made, done.replaced), (1, 2), "those of after");
-    assert_eq!(
-        values(&loaded(&warehouse).await, "Body").await,
-        ["a", "b", "c", "d"]
-    );
+    changed(warehouse, updates).await;
 }

@@ -27,10 +27,12 @@ pub(crate) struct Collector<'a> {
     signal: Signal,
     received: Utc,
     object_bytes_max: usize,
-    /// Folder and name of the objects, derived from the call's ids.
-    name: String,
-    /// Whole requests, as received.
-    requests: Vec<Object>,
+    /// Folder and name that are derived from the call's ids.
+    stem: String,
+    /// What distinguishes the names of the next objects.
+    suffix: String,
+    /// Whole requests, as received, and objects with earlier suffixes.
+    closed: Vec<Object>,
     /// Records; the last object is still open.
     objects: Vec<Object>,
     /// The reports on the records that conversion left out, the first ones in order.
@@ -48,31 +50,37 @@ struct Letter<'a> {
 }
 
 impl Collector<'_> {
-    /// Creates an empty collector. `suffix` distinguishes objects of one call that are written at different
-    /// times.
-    pub(crate) fn new(work: &Work<'_>, object_bytes_max: usize, suffix: &str) -> Self {
+    /// Creates an empty collector.
+    pub(crate) fn new(work: &Work<'_>, object_bytes_max: usize) -> Self {
         let received = Utc::new(work.received);
         let mut digest = Sha256::new();
         for request in &work.requests {
             digest.update(request.id.writer);
             digest.update(request.id.sequence.to_le_bytes());
         }
-        let mut name = folder(work.signal, received);
+        let mut stem = folder(work.signal, received);
         for byte in digest.finalize().iter().take(DIGEST_BYTES) {
             // Writing to a String cannot fail.
-            let _ = write!(name, "{byte:02x}");
+            let _ = write!(stem, "{byte:02x}");
         }
-        name.push_str(suffix);
         Self {
             signal: work.signal,
             received,
             object_bytes_max,
-            name,
-            requests: Vec::new(),
+            stem,
+            suffix: String::new(),
+            closed: Vec::new(),
             objects: Vec::new(),
             rejections: &[],
             tables: Vec::new(),
         }
+    }
+
+    /// Begins objects whose names have this suffix. Data that a repeated call may no longer leave out need
+    /// objects of their own: the repeated call writes over its objects, and must not write less into one.
+    pub(crate) fn begin(&mut self, suffix: String) {
+        self.closed.append(&mut self.objects);
+        self.suffix = suffix;
     }
 
     /// Keeps a request as received, in an object of its own that is named by the request's id.
@@ -94,11 +102,11 @@ impl Collector<'_> {
             table: None,
             message: Some(&refused.why.message),
         });
-        self.requests.push(object);
+        self.closed.push(object);
     }
 
-    /// Keeps records of requests. If `is_kept` says so for a request, the records that conversion left out of
-    /// it are already kept and are skipped.
+    /// Keeps records of requests, except those of requests for which `is_kept` says that they are kept
+    /// already.
     ///
     /// # Errors
     /// `Decode` when one of them is malformed, which conversion would have found.
@@ -123,15 +131,14 @@ impl Collector<'_> {
                     Reason::Table => told_of(&tables, place.table).map(|(_, why)| why),
                     _ => rejections.next().map(|rejection| rejection.message.as_str()),
                 };
-                let is_new = !kept || matches!(reason, Reason::TooManyPartitions | Reason::Table);
-                if is_new {
+                if !kept {
                     letters.push(Letter {
                         place,
                         reason,
                         message,
                     });
                 }
-                is_new
+                !kept
             })?;
             self.add(request.id, bytes, &letters, &tables)?;
         }
@@ -141,8 +148,8 @@ impl Collector<'_> {
 
     /// The collected objects.
     pub(super) fn into_objects(mut self) -> Vec<Object> {
-        self.requests.append(&mut self.objects);
-        self.requests
+        self.closed.append(&mut self.objects);
+        self.closed
     }
 
     /// Appends a request that contains only dead letters. Splits it in halves when it is too large for an
@@ -191,7 +198,7 @@ impl Collector<'_> {
     fn open(&mut self, bytes: usize) -> &mut Object {
         let is_open = |object: &Object| object.bytes.len() + bytes <= self.object_bytes_max;
         if !self.objects.last().is_some_and(is_open) {
-            let mut name = self.name.clone();
+            let mut name = format!("{}{}", self.stem, self.suffix);
             if !self.objects.is_empty() {
                 // Writing to a String cannot fail.
                 let _ = write!(name, "-{}", self.objects.len());

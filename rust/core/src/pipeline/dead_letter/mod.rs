@@ -15,7 +15,7 @@ use crate::config::Config;
 use crate::error::Result;
 
 pub(super) use self::collect::Collector;
-pub(super) use self::select::Selection;
+pub(super) use self::select::{Selection, Takes};
 pub(super) use self::store::{Kept, Store};
 
 /// Opens the dead-letter store, if one is configured.

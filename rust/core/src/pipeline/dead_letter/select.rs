@@ -8,16 +8,23 @@ use crate::reason::Reason;
 use crate::signal::Table;
 
 /// Which of a payload's records are dead letters, by the counts of the conversion.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Selection<'a> {
     /// The records that conversion left out. All others are rows of their tables.
     pub runs: &'a [RejectedRun],
-    /// Whether these are dead letters.
-    pub takes_runs: bool,
-    /// Rows of a table that are dead letters, in order.
-    pub rows: Vec<(Table, &'a [Range<u64>])>,
-    /// Tables whose rows are all dead letters.
-    pub tables: Vec<Table>,
+    /// The dead letters.
+    pub takes: Takes<'a>,
+}
+
+/// The records that are dead letters for one reason.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Takes<'a> {
+    /// Those that conversion left out.
+    LeftOut,
+    /// These rows of a table, in order.
+    Rows(Table, &'a [Range<u64>]),
+    /// All rows of a table.
+    Table(Table),
 }
 
 /// Iterates over a payload's records.
@@ -26,11 +33,11 @@ pub(super) struct Selector<'a> {
     selection: &'a Selection<'a>,
     /// The next record.
     record: u64,
-    /// The next row in each table.
-    rows: [u64; Table::ALL.len()],
-    /// The current run, and each table's current range of rows.
+    /// The next row of the table.
+    row: u64,
+    /// The current run, and the current range of rows.
     run: usize,
-    range: [usize; Table::ALL.len()],
+    range: usize,
 }
 
 impl<'a> Selector<'a> {
@@ -38,9 +45,9 @@ impl<'a> Selector<'a> {
         Self {
             selection,
             record: 0,
-            rows: [0; Table::ALL.len()],
+            row: 0,
             run: 0,
-            range: [0; Table::ALL.len()],
+            range: 0,
         }
     }
 
@@ -48,16 +55,17 @@ impl<'a> Selector<'a> {
     pub(super) fn next(&mut self, place: &Place) -> Option<Reason> {
         let record = self.record;
         self.record += 1;
-        if let Some(code) = self.left_out(record) {
-            return self.selection.takes_runs.then_some(code);
+        let left_out = self.left_out(record);
+        let is_row_of = |table| left_out.is_none() && place.table == Some(table);
+        let takes = self.selection.takes;
+        match takes {
+            Takes::LeftOut => left_out,
+            Takes::Rows(table, rows) if is_row_of(table) => {
+                self.is_next_in(rows).then_some(Reason::TooManyPartitions)
+            }
+            Takes::Table(table) if is_row_of(table) => Some(Reason::Table),
+            Takes::Rows(..) | Takes::Table(_) => None,
         }
-        let table = place.table?;
-        let row = self.rows[table as usize];
-        self.rows[table as usize] += 1;
-        if self.selection.tables.contains(&table) {
-            return Some(Reason::Table);
-        }
-        self.is_beyond(table, row).then_some(Reason::TooManyPartitions)
     }
 
     fn left_out(&mut self, record: u64) -> Option<Reason> {
@@ -70,19 +78,15 @@ impl<'a> Selector<'a> {
         None
     }
 
-    fn is_beyond(&mut self, table: Table, row: u64) -> bool {
-        let ranges = self
-            .selection
-            .rows
-            .iter()
-            .find(|(its_table, _)| *its_table == table);
-        let Some((_, ranges)) = ranges else { return false };
-        let at = &mut self.range[table as usize];
-        while let Some(range) = ranges.get(*at) {
+    /// Whether the table's next row is one of these.
+    fn is_next_in(&mut self, rows: &[Range<u64>]) -> bool {
+        let row = self.row;
+        self.row += 1;
+        while let Some(range) = rows.get(self.range) {
             if row < range.end {
                 return row >= range.start;
             }
-            *at += 1;
+            self.range += 1;
         }
         false
     }

@@ -1,11 +1,16 @@
 //! A table that cannot store its rows, and a location that cannot store dead letters.
 
 use std::fs;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use otlp2iceberg::{ErrorKind, Reason, RetryClass, Signal};
+use async_trait::async_trait;
+use iceberg::{TableIdent, TableRequirement, TableUpdate};
+use otlp2iceberg::catalog::{self, Catalog, CommitOutcome, LoadedTable, TableSpec};
+use otlp2iceberg::{Error, ErrorKind, Pipeline, Reason, Result, RetryClass, Signal};
 
-use super::support::{Home, export, gauge, logs, metrics, record};
-use crate::decode::encode::{delimited, nested};
+use super::support::{DAY, Home, RECEIVED, export, gauge, logs, metrics, record};
+use crate::decode::encode::{delimited, double, fixed64, nested};
 
 /// A configuration that writes `logs` to a table of gauges, whose required time column logs do not have.
 const CLASHING: &str = r#""tables": {"names": {"logs": "points"}}"#;
@@ -78,6 +83,88 @@ async fn other_tables_of_the_batch_are_stored() {
     assert!(name.rsplit_once('.').unwrap().1 == "metrics_sum", "{name}");
     assert_eq!(bytes, metrics("s", &[sum]));
     pipeline.close().await;
+}
+
+/// A catalog that refuses the first commit to the table of sums.
+#[derive(Debug)]
+struct RefusesSums {
+    real: Arc<dyn Catalog>,
+    has_refused: AtomicBool,
+}
+
+#[async_trait]
+impl Catalog for RefusesSums {
+    async fn ensure(&self, ident: &TableIdent, spec: Option<TableSpec>) -> Result<LoadedTable> {
+        self.real.ensure(ident, spec).await
+    }
+
+    async fn load(&self, ident: &TableIdent) -> Result<LoadedTable> {
+        self.real.load(ident).await
+    }
+
+    async fn commit(
+        &self,
+        base: &LoadedTable,
+        requirements: Vec<TableRequirement>,
+        updates: Vec<TableUpdate>,
+    ) -> CommitOutcome {
+        if base.ident.name() == "metrics_sum" && !self.has_refused.swap(true, Ordering::SeqCst) {
+            return CommitOutcome::Refused {
+                conflict: false,
+                error: Error::new(ErrorKind::Catalog, "told to refuse"),
+            };
+        }
+        self.real.commit(base, requirements, updates).await
+    }
+}
+
+#[tokio::test]
+async fn what_a_table_left_out_stays_kept_when_another_table_is_tried_again() {
+    let home = Home::new();
+    let config = home.config(r#""limits": {"partitions_max": 1}"#);
+    let catalog = RefusesSums {
+        real: catalog::open(&config).await.unwrap(),
+        has_refused: AtomicBool::new(false),
+    };
+    let pipeline = Pipeline::open_with(config, Arc::new(catalog)).unwrap();
+    let point = |data: u64, name: &str, days: u64| {
+        let point = [fixed64(3, RECEIVED + days * DAY), double(4, 1.0)].concat();
+        delimited(2, [delimited(1, name), nested(&[data, 1], point)].concat())
+    };
+    let [late_gauge, late_sum] = [(5, "gauge"), (7, "sum")].map(|(data, name)| point(data, name, 1));
+    let no_data = nested(&[2, 1], "empty");
+    let all = [
+        point(5, "gauge", 0),
+        point(5, "gauge", 0),
+        late_gauge.clone(),
+        point(7, "sum", 0),
+        point(7, "sum", 0),
+        late_sum.clone(),
+        no_data.clone(),
+    ];
+    let requests = [(1, metrics("s", &all))];
+    let error = export(&pipeline, Signal::Metrics, &requests)
+        .await
+        .expect_err("the sums are refused");
+    assert_eq!(error.retry_class(), RetryClass::Retry { after: None }, "{error}");
+    let outcome = export(&pipeline, Signal::Metrics, &requests).await.unwrap();
+    assert_eq!((outcome.rows, outcome.already_committed), (2, 1));
+    pipeline.close().await;
+
+    let letters = home.letters();
+    let kept: Vec<(&str, &[u8])> = letters
+        .iter()
+        .map(|(name, (bytes, _))| (name.split_once('.').map_or("", |(_, of)| of), bytes.as_slice()))
+        .collect();
+    let [no_data, late_gauge, late_sum] = [no_data, late_gauge, late_sum].map(|one| metrics("s", &[one]));
+    assert_eq!(
+        kept,
+        [
+            ("", no_data.as_slice()),
+            ("metrics_gauge.partitions", late_gauge.as_slice()),
+            ("metrics_sum.partitions", late_sum.as_slice()),
+        ]
+    );
 }
 
 #[tokio::test]

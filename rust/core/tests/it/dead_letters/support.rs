@@ -32,22 +32,28 @@ impl Home {
 
     /// The library with dead letters; `sections` are further ones of its configuration, in JSON.
     pub async fn opened(&self, sections: &str) -> Pipeline {
-        let dead = self.dead();
-        let dead = dead.to_str().unwrap();
-        self.opened_as(&format!(r#""dead_letter": {{"path": {dead:?}}}, {sections}"#))
-            .await
+        Pipeline::open(self.config(sections)).await.unwrap()
     }
 
     /// The library with only these sections and the catalog.
     pub async fn opened_as(&self, sections: &str) -> Pipeline {
+        Pipeline::open(self.config_of(sections)).await.unwrap()
+    }
+
+    /// The configuration of [`Home::opened`].
+    pub fn config(&self, sections: &str) -> Config {
+        let dead = self.dead();
+        let dead = dead.to_str().unwrap();
+        self.config_of(&format!(r#""dead_letter": {{"path": {dead:?}}}, {sections}"#))
+    }
+
+    fn config_of(&self, sections: &str) -> Config {
         let warehouse = self.0.path().join("warehouse");
         let warehouse = warehouse.to_str().unwrap();
         let sections = sections.trim_end_matches([',', ' ']);
         let comma = if sections.is_empty() { "" } else { "," };
         let json = format!(r#"{{"catalog": {{"warehouse": {warehouse:?}}}{comma} {sections}}}"#);
-        Pipeline::open(Config::from_json(json.as_bytes()).unwrap())
-            .await
-            .unwrap()
+        Config::from_json(json.as_bytes()).unwrap()
     }
 
     /// The dead letters by their path below the folder, without suffix: the bytes and the JSON.
