@@ -55,6 +55,8 @@ type CatalogConfig struct {
 	URI *string `mapstructure:"uri" json:"uri,omitempty"`
 	// Warehouse is a directory, a URL or the catalog's own name for it, depending on Type.
 	Warehouse *string `mapstructure:"warehouse" json:"warehouse,omitempty"`
+	// DefaultLocation is where a Glue database's tables are created if it has no location of its own.
+	DefaultLocation *string `mapstructure:"default_location" json:"default_location,omitempty"`
 	// Namespace of the tables, with levels separated by dots.
 	Namespace *string `mapstructure:"namespace" json:"namespace,omitempty"`
 	// Name of the catalog inside a SQL catalog.
@@ -85,6 +87,10 @@ type OAuth2Config struct {
 	TokenURI *string `mapstructure:"token_uri" json:"token_uri,omitempty"`
 	// Scope is the requested scope.
 	Scope *string `mapstructure:"scope" json:"scope,omitempty"`
+	// Audience is the audience that the token is requested for.
+	Audience *string `mapstructure:"audience" json:"audience,omitempty"`
+	// Resource is the resource that the token is requested for: RFC 8707.
+	Resource *string `mapstructure:"resource" json:"resource,omitempty"`
 }
 
 // SigV4Config is catalog.sigv4: AWS Signature Version 4.

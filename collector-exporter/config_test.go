@@ -227,6 +227,7 @@ func TestSecretsReachTheLibrary(t *testing.T) {
 			"type": "rest",
 			"uri": "https://polaris.example/api/catalog",
 			"warehouse": "prod",
+			"default_location": "s3://lake/otel",
 			"namespace": "prod.otel",
 			"name": "main",
 			"token": "hush-token",
@@ -234,7 +235,9 @@ func TestSecretsReachTheLibrary(t *testing.T) {
 				"client_id": "collector",
 				"client_secret": "hush-client-secret",
 				"token_uri": "https://idp.example/token",
-				"scope": "PRINCIPAL_ROLE:ALL"
+				"scope": "PRINCIPAL_ROLE:ALL",
+				"audience": "https://lake.example",
+				"resource": "urn:lake"
 			},
 			"sigv4": {"region": "eu-west-1", "service": "execute-api"},
 			"s3tables_api": "rest",
@@ -431,6 +434,7 @@ var badConfigs = map[string][]string{
 	"bad_catalog_two_ways.yaml":              {"catalog: only one of token, oauth2 can be used"},
 	"bad_catalog_oauth2_without_secret.yaml": {"catalog.oauth2: missing field `client_secret`"},
 	"bad_catalog_s3tables_no_arn.yaml":       {"catalog.warehouse:", `"my-bucket" is no table bucket's ARN`},
+	"bad_catalog_default_location.yaml":      {`catalog.default_location: "./warehouse" is no place on S3`},
 	"bad_catalog_s3tables_namespace.yaml": {
 		`catalog.namespace: "prod.otel" cannot be a name in S3 Tables`, "lower-case",
 	},

@@ -30,7 +30,6 @@ from spark.session import Spark
 
 KEYS = {ACCESS_KEY_ID: Key(SECRET_ACCESS_KEY)}
 ACCOUNT = "111122223333"
-GLUE_WAREHOUSE = f"{ACCOUNT}:s3tablescatalog/lake"
 BUCKET_ARN = f"arn:aws:s3tables:{REGION}:{ACCOUNT}:bucket/lake"
 
 
@@ -72,6 +71,10 @@ def place(kind: str, folder: Path, s3: S3Server, rest: dict[str, ReferenceCatalo
         if service in ("glue", "s3tables"):
             front = stack.enter_context(_front(service, reference))
             catalog = _preset(front, namespace=namespace)
+            if kind == "glue-s3":  # The exporter makes the database, with a location.
+                catalog["default_location"] = f"{reference.warehouse}/of-glue"
+            elif service == "glue":
+                _make_database(reference, namespace)
         else:
             catalog = reference.settings(namespace=namespace)
         yield Place(settings(catalog, storage), reference.client, reference.spark, on_s3, namespace)
@@ -79,7 +82,7 @@ def place(kind: str, folder: Path, s3: S3Server, rest: dict[str, ReferenceCatalo
 
 def _front(kind: str, reference: ReferenceCatalog) -> ServiceProxy:
     if kind == "glue":
-        return ServiceProxy(reference.uri, "glue", REGION, KEYS, GLUE_WAREHOUSE, f"catalogs/{ACCOUNT}")
+        return ServiceProxy(reference.uri, "glue", REGION, KEYS, ACCOUNT, f"catalogs/{ACCOUNT}")
     prefix = BUCKET_ARN.replace(":", "%3A").replace("/", "%2F")
     return ServiceProxy(reference.uri, "s3tables", REGION, KEYS, BUCKET_ARN, prefix)
 
@@ -235,6 +238,8 @@ def test_a_wrong_oauth2_secret_is_named_and_data_arrive_once_it_is_right(referen
 )
 def test_wrong_aws_credentials_are_named_and_data_arrive_once_they_are_right(kind, broken, said, reference, namespace, tmp_path, monkeypatch):
     aws_environment(monkeypatch, ACCESS_KEY_ID, SECRET_ACCESS_KEY)
+    if kind == "glue":
+        _make_database(reference, namespace)
     with _front(kind, reference) as front:
         if broken == "secret":
             front.keys = {ACCESS_KEY_ID: Key("another")}
@@ -315,6 +320,7 @@ def test_no_secret_reaches_the_log_at_debug_level(reference, namespace, tmp_path
     secrets = {name: f"planted-{name}-7f3a" for name in ("token", "client", "header", "aws", "session", "storage")}
     aws_environment(monkeypatch, ACCESS_KEY_ID, secrets["aws"])
     monkeypatch.setenv("AWS_SESSION_TOKEN", secrets["session"])
+    _make_database(reference, f"{namespace}_glue")
     with (
         BearerProxy(reference.uri, secrets["token"]) as bearer,
         OAuth2Proxy(reference.uri, "client", secrets["client"], "catalog", token_seconds=60) as oauth2,
@@ -351,6 +357,13 @@ def test_no_secret_reaches_the_log_at_debug_level(reference, namespace, tmp_path
         for secret in (*secrets.values(), *oauth2.issued):
             assert secret not in log, f"{secret} is in the log: {[line for line in log.splitlines() if secret in line][:1]}"
         assert "\tdebug\t" in log
+
+
+def _make_database(reference: ReferenceCatalog, namespace: str) -> None:
+    """Makes a namespace as Glue's databases should be: the reference catalog says where its tables are."""
+    catalog = reference.client()
+    catalog.create_namespace(namespace)
+    catalog.close()
 
 
 def _oauth2(reference: ReferenceCatalog, front: OAuth2Proxy, namespace: str = "", secret: str = "client secret") -> dict:

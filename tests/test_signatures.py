@@ -19,6 +19,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.config import Config
 from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
+from pyiceberg.exceptions import BadRequestError
 
 from catalogs.oauth import BearerProxy, OAuth2Proxy
 from catalogs.proxy import Answer
@@ -159,9 +160,23 @@ def test_pyiceberg_reaches_the_reference_catalog_as_an_aws_service(service, refe
     }[service]
     with ServiceProxy(reference.uri, service, REGION, keys, warehouse, prefix) as front:
         sigv4 = {"rest.sigv4-enabled": "true", "rest.signing-region": REGION, "rest.signing-name": service}
-        _write_and_read(reference.client(front.endpoint, warehouse=warehouse, **sigv4), f"through_{service}")
+        location = f"{reference.warehouse}/numbers_of_glue" if service == "glue" else None
+        client = reference.client(front.endpoint, warehouse=warehouse, **sigv4)
+        _write_and_read(client, f"through_{service}", location)
         assert front.seen
         assert not front.answered(403)
+
+
+def test_glue_refuses_a_table_without_a_location(reference, monkeypatch):
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", ACCESS_KEY_ID)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET_ACCESS_KEY)
+    account, keys = "111122223333", {ACCESS_KEY_ID: Key(SECRET_ACCESS_KEY)}
+    with ServiceProxy(reference.uri, "glue", REGION, keys, account, f"catalogs/{account}") as front:
+        sigv4 = {"rest.sigv4-enabled": "true", "rest.signing-region": REGION, "rest.signing-name": "glue"}
+        client = reference.client(front.endpoint, warehouse=account, **sigv4)
+        with pytest.raises(BadRequestError, match="Location information cannot be null"):
+            _write_and_read(client, "without_location")
+        client.close()
 
 
 def test_oauth2_tokens_are_issued_checked_and_expired(reference):
@@ -222,10 +237,10 @@ def _bearer(token: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {token}"}
 
 
-def _write_and_read(catalog, namespace: str) -> None:
+def _write_and_read(catalog, namespace: str, location: str | None = None) -> None:
     """Creates a namespace, a table and a commit in an empty catalog and reads the rows."""
     catalog.create_namespace(namespace)
-    table = catalog.create_table(f"{namespace}.numbers", pa.schema([("number", pa.int64())]))
+    table = catalog.create_table(f"{namespace}.numbers", pa.schema([("number", pa.int64())]), location)
     table.append(pa.table({"number": [1, 2, 3]}))
     assert catalog.load_table(f"{namespace}.numbers").scan().to_arrow()["number"].to_pylist() == [1, 2, 3]
     catalog.close()

@@ -169,13 +169,15 @@ class ServiceProxy(SignatureProxy):
     """Makes the reference catalog look like the Iceberg endpoint of Glue or S3 Tables.
 
     The API is below `/iceberg`. Each service has its own warehouse, which `GET /v1/config` must name, and its own prefix
-    for all other paths, which `GET /v1/config` returns (encoded, as the service sends it).
+    for all other paths, which `GET /v1/config` returns (encoded, as the service sends it). Glue's own catalogs assign no
+    locations: a table must be created with one.
     """
 
     def __init__(self, upstream: str, service: str, region: str, keys: dict[str, Key], warehouse: str, prefix: str):
         super().__init__(upstream, service, region, keys)
         self.warehouse = warehouse
         self.prefix = prefix
+        self._assigns_locations = service != "glue" or ":s3tablescatalog/" in warehouse
 
     @property
     def endpoint(self) -> str:
@@ -191,6 +193,9 @@ class ServiceProxy(SignatureProxy):
             return None if asked == [self.warehouse] else _not_found(f"warehouse {asked} is not {self.warehouse}")
         if not request.path.startswith(f"/iceberg/v1/{self.prefix}/"):
             return _not_found(f"{request.path} does not begin with the prefix {self.prefix}")
+        creates_table = request.method == "POST" and request.path.endswith("/tables")
+        if creates_table and not self._assigns_locations and not json.loads(request.body).get("location"):
+            return _error(400, "InvalidInputException", "Location information cannot be null while creating an iceberg table")
         return None
 
     def rewritten(self, request: Request) -> Request:
@@ -205,5 +210,9 @@ class ServiceProxy(SignatureProxy):
 
 
 def _not_found(message: str) -> Answer:
-    error = {"error": {"message": message, "type": "NotFoundException", "code": 404}}
-    return Answer(404, json.dumps(error).encode(), {"Content-Type": "application/json"})
+    return _error(404, "NotFoundException", message)
+
+
+def _error(status: int, kind: str, message: str) -> Answer:
+    error = {"error": {"message": message, "type": kind, "code": status}}
+    return Answer(status, json.dumps(error).encode(), {"Content-Type": "application/json"})

@@ -105,7 +105,9 @@ def test_senders_get_both_permissions_for_the_url_and_no_other(aws):
 
 def test_glue_on_a_table_bucket(aws):
     outputs = aws.make_stack("glued", CatalogType="glue")
-    assert variables(aws, "glued")["OTLP2ICEBERG_CATALOG_WAREHOUSE"] == f"{ACCOUNT}:s3tablescatalog/of-glued"
+    given = variables(aws, "glued")
+    assert given["OTLP2ICEBERG_CATALOG_WAREHOUSE"] == f"{ACCOUNT}:s3tablescatalog/of-glued"
+    assert "OTLP2ICEBERG_CATALOG_DEFAULT_LOCATION" not in given, "the table bucket assigns locations"
     assert outputs["IcebergRestEndpoint"] == f"https://glue.{REGION}.amazonaws.com/iceberg"
     allowed = permissions(aws, outputs)
     assert set(allowed) == S3TABLES | GLUE | LOGS
@@ -121,7 +123,9 @@ def test_glue_on_a_table_bucket(aws):
 
 def test_glue_on_an_ordinary_bucket(aws):
     outputs = aws.make_stack("ordinary", CatalogType="glue", WarehouseBucketName="lake", FunctionUrlAuth="DISABLED")
-    assert variables(aws, "ordinary")["OTLP2ICEBERG_CATALOG_WAREHOUSE"] == ACCOUNT
+    given = variables(aws, "ordinary")
+    assert given["OTLP2ICEBERG_CATALOG_WAREHOUSE"] == ACCOUNT
+    assert given["OTLP2ICEBERG_CATALOG_DEFAULT_LOCATION"] == "s3://lake"
     allowed = permissions(aws, outputs)
     assert set(allowed) == WAREHOUSE | GLUE | LOGS
     assert allowed["s3:PutObject"] == {"arn:aws:s3:::lake/*"}

@@ -44,6 +44,8 @@ resource "aws_lambda_function" "function" {
         OTLP2ICEBERG_CATALOG_WAREHOUSE = var.catalog_type == "glue" ? local.glue_warehouse : local.table_bucket_arn
         OTLP2ICEBERG_CATALOG_NAMESPACE = var.namespace
       },
+      # Glue assigns no locations to tables. A database that has one of its own does not need this.
+      local.uses_table_bucket ? {} : { OTLP2ICEBERG_CATALOG_DEFAULT_LOCATION = "s3://${var.warehouse_bucket_name}" },
       var.auth_token == null ? {} : { OTLP2ICEBERG_AUTH_TOKEN = var.auth_token },
       var.dead_letter_path == null ? {} : { OTLP2ICEBERG_DEAD_LETTER_PATH = var.dead_letter_path },
       var.environment,

@@ -60,9 +60,10 @@ variable "environment" {
 
   validation {
     condition = length(setintersection(keys(var.environment), [
-      "OTLP2ICEBERG_CATALOG_TYPE", "OTLP2ICEBERG_CATALOG_WAREHOUSE", "OTLP2ICEBERG_CATALOG_NAMESPACE", "OTLP2ICEBERG_AUTH_TOKEN",
-      "OTLP2ICEBERG_DEAD_LETTER_PATH", "OTLP2PARQUET_ICEBERG_BUCKET_ARN", "OTLP2PARQUET_ICEBERG_WAREHOUSE",
-      "OTLP2PARQUET_ICEBERG_NAMESPACE", "OTLP2PARQUET_ICEBERG_ENABLED", "ICEBERG_ENABLED",
+      "OTLP2ICEBERG_CATALOG_TYPE", "OTLP2ICEBERG_CATALOG_WAREHOUSE", "OTLP2ICEBERG_CATALOG_DEFAULT_LOCATION",
+      "OTLP2ICEBERG_CATALOG_NAMESPACE", "OTLP2ICEBERG_AUTH_TOKEN", "OTLP2ICEBERG_DEAD_LETTER_PATH",
+      "OTLP2PARQUET_ICEBERG_BUCKET_ARN", "OTLP2PARQUET_ICEBERG_WAREHOUSE", "OTLP2PARQUET_ICEBERG_NAMESPACE",
+      "OTLP2PARQUET_ICEBERG_ENABLED", "ICEBERG_ENABLED",
     ])) == 0
     error_message = "environment: the module sets the catalog, the token and the place of dead letters itself; use catalog_type, table_bucket_name, warehouse_bucket_name, namespace, auth_token, dead_letter_path. It cannot deploy the function without a catalog."
   }

@@ -98,6 +98,7 @@ fn values_of_every_kind_reach_the_library() {
         ("OTLP2ICEBERG_CATALOG_HEADERS", "x-a=1, x-b=c=d"),
         ("OTLP2ICEBERG_CATALOG_OAUTH2_CLIENT_ID", "id"),
         ("OTLP2ICEBERG_CATALOG_OAUTH2_CLIENT_SECRET", "4711"),
+        ("OTLP2ICEBERG_CATALOG_OAUTH2_AUDIENCE", "https://lake.example"),
         ("OTLP2ICEBERG_STORAGE_S3_PATH_STYLE", "TRUE"),
         ("OTLP2ICEBERG_TABLES_NAMES", r#"{"logs": "a", "traces": "b"}"#),
         ("OTLP2ICEBERG_TABLES_NAMES_LOGS", "c"),
@@ -123,6 +124,14 @@ fn values_of_every_kind_reach_the_library() {
     assert_eq!(
         library.catalog.oauth2.as_ref().map(|o| o.client_secret.expose()),
         Some("4711")
+    );
+    assert_eq!(
+        library
+            .catalog
+            .oauth2
+            .as_ref()
+            .and_then(|o| o.audience.as_deref()),
+        Some("https://lake.example")
     );
     assert_eq!(library.catalog.namespace, "otel");
     assert_eq!(library.storage.s3.path_style, Some(true));

@@ -150,6 +150,8 @@ impl std::error::Error for ChainError {}
 pub(crate) fn domain(region: &str) -> &'static str {
     if region.starts_with("cn-") {
         "amazonaws.com.cn"
+    } else if region.starts_with("eusc-") {
+        "amazonaws.eu"
     } else {
         "amazonaws.com"
     }

@@ -1,12 +1,15 @@
 //! `tables.partition_by`.
 
-use iceberg::spec::{Schema, Transform, UnboundPartitionSpec};
+use iceberg::spec::{Schema, Transform, UnboundPartitionField, UnboundPartitionSpec};
 use serde::{Deserialize, Deserializer, de};
 
 use crate::cause::IcebergCause;
 use crate::error::{Error, ErrorKind, Result};
 use crate::schema::time_column;
 use crate::signal::Table;
+
+/// The id of the first partition field, as Iceberg assigns them.
+const FIRST_FIELD_ID: i32 = 1000;
 
 /// The partitioning of new tables.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,16 +53,23 @@ impl PartitionBy {
                 .with("table", table.default_name())
                 .because(IcebergCause(cause))
         };
-        // Optional in the protocol, but Java's server rejects a partition spec without an id.
+        // Both ids are optional in the protocol, but Java's server rejects a spec without an id, and Nessie a
+        // field without one.
         let mut builder = UnboundPartitionSpec::builder().with_spec_id(0);
-        for field in &fields {
+        for (field_id, field) in (FIRST_FIELD_ID..).zip(&fields) {
             let column = field.column_of(table);
-            let id = schema.field_id_by_name(column).ok_or_else(|| {
+            let source_id = schema.field_id_by_name(column).ok_or_else(|| {
                 let message = format!("tables.partition_by: there is no column {column:?}");
                 Error::new(ErrorKind::Config, message).with("table", table.default_name())
             })?;
+            let unbound = UnboundPartitionField {
+                source_id,
+                field_id: Some(field_id),
+                name: partition_name(column, field.transform),
+                transform: field.transform,
+            };
             builder = builder
-                .add_partition_field(id, partition_name(column, field.transform), field.transform)
+                .add_partition_fields([unbound])
                 .map_err(|cause| refused(column, cause))?;
         }
         let spec = builder.build();

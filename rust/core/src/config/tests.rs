@@ -1,5 +1,5 @@
 use super::*;
-use crate::schema::{AttributeColumn, AttributeType, AttributesOf};
+use crate::schema::{AttributeColumn, AttributeType, AttributesOf, iceberg_schema};
 
 fn refusal(json: &[u8]) -> String {
     Config::from_json(json).expect_err("invalid").to_string()
@@ -298,6 +298,18 @@ fn attribute_columns_that_cannot_be_are_all_named() {
         let message = refusal(json.as_bytes());
         assert!(message.contains(part), "{part} in {message}");
     }
+}
+
+/// Nessie refuses a partition field without an id.
+#[test]
+fn partition_fields_have_the_ids_that_iceberg_assigns() {
+    let json = br#"{"tables": {"partition_by": ["day(Timestamp)", "bucket(16, ServiceName)"]}}"#;
+    let config = Config::from_json(json).expect("valid");
+    let schema = iceberg_schema(Table::Logs, &[]).expect("a schema");
+    let spec = config.tables.partition_by.spec(Table::Logs, &schema);
+    let spec = spec.expect("fits");
+    let ids: Vec<_> = spec.fields().iter().map(|field| field.field_id).collect();
+    assert_eq!(ids, [Some(1000), Some(1001)]);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The REST catalog client, against a catalog in this process.
 
 mod flow;
+mod glue;
 mod moved;
 mod oauth2;
 mod outcomes;

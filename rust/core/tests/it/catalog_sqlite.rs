@@ -9,7 +9,7 @@ use otlp2iceberg::catalog::{self, CommitOutcome, TableSpec, table_spec};
 use otlp2iceberg::commit::{Committer, Wanted};
 use otlp2iceberg::config::{CommitConfig, Config};
 use otlp2iceberg::schema::iceberg_schema;
-use otlp2iceberg::{ErrorKind, Table};
+use otlp2iceberg::{ErrorKind, RetryClass, Table};
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool};
 use sqlx::{Executor, Row};
 
@@ -257,6 +257,20 @@ async fn view_of_the_tables_name_is_told_from_a_table() {
         .await
         .expect_err("a view");
     assert_eq!(error.kind(), ErrorKind::TableMismatch);
+    assert_eq!(
+        error.retry_class(),
+        RetryClass::Retry { after: None },
+        "rows wait until it is gone"
+    );
+    database(&warehouse)
+        .await
+        .execute("DELETE FROM iceberg_tables")
+        .await
+        .expect("dropped");
+    catalog
+        .ensure(&logs(), Some(warehouse.spec()))
+        .await
+        .expect("made without a restart");
 }
 
 #[tokio::test]

@@ -212,7 +212,12 @@ impl Client {
 
     fn refusal(&self, request: &Request, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Error {
         let hint = hint(status, headers, self.auth.keys());
-        let what_happened = format!("the catalog answered {}{hint}", status.as_u16());
+        let vending = if request.delegation && may_not_vend(status) {
+            "; if the catalog hands out no storage credentials, set catalog.vended_credentials: false"
+        } else {
+            ""
+        };
+        let what_happened = format!("the catalog answered {}{hint}{vending}", status.as_u16());
         let mut error = failed(request, &what_happened).class(RetryClass::Retry {
             after: retry_after(headers),
         });
@@ -222,6 +227,12 @@ impl Client {
         }
         error
     }
+}
+
+/// Whether a catalog without storage credentials may answer so when it is asked for some: Gravitino with 400,
+/// others with 403, 406, 422, 500 or 501. 502 to 504 come from gateways, or say that the catalog is down.
+fn may_not_vend(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 400 | 403 | 406 | 422 | 500 | 501)
 }
 
 fn not_sent(request: &Request, cause: reqwest::Error) -> Error {

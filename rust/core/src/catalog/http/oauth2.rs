@@ -4,6 +4,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use reqwest::Url;
+use reqwest::header::HeaderMap;
 use serde::Deserialize;
 
 use super::answer::{Scrubber, retry_after, server_error};
@@ -21,6 +22,8 @@ const ANSWER_BYTES_MAX: usize = 1 << 20;
 pub(super) struct OAuth2 {
     http: reqwest::Client,
     url: Url,
+    /// The configured headers, if the endpoint is the catalog's.
+    headers: HeaderMap,
     config: OAuth2Config,
     timeout: Duration,
     scrubber: Scrubber,
@@ -41,11 +44,18 @@ struct Token {
 }
 
 impl OAuth2 {
-    pub(super) fn new(http: reqwest::Client, url: Url, config: OAuth2Config, timeout: Duration) -> Self {
-        let scrubber = Scrubber::new([config.client_secret.clone()]);
+    pub(super) fn new(
+        http: reqwest::Client,
+        url: Url,
+        headers: HeaderMap,
+        config: OAuth2Config,
+        timeout: Duration,
+        scrubber: Scrubber,
+    ) -> Self {
         Self {
             http,
             url,
+            headers,
             config,
             timeout,
             scrubber,
@@ -95,20 +105,24 @@ impl OAuth2 {
     }
 
     async fn fetch(&self) -> Result<TokenResponse> {
+        let config = &self.config;
         let fields = [
-            ("grant_type", "client_credentials"),
-            ("client_id", &self.config.client_id),
-            ("client_secret", self.config.client_secret.expose()),
-            ("scope", self.config.scope.as_deref().unwrap_or("catalog")),
+            ("grant_type", Some("client_credentials")),
+            ("client_id", Some(config.client_id.as_str())),
+            ("client_secret", Some(config.client_secret.expose())),
+            ("scope", config.scope.as_deref().or(Some("catalog"))),
+            ("audience", config.audience.as_deref()),
+            ("resource", config.resource.as_deref()),
         ];
         let form: Vec<String> = fields
             .iter()
-            .map(|(name, value)| format!("{name}={}", encode(value)))
+            .filter_map(|(name, value)| Some(format!("{name}={}", encode((*value)?))))
             .collect();
         let answer = self
             .http
             .post(self.url.clone())
             .timeout(self.timeout)
+            .headers(self.headers.clone())
             .header(reqwest::header::CONTENT_TYPE, "application/x-www-form-urlencoded")
             .header(reqwest::header::ACCEPT, "application/json")
             .body(form.join("&"))
@@ -136,7 +150,7 @@ impl OAuth2 {
         }
         let mut error = self
             .error(&format!(
-                "the token endpoint answered {}; check client_id, client_secret, scope and token_uri of catalog.oauth2",
+                "the token endpoint answered {}; check client_id, client_secret, scope, audience, resource and token_uri of catalog.oauth2",
                 status.as_u16()
             ))
             .class(RetryClass::Retry { after: retry_after(&headers) });

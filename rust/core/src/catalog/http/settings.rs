@@ -33,30 +33,37 @@ pub(in crate::catalog) async fn resolve(config: &CatalogConfig, aws: &Arc<Aws>) 
         (true, None) => Some(region_of_environment(aws).await?),
     };
     let uri = uri(config, region.as_deref().unwrap_or_default())?;
+    let headers: HeaderMap = config
+        .headers
+        .iter()
+        .map(|(name, value)| header(name, value.expose()))
+        .collect::<Result<_>>()?;
     let auth = match (&region, &config.token, &config.oauth2) {
         (Some(region), ..) => {
             let signer = Signer::new(region.clone(), service(config)?, Arc::clone(aws));
             Auth::SigV4(Box::new(signer))
         }
         (None, Some(token), _) => Auth::Token(token.clone()),
-        (None, None, Some(oauth2)) => Auth::OAuth2(Box::new(client_credentials(config, oauth2, &uri)?)),
+        (None, None, Some(oauth2)) => {
+            let oauth2 = client_credentials(config, oauth2, &uri, &headers)?;
+            Auth::OAuth2(Box::new(oauth2))
+        }
         (None, None, None) => Auth::None,
     };
-    let headers: HeaderMap = config
-        .headers
-        .iter()
-        .map(|(name, value)| header(name, value.expose()))
-        .collect::<Result<_>>()?;
-    let scrubber = Scrubber::new(
+    let client = Client::new(http_client()?, headers, auth, config.timeout, scrubber(config));
+    Ok(Settings { uri, region, client })
+}
+
+/// Removes every secret of the section.
+fn scrubber(config: &CatalogConfig) -> Scrubber {
+    Scrubber::new(
         config
             .headers
             .values()
             .chain(&config.token)
             .chain(config.oauth2.iter().map(|oauth2| &oauth2.client_secret))
             .cloned(),
-    );
-    let client = Client::new(http_client()?, headers, auth, config.timeout, scrubber);
-    Ok(Settings { uri, region, client })
+    )
 }
 
 /// The configured base URI, otherwise that of the service in the region.
@@ -114,7 +121,14 @@ fn service(config: &CatalogConfig) -> Result<String> {
     })
 }
 
-fn client_credentials(config: &CatalogConfig, oauth2: &OAuth2Config, uri: &str) -> Result<OAuth2> {
+/// The token endpoint gets the configured headers only if it is on the catalog's own server: they may hold a
+/// key to the catalog, which an identity provider of somebody else must not get.
+fn client_credentials(
+    config: &CatalogConfig,
+    oauth2: &OAuth2Config,
+    uri: &str,
+    headers: &HeaderMap,
+) -> Result<OAuth2> {
     let token_uri = oauth2
         .token_uri
         .clone()
@@ -122,7 +136,20 @@ fn client_credentials(config: &CatalogConfig, oauth2: &OAuth2Config, uri: &str) 
     let url = Url::parse(&token_uri).map_err(|cause| {
         Error::new(ErrorKind::Config, "catalog.oauth2.token_uri: is no URL").because(cause)
     })?;
-    Ok(OAuth2::new(http_client()?, url, oauth2.clone(), config.timeout))
+    let is_the_catalogs = Url::parse(uri).is_ok_and(|catalog| catalog.origin() == url.origin());
+    let headers = if is_the_catalogs {
+        headers.clone()
+    } else {
+        HeaderMap::new()
+    };
+    Ok(OAuth2::new(
+        http_client()?,
+        url,
+        headers,
+        oauth2.clone(),
+        config.timeout,
+        scrubber(config),
+    ))
 }
 
 #[cfg(test)]
@@ -152,6 +179,14 @@ mod tests {
                     Some("cn-north-1"),
                     "glue",
                     "https://glue.cn-north-1.amazonaws.com.cn/iceberg",
+                ),
+            ),
+            (
+                r#"{"type": "glue", "warehouse": "1", "sigv4": {"region": "eusc-de-east-1"}}"#,
+                (
+                    Some("eusc-de-east-1"),
+                    "glue",
+                    "https://glue.eusc-de-east-1.amazonaws.eu/iceberg",
                 ),
             ),
             (

@@ -12,6 +12,8 @@ use iceberg::io::FileIO;
 use iceberg::{TableIdent, TableRequirement, TableUpdate};
 use reqwest::{Method, StatusCode, Url};
 
+use self::answer::parse_table;
+use self::glue::Places;
 use self::session::{Endpoint, Session, Sessions, config_url};
 use self::types::{
     CommitTableRequest, CommitTableResponse, ConfigResponse, CreateNamespaceRequest, CreateTableRequest,
@@ -24,6 +26,8 @@ use crate::config::{CatalogConfig, CatalogType};
 use crate::error::{Error, ErrorKind, Result, RetryClass};
 use crate::storage::Stores;
 
+mod answer;
+mod glue;
 mod session;
 mod types;
 mod vended;
@@ -47,6 +51,8 @@ pub(super) struct RestCatalog {
     is_s3tables: bool,
     /// Whether the tables are in S3 Tables, through any endpoint.
     in_s3_tables: bool,
+    /// Where new tables are created. `None` if the catalog chooses it.
+    places: Option<Places>,
     /// The catalog's configuration, requested before the first other request.
     sessions: Sessions,
     /// The storage of each table with the properties it was made from. It holds connections and credentials.
@@ -91,6 +97,7 @@ impl RestCatalog {
             region: settings.region,
             is_s3tables: config.r#type == CatalogType::S3Tables,
             in_s3_tables: config.is_in_s3_tables(),
+            places: Places::new(config),
             sessions: Sessions::default(),
             file_ios: Mutex::default(),
             without_credentials: Mutex::default(),
@@ -163,7 +170,7 @@ impl RestCatalog {
     ) -> Result<Result<LoadTableResult, Failure>> {
         let request = self.request(session, Endpoint::LoadTable, session.table_url(ident)?, None);
         match self.client.send(&request).await {
-            Ok(answer) => parse(&request, &answer).map(Ok),
+            Ok(answer) => parse_table(&request, ident, &answer).map(Ok),
             Err(failure) => Ok(Err(failure)),
         }
     }
@@ -176,8 +183,10 @@ impl RestCatalog {
             let message = "the catalog does not let tables be made; make it there first";
             return Err(Error::new(ErrorKind::Catalog, message).with("table", ident.to_string()));
         }
+        let place = self.place(&session, ident).await?;
         let body = CreateTableRequest {
             name: &ident.name,
+            location: place.as_ref().map(|place| place.table.as_str()),
             schema: &spec.schema,
             partition_spec: spec.partition_spec.clone().with_spec_id(0),
             write_order: &spec.sort_order,
@@ -190,11 +199,12 @@ impl RestCatalog {
         if matches!(answer, Err(Failure::Refused(StatusCode::NOT_FOUND, _)))
             && session.offers(Endpoint::CreateNamespace)
         {
-            self.create_namespace(&session, ident).await?;
+            let location = place.as_ref().map(|place| place.database.as_str());
+            self.create_namespace(&session, ident, location).await?;
             answer = self.client.send(&request).await;
         }
         match answer {
-            Ok(answer) => self.loaded(&session, ident, parse(&request, &answer)?),
+            Ok(answer) => self.loaded(&session, ident, parse_table(&request, ident, &answer)?),
             Err(failure) if failure.may_be_done() => match self.find(ident).await {
                 Ok(Some(table)) => Ok(table),
                 Ok(None) | Err(_) => Err(about(failure, ident)),
@@ -203,14 +213,22 @@ impl RestCatalog {
         }
     }
 
-    /// Creates the namespace and its parents. Each may already exist, or be created concurrently.
-    async fn create_namespace(&self, session: &Session, ident: &TableIdent) -> Result<()> {
+    /// Creates the namespace, with a location if it is given, and its parents. Each may already exist, or be
+    /// created concurrently.
+    async fn create_namespace(
+        &self,
+        session: &Session,
+        ident: &TableIdent,
+        location: Option<&str>,
+    ) -> Result<()> {
         let levels = ident.namespace.as_ref();
         for depth in 1..=levels.len() {
             let namespace = levels.get(..depth).unwrap_or(levels);
+            let location = location.filter(|_| depth == levels.len());
+            let location = location.map(|location| ("location".to_owned(), location.to_owned()));
             let body = CreateNamespaceRequest {
                 namespace,
-                properties: HashMap::new(),
+                properties: location.into_iter().collect(),
             };
             let request = self.request(
                 session,
@@ -410,8 +428,8 @@ impl RestCatalog {
             .await
             .map_err(|failure| self.outcome(failure, &base.ident))?;
         // The commit was made, but the table's new state must be loaded.
-        let response: CommitTableResponse = parse(&request, &answer)
-            .map_err(|error| CommitOutcome::Unknown(commit_error(error, &base.ident)))?;
+        let response: CommitTableResponse =
+            parse_table(&request, &base.ident, &answer).map_err(CommitOutcome::Unknown)?;
         Ok(LoadedTable {
             ident: base.ident.clone(),
             metadata: Arc::new(response.metadata),

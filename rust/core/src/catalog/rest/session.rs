@@ -21,6 +21,7 @@ const PAUSE: Duration = Duration::from_secs(10);
 /// Requests that a catalog may offer, by their names in `GET /v1/config`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Endpoint {
+    LoadNamespace,
     CreateNamespace,
     CreateTable,
     LoadTable,
@@ -30,6 +31,7 @@ pub(super) enum Endpoint {
 impl Endpoint {
     const fn name(self) -> &'static str {
         match self {
+            Endpoint::LoadNamespace => "GET /v1/{prefix}/namespaces/{namespace}",
             Endpoint::CreateNamespace => "POST /v1/{prefix}/namespaces",
             Endpoint::CreateTable => "POST /v1/{prefix}/namespaces/{namespace}/tables",
             Endpoint::LoadTable => "GET /v1/{prefix}/namespaces/{namespace}/tables/{table}",
@@ -40,6 +42,7 @@ impl Endpoint {
     /// What the request does, to follow "cannot" in errors.
     pub(super) const fn purpose(self) -> &'static str {
         match self {
+            Endpoint::LoadNamespace => "look at the namespace",
             Endpoint::CreateNamespace => "make the namespace",
             Endpoint::CreateTable => "make the table",
             Endpoint::LoadTable => "load the table",
@@ -49,7 +52,7 @@ impl Endpoint {
 
     pub(super) const fn method(self) -> Method {
         match self {
-            Endpoint::LoadTable => Method::GET,
+            Endpoint::LoadNamespace | Endpoint::LoadTable => Method::GET,
             _ => Method::POST,
         }
     }
@@ -157,6 +160,10 @@ impl Session {
 
     pub(super) fn namespaces_url(&self) -> Result<Url> {
         url(&format!("{}/namespaces", self.root))
+    }
+
+    pub(super) fn namespace_url(&self, namespace: &NamespaceIdent) -> Result<Url> {
+        url(&format!("{}/namespaces/{}", self.root, self.namespace(namespace)))
     }
 
     pub(super) fn tables_url(&self, namespace: &NamespaceIdent) -> Result<Url> {

@@ -30,11 +30,33 @@ pub(super) struct CreateNamespaceRequest<'a> {
     pub(super) properties: HashMap<String, String>,
 }
 
+/// `GetNamespaceResponse`, reduced to the property that we need.
+#[derive(Debug, Deserialize)]
+pub(super) struct GetNamespaceResponse {
+    #[serde(default)]
+    properties: Option<NamespaceProperties>,
+}
+
+#[derive(Debug, Deserialize)]
+struct NamespaceProperties {
+    location: Option<String>,
+}
+
+impl GetNamespaceResponse {
+    /// The location below which the namespace's tables are. An empty one counts as none.
+    pub(super) fn location(self) -> Option<String> {
+        self.properties?.location.filter(|location| !location.is_empty())
+    }
+}
+
 /// `CreateTableRequest`.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) struct CreateTableRequest<'a> {
     pub(super) name: &'a str,
+    /// `None` if the catalog chooses it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) location: Option<&'a str>,
     pub(super) schema: &'a Schema,
     /// With an id, which Java's reader requires.
     pub(super) partition_spec: UnboundPartitionSpec,

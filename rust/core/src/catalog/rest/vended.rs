@@ -2,8 +2,8 @@
 //! does not accept them any more.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Weak};
-use std::time::{Duration, Instant, SystemTime};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -14,7 +14,7 @@ use iceberg::io::{
 };
 use iceberg::{Result, TableIdent};
 use serde::{Deserialize, Serialize};
-use tokio::sync::Mutex;
+use tokio::time::Instant;
 
 use super::RestCatalog;
 use super::types::StorageCredential;
@@ -23,6 +23,8 @@ use crate::storage::credentials_refused;
 pub(super) const KEY_ID: &str = "s3.access-key-id";
 /// Milliseconds since 1970, as Java's `S3FileIOProperties` has it.
 const EXPIRES_AT_MS: &str = "s3.session-token-expires-at-ms";
+/// The same time under the name that Lakekeeper adds for storage of any kind.
+const EXPIRATION_TIME: &str = "expiration-time";
 /// Credentials are renewed this long before they expire.
 const MARGIN: Duration = Duration::from_secs(300);
 /// The pause before the catalog is asked again for credentials.
@@ -52,7 +54,13 @@ pub(super) fn has_credentials(properties: &HashMap<String, String>) -> bool {
 /// The properties of a catalog that do not change when its credentials are renewed.
 pub(super) fn without_credentials(properties: &HashMap<String, String>) -> HashMap<String, String> {
     let mut lasting = properties.clone();
-    for key in [KEY_ID, "s3.secret-access-key", "s3.session-token", EXPIRES_AT_MS] {
+    for key in [
+        KEY_ID,
+        "s3.secret-access-key",
+        "s3.session-token",
+        EXPIRES_AT_MS,
+        EXPIRATION_TIME,
+    ] {
         lasting.remove(key);
     }
     lasting
@@ -98,15 +106,11 @@ fn expiry(properties: &HashMap<String, String>) -> Option<SystemTime> {
 /// A `FileIO` for a table. It requests new credentials from the catalog before those of `vended` expire, and
 /// when storage does not accept them.
 pub(super) fn renewing(catalog: Weak<RestCatalog>, ident: TableIdent, vended: Vended) -> FileIO {
-    let state = Mutex::new(State {
-        vended,
-        number: 0,
-        asked: None,
-    });
     let source = Some(Arc::new(Source {
         catalog,
         ident,
-        state,
+        state: Mutex::new(State { vended, number: 0 }),
+        asked: tokio::sync::Mutex::default(),
     }));
     FileIOBuilder::new(Arc::new(VendedStorage { source })).build()
 }
@@ -116,6 +120,8 @@ struct Source {
     catalog: Weak<RestCatalog>,
     ident: TableIdent,
     state: Mutex<State>,
+    /// When better credentials were last requested. Locked during the request.
+    asked: tokio::sync::Mutex<Option<Instant>>,
 }
 
 #[derive(Debug)]
@@ -123,28 +129,45 @@ struct State {
     vended: Vended,
     /// Counts the renewals.
     number: u64,
-    /// When better credentials were last requested.
-    asked: Option<Instant>,
 }
 
 impl Source {
     /// Storage with the best available credentials, and their number.
     async fn current(&self) -> (FileIO, u64) {
-        let mut state = self.state.lock().await;
+        let (file_io, number, expires) = {
+            let state = self.state();
+            let expires = expiry(&state.vended.properties);
+            (state.vended.file_io.clone(), state.number, expires)
+        };
         // Credentials that never expire are not renewed in advance.
-        let expires = expiry(&state.vended.properties);
-        if expires.is_some_and(|expires| expires <= SystemTime::now() + MARGIN) {
-            self.renew(&mut state).await;
-        }
+        let left = expires.map(|expires| expires.duration_since(SystemTime::now()));
+        let asked = match left {
+            // They are still good, so only one operation waits for a catalog that may not answer.
+            Some(Ok(left)) if left <= MARGIN => self.asked.try_lock().ok(),
+            Some(Err(_)) => Some(self.asked.lock().await),
+            None | Some(Ok(_)) => None,
+        };
+        let Some(asked) = asked else {
+            return (file_io, number);
+        };
+        self.renew(number, asked).await;
+        let state = self.state();
         (state.vended.file_io.clone(), state.number)
     }
 
     /// Storage with other credentials than those of this number, which were not accepted.
     async fn other_than(&self, number: u64) -> Option<FileIO> {
-        let mut state = self.state.lock().await;
-        if state.number == number {
-            self.renew(&mut state).await;
+        let other = self.kept_other_than(number);
+        if other.is_some() {
+            return other;
         }
+        let asked = self.asked.lock().await;
+        self.renew(number, asked).await;
+        self.kept_other_than(number)
+    }
+
+    fn kept_other_than(&self, number: u64) -> Option<FileIO> {
+        let state = self.state();
         (state.number != number).then(|| state.vended.file_io.clone())
     }
 
@@ -158,23 +181,39 @@ impl Source {
         result
     }
 
-    async fn renew(&self, state: &mut State) {
-        let paused = state.asked.is_some_and(|asked| asked.elapsed() < PAUSE);
-        let Some(catalog) = self.catalog.upgrade().filter(|_| !paused) else {
+    /// Requests other credentials than those of this number, unless there are some by now, or the catalog was
+    /// asked just before.
+    async fn renew(&self, number: u64, mut asked: tokio::sync::MutexGuard<'_, Option<Instant>>) {
+        let paused = asked.is_some_and(|asked| asked.elapsed() < PAUSE);
+        if paused || self.state().number != number {
+            return;
+        }
+        let Some(catalog) = self.catalog.upgrade() else {
             return;
         };
-        state.asked = Some(Instant::now());
-        match catalog.storage_of(&self.ident).await {
-            Ok(vended) if vended.properties == state.vended.properties => {}
+        // Also before the request, in case the caller gives up during it.
+        *asked = Some(Instant::now());
+        let answer = catalog.storage_of(&self.ident).await;
+        // A request may take longer than the pause. The operations that waited for it must not repeat it in
+        // turn.
+        *asked = Some(Instant::now());
+        match answer {
             Ok(vended) => {
-                state.vended = vended;
-                state.number += 1;
+                let mut state = self.state();
+                if vended.properties != state.vended.properties {
+                    state.vended = vended;
+                    state.number += 1;
+                }
             }
             // The current credentials may be valid for some minutes. If not, storage will refuse them.
             Err(error) => {
                 tracing::warn!(table = %self.ident, %error, "cannot renew the storage credentials that the catalog gave");
             }
         }
+    }
+
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

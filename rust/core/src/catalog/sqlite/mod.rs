@@ -119,7 +119,10 @@ impl SqliteCatalog {
         let Some(row) = row else { return Ok(None) };
         if !row.is_table {
             let message = "there is a view of the table's name; give the table another name in tables.names";
-            return Err(Error::new(ErrorKind::TableMismatch, message).with("table", ident.to_string()));
+            // Not permanent, unlike other mismatches: the view can be dropped or renamed.
+            return Err(Error::new(ErrorKind::TableMismatch, message)
+                .with("table", ident.to_string())
+                .class(RetryClass::Retry { after: None }));
         }
         if row.metadata_location.is_none() {
             let message =

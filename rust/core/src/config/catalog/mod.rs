@@ -23,6 +23,8 @@ pub struct CatalogConfig {
     /// catalog, if the catalog has several. `glue`: an account id or `<account>:s3tablescatalog/<bucket>`.
     /// `s3tables`: the table bucket's ARN.
     pub warehouse: Option<String>,
+    /// `glue`: where tables are created whose database has no location. Not in S3 Tables.
+    pub default_location: Option<String>,
     /// Namespace, levels separated by dots. Default `otel`.
     pub namespace: String,
     /// `sql`: the catalog's name inside the database. Default `default`.
@@ -52,6 +54,7 @@ impl Default for CatalogConfig {
             r#type: CatalogType::Sql,
             uri: None,
             warehouse: None,
+            default_location: None,
             namespace: "otel".into(),
             name: None,
             token: None,
@@ -108,6 +111,10 @@ pub struct OAuth2Config {
     pub token_uri: Option<String>,
     /// The requested scope. Default `catalog`.
     pub scope: Option<String>,
+    /// `audience`, which identity providers such as Auth0 need. Not sent by default.
+    pub audience: Option<String>,
+    /// `resource` of RFC 8707. Not sent by default.
+    pub resource: Option<String>,
 }
 
 /// `catalog.sigv4`: AWS Signature Version 4, with credentials from the AWS provider chain.
@@ -145,7 +152,9 @@ impl CatalogConfig {
             CatalogType::Glue => self
                 .warehouse
                 .as_deref()
-                .is_some_and(|warehouse| warehouse.contains(":s3tablescatalog/")),
+                // The account may be left out.
+                .and_then(|warehouse| warehouse.rsplit(':').next())
+                .is_some_and(|catalog| catalog.starts_with("s3tablescatalog/")),
             CatalogType::None | CatalogType::Sql | CatalogType::Rest => false,
         }
     }

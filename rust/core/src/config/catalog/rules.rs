@@ -42,6 +42,7 @@ fn none(catalog: &CatalogConfig) -> Vec<String> {
     refuse(&mut problems, "name", catalog.name.is_some(), no_catalog);
     not_a_server(&mut problems, catalog, no_catalog);
     s3tables_api(&mut problems, catalog);
+    not_glue(&mut problems, catalog);
     problems
 }
 
@@ -116,6 +117,7 @@ fn sql(catalog: &CatalogConfig) -> Vec<String> {
         "there is no server to talk to in type sql",
     );
     s3tables_api(&mut problems, catalog);
+    not_glue(&mut problems, catalog);
     problems
 }
 
@@ -179,6 +181,7 @@ fn rest(catalog: &CatalogConfig) -> Vec<String> {
     not_sql(&mut problems, catalog);
     headers(&mut problems, catalog, !ways.is_empty());
     s3tables_api(&mut problems, catalog);
+    not_glue(&mut problems, catalog);
     problems
 }
 
@@ -187,8 +190,30 @@ fn glue(catalog: &CatalogConfig) -> Vec<String> {
     if catalog.warehouse.as_deref().is_none_or(str::is_empty) {
         problems.push("catalog.warehouse: type glue needs the catalog's id: an account id such as 123456789012, or <account>:s3tablescatalog/<bucket>".into());
     }
+    default_location(&mut problems, catalog);
     s3tables_api(&mut problems, catalog);
     problems
+}
+
+fn default_location(problems: &mut Vec<String>, catalog: &CatalogConfig) {
+    let Some(location) = &catalog.default_location else {
+        return;
+    };
+    if catalog.is_in_s3_tables() {
+        let why = "a table bucket chooses the locations of its tables";
+        refuse(problems, "default_location", true, why);
+        return;
+    }
+    let problem = match bucket::on_s3(location) {
+        Some(_) => bucket::problem(location),
+        None => Some("is no place on S3"),
+    };
+    if let Some(problem) = problem {
+        problems.push(format!(
+            "catalog.default_location: {:?} {problem}; give s3://<bucket>/<prefix>",
+            shown(location)
+        ));
+    }
 }
 
 fn s3tables(catalog: &CatalogConfig) -> Vec<String> {
@@ -200,6 +225,7 @@ fn s3tables(catalog: &CatalogConfig) -> Vec<String> {
             shown(warehouse)
         ));
     }
+    not_glue(&mut problems, catalog);
     if let Err(rule) = s3tables_name(&catalog.namespace) {
         problems.push(format!("catalog.namespace: {:?} {rule}", catalog.namespace));
     }
@@ -257,6 +283,11 @@ fn not_sql(problems: &mut Vec<String>, catalog: &CatalogConfig) {
 fn s3tables_api(problems: &mut Vec<String>, catalog: &CatalogConfig) {
     let given = catalog.s3tables_api.is_some();
     refuse(problems, "s3tables_api", given, "it is for type s3tables only");
+}
+
+fn not_glue(problems: &mut Vec<String>, catalog: &CatalogConfig) {
+    let given = catalog.default_location.is_some();
+    refuse(problems, "default_location", given, "it is for type glue only");
 }
 
 fn headers(problems: &mut Vec<String>, catalog: &CatalogConfig, authorized: bool) {

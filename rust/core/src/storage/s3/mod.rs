@@ -28,6 +28,7 @@ use crate::aws::{Aws, PAUSE};
 use crate::config::{S3Config, UploadSizes, is_bucket_name, on_s3};
 
 mod credentials;
+mod encryption;
 mod extended_reads;
 mod failure;
 mod objects;
@@ -184,7 +185,7 @@ impl Connection {
             max_retries: usize::MAX,
             retry_timeout: RETRY_TIMEOUT,
         };
-        AmazonS3Builder::new()
+        let builder = AmazonS3Builder::new()
             .with_bucket_name(bucket)
             .with_region(region)
             .with_endpoint(&url)
@@ -192,14 +193,17 @@ impl Connection {
             .with_credentials(Arc::clone(&self.credentials))
             .with_client_options(options)
             .with_retry(retry)
-            .with_http_connector(WatchedConnector)
-            .build()
-            .map_err(|cause| {
-                let message = format!(
-                    "cannot set up S3 for the bucket {bucket}; look at storage.s3.endpoint and storage.s3.region"
-                );
-                Error::new(ErrorKind::Unexpected, message).with_source(cause)
-            })
+            .with_http_connector(WatchedConnector);
+        let builder = match &self.settings.encryption {
+            Some(encryption) => encryption.apply(builder),
+            None => Ok(builder),
+        };
+        builder.and_then(AmazonS3Builder::build).map_err(|cause| {
+            let message = format!(
+                "cannot set up S3 for the bucket {bucket}; look at storage.s3.endpoint and storage.s3.region"
+            );
+            Error::new(ErrorKind::Unexpected, message).with_source(cause)
+        })
     }
 }
 

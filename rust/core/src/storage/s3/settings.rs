@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use object_store::aws::AwsCredential;
 
 use super::credentials::can_be_sent;
+use super::encryption::Encryption;
 use crate::aws::domain;
 use crate::config::S3Config;
 use crate::error::{Error, ErrorKind, Result};
@@ -42,6 +43,8 @@ pub(super) struct Settings {
     /// `None` uses the provider chain.
     pub(super) credential: Option<AwsCredential>,
     pub(super) origin: Origin,
+    /// What the catalog asks for.
+    pub(super) encryption: Option<Encryption>,
 }
 
 impl Settings {
@@ -85,6 +88,7 @@ impl Settings {
             path_style,
             credential,
             origin,
+            encryption: Encryption::new(&property)?,
         })
     }
 
@@ -251,6 +255,13 @@ mod tests {
                 None,
                 "logs",
                 "https://logs.s3.cn-north-1.amazonaws.com.cn",
+            ),
+            (
+                "eusc-de-east-1",
+                None,
+                None,
+                "logs",
+                "https://logs.s3.eusc-de-east-1.amazonaws.eu",
             ),
             (
                 "eu-west-1",

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use iceberg::{NamespaceIdent, TableIdent};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
-use otlp2iceberg::catalog::{TableSpec, table_spec};
+use otlp2iceberg::catalog::{CommitOutcome, TableSpec, table_spec};
 use otlp2iceberg::commit::Committer;
 use otlp2iceberg::config::{CommitConfig, Config};
-use otlp2iceberg::{Export, Part, Pipeline, RequestId, Signal, Table};
+use otlp2iceberg::{Export, Part, Pipeline, RequestId, RetryClass, Signal, Table};
 use prost::Message;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
@@ -176,6 +176,9 @@ async fn requests_carry_what_is_configured_and_what_the_catalog_wants() {
             asked.header("idempotency-key").is_some(),
             asked.method == "POST" && !is_config
         );
+        if creates {
+            assert_eq!(asked.json().get("location"), None, "the catalog chooses it");
+        }
         keys.extend(asked.header("idempotency-key").map(str::to_owned));
     }
     let sent = keys.len();
@@ -385,4 +388,54 @@ async fn storage_credentials_are_renewed_before_they_run_out() {
         before + 1,
         "asked for new ones once, and they are good for a day"
     );
+}
+
+#[tokio::test]
+async fn metadata_that_cannot_be_read_is_told_from_an_answer_of_another_server() {
+    let server = Server::new();
+    let catalog = server.catalog("").await;
+    let made = catalog.ensure(&logs(), Some(spec())).await.expect("made");
+    let metadata = serde_json::to_value(&*made.metadata).expect("JSON");
+    let mut later = metadata.clone();
+    later["format-version"] = json!(9);
+    let mut newer_type = metadata.clone();
+    let column = json!({"id": 9999, "name": "Payload", "required": false, "type": "variant"});
+    let columns = newer_type["schemas"][0]["fields"].as_array_mut();
+    columns.expect("columns").push(column);
+    let unreadable = "its metadata cannot be read by this version";
+    let answer = |metadata: serde_json::Value| json!({"metadata": metadata, "config": {"s3.secret-access-key": "hunter2"}});
+    for (metadata, parts) in [
+        (later.clone(), [unreadable, "format-version: 9"]),
+        (newer_type, [unreadable, "column: Payload variant"]),
+        (
+            json!({"name": "x"}),
+            ["check catalog.uri", "cannot load the table"],
+        ),
+        (json!("<html>"), ["check catalog.uri", "cannot load the table"]),
+    ] {
+        let reply = Reply::json(200, &answer(metadata));
+        server.state().gate.push_back(Some(reply));
+        let error = catalog.load(&logs()).await.expect_err("unreadable");
+        let text = error.to_string();
+        for part in parts {
+            assert!(text.contains(part), "{part} in {text}");
+        }
+        assert!(text.contains("otel.logs") && !text.contains('\n'), "{text}");
+        let is_metadata = parts.contains(&unreadable);
+        assert_eq!(text.contains("check catalog.uri"), !is_metadata, "{text}");
+        assert!(!format!("{text} {error:?}").contains("hunter2"), "{text}");
+        assert_eq!(error.retry_class(), RetryClass::Retry { after: None });
+    }
+    // After a commit it is the same, and the outcome is looked up.
+    let mut committed = answer(later);
+    committed["metadata-location"] = json!("s3://lake/1.metadata.json");
+    server
+        .state()
+        .turns
+        .push_back(Turn::Instead(Reply::json(200, &committed)));
+    let outcome = catalog.commit(&made, Vec::new(), Vec::new()).await;
+    let CommitOutcome::Unknown(error) = outcome else {
+        panic!("{outcome:?}");
+    };
+    assert!(error.to_string().contains(unreadable), "{error}");
 }

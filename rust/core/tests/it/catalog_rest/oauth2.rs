@@ -179,6 +179,84 @@ async fn the_token_endpoint_is_the_catalogs_own_by_default() {
 }
 
 #[tokio::test]
+async fn audience_and_resource_are_sent_where_they_are_set() {
+    for (keys, expected) in [
+        ("", ""),
+        (
+            r#", "audience": "https://lake/a b""#,
+            "&audience=https%3A%2F%2Flake%2Fa%20b",
+        ),
+        (
+            r#", "resource": "urn:lake", "audience": "lake""#,
+            "&audience=lake&resource=urn%3Alake",
+        ),
+    ] {
+        let (server, tokens) = (Server::new(), token_endpoint(None));
+        let oauth2 = format!(
+            r#""oauth2": {{"client_id": "me", "client_secret": "{SECRET}", "token_uri": "{}/t"{keys}}}"#,
+            tokens.uri()
+        );
+        let catalog = server.catalog(&oauth2).await;
+        catalog.load(&logs()).await.expect_err("no table");
+        let asked = tokens.asked();
+        let form = String::from_utf8_lossy(&asked[0].body);
+        let (_, behind) = form.split_once("&scope=catalog").expect("a scope");
+        assert_eq!(behind, expected);
+    }
+}
+
+/// Polaris wants its realm with every request. A key to the catalog must not reach others.
+#[tokio::test]
+async fn headers_go_to_the_catalogs_own_token_endpoint_alone() {
+    let (server, tokens) = (Server::new(), token_endpoint(None));
+    let own = format!(r#", "token_uri": "{}/own/tokens""#, server.stub.uri());
+    let foreign = format!(r#", "token_uri": "{}/t""#, tokens.uri());
+    for (token_uri, expected) in [
+        ("", Some("red")),
+        (own.as_str(), Some("red")),
+        (foreign.as_str(), None),
+    ] {
+        let token = json!({"access_token": "token", "expires_in": 3600});
+        if expected.is_some() {
+            server.state().gate.push_back(Some(Reply::json(200, &token)));
+        }
+        let before = server.stub.asked().len();
+        let catalog = server
+            .catalog(&format!(
+                r#""headers": {{"Polaris-Realm": "red"}}, "oauth2": {{"client_id": "me", "client_secret": "{SECRET}"{token_uri}}}"#
+            ))
+            .await;
+        catalog.load(&logs()).await.expect_err("no table");
+        let to_catalog = server.stub.asked().split_off(before);
+        let to_tokens = tokens.asked();
+        let (first, others) = match to_tokens.first() {
+            Some(first) => (first, &*to_catalog),
+            None => to_catalog.split_first().expect("a request"),
+        };
+        assert_eq!(first.method, "POST", "{token_uri}");
+        assert_eq!(first.header("polaris-realm"), expected, "{token_uri}");
+        assert!(!others.is_empty());
+        for asked in others {
+            assert_eq!(asked.header("polaris-realm"), Some("red"), "{}", asked.target);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_header_that_the_token_endpoint_repeats_is_not_shown() {
+    let server = Server::new();
+    let refusal = Reply::error(401, "NotAuthorizedException", "you sent planted-key");
+    server.state().gate.push_back(Some(refusal));
+    let catalog = server
+        .catalog(
+            r#""headers": {"X-Key": "planted-key"}, "oauth2": {"client_id": "me", "client_secret": "x"}"#,
+        )
+        .await;
+    let error = catalog.load(&logs()).await.expect_err("no token");
+    assert!(error.to_string().contains("you sent [redacted]"), "{error}");
+}
+
+#[tokio::test]
 async fn an_answer_without_a_token_is_not_repeated_in_the_error() {
     let server = Server::new();
     let tokens = Stub::new(|_| Reply::json(200, &json!({"token": "planted-elsewhere"})));

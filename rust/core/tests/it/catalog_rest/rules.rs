@@ -1,8 +1,8 @@
 //! The configuration's rules, and that no text contains a secret.
 
-use otlp2iceberg::ErrorKind;
-use otlp2iceberg::catalog;
+use otlp2iceberg::catalog::{self, table_spec};
 use otlp2iceberg::config::Config;
+use otlp2iceberg::{ErrorKind, Table};
 
 use super::server::Server;
 use super::stub::Reply;
@@ -91,6 +91,42 @@ fn every_rule_names_its_key_and_a_reason() {
 }
 
 #[test]
+fn a_default_location_is_a_place_on_s3_for_glue_alone() {
+    for (catalog, parts) in [
+        (
+            r#""type": "rest", "uri": "http://h", "default_location": "s3://b""#,
+            vec!["catalog.default_location:", "type glue only"],
+        ),
+        (
+            r#""default_location": "s3://b""#,
+            vec!["catalog.default_location:", "type glue only"],
+        ),
+        (
+            r#""type": "glue", "warehouse": "1", "default_location": "/var/lib""#,
+            vec![
+                "catalog.default_location:",
+                "no place on S3",
+                "s3://<bucket>/<prefix>",
+            ],
+        ),
+        (
+            r#""type": "glue", "warehouse": "1", "default_location": "s3:///otel""#,
+            vec!["catalog.default_location:", "names no bucket"],
+        ),
+        (
+            r#""type": "glue", "warehouse": "1:s3tablescatalog/b", "default_location": "s3://b""#,
+            vec!["catalog.default_location:", "a table bucket chooses"],
+        ),
+        (
+            r#""type": "glue", "warehouse": "s3tablescatalog/b", "default_location": "s3://b""#,
+            vec!["catalog.default_location:", "a table bucket chooses"],
+        ),
+    ] {
+        refused(catalog, &parts);
+    }
+}
+
+#[test]
 fn rules_of_s3_tables_are_told_before_the_service_does() {
     for (catalog, parts) in [
         (
@@ -133,6 +169,7 @@ fn whole_configurations_are_accepted() {
         r#""type": "rest", "uri": "http://h:8181/", "headers": {"Authorization": "Basic x"}"#,
         r#""type": "rest", "uri": "http://h:8181", "sigv4": {"region": "x", "service": "execute-api"}"#,
         r#""type": "glue", "warehouse": "123456789012:s3tablescatalog/b", "sigv4": {"region": "eu-west-1"}"#,
+        r#""type": "glue", "warehouse": "123456789012", "default_location": "s3a://lake/otel/""#,
         r#""type": "s3tables", "warehouse": "arn:aws-cn:s3tables:cn-north-1:123456789012:bucket/b", "s3tables_api": "rest""#,
         r#""type": "s3tables", "warehouse": "arn:aws:s3tables:eu-west-1:123456789012:bucket/b", "s3tables_api": "native", "namespace": "otel_2""#,
     ] {
@@ -236,5 +273,40 @@ async fn a_refusal_says_which_key_to_change() {
             assert!(error.to_string().contains(part), "{status}: {part:?} in {error}");
         }
         assert!(!error.to_string().contains('\n'), "{error}");
+    }
+}
+
+/// Gravitino answers 400 where no credential provider is configured.
+#[tokio::test]
+async fn a_catalog_that_may_hand_out_no_storage_credentials_is_told_with_the_key() {
+    for (status, hinted) in [
+        (400, true),
+        (403, true),
+        (406, true),
+        (422, true),
+        (500, true),
+        (401, false),
+        (409, false),
+        (429, false),
+        (503, false),
+    ] {
+        for (keys, asked_for) in [("", true), (r#""vended_credentials": false"#, false)] {
+            let server = Server::new();
+            let catalog = server.catalog(keys).await;
+            let refusal = || Some(Reply::error(status, "Exception", "No credential provider found"));
+            // The configuration is read. Then the table is refused when it is loaded, and when it is made.
+            server.state().gate.extend([None, refusal(), None, refusal()]);
+            for step in ["load", "create"] {
+                let spec = table_spec(&Config::default(), Table::Logs).expect("spec");
+                let error = catalog.ensure(&logs(), Some(spec)).await.expect_err("refused");
+                let text = error.to_string();
+                assert!(text.contains("No credential provider found"), "{step}: {text}");
+                assert_eq!(
+                    text.contains("catalog.vended_credentials: false"),
+                    hinted && asked_for,
+                    "{step} {status}: {text}"
+                );
+            }
+        }
     }
 }

@@ -34,6 +34,10 @@ pub struct State {
     pub prefix: &'static str,
     /// Namespaces, levels joined by U+001F.
     pub namespaces: BTreeSet<String>,
+    /// The locations of namespaces that have one, by their names.
+    pub locations: HashMap<String, String>,
+    /// Whether the catalog assigns no location to a table, as Glue.
+    pub assigns_no_location: bool,
     /// Tables by namespace and name, joined likewise.
     pub tables: HashMap<String, TableMetadata>,
     /// Fields of a loaded table's answer besides its metadata.
@@ -128,6 +132,7 @@ impl State {
             .collect();
         let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
         match (asked.method.as_str(), parts.as_slice()) {
+            ("GET", [namespace]) => self.load_namespace(namespace),
             ("POST", []) => self.create_namespace(&asked.json()),
             ("POST", [namespace, "tables"]) => self.create_table(namespace, &asked.json(), root),
             ("GET", [namespace, "tables", table]) => self.load(&format!("{namespace}\u{1f}{table}")),
@@ -136,6 +141,18 @@ impl State {
             }
             _ => Reply::error(405, "MethodNotAllowed", "no such method"),
         }
+    }
+
+    fn load_namespace(&self, namespace: &str) -> Reply {
+        if !self.namespaces.contains(namespace) {
+            return Reply::error(404, "NoSuchNamespaceException", "no such namespace");
+        }
+        let levels: Vec<&str> = namespace.split('\u{1f}').collect();
+        let mut properties = json!({"owner": "somebody"});
+        if let Some(location) = self.locations.get(namespace) {
+            properties["location"] = location.as_str().into();
+        }
+        Reply::json(200, &json!({"namespace": levels, "properties": properties}))
     }
 
     fn create_namespace(&mut self, body: &Value) -> Reply {
@@ -147,7 +164,11 @@ impl State {
         {
             return Reply::error(404, "NoSuchNamespaceException", "the one above is missing");
         }
-        if self.namespaces.insert(levels.join("\u{1f}")) {
+        let name = levels.join("\u{1f}");
+        if let Some(location) = body["properties"]["location"].as_str() {
+            self.locations.insert(name.clone(), location.to_owned());
+        }
+        if self.namespaces.insert(name) {
             Reply::json(200, &json!({"namespace": levels, "properties": {}}))
         } else {
             Reply::error(409, "AlreadyExistsException", "it is there")
@@ -163,8 +184,12 @@ impl State {
         if self.tables.contains_key(&key) {
             return Reply::error(409, "AlreadyExistsException", "it is there");
         }
-        // Java's reader refuses a spec without an id.
+        // Java's reader refuses a spec without an id, and Nessie's a field without one.
         assert!(body["partition-spec"]["spec-id"].is_i64(), "{body}");
+        let fields = body["partition-spec"]["fields"].as_array().expect("fields");
+        for (id, field) in (1000..).zip(fields) {
+            assert_eq!(field["field-id"], id, "{body}");
+        }
         let schema: Schema = serde_json::from_value(body["schema"].clone()).expect("schema");
         let partitions: UnboundPartitionSpec =
             serde_json::from_value(body["partition-spec"].clone()).expect("spec");
@@ -172,7 +197,14 @@ impl State {
         let properties: HashMap<String, String> =
             serde_json::from_value(body["properties"].clone()).expect("properties");
         let files = self.files.map_or_else(|| format!("file://{root}"), str::to_owned);
-        let location = format!("{files}/{}/{name}", namespace.replace('\u{1f}', "/"));
+        let location = match body.get("location") {
+            Some(location) => location.as_str().expect("a location").to_owned(),
+            None if self.assigns_no_location => {
+                let message = "Location information cannot be null while creating an iceberg table";
+                return Reply::error(400, "InvalidInputException", message);
+            }
+            None => format!("{files}/{}/{name}", namespace.replace('\u{1f}', "/")),
+        };
         let built =
             TableMetadataBuilder::new(schema, partitions, order, location, FormatVersion::V2, properties)
                 .and_then(TableMetadataBuilder::build)
@@ -214,6 +246,15 @@ impl State {
         let requirements: Vec<TableRequirement> =
             serde_json::from_value(body["requirements"].clone()).expect("requirements");
         let updates: Vec<TableUpdate> = serde_json::from_value(body["updates"].clone()).expect("updates");
+        // As Java before 1.9.
+        let removes_several = |update: &TableUpdate| match update {
+            TableUpdate::RemoveSnapshots { snapshot_ids } => snapshot_ids.len() > 1,
+            _ => false,
+        };
+        if updates.iter().any(removes_several) {
+            let message = "Invalid set of snapshot ids to remove. Expected one value";
+            return Reply::error(400, "IllegalArgumentException", message);
+        }
         for requirement in &requirements {
             if requirement.check(Some(metadata)).is_err() {
                 return Reply::error(409, "CommitFailedException", "the table has changed");

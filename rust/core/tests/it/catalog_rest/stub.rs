@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Barrier, Condvar, Mutex};
 use std::thread;
 
 /// A request as it was received.
@@ -38,6 +38,8 @@ pub enum Reply {
     HalfAnswer,
     /// Nothing, for as long as the server lives.
     Silence,
+    /// The other reply, once the test has come to the barrier, too.
+    Held(Arc<Barrier>, Box<Reply>),
 }
 
 impl Reply {
@@ -129,35 +131,47 @@ fn serve(stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
             return Ok(());
         }
         shared.asked.lock().expect("lock").push(asked.clone());
-        match (shared.handler)(&asked) {
-            Reply::Answer(status, headers, body) => {
-                let mut answer = Vec::new();
-                write!(
-                    answer,
-                    "HTTP/1.1 {status} Said\r\ncontent-length: {}\r\n",
-                    body.len()
-                )?;
-                for (name, value) in headers {
-                    write!(answer, "{name}: {value}\r\n")?;
-                }
-                write!(answer, "\r\n{body}")?;
-                stream.write_all(&answer)?;
-            }
-            Reply::Cut => return Ok(()),
-            Reply::HalfAnswer => {
-                stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n{\"metadata")?;
-                return Ok(());
-            }
-            Reply::Silence => {
-                let mut over = shared.over.lock().expect("lock");
-                while !*over {
-                    over = shared.ended.wait(over).expect("lock");
-                }
-                return Ok(());
-            }
+        if !send(&mut stream, shared, (shared.handler)(&asked))? {
+            return Ok(());
         }
     }
     Ok(())
+}
+
+/// Sends a reply. Returns whether the connection stays open.
+fn send(stream: &mut TcpStream, shared: &Shared, reply: Reply) -> std::io::Result<bool> {
+    match reply {
+        Reply::Answer(status, headers, body) => {
+            let mut answer = Vec::new();
+            write!(
+                answer,
+                "HTTP/1.1 {status} Said\r\ncontent-length: {}\r\n",
+                body.len()
+            )?;
+            for (name, value) in headers {
+                write!(answer, "{name}: {value}\r\n")?;
+            }
+            write!(answer, "\r\n{body}")?;
+            stream.write_all(&answer)?;
+            Ok(true)
+        }
+        Reply::Cut => Ok(false),
+        Reply::HalfAnswer => {
+            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n{\"metadata")?;
+            Ok(false)
+        }
+        Reply::Silence => {
+            let mut over = shared.over.lock().expect("lock");
+            while !*over {
+                over = shared.ended.wait(over).expect("lock");
+            }
+            Ok(false)
+        }
+        Reply::Held(barrier, reply) => {
+            barrier.wait();
+            send(stream, shared, *reply)
+        }
+    }
 }
 
 /// The next request, or `None` at the end of the connection.

@@ -130,9 +130,8 @@ fn catalog_and_storage_share_one_role() {
 #[ignore = "run by catalog_and_storage_share_one_role"]
 async fn body_of_both() {
     let (s3, server) = (S3::start().await, Server::new());
-    server.state().files = Some("s3://lake/otel");
     let json = format!(
-        r#"{{"catalog": {{"type": "glue", "uri": "{}", "warehouse": "123456789012", "sigv4": {{"region": "eu-west-1"}}}},
+        r#"{{"catalog": {{"type": "glue", "uri": "{}", "warehouse": "123456789012", "default_location": "s3://lake", "sigv4": {{"region": "eu-west-1"}}}},
             "storage": {{"s3": {{"endpoint": "http://127.0.0.1:{}"}}}}}}"#,
         server.stub.uri(),
         s3.port

@@ -85,6 +85,54 @@ async fn a_catalogs_credentials_and_endpoint_are_used_where_the_configuration_is
     assert!(authorization.contains("/eu-central-1/s3/"), "{authorization}");
 }
 
+/// Lakekeeper sends `kms` and the key of the warehouse. An upload in parts has the headers at its beginning.
+#[tokio::test]
+async fn files_are_encrypted_as_the_catalog_asks_for() {
+    const ALGORITHM: &str = "x-amz-server-side-encryption";
+    const KEY: &str = "x-amz-server-side-encryption-aws-kms-key-id";
+    let arn = "arn:aws:kms:eu-west-1:123456789012:key/lake";
+    for (kind, key, expected) in [
+        ("kms", Some(arn), (Some("aws:kms"), Some(arn))),
+        ("kms", None, (Some("aws:kms"), None)),
+        ("s3", None, (Some("AES256"), None)),
+        ("none", None, (None, None)),
+        ("custom", Some("secret"), (None, None)),
+    ] {
+        let stub = Stub::start().await;
+        let mut properties = HashMap::from([("s3.sse.type".to_owned(), kind.to_owned())]);
+        properties.extend(key.map(|key| ("s3.sse.key".to_owned(), key.to_owned())));
+        let config = stub.config("{}");
+        let file_io = file_io("s3://lake/t", &properties, &config.storage).expect("settings fit");
+        for (path, content) in [
+            ("s3://lake/t/a", content(10)),
+            ("s3://lake/t/b", content(17 * MIB)),
+        ] {
+            let output = file_io.new_output(path).expect("output");
+            output.write(content).await.expect("written");
+        }
+        let state = stub.state();
+        let mut begun = 0;
+        for request in &state.requests {
+            let begins = match request.method.as_str() {
+                "PUT" => !request.query.contains("partNumber"),
+                "POST" => request.query.starts_with("uploads"),
+                _ => false,
+            };
+            begun += usize::from(begins);
+            let header = |name: &str| request.headers.get(name).map(String::as_str);
+            let expected = if begins { expected } else { (None, None) };
+            assert_eq!(
+                (header(ALGORITHM), header(KEY)),
+                expected,
+                "{kind}: {} {}",
+                request.method,
+                request.query
+            );
+        }
+        assert_eq!(begun, 2, "a small file, and a large one");
+    }
+}
+
 #[tokio::test]
 async fn a_large_file_goes_in_parts() {
     let stub = Stub::start().await;

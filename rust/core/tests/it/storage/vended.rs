@@ -1,15 +1,20 @@
 //! Temporary credentials from a catalog, which really expire.
 
+use std::sync::{Arc, Barrier};
+use std::time::{Duration, SystemTime};
+
 use bytes::Bytes;
+use iceberg::io::FileIO;
 use otlp2iceberg::Pipeline;
-use otlp2iceberg::catalog::{self, table_spec};
+use otlp2iceberg::catalog::{self, Catalog, table_spec};
 use otlp2iceberg::config::Config;
 use serde_json::{Value, json};
 
 use super::stub::Stub;
 use super::tables::export;
 use crate::catalog_rest::server::Server;
-use crate::commit_support::{logs, summary};
+use crate::catalog_rest::stub::Reply;
+use crate::commit_support::{logs, pass, summary};
 
 /// A catalog whose tables are on S3, with these credentials.
 fn catalog_with(s3: &Stub, key: &str) -> Server {
@@ -75,7 +80,11 @@ async fn a_catalog_that_gives_new_credentials_with_each_load_does_not_cost_new_c
     let loads = || server.stub.asked_for("GET", "/tables/logs").len();
     let mut before = (0, 0);
     for (sequence, key) in (0..).zip(["ASIAFIRST", "ASIASECOND", "ASIATHIRD"]) {
-        server.state().extra = vending(&s3, key);
+        let mut credentials = vending(&s3, key);
+        // Lakekeeper says it in addition to S3's own property.
+        credentials["storage-credentials"][1]["config"]["expiration-time"] =
+            format!("400000000000{sequence}").into();
+        server.state().extra = credentials;
         export(&pipeline, sequence, &["one"]).await.expect("stored");
         let after = (loads(), signed_with("ASIAFIRST"));
         assert!(after.0 > before.0 && after.1 > before.1, "{after:?} {before:?}");
@@ -170,4 +179,71 @@ async fn a_writer_whose_credentials_ended_fails_and_the_next_one_writes() {
         writer.write(Bytes::from_static(b"a")).await.expect("held");
         assert_eq!(writer.close().await.is_ok(), ends_well);
     }
+}
+
+/// Storage of a table whose credentials end at `millis` (since 1970), with its catalog.
+async fn ending_at(server: &Server, millis: u128) -> (Arc<dyn Catalog>, FileIO) {
+    server.state().extra["storage-credentials"][1]["config"]["s3.session-token-expires-at-ms"] =
+        millis.to_string().into();
+    let spec = table_spec(&Config::default(), otlp2iceberg::Table::Logs).expect("spec");
+    let catalog = server.catalog("").await;
+    let table = catalog.ensure(&logs(), Some(spec)).await.expect("made");
+    (catalog, table.file_io)
+}
+
+async fn look(file_io: FileIO) -> bool {
+    let found = file_io.exists("s3://lake/otel/otel/logs/a").await;
+    found.expect("looked")
+}
+
+fn loads(server: &Server) -> usize {
+    server.stub.asked_for("GET", "/tables/logs").len()
+}
+
+/// Waits until the catalog was asked for the table more often than `before`.
+async fn asked_again(server: &Server, before: usize) {
+    while loads(server) == before {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
+#[tokio::test]
+async fn good_credentials_are_used_while_the_catalog_is_asked_for_others() {
+    let s3 = Stub::start().await;
+    let server = catalog_with(&s3, "ASIAGIVEN");
+    let soon = SystemTime::now() + Duration::from_secs(60);
+    let soon = soon.duration_since(SystemTime::UNIX_EPOCH).expect("after 1970");
+    let (_catalog, file_io) = ending_at(&server, soon.as_millis()).await;
+    let before = loads(&server);
+    server.state().gate.push_back(Some(Reply::Silence));
+    let asking = tokio::spawn(look(file_io.clone()));
+    asked_again(&server, before).await;
+    for _ in 0..3 {
+        let looked = tokio::time::timeout(Duration::from_secs(20), look(file_io.clone())).await;
+        assert!(!looked.expect("it does not wait for the catalog"));
+    }
+    assert!(!asking.is_finished(), "the catalog is silent");
+    assert_eq!(loads(&server), before + 1);
+    asking.abort();
+}
+
+#[tokio::test]
+async fn what_waited_for_an_answer_does_not_ask_again_in_turn() {
+    let s3 = Stub::start().await;
+    let server = catalog_with(&s3, "ASIAGIVEN");
+    let (_catalog, file_io) = ending_at(&server, 1).await;
+    let before = loads(&server);
+    let barrier = Arc::new(Barrier::new(2));
+    let away = Reply::error(503, "ServiceUnavailableException", "away");
+    let held = Reply::Held(Arc::clone(&barrier), Box::new(away));
+    server.state().gate.push_back(Some(held));
+    let waiting: Vec<_> = (0..3).map(|_| tokio::spawn(look(file_io.clone()))).collect();
+    asked_again(&server, before).await;
+    // The answer takes longer than the pause between two requests.
+    pass(Duration::from_secs(10)).await;
+    barrier.wait();
+    for looked in waiting {
+        assert!(!looked.await.expect("joined"));
+    }
+    assert_eq!(loads(&server), before + 1);
 }
