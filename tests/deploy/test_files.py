@@ -16,7 +16,7 @@ from .aws import DEPLOY
 
 SCRIPTS = sorted(DEPLOY.glob("*.sh"))
 WORKFLOW = REPOSITORY / ".github" / "workflows" / "release.yml"
-DOCKERFILES = [DEPLOY / "Dockerfile", REPOSITORY / "collector-exporter" / "Dockerfile"]
+DOCKERFILES = [DEPLOY / "Dockerfile", REPOSITORY / "examples" / "deploy" / "Dockerfile"]
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
