@@ -182,6 +182,9 @@ def test_requests_that_are_refused_whole_are_counted_and_those_that_come_again_a
             lines = [line for line in environment.log_lines() if "_aws" in line]
     counted = [(line["Signal"], line["RefusedRequests"], line["Failures"]) for line in lines]
     assert counted == [("logs", 1, 0), ("logs", 1, 0), ("traces", 1, 0), ("traces", 1, 0), ("metrics", 0, 1)]
+    # Lambda drops a line below the function's log level, and a line without a level or time is INFO to it.
+    assert {line["level"] for line in lines} == {"ERROR"}
+    assert all(line["timestamp"].endswith("Z") for line in lines)
 
 
 @pytest.mark.parametrize("headers", [PROTOBUF, {**JSON, "content-encoding": "gzip"}])

@@ -63,6 +63,15 @@ def framed(*messages: bytes) -> bytes:
     return b"".join(struct.pack(">I", len(message)) + message for message in messages)
 
 
+def delimited(*messages: bytes) -> bytes:
+    """Messages in the format of CloudWatch's metric streams: each preceded by its length as a varint."""
+    return b"".join(varint(len(message)) + message for message in messages)
+
+
+def varint(number: int) -> bytes:
+    return bytes([number]) if number < 0x80 else bytes([number & 0x7F | 0x80]) + varint(number >> 7)
+
+
 def snapshots(warehouse, table: str = "logs") -> int:
     return len(readers.load(warehouse, table).metadata.snapshots)
 
@@ -77,10 +86,11 @@ def test_every_form_that_is_written_to_s3_in_one_snapshot(function, put, warehou
         put("5.jsonl", json_logs(5) + b"\n" + json_logs(6) + b"\n"),
         put("logs_7", framed(logs(7), logs(8))),
         put("logs_9.zst", framed(zstandard.compress(logs(9)))),
+        put("metrics/prodlogs_10.binpb", logs(10)),
         put("empty.json", b""),
     ]
     assert function.invoke(events.s3(*records)) is None
-    assert stored(warehouse) == dict.fromkeys(range(10), 1)
+    assert stored(warehouse) == dict.fromkeys(range(11), 1)
     assert snapshots(warehouse) == 1
 
 
@@ -92,6 +102,36 @@ def test_every_signal_in_one_object_and_by_the_key(function, put, warehouse):
     for one in corpus.fixtures()[:3]:
         for table, rows in one.rows.items():
             assert readers.row_count(readers.load(warehouse, table)) == 2 * len(rows), table
+
+
+@pytest.mark.parametrize("compress", [bytes, gzip.compress])
+def test_metric_streams_of_cloudwatch_through_firehose(compress, function, put, warehouse):
+    fixture = corpus.fixture("metrics")
+    record = put("metrics/2026/01/02/03/stream-1-2026-01-02-03-04-05-0a1b", compress(delimited(fixture.payload, fixture.payload)))
+    function.invoke(events.s3(record))
+    for table, rows in fixture.rows.items():
+        assert readers.row_count(readers.load(warehouse, table)) == 2 * len(rows), table
+
+
+def test_lines_of_java_s_logging_exporters(function, put, warehouse):
+    lines = [json.dumps(one) for number in range(3) for one in json.loads(json_logs(number))["resourceLogs"]]
+    function.invoke(events.s3(put("app/2026-01-02.jsonl", "\n".join(lines).encode())))
+    assert stored(warehouse) == dict.fromkeys(range(3), 1)
+
+
+def test_json_that_is_not_otlp_fails_with_its_keys_instead_of_vanishing(function, put, warehouse):
+    others = {
+        "fluent-bit": b'{"date":1.5,"log":"a"}\n{"date":2.5,"log":"b"}\n',
+        "metric-stream": b'{"metric_stream_name":"a","namespace":"AWS/EC2"}',
+        "cloudtrail": gzip.compress(b'{"Records":[{"eventVersion":"1.08"}]}'),
+        "half": json_logs(1) + b'\n{"mine":1}\n',
+    }
+    records = [put("empty.json", b"{}"), *(put(f"{name}.json", content) for name, content in others.items()), put("good", json_logs(2))]
+    assert events.failed(function.invoke(events.sqs(*map(events.s3, records)))) == ["m1", "m2", "m3", "m4"]
+    assert stored(warehouse) == {2: 1}
+    for name, key in zip(others, ('"date", "log"', '"metric_stream_name"', '"Records"', '"mine" at line 2'), strict=True):
+        [error] = [line["error"] for line in function.errors() if f"/{name}.json" in line["object"]]
+        assert "JSON, but not OTLP" in error and key in error, error
 
 
 def test_keys_with_spaces_plus_signs_and_unicode(function, put, warehouse):
@@ -145,7 +185,7 @@ def test_a_batch_of_ten_reports_exactly_the_poison_and_the_missing_object(functi
     assert events.failed(function.invoke(events.sqs(events.s3(poison), events.s3(missing)))) == ["m0", "m1"]
     assert events.failed(function.invoke(events.sqs(*(events.s3(record) for record in good)))) == []
     assert stored(warehouse) == dict.fromkeys(range(7), 1)
-    lines = [line for line in function.log_lines() if line.get("level") == "ERROR"]
+    lines = function.errors()
     assert any("logs_poison" in line["object"] for line in lines)
     assert any("logs_missing" in line["object"] for line in lines)
 
@@ -220,7 +260,7 @@ def test_folders_of_the_console_are_nothing_to_do_and_keys_that_cannot_be_read_a
     records = [folder, events.s3_record(BUCKET, "/year=2026/logs_1", leading["ETag"]), put("logs_2", logs(2))]
     assert events.failed(function.invoke(events.sqs(*(events.s3(record) for record in records)))) == ["m1"]
     assert stored(warehouse) == {2: 1}
-    [error] = [line["error"] for line in function.log_lines() if line.get("level") == "ERROR"]
+    [error] = [line["error"] for line in function.errors()]
     assert '"/year=2026/logs_1"' in error and "slash" in error
 
 

@@ -2,13 +2,18 @@
 //!
 //! `CloudWatch` makes metrics of the declared fields only. All fields can be searched in the log.
 //!
-//! Source: <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>
+//! With its JSON log format, Lambda drops lines below the function's log level. A line without `level` and
+//! `timestamp` is INFO to it, so at WARN the metrics would end and the alarms stay quiet.
+//!
+//! Sources: <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>,
+//! <https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-log-level.html>
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use otlp2iceberg::{Outcome, Registered, Result, Signal};
 use serde_json::{Map, Value, json};
 
+use crate::log::rfc3339;
 use crate::store::Batch;
 
 /// The namespace in `CloudWatch`.
@@ -112,9 +117,7 @@ impl Metrics {
 
     /// One line for each signal that was received.
     pub fn lines(&self, function: &str, request_id: &str) -> impl Iterator<Item = String> {
-        let now_ms = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .map_or(0, |since| since.as_millis() as u64);
+        let now = SystemTime::now();
         Signal::ALL
             .iter()
             .zip(&self.signals)
@@ -122,11 +125,16 @@ impl Metrics {
                 let files = sums.registered_files + sums.receipts;
                 sums.batches + files + sums.refused + sums.failures > 0
             })
-            .map(move |(signal, sums)| line(now_ms, function, request_id, *signal, sums))
+            .map(move |(signal, sums)| line(now, function, request_id, *signal, sums))
     }
 }
 
-fn line(now_ms: u64, function: &str, request_id: &str, signal: Signal, sums: &Sums) -> String {
+fn line(now: SystemTime, function: &str, request_id: &str, signal: Signal, sums: &Sums) -> String {
+    let now_ms = now
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_millis() as u64);
+    // Those that are metrics.
+    let is_bad = sums.rejected + sums.failures + sums.refused > 0;
     let values = [
         ("Rows", json!(sums.rows)),
         ("PayloadBytes", json!(sums.payload_bytes)),
@@ -153,6 +161,8 @@ fn line(now_ms: u64, function: &str, request_id: &str, signal: Signal, sums: &Su
         "_aws".into(),
         json!({"Timestamp": now_ms, "CloudWatchMetrics": metrics}),
     );
+    line.insert("timestamp".into(), rfc3339(now).into());
+    line.insert("level".into(), if is_bad { "ERROR" } else { "INFO" }.into());
     line.insert("FunctionName".into(), function.into());
     line.insert("Signal".into(), signal.as_str().into());
     line.insert("requestId".into(), request_id.into());
@@ -212,6 +222,32 @@ mod tests {
                 .count(),
             16
         );
+    }
+
+    /// A line that is not zero must pass a function's log level of ERROR.
+    #[test]
+    fn a_line_with_a_metric_above_zero_is_an_error_with_a_timestamp_for_lambda() {
+        let bad: [fn(&mut Sums); 3] = [
+            |sums| sums.rejected = 1,
+            |sums| sums.failures = 1,
+            |sums| sums.refused = 1,
+        ];
+        assert_eq!(bad.len(), METRICS.len());
+        let good: fn(&mut Sums) = |sums| sums.rows = 1;
+        let told = |change: fn(&mut Sums)| {
+            let mut sums = Sums::default();
+            change(&mut sums);
+            let line = line(UNIX_EPOCH, "f", "r-1", Signal::Logs, &sums);
+            serde_json::from_str::<Value>(&line).unwrap()
+        };
+        for (change, level) in bad.map(|one| (one, "ERROR")).into_iter().chain([(good, "INFO")]) {
+            let line = told(change);
+            assert_eq!(line["level"], level, "{line}");
+            let above_zero = METRICS.iter().any(|name| line[*name] != json!(0));
+            assert_eq!(above_zero, level == "ERROR", "{line}");
+            assert_eq!(line["timestamp"], "1970-01-01T00:00:00.000Z");
+            assert_eq!(line["_aws"]["Timestamp"], 0);
+        }
     }
 
     #[test]

@@ -115,7 +115,7 @@ impl Visit for Fields<'_> {
 }
 
 /// RFC 3339 in UTC, with milliseconds.
-fn rfc3339(time: SystemTime) -> String {
+pub(crate) fn rfc3339(time: SystemTime) -> String {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     let (days, seconds) = (since.as_secs() / 86_400, since.as_secs() % 86_400);
     let (year, month, day) = date_of_day(days);

@@ -121,7 +121,8 @@ class FunctionUrl(Resource):
     @classmethod
     def make(cls, name, properties, account, region):
         arn = properties["TargetFunctionArn"]
-        get_backend(account, region).create_function_url_config(arn, {"AuthType": properties["AuthType"]})
+        config = {name: properties[name] for name in ("AuthType", "Cors") if name in properties}
+        get_backend(account, region).create_function_url_config(arn, config)
         # Where the stand-in for the function listens; AWS gives https://<id>.lambda-url.<region>.on.aws/.
         return cls(arn, FunctionUrl=os.environ.get("FUNCTION_URL", f"https://made-up.lambda-url.{region}.on.aws/"), FunctionArn=arn)
 

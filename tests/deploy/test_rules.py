@@ -64,6 +64,7 @@ LAKE = {"CatalogType": "glue", "WarehouseBucketName": "lake"}
         {**LAKE, "RawBucketName": "lake"},
         {"LambdaCodeBucket": "", "LambdaCodeKey": "", "ImageUri": "image"},
         {"FunctionUrlAuth": "NONE", "AuthTokenSecretArn": SECRET},
+        {"FunctionUrlAuth": "NONE", "AuthTokenSecretArn": SECRET, "CorsOrigins": "https://a.example"},
         # For an API Gateway or a load balancer in front.
         {"FunctionUrlAuth": "DISABLED", "AuthTokenSecretArn": SECRET},
         # Without a queue a low limit loses nothing: senders get 429.
@@ -86,6 +87,8 @@ def test_what_fits_together_is_taken(given):
         ({**LAKE, "RawIngest": "standard", "RawBucketName": "lake"}, "RawBucketName must not be WarehouseBucketName"),
         ({**LAKE, "RawIngest": "fifo", "RawBucketName": "lake"}, "RawBucketName must not be WarehouseBucketName"),
         ({"AuthTokenSecretArn": SECRET}, "AuthTokenSecretArn needs FunctionUrlAuth NONE"),
+        ({"CorsOrigins": "*"}, "CorsOrigins needs FunctionUrlAuth NONE"),
+        ({"FunctionUrlAuth": "DISABLED", "CorsOrigins": "https://a.example"}, "CorsOrigins needs FunctionUrlAuth NONE"),
         *(({"RawIngest": "standard", "ReservedConcurrency": few}, "ReservedConcurrency must be at least 2") for few in "01"),
         *(({"RawIngest": "fifo", "ReservedConcurrency": few}, "ReservedConcurrency must be at least 4") for few in "0123"),
     ],

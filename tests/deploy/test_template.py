@@ -176,6 +176,37 @@ def test_an_open_url_needs_a_token_from_the_secret(aws):
     assert {one["Action"] for one in policy["Statement"]} == {"lambda:InvokeFunctionUrl", "lambda:InvokeFunction"}
 
 
+def test_web_pages_may_send_where_their_origins_are_given(aws):
+    aws.make_stack("pages", FunctionUrlAuth="NONE", CorsOrigins="https://a.example,https://b.example:8443")
+    assert aws.client("lambda").get_function_url_config(FunctionName="pages")["Cors"] == {
+        "AllowOrigins": ["https://a.example", "https://b.example:8443"],
+        "AllowMethods": ["POST"],
+        "AllowHeaders": ["authorization", "content-encoding", "content-type"],
+        "MaxAge": 3600,
+    }
+    aws.make_stack("no-pages", FunctionUrlAuth="NONE")
+    assert "Cors" not in aws.client("lambda").get_function_url_config(FunctionName="no-pages")
+
+
+@pytest.mark.parametrize(("origins", "taken"), [
+    ("", True),
+    ("*", True),
+    ("https://a.example", True),
+    ("http://localhost:3000,https://a.example", True),
+    ("a.example", False),
+    ("https://a.example/", False),
+    ("https://a.example, https://b.example", False),
+    ("https://a.example,", False),
+])  # fmt: skip
+def test_origins_of_web_pages_have_a_scheme_and_no_path(origins, taken):
+    pattern = yaml.load(TEMPLATE.read_text(), Tagless)["Parameters"]["CorsOrigins"]["AllowedPattern"]
+    assert bool(re.fullmatch(pattern, origins)) == taken
+    # Terraform has a list.
+    [one] = re.findall(r'regex\("(.*)", origin\)', (DEPLOY / "terraform" / "variables.tf").read_text())
+    one = one.replace("\\\\", "\\")
+    assert all(re.fullmatch(one, origin) for origin in origins.split(",") if origin or not taken) == taken or not origins
+
+
 @pytest.mark.parametrize(("kind", "suffix", "groups"), [
     ("standard", "", [None]),
     ("fifo", ".fifo", ["logs", "metrics", "other", "traces"]),
@@ -228,6 +259,8 @@ def test_what_moto_leaves_out():
     ("x/metrics_5.json", {"metrics"}),
     ("telemetry.json", {"other"}),
     ("logs/of/traces.json", {"logs", "traces"}),
+    # The S3 exporter's `file_prefix` may have no separator.
+    ("year=2025/prodlogs_1.binpb.gz", {"logs"}),
 ])  # fmt: skip
 def test_every_object_has_a_group(key, groups):
     """The patterns of the FIFO rules; the test itself matches EventBridge's wildcards."""

@@ -6,6 +6,7 @@ registry that tests do not use.
 
 from __future__ import annotations
 
+import json
 import re
 
 import hcl2
@@ -22,7 +23,7 @@ SAME = {
     "ReservedConcurrency": "reserved_concurrency", "LogRetentionDays": "log_retention_days",
     "FunctionUrlAuth": "function_url_auth", "CatalogType": "catalog_type", "S3TablesBucketName": "table_bucket_name",
     "CreateTableBucket": "create_table_bucket", "WarehouseBucketName": "warehouse_bucket_name", "Namespace": "namespace",
-    "DeadLetterPath": "dead_letter_path",
+    "DeadLetterPath": "dead_letter_path", "CorsOrigins": "cors_origins",
     "RawIngest": "raw_ingest", "RawBucketName": "raw_bucket_name", "CreateRawBucket": "create_raw_bucket",
     "RawRetentionDays": "raw_retention_days", "RawBatchSize": "raw_batch_size",
     "RawVisibilityTimeout": "raw_visibility_timeout", "AlarmTopicArn": "alarm_topic_arn",
@@ -73,7 +74,7 @@ def test_its_knobs_are_the_template_s_with_the_same_defaults(template, variables
 
 def plain(value) -> str:
     """A default as text; no default is the empty text."""
-    return "" if value in (None, "null") else str(value).strip('"').lower()
+    return "" if value in (None, "null", []) else str(value).strip('"').lower()
 
 
 def test_the_role_may_do_the_same(template, text):
@@ -137,7 +138,18 @@ def test_what_the_template_refuses_it_refuses(text):
         # deploy.sh checks this one, because the template cannot.
         "!local.has_raw || local.receives_max * var.raw_visibility_timeout <= local.window_seconds",
         "var.auth_token == null || !local.url_is_signed",
+        "length(var.cors_origins) == 0 || local.url_is_open",
     }
+
+
+def test_web_pages_may_send_the_same(template, text):
+    """The part of the URL for browsers."""
+    cors = template["Resources"]["FunctionUrl"]["Properties"]["Cors"][1]
+    [ours] = re.findall(r'^  dynamic "cors" \{\n(.*?)^  \}', text, re.MULTILINE | re.DOTALL)
+    assert re.search(r"allow_origins = cors\.value\n", ours)
+    assert json.loads(re.search(r"allow_methods = (.*)", ours)[1]) == cors["AllowMethods"] == ["POST"]
+    assert json.loads(re.search(r"allow_headers = (.*)", ours)[1]) == cors["AllowHeaders"]
+    assert int(re.search(r"max_age +=(.*)", ours)[1]) == int(cors["MaxAge"])
 
 
 def test_it_refuses_the_variables_that_deploy_sh_refuses(variables):

@@ -177,6 +177,10 @@ class Lambda:
         """The same, each line a JSON object."""
         return [json.loads(line) for line in self.log().splitlines()]
 
+    def errors(self) -> list[dict]:
+        """The lines that tell of an error, without those for CloudWatch."""
+        return [line for line in self.log_lines() if line.get("level") == "ERROR" and "_aws" not in line]
+
     def metrics(self, name: str) -> list[float]:
         """The values of a count in its lines for CloudWatch, which makes metrics of some of them."""
         lines = [line for line in self.log_lines() if "_aws" in line]

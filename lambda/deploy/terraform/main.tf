@@ -87,6 +87,11 @@ resource "aws_lambda_function" "function" {
       condition     = var.auth_token == null || !local.url_is_signed
       error_message = "auth_token needs function_url_auth NONE, or DISABLED with a gateway of yours. Signed requests have no room for a token."
     }
+    precondition {
+      # A page cannot sign.
+      condition     = length(var.cors_origins) == 0 || local.url_is_open
+      error_message = "cors_origins needs function_url_auth NONE; web pages cannot sign requests, and a gateway of yours answers by itself."
+    }
   }
 }
 
@@ -94,6 +99,18 @@ resource "aws_lambda_function_url" "otlp" {
   count              = local.has_url ? 1 : 0
   function_name      = aws_lambda_function.function.function_name
   authorization_type = var.function_url_auth
+
+  # The URL itself answers a browser's preflight requests.
+  dynamic "cors" {
+    for_each = length(var.cors_origins) == 0 ? [] : [var.cors_origins]
+
+    content {
+      allow_origins = cors.value
+      allow_methods = ["POST"]
+      allow_headers = ["authorization", "content-encoding", "content-type"]
+      max_age       = 3600
+    }
+  }
 }
 
 # URLs created since October 2025 need both permissions; the second applies only to calls through a URL.

@@ -92,6 +92,17 @@ variable "auth_token" {
   }
 }
 
+variable "cors_origins" {
+  description = "With NONE only. Origins of web pages that may send, such as [\"https://a.example\"]; a token in a page is known to all its visitors."
+  type        = list(string)
+  default     = []
+
+  validation {
+    condition     = alltrue([for origin in var.cors_origins : can(regex("^(\\*|https?://[^,/\\s]+)$", origin))])
+    error_message = "cors_origins: https://<host>, or * for every page, is wanted, without a path."
+  }
+}
+
 variable "catalog_type" {
   description = "s3tables or glue: through which Iceberg REST endpoint tables are written."
   type        = string

@@ -90,7 +90,7 @@ fn compression(encoding: Option<&str>) -> Result<Option<Compression>, Refused> {
 }
 
 fn from_json(text: &[u8], signal: Signal, bytes_max: usize) -> Result<Vec<u8>, Refused> {
-    let payloads = json::to_protobuf(text, bytes_max).map_err(|failure| {
+    let payloads = json::to_protobuf(text, json::Form::Request, bytes_max).map_err(|failure| {
         let status = match failure {
             json::Failure::TooLarge { .. } => 413,
             json::Failure::Malformed(_) => 400,

@@ -4,7 +4,9 @@
 //! ignored (<https://opentelemetry.io/docs/specs/otlp/#json-protobuf-encoding>). The text is parsed once, and
 //! protobuf is written meanwhile. Memory holds the text and the protobuf, but no tree.
 
+mod bytes;
 mod enums;
+mod envelope;
 mod messages;
 mod read;
 mod scalar;
@@ -15,7 +17,7 @@ use std::fmt;
 use otlp2iceberg::Signal;
 use serde::de::DeserializeSeed;
 
-use self::read::EnvelopeSeed;
+use self::envelope::EnvelopeSeed;
 
 /// Serialized requests of each signal; concatenating two requests is their merge.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -58,6 +60,17 @@ impl Payloads {
     }
 }
 
+/// Where a text is from, which decides what is taken beside requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// The body of an OTLP request. Unknown fields are ignored, as the specification says.
+    Request,
+    /// Something that was stored. An object may also be one `ResourceLogs`, `ResourceSpans` or
+    /// `ResourceMetrics` by itself, as Java's `OtlpJsonLogging*Exporter` writes them. An object that has keys
+    /// but no telemetry is an error: it is something else, which would count as loaded.
+    Object,
+}
+
 /// Why the conversion failed.
 #[derive(Debug)]
 pub enum Failure {
@@ -66,8 +79,8 @@ pub enum Failure {
         /// The limit, bytes.
         bytes_max: usize,
     },
-    /// The error with line and column: the text is not valid JSON, or a known field has a value of a wrong
-    /// type.
+    /// The error with line and column: the text is not valid JSON, it holds no OTLP ([`Form::Object`]), or a
+    /// known field has a value of a wrong type.
     Malformed(String),
 }
 
@@ -86,9 +99,9 @@ impl fmt::Display for Failure {
 /// Converts a request, or any number of consecutive ones, such as JSON lines.
 ///
 /// # Errors
-/// When the text is malformed, or the protobuf is larger than `bytes_max`: a number that takes 2 bytes in
-/// JSON can take 8 there.
-pub fn to_protobuf(text: &[u8], bytes_max: usize) -> Result<Payloads, Failure> {
+/// When the text is malformed or, as an object, has no OTLP, or when the protobuf is larger than
+/// `bytes_max`: a number that takes 2 bytes in JSON can take 8 there.
+pub fn to_protobuf(text: &[u8], form: Form, bytes_max: usize) -> Result<Payloads, Failure> {
     let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
     let mut payloads = Payloads::default();
     let mut json = serde_json::Deserializer::from_slice(text);
@@ -100,12 +113,20 @@ pub fn to_protobuf(text: &[u8], bytes_max: usize) -> Result<Payloads, Failure> {
             // Protobuf is nearly always shorter than JSON.
             room: text.len(),
             bytes_max,
+            form,
         }
         .deserialize(&mut json);
         if payloads.bytes() > bytes_max {
             return Err(Failure::TooLarge { bytes_max });
         }
-        read.map_err(|cause| Failure::Malformed(format!("not OTLP/JSON: {cause}")))?;
+        read.map_err(|cause| {
+            let what = if cause.is_data() {
+                "JSON, but not OTLP"
+            } else {
+                "not JSON"
+            };
+            Failure::Malformed(format!("{what}: {cause}"))
+        })?;
     }
     Ok(payloads)
 }

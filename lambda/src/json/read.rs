@@ -1,12 +1,10 @@
 //! Converts objects and lists field by field, in the order of the text.
 
-use std::{fmt, mem};
+use std::fmt;
 
-use otlp2iceberg::Signal;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use super::Payloads;
-use super::messages::{ANY_VALUE, Field, Kind, Message, RESOURCE_LOGS, RESOURCE_METRICS, RESOURCE_SPANS};
+use super::messages::{ANY_VALUE, Field, Kind, Message};
 use super::scalar::{PackedSeed, ScalarSeed};
 use super::write::{self, Output};
 
@@ -14,97 +12,11 @@ use super::write::{self, Output};
 /// repair, so JSON and protobuf give the same rows.
 const VALUE_DEPTH_MAX: u32 = 70;
 
-/// A whole request of any signal.
-pub(super) struct EnvelopeSeed<'p> {
-    pub payloads: &'p mut Payloads,
-    /// The expected size of the requests, bytes.
-    pub room: usize,
-    /// The limit for the requests, bytes.
-    pub bytes_max: usize,
-}
-
-const ENVELOPE: [(&str, &str, Signal, &Message); 3] = [
-    ("resourceLogs", "resource_logs", Signal::Logs, &RESOURCE_LOGS),
-    ("resourceSpans", "resource_spans", Signal::Traces, &RESOURCE_SPANS),
-    (
-        "resourceMetrics",
-        "resource_metrics",
-        Signal::Metrics,
-        &RESOURCE_METRICS,
-    ),
-];
-
-impl<'de> DeserializeSeed<'de> for EnvelopeSeed<'_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<(), D::Error> {
-        json.deserialize_map(self)
-    }
-}
-
-impl<'de> Visitor<'de> for EnvelopeSeed<'_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object with resourceLogs, resourceSpans or resourceMetrics")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        while let Some(found) = map.next_key_seed(EnvelopeKey)? {
-            let Some((name, signal, message)) = found else {
-                map.next_value::<IgnoredAny>()?;
-                continue;
-            };
-            let others = self.payloads.bytes();
-            let payload = self.payloads.of(signal, self.room);
-            let mut out = Output {
-                bytes_max: self.bytes_max.saturating_sub(others - payload.len()),
-                bytes: mem::take(payload),
-            };
-            let read = map.next_value_seed(ListSeed {
-                field: name,
-                message,
-                number: 1,
-                out: &mut out,
-                depth: 0,
-            });
-            *payload = out.bytes;
-            read?;
-        }
-        Ok(())
-    }
-}
-
-struct EnvelopeKey;
-
-impl<'de> DeserializeSeed<'de> for EnvelopeKey {
-    type Value = Option<(&'static str, Signal, &'static Message)>;
-
-    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<Self::Value, D::Error> {
-        json.deserialize_identifier(self)
-    }
-}
-
-impl Visitor<'_> for EnvelopeKey {
-    type Value = Option<(&'static str, Signal, &'static Message)>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a key")
-    }
-
-    fn visit_str<E: Error>(self, key: &str) -> Result<Self::Value, E> {
-        let known = ENVELOPE
-            .iter()
-            .find(|(json, proto, ..)| *json == key || *proto == key);
-        Ok(known.map(|(json, _, signal, message)| (*json, *signal, *message)))
-    }
-}
-
 /// The fields of one message, without its own tag and length. `null` is an empty message.
-struct FieldsSeed<'o> {
-    message: &'static Message,
-    out: &'o mut Output,
-    depth: u32,
+pub(super) struct FieldsSeed<'o> {
+    pub message: &'static Message,
+    pub out: &'o mut Output,
+    pub depth: u32,
 }
 
 impl<'de> DeserializeSeed<'de> for FieldsSeed<'_> {
@@ -137,34 +49,40 @@ impl<'de> Visitor<'de> for FieldsSeed<'_> {
                 map.next_value::<IgnoredAny>()?;
                 continue;
             };
-            match field.kind {
-                Kind::One(message) => map.next_value_seed(MessageSeed {
-                    message,
-                    number: field.number,
-                    out: &mut *out,
-                    depth,
-                })?,
-                Kind::Many(message) => map.next_value_seed(ListSeed {
-                    field: field.json,
-                    message,
-                    number: field.number,
-                    out: &mut *out,
-                    depth,
-                })?,
-                Kind::Packed(scalar) => map.next_value_seed(PackedListSeed {
-                    field,
-                    scalar,
-                    out: &mut *out,
-                })?,
-                Kind::Scalar(scalar) | Kind::Present(scalar) => map.next_value_seed(ScalarSeed {
-                    field,
-                    scalar,
-                    present: matches!(field.kind, Kind::Present(_)),
-                    out: &mut *out,
-                })?,
-            }
+            field_value(&mut map, field, out, depth)?;
         }
         Ok(())
+    }
+}
+
+/// The value of one field of a message.
+pub(super) fn field_value<'de, A: MapAccess<'de>>(
+    map: &mut A,
+    field: &'static Field,
+    out: &mut Output,
+    depth: u32,
+) -> Result<(), A::Error> {
+    match field.kind {
+        Kind::One(message) => map.next_value_seed(MessageSeed {
+            message,
+            number: field.number,
+            out,
+            depth,
+        }),
+        Kind::Many(message) => map.next_value_seed(ListSeed {
+            field: field.json,
+            message,
+            number: field.number,
+            out,
+            depth,
+        }),
+        Kind::Packed(scalar) => map.next_value_seed(PackedListSeed { field, scalar, out }),
+        Kind::Scalar(scalar) | Kind::Present(scalar) => map.next_value_seed(ScalarSeed {
+            field,
+            scalar,
+            present: matches!(field.kind, Kind::Present(_)),
+            out,
+        }),
     }
 }
 
@@ -223,12 +141,12 @@ impl<'de> Visitor<'de> for MessageSeed<'_> {
 }
 
 /// A list of messages. `null` is an absent list.
-struct ListSeed<'o> {
-    field: &'static str,
-    message: &'static Message,
-    number: u32,
-    out: &'o mut Output,
-    depth: u32,
+pub(super) struct ListSeed<'o> {
+    pub field: &'static str,
+    pub message: &'static Message,
+    pub number: u32,
+    pub out: &'o mut Output,
+    pub depth: u32,
 }
 
 impl<'de> DeserializeSeed<'de> for ListSeed<'_> {

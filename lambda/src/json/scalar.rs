@@ -1,12 +1,10 @@
-//! Converts numbers, texts and bytes from any of their JSON forms to the wire format.
+//! Converts numbers and texts from any of their JSON forms to the wire format.
 
 use std::fmt;
 
-use base64::Engine;
-use base64::alphabet;
-use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use serde::de::{DeserializeSeed, Deserializer, Error, Unexpected, Visitor};
 
+use super::bytes::{BytesSeed, Given};
 use super::messages::{Field, Scalar};
 use super::write;
 
@@ -42,28 +40,23 @@ impl<'de> DeserializeSeed<'de> for ScalarSeed<'_> {
                     if present || !text.is_empty() {
                         write::bytes_field(out, field.number, text);
                     }
-                    Ok(())
                 },
             }),
-            Scalar::Id => json.deserialize_option(TextVisitor {
-                field,
-                write: |text: &[u8]| {
-                    if !text.is_empty() {
-                        write::bytes_field(out, field.number, &id_bytes(text));
-                    }
-                    Ok(())
-                },
-            }),
-            Scalar::Base64 => json.deserialize_option(TextVisitor {
-                field,
-                write: |text: &[u8]| {
-                    let bytes = base64_bytes(text).ok_or("is not base64")?;
-                    if present || !bytes.is_empty() {
-                        write::bytes_field(out, field.number, &bytes);
-                    }
-                    Ok(())
-                },
-            }),
+            Scalar::Id => {
+                if let Some(id) = json.deserialize_any(BytesSeed::id(field))?.into_id() {
+                    write::bytes_field(out, field.number, &id);
+                }
+                Ok(())
+            }
+            Scalar::Base64 => {
+                // Anything else is left out, which is a value with nothing set.
+                if let Given::Bytes(bytes) = json.deserialize_any(BytesSeed::base64(field))?
+                    && (present || !bytes.is_empty())
+                {
+                    write::bytes_field(out, field.number, &bytes);
+                }
+                Ok(())
+            }
             _ => {
                 let number = json.deserialize_any(NumberVisitor { field, scalar })?;
                 if let Some(number) = number
@@ -236,7 +229,7 @@ struct TextVisitor<F> {
     write: F,
 }
 
-impl<'de, F: FnOnce(&[u8]) -> Result<(), &'static str>> Visitor<'de> for TextVisitor<F> {
+impl<'de, F: FnOnce(&[u8])> Visitor<'de> for TextVisitor<F> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -256,28 +249,7 @@ impl<'de, F: FnOnce(&[u8]) -> Result<(), &'static str>> Visitor<'de> for TextVis
     }
 
     fn visit_bytes<E: Error>(self, value: &[u8]) -> Result<(), E> {
-        let json = self.field.json;
-        (self.write)(value).map_err(|problem| E::custom(format_args!("{json} {problem}")))
+        (self.write)(value);
+        Ok(())
     }
-}
-
-/// The bytes of a hex id. Invalid hex yields a single byte, which is an id of wrong length. The library
-/// stores it as null and counts it, so one invalid id does not fail the request.
-fn id_bytes(hex: &[u8]) -> Vec<u8> {
-    let digit = |byte: u8| char::from(byte).to_digit(16).map(|digit| digit as u8);
-    let pairs = hex.chunks(2).map(|pair| match *pair {
-        [high, low] => Some(digit(high)? << 4 | digit(low)?),
-        _ => None,
-    });
-    pairs.collect::<Option<Vec<u8>>>().unwrap_or_else(|| vec![0])
-}
-
-/// Decodes both base64 alphabets, with or without padding, as protobuf's JSON readers do.
-fn base64_bytes(text: &[u8]) -> Option<Vec<u8>> {
-    const ANY_PADDING: GeneralPurposeConfig = GeneralPurposeConfig::new()
-        .with_decode_padding_mode(DecodePaddingMode::Indifferent)
-        .with_decode_allow_trailing_bits(true);
-    const STANDARD: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, ANY_PADDING);
-    const URL_SAFE: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, ANY_PADDING);
-    STANDARD.decode(text).or_else(|_| URL_SAFE.decode(text)).ok()
 }

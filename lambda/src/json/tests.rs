@@ -15,8 +15,13 @@ use prost::Message;
 use super::*;
 
 fn logs(text: &str) -> ExportLogsServiceRequest {
-    ExportLogsServiceRequest::decode(&*to_protobuf(text.as_bytes(), usize::MAX).unwrap().logs.unwrap())
-        .unwrap()
+    ExportLogsServiceRequest::decode(
+        &*to_protobuf(text.as_bytes(), Form::Request, usize::MAX)
+            .unwrap()
+            .logs
+            .unwrap(),
+    )
+    .unwrap()
 }
 
 fn record(fields: &str) -> LogRecord {
@@ -28,21 +33,29 @@ fn record(fields: &str) -> LogRecord {
 
 fn span(fields: &str) -> Span {
     let text = format!(r#"{{"resourceSpans":[{{"scopeSpans":[{{"spans":[{{{fields}}}]}}]}}]}}"#);
-    let bytes = to_protobuf(text.as_bytes(), usize::MAX).unwrap().traces.unwrap();
+    let bytes = to_protobuf(text.as_bytes(), Form::Request, usize::MAX)
+        .unwrap()
+        .traces
+        .unwrap();
     let request = ExportTraceServiceRequest::decode(&*bytes).unwrap();
     request.resource_spans[0].scope_spans[0].spans[0].clone()
 }
 
 fn metric(fields: &str) -> Metric {
     let text = format!(r#"{{"resourceMetrics":[{{"scopeMetrics":[{{"metrics":[{{{fields}}}]}}]}}]}}"#);
-    let bytes = to_protobuf(text.as_bytes(), usize::MAX).unwrap().metrics.unwrap();
+    let bytes = to_protobuf(text.as_bytes(), Form::Request, usize::MAX)
+        .unwrap()
+        .metrics
+        .unwrap();
     let request = ExportMetricsServiceRequest::decode(&*bytes).unwrap();
     request.resource_metrics[0].scope_metrics[0].metrics[0].clone()
 }
 
 fn problem(fields: &str) -> String {
     let text = format!(r#"{{"resourceLogs":[{{"scopeLogs":[{{"logRecords":[{{{fields}}}]}}]}}]}}"#);
-    to_protobuf(text.as_bytes(), usize::MAX).unwrap_err().to_string()
+    to_protobuf(text.as_bytes(), Form::Request, usize::MAX)
+        .unwrap_err()
+        .to_string()
 }
 
 #[test]
@@ -139,6 +152,58 @@ fn doubles_and_bytes_in_all_their_forms() {
     }
 }
 
+#[test]
+fn bytes_in_the_forms_of_other_writers() {
+    for text in [
+        "[251,255]",
+        r#"{"type":"Buffer","data":[251,255]}"#,
+        r#"{"data":"+/8=","new":{"a":[1]}}"#,
+        r#"{"0":251,"1":255}"#,
+    ] {
+        let body = record(&format!(r#""body":{{"bytesValue":{text}}}"#)).body;
+        let bytes = Some(Value::BytesValue(vec![0xfb, 0xff]));
+        assert_eq!(body, Some(AnyValue { value: bytes }), "{text}");
+    }
+    let nothing = record(r#""body":{"bytesValue":[]}"#).body.unwrap();
+    assert_eq!(nothing.value, Some(Value::BytesValue(vec![])));
+    let span =
+        span(r#""traceId":[0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15],"spanId":{"data":[1,2,3,4,5,6,7,8]}"#);
+    assert_eq!(span.trace_id, (0..16).collect::<Vec<u8>>());
+    assert_eq!(span.span_id, [1, 2, 3, 4, 5, 6, 7, 8]);
+}
+
+#[test]
+fn what_is_no_bytes_costs_its_own_value_only() {
+    let deep = format!("{}1{}", r#"{"data":"#.repeat(200_000), "}".repeat(200_000));
+    let deep_list = format!("{}1{}", "[".repeat(200_000), "]".repeat(200_000));
+    for value in [
+        "7",
+        "-7",
+        "1.5",
+        "true",
+        "\"*\"",
+        "{}",
+        "[256]",
+        "[-1]",
+        "[1,[2],{\"a\":3},\"\",null]",
+        r#"{"0":1,"1":"a"}"#,
+        r#"{"type":"Buffer"}"#,
+        &deep,
+        &deep_list,
+    ] {
+        let name = value.get(..20).unwrap_or(value);
+        let record = record(&format!(
+            r#""body":{{"bytesValue":{value}}},"severityText":"kept""#
+        ));
+        assert_eq!(record.severity_text, "kept", "{name}");
+        assert_eq!(record.body, Some(AnyValue { value: None }), "{name}");
+        let span = span(&format!(r#""traceId":{value},"name":"kept""#));
+        assert_eq!(span.name, "kept", "{name}");
+        assert!(![0, 16].contains(&span.trace_id.len()), "{name}");
+    }
+    assert_eq!(span(r#""traceId":null,"spanId":[]"#), Span::default());
+}
+
 /// As in a protobuf message: the library replaces these bytes and counts the text.
 #[test]
 fn a_text_that_is_not_unicode_stays_for_the_library_to_repair() {
@@ -155,7 +220,10 @@ fn a_text_that_is_not_unicode_stays_for_the_library_to_repair() {
             b"}]}]}]}",
         ]
         .concat();
-        let found = to_protobuf(&json, usize::MAX).unwrap().logs.unwrap();
+        let found = to_protobuf(&json, Form::Request, usize::MAX)
+            .unwrap()
+            .logs
+            .unwrap();
         assert!(
             found.ends_with(&[&[0x1a, bytes.len() as u8], bytes].concat()),
             "{found:?}"
@@ -208,10 +276,13 @@ fn unknown_fields_are_passed_over_and_other_names_taken() {
     };
     assert_eq!(record.attributes, [expected]);
     assert_eq!(
-        to_protobuf(br#"{"other":1}"#, usize::MAX).unwrap(),
+        to_protobuf(br#"{"other":1}"#, Form::Request, usize::MAX).unwrap(),
         Payloads::default()
     );
-    assert_eq!(to_protobuf(b"", usize::MAX).unwrap(), Payloads::default());
+    assert_eq!(
+        to_protobuf(b"", Form::Request, usize::MAX).unwrap(),
+        Payloads::default()
+    );
 }
 
 #[test]
@@ -224,11 +295,106 @@ fn requests_one_after_the_other_are_merged() {
     ] {
         assert_eq!(logs(&text).resource_logs.len(), 2, "{text}");
     }
-    let both = to_protobuf(br#"{"resourceLogs":[],"resourceSpans":[{}]}"#, usize::MAX).unwrap();
+    let both = to_protobuf(
+        br#"{"resourceLogs":[],"resourceSpans":[{}]}"#,
+        Form::Request,
+        usize::MAX,
+    )
+    .unwrap();
     assert_eq!(
         (both.logs, both.traces, both.metrics),
         (Some(vec![]), Some(vec![10, 0]), None)
     );
+}
+
+fn object(text: &str) -> Result<Payloads, Failure> {
+    to_protobuf(text.as_bytes(), Form::Object, usize::MAX)
+}
+
+/// `{"resource":…,"scopeSpans":[…]}` a line, as Java's `OtlpJsonLoggingSpanExporter` writes it.
+#[test]
+fn an_object_without_its_list_is_taken_where_it_was_stored() {
+    let inner = |signal: &str| {
+        format!(
+            r#"{{"resource":{{"attributes":[{{"key":"a","value":{{"doubleValue":1.5}}}}]}},"scope{signal}":[{{"scope":{{"name":"s"}}}}],"schemaUrl":"u","new":1}}"#
+        )
+    };
+    let wrapped = |signal: &str| format!(r#"{{"resource{signal}":[{}]}}"#, inner(signal));
+    for signal in ["Logs", "Spans", "Metrics"] {
+        assert_eq!(
+            object(&inner(signal)).unwrap(),
+            object(&wrapped(signal)).unwrap(),
+            "{signal}"
+        );
+        // A request's unknown fields are ignored.
+        let ignored = to_protobuf(inner(signal).as_bytes(), Form::Request, usize::MAX).unwrap();
+        assert_eq!(ignored, Payloads::default());
+    }
+    let lines = format!("{}\n{}\n", inner("Spans"), inner("Spans"));
+    let bytes = object(&lines).unwrap().traces.unwrap();
+    let request = ExportTraceServiceRequest::decode(&*bytes).unwrap();
+    assert_eq!(request.resource_spans.len(), 2);
+    assert_eq!(
+        request.resource_spans[1]
+            .resource
+            .as_ref()
+            .unwrap()
+            .attributes
+            .len(),
+        1
+    );
+    assert_eq!(request.resource_spans[1].schema_url, "u");
+    let turned = r#"{"scope_logs":[{"schemaUrl":"a"}],"resource":{}}"#;
+    let request = ExportLogsServiceRequest::decode(&*object(turned).unwrap().logs.unwrap()).unwrap();
+    assert_eq!(request.resource_logs[0].scope_logs[0].schema_url, "a");
+    assert!(request.resource_logs[0].resource.is_some());
+    let whole = object(turned).unwrap().bytes();
+    assert!(to_protobuf(turned.as_bytes(), Form::Object, whole).is_ok());
+    assert!(matches!(
+        to_protobuf(turned.as_bytes(), Form::Object, whole - 1),
+        Err(Failure::TooLarge { .. })
+    ));
+}
+
+#[test]
+fn an_object_that_is_not_otlp_is_an_error_with_its_keys_and_line() {
+    let request = r#"{"resourceLogs":[],"mine":1}"#;
+    for (other, keys) in [
+        (
+            r#"{"metric_stream_name":"a","account_id":"1","region":"b","namespace":"c"}"#,
+            r#""metric_stream_name", "account_id", "region""#,
+        ),
+        (r#"{"Records":[{"eventVersion":"1.08"}]}"#, r#""Records""#),
+        (r#"{"resource":{},"x":1}"#, r#""resource", "x""#),
+    ] {
+        for (text, line) in [
+            (other.to_owned(), "line 1 column"),
+            (format!("{request}\n{{}}\n{other}\n{request}"), "line 3 column"),
+        ] {
+            let problem = object(&text).unwrap_err().to_string();
+            assert!(problem.starts_with("JSON, but not OTLP: "), "{problem}");
+            assert!(
+                problem.contains(&format!("its first keys are {keys} at {line}")),
+                "{problem}"
+            );
+        }
+        assert_eq!(
+            to_protobuf(other.as_bytes(), Form::Request, usize::MAX).unwrap(),
+            Payloads::default()
+        );
+    }
+    let long = object(&format!(r#"{{"{}":1}}"#, "k".repeat(10_000))).unwrap_err();
+    assert!(long.to_string().len() < 250, "{long}");
+    for nothing in ["", "\n", "{}", "{}\n{}", request, r#"{"resourceSpans":null}"#] {
+        assert_eq!(object(nothing).unwrap().bytes(), 0, "{nothing}");
+    }
+    assert!(
+        object("[1]")
+            .unwrap_err()
+            .to_string()
+            .starts_with("JSON, but not OTLP")
+    );
+    assert!(object("{").unwrap_err().to_string().starts_with("not JSON"));
 }
 
 #[test]
@@ -252,14 +418,17 @@ fn values_nested_beyond_reason_are_cut_without_recursion() {
             "]}}".repeat(depth)
         );
         let text = format!(r#"{{"resourceLogs":[{{"scopeLogs":[{{"logRecords":[{{{text}}}]}}]}}]}}"#);
-        let bytes = to_protobuf(text.as_bytes(), usize::MAX).unwrap().logs.unwrap();
+        let bytes = to_protobuf(text.as_bytes(), Form::Request, usize::MAX)
+            .unwrap()
+            .logs
+            .unwrap();
         assert!(bytes.windows(5).any(|window| window == b"after"));
         // Four bytes per level while lengths take one byte, then six.
         assert!(bytes.len() < 1000, "{depth}: {}", bytes.len());
     }
     let unknown = format!(r#"{{"new":{}1{}}}"#, "[".repeat(200_000), "]".repeat(200_000));
     assert_eq!(
-        to_protobuf(unknown.as_bytes(), usize::MAX).unwrap(),
+        to_protobuf(unknown.as_bytes(), Form::Request, usize::MAX).unwrap(),
         Payloads::default()
     );
 }
@@ -276,7 +445,6 @@ fn what_is_wrong_is_told_with_its_place() {
         (r#""severityText":7"#, "a string for severityText"),
         (r#""severityNumber":"LOUD""#, "severityNumber"),
         (r#""body":"text""#, "an object for AnyValue"),
-        (r#""body":{"bytesValue":"*"}"#, "bytesValue is not base64"),
         (r#""body":{"doubleValue":"inf"}"#, "doubleValue"),
         (r#""body":"#, "line 1 column"),
     ] {
@@ -287,7 +455,10 @@ fn what_is_wrong_is_told_with_its_place() {
         );
     }
     for text in ["[]", "7", "{", "nothing", r#"{"resourceLogs":7}"#, "{}x"] {
-        assert!(to_protobuf(text.as_bytes(), usize::MAX).is_err(), "{text}");
+        assert!(
+            to_protobuf(text.as_bytes(), Form::Request, usize::MAX).is_err(),
+            "{text}"
+        );
     }
 }
 
@@ -300,12 +471,15 @@ fn protobuf_that_is_larger_than_allowed_is_not_made() {
         )
     };
     let text = counts(1000);
-    let whole = to_protobuf(text.as_bytes(), usize::MAX).unwrap().metrics.unwrap();
+    let whole = to_protobuf(text.as_bytes(), Form::Request, usize::MAX)
+        .unwrap()
+        .metrics
+        .unwrap();
     assert!(whole.len() > 8000 && text.len() < 2200);
-    assert!(to_protobuf(text.as_bytes(), whole.len()).is_ok());
+    assert!(to_protobuf(text.as_bytes(), Form::Request, whole.len()).is_ok());
     // Mixed with other lists and other signals.
     let twice = format!(r#"{text}{{"resourceLogs":[{{}}]}}{text}"#);
-    assert!(to_protobuf(twice.as_bytes(), 2 * whole.len() + 2).is_ok());
+    assert!(to_protobuf(twice.as_bytes(), Form::Request, 2 * whole.len() + 2).is_ok());
     for (text, bytes_max) in [
         (text, whole.len() - 1),
         (twice, 2 * whole.len() + 1),
@@ -316,7 +490,7 @@ fn protobuf_that_is_larger_than_allowed_is_not_made() {
             890,
         ),
     ] {
-        let failure = to_protobuf(text.as_bytes(), bytes_max).unwrap_err();
+        let failure = to_protobuf(text.as_bytes(), Form::Request, bytes_max).unwrap_err();
         assert!(
             matches!(failure, Failure::TooLarge { bytes_max: told } if told == bytes_max),
             "{failure}"
@@ -332,7 +506,7 @@ fn a_list_of_numbers_is_read_no_further_than_it_may_be_written() {
         r#"{{"resourceMetrics":[{{"scopeMetrics":[{{"metrics":[{{"histogram":{{"dataPoints":[{{"explicitBounds":[{}not JSON"#,
         "0,".repeat(1000)
     );
-    let failure = to_protobuf(text.as_bytes(), 1000).unwrap_err();
+    let failure = to_protobuf(text.as_bytes(), Form::Request, 1000).unwrap_err();
     assert!(
         matches!(failure, Failure::TooLarge { bytes_max: 1000 }),
         "{failure}"

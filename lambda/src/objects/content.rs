@@ -2,7 +2,9 @@
 //!
 //! The Collector's S3 exporter writes one request per object (protobuf or JSON), compressed or not. Its file
 //! exporter writes JSON lines, or messages preceded by their length as 4 bytes, big-endian. If compression is
-//! on, each message is compressed separately.
+//! on, each message is compressed separately. `CloudWatch`'s metric streams write messages preceded by their
+//! length as a varint, which Firehose concatenates
+//! (<https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch-metric-streams-formats-opentelemetry-100.html>).
 
 use otlp2iceberg::Signal;
 
@@ -54,7 +56,13 @@ impl Reading {
             [b'P', b'A', b'R', b'1', ..] => {
                 Err("it is a Parquet file whose key does not end with .parquet; give it a name that does, and it is registered".into())
             }
+            // The tag of a request's field 1 is also a line feed, and a length of 123 is also an opening
+            // brace. Only forms that end with the last byte are taken before JSON.
+            _ if is_request(bytes) => self.protobuf(bytes),
+            _ if is_delimited(bytes) => self.delimited(bytes),
             _ if is_json(bytes) => self.json(bytes),
+            // The first message is so large that its length does not begin with 0.
+            _ if is_framed(bytes) => self.framed(bytes, wrappings),
             _ => self.protobuf(bytes),
         }
     }
@@ -91,13 +99,22 @@ impl Reading {
         }
     }
 
+    fn delimited(&mut self, mut bytes: &[u8]) -> Result<(), String> {
+        while let Some((message, rest)) = after_length(bytes) {
+            self.protobuf(message)?;
+            bytes = rest;
+        }
+        Ok(())
+    }
+
     fn json(&mut self, text: &[u8]) -> Result<(), String> {
         let bytes_max = self.bytes_left;
         self.take(text.len())?;
-        let payloads = json::to_protobuf(text, bytes_max).map_err(|failure| match failure {
-            json::Failure::TooLarge { .. } => too_large(),
-            json::Failure::Malformed(problem) => problem,
-        })?;
+        let payloads =
+            json::to_protobuf(text, json::Form::Object, bytes_max).map_err(|failure| match failure {
+                json::Failure::TooLarge { .. } => too_large(),
+                json::Failure::Malformed(problem) => problem,
+            })?;
         self.take(payloads.bytes().saturating_sub(text.len()))?;
         for (signal, request) in payloads.into_signals() {
             self.contents.requests[signal as usize].extend_from_slice(&request);
@@ -109,7 +126,7 @@ impl Reading {
         self.take(bytes.len())?;
         let signal = self.signal.ok_or(
             "it is protobuf, and its key does not say of which signal; \
-             put logs, traces or metrics into the key, as the Collector's exporters do",
+             put logs, traces or metrics into the key, as the Collector's exporters do, or into Firehose's prefix",
         )?;
         self.contents.requests[signal as usize].extend_from_slice(bytes);
         Ok(())
@@ -126,48 +143,96 @@ fn too_large() -> String {
         .into()
 }
 
-/// Whether the bytes look like JSON. White space alone is JSON without a request.
+/// Whether the bytes look like JSON. White space alone is JSON without a request. A list is no OTLP, which its
+/// reader tells.
 fn is_json(bytes: &[u8]) -> bool {
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     let first = bytes.iter().find(|byte| !byte.is_ascii_whitespace());
-    matches!(first, None | Some(b'{')) && !is_request(bytes)
+    matches!(first, None | Some(b'{' | b'['))
 }
 
 /// Whether the bytes are a sequence of delimited fields 1 that ends with the last byte, as every request is.
-/// Its tag is also a line feed, and a length of 123 is also an opening brace.
 fn is_request(mut bytes: &[u8]) -> bool {
-    if bytes.is_empty() {
-        return false;
+    while let [0x0a, field @ ..] = bytes {
+        match after_length(field) {
+            Some((_, [])) => return true,
+            Some((_, rest)) => bytes = rest,
+            None => return false,
+        }
     }
-    while let [0x0a, rest @ ..] = bytes {
-        let Some(digits) = rest.iter().position(|byte| byte & 0x80 == 0) else {
-            return false;
-        };
-        let (length, rest) = rest.split_at(digits + 1);
-        if length.len() > 4 {
+    false
+}
+
+/// Whether the bytes are requests that each follow their length as a varint, and end with the last byte.
+fn is_delimited(mut bytes: &[u8]) -> bool {
+    while let Some((message, rest)) = after_length(bytes) {
+        if !is_request(message) {
             return false;
         }
-        let length = length
-            .iter()
-            .rev()
-            .fold(0, |sum, byte| sum << 7 | usize::from(byte & 0x7f));
-        match rest.get(length..) {
+        if rest.is_empty() {
+            return true;
+        }
+        bytes = rest;
+    }
+    false
+}
+
+/// Whether the bytes are messages that each follow their length as 4 bytes, and end with the last byte.
+fn is_framed(mut bytes: &[u8]) -> bool {
+    while let Some((length, rest)) = bytes.split_first_chunk::<4>() {
+        match rest.get(u32::from_be_bytes(*length) as usize..) {
+            Some([]) => return true,
             Some(rest) => bytes = rest,
             None => return false,
         }
     }
-    bytes.is_empty()
+    false
 }
 
-/// The last word in the key that names a signal.
+/// Splits off what follows its length, a varint of up to 4 bytes.
+fn after_length(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let digits = bytes.iter().take(4).position(|byte| byte & 0x80 == 0)?;
+    let (length, rest) = bytes.split_at_checked(digits + 1)?;
+    let length = length
+        .iter()
+        .rev()
+        .fold(0, |sum, byte| sum << 7 | usize::from(byte & 0x7f));
+    rest.split_at_checked(length)
+}
+
+/// The last word in the key that names a signal. In the object's name, a word before `_` may also end in it:
+/// the Collector's S3 exporter writes `<file_prefix>logs_<number>`, so a prefix without a separator is one word
+/// with it.
 fn signal_of_key(key: &str) -> Option<Signal> {
-    key.rsplit(|letter: char| !letter.is_ascii_alphabetic())
-        .find_map(|word| match word.to_ascii_lowercase().as_str() {
-            "logs" | "log" => Some(Signal::Logs),
-            "traces" | "trace" | "spans" => Some(Signal::Traces),
-            "metrics" | "metric" => Some(Signal::Metrics),
-            _ => None,
+    let is_no_letter = |letter: char| !letter.is_ascii_alphabetic();
+    let (folders, name) = key.rsplit_once('/').unwrap_or(("", key));
+    name.split_inclusive(is_no_letter)
+        .rev()
+        .find_map(|part| {
+            let word = part.trim_end_matches(is_no_letter).to_ascii_lowercase();
+            let ends = |end: &&str| part.ends_with('_') && word.ends_with(*end);
+            signal_of_word(
+                ["logs", "traces", "metrics"]
+                    .iter()
+                    .copied()
+                    .find(ends)
+                    .unwrap_or(&word),
+            )
         })
+        .or_else(|| {
+            folders
+                .rsplit(is_no_letter)
+                .find_map(|word| signal_of_word(&word.to_ascii_lowercase()))
+        })
+}
+
+fn signal_of_word(word: &str) -> Option<Signal> {
+    match word {
+        "logs" | "log" => Some(Signal::Logs),
+        "traces" | "trace" | "spans" => Some(Signal::Traces),
+        "metrics" | "metric" => Some(Signal::Metrics),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -231,6 +296,81 @@ mod tests {
         let mut bytes = b"\x0a\x7b\x0a\x22".to_vec();
         bytes.extend([b' '; 0x79]);
         assert_eq!(logs("logs", &bytes), bytes);
+    }
+
+    fn delimited(messages: &[&[u8]]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        for message in messages {
+            let mut length = message.len();
+            while length >= 0x80 {
+                bytes.push(length as u8 | 0x80);
+                length >>= 7;
+            }
+            bytes.push(length as u8);
+            bytes.extend_from_slice(message);
+        }
+        bytes
+    }
+
+    /// A request of one field with this many bytes.
+    fn request(length: usize) -> Vec<u8> {
+        let content = vec![0x1a; length];
+        [vec![0x0a], delimited(&[&content])].concat()
+    }
+
+    #[test]
+    fn messages_after_their_length_as_a_varint_are_those_of_metric_streams() {
+        let metrics = Signal::Metrics as usize;
+        let key = "metrics/2026/01/02/03/stream-1-2026-01-02-03-04-05-0a1b2c3d";
+        // Lengths of one to three bytes, among them that of an opening brace and that of a request's tag.
+        for lengths in [&[3][..], &[8], &[121], &[1, 300, 70_000], &[121, 5, 121]] {
+            let messages: Vec<Vec<u8>> = lengths.iter().map(|length| request(*length)).collect();
+            let bytes = delimited(&messages.iter().map(Vec::as_slice).collect::<Vec<_>>());
+            for bytes in [bytes.clone(), gzip(&bytes), framed(&[&bytes])] {
+                let contents = read(key, &bytes, MAX).unwrap();
+                assert_eq!(contents.requests[metrics], messages.concat(), "{lengths:?}");
+            }
+            let problem = read("2026/01/02/03/stream-1", &bytes, MAX).unwrap_err();
+            assert!(problem.contains("Firehose"), "{problem}");
+            if bytes.starts_with(b"{") {
+                continue;
+            }
+            // Bytes that are too few or too many are none of it, and the library refuses what it is instead.
+            for other in [&bytes[..bytes.len() - 1], &[&bytes[..], b"\x05"].concat()] {
+                let contents = read(key, other, MAX).unwrap();
+                assert_eq!(contents.requests[metrics], other, "{lengths:?}");
+            }
+        }
+        let whole = delimited(&[&request(300)]);
+        assert!(read(key, &whole, request(300).len()).is_ok());
+        assert!(
+            read(key, &whole, request(300).len() - 1)
+                .unwrap_err()
+                .contains("larger")
+        );
+    }
+
+    #[test]
+    fn a_frame_may_be_so_large_that_its_length_begins_with_another_byte() {
+        let large = request(1 << 24);
+        let contents = read("logs", &framed(&[&large, LOGS]), 1 << 25).unwrap();
+        assert_eq!(contents.requests[0].len(), large.len() + LOGS.len());
+    }
+
+    #[test]
+    fn json_that_is_not_otlp_is_not_loaded() {
+        for other in [
+            r#"{"date":1.5,"log":"from Fluent Bit"}"#,
+            r#"{"metric_stream_name":"a","namespace":"AWS/EC2"}"#,
+            r#"[{"date":1.5,"log":"a"}]"#,
+        ] {
+            for bytes in [other.as_bytes().to_vec(), gzip(other.as_bytes())] {
+                let problem = read("logs/a", &bytes, MAX).unwrap_err();
+                assert!(problem.contains("JSON, but not OTLP"), "{problem}");
+            }
+        }
+        let bare = r#"{"resource":{},"scopeLogs":[]}"#;
+        assert_eq!(logs("any", bare.as_bytes()), b"\x0a\x02\x0a\0");
     }
 
     #[test]
@@ -302,7 +442,15 @@ mod tests {
             ("a/metrics-7", Some(Signal::Metrics)),
             ("LOGS", Some(Signal::Logs)),
             ("catalogs/blogs.bin", None),
+            ("catalogs_1/blogs.bin", None),
             ("", None),
+            // The S3 exporter's `file_prefix` has no separator of its own.
+            ("metrics/year=2026/prodlogs_123.binpb.gz", Some(Signal::Logs)),
+            ("ProdTraces_123", Some(Signal::Traces)),
+            ("a/logs_prodmetrics_1", Some(Signal::Metrics)),
+            ("prodlogs_traces_1.json", Some(Signal::Traces)),
+            ("metrics/blogs-1", Some(Signal::Metrics)),
+            ("metrics/otel_123", Some(Signal::Metrics)),
         ] {
             assert_eq!(signal_of_key(key), signal, "{key}");
         }
