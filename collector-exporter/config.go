@@ -136,7 +136,7 @@ type TablesConfig struct {
 	AttributeColumns []any `mapstructure:"attribute_columns" json:"attribute_columns,omitempty"`
 	// PartitionBy is a word (hour, day, month, none) or a list of transforms.
 	PartitionBy any `mapstructure:"partition_by" json:"partition_by,omitempty"`
-	// Properties are set on a table when it is created.
+	// Properties are set on a table when it is created. An empty one is left out.
 	Properties map[string]string `mapstructure:"properties" json:"properties,omitempty"`
 }
 

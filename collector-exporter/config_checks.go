@@ -15,13 +15,13 @@ import (
 
 // nonEmptyKeys are the keys that say where data goes and with which credentials. An environment variable that is empty
 // or not set leaves null there. Elsewhere null stands for the default, but here data would silently go to ./warehouse,
-// or without a token. An entry that ends in :: is a section and stands for all of its keys. Other keys may be empty,
-// such as a session token that only some deployments have: if one is needed, the service that needs it refuses
-// requests.
+// or without a token. A table property is left out of new tables if its value is "", which null would become. An entry
+// that ends in :: is a section and stands for all of its keys. Other keys may be empty, such as a session token that
+// only some deployments have: if one is needed, the service that needs it refuses requests.
 var nonEmptyKeys = []string{
 	"catalog::type", "catalog::uri", "catalog::warehouse", "catalog::namespace", "catalog::token",
 	"catalog::oauth2::client_id", "catalog::oauth2::client_secret", "catalog::headers::",
-	"storage::s3::access_key_id", "storage::s3::secret_access_key", "dead_letter::path",
+	"storage::s3::access_key_id", "storage::s3::secret_access_key", "tables::properties::", "dead_letter::path",
 }
 
 // checkNonEmpty refuses null in nonEmptyKeys.

@@ -106,7 +106,7 @@ func TestEmptyEnvironmentVariableIsReportedWithItsKey(t *testing.T) {
 		for _, key := range []string{
 			"catalog::type", "catalog::uri", "catalog::warehouse", "catalog::namespace", "catalog::token",
 			"catalog::oauth2::client_id", "catalog::oauth2::client_secret", "catalog::headers::X-Key",
-			"storage::s3::access_key_id", "dead_letter::path",
+			"storage::s3::access_key_id", "tables::properties::owner", "dead_letter::path",
 		} {
 			text := ""
 			for depth, name := range strings.Split(key, "::") {
@@ -120,6 +120,16 @@ func TestEmptyEnvironmentVariableIsReportedWithItsKey(t *testing.T) {
 		"storage: {s3: {session_token: '${env:O2I_NOT_SET}', endpoint: '${env:O2I_NOT_SET}'}}")
 	require.NoError(t, err, "a default instead of the variable, and keys whose default is harmless")
 	assert.Equal(t, "/var/lib/otel", *cfg.Catalog.Warehouse)
+}
+
+// "" leaves a property out of new tables, which an empty variable must not do.
+func TestEmptyPropertyReachesTheLibrary(t *testing.T) {
+	cfg, err := fromText(t, `tables: {properties: {write.parquet.compression-codec: ""}}`)
+	require.NoError(t, err)
+	require.NoError(t, confmap.Validate(cfg))
+	config, err := cfg.libraryJSON()
+	require.NoError(t, err)
+	assert.JSONEq(t, `{"tables": {"properties": {"write.parquet.compression-codec": ""}}}`, string(config))
 }
 
 func TestDurationFromTheEnvironmentNeedsAUnit(t *testing.T) {

@@ -46,6 +46,17 @@ def test_sql_examples_find_something(name, warehouse):
                 assert found.num_rows > 0, f"nothing found by {statement.query}"
 
 
+def test_the_printed_views_show_all_rows_and_can_be_made_again(warehouse):
+    command = [sys.executable, QUERIES / "duckdb_views.py", warehouse]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+    with readers.connect_duckdb() as duckdb:
+        for _ in range(2):
+            duckdb.execute(printed)
+        for table in TABLES:
+            rows = readers.read_duckdb(readers.load(warehouse, table))
+            assert duckdb.execute(f"SELECT count(*) FROM {table}").fetchone() == (len(rows),), table
+
+
 def test_the_pyiceberg_example_prints_errors_of_the_service(warehouse):
     command = [sys.executable, QUERIES / "pyiceberg_logs.py", warehouse, "payment"]
     printed = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout.splitlines()

@@ -47,7 +47,7 @@ fn sort_order(table: Table, schema: &Schema) -> Result<SortOrder> {
 }
 
 /// Our table properties, overridden by the user's. Other writers of the table, such as compaction, follow
-/// them.
+/// them. An empty value leaves a property out: some catalogs refuse tables with properties that they manage.
 fn properties(config: &Config, schema: &Schema) -> HashMap<String, String> {
     let parquet = &config.parquet;
     let mut properties: HashMap<String, String> = HashMap::new();
@@ -97,5 +97,35 @@ fn properties(config: &Config, schema: &Schema) -> HashMap<String, String> {
         }
     }
     properties.extend(config.tables.properties.clone());
+    properties.retain(|_, value| !value.is_empty());
     properties
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Unity Catalog refuses new tables with properties of Parquet files.
+    #[test]
+    fn empty_values_leave_properties_out() {
+        let json = br#"{"tables": {"properties": {
+            "write.parquet.compression-codec": "", "write.parquet.compression-level": "",
+            "write.parquet.bloom-filter-enabled.column.TraceId": "", "write.target-file-size-bytes": "",
+            "owner": "ops", "write.metadata.metrics.default": ""
+        }}}"#;
+        let config = Config::from_json(json).expect("valid");
+        let spec = table_spec(&config, Table::Logs).expect("spec");
+        let mut keys: Vec<&str> = spec.properties.keys().map(String::as_str).collect();
+        keys.sort_unstable();
+        assert_eq!(
+            keys,
+            [
+                "history.expire.max-snapshot-age-ms",
+                "history.expire.min-snapshots-to-keep",
+                "owner",
+                "write.metadata.delete-after-commit.enabled",
+                "write.metadata.previous-versions-max",
+            ]
+        );
+    }
 }

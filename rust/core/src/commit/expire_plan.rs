@@ -52,6 +52,8 @@ pub(super) struct Expired {
     /// The compactions that directly follow an expired snapshot. No kept snapshot has the files that they
     /// replaced, except files that were added again.
     pub(super) compactions: Vec<SnapshotRef>,
+    /// The paths of the expired snapshots' statistics files. A kept snapshot may have the same file.
+    pub(super) statistics: Vec<String>,
 }
 
 impl Expired {
@@ -81,7 +83,6 @@ pub(super) fn expirable(
     let line: Vec<&SnapshotRef> = ancestry(metadata).collect();
     let lot = |rules| {
         lot(
-            metadata,
             oldest_ones(&line, in_window, rules, current, now_ms),
             cleaner,
             line.len(),
@@ -100,6 +101,7 @@ pub(super) fn expirable(
     let children = line.get(kept.checked_sub(1)?..line.len() - 1)?;
     let compactions = children.iter().filter(|child| is_compaction(child));
     Some(Expired {
+        statistics: statistics_of(metadata, &snapshots),
         snapshots,
         oldest_kept: (*children.first()?).clone(),
         compactions: compactions.map(|child| (*child).clone()).collect(),
@@ -134,7 +136,6 @@ pub(super) fn may_delete(metadata: &TableMetadata) -> bool {
 /// The leading snapshots of `oldest` (pairs of snapshot and child) that can be expired, out of `count`
 /// snapshots; `None` if they are too few to be worth it.
 fn lot<'a>(
-    metadata: &TableMetadata,
     oldest: impl Iterator<Item = (&'a SnapshotRef, &'a SnapshotRef)>,
     cleaner: Cleaner,
     count: usize,
@@ -142,7 +143,6 @@ fn lot<'a>(
     let snapshots: Vec<SnapshotRef> = oldest
         .take_while(|(snapshot, child)| {
             (cleaner != Cleaner::Us || adds_only(child) || is_compaction(child))
-                && !has_statistics(metadata, snapshot)
                 && !snapshot.manifest_list().is_empty()
         })
         .map(|(snapshot, _)| snapshot.clone())
@@ -269,10 +269,18 @@ fn adds_only(snapshot: &SnapshotRef) -> bool {
     summary.operation == Operation::Append && !TAKEN_OUT.iter().any(took_out)
 }
 
-/// Whether statistics exist for this snapshot.
-fn has_statistics(metadata: &TableMetadata, snapshot: &SnapshotRef) -> bool {
-    let id = snapshot.snapshot_id();
-    metadata.statistics_for_snapshot(id).is_some() || metadata.partition_statistics_for_snapshot(id).is_some()
+/// The paths of these snapshots' statistics files, of both kinds.
+fn statistics_of(metadata: &TableMetadata, snapshots: &[SnapshotRef]) -> Vec<String> {
+    let paths = snapshots.iter().flat_map(|snapshot| {
+        let id = snapshot.snapshot_id();
+        let of_table = metadata.statistics_for_snapshot(id);
+        let of_partitions = metadata.partition_statistics_for_snapshot(id);
+        of_table
+            .map(|file| file.statistics_path.clone())
+            .into_iter()
+            .chain(of_partitions.map(|file| file.statistics_path.clone()))
+    });
+    paths.collect()
 }
 
 #[cfg(test)]

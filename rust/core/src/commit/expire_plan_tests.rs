@@ -144,6 +144,20 @@ impl History {
         self
     }
 
+    fn partition_statistics(mut self, id: i64) -> Self {
+        self.json["partition-statistics"] = json!([{
+            "snapshot-id": id, "statistics-path": "file:///t/metadata/p.parquet", "file-size-in-bytes": 1,
+        }]);
+        self
+    }
+
+    /// The statistics files of what is expired.
+    fn expired_statistics(self, window: usize) -> Vec<String> {
+        let (window, now_ms) = (window_of(window, Duration::ZERO), self.newest * 1_000);
+        let expired = expirable(&self.metadata(), window, None, Cleaner::Us, now_ms);
+        expired.map(|expired| expired.statistics).unwrap_or_default()
+    }
+
     fn metadata(self) -> TableMetadata {
         serde_json::from_value(self.json).expect("metadata")
     }
@@ -335,10 +349,24 @@ fn what_is_no_append_ends_it() {
     }
 }
 
+/// Engines and services write statistics on a schedule. Without expiry, the table would soon not be compacted
+/// either.
 #[test]
-fn statistics_and_lists_that_are_missing_end_it() {
-    assert_eq!(History::of(9).statistics(3).expired(1), (up_to(2), Some(3)));
-    assert_eq!(History::of(9).statistics(1).expired(1), (vec![], None));
+fn statistics_do_not_hold_expiry_up_and_go_with_their_snapshots() {
+    let history = || History::of(9).statistics(1).partition_statistics(3);
+    assert_eq!(history().expired(3), (up_to(6), Some(7)));
+    assert_eq!(history().in_a_service(0, 3).expired(3), (up_to(6), Some(7)));
+    let (table, partitions) = ("file:///t/metadata/s.puffin", "file:///t/metadata/p.parquet");
+    assert_eq!(history().expired_statistics(3), [table, partitions]);
+    assert_eq!(history().expired_statistics(7), [table]);
+    let both = History::of(9).statistics(2).partition_statistics(2);
+    assert_eq!(both.expired_statistics(3), [table, partitions]);
+    let of_kept = History::of(9).statistics(7).partition_statistics(9);
+    assert_eq!(of_kept.expired_statistics(3), [] as [&str; 0]);
+}
+
+#[test]
+fn a_list_that_is_missing_ends_it() {
     let mut history = History::of(9);
     history.snapshot(3)["manifest-list"] = "".into();
     assert_eq!(history.expired(1), (up_to(2), Some(3)));

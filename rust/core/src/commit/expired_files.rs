@@ -7,12 +7,16 @@
 //! that a compaction of ours replaced (`replaced_files.rs`). Otherwise, expiry stops where a data file could
 //! become unreachable.
 //!
+//! Other programs write statistics files for single snapshots. One is deleted when the table's metadata no
+//! longer names it, as Java's `ExpireSnapshots` does.
+//!
 //! A process that ends in between leaves orphan files, which only take up space.
 
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use futures::future::join_all;
+use iceberg::spec::TableMetadata;
 use tokio::sync::mpsc;
 
 use super::expire_plan::{Expired, may_delete};
@@ -73,13 +77,16 @@ impl ExpiredFiles {
         let compactions = &self.expired.compactions;
         let mut deleted = replaced_files::delete(catalog, &self.table, compactions, &mut failure).await;
         let mut paths = self.manifests(&mut failure).await;
-        let kept: HashSet<&str> = metadata.snapshots().map(|kept| kept.manifest_list()).collect();
+        let kept_lists = metadata.snapshots().map(|kept| kept.manifest_list());
+        let kept: HashSet<&str> = kept_lists.chain(statistics_paths(metadata)).collect();
         let lists = self
             .expired
             .snapshots
             .iter()
             .map(|expired| expired.manifest_list());
-        paths.extend(lists.filter(|list| !kept.contains(list)).map(str::to_owned));
+        let statistics = self.expired.statistics.iter().map(String::as_str);
+        let dropped = lists.chain(statistics).filter(|path| !kept.contains(path));
+        paths.extend(dropped.map(str::to_owned));
         // Files elsewhere may also belong to others.
         let folder = format!("{}/", metadata_folder(metadata));
         paths.retain(|path| path.starts_with(&folder));
@@ -139,4 +146,13 @@ impl ExpiredFiles {
             .map(|manifest| manifest.manifest_path)
             .collect())
     }
+}
+
+/// The paths of all statistics files that the metadata names.
+fn statistics_paths(metadata: &TableMetadata) -> impl Iterator<Item = &str> {
+    let of_table = metadata
+        .statistics_iter()
+        .map(|file| file.statistics_path.as_str());
+    let of_partitions = metadata.partition_statistics_iter();
+    of_table.chain(of_partitions.map(|file| file.statistics_path.as_str()))
 }

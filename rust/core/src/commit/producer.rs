@@ -349,14 +349,14 @@ fn partition_spec(table: &LoadedTable, id: i32) -> Result<&PartitionSpecRef> {
     })
 }
 
-/// Adds the snapshot, moves the main branch to it, and removes expired snapshots. Uses the metadata builder,
-/// which keeps the branch's retention settings.
+/// Adds the snapshot, moves the main branch to it, and removes expired snapshots with their statistics. Uses
+/// the metadata builder, which keeps the branch's retention settings.
 fn updates(table: &LoadedTable, snapshot: Snapshot, expired: Option<&Expired>) -> Result<Vec<TableUpdate>> {
     let removed = expired.map(Expired::ids).unwrap_or_default();
     TableMetadata::clone(&table.metadata)
         .into_builder(None)
         .set_branch_snapshot(snapshot, MAIN_BRANCH)
-        .map(|builder| builder.remove_snapshots(&removed))
+        .map(|builder| without(builder, &removed))
         .and_then(TableMetadataBuilder::build)
         .map(|built| built.changes.into_iter().flat_map(one_each).collect())
         .map_err(|cause| {
@@ -366,6 +366,17 @@ fn updates(table: &LoadedTable, snapshot: Snapshot, expired: Option<&Expired>) -
                 .class(RetryClass::Retry { after: None })
                 .because(IcebergCause(cause))
         })
+}
+
+/// Removes snapshots and their statistics. iceberg-rust keeps the statistics of a removed snapshot. Java and
+/// pyiceberg remove them with it, and pyiceberg then refuses to remove them again. So they go first.
+fn without(builder: TableMetadataBuilder, snapshot_ids: &[i64]) -> TableMetadataBuilder {
+    snapshot_ids
+        .iter()
+        .fold(builder, |builder, id| {
+            builder.remove_statistics(*id).remove_partition_statistics(*id)
+        })
+        .remove_snapshots(snapshot_ids)
 }
 
 /// Removes each snapshot in an update of its own: Java before 1.9 refuses an update that removes several.

@@ -79,7 +79,7 @@ pub struct TablesConfig {
     pub attribute_columns: AttributeColumns,
     /// Partitioning of new tables. Default `day`.
     pub partition_by: PartitionBy,
-    /// Extra Iceberg table properties at creation.
+    /// Extra Iceberg table properties at creation. An empty value leaves one of ours out.
     pub properties: BTreeMap<String, String>,
 }
 

@@ -35,7 +35,7 @@ const BOOLEANS: [&str; 5] = [
 
 /// Adds the problems of properties, each with its key. Java's catalogs silently ignore reserved properties,
 /// so setting one is reported for every catalog. An invalid value would be treated as the default by some
-/// software, and as an error by other software.
+/// software, and as an error by other software. An empty value leaves the property out of new tables.
 pub(super) fn problems(properties: &BTreeMap<String, String>, problems: &mut Vec<String>) {
     for (key, value) in properties {
         if let Some(problem) = problem(key, value) {
@@ -51,6 +51,9 @@ fn problem(key: &str, value: &str) -> Option<String> {
     }
     if TableProperties::RESERVED_PROPERTIES.contains(&key) {
         return Some("is reserved by Iceberg; the catalog sets it".to_owned());
+    }
+    if value.is_empty() {
+        return None;
     }
     if NUMBERS.contains(&key) {
         let is_number = value.parse::<i64>().is_ok_and(|number| number >= 0);
@@ -94,8 +97,11 @@ mod tests {
             ),
             ("gc.enabled", "no", "neither true nor false"),
             ("commit.retry.num-retries", " 4", "no number; give one"),
+            ("commit.retry.num-retries", " ", "no number; give one"),
             ("format-version", "v2", "1, 2 or 3"),
+            ("format-version", "", "1, 2 or 3"),
             ("uuid", "x", "reserved"),
+            ("uuid", "", "reserved"),
         ] {
             let problem = problem(key, value).expect(key);
             assert!(problem.contains(text), "{key}: {problem}");
@@ -106,6 +112,9 @@ mod tests {
             ("gc.enabled", "TRUE"),
             ("owner", "ops"),
             ("write.parquet.compression-codec", "zstd"),
+            ("write.parquet.compression-codec", ""),
+            ("write.target-file-size-bytes", ""),
+            ("gc.enabled", ""),
         ] {
             assert_eq!(problem(key, value), None, "{key}");
         }

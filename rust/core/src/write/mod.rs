@@ -30,6 +30,7 @@ mod settings;
 mod sort;
 mod sort_column;
 mod sort_keys;
+mod split;
 mod transform;
 
 use std::collections::BTreeSet;

@@ -16,6 +16,7 @@ use super::memory::Memory;
 use super::metrics::{Measured, Metrics};
 use super::metrics_config::MetricsConfig;
 use super::settings::Settings;
+use super::split::split_offsets;
 use crate::error::{Error, Result};
 
 /// Rows that are encoded at a time, column by column; the file's size is checked after each piece.
@@ -40,7 +41,7 @@ pub(super) struct EncodedFile {
 }
 
 impl EncodedFile {
-    /// The start of each row group: readers may split the file there.
+    /// Where readers may split the file.
     pub fn split_offsets(&self) -> Vec<i64> {
         let first_columns = self
             .metadata
@@ -53,7 +54,7 @@ impl EncodedFile {
                 .unwrap_or(i64::MAX)
                 .min(column.data_page_offset())
         });
-        offsets.collect()
+        split_offsets(offsets)
     }
 }
 

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use iceberg::TableUpdate;
-use iceberg::spec::{ManifestList, SnapshotReference, SnapshotRetention};
+use iceberg::spec::{
+    ManifestList, PartitionStatisticsFile, SnapshotReference, SnapshotRetention, StatisticsFile,
+};
 use otlp2iceberg::ErrorKind;
 use otlp2iceberg::catalog::{Catalog, CommitOutcome, LoadedTable};
 use otlp2iceberg::commit::Committer;
@@ -61,6 +63,76 @@ async fn commit(committer: &Committer, sequences: impl Iterator<Item = u64>) {
             .await
             .expect("committed");
     }
+}
+
+/// Another engine writes statistics of both kinds for the current snapshot. Returns the snapshot's id and the
+/// paths of the files.
+async fn analyze(catalog: &dyn Catalog, name: &str) -> (i64, [String; 2]) {
+    let table = catalog.load(&logs()).await.expect("loads");
+    let snapshot_id = table.metadata.current_snapshot_id().expect("a snapshot");
+    let location = table.metadata.location();
+    let paths = [".stats", ".parquet"].map(|ending| format!("{location}/metadata/{name}{ending}"));
+    for path in &paths {
+        let output = table.file_io.new_output(path).expect("output");
+        output.write("statistics".into()).await.expect("written");
+    }
+    let [of_table, of_partitions] = paths.clone();
+    let updates = vec![
+        TableUpdate::SetStatistics {
+            statistics: StatisticsFile {
+                snapshot_id,
+                statistics_path: of_table,
+                file_size_in_bytes: 10,
+                file_footer_size_in_bytes: 1,
+                key_metadata: None,
+                blob_metadata: Vec::new(),
+            },
+        },
+        TableUpdate::SetPartitionStatistics {
+            partition_statistics: PartitionStatisticsFile {
+                snapshot_id,
+                statistics_path: of_partitions,
+                file_size_in_bytes: 10,
+            },
+        },
+    ];
+    let outcome = catalog.commit(&table, vec![], updates).await;
+    assert!(matches!(outcome, CommitOutcome::Committed(_)), "{outcome:?}");
+    (snapshot_id, paths)
+}
+
+/// Statistics of several snapshots, the oldest of which are expired.
+async fn statistics_go_with_their_snapshots(catalog: Arc<dyn Catalog>, committer: Committer) {
+    commit(&committer, 1..=3).await;
+    let (old, old_files) = analyze(catalog.as_ref(), "old").await;
+    commit(&committer, 4..=4).await;
+    // The same files as those of a snapshot that stays.
+    analyze(catalog.as_ref(), "shared").await;
+    commit(&committer, 5..=40).await;
+    let (sharing, shared_files) = analyze(catalog.as_ref(), "shared").await;
+    commit(&committer, 41..=41).await;
+    let (new, new_files) = analyze(catalog.as_ref(), "new").await;
+    commit(&committer, 42..=45).await;
+    committer.close().await;
+
+    let table = catalog.load(&logs()).await.expect("loads");
+    assert!(table.metadata.snapshots().len() <= KEPT_MAX, "expired");
+    assert!(table.metadata.snapshot_by_id(old).is_none());
+    let of_table = table.metadata.statistics_iter().map(|file| file.snapshot_id);
+    assert_eq!(of_table.collect::<BTreeSet<_>>(), BTreeSet::from([sharing, new]));
+    let of_partitions = table.metadata.partition_statistics_iter();
+    let of_partitions = of_partitions.map(|file| file.snapshot_id);
+    assert_eq!(
+        of_partitions.collect::<BTreeSet<_>>(),
+        BTreeSet::from([sharing, new])
+    );
+    for (paths, stay) in [(old_files, false), (shared_files, true), (new_files, true)] {
+        for path in paths {
+            let exists = table.file_io.exists(&path).await.expect("storage answers");
+            assert_eq!(exists, stay, "{path}");
+        }
+    }
+    assert_eq!(entries(&table).await.len(), 45);
 }
 
 /// Manifest lists and manifests of all snapshots, by name. Reads each of them.
@@ -177,6 +249,37 @@ async fn a_rest_catalog_takes_it_in_the_same_commit() {
         (&requirement["type"], &requirement["ref"]),
         (&json!("assert-ref-snapshot-id"), &json!("main"))
     );
+}
+
+#[tokio::test]
+async fn statistics_go_with_their_snapshots_in_sqlite() {
+    let warehouse = Warehouse::with(TABLES);
+    let catalog = warehouse.catalog().await;
+    let committer = warehouse.committer_with(Arc::clone(&catalog), window()).await;
+    statistics_go_with_their_snapshots(catalog, committer).await;
+}
+
+#[tokio::test]
+async fn statistics_go_with_their_snapshots_in_a_rest_catalog() {
+    let (server, catalog, committer) = in_a_rest_catalog().await;
+    statistics_go_with_their_snapshots(catalog, committer).await;
+    let mut found = BTreeSet::new();
+    for asked in server.stub.asked_for("POST", "/tables/logs") {
+        let body = asked.json();
+        let updates = body["updates"].as_array().expect("updates");
+        let actions = updates.iter().filter_map(|update| update["action"].as_str());
+        let is_removal = |action: &&str| action.starts_with("remove-");
+        let removals: Vec<&str> = actions.filter(is_removal).collect();
+        let is_last = removals.is_sorted_by_key(|action| *action == "remove-snapshots");
+        assert!(is_last, "pyiceberg removes the statistics, too: {removals:?}");
+        found.extend(removals.into_iter().map(str::to_owned));
+    }
+    let expected = [
+        "remove-partition-statistics",
+        "remove-snapshots",
+        "remove-statistics",
+    ];
+    assert_eq!(found, BTreeSet::from(expected.map(str::to_owned)));
 }
 
 /// A REST catalog compares only the main branch, which a tag does not move. So the table is reloaded before

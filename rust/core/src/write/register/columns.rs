@@ -205,10 +205,11 @@ impl Matching {
     }
 }
 
-/// The field's id, if the file sets one. Writers without ids omit it or set -1 or 0.
+/// The field's id, if the file sets one. An id of 0 or -1 is one, too: Java goes by it, and finds no column
+/// (`ParquetSchemaUtil.hasIds`).
 fn id_of(column: &ParquetType) -> Option<i32> {
     let info = column.get_basic_info();
-    info.has_id().then(|| info.id()).filter(|id| *id > 0)
+    info.has_id().then(|| info.id())
 }
 
 fn is_list(column: &ParquetType) -> bool {

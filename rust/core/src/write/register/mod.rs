@@ -25,6 +25,7 @@ use self::statistics::{ColumnStatistics, of_leaf};
 use super::bounds::{lower_bound, upper_bound};
 use super::internal;
 use super::metrics_config::{MetricsConfig, Mode};
+use super::split::split_offsets;
 use crate::error::Result;
 
 /// A file described as a table's data file.
@@ -79,7 +80,7 @@ pub fn describe(metadata: &TableMetadata, location: &str, footer: &Footer) -> Re
         .partition_spec_id(metadata.default_partition_spec_id())
         .record_count(rows)
         .file_size_in_bytes(footer.file_bytes)
-        .split_offsets(split_offsets(footer));
+        .split_offsets(offsets(footer));
     add_metrics(
         &mut builder,
         &MetricsConfig::new(metadata),
@@ -168,8 +169,8 @@ fn add_metrics(
     Ok(())
 }
 
-/// The start of each row group, in order; `None` if one is unknown.
-fn split_offsets(footer: &Footer) -> Option<Vec<i64>> {
+/// Where readers may split the file; `None` if the start of a row group is unknown.
+fn offsets(footer: &Footer) -> Option<Vec<i64>> {
     let start = |group: &parquet::file::metadata::RowGroupMetaData| {
         group
             .columns()
@@ -180,15 +181,10 @@ fn split_offsets(footer: &Footer) -> Option<Vec<i64>> {
             })
             .min()
     };
-    let mut offsets: Vec<i64> = footer
-        .metadata
-        .row_groups()
+    let row_groups = footer.metadata.row_groups().iter();
+    let starts: Vec<i64> = row_groups.map(start).collect::<Option<_>>()?;
+    let whole = starts
         .iter()
-        .map(start)
-        .collect::<Option<_>>()?;
-    offsets.sort_unstable();
-    let whole = offsets
-        .iter()
-        .all(|offset| *offset > 0 && offset.unsigned_abs() < footer.file_bytes);
-    whole.then_some(offsets)
+        .all(|start| *start > 0 && start.unsigned_abs() < footer.file_bytes);
+    whole.then(|| split_offsets(starts))
 }

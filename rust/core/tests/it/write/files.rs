@@ -174,7 +174,8 @@ async fn a_file_that_passes_the_target_size_is_followed_by_another() {
         let (read, footer) = read(&file_io, file).await;
         assert_eq!(read.num_rows() as u64, file.record_count());
         assert!(footer.row_groups().iter().all(|group| group.num_rows() <= 10_000));
-        assert_eq!(file.split_offsets().unwrap().len(), footer.num_row_groups());
+        assert!(footer.num_row_groups() > 1);
+        assert_eq!(file.split_offsets(), Some(&[4][..]));
         let time = id(&metadata, "Timestamp");
         let last = next + i64::try_from(file.record_count()).unwrap() - 1;
         assert_eq!(file.lower_bounds()[&time], Datum::timestamptz_micros(next));

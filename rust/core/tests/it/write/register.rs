@@ -77,7 +77,7 @@ fn a_footer_says_what_the_rows_say() {
     assert_eq!(data_file.lower_bounds(), ours.lower_bounds());
     // Parquet truncates texts at 64 bytes and increments the last byte. Cut to 16, they are equal again.
     assert_eq!(data_file.upper_bounds(), ours.upper_bounds());
-    assert_eq!(ours.split_offsets().unwrap().len(), 4);
+    assert_eq!(ours.split_offsets(), Some(&[4][..]), "its row groups are small");
 }
 
 #[test]
