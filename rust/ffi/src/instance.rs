@@ -10,6 +10,7 @@ use otlp2iceberg::{Batch, Delivery, Error, ErrorKind, Export, Outcome, Pipeline,
 use tokio::runtime::{Builder, Runtime};
 use tokio::time;
 
+use crate::sigpipe;
 use crate::test_hooks::{self, Point};
 
 /// Threads of a handle's runtime. They wait for files and commits; the CPU-bound work of a call runs on the
@@ -181,6 +182,8 @@ impl Engine {
         let runtime = Builder::new_multi_thread()
             .worker_threads(WORKER_THREADS)
             .thread_name("otlp2iceberg")
+            // What is sent over connections is written on these threads.
+            .on_thread_start(sigpipe::block)
             .enable_all()
             .build()
             .map_err(|cause| {

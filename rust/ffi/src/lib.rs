@@ -18,6 +18,7 @@
 //! | [`logging`] | warnings of the process's `tracing`: `o2i_log_take`, or lines on stderr |
 //! | `instance` | what stands behind a handle: pipeline, runtime, calls in flight |
 //! | `allocator` | mimalloc, with the feature of its name |
+//! | `sigpipe` | SIGPIPE does not end the host |
 //! | `guard` | the one way into every call: panics become errors |
 //! | `borrow` | pointer and length pairs become slices, or an error |
 //!
@@ -45,6 +46,8 @@
 //!   the calling thread and on the handle's own Tokio runtime, so a payload stays borrowed.
 //! * **No call comes from a thread inside a Tokio runtime**: it could not wait there. Such a call ends in a
 //!   caught panic.
+//! * **SIGPIPE does not end the process when it comes on a thread of the host**, which connections may be made on.
+//!   So it is in Go; a C program ignores the signal. The library blocks it on its own threads.
 //! * **The process does not fork** between `o2i_open` and `o2i_close`; threads do not survive a fork.
 //!
 //! `tests/miri.rs` says which of these assumptions Miri checks.
@@ -70,5 +73,6 @@ mod guard;
 pub mod handle;
 mod instance;
 pub mod logging;
+mod sigpipe;
 #[doc(hidden)]
 pub mod test_hooks;
