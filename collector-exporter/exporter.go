@@ -149,7 +149,7 @@ func (e *signalExporter) fromMetrics(_ context.Context, metrics pmetric.Metrics)
 // disk first and read back from it later.
 func (e *signalExporter) newRequest(message []byte, items int) (xexporterhelper.Request, error) {
 	r := e.ids.newRequest(e.signal, message, items)
-	if e.cfg.QueueConfig.HasValue() && e.cfg.QueueConfig.Get().StorageID != nil {
+	if e.queueStorage() != nil {
 		return r, nil
 	}
 	if err := r.ensureBatch(); err != nil {

@@ -6,29 +6,53 @@ import (
 	"context"
 	"sync"
 
+	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/consumer"
 	"go.opentelemetry.io/collector/exporter"
+	"go.opentelemetry.io/collector/pdata/plog"
+	"go.opentelemetry.io/collector/pdata/pmetric"
+	"go.opentelemetry.io/collector/pdata/ptrace"
 )
 
-// The types in this file correct two properties of the exporters that exporterhelper makes. An exporter that batches
+// The types in this file correct four properties of the exporters that exporterhelper makes. An exporter that batches
 // declares that it mutates data, so the Collector would copy all data for it. This exporter serializes data when it
-// receives them and never changes them. And an exporter panics when it is shut down twice.
+// receives them and never changes them. An exporter panics when it is shut down twice. A start with a queue on disk
+// loses requests if the process is killed meanwhile (see startQueue). And a full queue may hang when clients give up
+// (see clientTurns).
 
 type logsExporter struct {
 	exporter.Logs
-	stop stopper
+	turns *clientTurns
+	stop  stopper
 }
 
 func (*logsExporter) Capabilities() consumer.Capabilities { return consumer.Capabilities{} }
+
+func (e *logsExporter) ConsumeLogs(client context.Context, logs plog.Logs) error {
+	return e.turns.consume(client, func(ctx context.Context) error { return e.Logs.ConsumeLogs(ctx, logs) })
+}
+
+func (e *logsExporter) Start(ctx context.Context, host component.Host) error {
+	return e.stop.base.startQueue(ctx, host, e.Logs.Start)
+}
 
 func (e *logsExporter) Shutdown(ctx context.Context) error { return e.stop.do(ctx, e.Logs.Shutdown) }
 
 type tracesExporter struct {
 	exporter.Traces
-	stop stopper
+	turns *clientTurns
+	stop  stopper
 }
 
 func (*tracesExporter) Capabilities() consumer.Capabilities { return consumer.Capabilities{} }
+
+func (e *tracesExporter) ConsumeTraces(client context.Context, traces ptrace.Traces) error {
+	return e.turns.consume(client, func(ctx context.Context) error { return e.Traces.ConsumeTraces(ctx, traces) })
+}
+
+func (e *tracesExporter) Start(ctx context.Context, host component.Host) error {
+	return e.stop.base.startQueue(ctx, host, e.Traces.Start)
+}
 
 func (e *tracesExporter) Shutdown(ctx context.Context) error {
 	return e.stop.do(ctx, e.Traces.Shutdown)
@@ -36,10 +60,19 @@ func (e *tracesExporter) Shutdown(ctx context.Context) error {
 
 type metricsExporter struct {
 	exporter.Metrics
-	stop stopper
+	turns *clientTurns
+	stop  stopper
 }
 
 func (*metricsExporter) Capabilities() consumer.Capabilities { return consumer.Capabilities{} }
+
+func (e *metricsExporter) ConsumeMetrics(client context.Context, metrics pmetric.Metrics) error {
+	return e.turns.consume(client, func(ctx context.Context) error { return e.Metrics.ConsumeMetrics(ctx, metrics) })
+}
+
+func (e *metricsExporter) Start(ctx context.Context, host component.Host) error {
+	return e.stop.base.startQueue(ctx, host, e.Metrics.Start)
+}
 
 func (e *metricsExporter) Shutdown(ctx context.Context) error {
 	return e.stop.do(ctx, e.Metrics.Shutdown)

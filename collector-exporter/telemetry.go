@@ -5,6 +5,7 @@ package icebergexporter // import "github.com/otlp2iceberg/otlp2iceberg/collecto
 import (
 	"context"
 	"errors"
+	"maps"
 	"sync"
 	"time"
 	"weak"
@@ -58,7 +59,12 @@ type telemetry struct {
 	// exporterhelper does not report that it gives a batch up. The batch is then garbage-collected, which its weak
 	// pointer shows.
 	inProgress map[weak.Pointer[request]]time.Time
+	// pruneAt is the length of inProgress from which on given up batches are looked for.
+	pruneAt int
 }
+
+// pruneMin keeps the search for given up batches rare.
+const pruneMin = 1024
 
 func newTelemetry(set exporter.Settings, signal native.Signal) (*telemetry, error) {
 	builder, err := metadata.NewTelemetryBuilder(set.TelemetrySettings)
@@ -128,7 +134,17 @@ func (t *telemetry) initCounters(ctx context.Context) {
 func (t *telemetry) beginBatch(r *request) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	// Nobody may ask for the oldest batch.
+	if len(t.inProgress) >= max(t.pruneAt, pruneMin) {
+		t.prune()
+		t.pruneAt = 2 * len(t.inProgress)
+	}
 	t.inProgress[weak.Make(r)] = r.received
+}
+
+// prune forgets batches that were given up. The caller holds mu.
+func (t *telemetry) prune() {
+	maps.DeleteFunc(t.inProgress, func(batch weak.Pointer[request], _ time.Time) bool { return batch.Value() == nil })
 }
 
 // endBatch notes that a batch is stored or given up.
@@ -142,12 +158,9 @@ func (t *telemetry) endBatch(r *request) {
 func (t *telemetry) oldestAge(now time.Time) time.Duration {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.prune()
 	var oldest time.Duration
-	for batch, received := range t.inProgress {
-		if batch.Value() == nil {
-			delete(t.inProgress, batch)
-			continue
-		}
+	for _, received := range t.inProgress {
 		oldest = max(oldest, now.Sub(received))
 	}
 	return oldest

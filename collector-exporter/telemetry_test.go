@@ -5,6 +5,7 @@ package icebergexporter
 import (
 	"context"
 	"os"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -176,4 +177,21 @@ func TestOldestAge(t *testing.T) {
 	assert.Equal(t, time.Second, telemetry.oldestAge(now))
 	telemetry.endBatch(young)
 	assert.Zero(t, telemetry.oldestAge(now))
+}
+
+func TestBatchesThatWereGivenUpAreForgottenThoughNobodyAsks(t *testing.T) {
+	telemetry, err := newTelemetry(nopSettings(), native.SignalLogs)
+	require.NoError(t, err)
+	defer telemetry.shutdown()
+	held := &request{received: time.Unix(1_700_000_000, 0)}
+	telemetry.beginBatch(held)
+	for range 5 {
+		for range 2 * pruneMin {
+			telemetry.beginBatch(&request{})
+		}
+		runtime.GC()
+	}
+	assert.LessOrEqual(t, len(telemetry.inProgress), 5*pruneMin)
+	assert.Equal(t, time.Minute, telemetry.oldestAge(held.received.Add(time.Minute)))
+	runtime.KeepAlive(held)
 }
