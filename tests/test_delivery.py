@@ -86,6 +86,31 @@ def test_kill_before_the_flush_loses_nothing_with_a_queue_on_disk(tmp_path, ware
     numbered.once(warehouse, range(500))
 
 
+def test_kill_during_a_start_loses_nothing_with_a_queue_on_disk(tmp_path, warehouse):
+    """A start writes the requests that were in progress into the queue again, one by one."""
+    folder, sent = tmp_path / "collector", range(1500)
+    exporter = {"iceberg": settings(warehouse, flush_timeout=NEVER)}
+    one = Collector(folder, exporter, queue_on_disk=True).start()
+    with one.client() as client:
+        for number in sent:
+            client.send(numbered.request(range(number, number + 1)))
+    one.kill()
+    during_start = 0
+    for turn in range(4):
+        before = len(one.log())
+        one.begin()
+        while "left for dispatch by consumers" not in one.log()[before:]:
+            assert one.process.poll() is None, one.log_tail()
+            time.sleep(0.002)
+        time.sleep(0.03 * turn)
+        one.kill()
+        during_start += "Everything is ready" not in one.log()[before:]
+    assert during_start, "no kill fell into a start"
+    with Collector(folder, {"iceberg": settings(warehouse)}, queue_on_disk=True):
+        numbered.wait_until_stored(warehouse, sent)
+    numbered.once(warehouse, sent)
+
+
 def test_sigterm_before_the_flush_loses_nothing_with_a_queue_on_disk(tmp_path, warehouse):
     folder = tmp_path / "collector"
     with Collector(folder, {"iceberg": settings(warehouse, flush_timeout=NEVER)}, queue_on_disk=True) as before:

@@ -1,9 +1,13 @@
-"""Tables on S3: files and uploads, configured, vended and wrong credentials, and a temporary outage of the store."""
+"""Tables on S3: files and uploads, configured, vended and wrong credentials, a temporary outage of the store, and
+connections that it closes during an upload."""
 
 from __future__ import annotations
 
+import os
 import random
 import re
+import socket
+import struct
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -26,6 +30,8 @@ from o2i.corpus.build import resource, scope, value
 from o2i.tables import NAMESPACE
 
 MIB = 1 << 20
+# How many uploads fail before one is let through.
+CUTS = 4
 KEYS = {ACCESS_KEY_ID: Key(SECRET_ACCESS_KEY)}
 
 
@@ -185,6 +191,60 @@ def test_a_store_that_is_busy_is_asked_again_without_a_word(status, code, lake, 
     assert len(front.answered(status)) >= 3
 
 
+def _reads_a_little_and_closes(connection: socket.socket) -> None:
+    """The client gets FIN, and RST for what it sends after that."""
+    connection.recv(4096)
+    connection.shutdown(socket.SHUT_WR)
+
+
+def _answers_early_and_closes(connection: socket.socket) -> None:
+    """A server that is too busy to read the body."""
+    connection.sendall(b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
+    connection.shutdown(socket.SHUT_WR)
+
+
+def _resets(connection: socket.socket) -> None:
+    """The client gets RST and no FIN."""
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+@pytest.mark.parametrize("way", [_reads_a_little_and_closes, _answers_early_and_closes, _resets], ids=["fin", "503", "rst"])
+def test_an_upload_that_is_cut_off_does_not_end_the_process(way, lake, bucket, s3, front, tmp_path):
+    """A write to a closed connection raises SIGPIPE. On a thread that Go did not start, Go's runtime lets its default
+    action happen, which ends the process without a line in the log. As a shell does, Python's `Popen` starts the
+    Collector with that default (`restore_signals`), though Python itself ignores the signal."""
+    s3.make_bucket(bucket)
+    bodies = [_random_text(MIB // 8, seed) for seed in range(80)]
+    cuts: list[int] = []
+
+    def cut(head: Request, connection: socket.socket) -> bool:
+        length = int(head.headers.get("content-length", 0))
+        if head.method != "PUT" or length < MIB or len(cuts) == CUTS:
+            return False
+        cuts.append(length)
+        way(connection)
+        # The server's handler has the connection open, too, so `close` alone would wait for it.
+        os.close(connection.detach())
+        return True
+
+    front.cut = cut
+    # One batch, which is complete with the last request.
+    batch = {"flush_timeout": "30s", "sizer": "bytes", "min_size": sum(map(len, bodies))}
+    exporter = lake.exporter(s3.settings(front.uri), sending_queue={"batch": batch})
+    with Collector(tmp_path / "collector", {"iceberg": exporter}) as collector, collector.client() as client:
+        process = collector.process
+        for first in range(0, len(bodies), 8):
+            client.send(_log(*bodies[first : first + 8]))
+        _wait_for(lambda: process.poll() is not None or any(len(one.body) >= MIB for one in front.answered(200)))
+        assert process.poll() is None, f"the Collector ended with {process.poll()}\n{collector.log_tail()}"
+        assert sorted(lake.wait_and_read(len(bodies))) == sorted(bodies)
+        assert collector.process is process
+        assert collector.healthy()
+    assert len(cuts) == CUTS
+    assert min(cuts) > 6_000_000, "no large file was uploaded at once"
+    assert not s3.unfinished_uploads(bucket)
+
+
 def test_credentials_of_the_aws_chain_are_used_when_none_are_given(lake, bucket, s3, front, tmp_path, monkeypatch):
     aws_environment(monkeypatch, "ASIACHAIN", "secret of the chain")
     monkeypatch.setenv("AWS_SESSION_TOKEN", "session of the chain")
@@ -243,9 +303,9 @@ def test_no_storage_secret_reaches_the_log_at_debug_level(lake, bucket, s3, fron
     assert "91c2" not in log
 
 
-def _log(body: str) -> ExportLogsServiceRequest:
-    record = LogRecord(time_unix_nano=time.time_ns(), body=value(body))
-    logs = ResourceLogs(resource=resource({"service.name": "large"}), scope_logs=[ScopeLogs(scope=scope("large"), log_records=[record])])
+def _log(*bodies: str) -> ExportLogsServiceRequest:
+    records = [LogRecord(time_unix_nano=time.time_ns(), body=value(body)) for body in bodies]
+    logs = ResourceLogs(resource=resource({"service.name": "large"}), scope_logs=[ScopeLogs(scope=scope("large"), log_records=records)])
     return ExportLogsServiceRequest(resource_logs=[logs])
 
 

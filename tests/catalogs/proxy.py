@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import socket
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -49,6 +50,9 @@ class Proxy:
         self.seen: list[tuple[Request, Answer]] = []
         # Called first. If it returns an answer, upstream is not asked. For tests that simulate a temporary failure.
         self.instead: Callable[[Request], Answer | None] = lambda request: None
+        # Called before that, when only the head was received; the request has no body yet. If it returns True, it has
+        # closed the connection itself, and the request is forgotten. For tests of connections that break.
+        self.cut: Callable[[Request, socket.socket], bool] = lambda head, connection: False
         self.port = 0
         self._server: ThreadingHTTPServer | None = None
 
@@ -60,7 +64,7 @@ class Proxy:
 
     def start(self) -> Proxy:
         """Starts it, on the same port as before if it ran before."""
-        self._server = _Server(("127.0.0.1", self.port), _handler(self._handle))
+        self._server = _Server(("127.0.0.1", self.port), _handler(self._handle, lambda *head: self.cut(*head)))
         self.port = self._server.server_port
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
         return self
@@ -132,7 +136,9 @@ class _Server(ThreadingHTTPServer):
     request_queue_size = 64
 
 
-def _handler(handle: Callable[[Request], Answer]) -> type[BaseHTTPRequestHandler]:
+def _handler(
+    handle: Callable[[Request], Answer], cut: Callable[[Request, socket.socket], bool]
+) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
         # A connection that a client keeps open must not keep a thread of a stopped proxy alive.
@@ -141,12 +147,15 @@ def _handler(handle: Callable[[Request], Answer]) -> type[BaseHTTPRequestHandler
 
         def handle_one(self) -> None:
             length = self.headers.get("content-length")
+            headers = {name.lower(): value for name, value in self.headers.items()}
+            if cut(Request(self.command, self.path, headers, b""), self.connection):
+                self.close_connection = True
+                return
             if "transfer-encoding" in self.headers:
                 self._give(Answer(411, b"a length is required"))
                 self.close_connection = True
                 return
             body = self.rfile.read(int(length)) if length else b""
-            headers = {name.lower(): value for name, value in self.headers.items()}
             self._give(handle(Request(self.command, self.path, headers, body)))
 
         do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = handle_one

@@ -106,6 +106,11 @@ class Collector:
         code = self.stop()
         assert code == 0, f"the Collector ended with {code}\n{self.log_tail()}"
 
+    def begin(self) -> Collector:
+        """Starts it without waiting."""
+        self._spawn()
+        return self
+
     def start(self) -> Collector:
         """Starts it and waits until it is healthy."""
         self._spawn()
