@@ -55,13 +55,19 @@ lib-shared: tools ## build the same library as a shared one, for other hosts: di
 # such as aarch64-unknown-linux-gnu.2.34.
 LAMBDA_TARGET ?=
 LAMBDA_ARCH := $(if $(filter aarch64% arm64%,$(or $(LAMBDA_TARGET),$(shell uname -m))),arm64,x86_64)
-LAMBDA_BUILD := $(if $(LAMBDA_TARGET),zigbuild --target $(LAMBDA_TARGET),build)
 LAMBDA_FOLDER = $(CARGO_TARGET_DIR)/$(if $(LAMBDA_TARGET),$(LAMBDA_TARGET:.2.34=)/)lambda
+# At a fixed address, which docs/decisions/0015-lambda-build.md explains. The flag is for the target alone: procedural
+# macros are shared libraries.
+LAMBDA_FLAGS := -C relocation-model=static
+LAMBDA_FLAGS_OF_TARGET = CARGO_TARGET_$(shell tr a-z- A-Z_ <<<"$(LAMBDA_TARGET:.2.34=)")_RUSTFLAGS
+LAMBDA_PROGRAM := --locked --profile lambda --package otlp2iceberg-lambda --bin bootstrap
+LAMBDA_BUILD = $(if $(LAMBDA_TARGET),env $(LAMBDA_FLAGS_OF_TARGET)="$(LAMBDA_FLAGS)" cargo zigbuild --target $(LAMBDA_TARGET) \
+	$(LAMBDA_PROGRAM),cargo rustc $(LAMBDA_PROGRAM) -- $(LAMBDA_FLAGS))
 
 .PHONY: lambda
 lambda: tools ## build dist/lambda/bootstrap and its zip, for the host's architecture or LAMBDA_TARGET
 	$(call step,"lambda: build the Lambda (optimised for size and start; 10 minutes and more from nothing on 2 cores)")
-	@cargo $(LAMBDA_BUILD) --locked --profile lambda --package otlp2iceberg-lambda --bin bootstrap
+	@$(LAMBDA_BUILD)
 	@scripts/package-lambda.sh "$(LAMBDA_FOLDER)/bootstrap" $(LAMBDA_ARCH)
 
 .PHONY: lambda-figures
