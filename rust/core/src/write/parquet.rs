@@ -16,7 +16,7 @@ use super::memory::Memory;
 use super::metrics::{Measured, Metrics};
 use super::metrics_config::MetricsConfig;
 use super::settings::Settings;
-use super::split::split_offsets;
+use super::split::{split_offsets, start};
 use crate::error::{Error, Result};
 
 /// Rows that are encoded at a time, column by column; the file's size is checked after each piece.
@@ -43,18 +43,7 @@ pub(super) struct EncodedFile {
 impl EncodedFile {
     /// Where readers may split the file.
     pub fn split_offsets(&self) -> Vec<i64> {
-        let first_columns = self
-            .metadata
-            .row_groups()
-            .iter()
-            .filter_map(|group| group.columns().first());
-        let offsets = first_columns.map(|column| {
-            column
-                .dictionary_page_offset()
-                .unwrap_or(i64::MAX)
-                .min(column.data_page_offset())
-        });
-        split_offsets(offsets)
+        split_offsets(self.metadata.row_groups().iter().filter_map(start))
     }
 }
 

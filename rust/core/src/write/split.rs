@@ -1,9 +1,22 @@
 //! Where readers may split a data file.
 
+use parquet::file::metadata::RowGroupMetaData;
+
 /// The least number of bytes of a split. Trino makes a task of each offset, whatever its target size is, and each
 /// task opens the file and reads its footer; our row groups are 2 to 3 MB. Spark and others join neighbouring
 /// splits up to their target, which is 128 MB or more.
 const SPLIT_BYTES_MIN: i64 = 64 << 20;
+
+/// Where a row group starts: with its first chunk, whose dictionary comes first. `None` without columns.
+pub(super) fn start(row_group: &RowGroupMetaData) -> Option<i64> {
+    let chunks = row_group.columns().iter();
+    let starts = chunks.map(|chunk| {
+        // Some writers say 0 where there is no dictionary.
+        let dictionary = chunk.dictionary_page_offset().filter(|offset| *offset > 0);
+        dictionary.unwrap_or(i64::MAX).min(chunk.data_page_offset())
+    });
+    starts.min()
+}
 
 /// The manifest's split offsets, in order: the first row group's start, and those of row groups that are far
 /// enough from the last one (Iceberg's table spec, "Data file fields": all row groups are only an example).

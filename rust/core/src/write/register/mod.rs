@@ -25,7 +25,7 @@ use self::statistics::{ColumnStatistics, of_leaf};
 use super::bounds::{lower_bound, upper_bound};
 use super::internal;
 use super::metrics_config::{MetricsConfig, Mode};
-use super::split::split_offsets;
+use super::split::{split_offsets, start};
 use crate::error::Result;
 
 /// A file described as a table's data file.
@@ -171,16 +171,6 @@ fn add_metrics(
 
 /// Where readers may split the file; `None` if the start of a row group is unknown.
 fn offsets(footer: &Footer) -> Option<Vec<i64>> {
-    let start = |group: &parquet::file::metadata::RowGroupMetaData| {
-        group
-            .columns()
-            .iter()
-            .map(|chunk| {
-                let dictionary = chunk.dictionary_page_offset().filter(|offset| *offset > 0);
-                dictionary.unwrap_or(i64::MAX).min(chunk.data_page_offset())
-            })
-            .min()
-    };
     let row_groups = footer.metadata.row_groups().iter();
     let starts: Vec<i64> = row_groups.map(start).collect::<Option<_>>()?;
     let whole = starts
