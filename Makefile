@@ -1,5 +1,8 @@
-# The commands of this project; `make` prints them. All builds use pinned versions (Cargo.lock, go.sum,
-# tests/requirements.txt). Builds are cached outside the clone, so a second clone builds quickly.
+# The commands of this project; `make` prints them. Versions are pinned: crates by Cargo.lock, the compiler by
+# rust-toolchain.toml, the exporter's Go modules by its go.sum, the tests' packages by tests/requirements.txt. The
+# Collector's own go.mod and go.sum (in dist) are made by each build: builder-config.yaml and BUILDER_VERSION pin what
+# is named there, Go selects the other modules from what those require, and its checksum database verifies them all.
+# Builds are cached outside the clone, so a second clone builds quickly.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c

@@ -49,6 +49,7 @@ main() {
   check_package
   check_cli
   check_window
+  check_namespace
   if [ -n "$IMAGE" ]; then
     PARAMETERS+=("ImageUri=$IMAGE")
   else
@@ -57,6 +58,7 @@ main() {
   fi
   check_token
   choose_buckets
+  check_raw_bucket
   deploy_stack
   print_outputs
 }
@@ -116,8 +118,8 @@ add_variables() {
     case "$name" in
       OTLP2ICEBERG_CATALOG_TYPE | OTLP2ICEBERG_CATALOG_WAREHOUSE | OTLP2ICEBERG_CATALOG_DEFAULT_LOCATION | \
         OTLP2ICEBERG_CATALOG_NAMESPACE | OTLP2ICEBERG_AUTH_TOKEN | OTLP2ICEBERG_DEAD_LETTER_PATH | \
-        OTLP2PARQUET_ICEBERG_BUCKET_ARN | OTLP2PARQUET_ICEBERG_WAREHOUSE | OTLP2PARQUET_ICEBERG_NAMESPACE)
-        die "--env $name: the template sets it; use the parameters CatalogType, S3TablesBucketName, WarehouseBucketName, Namespace, AuthTokenSecretArn, DeadLetterPath" 2
+        OTLP2ICEBERG_TABLES_COLUMN_CASE | OTLP2ICEBERG_REGISTER_PARQUET | OTLP2PARQUET_ICEBERG_BUCKET_ARN | OTLP2PARQUET_ICEBERG_WAREHOUSE | OTLP2PARQUET_ICEBERG_NAMESPACE)
+        die "--env $name: the template sets it; use the parameters CatalogType, S3TablesBucketName, WarehouseBucketName, Namespace, TableColumnCase, AuthTokenSecretArn, DeadLetterPath, RegisterParquet" 2
         ;;
       ICEBERG_ENABLED | OTLP2PARQUET_ICEBERG_ENABLED)
         die "--env $name: the template sets a catalog (CatalogType); the function cannot be deployed without one by this script" 2
@@ -205,6 +207,15 @@ check_window() {
   needed=$((RECEIVES_MAX * timeout))
   [ "$needed" -le "$window" ] ||
     die "RawVisibilityTimeout=$timeout with commit.dedup_window $WINDOW: rows would be stored twice when a message is delivered again after the window; add --env OTLP2ICEBERG_COMMIT_DEDUP_WINDOW=${needed}s or more, or lower RawVisibilityTimeout (docs/aws.md)" 2
+}
+
+# S3 Tables keeps these names to itself, and the function would not start. The template has no rule that could say this.
+check_namespace() {
+  local name
+  [ -z "$(parameter WarehouseBucketName)" ] || return 0
+  name=$(parameter Namespace otel)
+  [[ $name != aws* ]] ||
+    die "Namespace=$name: S3 Tables keeps names that begin with aws to itself; give another one (with WarehouseBucketName it may begin so)" 2
 }
 
 # seconds_of DURATION: prints the whole seconds of a duration such as 90m or 1h30m; fails if it is none.
@@ -314,6 +325,32 @@ table_bucket_exists() {
   aws s3tables get-table-bucket --table-bucket-arn "arn:$PARTITION:s3tables:$REGION:$ACCOUNT:bucket/$1" >/dev/null 2>&1
 }
 raw_bucket_exists() { is_own_bucket "$1" "give RawBucketName=<a name that is free>; for a bucket that you trust, also CreateRawBucket=false"; }
+
+# Registered files belong to the tables, which cannot be read once a rule of the bucket deletes or archives one. A bucket
+# that was made here has such a rule, also when its stack is gone or no longer has it as a resource. A rule for some objects
+# is no reason to refuse: other objects may be in the bucket, below a prefix of their own.
+check_raw_bucket() {
+  [ "$(parameter RawIngest off)" != off ] || return 0
+  [ "$(parameter RegisterParquet)" = true ] || return 0
+  local bucket rules all some filtered removing
+  bucket=$(parameter RawBucketName "$STACK-raw-$ACCOUNT-$REGION")
+  removing="Expiration.Days || Expiration.Date || Transitions[?StorageClass=='GLACIER' || StorageClass=='DEEP_ARCHIVE']"
+  filtered="Prefix || Filter.Prefix || Filter.Tag || Filter.And || Filter.ObjectSizeGreaterThan || Filter.ObjectSizeLessThan"
+  removing="Status=='Enabled' && ($removing)"
+  if rules=$(aws s3api get-bucket-lifecycle-configuration --bucket "$bucket" --expected-bucket-owner "$ACCOUNT" --output text \
+    --query "[join(', ', Rules[?$removing && !($filtered)].ID), join(', ', Rules[?$removing && ($filtered)].ID)]" 2>"$work/refused"); then
+    all=$(cut -f 1 <<<"$rules") some=$(cut -f 2 <<<"$rules")
+    [ -z "$all" ] ||
+      die "bucket $bucket has a life-cycle rule that deletes or archives objects ($all): RegisterParquet=true needs a bucket without one, because tables cannot be read without their files (docs/aws.md)"
+    [ -z "$some" ] ||
+      step "warning: bucket $bucket has a life-cycle rule that deletes or archives some objects ($some): make sure that it takes no registered file, because tables cannot be read without their files"
+  else
+    case "$(cat "$work/refused")" in
+      *NoSuchLifecycleConfiguration* | *NoSuchBucket*) ;;
+      *) step "warning: the life-cycle rules of bucket $bucket cannot be read ($(tr -d '\n' <"$work/refused")): make sure that none deletes or archives objects" ;;
+    esac
+  fi
+}
 
 # A rule of the template checks the same, but reports it only after minutes.
 check_token() {

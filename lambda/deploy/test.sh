@@ -197,7 +197,7 @@ print_queries() {
     ATTACH '$warehouse' AS tables (TYPE iceberg, ENDPOINT_TYPE $kind);
     SELECT Timestamp, ServiceName, SeverityText, Body FROM tables.$NAMESPACE.logs ORDER BY Timestamp DESC LIMIT 20;
 SQL
-  step "to query with Athena (docs/aws.md says what must be set up, and what capital letters in column names mean there)"
+  step "to query with Athena (docs/aws.md says what must be set up, and why column names must be in lower case there)"
   cat <<SQL
     SELECT timestamp, servicename, severitytext, body FROM $athena ORDER BY timestamp DESC LIMIT 20;
 SQL

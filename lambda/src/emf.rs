@@ -14,6 +14,7 @@ use otlp2iceberg::{Outcome, Registered, Result, Signal};
 use serde_json::{Map, Value, json};
 
 use crate::log::rfc3339;
+use crate::repairs::Repairs;
 use crate::store::Batch;
 
 /// The namespace in `CloudWatch`.
@@ -39,6 +40,7 @@ struct Sums {
     store_ms: f64,
     conflicts: u64,
     rejected: u64,
+    repairs: Repairs,
     repeated: u64,
     receipts: u64,
     receipt_rows: u64,
@@ -63,6 +65,7 @@ impl Metrics {
                 sums.file_bytes += outcome.file_bytes;
                 sums.conflicts += outcome.commit_attempts.saturating_sub(outcome.commits);
                 sums.rejected += outcome.rejected;
+                sums.repairs.add(&Repairs::of(outcome));
                 sums.repeated += outcome.already_committed;
                 sums.receipts += outcome.receipts_written;
                 sums.receipt_rows += outcome.receipt_rows;
@@ -83,7 +86,10 @@ impl Metrics {
         sums.payload_bytes = before.payload_bytes;
         sums.repeated = before.repeated;
         match together {
-            Ok(_) => sums.rejected = before.rejected,
+            Ok(_) => {
+                sums.rejected = before.rejected;
+                sums.repairs = before.repairs;
+            }
             // Each request has counted its own failure.
             Err(_) => sums.failures = sums.failures.saturating_sub(1),
         }
@@ -167,6 +173,14 @@ fn line(now: SystemTime, function: &str, request_id: &str, signal: Signal, sums:
     line.insert("Signal".into(), signal.as_str().into());
     line.insert("requestId".into(), request_id.into());
     line.extend(values.map(|(name, value)| (name.to_owned(), value)));
+    // Rare, so zeros would only lengthen the line. Logs Insights names a count `Repairs.<reason>`.
+    if !sums.repairs.is_empty() {
+        let by_reason = sums.repairs.by_reason();
+        let by_reason: Map<String, Value> = by_reason
+            .map(|(reason, count)| (reason.to_owned(), count.into()))
+            .collect();
+        line.insert("Repairs".into(), by_reason.into());
+    }
     Value::Object(line).to_string()
 }
 
@@ -205,6 +219,7 @@ mod tests {
         assert_eq!(line["requestId"], "r-1");
         assert_eq!((&line["Rows"], &line["PayloadBytes"]), (&json!(3), &json!(5)));
         assert_eq!(line["CommitConflicts"], 2);
+        assert_eq!(line.get("Repairs"), None);
         let declared = line["_aws"]["CloudWatchMetrics"][0]["Metrics"]
             .as_array()
             .unwrap();
@@ -222,6 +237,35 @@ mod tests {
                 .count(),
             16
         );
+    }
+
+    #[test]
+    fn repairs_are_counted_by_reason_and_once() {
+        let batch = Batch {
+            signal: Signal::Traces,
+            payload: b"12345",
+            parts: &[],
+            received_unix_nano: 0,
+        };
+        let outcome = || {
+            Ok(Outcome {
+                rows: 3,
+                repaired_ids: 2,
+                cut_texts: 1,
+                ..Outcome::default()
+            })
+        };
+        let mut metrics = Metrics::default();
+        metrics.stored(&batch, &outcome(), Duration::ZERO);
+        metrics.stored(&batch, &outcome(), Duration::ZERO);
+        let before = metrics.clone();
+        metrics.stored(&batch, &outcome(), Duration::ZERO);
+        metrics.stored_again(Signal::Traces, &before, &outcome());
+        let [line] = <[String; 1]>::try_from(metrics.lines("f", "r-1").collect::<Vec<_>>()).unwrap();
+        let line: Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(line["Repairs"], json!({"invalid_id": 4, "text_length": 2}));
+        // The rows are stored, so no alarm is meant.
+        assert_eq!(line["level"], "INFO");
     }
 
     /// A line that is not zero must pass a function's log level of ERROR.

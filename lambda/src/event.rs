@@ -56,6 +56,24 @@ struct Rest {
 struct RequestContext {
     http: Option<HttpContext>,
     elb: Option<Value>,
+    /// Whom a Function URL with IAM, or an authorizer of API Gateway, let in.
+    authorizer: Option<Value>,
+    /// In API Gateway's format 1.0, with the caller's ARN if requests are signed.
+    identity: Option<Value>,
+}
+
+impl RequestContext {
+    fn is_authenticated(&self) -> bool {
+        let by_authorizer = self.authorizer.as_ref().and_then(Value::as_object);
+        let by_signature = self
+            .identity
+            .as_ref()
+            .is_some_and(|caller| caller["userArn"].is_string());
+        // In format 1.0 an HTTP API without an authorizer sends the keys of one, with null. In format 2.0 null is
+        // what a function as authorizer adds to its yes if it adds nothing.
+        let is_by = |(key, value): (&String, &Value)| key == "lambda" || !value.is_null();
+        by_authorizer.is_some_and(|found| found.iter().any(is_by)) || by_signature
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -136,6 +154,7 @@ impl Event {
             return Err(self);
         };
         let path = path.clone();
+        let is_authenticated = context.is_authenticated();
         let headers = lower_case_headers(self.headers, self.multi_value_headers);
         let request = Request {
             method,
@@ -143,6 +162,7 @@ impl Event {
             headers,
             body: self.body.unwrap_or_default(),
             is_base64: self.is_base64_encoded.unwrap_or(false),
+            is_authenticated,
         };
         Ok((request, shape))
     }
@@ -201,4 +221,45 @@ pub fn unknown_event() -> Error {
          (S3, EventBridge, SNS or SQS) nor a list of objects",
     )
     .class(RetryClass::Permanent)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_caller_is_authenticated_by_aws_or_by_the_gateway() {
+        let v2 = json!({"method": "POST"});
+        let v1 = |identity: Value| json!({"httpMethod": "POST", "identity": identity});
+        for (context, expected) in [
+            (json!({"http": v2, "accountId": "anonymous"}), false),
+            (json!({"http": v2, "authorizer": null}), false),
+            (json!({"http": v2, "authorizer": {}}), false),
+            (
+                json!({"http": v2, "authorizer": {"iam": {"userArn": "arn:aws:iam::1:role/a"}}}),
+                true,
+            ),
+            (json!({"http": v2, "authorizer": {"lambda": null}}), true),
+            (v1(json!({"sourceIp": "192.0.2.1", "userArn": null})), false),
+            (v1(json!({"userArn": "arn:aws:iam::1:role/a"})), true),
+            (
+                json!({"authorizer": {"claims": null, "scopes": null}, "identity": {"userArn": null}}),
+                false,
+            ),
+            (
+                json!({"authorizer": {"claims": {"sub": "a"}, "scopes": null}, "identity": {"userArn": null}}),
+                true,
+            ),
+            (json!({"authorizer": {"principalId": "a"}}), true),
+            (
+                json!({"elb": {"targetGroupArn": "arn:aws:elasticloadbalancing"}}),
+                false,
+            ),
+        ] {
+            let event = json!({"path": "/v1/logs", "httpMethod": "POST", "requestContext": context});
+            let event: Event = serde_json::from_value(event).expect("an event");
+            let (request, _) = event.into_request().expect("a request");
+            assert_eq!(request.is_authenticated, expected, "{context}");
+        }
+    }
 }

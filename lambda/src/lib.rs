@@ -15,4 +15,5 @@ pub mod isolation;
 pub mod json;
 pub mod log;
 pub mod objects;
+mod repairs;
 pub mod store;

@@ -61,7 +61,7 @@ async fn run() -> Result<(), String> {
         .map_err(|error| format!("the configuration is wrong: {error}"))?;
     let host = Arc::new(Host {
         auth: Auth::new(config.auth_token),
-        store: Store::new(config.library),
+        store: Store::new(config.library, config.register_parquet),
         function: env::var("AWS_LAMBDA_FUNCTION_NAME").unwrap_or_default(),
     });
     host.store

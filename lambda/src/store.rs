@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::deadline::Deadline;
 use crate::emf::Metrics;
+use crate::repairs::Repairs;
 
 /// An unresponsive catalog must not use up the init phase, which Lambda ends after 10 s.
 const WARM_MAX: Duration = Duration::from_secs(3);
@@ -45,6 +46,7 @@ pub struct Batch<'a> {
 #[derive(Debug)]
 pub struct Store {
     config: Config,
+    registers_parquet: bool,
     pipeline: OnceCell<Pipeline>,
     objects: OnceCell<Objects>,
     /// When receipts of this process were last stored or retried; `None` when there are none.
@@ -52,11 +54,13 @@ pub struct Store {
 }
 
 impl Store {
-    /// Creates a store; nothing is opened yet.
+    /// Creates a store; nothing is opened yet. `registers_parquet` is whether Parquet files among the objects
+    /// are registered.
     #[must_use]
-    pub fn new(config: Config) -> Self {
+    pub fn new(config: Config, registers_parquet: bool) -> Self {
         Self {
             config,
+            registers_parquet,
             pipeline: OnceCell::new(),
             objects: OnceCell::new(),
             receipts: Mutex::new(None),
@@ -97,6 +101,12 @@ impl Store {
     #[must_use]
     pub fn is_without_catalog(&self) -> bool {
         self.config.catalog.r#type == CatalogType::None
+    }
+
+    /// Whether Parquet files among the objects are registered in the tables.
+    #[must_use]
+    pub fn registers_parquet(&self) -> bool {
+        self.registers_parquet
     }
 
     /// The reader of S3 objects.
@@ -165,6 +175,12 @@ impl Store {
             self.set_receipts(Some(Instant::now()));
         }
         metrics.stored(batch, &result, begun.elapsed());
+        if let Ok(outcome) = &result {
+            let repairs = Repairs::of(outcome);
+            if !repairs.is_empty() {
+                tracing::warn!(signal = %batch.signal, %repairs, "some records are not stored as they were sent");
+            }
+        }
         result
     }
 

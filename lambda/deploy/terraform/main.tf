@@ -40,9 +40,11 @@ resource "aws_lambda_function" "function" {
   environment {
     variables = merge(
       {
-        OTLP2ICEBERG_CATALOG_TYPE      = var.catalog_type
-        OTLP2ICEBERG_CATALOG_WAREHOUSE = var.catalog_type == "glue" ? local.glue_warehouse : local.table_bucket_arn
-        OTLP2ICEBERG_CATALOG_NAMESPACE = var.namespace
+        OTLP2ICEBERG_CATALOG_TYPE       = var.catalog_type
+        OTLP2ICEBERG_CATALOG_WAREHOUSE  = var.catalog_type == "glue" ? local.glue_warehouse : local.table_bucket_arn
+        OTLP2ICEBERG_CATALOG_NAMESPACE  = var.namespace
+        OTLP2ICEBERG_TABLES_COLUMN_CASE = coalesce(var.table_column_case, local.uses_table_bucket ? "lower" : "pascal")
+        OTLP2ICEBERG_REGISTER_PARQUET   = tostring(var.register_parquet)
       },
       # Glue assigns no locations to tables. A database that has one of its own does not need this.
       local.uses_table_bucket ? {} : { OTLP2ICEBERG_CATALOG_DEFAULT_LOCATION = "s3://${var.warehouse_bucket_name}" },
@@ -67,8 +69,16 @@ resource "aws_lambda_function" "function" {
       error_message = "warehouse_bucket_name needs catalog_type glue; S3 Tables keep their files in the table bucket."
     }
     precondition {
+      condition     = !local.uses_table_bucket || !startswith(var.namespace, "aws")
+      error_message = "namespace: S3 Tables keeps names that begin with aws to itself; give another one (with warehouse_bucket_name it may begin so)."
+    }
+    precondition {
       condition     = !local.has_raw || local.raw_bucket != var.warehouse_bucket_name
       error_message = "raw_bucket_name must not be warehouse_bucket_name. The function would be told of each file that it writes; give raw objects a bucket of their own."
+    }
+    precondition {
+      condition     = !local.makes_raw || !var.register_parquet
+      error_message = "register_parquet needs a raw bucket of yours (raw_bucket_name, create_raw_bucket false) without a rule that deletes objects. The one that is made here, or that an earlier deployment made, deletes them after raw_retention_days, and then the tables cannot be read."
     }
     precondition {
       # The mapping does not know this limit. It receives messages that the function then has no copy for, and after five

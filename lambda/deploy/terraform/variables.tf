@@ -62,10 +62,11 @@ variable "environment" {
     condition = length(setintersection(keys(var.environment), [
       "OTLP2ICEBERG_CATALOG_TYPE", "OTLP2ICEBERG_CATALOG_WAREHOUSE", "OTLP2ICEBERG_CATALOG_DEFAULT_LOCATION",
       "OTLP2ICEBERG_CATALOG_NAMESPACE", "OTLP2ICEBERG_AUTH_TOKEN", "OTLP2ICEBERG_DEAD_LETTER_PATH",
+      "OTLP2ICEBERG_TABLES_COLUMN_CASE", "OTLP2ICEBERG_REGISTER_PARQUET",
       "OTLP2PARQUET_ICEBERG_BUCKET_ARN", "OTLP2PARQUET_ICEBERG_WAREHOUSE", "OTLP2PARQUET_ICEBERG_NAMESPACE",
       "OTLP2PARQUET_ICEBERG_ENABLED", "ICEBERG_ENABLED",
     ])) == 0
-    error_message = "environment: the module sets the catalog, the token and the place of dead letters itself; use catalog_type, table_bucket_name, warehouse_bucket_name, namespace, auth_token, dead_letter_path. It cannot deploy the function without a catalog."
+    error_message = "environment: the module sets the catalog, the case of columns, the token, the place of dead letters and the registration of Parquet files itself; use catalog_type, table_bucket_name, warehouse_bucket_name, namespace, table_column_case, auth_token, dead_letter_path, register_parquet. It cannot deploy the function without a catalog."
   }
 }
 
@@ -133,9 +134,20 @@ variable "warehouse_bucket_name" {
 }
 
 variable "namespace" {
-  description = "The namespace, or Glue database, of the tables."
+  description = "The namespace, or Glue database, of the tables. Must not begin with aws, which S3 Tables keeps to itself, unless warehouse_bucket_name is given."
   type        = string
   default     = "otel"
+}
+
+variable "table_column_case" {
+  description = "Case of column names in tables that the function creates, and of columns that it adds (tables.column_case): pascal or lower. Without it lower in a table bucket, because AWS shows no tables there that have capital letters, and pascal with warehouse_bucket_name."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.table_column_case == null || can(regex("^(pascal|lower)$", var.table_column_case))
+    error_message = "table_column_case: pascal or lower is wanted."
+  }
 }
 
 variable "dead_letter_path" {
@@ -189,6 +201,12 @@ variable "raw_visibility_timeout" {
   description = "Seconds until a failed object is tried again; at least timeout, better twice that. Five times it must not be more than commit.dedup_window (30m unless set in environment)."
   type        = number
   default     = 360
+}
+
+variable "register_parquet" {
+  description = "Register objects whose keys end with .parquet in the tables, in place. Whoever may write to the bucket can then add files to the tables. Not with a raw bucket that is made here, nor one that an earlier deployment made: they delete their objects after raw_retention_days."
+  type        = bool
+  default     = false
 }
 
 variable "alarm_topic_arn" {

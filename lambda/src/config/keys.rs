@@ -78,6 +78,7 @@ pub(super) static KEYS: &[Key] = &[
     key("tables.auto_create", Bool),
     key("tables.auto_evolve", Bool),
     key("tables.attribute_columns", Items),
+    key("tables.column_case", Text),
     key("tables.partition_by", WordOrList),
     key("tables.properties", Map),
     key("parquet.compression", Text),

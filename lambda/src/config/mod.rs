@@ -9,12 +9,13 @@ use otlp2iceberg::config::{CatalogType, Config, OnFailure, Secret};
 use otlp2iceberg::{Error, ErrorKind, Result};
 use serde_json::{Map, Value, json};
 
-use self::keys::{KEYS, Key};
+use self::keys::{KEYS, Key, Kind};
 
 /// The prefix of all our variables.
 const PREFIX: &str = "OTLP2ICEBERG_";
-/// A key of this host only.
+/// Keys of this host only.
 const AUTH_TOKEN: &str = "OTLP2ICEBERG_AUTH_TOKEN";
+const REGISTER_PARQUET: &str = "OTLP2ICEBERG_REGISTER_PARQUET";
 
 /// The configuration of this host.
 #[derive(Debug, Clone)]
@@ -23,6 +24,8 @@ pub struct HostConfig {
     pub library: Config,
     /// The token that clients must send, if any.
     pub auth_token: Option<Secret>,
+    /// Whether Parquet files among the objects are registered in the tables.
+    pub register_parquet: bool,
 }
 
 /// One variable.
@@ -38,6 +41,7 @@ impl HostConfig {
         let mut problems = Vec::new();
         let mut given: Vec<Given> = Vec::new();
         let mut auth_token = None;
+        let mut register_parquet = true;
         let mut aliases = Vec::new();
         let mut variables: Vec<Variable> = variables
             .into_iter()
@@ -53,6 +57,11 @@ impl HostConfig {
                 ));
             } else if name == AUTH_TOKEN {
                 auth_token = Some(Secret::new(value.trim()));
+            } else if name == REGISTER_PARQUET {
+                match value::read(Kind::Bool, &value) {
+                    Ok(told) => register_parquet = told == Value::Bool(true),
+                    Err(accepted) => problems.push(format!("{REGISTER_PARQUET}: {accepted}")),
+                }
             } else if aliases::is_alias(&name) {
                 aliases.push((name, value));
             } else if let Some(suffix) = name.strip_prefix(PREFIX) {
@@ -80,7 +89,11 @@ impl HostConfig {
                 if !is_given("commit.on_failure", &given) && !no_receipts {
                     library.commit.on_failure = OnFailure::Accept;
                 }
-                Ok(Self { library, auth_token })
+                Ok(Self {
+                    library,
+                    auth_token,
+                    register_parquet,
+                })
             }
             Ok(_) => Err(Error::new(ErrorKind::Config, problems.join("; "))),
             Err(error) => {

@@ -2,12 +2,14 @@ use std::collections::BTreeSet;
 
 use otlp2iceberg::Table;
 use otlp2iceberg::config::{CatalogType, OnFailure};
+use otlp2iceberg::schema::ColumnCase;
 
 use super::*;
 
 const ARN: &str = "arn:aws:s3tables:eu-west-1:111122223333:bucket/lake";
 
 const DOCS: &str = include_str!("../../../docs/configuration.md");
+const LAMBDA_DOCS: &str = include_str!("../../../docs/lambda.md");
 
 fn read(variables: &[(&str, &str)]) -> Result<HostConfig> {
     HostConfig::from_variables(
@@ -102,6 +104,7 @@ fn values_of_every_kind_reach_the_library() {
         ("OTLP2ICEBERG_STORAGE_S3_PATH_STYLE", "TRUE"),
         ("OTLP2ICEBERG_TABLES_NAMES", r#"{"logs": "a", "traces": "b"}"#),
         ("OTLP2ICEBERG_TABLES_NAMES_LOGS", "c"),
+        ("OTLP2ICEBERG_TABLES_COLUMN_CASE", "lower"),
         (
             "OTLP2ICEBERG_TABLES_PARTITION_BY",
             r#"["day(Timestamp)", "bucket(4, ServiceName)"]"#,
@@ -137,6 +140,7 @@ fn values_of_every_kind_reach_the_library() {
     assert_eq!(library.storage.s3.path_style, Some(true));
     assert_eq!(library.tables.names["logs"], "c");
     assert_eq!(library.tables.names["traces"], "b");
+    assert_eq!(library.tables.column_case, ColumnCase::Lower);
     let bloom_filters = library.parquet.bloom_filter_columns.as_deref().expect("given");
     assert_eq!(bloom_filters, ["TraceId", "SpanId"]);
     let columns = |table| {
@@ -158,6 +162,29 @@ fn values_of_every_kind_reach_the_library() {
 }
 
 #[test]
+fn keys_of_this_host_are_documented() {
+    let rows = LAMBDA_DOCS
+        .lines()
+        .filter(|line| line.starts_with("| `OTLP2ICEBERG_"));
+    let documented: BTreeSet<&str> = rows.filter_map(|line| line.split('`').nth(1)).collect();
+    assert_eq!(documented, BTreeSet::from([AUTH_TOKEN, REGISTER_PARQUET]));
+}
+
+#[test]
+fn parquet_files_are_registered_unless_that_is_switched_off() {
+    for (given, expected) in [
+        (None, true),
+        (Some(""), true),
+        (Some("true"), true),
+        (Some("False "), false),
+    ] {
+        let more: Vec<(&str, &str)> = given.map(|value| (REGISTER_PARQUET, value)).into_iter().collect();
+        let config = read(&with(&more)).expect("valid");
+        assert_eq!(config.register_parquet, expected, "{given:?}");
+    }
+}
+
+#[test]
 fn every_problem_names_its_variable() {
     for (name, value, words) in [
         ("OTLP2ICEBERG_CATALOG_TIMEOUT", "10", "no duration"),
@@ -174,6 +201,7 @@ fn every_problem_names_its_variable() {
         ("OTLP2ICEBERG_CATALOG_TYPO", "a", "no such variable"),
         ("ICEBERG_ENABLED", "false", "says something else"),
         ("OTLP2PARQUET_ICEBERG_ENABLED", "no", "true or false"),
+        ("OTLP2ICEBERG_REGISTER_PARQUET", "no", "true or false"),
         ("OTLP2ICEBERG_AUTH_TOKEN", "", "remove it to ask for none"),
         ("OTLP2ICEBERG_AUTH_TOKEN", " \n", "remove it to ask for none"),
     ] {

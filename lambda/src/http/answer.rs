@@ -63,27 +63,34 @@ impl Form {
 }
 
 impl Answer {
-    /// Everything is stored except the rejected records.
+    /// Everything is stored except the rejected records. Words without a rejected record are a warning. OTLP has
+    /// the same message for both; clients log it and do not send again.
     pub(super) fn stored(form: Form, signal: Signal, rejected: u64, why: &str) -> Self {
-        let body = match (form, rejected) {
-            (Form::Protobuf, 0) => Body::Binary(Vec::new()),
-            (Form::Json, 0) => Body::Text("{}".into()),
-            (Form::Protobuf, _) => {
+        let is_plain = rejected == 0 && why.is_empty();
+        let body = match form {
+            Form::Protobuf if is_plain => Body::Binary(Vec::new()),
+            Form::Json if is_plain => Body::Text("{}".into()),
+            Form::Protobuf => {
                 let mut partial = Vec::new();
-                number_field(&mut partial, 1, rejected);
+                if rejected > 0 {
+                    number_field(&mut partial, 1, rejected);
+                }
                 bytes_field(&mut partial, 2, why.as_bytes());
                 let mut response = Vec::new();
                 bytes_field(&mut response, 1, &partial);
                 Body::Binary(response)
             }
-            (Form::Json, _) => {
+            Form::Json => {
                 let count = match signal {
                     Signal::Logs => "rejectedLogRecords",
                     Signal::Traces => "rejectedSpans",
                     Signal::Metrics => "rejectedDataPoints",
                 };
                 // 64-bit integers are strings in protobuf's JSON.
-                let partial = json!({count: rejected.to_string(), "errorMessage": why});
+                let mut partial = json!({"errorMessage": why});
+                if rejected > 0 {
+                    partial[count] = rejected.to_string().into();
+                }
                 Body::Text(json!({ "partialSuccess": partial }).to_string())
             }
         };
@@ -258,6 +265,19 @@ mod tests {
             );
         }
         assert_eq!(binary(&Answer::stored(Form::Json, Signal::Logs, 0, "")), b"{}");
+        let warning = Answer::stored(Form::Protobuf, Signal::Traces, 0, "why");
+        let warning = ExportTraceServiceResponse::decode(binary(&warning))
+            .unwrap()
+            .partial_success
+            .unwrap();
+        assert_eq!(
+            (warning.rejected_spans, warning.error_message.as_str()),
+            (0, "why")
+        );
+        assert_eq!(
+            binary(&Answer::stored(Form::Json, Signal::Logs, 0, "why")),
+            br#"{"partialSuccess":{"errorMessage":"why"}}"#
+        );
     }
 
     #[test]

@@ -17,6 +17,11 @@ impl Auth {
         Self { token }
     }
 
+    /// Whether clients must send a token.
+    pub(super) fn has_token(&self) -> bool {
+        self.token.is_some()
+    }
+
     /// Whether a request with this `authorization` header is allowed. The running time reveals nothing about
     /// the token: complete hashes are compared.
     pub(super) fn allows(&self, authorization: Option<&str>) -> bool {

@@ -80,11 +80,12 @@ fn compression(encoding: Option<&str>) -> Result<Option<Compression>, Refused> {
     match encoding.unwrap_or("").to_ascii_lowercase().as_str() {
         "" | "identity" => Ok(None),
         "gzip" | "x-gzip" => Ok(Some(Compression::Gzip)),
-        "deflate" => Ok(Some(Compression::Zlib)),
+        // One format: HTTP calls it deflate, and the Collector writes the name that it is configured with.
+        "deflate" | "zlib" => Ok(Some(Compression::Zlib)),
         "zstd" => Ok(Some(Compression::Zstd)),
         other => Err(Refused::new(
             415,
-            format!("content-encoding {other:?} is not taken; send gzip, zstd, deflate or identity"),
+            format!("content-encoding {other:?} is not taken; send gzip, zstd, deflate, zlib or identity"),
         )),
     }
 }

@@ -8,13 +8,15 @@ mod body;
 
 use std::collections::HashMap;
 
-use otlp2iceberg::{Error, ErrorKind, Part, Signal};
+use otlp2iceberg::{Error, ErrorKind, Outcome, Part, Signal};
 
 use self::answer::Form;
 pub use self::answer::{Answer, Shape};
 pub use self::auth::Auth;
 use crate::deadline::Deadline;
 use crate::emf::Metrics;
+use crate::log;
+use crate::repairs::Repairs;
 use crate::store::{Batch, RETRY_AFTER, Store, retry_after};
 
 /// A request, independent of its event type.
@@ -30,6 +32,8 @@ pub struct Request {
     pub body: String,
     /// Whether the body is base64.
     pub is_base64: bool,
+    /// Whether AWS, or an authorizer of the gateway, has authenticated the caller.
+    pub is_authenticated: bool,
 }
 
 /// Answers one request. There is always an answer, and it is marked as retryable if a retry may help.
@@ -60,7 +64,12 @@ pub async fn handle(
                     ),
                 );
             };
-            export(store, signal, form, request, deadline, metrics).await
+            // A token that is asked for was right.
+            let is_known = request.is_authenticated || auth.has_token();
+            match export(store, signal, form, request, deadline, metrics).await {
+                Ok(answer) => answer,
+                Err(error) => failed(form, signal, &error, is_known),
+            }
         }
         Route::MethodNotAllowed(allowed) => Answer::method_not_allowed(answer_form, allowed),
         Route::NotFound => Answer::error(
@@ -109,13 +118,13 @@ async fn export(
     request: Request,
     deadline: Deadline,
     metrics: &mut Metrics,
-) -> Answer {
+) -> Result<Answer, Error> {
     let body = match body::read(request, signal, form, store.payload_bytes_max()) {
         Ok(body) => body,
         Err(refused) => {
             metrics.refused(signal);
             tracing::warn!(%signal, status = refused.status, error = %refused.message, "a request is refused");
-            return Answer::error(form, refused.status, &refused.message);
+            return Ok(Answer::error(form, refused.status, &refused.message));
         }
     };
     let part = Part {
@@ -133,26 +142,89 @@ async fn export(
             if outcome.rejected > 0 {
                 tracing::warn!(%signal, rejected = outcome.rejected, reasons = %outcome.rejection, "records are left out");
             }
-            Answer::stored(form, signal, outcome.rejected, &outcome.rejection)
+            Ok(Answer::stored(form, signal, outcome.rejected, &said_of(&outcome)))
         }
         Err(error) => {
             if retry_after(&error).is_none() {
                 metrics.refused(signal);
             }
-            failed(form, signal, &error)
+            Err(error)
         }
     }
 }
 
-fn failed(form: Form, signal: Signal, error: &Error) -> Answer {
+/// What the client should know of a request that was stored: why records were left out, and what was repaired
+/// in the others.
+fn said_of(outcome: &Outcome) -> String {
+    let repairs = Repairs::of(outcome);
+    match (outcome.rejection.as_str(), repairs.is_empty()) {
+        (why, true) => why.to_owned(),
+        ("", false) => format!("stored with repairs: {repairs}"),
+        (why, false) => format!("{why}; stored with repairs: {repairs}"),
+    }
+}
+
+fn failed(form: Form, signal: Signal, error: &Error, is_known: bool) -> Answer {
     let message = error.to_string();
     let kind = error.kind();
+    let told = if is_known || is_about_request(kind) {
+        message.clone()
+    } else {
+        format!(
+            "the request is not stored ({}); the function's log has the details of requestId {}",
+            kind.as_str(),
+            log::invocation()
+        )
+    };
     if let Some(after) = retry_after(error) {
         tracing::error!(%signal, kind = kind.as_str(), error = %message, "a request is not stored; the client is told to send it again");
         let status = if kind == ErrorKind::Limit { 429 } else { 503 };
-        return Answer::try_again(form, status, after.max(RETRY_AFTER / 5), &message);
+        return Answer::try_again(form, status, after.max(RETRY_AFTER / 5), &told);
     }
     tracing::error!(%signal, kind = kind.as_str(), error = %message, "a request cannot be stored");
     let status = if kind == ErrorKind::Limit { 413 } else { 400 };
-    Answer::error(form, status, &message)
+    Answer::error(form, status, &told)
+}
+
+/// Whether errors of this kind are about the request alone. Others name what is behind the function: the
+/// account, roles, buckets and keys. Whoever found an open URL must not learn those.
+fn is_about_request(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::Decode | ErrorKind::Rejected | ErrorKind::Limit)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn callers_that_nobody_knows_are_not_told_what_is_behind_the_function() {
+        let cause = "arn:aws:iam::111122223333:role/f may not write s3://lake/otel/a";
+        for (kind, status, is_told) in [
+            (ErrorKind::Storage, 503, false),
+            (ErrorKind::Catalog, 503, false),
+            (ErrorKind::CommitUnknown, 503, false),
+            (ErrorKind::Cancelled, 503, false),
+            (ErrorKind::Internal, 503, false),
+            (ErrorKind::TableMismatch, 400, false),
+            (ErrorKind::Config, 400, false),
+            (ErrorKind::Decode, 400, true),
+            (ErrorKind::Limit, 429, true),
+        ] {
+            for is_known in [true, false] {
+                let error = Error::new(kind, cause);
+                let event = failed(Form::Json, Signal::Logs, &error, is_known).into_event(Shape::V2);
+                assert_eq!(event["statusCode"], status, "{kind:?}");
+                let body = event["body"].as_str().expect("text");
+                assert_eq!(body.contains(cause), is_known || is_told, "{body}");
+                if !body.contains(cause) {
+                    assert!(!body.contains("s3://") && !body.contains("arn:"), "{body}");
+                    let short = format!(
+                        "({}); the function's log has the details of requestId",
+                        kind.as_str()
+                    );
+                    assert!(body.contains(&short), "{body}");
+                }
+            }
+        }
+    }
 }

@@ -4,6 +4,7 @@ use std::fmt;
 
 use base64::Engine;
 use base64::alphabet;
+use base64::engine::general_purpose::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
@@ -50,16 +51,16 @@ enum Place {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct BytesSeed {
     field: &'static Field,
-    of_text: fn(&[u8]) -> Option<Vec<u8>>,
+    /// The length of the field's ids; `None` when it holds other bytes, which are base64 in a text.
+    id_bytes: Option<usize>,
     place: Place,
 }
 
 impl BytesSeed {
-    /// Hex, unlike other bytes in OTLP/JSON.
-    pub(super) fn id(field: &'static Field) -> Self {
+    pub(super) fn id(field: &'static Field, id_bytes: usize) -> Self {
         Self {
             field,
-            of_text: hex_bytes,
+            id_bytes: Some(id_bytes),
             place: Place::Field,
         }
     }
@@ -67,7 +68,7 @@ impl BytesSeed {
     pub(super) fn base64(field: &'static Field) -> Self {
         Self {
             field,
-            of_text: base64_bytes,
+            id_bytes: None,
             place: Place::Field,
         }
     }
@@ -113,7 +114,10 @@ impl<'de> Visitor<'de> for BytesSeed {
     }
 
     fn visit_str<E: Error>(self, text: &str) -> Result<Given, E> {
-        Ok(Given::of((self.of_text)(text.as_bytes())))
+        Ok(Given::of(match self.id_bytes {
+            Some(id_bytes) => id_of_text(text.as_bytes(), id_bytes),
+            None => base64_bytes(text.as_bytes()),
+        }))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Given, A::Error> {
@@ -158,7 +162,24 @@ fn push(bytes: &mut Option<Vec<u8>>, byte: &Given) {
     }
 }
 
-/// The bytes of a hex id.
+/// The bytes of an id, which is hex in OTLP/JSON. Senders that write protobuf's own JSON have base64 there:
+/// of the bytes (Dart), or of the hex digits (Swift). Both end with padding, which no hex has, so no valid
+/// id has two meanings.
+fn id_of_text(text: &[u8], id_bytes: usize) -> Option<Vec<u8>> {
+    if text.last() != Some(&b'=') {
+        return hex_bytes(text);
+    }
+    let bytes = STANDARD.decode(text).ok()?;
+    if bytes.len() == id_bytes {
+        Some(bytes)
+    } else if bytes.len() == 2 * id_bytes {
+        hex_bytes(&bytes)
+    } else {
+        None
+    }
+}
+
+/// The bytes of hex digits.
 fn hex_bytes(hex: &[u8]) -> Option<Vec<u8>> {
     let digit = |byte: u8| char::from(byte).to_digit(16).map(|digit| digit as u8);
     let pairs = hex.chunks(2).map(|pair| match *pair {
@@ -173,7 +194,9 @@ fn base64_bytes(text: &[u8]) -> Option<Vec<u8>> {
     const ANY_PADDING: GeneralPurposeConfig = GeneralPurposeConfig::new()
         .with_decode_padding_mode(DecodePaddingMode::Indifferent)
         .with_decode_allow_trailing_bits(true);
-    const STANDARD: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, ANY_PADDING);
-    const URL_SAFE: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, ANY_PADDING);
-    STANDARD.decode(text).or_else(|_| URL_SAFE.decode(text)).ok()
+    const EITHER: [GeneralPurpose; 2] = [
+        GeneralPurpose::new(&alphabet::STANDARD, ANY_PADDING),
+        GeneralPurpose::new(&alphabet::URL_SAFE, ANY_PADDING),
+    ];
+    EITHER.iter().find_map(|alphabet| alphabet.decode(text).ok())
 }

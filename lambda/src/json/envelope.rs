@@ -20,9 +20,9 @@ pub(super) struct EnvelopeSeed<'p> {
     pub form: Form,
 }
 
-/// The fields of `ResourceLogs`, `ResourceSpans` and `ResourceMetrics` with this number hold the scopes. Their
-/// other fields are the same in all three.
-const SCOPES: u32 = 2;
+/// The fields of `ResourceLogs`, `ResourceSpans` and `ResourceMetrics` with these numbers hold the scopes, now
+/// and before OTLP 0.15. Their other fields are the same in all three.
+const SCOPES: [u32; 2] = [2, 1000];
 
 const ENVELOPE: [(&str, &str, Signal, &Message); 3] = [
     ("resourceLogs", "resource_logs", Signal::Logs, &RESOURCE_LOGS),
@@ -163,7 +163,9 @@ impl Visitor<'_> for EnvelopeKey<'_> {
         }
         for (.., signal, message) in ENVELOPE {
             match message.field(key) {
-                Some(field) if field.number == SCOPES => return Ok(Key::Scopes(field, signal, message)),
+                Some(field) if SCOPES.contains(&field.number) => {
+                    return Ok(Key::Scopes(field, signal, message));
+                }
                 Some(field) => {
                     self.others.add(key);
                     return Ok(Key::Shared(field));

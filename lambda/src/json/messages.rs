@@ -39,8 +39,8 @@ pub(super) enum Kind {
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Scalar {
     Text,
-    /// Hex in OTLP/JSON, unlike other bytes.
-    Id,
+    /// An id of so many bytes. Hex in OTLP/JSON, unlike other bytes.
+    Id(usize),
     Base64,
     Bool,
     Double,
@@ -50,10 +50,14 @@ pub(super) enum Scalar {
     Fixed32,
     /// `sint32`
     Sint32,
-    /// `int64`
-    I64,
-    /// `sfixed64`
-    Sfixed64,
+    /// `int64` in a `oneof`. A number beyond its range goes to the text field `text` there, as its digits.
+    I64 {
+        text: u32,
+    },
+    /// `sfixed64` in a `oneof`. A number beyond its range goes to the field `double` there.
+    Sfixed64 {
+        double: u32,
+    },
     /// `uint64`
     U64,
     /// `fixed64`
@@ -81,10 +85,16 @@ macro_rules! message {
 use Kind::{Many, One, Packed, Present, Scalar as Plain};
 use Scalar::{Base64, Bool, Double, Enum, Fixed32, Fixed64, I64, Id, Sfixed64, Sint32, Text, U32, U64};
 
+/// Bytes of a trace's id.
+const TRACE_ID: usize = 16;
+/// Bytes of a span's id.
+const SPAN_ID: usize = 8;
+
 message! { RESOURCE_LOGS, "ResourceLogs",
     1 "resource" "resource" One(&RESOURCE);
     2 "scopeLogs" "scope_logs" Many(&SCOPE_LOGS);
     3 "schemaUrl" "schema_url" Plain(Text);
+    1000 "instrumentationLibraryLogs" "instrumentation_library_logs" Many(&LIBRARY_LOGS);
 }
 
 message! { SCOPE_LOGS, "ScopeLogs",
@@ -102,8 +112,8 @@ message! { LOG_RECORD, "LogRecord",
     6 "attributes" "attributes" Many(&KEY_VALUE);
     7 "droppedAttributesCount" "dropped_attributes_count" Plain(U32);
     8 "flags" "flags" Plain(Fixed32);
-    9 "traceId" "trace_id" Plain(Id);
-    10 "spanId" "span_id" Plain(Id);
+    9 "traceId" "trace_id" Plain(Id(TRACE_ID));
+    10 "spanId" "span_id" Plain(Id(SPAN_ID));
     12 "eventName" "event_name" Plain(Text);
 }
 
@@ -111,6 +121,7 @@ message! { RESOURCE_SPANS, "ResourceSpans",
     1 "resource" "resource" One(&RESOURCE);
     2 "scopeSpans" "scope_spans" Many(&SCOPE_SPANS);
     3 "schemaUrl" "schema_url" Plain(Text);
+    1000 "instrumentationLibrarySpans" "instrumentation_library_spans" Many(&LIBRARY_SPANS);
 }
 
 message! { SCOPE_SPANS, "ScopeSpans",
@@ -120,10 +131,10 @@ message! { SCOPE_SPANS, "ScopeSpans",
 }
 
 message! { SPAN, "Span",
-    1 "traceId" "trace_id" Plain(Id);
-    2 "spanId" "span_id" Plain(Id);
+    1 "traceId" "trace_id" Plain(Id(TRACE_ID));
+    2 "spanId" "span_id" Plain(Id(SPAN_ID));
     3 "traceState" "trace_state" Plain(Text);
-    4 "parentSpanId" "parent_span_id" Plain(Id);
+    4 "parentSpanId" "parent_span_id" Plain(Id(SPAN_ID));
     16 "flags" "flags" Plain(Fixed32);
     5 "name" "name" Plain(Text);
     6 "kind" "kind" Plain(Enum(&SPAN_KIND));
@@ -146,8 +157,8 @@ message! { EVENT, "Span.Event",
 }
 
 message! { LINK, "Span.Link",
-    1 "traceId" "trace_id" Plain(Id);
-    2 "spanId" "span_id" Plain(Id);
+    1 "traceId" "trace_id" Plain(Id(TRACE_ID));
+    2 "spanId" "span_id" Plain(Id(SPAN_ID));
     3 "traceState" "trace_state" Plain(Text);
     4 "attributes" "attributes" Many(&KEY_VALUE);
     5 "droppedAttributesCount" "dropped_attributes_count" Plain(U32);
@@ -163,6 +174,7 @@ message! { RESOURCE_METRICS, "ResourceMetrics",
     1 "resource" "resource" One(&RESOURCE);
     2 "scopeMetrics" "scope_metrics" Many(&SCOPE_METRICS);
     3 "schemaUrl" "schema_url" Plain(Text);
+    1000 "instrumentationLibraryMetrics" "instrumentation_library_metrics" Many(&LIBRARY_METRICS);
 }
 
 message! { SCOPE_METRICS, "ScopeMetrics",
@@ -211,7 +223,7 @@ message! { NUMBER_POINT, "NumberDataPoint",
     2 "startTimeUnixNano" "start_time_unix_nano" Plain(Fixed64);
     3 "timeUnixNano" "time_unix_nano" Plain(Fixed64);
     4 "asDouble" "as_double" Present(Double);
-    6 "asInt" "as_int" Present(Sfixed64);
+    6 "asInt" "as_int" Present(Sfixed64 { double: 4 });
     5 "exemplars" "exemplars" Many(&EXEMPLAR);
     7 "attributes" "attributes" Many(&KEY_VALUE);
     8 "flags" "flags" Plain(U32);
@@ -272,9 +284,9 @@ message! { EXEMPLAR, "Exemplar",
     7 "filteredAttributes" "filtered_attributes" Many(&KEY_VALUE);
     2 "timeUnixNano" "time_unix_nano" Plain(Fixed64);
     3 "asDouble" "as_double" Present(Double);
-    6 "asInt" "as_int" Present(Sfixed64);
-    4 "spanId" "span_id" Plain(Id);
-    5 "traceId" "trace_id" Plain(Id);
+    6 "asInt" "as_int" Present(Sfixed64 { double: 3 });
+    4 "spanId" "span_id" Plain(Id(SPAN_ID));
+    5 "traceId" "trace_id" Plain(Id(TRACE_ID));
 }
 
 message! { RESOURCE, "Resource",
@@ -297,7 +309,7 @@ message! { KEY_VALUE, "KeyValue",
 message! { ANY_VALUE, "AnyValue",
     1 "stringValue" "string_value" Present(Text);
     2 "boolValue" "bool_value" Present(Bool);
-    3 "intValue" "int_value" Present(I64);
+    3 "intValue" "int_value" Present(I64 { text: 1 });
     4 "doubleValue" "double_value" Present(Double);
     5 "arrayValue" "array_value" One(&ARRAY_VALUE);
     6 "kvlistValue" "kvlist_value" One(&KEY_VALUE_LIST);
@@ -310,4 +322,26 @@ message! { ARRAY_VALUE, "ArrayValue",
 
 message! { KEY_VALUE_LIST, "KeyValueList",
     1 "values" "values" Many(&KEY_VALUE);
+}
+
+// Scopes before OTLP 0.15. The library reads field 1000 if there is no field 2, so a sender may write both.
+
+message! { LIBRARY_LOGS, "InstrumentationLibraryLogs",
+    1 "instrumentationLibrary" "instrumentation_library" One(&SCOPE);
+    2 "logRecords" "log_records" Many(&LOG_RECORD);
+    // The earlier name of these.
+    2 "logs" "logs" Many(&LOG_RECORD);
+    3 "schemaUrl" "schema_url" Plain(Text);
+}
+
+message! { LIBRARY_SPANS, "InstrumentationLibrarySpans",
+    1 "instrumentationLibrary" "instrumentation_library" One(&SCOPE);
+    2 "spans" "spans" Many(&SPAN);
+    3 "schemaUrl" "schema_url" Plain(Text);
+}
+
+message! { LIBRARY_METRICS, "InstrumentationLibraryMetrics",
+    1 "instrumentationLibrary" "instrumentation_library" One(&SCOPE);
+    2 "metrics" "metrics" Many(&METRIC);
+    3 "schemaUrl" "schema_url" Plain(Text);
 }

@@ -7,6 +7,7 @@
 mod bytes;
 mod enums;
 mod envelope;
+mod integer;
 mod messages;
 mod read;
 mod scalar;

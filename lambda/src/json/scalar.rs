@@ -5,15 +5,16 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, Error, Unexpected, Visitor};
 
 use super::bytes::{BytesSeed, Given};
+use super::integer::Integer;
 use super::messages::{Field, Scalar};
-use super::write;
+use super::write::{self, Output};
 
 /// Writes one scalar field. With `present`, zero is a value. `null` is an absent field.
 pub(super) struct ScalarSeed<'o> {
     pub field: &'static Field,
     pub scalar: Scalar,
     pub present: bool,
-    pub out: &'o mut Vec<u8>,
+    pub out: &'o mut Output,
 }
 
 /// Writes one number of a packed list, without a tag.
@@ -42,8 +43,8 @@ impl<'de> DeserializeSeed<'de> for ScalarSeed<'_> {
                     }
                 },
             }),
-            Scalar::Id => {
-                if let Some(id) = json.deserialize_any(BytesSeed::id(field))?.into_id() {
+            Scalar::Id(id_bytes) => {
+                if let Some(id) = json.deserialize_any(BytesSeed::id(field, id_bytes))?.into_id() {
                     write::bytes_field(out, field.number, &id);
                 }
                 Ok(())
@@ -54,6 +55,32 @@ impl<'de> DeserializeSeed<'de> for ScalarSeed<'_> {
                     && (present || !bytes.is_empty())
                 {
                     write::bytes_field(out, field.number, &bytes);
+                }
+                Ok(())
+            }
+            Scalar::I64 { text } => {
+                match Integer::read(json, field)? {
+                    None => {}
+                    Some(Integer::Fits(value)) => write::varint_field(out, field.number, value as u64),
+                    Some(Integer::Outside(digits)) => {
+                        write::bytes_field(out, text, digits.as_bytes());
+                        // Digits can be many times as long as their exponent was in JSON.
+                        if out.len() > out.bytes_max {
+                            return Err(D::Error::custom("too large"));
+                        }
+                    }
+                }
+                Ok(())
+            }
+            Scalar::Sfixed64 { double } => {
+                match Integer::read(json, field)? {
+                    None => {}
+                    Some(Integer::Fits(value)) => write::fixed64_field(out, field.number, value as u64),
+                    Some(Integer::Outside(digits)) => {
+                        // The nearest double; any digits are a number.
+                        let nearest: f64 = digits.parse().map_err(D::Error::custom)?;
+                        write::fixed64_field(out, double, nearest.to_bits());
+                    }
                 }
                 Ok(())
             }
@@ -118,13 +145,16 @@ impl Number {
             Scalar::U32 => Number::Varint(u64::from(u32::try_from(value).ok()?)),
             Scalar::Fixed32 => Number::Fixed32(u32::try_from(value).ok()?),
             Scalar::Sint32 => Number::Varint(write::zigzag(i32::try_from(value).ok()?)),
-            Scalar::I64 => Number::Varint(i64::try_from(value).ok()? as u64),
             Scalar::Enum(_) => Number::Varint(i64::from(i32::try_from(value).ok()?) as u64),
-            Scalar::Sfixed64 => Number::Fixed64(i64::try_from(value).ok()? as u64),
-            Scalar::U64 => Number::Varint(u64::try_from(value).ok()?),
-            Scalar::Fixed64 => Number::Fixed64(u64::try_from(value).ok()?),
+            Scalar::U64 => Number::Varint(time_or_count(value)),
+            Scalar::Fixed64 => Number::Fixed64(time_or_count(value)),
             Scalar::Double => Number::Fixed64((value as f64).to_bits()),
-            Scalar::Text | Scalar::Id | Scalar::Base64 | Scalar::Bool => return None,
+            Scalar::Text
+            | Scalar::Id(_)
+            | Scalar::Base64
+            | Scalar::Bool
+            | Scalar::I64 { .. }
+            | Scalar::Sfixed64 { .. } => return None,
         })
     }
 
@@ -132,8 +162,8 @@ impl Number {
         if matches!(scalar, Scalar::Double) {
             return Some(Number::Fixed64(value.to_bits()));
         }
-        // 1.0 and 1e3 are integers in JSON. Above 2^63 a cast would silently change the value.
-        let whole = value.fract() == 0.0 && value.abs() < 9.2e18;
+        // 1.0 and 1e3 are integers in JSON. The cast saturates far beyond the range of any field.
+        let whole = value.fract() == 0.0;
         whole.then(|| Number::of_integer(scalar, value as i128)).flatten()
     }
 
@@ -164,6 +194,13 @@ impl Number {
             },
         }
     }
+}
+
+/// The value of a `uint64`, which in OTLP is a time or a count. What is out of range becomes the greatest
+/// number: the library stores such a time as null and counts it, and rejects a point with such a count by
+/// itself. An error would refuse the whole request.
+fn time_or_count(value: i128) -> u64 {
+    u64::try_from(value).unwrap_or(u64::MAX)
 }
 
 struct NumberVisitor {

@@ -8,8 +8,9 @@ use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
-use opentelemetry_proto::tonic::metrics::v1::{Metric, metric, number_data_point};
+use opentelemetry_proto::tonic::metrics::v1::{Metric, exemplar, metric, number_data_point};
 use opentelemetry_proto::tonic::trace::v1::Span;
+use otlp2iceberg::decode::{LogsRequest, Message as _, MetricsRequest, TracesRequest};
 use prost::Message;
 
 use super::*;
@@ -82,6 +83,121 @@ fn integers_are_numbers_or_strings() {
 }
 
 #[test]
+fn an_integer_that_no_int64_holds_is_a_text_of_its_digits() {
+    let greatest_double = format!("17976931348623157{}", "0".repeat(292));
+    for (text, digits) in [
+        // JavaScript.
+        ("18446744073709552000", "18446744073709552000"),
+        ("1e21", "1000000000000000000000"),
+        ("1e+21", "1000000000000000000000"),
+        ("1.7976931348623157e+308", greatest_double.as_str()),
+        // Python.
+        ("\"18446744073709551616\"", "18446744073709551616"),
+        ("\"-9223372036854775809\"", "-9223372036854775809"),
+        // Numbers that a double would round.
+        ("9223372036854775808", "9223372036854775808"),
+        ("-9223372036854775809", "-9223372036854775809"),
+        ("36893488147419103233", "36893488147419103233"),
+        ("\"-1.8446744073709551617E19\"", "-18446744073709551617"),
+        ("\"0036893488147419103233\"", "36893488147419103233"),
+        ("1e1000000000", "1e1000000000"),
+    ] {
+        let record = record(&format!(
+            r#""body":{{"intValue":{text}}},"attributes":[{{"key":"a","value":{{"intValue":{text}}}}},{{"key":"b","value":{{"intValue":7}}}}],"severityText":"kept""#
+        ));
+        let expected = |value| Some(AnyValue { value: Some(value) });
+        let as_text = || expected(Value::StringValue(digits.to_owned()));
+        assert_eq!(record.body, as_text(), "{text}");
+        assert_eq!(record.attributes[0].value, as_text(), "{text}");
+        assert_eq!(record.attributes[1].value, expected(Value::IntValue(7)), "{text}");
+        assert_eq!(record.severity_text, "kept", "{text}");
+    }
+    for (text, value) in [
+        ("9223372036854775807", i64::MAX),
+        ("9.223372036854775807e18", i64::MAX),
+        ("\"-9223372036854775808\"", i64::MIN),
+        ("1e3", 1000),
+        ("1000e-3", 1),
+        ("1.50e1", 15),
+        ("0.001e5", 100),
+        ("-0.0", 0),
+        ("\"\\u0031\\u0032\"", 12),
+    ] {
+        let body = record(&format!(r#""body":{{"intValue": {text} }}"#)).body;
+        let value = Some(Value::IntValue(value));
+        assert_eq!(body, Some(AnyValue { value }), "{text}");
+    }
+    assert_eq!(
+        record(r#""body":{"intValue":null}"#).body,
+        Some(AnyValue { value: None })
+    );
+}
+
+#[test]
+fn a_point_that_no_int64_holds_is_a_double() {
+    for (text, value) in [
+        ("1e21", 1e21),
+        ("18446744073709552000", 18_446_744_073_709_552_000.0),
+        ("\"18446744073709551616\"", 18_446_744_073_709_551_616.0),
+        ("\"-9223372036854775809\"", -9_223_372_036_854_775_808.0),
+    ] {
+        let metric = metric(&format!(
+            r#""name":"m","sum":{{"dataPoints":[{{"asInt":{text},"exemplars":[{{"asInt":{text}}},{{"asInt":"8"}}]}},{{"asInt":"7"}}]}}"#
+        ));
+        assert_eq!(metric.name, "m");
+        let Some(metric::Data::Sum(sum)) = metric.data else {
+            panic!("no sum");
+        };
+        let [first, second] = &*sum.data_points else {
+            panic!("no two points");
+        };
+        assert_eq!(
+            first.value,
+            Some(number_data_point::Value::AsDouble(value)),
+            "{text}"
+        );
+        assert_eq!(second.value, Some(number_data_point::Value::AsInt(7)), "{text}");
+        let exemplars: Vec<Option<exemplar::Value>> =
+            first.exemplars.iter().map(|exemplar| exemplar.value).collect();
+        let expected = [exemplar::Value::AsDouble(value), exemplar::Value::AsInt(8)];
+        assert_eq!(exemplars, expected.map(Some), "{text}");
+    }
+}
+
+/// The library stores such a time as null, and rejects a point with such a count by itself.
+#[test]
+fn a_time_or_count_that_no_uint64_holds_is_the_greatest() {
+    for text in [
+        "-1",
+        "\"-5\"",
+        "1e30",
+        "18446744073709552000",
+        "\"18446744073709551616\"",
+        "\"1e30\"",
+    ] {
+        let record = record(&format!(r#""timeUnixNano":{text},"severityText":"kept""#));
+        assert_eq!(
+            (record.time_unix_nano, record.severity_text.as_str()),
+            (u64::MAX, "kept"),
+            "{text}"
+        );
+        let metric = metric(&format!(
+            r#""exponentialHistogram":{{"dataPoints":[{{"count":{text},"positive":{{"bucketCounts":[1,{text},2]}}}}]}}"#
+        ));
+        let Some(metric::Data::ExponentialHistogram(histogram)) = metric.data else {
+            panic!("no histogram");
+        };
+        let point = &histogram.data_points[0];
+        let buckets = point.positive.as_ref().unwrap();
+        assert_eq!(
+            (point.count, &*buckets.bucket_counts),
+            (u64::MAX, &[1, u64::MAX, 2][..]),
+            "{text}"
+        );
+    }
+}
+
+#[test]
 fn enums_are_numbers_or_names() {
     assert_eq!(record(r#""severityNumber":17"#).severity_number, 17);
     assert_eq!(
@@ -106,17 +222,64 @@ fn ids_are_hex_in_any_case_and_bad_ones_are_of_a_wrong_length() {
         ]
     );
     assert_eq!(record.span_id.len(), 8);
-    for bad in [
-        "+011223344556677",
-        "001122334455667",
-        "ABEiM0RVZneImaq7zN3u/w==",
-        "é011223344556677",
-    ] {
+    for bad in ["+011223344556677", "001122334455667", "é011223344556677"] {
         let span = span(&format!(r#""spanId":"{bad}","name":"kept""#));
         assert!(![0, 8].contains(&span.span_id.len()), "{bad}");
         assert_eq!(span.name, "kept");
     }
     assert_eq!(span(r#""parentSpanId":"""#).parent_span_id, b"");
+}
+
+/// As dartastic and opentelemetry-swift write ids: base64 of the bytes, and base64 of the hex digits.
+#[test]
+fn ids_are_base64_in_the_two_forms_of_senders_and_no_other() {
+    let trace = |text: &str| span(&format!(r#""traceId":"{text}""#)).trace_id;
+    let trace_id = [
+        0xef, 0xef, 0x29, 0xcb, 0x5b, 0x0f, 0x94, 0xba, 0x86, 0xe5, 0xcf, 0x57, 0x9b, 0xc5, 0x81, 0x81,
+    ];
+    assert_eq!(trace("7+8py1sPlLqG5c9Xm8WBgQ=="), trace_id);
+    assert_eq!(
+        trace("OWUyYTNkYzA2MDdhYjE3NTQwZDU0ZGU0ZTUxZTczNWY="),
+        [
+            0x9e, 0x2a, 0x3d, 0xc0, 0x60, 0x7a, 0xb1, 0x75, 0x40, 0xd5, 0x4d, 0xe4, 0xe5, 0x1e, 0x73, 0x5f
+        ]
+    );
+    let span_id = [0, 0x11, 0x22, 0x33, 0x44, 0x55, 0x66, 0x77];
+    for text in ["ABEiM0RVZnc=", "MDAxMTIyMzM0NDU1NjY3Nw=="] {
+        let span = span(&format!(
+            r#""spanId":"{text}","parentSpanId":"{text}","links":[{{"traceId":"7+8py1sPlLqG5c9Xm8WBgQ==","spanId":"{text}"}}]"#
+        ));
+        assert_eq!(span.span_id, span_id, "{text}");
+        assert_eq!(span.parent_span_id, span_id, "{text}");
+        assert_eq!(span.links[0].trace_id, trace_id);
+        assert_eq!(span.links[0].span_id, span_id, "{text}");
+        let record = record(&format!(r#""spanId":"{text}""#));
+        assert_eq!(record.span_id, span_id, "{text}");
+        let metric = metric(&format!(
+            r#""gauge":{{"dataPoints":[{{"exemplars":[{{"spanId":"{text}"}}]}}]}}"#
+        ));
+        let Some(metric::Data::Gauge(gauge)) = metric.data else {
+            panic!("no gauge");
+        };
+        assert_eq!(gauge.data_points[0].exemplars[0].span_id, span_id, "{text}");
+    }
+    for bad in [
+        // Another id's length, no padding or too much of it, other letters, no hex inside.
+        "ABEiM0RVZneImaq7zN3u/w==",
+        "OWUyYTNkYzA2MDdhYjE3NTQwZDU0ZGU0ZTUxZTczNWY=",
+        "ABEiM0RVZnc",
+        "ABEiM0RVZnc==",
+        "ABEiM0RV_nc=",
+        "enoxMTIyMzM0NDU1NjY3Nw==",
+        "=",
+    ] {
+        let span = span(&format!(r#""spanId":"{bad}","name":"kept""#));
+        assert!(![0, 8].contains(&span.span_id.len()), "{bad}");
+        assert_eq!(span.name, "kept");
+    }
+    for bad in ["ABEiM0RVZnc=", "MDAxMTIyMzM0NDU1NjY3Nw", "7+8py1sPlLqG5c9Xm8WBgQ"] {
+        assert!(![0, 16].contains(&trace(bad).len()), "{bad}");
+    }
 }
 
 #[test]
@@ -307,6 +470,113 @@ fn requests_one_after_the_other_are_merged() {
     );
 }
 
+/// What the library reads: the name of each record's scope, and the record's own.
+fn read(text: &str) -> Vec<(String, String)> {
+    let payloads = to_protobuf(text.as_bytes(), Form::Request, usize::MAX).unwrap();
+    let mut found = Vec::new();
+    let mut add = |scope: &[u8], name: &[u8]| {
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+        found.push((text(scope), text(name)));
+    };
+    for (signal, bytes) in payloads.into_signals() {
+        match signal {
+            Signal::Logs => {
+                for resource in LogsRequest::parse(&bytes).unwrap().resource_logs {
+                    for scope in resource.unwrap().scope_logs {
+                        let scope = scope.unwrap();
+                        for record in scope.log_records {
+                            add(scope.scope.unwrap().name.0, record.unwrap().severity_text.0);
+                        }
+                    }
+                }
+            }
+            Signal::Traces => {
+                for resource in TracesRequest::parse(&bytes).unwrap().resource_spans {
+                    for scope in resource.unwrap().scope_spans {
+                        let scope = scope.unwrap();
+                        for span in scope.spans {
+                            add(scope.scope.unwrap().name.0, span.unwrap().name.0);
+                        }
+                    }
+                }
+            }
+            Signal::Metrics => {
+                for resource in MetricsRequest::parse(&bytes).unwrap().resource_metrics {
+                    for scope in resource.unwrap().scope_metrics {
+                        let scope = scope.unwrap();
+                        for metric in scope.metrics {
+                            add(scope.scope.unwrap().name.0, metric.unwrap().name.0);
+                        }
+                    }
+                }
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn scopes_of_before_otlp_0_15_count_if_there_are_no_others() {
+    let row = |scope: &str| vec![(scope.to_owned(), "a".to_owned())];
+    for (resources, old, now, records) in [
+        (
+            "resourceLogs",
+            "instrumentationLibraryLogs",
+            "scopeLogs",
+            r#""logRecords":[{"severityText":"a"}]"#,
+        ),
+        (
+            "resource_logs",
+            "instrumentation_library_logs",
+            "scope_logs",
+            r#""logs":[{"severityText":"a"}]"#,
+        ),
+        (
+            "resourceSpans",
+            "instrumentationLibrarySpans",
+            "scopeSpans",
+            r#""spans":[{"name":"a"}]"#,
+        ),
+        (
+            "resource_spans",
+            "instrumentation_library_spans",
+            "scope_spans",
+            r#""spans":[{"name":"a"}]"#,
+        ),
+        (
+            "resourceMetrics",
+            "instrumentationLibraryMetrics",
+            "scopeMetrics",
+            r#""metrics":[{"name":"a"}]"#,
+        ),
+        (
+            "resource_metrics",
+            "instrumentation_library_metrics",
+            "scope_metrics",
+            r#""metrics":[{"name":"a"}]"#,
+        ),
+    ] {
+        let library = if old.contains('_') {
+            "instrumentation_library"
+        } else {
+            "instrumentationLibrary"
+        };
+        let old = format!(r#""{old}":[{{"{library}":{{"name":"old"}},{records},"schemaUrl":"u"}}]"#);
+        let request = |keys: &str| read(&format!(r#"{{"{resources}":[{{"resource":{{}},{keys}}}]}}"#));
+        assert_eq!(request(&old), row("old"), "{old}");
+        assert_eq!(request(&format!(r#""{now}":[],{old}"#)), row("old"), "{old}");
+        let records = records.replace(r#""logs""#, r#""logRecords""#);
+        let new = format!(r#""{now}":[{{"scope":{{"name":"new"}},{records}}}]"#);
+        assert_eq!(request(&format!("{new},{old}")), row("new"), "{old}");
+        assert_eq!(request(&format!("{old},{new}")), row("new"), "{old}");
+        // By itself, as an object on S3 may be.
+        assert_eq!(
+            object(&format!(r#"{{"resource":{{}},{old}}}"#)).unwrap(),
+            object(&format!(r#"{{"{resources}":[{{"resource":{{}},{old}}}]}}"#)).unwrap()
+        );
+    }
+}
+
 fn object(text: &str) -> Result<Payloads, Failure> {
     to_protobuf(text.as_bytes(), Form::Object, usize::MAX)
 }
@@ -437,7 +707,6 @@ fn values_nested_beyond_reason_are_cut_without_recursion() {
 fn what_is_wrong_is_told_with_its_place() {
     for (fields, words) in [
         (r#""timeUnixNano":"soon""#, "timeUnixNano"),
-        (r#""timeUnixNano":-1"#, "timeUnixNano"),
         (r#""timeUnixNano":1.5"#, "timeUnixNano"),
         (r#""flags":4294967296"#, "flags"),
         (r#""attributes":{}"#, "a list for attributes"),
@@ -446,6 +715,12 @@ fn what_is_wrong_is_told_with_its_place() {
         (r#""severityNumber":"LOUD""#, "severityNumber"),
         (r#""body":"text""#, "an object for AnyValue"),
         (r#""body":{"doubleValue":"inf"}"#, "doubleValue"),
+        (r#""body":{"intValue":1.5}"#, "1.5, expected a 64-bit integer"),
+        (r#""body":{"intValue":"soon"}"#, "intValue"),
+        (r#""body":{"intValue":""}"#, "intValue"),
+        (r#""body":{"intValue":"1e"}"#, "intValue"),
+        (r#""body":{"intValue":true}"#, "intValue"),
+        (r#""body":{"intValue":[1]}"#, "a list, expected"),
         (r#""body":"#, "line 1 column"),
     ] {
         let problem = problem(fields);
@@ -480,7 +755,14 @@ fn protobuf_that_is_larger_than_allowed_is_not_made() {
     // Mixed with other lists and other signals.
     let twice = format!(r#"{text}{{"resourceLogs":[{{}}]}}{text}"#);
     assert!(to_protobuf(twice.as_bytes(), Form::Request, 2 * whole.len() + 2).is_ok());
+    // An exponent is written out.
+    let digits = format!(
+        r#"{{"resourceLogs":[{{"scopeLogs":[{{"logRecords":[{{"body":{{"arrayValue":{{"values":[{}{{}}]}}}}}}]}}]}}]}}"#,
+        r#"{"intValue":1e300},"#.repeat(100)
+    );
+    assert!(digits.len() < 2200);
     for (text, bytes_max) in [
+        (digits, 4000),
         (text, whole.len() - 1),
         (twice, 2 * whole.len() + 1),
         (counts(1_000_000), 1000),

@@ -175,6 +175,9 @@ impl Loading<'_> {
     async fn read(&self, notified: Notified, known_as: String) -> Result<Read> {
         let objects = self.store.objects().await?;
         if parquet::is_parquet(&notified.object.key) {
+            if !self.store.registers_parquet() {
+                return Err(parquet::not_registered());
+            }
             let read = in_time(self.deadline, parquet::read(objects, &notified)).await?;
             return Ok(read.map_or_else(
                 || {

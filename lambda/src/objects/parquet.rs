@@ -17,6 +17,15 @@ pub(super) fn is_parquet(key: &str) -> bool {
 
 const EXTENSION: &str = ".parquet";
 
+/// The error for an object that would be registered if that were not switched off.
+pub(super) fn not_registered() -> Error {
+    Error::new(
+        ErrorKind::InvalidArgument,
+        "Parquet files are not registered (OTLP2ICEBERG_REGISTER_PARQUET is false). If this one belongs into a table, put it where \
+         nothing deletes it and set that variable to true; otherwise keep Parquet files out of the notifications",
+    )
+}
+
 /// Reads an object's footer; `None` if the object was overwritten in the meantime.
 ///
 /// # Errors

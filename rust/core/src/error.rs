@@ -102,6 +102,7 @@ pub enum RetryClass {
 pub struct Error {
     kind: ErrorKind,
     class: RetryClass,
+    throttled: bool,
     message: String,
     context: Vec<(&'static str, String)>,
     source: Option<Box<dyn std::error::Error + Send + Sync + 'static>>,
@@ -113,6 +114,7 @@ impl Error {
         Self {
             kind,
             class: kind.default_class(),
+            throttled: false,
             message: message.into(),
             context: Vec::new(),
             source: None,
@@ -138,6 +140,19 @@ impl Error {
     pub fn class(mut self, class: RetryClass) -> Self {
         self.class = class;
         self
+    }
+
+    /// Records that a service refused a request because it gets too many.
+    #[must_use]
+    pub fn throttled(mut self) -> Self {
+        self.throttled = true;
+        self
+    }
+
+    /// Whether a service refused a request because it gets too many. The request was not carried out.
+    #[must_use]
+    pub fn is_throttled(&self) -> bool {
+        self.throttled
     }
 
     /// The kind of the error.
@@ -205,6 +220,7 @@ impl fmt::Debug for Error {
         f.debug_struct("Error")
             .field("kind", &self.kind)
             .field("class", &self.class)
+            .field("throttled", &self.throttled)
             .field("message", &self.message)
             .field("context", &self.context)
             .field("source", &self.source)

@@ -6,9 +6,11 @@ use std::io::{self, Write};
 use std::sync::{Mutex, MutexGuard, Once, PoisonError};
 
 use tracing::{Event, Level, Metadata, Subscriber};
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, MakeWriter};
+use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
 
 use crate::abi::{O2I_LOG_ERROR, O2I_LOG_NONE, O2I_LOG_WARN};
@@ -69,6 +71,11 @@ pub(crate) fn install() {
 }
 
 fn subscriber(log: &'static Log) -> impl Subscriber + Send + Sync {
+    // AWS's libraries warn about each attempt to find credentials. If all fail, our error has the causes.
+    let levels = Targets::new()
+        .with_default(Level::WARN)
+        .with_target("aws_config", Level::ERROR)
+        .with_target("aws_smithy", Level::ERROR);
     tracing_subscriber::fmt()
         .with_max_level(Level::WARN)
         .with_ansi(false)
@@ -77,6 +84,7 @@ fn subscriber(log: &'static Log) -> impl Subscriber + Send + Sync {
         .log_internal_errors(false)
         .event_format(Line)
         .finish()
+        .with(levels)
 }
 
 /// `<target>: message key=value`, without control characters.
@@ -273,6 +281,24 @@ mod tests {
         let warning = "commit: cannot delete path=\"a/b\" attempts=2 cause=no\\nspace";
         assert_eq!(log.take(1000), Some(line(O2I_LOG_WARN, warning)));
         assert_eq!(log.take(1000), Some(line(O2I_LOG_ERROR, "commit: ended badly")));
+        assert_eq!(log.take(1000), None);
+    }
+
+    #[test]
+    fn of_aws_libraries_only_errors_are_logged() {
+        let log = taken();
+        tracing::subscriber::with_default(subscriber(log), || {
+            tracing::warn!(target: "aws_config::imds::region", "failed to load region from IMDS");
+            tracing::warn!(target: "aws_smithy_runtime::client", "no answer");
+            tracing::error!(target: "aws_config::profile", "ended badly");
+            tracing::warn!(target: "otlp2iceberg::aws", "ours");
+        });
+        let error = "aws_config::profile: ended badly";
+        assert_eq!(log.take(1000), Some(line(O2I_LOG_ERROR, error)));
+        assert_eq!(
+            log.take(1000),
+            Some(line(O2I_LOG_WARN, "otlp2iceberg::aws: ours"))
+        );
         assert_eq!(log.take(1000), None);
     }
 

@@ -22,8 +22,11 @@ use tokio::sync::OnceCell;
 use self::renewal::{Kept, Now, Renewal};
 use crate::error::{Error, ErrorKind, Result};
 
+mod hosts;
 mod http;
 mod renewal;
+
+pub(crate) use hosts::{Hosts, domain, is_s3_host};
 
 /// Credentials are renewed this long before they expire.
 const MARGIN: Duration = Duration::from_secs(300);
@@ -98,16 +101,25 @@ impl Aws {
             Some(region) => Some(region.as_str()),
             None => self.region().await,
         };
+        let region = region.map(|region| Region::new(region.to_owned()));
+        let hosts = Hosts::new(&|name| std::env::var(name).ok());
         let config = ProviderConfig::without_region()
-            .with_region(region.map(|region| Region::new(region.to_owned())))
+            .with_use_fips(Some(hosts.fips))
+            .with_use_dual_stack(Some(hosts.dual_stack))
             .with_behavior_version(Some(BehaviorVersion::latest()))
             .with_http_client(http.clone());
         // A new chain each time: a chain reads the profile files only once, and tools rotate them in place.
-        let chain = DefaultCredentialsChain::builder().configure(config).build().await;
+        // Also without a region: of its own accord, a chain asks the machine's metadata service for one before
+        // anything else, which takes seconds where there is no such service.
+        let chain = DefaultCredentialsChain::builder()
+            .configure(config)
+            .region(region)
+            .build()
+            .await;
         let credentials = chain.provide_credentials().await.map_err(|cause| {
             let message = match cause {
                 CredentialsError::CredentialsNotLoaded(_) => "no AWS credentials were found; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, or give this machine a role",
-                _ => "the AWS profile or role that the environment names gives no credentials; correct it, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+                _ => "the AWS profile, role or metadata service that was asked gives no credentials; correct it, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
             };
             Error::new(ErrorKind::Catalog, message).because(ChainError(cause))
         })?;
@@ -145,14 +157,3 @@ impl fmt::Display for ChainError {
 
 /// `Display` prints the whole error chain, so there is no `source`.
 impl std::error::Error for ChainError {}
-
-/// The domain of AWS's endpoints in a region.
-pub(crate) fn domain(region: &str) -> &'static str {
-    if region.starts_with("cn-") {
-        "amazonaws.com.cn"
-    } else if region.starts_with("eusc-") {
-        "amazonaws.eu"
-    } else {
-        "amazonaws.com"
-    }
-}

@@ -1,13 +1,13 @@
 //! Locations of the warehouse, the database and tables.
 
-use std::path::{Path, PathBuf, absolute};
+use std::path::{Path, PathBuf};
 
 use iceberg::TableIdent;
 use uuid::Uuid;
 
 use crate::config::{local_place, on_s3};
 use crate::error::{Error, ErrorKind, Result};
-use crate::storage::{Advice, create_folders};
+use crate::storage::{self, Advice, create_folders};
 
 /// Where new tables are created.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -109,7 +109,7 @@ fn absolute_path(path: &str, key: &str) -> Result<PathBuf> {
             "{key}: {path:?}: `~` is not expanded; write ${{env:HOME}}/…, or ./~… for a folder named so"
         )));
     }
-    let absolute = absolute(path).map_err(|cause| {
+    let absolute = storage::absolute_path(Path::new(path)).map_err(|cause| {
         config_error(format!(
             "{key}: {path:?} cannot be made absolute; give an absolute path"
         ))
@@ -176,6 +176,10 @@ mod tests {
         let here = std::env::current_dir().expect("current directory");
         assert_eq!(
             warehouse_path("./warehouse").expect("valid"),
+            here.join("warehouse")
+        );
+        assert_eq!(
+            warehouse_path("./made/../warehouse").expect("valid"),
             here.join("warehouse")
         );
         for url in ["file:///data/w", "file:/data/w"] {

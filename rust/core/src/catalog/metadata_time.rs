@@ -123,7 +123,7 @@ mod tests {
     const LOCATION: &str = "/w/logs/metadata/1.metadata.json";
 
     fn table() -> TableMetadata {
-        let schema = schema::iceberg_schema(Table::Logs, &[]).expect("a schema");
+        let schema = schema::iceberg_schema(Table::Logs, &[], schema::ColumnCase::Pascal).expect("a schema");
         let spec = UnboundPartitionSpec::default();
         let order = SortOrder::unsorted_order();
         TableMetadataBuilder::new(

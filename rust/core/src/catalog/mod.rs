@@ -14,6 +14,7 @@ use crate::storage::Stores;
 
 mod http;
 mod location;
+mod manifest_header;
 mod manifests;
 mod metadata;
 mod metadata_file;
@@ -29,7 +30,7 @@ mod storage_check;
 
 pub use spec::table_spec;
 
-pub(crate) use manifests::manifests;
+pub(crate) use manifests::{ReadManifest, manifests, read_manifest};
 pub(crate) use metadata_file::metadata_folder;
 pub(crate) use references::References;
 

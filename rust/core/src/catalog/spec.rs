@@ -8,7 +8,7 @@ use super::TableSpec;
 use crate::cause::IcebergCause;
 use crate::config::{Compression, Config, ParquetConfig};
 use crate::error::{Error, ErrorKind, Result};
-use crate::schema::{iceberg_schema, sort_columns};
+use crate::schema::{field_in_any_case, sort_columns};
 use crate::signal::Table;
 
 /// The schema, partitioning, sort order and properties of a new table, from the configuration.
@@ -16,7 +16,7 @@ use crate::signal::Table;
 /// # Errors
 /// `Config` when a transform of `tables.partition_by` does not fit its column.
 pub fn table_spec(config: &Config, table: Table) -> Result<TableSpec> {
-    let schema = iceberg_schema(table, config.tables.attribute_columns.of(table))?;
+    let schema = config.tables.schema(table)?;
     let partition_spec = config.tables.partition_by.spec(table, &schema)?;
     let sort_order = sort_order(table, &schema)?;
     let properties = properties(config, &schema);
@@ -35,8 +35,9 @@ fn sort_order(table: Table, schema: &Schema) -> Result<SortOrder> {
         Error::new(ErrorKind::Internal, message).with("table", table.default_name())
     };
     for column in sort_columns(table) {
+        let (source_id, _) = field_in_any_case(schema, column).ok_or_else(unfit)?;
         builder.with_sort_field(SortField {
-            source_id: schema.field_id_by_name(column).ok_or_else(unfit)?,
+            source_id,
             transform: Transform::Identity,
             direction: SortDirection::Ascending,
             null_order: NullOrder::First,
@@ -89,21 +90,95 @@ fn properties(config: &Config, schema: &Schema) -> HashMap<String, String> {
         None => ParquetConfig::BLOOM_FILTER_COLUMNS.to_vec(),
     };
     for column in bloom_filter_columns {
-        if schema.field_id_by_name(column).is_some() {
+        if let Some((_, name)) = field_in_any_case(schema, column) {
             set(
-                &format!("write.parquet.bloom-filter-enabled.column.{column}"),
+                &format!("write.parquet.bloom-filter-enabled.column.{name}"),
                 "true".to_owned(),
             );
         }
     }
-    properties.extend(config.tables.properties.clone());
+    let given = config.tables.properties.iter();
+    properties.extend(given.map(|(key, value)| (with_column_of(schema, key), value.clone())));
     properties.retain(|_, value| !value.is_empty());
     properties
+}
+
+/// The part of a property's key before a column's name.
+const COLUMN: &str = ".column.";
+
+/// A property's key; a column in it gets its name in the schema. Other programs go by the exact name, and Java refuses
+/// metrics of a column that it does not find.
+fn with_column_of(schema: &Schema, key: &str) -> String {
+    let named = key.split_once(COLUMN).and_then(|(property, column)| {
+        let (_, name) = field_in_any_case(schema, column)?;
+        Some(format!("{property}{COLUMN}{name}"))
+    });
+    named.unwrap_or_else(|| key.to_owned())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// What names a column, with the configuration's names in any case.
+    #[test]
+    fn names_of_columns_are_those_of_the_schema_everywhere() {
+        let named = |case: &str| {
+            let json = format!(
+                r#"{{"tables": {{
+                    "column_case": "{case}", "attribute_columns": ["http.route"],
+                    "partition_by": ["day(timestamp)", "bucket(4, SERVICENAME)", "identity(HttpRoute)"],
+                    "properties": {{
+                        "write.metadata.metrics.column.duration": "none", "write.metadata.metrics.column.Events.element.Name": "counts",
+                        "write.parquet.bloom-filter-enabled.column.traceId": "", "write.parquet.bloom-filter-fpp.column.Other": "0.1"
+                    }}
+                }}, "parquet": {{"bloom_filter_columns": ["TraceId", "spanid", "HTTPROUTE"]}}}}"#
+            );
+            let config = Config::from_json(json.as_bytes()).expect("valid");
+            let spec = table_spec(&config, Table::Traces).expect("spec");
+            let name = |id| spec.schema.name_by_field_id(id).expect("a column").to_owned();
+            let fields = spec.partition_spec.fields().iter();
+            let mut names: Vec<String> = fields
+                .map(|field| format!("{} of {}", field.name, name(field.source_id)))
+                .collect();
+            names.extend(spec.sort_order.fields.iter().map(|field| name(field.source_id)));
+            let mut keys: Vec<String> = spec.properties.into_keys().collect();
+            keys.retain(|key| key.contains(COLUMN));
+            keys.sort_unstable();
+            names.extend(keys);
+            names
+        };
+        assert_eq!(
+            named("lower"),
+            [
+                "timestamp_day of timestamp",
+                "servicename_bucket of servicename",
+                "httproute of httproute",
+                "servicename",
+                "timestamp",
+                "write.metadata.metrics.column.duration",
+                "write.metadata.metrics.column.events.element.name",
+                "write.parquet.bloom-filter-enabled.column.httproute",
+                "write.parquet.bloom-filter-enabled.column.spanid",
+                "write.parquet.bloom-filter-fpp.column.Other",
+            ]
+        );
+        assert_eq!(
+            named("pascal"),
+            [
+                "Timestamp_day of Timestamp",
+                "ServiceName_bucket of ServiceName",
+                "HttpRoute of HttpRoute",
+                "ServiceName",
+                "Timestamp",
+                "write.metadata.metrics.column.Duration",
+                "write.metadata.metrics.column.Events.element.Name",
+                "write.parquet.bloom-filter-enabled.column.HttpRoute",
+                "write.parquet.bloom-filter-enabled.column.SpanId",
+                "write.parquet.bloom-filter-fpp.column.Other",
+            ]
+        );
+    }
 
     /// Unity Catalog refuses new tables with properties of Parquet files.
     #[test]

@@ -32,8 +32,8 @@ impl LoadedTable {
             }
             missing = Some(known);
         }
-        let message = "storage does not show the table's own files, so nothing is written; is their disk mounted? \
-                       Nothing is lost; it is retried";
+        let message = "storage does not show the table's own files, so nothing is written: mount their disk; if they \
+                       were deleted, drop the table from the catalog";
         missing.map_or(Ok(()), |known| Err(self.unseen(message, known)))
     }
 

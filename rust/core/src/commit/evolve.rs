@@ -1,4 +1,4 @@
-//! Adds our missing columns to an existing table.
+//! Adds our missing columns to an existing table, and to its name mapping if it has one.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,12 +10,14 @@ use iceberg::{TableRequirement, TableUpdate};
 use tokio::time::Instant;
 
 use super::backoff::Backoff;
+use super::failure::asks_to_wait;
 use super::retry_rules::RetryRules;
 use crate::catalog::{Catalog, CommitOutcome, LoadedTable};
 use crate::cause::IcebergCause;
 use crate::config::CommitConfig;
 use crate::error::{Error, ErrorKind, Result};
 use crate::schema::{AttributeColumn, holds, match_fields};
+use crate::write::register::{NAME_MAPPING, extended_mapping};
 
 /// No attempt begins after this time.
 const TIME_MAX: Duration = Duration::from_secs(30);
@@ -50,11 +52,16 @@ pub(super) async fn add_missing_columns(
             return Ok(table);
         };
         let begun = Instant::now();
-        let error = match catalog
-            .commit(&table, requirements(&table), updates(schema))
-            .await
-        {
+        let updates = updates(&table, schema);
+        let error = match catalog.commit(&table, requirements(&table), updates).await {
             CommitOutcome::Committed(table) => return Ok(table),
+            CommitOutcome::Refused { error, .. } if error.is_throttled() => {
+                if asks_to_wait(&error) {
+                    return Err(error);
+                }
+                backoff.failed(None);
+                error
+            }
             CommitOutcome::Refused {
                 conflict: false,
                 error,
@@ -91,13 +98,35 @@ fn requirements(table: &LoadedTable) -> Vec<TableRequirement> {
     ]
 }
 
-fn updates(schema: Schema) -> Vec<TableUpdate> {
-    vec![
+fn updates(table: &LoadedTable, schema: Schema) -> Vec<TableUpdate> {
+    let mapping = name_mapping(table, &schema).map(|mapping| TableUpdate::SetProperties {
+        updates: [(NAME_MAPPING.to_owned(), mapping)].into(),
+    });
+    let mut updates = vec![
         TableUpdate::AddSchema { schema },
         TableUpdate::SetCurrentSchema {
             schema_id: TableMetadataBuilder::LAST_ADDED,
         },
-    ]
+    ];
+    updates.extend(mapping);
+    updates
+}
+
+/// The table's name mapping with the fields that `schema` adds. Without them, files without field ids would read as
+/// null in these columns. `None` if the table has no mapping, or one that cannot be read.
+fn name_mapping(table: &LoadedTable, schema: &Schema) -> Option<String> {
+    let metadata = &table.metadata;
+    let mapping = metadata.properties().get(NAME_MAPPING)?;
+    let extended = extended_mapping(mapping, schema, metadata.last_column_id());
+    let unread = |cause: &serde_json::Error| {
+        tracing::warn!(
+            table = %table.ident,
+            property = NAME_MAPPING,
+            %cause,
+            "the table's name mapping cannot be read, so the columns that we add are not in it"
+        );
+    };
+    extended.inspect_err(unread).ok()
 }
 
 /// Adds the missing columns to the refusal: a role that may append need not be allowed to change schemas.
@@ -207,7 +236,7 @@ impl Evolution<'_> {
     fn is_attribute(&self, column: &NestedField) -> bool {
         self.attributes
             .iter()
-            .any(|attribute| attribute.name == column.name)
+            .any(|attribute| attribute.name.eq_ignore_ascii_case(&column.name))
     }
 
     fn field(&mut self, have: &NestedFieldRef, want: &NestedFieldRef, path: &str) -> Result<NestedFieldRef> {
@@ -296,7 +325,7 @@ mod tests {
     use iceberg::spec::PrimitiveType;
 
     use super::*;
-    use crate::schema::iceberg_schema;
+    use crate::schema::{ColumnCase, iceberg_schema};
     use crate::signal::Table;
 
     fn evolution(last_id: i32) -> Evolution<'static> {
@@ -314,7 +343,7 @@ mod tests {
     #[test]
     fn every_missing_column_gets_ids_that_are_new_and_unique() {
         let have = StructType::new(vec![primitive(7, "Theirs", PrimitiveType::String)]);
-        let wanted = iceberg_schema(Table::Traces, &[]).expect("schema");
+        let wanted = iceberg_schema(Table::Traces, &[], ColumnCase::Pascal).expect("schema");
         let mut evolution = evolution(40);
         let fields = evolution.fields(&have, wanted.as_struct(), "").expect("no clash");
         let schema = Schema::builder()
@@ -346,7 +375,7 @@ mod tests {
 
     #[test]
     fn field_missing_inside_a_list_of_structs_is_added_there() {
-        let wanted = iceberg_schema(Table::Traces, &[]).expect("schema");
+        let wanted = iceberg_schema(Table::Traces, &[], ColumnCase::Pascal).expect("schema");
         let event = StructType::new(vec![primitive(3, "Name", PrimitiveType::String)]);
         let element = Arc::new(NestedField::list_element(2, Type::Struct(event), true));
         let events = NestedField::optional(1, "Events", Type::List(ListType::new(element)));
@@ -367,7 +396,7 @@ mod tests {
 
     #[test]
     fn clash_names_the_column_and_both_types() {
-        let wanted = iceberg_schema(Table::Logs, &[]).expect("schema");
+        let wanted = iceberg_schema(Table::Logs, &[], ColumnCase::Pascal).expect("schema");
         let have = StructType::new(vec![primitive(1, "Body", PrimitiveType::Long)]);
         let mut evolution = evolution(1);
         let error = evolution
@@ -383,7 +412,7 @@ mod tests {
 
     #[test]
     fn wider_column_is_kept_as_it_is() {
-        let wanted = iceberg_schema(Table::Logs, &[]).expect("schema");
+        let wanted = iceberg_schema(Table::Logs, &[], ColumnCase::Pascal).expect("schema");
         let have = StructType::new(vec![primitive(1, "SeverityNumber", PrimitiveType::Long)]);
         let mut evolution = evolution(1);
         let fields = evolution.fields(&have, wanted.as_struct(), "").expect("no clash");
@@ -392,7 +421,7 @@ mod tests {
 
     #[test]
     fn column_in_another_case_is_ours_and_two_of_them_are_a_mismatch() {
-        let wanted = iceberg_schema(Table::Logs, &[]).expect("schema");
+        let wanted = iceberg_schema(Table::Logs, &[], ColumnCase::Pascal).expect("schema");
         let evolve = |names: &[&str]| {
             let fields = (1..)
                 .zip(names)

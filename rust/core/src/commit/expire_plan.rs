@@ -24,12 +24,14 @@ const GC_ENABLED: &str = "gc.enabled";
 /// Maximum number of snapshots that one commit expires. Each costs a read of its manifest list afterwards.
 const AT_ONCE_MAX: usize = 200;
 /// Above this number of overdue snapshots, something blocks expiry.
-const OVERDUE_MAX: usize = 2 * AT_ONCE_MAX;
+pub(super) const OVERDUE_MAX: usize = 2 * AT_ONCE_MAX;
 /// A commit expires snapshots when there is at least one for this many kept ones. So most commits have
 /// nothing to expire, and the metadata exceeds its minimum size by a tenth at most.
 const KEPT_PER_EXPIRED: usize = 10;
 /// Summary keys of snapshots that removed files from the table, whatever their operation.
 const TAKEN_OUT: [&str; 2] = ["deleted-data-files", "removed-delete-files"];
+/// Summary key of Java's `BaseRewriteManifests`, which other operations do not set.
+const ENTRIES_PROCESSED: &str = "entries-processed";
 
 /// Which party deletes the files that no snapshot references any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -141,10 +143,7 @@ fn lot<'a>(
     count: usize,
 ) -> Option<Vec<SnapshotRef>> {
     let snapshots: Vec<SnapshotRef> = oldest
-        .take_while(|(snapshot, child)| {
-            (cleaner != Cleaner::Us || adds_only(child) || is_compaction(child))
-                && !snapshot.manifest_list().is_empty()
-        })
+        .take_while(|(snapshot, child)| can_go(snapshot, child, cleaner))
         .map(|(snapshot, _)| snapshot.clone())
         .take(AT_ONCE_MAX)
         .collect();
@@ -153,9 +152,15 @@ fn lot<'a>(
     (is_worth_it && !snapshots.is_empty()).then_some(snapshots)
 }
 
+/// Whether a snapshot can be expired once all before it are.
+pub(super) fn can_go(snapshot: &SnapshotRef, child: &SnapshotRef, cleaner: Cleaner) -> bool {
+    let keeps_files = cleaner != Cleaner::Us || has_files_of_parent(child) || is_compaction(child);
+    keeps_files && !snapshot.manifest_list().is_empty()
+}
+
 /// Snapshots that are older than those to keep, oldest first, each with its child. `line` is the main branch,
 /// newest first.
-fn oldest_ones<'a>(
+pub(super) fn oldest_ones<'a>(
     line: &'a [&'a SnapshotRef],
     in_window: usize,
     rules: Rules,
@@ -227,7 +232,7 @@ impl Rules {
     }
 
     /// Overrides these rules with those of the main branch; `None` if there is a tag or another branch.
-    fn on_main(self, references: &References) -> Option<Self> {
+    pub(super) fn on_main(self, references: &References) -> Option<Self> {
         if references.0.keys().any(|name| name != MAIN_BRANCH) {
             return None;
         }
@@ -251,22 +256,23 @@ impl Rules {
 
 /// Whether every snapshot in the metadata is on the main branch. Others were rolled back, or wait to be
 /// published.
-fn is_whole(metadata: &TableMetadata, line: &[&SnapshotRef]) -> bool {
+pub(super) fn is_whole(metadata: &TableMetadata, line: &[&SnapshotRef]) -> bool {
     // A cycle of parents would give the line the expected length.
     let distinct: HashSet<i64> = line.iter().map(|snapshot| snapshot.snapshot_id()).collect();
     distinct.len() == metadata.snapshots().len()
 }
 
-/// Whether this snapshot has all files of its parent.
-fn adds_only(snapshot: &SnapshotRef) -> bool {
+/// Whether this snapshot has all files of its parent: it added files, or it only wrote manifests again.
+fn has_files_of_parent(snapshot: &SnapshotRef) -> bool {
     let summary = snapshot.summary();
-    let took_out = |key: &&str| {
-        summary
-            .additional_properties
-            .get(*key)
-            .is_some_and(|count| count.trim() != "0")
+    let properties = &summary.additional_properties;
+    let counts = |key: &str| properties.get(key).is_some_and(|count| count.trim() != "0");
+    let keeps_files = match summary.operation {
+        Operation::Append => true,
+        Operation::Replace => properties.contains_key(ENTRIES_PROCESSED) && !counts("added-data-files"),
+        Operation::Overwrite | Operation::Delete => false,
     };
-    summary.operation == Operation::Append && !TAKEN_OUT.iter().any(took_out)
+    keeps_files && !TAKEN_OUT.iter().any(|key| counts(key))
 }
 
 /// The paths of these snapshots' statistics files, of both kinds.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::super::expire_blocker::{Blocker, blocker, is_blocked};
 use super::*;
 use crate::config::CommitConfig;
 
@@ -104,6 +105,21 @@ impl History {
     fn compacts(self, window: usize) -> bool {
         let (window, now_ms) = (window_of(window, Duration::ZERO), self.newest * 1_000);
         age_max(&self.metadata(), window, now_ms).is_some()
+    }
+
+    /// What holds expiry up.
+    fn blocker(self, window: usize) -> Option<Blocker> {
+        let (window, now_ms) = (window_of(window, Duration::ZERO), self.newest * 1_000);
+        let cleaner = self.cleaner;
+        let metadata = self.metadata();
+        let is_blocked = is_blocked(&metadata, window, None, cleaner, now_ms);
+        let found = blocker(&metadata, window, None, cleaner, now_ms);
+        found.filter(|_| is_blocked)
+    }
+
+    fn without_list(mut self, id: i64) -> Self {
+        self.snapshot(id)["manifest-list"] = "".into();
+        self
     }
 
     fn timestamp(mut self, id: i64, ms: i64) -> Self {
@@ -349,6 +365,37 @@ fn what_is_no_append_ends_it() {
     }
 }
 
+/// Spark's `rewrite_manifests` and Trino's `optimize_manifests` list the same files in new manifests.
+#[test]
+fn manifests_that_were_written_again_do_not_hold_expiry_up() {
+    let rewrite = || {
+        History::of(9)
+            .summary(4, "operation", "replace")
+            .summary(4, "manifests-created", "1")
+            .summary(4, "manifests-replaced", "3")
+            .summary(4, ENTRIES_PROCESSED, "0")
+    };
+    for (key, value, expired) in [
+        ("manifests-kept", "2", 8),
+        (ENTRIES_PROCESSED, "7", 8),
+        ("added-data-files", "0", 8),
+        ("deleted-data-files", "0", 8),
+        ("added-data-files", "1", 2),
+        ("deleted-data-files", "1", 2),
+        ("removed-delete-files", "1", 2),
+        ("operation", "overwrite", 2),
+        ("operation", "delete", 2),
+    ] {
+        let history = rewrite().summary(4, key, value);
+        assert_eq!(history.expired(1).0, up_to(expired), "{key} {value}");
+    }
+    assert_eq!(
+        rewrite().compactions(1),
+        [] as [i64; 0],
+        "no file is deleted for it"
+    );
+}
+
 /// Engines and services write statistics on a schedule. Without expiry, the table would soon not be compacted
 /// either.
 #[test]
@@ -367,9 +414,7 @@ fn statistics_do_not_hold_expiry_up_and_go_with_their_snapshots() {
 
 #[test]
 fn a_list_that_is_missing_ends_it() {
-    let mut history = History::of(9);
-    history.snapshot(3)["manifest-list"] = "".into();
-    assert_eq!(history.expired(1), (up_to(2), Some(3)));
+    assert_eq!(History::of(9).without_list(3).expired(1), (up_to(2), Some(3)));
 }
 
 #[test]
@@ -438,5 +483,65 @@ fn a_table_is_compacted_only_while_its_snapshots_can_be_expired() {
     ] {
         let text = history.json["refs"].to_string();
         assert_eq!(history.compacts(3), is_compacted, "{text}");
+    }
+}
+
+#[test]
+fn what_holds_expiry_up_for_long_is_named() {
+    let overdue = i64::try_from(OVERDUE_MAX).expect("a number");
+    // The newest three are kept.
+    let history = || History::of(overdue + 4);
+    let deleted = |history: History| history.summary(5, "operation", "delete");
+    let removal = Blocker::Removal {
+        id: 5,
+        operation: Operation::Delete,
+    };
+    for (history, expected) in [
+        (history(), None),
+        (history().compaction(5), None),
+        (deleted(history()), Some(removal)),
+        (deleted(History::of(overdue + 3)), None),
+        (deleted(history()).without(MAX_AGE), None),
+        (deleted(history()).in_a_service(0, 3), None),
+        // The branch keeps more than the table.
+        (
+            deleted(history()).main(&json!({"min-snapshots-to-keep": 300})),
+            None,
+        ),
+        (history().without_list(5), Some(Blocker::NoList(5))),
+        (
+            history().reference("end-of-year", "tag", 5),
+            Some(Blocker::Tag("end-of-year".to_owned())),
+        ),
+        (
+            history()
+                .in_a_service(0, 3)
+                .reference("b", "tag", 5)
+                .reference("a", "branch", 9),
+            Some(Blocker::Branch("a".to_owned())),
+        ),
+        (
+            history().rolled_back_to(overdue + 3),
+            Some(Blocker::OffMain(overdue + 4)),
+        ),
+    ] {
+        let text = history.json["refs"].to_string();
+        assert_eq!(history.blocker(3), expected, "{text}");
+    }
+}
+
+#[test]
+fn what_to_do_after_another_program_names_its_own_means() {
+    let removal = Blocker::Removal {
+        id: 5,
+        operation: Operation::Replace,
+    };
+    for part in [
+        "Spark: expire_snapshots",
+        "retain_last 500",
+        "Athena: VACUUM with vacuum_min_snapshots_to_keep 500",
+        "Glue's snapshot retention",
+    ] {
+        assert!(removal.remedy().contains(part), "{part}");
     }
 }

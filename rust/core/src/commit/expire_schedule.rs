@@ -1,12 +1,13 @@
 //! When a table's committer expires snapshots, and when it skips that.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+use super::expire_blocker::{Blocker, blocker, is_blocked};
 use super::expire_plan::{Cleaner, Expired, Rules, expirable};
 use super::expired_files::ExpiredFiles;
 use super::history::Base;
@@ -34,6 +35,15 @@ pub(super) struct Expiry {
     not_before: Option<Instant>,
     /// Whether it was logged that the newest snapshot's timestamp is far ahead of our clock.
     warned_of_clock: AtomicBool,
+    blocked: Mutex<Blocked>,
+}
+
+/// Whether something blocks expiry, as last looked at.
+#[derive(Debug, Default)]
+struct Blocked {
+    looked: Option<Instant>,
+    /// What was found last; it was logged.
+    by: Option<Blocker>,
 }
 
 impl Expiry {
@@ -59,6 +69,7 @@ impl Expiry {
             leftovers: (!by_service).then_some(leftovers),
             not_before: None,
             warned_of_clock: AtomicBool::new(false),
+            blocked: Mutex::default(),
         }
     }
 
@@ -78,7 +89,38 @@ impl Expiry {
         {
             return None;
         }
-        expirable(&table.metadata, self.window, floor, cleaner, now_ms)
+        let expired = expirable(&table.metadata, self.window, floor, cleaner, now_ms);
+        if expired.is_none() {
+            self.check_blocked(table, floor, cleaner, now_ms);
+        }
+        expired
+    }
+
+    /// Warns once of what has blocked expiry for long.
+    fn check_blocked(&self, table: &LoadedTable, floor: Option<&Base>, cleaner: Cleaner, now_ms: i64) {
+        let mut last = self.blocked.lock().unwrap_or_else(PoisonError::into_inner);
+        // Not at each commit: the references have to be read.
+        if last.looked.is_some_and(|at| at.elapsed() < PAUSE)
+            || !is_blocked(&table.metadata, self.window, floor, cleaner, now_ms)
+        {
+            return;
+        }
+        last.looked = Some(Instant::now());
+        let Some(found) = blocker(&table.metadata, self.window, floor, cleaner, now_ms) else {
+            return;
+        };
+        if last.by.as_ref() != Some(&found) {
+            let also = match cleaner {
+                Cleaner::Us => ", and its small files are not merged",
+                Cleaner::Service(_) => "",
+            };
+            tracing::warn!(
+                table = %table.ident,
+                "old snapshots are not expired because of {found}; the table's metadata grows with each commit{also}. {}",
+                found.remedy()
+            );
+        }
+        last.by = Some(found);
     }
 
     /// Warns once if another writer's clock was, or ours is, far off. A snapshot's timestamp is never before

@@ -31,7 +31,7 @@ impl Failure {
             }
             Failure::Catalogs(error) | Failure::Ours(error) => (
                 ErrorKind::CommitUnknown,
-                "it is not known whether the commit was taken; send the data again",
+                "it is not known whether the commit was taken; a retry adds only what is missing",
                 error,
             ),
         };

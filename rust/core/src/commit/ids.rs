@@ -239,6 +239,10 @@ pub(super) mod tests {
         }));
     }
 
+    /// An object from S3 or a request to the Lambda in the summary, as stated in `docs/delivery.md` and
+    /// `docs/aws.md`: their ids are hashes with the sequence number 0, so no two make one range.
+    const HASHED_ID_BYTES: usize = 35;
+
     /// The summary's size as stated in `docs/delivery.md`.
     #[test]
     fn ranges_keep_the_summary_small() {
@@ -250,6 +254,8 @@ pub(super) mod tests {
             .flat_map(|call| (1..=8).map(move |writer| flush(writer, call)))
             .collect();
         assert_eq!(to_text(&eight).len(), 8 * 48 + 7);
+        let objects: Vec<IdRange> = (1..=100).map(|hash| range(hash, 0, 0)).collect();
+        assert_eq!(to_text(&objects).len(), 100 * HASHED_ID_BYTES - 1);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use iceberg::spec::{ManifestContentType, ManifestFile};
 
-use crate::catalog::{LoadedTable, manifests};
+use crate::catalog::{LoadedTable, ReadManifest, manifests, read_manifest};
 use crate::cause::IcebergCause;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -35,12 +35,14 @@ pub(super) async fn data_manifests(table: &LoadedTable) -> Result<Vec<ManifestFi
 /// # Errors
 /// `Storage` when it cannot be read.
 pub(super) async fn live_in(table: &LoadedTable, manifest: &ManifestFile) -> Result<Vec<String>> {
-    let manifest = manifest
-        .load_manifest(&table.file_io)
-        .await
-        .map_err(|cause| unreadable(table, cause))?;
-    let live = manifest.entries().iter().filter(|entry| entry.is_alive());
-    Ok(live.map(|entry| entry.file_path().to_owned()).collect())
+    let read = read_manifest(&table.file_io, manifest).await;
+    match read.map_err(|cause| unreadable(table, cause))? {
+        ReadManifest::Whole(manifest) => {
+            let live = manifest.entries().iter().filter(|entry| entry.is_alive());
+            Ok(live.map(|entry| entry.file_path().to_owned()).collect())
+        }
+        ReadManifest::Paths { live, .. } => Ok(live),
+    }
 }
 
 /// The paths of the data files in those manifests of the current snapshot that were written after the

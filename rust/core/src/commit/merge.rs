@@ -2,17 +2,17 @@
 //!
 //! Merging only makes later reads cheaper, so manifests that cannot be merged are kept.
 
-use std::collections::BTreeMap;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::{StreamExt, stream};
 use iceberg::spec::{
     FormatVersion, ManifestEntry, ManifestFile, ManifestStatus, ManifestWriter, TableMetadata,
 };
 
+use super::odd_manifests::OddManifests;
 use super::partition_types::may_have_types;
 use super::producer::Producer;
-use crate::catalog::LoadedTable;
+use crate::catalog::{LoadedTable, ReadManifest, read_manifest};
 use crate::cause::IcebergCause;
 use crate::error::{Error, ErrorKind, Result};
 use crate::schema::name_not_in_avro;
@@ -58,8 +58,14 @@ pub(super) struct Merged {
     pub(super) written: Vec<String>,
 }
 
-/// Merges data manifests, newest first, where the rules allow it.
-pub(super) async fn merge(producer: &Producer, table: &LoadedTable, manifests: Vec<ManifestFile>) -> Merged {
+/// Merges data manifests, newest first, where the rules allow it. Those that cannot be merged are remembered as
+/// `odd`: a later commit does not read them again.
+pub(super) async fn merge(
+    producer: &Producer,
+    table: &LoadedTable,
+    manifests: Vec<ManifestFile>,
+    odd: &OddManifests,
+) -> Merged {
     let rules = MergeRules::of(&table.metadata);
     let newest = manifests.first().map(|manifest| manifest.manifest_path.clone());
     if !rules.enabled || manifests.len() < 2 {
@@ -69,8 +75,9 @@ pub(super) async fn merge(producer: &Producer, table: &LoadedTable, manifests: V
         };
     }
     let mut merged = Merged::default();
+    let unmerged = odd.unmerged_of(&manifests);
     for (spec_id, group) in by_spec(manifests) {
-        let (group, others) = mergeable(&table.metadata, spec_id, group);
+        let (group, others) = mergeable(&table.metadata, spec_id, group, &unmerged);
         for bin in pack_from_end(group, rules.target_bytes) {
             let has_newest = bin
                 .iter()
@@ -80,11 +87,13 @@ pub(super) async fn merge(producer: &Producer, table: &LoadedTable, manifests: V
                 merged.manifests.extend(bin);
                 continue;
             }
-            match merge_bin(producer, table, spec_id, &bin).await {
-                Ok(manifest) => {
+            match merge_bin(producer, table, spec_id, &bin, odd).await {
+                Ok(Some((manifest, left))) => {
                     merged.written.push(manifest.manifest_path.clone());
                     merged.manifests.push(manifest);
+                    merged.manifests.extend(left);
                 }
+                Ok(None) => merged.manifests.extend(bin),
                 Err(error) => {
                     tracing::warn!(table = %table.ident, %error, "manifests are left unmerged");
                     merged.manifests.extend(bin);
@@ -98,21 +107,23 @@ pub(super) async fn merge(producer: &Producer, table: &LoadedTable, manifests: V
 
 /// Splits a spec's manifests into those that can be rewritten with the table's current schema, and the
 /// others. If the schema lacks a column of the spec, or a manifest cannot have its fields' names, none can.
-/// Otherwise those with values narrower than its types cannot. Trying to merge the others would read them at
-/// each commit.
+/// Otherwise those with values narrower than its types cannot, nor those that are known as `unmerged`. Trying to
+/// merge the others would read them at each commit.
 fn mergeable(
     metadata: &TableMetadata,
     spec_id: i32,
     manifests: Vec<ManifestFile>,
+    unmerged: &HashSet<String>,
 ) -> (Vec<ManifestFile>, Vec<ManifestFile>) {
     let types = metadata
         .partition_spec_by_id(spec_id)
         .filter(|spec| name_not_in_avro(spec).is_none())
         .and_then(|spec| spec.partition_type(metadata.current_schema()).ok());
     manifests.into_iter().partition(|manifest| {
-        types
+        let fits = types
             .as_ref()
-            .is_some_and(|types| may_have_types(manifest, types))
+            .is_some_and(|types| may_have_types(manifest, types));
+        fits && !unmerged.contains(&manifest.manifest_path)
     })
 }
 
@@ -154,31 +165,70 @@ fn pack_from_end(manifests: Vec<ManifestFile>, target_bytes: u64) -> Vec<Vec<Man
 }
 
 /// Writes one manifest with the live files of several. Files of this snapshot stay `ADDED`; all others become
-/// `EXISTING` with their original snapshot and sequence numbers.
+/// `EXISTING` with their original snapshot and sequence numbers. Also returns the manifests that could not be
+/// merged; `None` if nothing was.
+///
+/// # Errors
+/// `Storage` when none of the manifests can be read, or the merged one cannot be written.
 async fn merge_bin(
     producer: &Producer,
     table: &LoadedTable,
     spec_id: i32,
     bin: &[ManifestFile],
-) -> Result<ManifestFile> {
+    odd: &OddManifests,
+) -> Result<Option<(ManifestFile, Vec<ManifestFile>)>> {
     let failed = |cause| {
         Error::new(ErrorKind::Storage, "cannot merge manifests")
             .with("table", table.ident.to_string())
             .because(IcebergCause(cause))
     };
     let mut writer = producer.manifest_writer(table, spec_id)?;
-    let mut loads = stream::iter(bin.to_vec())
+    let (mut left, mut unread) = (Vec::new(), Vec::new());
+    let mut reads = stream::iter(bin.to_vec())
         .map(|manifest| {
             let file_io = table.file_io.clone();
-            async move { manifest.load_manifest(&file_io).await }
+            async move {
+                let read = read_manifest(&file_io, &manifest).await;
+                (manifest, read)
+            }
         })
         .buffered(READS_MAX);
-    while let Some(manifest) = loads.try_next().await.map_err(failed)? {
-        for entry in manifest.entries() {
-            carry(&mut writer, entry, producer).map_err(failed)?;
+    while let Some((manifest, read)) = reads.next().await {
+        match read {
+            Ok(ReadManifest::Whole(whole)) => {
+                let mut entries = whole.entries().iter();
+                if let Err(cause) = entries.try_for_each(|entry| carry(&mut writer, entry, producer)) {
+                    // The writer has some of its entries. The next commit merges the others without it.
+                    odd.leave_unmerged(table, &manifest.manifest_path, cause);
+                    return Ok(None);
+                }
+            }
+            Ok(ReadManifest::Paths { cause, .. }) => {
+                odd.leave_unmerged(table, &manifest.manifest_path, cause);
+                left.push(manifest);
+            }
+            Err(cause) => {
+                unread.push((manifest.manifest_path.clone(), cause));
+                left.push(manifest);
+            }
         }
     }
-    writer.write_manifest_file().await.map_err(failed)
+    if unread.len() == bin.len()
+        && let Some((path, cause)) = unread.pop()
+    {
+        // Storage may be unreachable, so only one of them is remembered.
+        odd.was_not_read(&path);
+        return Err(failed(cause));
+    }
+    for (path, cause) in unread {
+        odd.was_not_read(&path);
+        tracing::warn!(table = %table.ident, path, error = %failed(cause), "a manifest is left unmerged");
+    }
+    if bin.len() - left.len() < 2 {
+        return Ok(None);
+    }
+    let written = writer.write_manifest_file().await.map_err(failed)?;
+    Ok(Some((written, left)))
 }
 
 /// Writes a live entry into another manifest; skips entries that are not live.

@@ -22,6 +22,7 @@ use super::Files;
 use super::expire_plan::Expired;
 use super::ids::{joined, to_text};
 use super::merge::{Merged, merge};
+use super::odd_manifests::OddManifests;
 use super::partition_types::by_schema;
 use super::removal::{Removal, TakenOut, take_out};
 use super::summary::{ManifestCounts, summary};
@@ -100,12 +101,14 @@ impl Producer {
     }
 
     /// Writes all metadata files of an attempt on top of the table as loaded. The attempt also expires the
-    /// `expired` snapshots. `others` are ids of other snapshots that its summary carries over.
+    /// `expired` snapshots. `others` are ids of other snapshots that its summary carries over. `odd` are the
+    /// table's manifests that are not merged.
     pub(super) async fn attempt(
         &mut self,
         table: &LoadedTable,
         expired: Option<Expired>,
         others: &[IdRange],
+        odd: &OddManifests,
     ) -> Result<Attempt> {
         self.attempts += 1;
         let metadata = &table.metadata;
@@ -127,7 +130,7 @@ impl Producer {
         let Merged {
             manifests: mut listed,
             written: merged,
-        } = merge(self, table, data).await;
+        } = merge(self, table, data, odd).await;
         listed.extend(taken_out.deleted);
         listed.extend(parent_deletes);
 

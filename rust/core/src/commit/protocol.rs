@@ -98,11 +98,15 @@ impl Protocol {
     /// Makes one attempt, and tells the backoff how it failed if another may follow.
     async fn attempt(&mut self, run: &mut Run, backoff: &mut Backoff) -> Step {
         let begun = Instant::now();
-        let state = match self.prepare_base(run.deadline).await {
+        let state = match self.prepare_base(run.deadline, run.has_waited).await {
             Ok(state) => state,
             Err(error) => {
-                // The final answer to this batch must not rely on the last loaded state.
-                self.shared.set_stale(true);
+                run.has_waited = error.is_throttled();
+                // The final answer to this batch must not rely on the last loaded state. Throttling tells nothing
+                // about the table.
+                if !run.has_waited {
+                    self.shared.set_stale(true);
+                }
                 backoff.failed(error.retry_after());
                 return Step::Retry(error);
             }
@@ -120,7 +124,7 @@ impl Protocol {
         let expires = expired.is_some();
         let built = run
             .producer_for(&base)
-            .attempt(&base, expired, &view.carried)
+            .attempt(&base, expired, &view.carried, &self.shared.odd_manifests)
             .await;
         let attempt = match built {
             Ok(attempt) => attempt,
@@ -151,15 +155,19 @@ impl Protocol {
             }
             CommitOutcome::Refused { conflict, error } => {
                 tracing::debug!(table = %base.ident, %error, conflict, "a commit attempt was refused");
+                // The next attempt looks at the table first: this may be the answer to a second delivery.
                 self.shared.set_stale(true);
-                if !conflict && expires {
+                if conflict {
+                    backoff.lost_race(begun.elapsed());
+                    return Step::Retry(error);
+                }
+                if error.is_throttled() {
+                    return throttled(error, backoff);
+                }
+                if expires {
                     self.expiry.pause(&base);
                 }
-                let step = if conflict {
-                    Step::Retry(error)
-                } else {
-                    self.after_refusal(&base, state, error).await
-                };
+                let step = self.after_refusal(&base, state, expires, error).await;
                 if matches!(step, Step::Retry(_)) {
                     backoff.lost_race(begun.elapsed());
                 }
@@ -178,18 +186,25 @@ impl Protocol {
         }
     }
 
-    /// What follows a refusal that is no conflict.
-    async fn after_refusal(&mut self, base: &LoadedTable, state: BaseState, error: Error) -> Step {
+    /// What follows a refusal that is no conflict. After an attempt that `expires` snapshots, expiry is paused by
+    /// now, so the next attempt goes without.
+    async fn after_refusal(
+        &mut self,
+        base: &LoadedTable,
+        state: BaseState,
+        expires: bool,
+        error: Error,
+    ) -> Step {
         if asks_to_wait(&error) {
             return Step::GiveUp(Failure::Catalogs(error));
         }
         if state == BaseState::Failed {
             return Step::End(Failure::Catalogs(error));
         }
-        // Some catalogs return this error for a lost race.
         match self.is_behind(base).await {
-            Ok(true) => Step::Retry(error),
-            Ok(false) => Step::GiveUp(Failure::Catalogs(error)),
+            // Some catalogs return this error for a lost race. A catalog may forbid the expiry alone.
+            Ok(behind) if behind || expires => Step::Retry(error),
+            Ok(_) => Step::GiveUp(Failure::Catalogs(error)),
             Err(_) => Step::End(Failure::Catalogs(error)),
         }
     }
@@ -296,4 +311,15 @@ impl Protocol {
             queued.answer(Err(shared_error(&cause)));
         }
     }
+}
+
+/// What follows an attempt that the catalog throttled. Nothing was committed. The table is not looked at before
+/// the wait is over, since that would be one more request. The catalog may ask for a longer wait than ours: that
+/// is left to the host.
+fn throttled(error: Error, backoff: &mut Backoff) -> Step {
+    if asks_to_wait(&error) {
+        return Step::GiveUp(Failure::Catalogs(error));
+    }
+    backoff.failed(None);
+    Step::Retry(error)
 }

@@ -1,5 +1,5 @@
 //! Storage of a table's receipts: a folder under the table's location. Its name begins with an underscore,
-//! because engines that clean up orphan files skip such names.
+//! because Spark's orphan-file cleanup skips such names. Trino's and others do not.
 
 use bytes::Bytes;
 use iceberg::spec::TableMetadata;
@@ -17,6 +17,11 @@ const FOLDER: &str = "receipts";
 pub(super) const ENDING: &str = ".json";
 /// The ending of a receipt's name with which a person confirms that the receipt is not in the table.
 pub(super) const APPROVED: &str = ".approved.json";
+
+/// The name that a receipt has once a person approved it.
+pub(super) fn approved(name: &str) -> String {
+    format!("{}{APPROVED}", name.strip_suffix(ENDING).unwrap_or(name))
+}
 
 /// The names of all receipts, oldest first.
 pub(super) async fn list(table: &LoadedTable) -> Result<Vec<String>> {

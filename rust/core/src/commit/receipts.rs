@@ -153,9 +153,19 @@ impl Receipts {
             }
         }
         self.known().unread.retain(|name, _| listed.contains(name));
+        let Gone { was_any_open, aside } = self.known().forget(before.difference(&listed));
         // A receipt that is gone was committed by another process, or removed.
-        if self.known().forget(before.difference(&listed)) {
+        if was_any_open {
             self.shared.set_stale(true);
+        }
+        // A person may have approved it, which renames it.
+        let removed = |name: &&String| !listed.contains(&receipt_store::approved(name));
+        let removed: Vec<&String> = aside.iter().filter(removed).collect();
+        // Without its disk, a folder is empty.
+        if !removed.is_empty() && receipt_store::can_read_table(&table).await {
+            for name in removed {
+                log_removed(&table, name);
+            }
         }
         failure.map_or(Ok(()), Err)
     }
@@ -387,14 +397,38 @@ impl Known {
         was_open
     }
 
-    /// Forgets these receipts. Returns whether one of them was open.
-    fn forget<'a>(&mut self, names: impl Iterator<Item = &'a String>) -> bool {
-        let mut any = false;
+    /// Forgets these receipts.
+    fn forget<'a>(&mut self, names: impl Iterator<Item = &'a String>) -> Gone {
+        let mut gone = Gone::default();
         for name in names {
-            any |= self.close(name);
+            gone.was_any_open |= self.close(name);
             self.done.remove(name);
-            self.aside.remove(name);
+            gone.aside.extend(self.aside.take(name));
         }
-        any
+        gone
     }
 }
+
+/// Receipts that no longer exist.
+#[derive(Debug, Default)]
+struct Gone {
+    /// Whether one of them was to be committed.
+    was_any_open: bool,
+    /// The names of those that were left alone.
+    aside: Vec<String>,
+}
+
+/// Logs that a receipt that waited for a person is gone. We do not delete such receipts, and the data files, which
+/// are in no table either, probably went with it.
+fn log_removed(table: &LoadedTable, name: &str) {
+    tracing::error!(
+        table = %table.ident,
+        receipt = receipt_store::path(&table.metadata, name),
+        "a receipt that was left alone is gone; unless a person or another writer settled it, an orphan-file cleanup \
+         deleted it, and its data files with it"
+    );
+}
+
+#[cfg(test)]
+#[path = "receipts_tests.rs"]
+mod tests;

@@ -30,8 +30,9 @@ impl Protocol {
     /// Reloads the table before an attempt, if that is necessary or useful.
     ///
     /// # Errors
-    /// When a necessary reload fails, or the catalog asks to wait.
-    pub(super) async fn prepare_base(&mut self, deadline: Instant) -> Result<BaseState> {
+    /// When a necessary reload fails, or the catalog asks to wait or throttles us. `has_waited` says that it did
+    /// the latter before in this commit.
+    pub(super) async fn prepare_base(&mut self, deadline: Instant, has_waited: bool) -> Result<BaseState> {
         // Tagging a snapshot or setting a property does not move the main branch, and catalogs compare only
         // that. So expiry is planned on a freshly loaded table.
         if self.shared.is_stale() || self.expiring().is_some() {
@@ -42,7 +43,9 @@ impl Protocol {
             match self.try_refresh(deadline).await {
                 Ok(true) => {}
                 Ok(false) => return Ok(BaseState::Sufficient),
-                Err(error) if asks_to_wait(&error) => return Err(error),
+                Err(error) if asks_to_wait(&error) || error.is_throttled() && !has_waited => {
+                    return Err(error);
+                }
                 // If the catalog is down, the attempt fails too, and its error handling applies.
                 Err(error) => {
                     tracing::debug!(%error, "the table is taken as it was last seen");

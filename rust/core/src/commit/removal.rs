@@ -13,7 +13,7 @@ use super::live_files::is_after;
 use super::merge::carry;
 use super::producer::Producer;
 use super::summary::{Removed, Totals};
-use crate::catalog::LoadedTable;
+use crate::catalog::{LoadedTable, ReadManifest, read_manifest};
 use crate::cause::IcebergCause;
 use crate::error::{Error, ErrorKind, Result, RetryClass};
 
@@ -149,8 +149,13 @@ async fn find(
         if missing.is_empty() {
             break;
         }
-        let read = manifest.load_manifest(&table.file_io).await;
-        let read = read.map_err(|cause| failed("cannot read a manifest", table, cause))?;
+        let read = read_manifest(&table.file_io, manifest).await;
+        // A manifest that is not read as a whole cannot be written again, so its files cannot be removed.
+        let ReadManifest::Whole(read) =
+            read.map_err(|cause| failed("cannot read a manifest", table, cause))?
+        else {
+            continue;
+        };
         let mut is_affected = false;
         for entry in read.entries().iter().filter(|entry| entry.is_alive()) {
             is_affected |= removal.takes(entry) && missing.remove(entry.file_path());

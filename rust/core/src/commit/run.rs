@@ -36,6 +36,8 @@ pub(super) struct Run {
     pub(super) sent: u32,
     /// The bases of these attempts.
     pub(super) bases: Option<AttemptBases>,
+    /// Whether it last waited because the catalog throttled a load.
+    pub(super) has_waited: bool,
 }
 
 impl AttemptBases {
@@ -77,6 +79,7 @@ impl Run {
             attempts: Vec::new(),
             sent: 0,
             bases: None,
+            has_waited: false,
         }
     }
 

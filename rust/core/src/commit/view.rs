@@ -6,6 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use super::carried_ids::carried;
 use super::history::Base;
 use super::ids::{IdSet, Window};
+use super::odd_manifests::OddManifests;
 use crate::catalog::LoadedTable;
 use crate::clock::now_ms;
 use crate::request::IdRange;
@@ -16,6 +17,8 @@ pub(super) struct Shared {
     view: RwLock<Arc<View>>,
     /// How far back views reach.
     pub(super) window: Window,
+    /// The table's manifests that are not merged.
+    pub(super) odd_manifests: OddManifests,
     /// See [`Catalog::tells_history`].
     tells_history: bool,
     /// Whether the table must be reloaded before the next attempt, and before any statement about its
@@ -38,6 +41,7 @@ impl Shared {
         Self {
             view: RwLock::new(Arc::new(View::new(table, window, None, carried))),
             window,
+            odd_manifests: OddManifests::default(),
             tells_history,
             stale: AtomicBool::new(false),
         }

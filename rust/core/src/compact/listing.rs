@@ -1,12 +1,12 @@
 //! The data files of a table, with the properties that choosing among them needs.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use iceberg::spec::{DataFile, FormatVersion, ManifestContentType, ManifestFile, Struct};
+use iceberg::spec::{DataFile, FormatVersion, Manifest, ManifestContentType, ManifestFile, Struct};
 
-use crate::catalog::{LoadedTable, manifests};
-use crate::commit::has_types;
+use crate::catalog::{LoadedTable, ReadManifest, manifests, read_manifest};
+use crate::commit::{OddManifests, has_types};
 use crate::schema::name_not_in_avro;
 use crate::write::Columns;
 
@@ -31,6 +31,10 @@ pub(super) struct Listings {
     by_manifest: HashMap<String, Arc<[Listed]>>,
     /// The size limit of the cached files.
     below_bytes: u64,
+    /// The files of manifests that cannot be rewritten, by manifest.
+    fixed: HashMap<String, Vec<String>>,
+    /// Whether it was logged that the table has delete files.
+    told_of_deletes: bool,
 }
 
 impl Listings {
@@ -38,12 +42,18 @@ impl Listings {
     ///
     /// Empty where files must not be replaced: in formats other than v2, because rows have ids or snapshots
     /// have no sequence numbers, where delete files exist, and where manifests cannot have the names of the
-    /// partition fields. Files written before a partition source column
-    /// was widened are left out: their entries cannot be rewritten.
+    /// partition fields. Files whose entries cannot be rewritten are left out, also where they are listed once
+    /// more: those written before a partition source column was widened, and those in manifests that
+    /// iceberg-rust refuses in part, which `odd` is told of.
     ///
     /// # Errors
     /// When the manifest list or a manifest cannot be read.
-    pub(super) async fn of(&mut self, table: &LoadedTable, below_bytes: u64) -> iceberg::Result<Vec<Listed>> {
+    pub(super) async fn of(
+        &mut self,
+        table: &LoadedTable,
+        below_bytes: u64,
+        odd: &OddManifests,
+    ) -> iceberg::Result<Vec<Listed>> {
         let metadata = &table.metadata;
         let Some(current) = metadata.current_snapshot() else {
             return Ok(Vec::new());
@@ -54,10 +64,17 @@ impl Listings {
         }
         let mut listed = manifests(table, current.manifest_list()).await?;
         listed.retain(|manifest| manifest.has_added_files() || manifest.has_existing_files());
-        if listed
+        let has_deletes = listed
             .iter()
-            .any(|manifest| manifest.content != ManifestContentType::Data)
-        {
+            .any(|manifest| manifest.content != ManifestContentType::Data);
+        if self.is_news(has_deletes) {
+            tracing::warn!(
+                table = %table.ident,
+                "rows of the table were deleted by delete files; its small files are not merged until an engine has removed \
+                 these (Spark: rewrite_data_files with delete-file-threshold 1 and remove-dangling-deletes)"
+            );
+        }
+        if has_deletes {
             return Ok(Vec::new());
         }
         if self.below_bytes != below_bytes {
@@ -66,38 +83,72 @@ impl Listings {
         }
         let spec_id = metadata.default_partition_spec_id();
         listed.retain(|manifest| manifest.partition_spec_id == spec_id && manifest.key_metadata.is_none());
-        self.by_manifest
-            .retain(|path, _| listed.iter().any(|manifest| manifest.manifest_path == *path));
+        let paths: HashSet<&str> = listed.iter().map(|it| it.manifest_path.as_str()).collect();
+        self.by_manifest.retain(|path, _| paths.contains(path.as_str()));
+        self.fixed.retain(|path, _| paths.contains(path.as_str()));
         // One at a time: a large manifest needs much memory, since it has metadata for each file's columns.
         for manifest in &listed {
-            if !self.by_manifest.contains_key(&manifest.manifest_path) {
-                let files = files_in(table, manifest, below_bytes).await?;
-                self.by_manifest.insert(manifest.manifest_path.clone(), files);
-            }
+            self.read(table, manifest, odd).await?;
         }
-        Ok(listed
+        let files: Vec<&Listed> = listed
             .iter()
             .rev()
             .filter_map(|manifest| self.by_manifest.get(&manifest.manifest_path))
             .flat_map(|files| files.iter())
-            .filter(|file| has_types(&file.partition, metadata.default_partition_type()))
+            .collect();
+        let types = metadata.default_partition_type();
+        let narrow = files.iter().filter(|file| !has_types(&file.partition, types));
+        let fixed = self.fixed.values().flatten().map(String::as_str);
+        // Another entry of such a file must not be replaced either: the file would be deleted in the end, while
+        // the table has it.
+        let fixed: HashSet<&str> = fixed.chain(narrow.map(|file| file.path.as_str())).collect();
+        Ok(files
+            .iter()
+            .filter(|file| !fixed.contains(file.path.as_str()))
+            .copied()
             .cloned()
             .collect())
     }
+
+    /// Whether the table has delete files and had none when it was last listed.
+    fn is_news(&mut self, has_deletes: bool) -> bool {
+        let was_told = std::mem::replace(&mut self.told_of_deletes, has_deletes);
+        has_deletes && !was_told
+    }
+
+    /// Reads a manifest, unless it is known.
+    async fn read(
+        &mut self,
+        table: &LoadedTable,
+        manifest: &ManifestFile,
+        odd: &OddManifests,
+    ) -> iceberg::Result<()> {
+        let path = &manifest.manifest_path;
+        if self.by_manifest.contains_key(path) || self.fixed.contains_key(path) {
+            return Ok(());
+        }
+        match read_manifest(&table.file_io, manifest).await? {
+            ReadManifest::Whole(whole) => {
+                let files = small_files(&whole, path, self.below_bytes);
+                self.by_manifest.insert(path.clone(), files);
+            }
+            ReadManifest::Paths { live, cause } => {
+                odd.tell(table, path, cause);
+                self.fixed.insert(path.clone(), live);
+            }
+        }
+        Ok(())
+    }
 }
 
-async fn files_in(
-    table: &LoadedTable,
-    manifest: &ManifestFile,
-    below_bytes: u64,
-) -> iceberg::Result<Arc<[Listed]>> {
-    let path: Arc<str> = manifest.manifest_path.as_str().into();
-    let manifest = manifest.load_manifest(&table.file_io).await?;
+/// The live files below this size of a manifest at `path`.
+fn small_files(manifest: &Manifest, path: &str, below_bytes: u64) -> Arc<[Listed]> {
+    let path: Arc<str> = path.into();
     let small = manifest
         .entries()
         .iter()
         .filter(|entry| entry.is_alive() && entry.file_size_in_bytes() < below_bytes);
-    Ok(small
+    small
         .map(|entry| Listed {
             path: entry.file_path().to_owned(),
             bytes: entry.file_size_in_bytes(),
@@ -106,7 +157,7 @@ async fn files_in(
             manifest: Arc::clone(&path),
             columns: None,
         })
-        .collect())
+        .collect()
 }
 
 /// The manifests' entries for chosen files, in the same order.

@@ -22,7 +22,7 @@ use self::listing::{Listed, Listings, entries};
 use crate::catalog::LoadedTable;
 use crate::cause::IcebergCause;
 use crate::clock::now_ms;
-use crate::commit::{Committer, Replacement};
+use crate::commit::{Committer, OddManifests, Replacement};
 use crate::config::{CompactionConfig, ParquetConfig};
 use crate::error::{Error, ErrorKind, Result};
 use crate::write::{self, Columns, Join, JoinOptions, Joined};
@@ -89,7 +89,8 @@ impl Compactor {
             return Ok(None);
         };
         let table = committer.table();
-        let Some(chosen) = self.choose(&table, (config, parquet), age).await? else {
+        let odd = committer.odd_manifests();
+        let Some(chosen) = self.choose(&table, odd, (config, parquet), age).await? else {
             return Ok(None);
         };
         let sources = entries(&table, &chosen)
@@ -134,6 +135,7 @@ impl Compactor {
     async fn choose(
         &mut self,
         table: &LoadedTable,
+        odd: &OddManifests,
         (config, parquet): (&CompactionConfig, &ParquetConfig),
         age: Duration,
     ) -> Result<Option<Vec<Listed>>> {
@@ -145,7 +147,7 @@ impl Compactor {
         };
         let files = self
             .listings
-            .of(table, rules.large_bytes())
+            .of(table, rules.large_bytes(), odd)
             .await
             .map_err(|cause| unreadable(table, cause))?;
         let files = self.alone(files);

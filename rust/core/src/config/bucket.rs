@@ -8,6 +8,8 @@ pub(super) fn problem(location: &str) -> Option<&'static str> {
         Some("names no bucket")
     } else if !is_name(bucket) {
         Some("has a bucket with characters that no bucket's name has")
+    } else if bucket.ends_with("--x-s3") {
+        Some("is in a directory bucket (S3 Express One Zone), which this program cannot use")
     } else if rest.trim_end_matches('/').contains("//") {
         Some("has two slashes in a row, of which programs make different keys")
     } else {
@@ -62,6 +64,11 @@ mod tests {
         ] {
             assert!(problem(location).is_some(), "{location}");
         }
+        for location in ["s3://lake--euw1-az1--x-s3", "s3a://lake--euw1-az1--x-s3/otel"] {
+            let problem = problem(location).unwrap_or_default();
+            assert!(problem.contains("directory bucket"), "{location}: {problem}");
+        }
+        assert_eq!(problem("s3://lake/a--x-s3"), None);
         for location in ["s3://bucket//otel", "s3a://bucket//otel/", "s3://bucket/a//b"] {
             let problem = problem(location).unwrap_or_default();
             assert!(problem.contains("two slashes"), "{location}: {problem}");

@@ -13,7 +13,8 @@ pub struct DeadLetterConfig {
     /// A directory, a `file:` URL or an `s3://` URL. Default: none, rejected data is only counted.
     pub path: Option<String>,
     /// An object is closed before its records exceed this many bytes. Default 16 MiB, which a Collector's
-    /// OTLP/HTTP receiver accepts (20 MiB by default).
+    /// OTLP/HTTP receiver accepts (20 MiB by default). Records of a large resource, scope or metric stay
+    /// together.
     pub object_bytes_max: usize,
 }
 

@@ -23,9 +23,11 @@ mod validate;
 
 use std::collections::BTreeMap;
 
+use iceberg::spec::Schema;
 use serde::Deserialize;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::schema::{ColumnCase, iceberg_schema};
 use crate::signal::Table;
 
 pub use attribute_columns::AttributeColumns;
@@ -40,7 +42,7 @@ pub use parquet::{Compression, ParquetConfig};
 pub use partition::{PartitionBy, PartitionField};
 pub(crate) use place::local as local_place;
 pub use secret::Secret;
-pub use storage::{S3Config, StorageConfig, UploadSizes};
+pub use storage::{RequestTimes, S3Config, StorageConfig, UploadSizes};
 
 pub(crate) use catalog::rules::TableBucketArn;
 
@@ -77,6 +79,8 @@ pub struct TablesConfig {
     pub auto_evolve: bool,
     /// Attributes with columns of their own, besides the maps. None by default.
     pub attribute_columns: AttributeColumns,
+    /// The case of names in tables that are created, and of columns that are added. Default `pascal`.
+    pub column_case: ColumnCase,
     /// Partitioning of new tables. Default `day`.
     pub partition_by: PartitionBy,
     /// Extra Iceberg table properties at creation. An empty value leaves one of ours out.
@@ -90,6 +94,7 @@ impl Default for TablesConfig {
             auto_create: true,
             auto_evolve: true,
             attribute_columns: AttributeColumns::default(),
+            column_case: ColumnCase::default(),
             partition_by: PartitionBy::default(),
             properties: BTreeMap::new(),
         }
@@ -103,6 +108,14 @@ impl TablesConfig {
         self.names
             .get(table.default_name())
             .map_or(table.default_name(), String::as_str)
+    }
+
+    /// The schema of a new table, which is also that of the columns that an existing one should have.
+    ///
+    /// # Errors
+    /// As [`iceberg_schema`].
+    pub(crate) fn schema(&self, table: Table) -> Result<Schema> {
+        iceberg_schema(table, self.attribute_columns.of(table), self.column_case)
     }
 }
 

@@ -28,7 +28,7 @@ pub struct ParquetConfig {
     pub max_row_group_rows: Option<usize>,
     /// A file is closed when it exceeds this many bytes.
     pub target_file_size_bytes: Option<u64>,
-    /// Columns with a bloom filter.
+    /// Columns with a bloom filter, by their names in any case.
     pub bloom_filter_columns: Option<Vec<String>>,
 }
 
@@ -69,7 +69,9 @@ pub(super) fn problems(config: &Config, problems: &mut Vec<String>) {
     for column in parquet.bloom_filter_columns.iter().flatten() {
         let types = Table::ALL.into_iter().flat_map(|table| {
             let columns = columns(table, config.tables.attribute_columns.of(table));
-            let named = columns.into_iter().filter(|known| known.name == column);
+            let named = columns
+                .into_iter()
+                .filter(|known| known.name.eq_ignore_ascii_case(column));
             named.map(|known| known.column_type)
         });
         match types.map(may_have_filter).reduce(|one, other| one || other) {

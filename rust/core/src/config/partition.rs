@@ -5,7 +5,7 @@ use serde::{Deserialize, Deserializer, de};
 
 use crate::cause::IcebergCause;
 use crate::error::{Error, ErrorKind, Result};
-use crate::schema::time_column;
+use crate::schema::{field_in_any_case, time_column};
 use crate::signal::Table;
 
 /// The id of the first partition field, as Iceberg assigns them.
@@ -19,7 +19,7 @@ pub enum PartitionBy {
     /// `none`.
     None,
     /// A list of transforms of named columns, such as `["day(Timestamp)", "bucket(16, ServiceName)"]`.
-    /// `Timestamp` and `TimeUnix` both mean the table's required time.
+    /// `Timestamp` and `TimeUnix` both mean the table's required time. Names are in any case.
     Fields(Vec<PartitionField>),
 }
 
@@ -33,7 +33,7 @@ pub struct PartitionField {
 }
 
 impl PartitionBy {
-    /// The partition spec of a new table.
+    /// The partition spec of a new table. Its fields are named after the schema's columns.
     ///
     /// # Errors
     /// `Config` when a column does not exist, when a transform does not fit its column, or when a field of
@@ -58,14 +58,18 @@ impl PartitionBy {
         let mut builder = UnboundPartitionSpec::builder().with_spec_id(0);
         for (field_id, field) in (FIRST_FIELD_ID..).zip(&fields) {
             let column = field.column_of(table);
-            let source_id = schema.field_id_by_name(column).ok_or_else(|| {
-                let message = format!("tables.partition_by: there is no column {column:?}");
-                Error::new(ErrorKind::Config, message).with("table", table.default_name())
+            let (source_id, name) = field_in_any_case(schema, column).ok_or_else(|| {
+                let message = format!(
+                    "tables.partition_by: table {} has no column {column:?}; the list is for all tables, so use columns that \
+                     each has, such as Timestamp and ServiceName",
+                    table.default_name()
+                );
+                Error::new(ErrorKind::Config, message)
             })?;
             let unbound = UnboundPartitionField {
                 source_id,
                 field_id: Some(field_id),
-                name: partition_name(column, field.transform),
+                name: partition_name(name, field.transform),
                 transform: field.transform,
             };
             builder = builder
@@ -86,9 +90,11 @@ impl PartitionField {
     /// The column's name in a table: both names of the time column map to the table's, so that one list
     /// serves all tables.
     fn column_of(&self, table: Table) -> &str {
-        match self.column.as_str() {
-            "Timestamp" | "TimeUnix" => time_column(table),
-            other => other,
+        let mut times = ["Timestamp", "TimeUnix"].into_iter();
+        if times.any(|time| time.eq_ignore_ascii_case(&self.column)) {
+            time_column(table)
+        } else {
+            &self.column
         }
     }
 }

@@ -1,5 +1,7 @@
 //! `storage`: access to files.
 
+use std::time::Duration;
+
 use reqwest::Url;
 use serde::Deserialize;
 
@@ -36,6 +38,9 @@ pub struct S3Config {
     /// Not a configuration key: S3 itself sets the limits. For tests with small files.
     #[serde(skip)]
     pub uploads: UploadSizes,
+    /// Not a configuration key. For tests with short times.
+    #[serde(skip)]
+    pub times: RequestTimes,
 }
 
 /// Limits for uploads in parts.
@@ -52,6 +57,24 @@ impl Default for UploadSizes {
         Self {
             single_put_bytes_max: 16 << 20,
             part_bytes: 8 << 20,
+        }
+    }
+}
+
+/// How long requests to S3 may take.
+#[derive(Debug, Clone, Copy)]
+pub struct RequestTimes {
+    /// Until an answer begins, except to a request that uploads. 30 s.
+    pub answer: Duration,
+    /// With all that is sent and received. 60 s: 16 MiB at 2.3 Mbit/s.
+    pub whole: Duration,
+}
+
+impl Default for RequestTimes {
+    fn default() -> Self {
+        Self {
+            answer: Duration::from_secs(30),
+            whole: Duration::from_secs(60),
         }
     }
 }

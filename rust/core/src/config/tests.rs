@@ -305,7 +305,7 @@ fn attribute_columns_that_cannot_be_are_all_named() {
 fn partition_fields_have_the_ids_that_iceberg_assigns() {
     let json = br#"{"tables": {"partition_by": ["day(Timestamp)", "bucket(16, ServiceName)"]}}"#;
     let config = Config::from_json(json).expect("valid");
-    let schema = iceberg_schema(Table::Logs, &[]).expect("a schema");
+    let schema = iceberg_schema(Table::Logs, &[], ColumnCase::Pascal).expect("a schema");
     let spec = config.tables.partition_by.spec(Table::Logs, &schema);
     let spec = spec.expect("fits");
     let ids: Vec<_> = spec.fields().iter().map(|field| field.field_id).collect();
@@ -317,7 +317,7 @@ fn what_cannot_be_partitioned_by_is_told_at_once() {
     for (tables, part) in [
         (
             r#""attribute_columns": [{"attribute": "a", "tables": ["logs"]}], "partition_by": ["identity(A)"]"#,
-            "there is no column \"A\" (table: traces)",
+            "tables.partition_by: table traces has no column \"A\"; the list is for all tables",
         ),
         (
             r#""attribute_columns": [{"attribute": "timestamp.day", "column": "timestamp_day"}, {"attribute": "a", "column": "Timestamp_day"}]"#,
@@ -330,6 +330,18 @@ fn what_cannot_be_partitioned_by_is_told_at_once() {
         (
             r#""attribute_columns": [{"attribute": "a", "type": "double"}], "partition_by": ["bucket(4, A)"]"#,
             "tables.partition_by: cannot partition by column \"A\" (table: logs)",
+        ),
+        (
+            r#""column_case": "lower", "attribute_columns": [{"attribute": "a", "column": "timestamp_day"}]"#,
+            "tables.partition_by: cannot partition by column \"Timestamp\" (table: logs)",
+        ),
+        (
+            r#""column_case": "lower", "partition_by": ["identity(When)"]"#,
+            "tables.partition_by: table logs has no column \"When\"; the list is for all tables",
+        ),
+        (
+            r#""column_case": "upper""#,
+            "tables.column_case: unknown variant `upper`, expected `pascal` or `lower`",
         ),
         (
             r#""partition_by": ["hour(ServiceName)"]"#,
@@ -352,7 +364,7 @@ fn bloom_filters_are_of_columns_that_can_have_some() {
         Config::from_json(json.as_bytes()).map_or_else(|error| error.to_string(), |_| String::new())
     };
     assert_eq!(
-        message(r#""TraceId", "Duration", "Value", "Timestamp", "ServiceName", "TraceFlags""#),
+        message(r#""TraceId", "spanid", "Duration", "Value", "Timestamp", "ServiceName", "TraceFlags""#),
         ""
     );
     for column in ["Cached", "LogAttributes", "Events"] {
@@ -372,4 +384,27 @@ fn what_is_no_object_is_refused() {
         let message = refusal(json.as_bytes());
         assert!(message.contains(part), "{part} in {message}");
     }
+}
+
+#[test]
+fn tables_in_s3_tables_have_names_of_its_kind_through_either_service() {
+    let names = r#""tables": {"names": {"logs": "App-Logs"}}"#;
+    for catalog in [
+        r#""type": "s3tables", "warehouse": "arn:aws:s3tables:eu-west-1:123456789012:bucket/b""#,
+        r#""type": "glue", "warehouse": "123456789012:s3tablescatalog/b""#,
+    ] {
+        let json = format!(r#"{{"catalog": {{{catalog}, "namespace": "aws"}}, {names}}}"#);
+        let message = refusal(json.as_bytes());
+        for part in [
+            "catalog.namespace: \"aws\" cannot be a namespace in S3 Tables",
+            "tables.names.logs: \"App-Logs\" cannot be a name in S3 Tables",
+        ] {
+            assert!(message.contains(part), "{part} in {message}");
+        }
+    }
+    // Glue's default catalog has other rules.
+    let json = format!(
+        r#"{{"catalog": {{"type": "glue", "warehouse": "123456789012", "namespace": "aws"}}, {names}}}"#
+    );
+    Config::from_json(json.as_bytes()).expect("valid");
 }

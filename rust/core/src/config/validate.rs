@@ -3,10 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::{
-    CatalogType, Config, TablesConfig, attribute_columns, catalog, commit, compaction, dead_letter, limits,
-    parquet, properties, storage,
+    Config, TablesConfig, attribute_columns, catalog, commit, compaction, dead_letter, limits, parquet,
+    properties, storage,
 };
-use crate::schema::iceberg_schema;
 use crate::signal::Table;
 
 /// All problems of a configuration that could be parsed.
@@ -39,7 +38,7 @@ fn tables(config: &Config, problems: &mut Vec<String>) {
             ));
         }
     }
-    if config.catalog.r#type == CatalogType::S3Tables {
+    if config.catalog.is_in_s3_tables() {
         for (key, name) in &tables.names {
             if let Err(rule) = catalog::rules::s3tables_name(name) {
                 problems.push(format!("tables.names.{key}: {name:?} {rule}"));
@@ -69,8 +68,9 @@ fn tables(config: &Config, problems: &mut Vec<String>) {
 /// problem.
 fn partitions(tables: &TablesConfig, problems: &mut Vec<String>) {
     let failure = Table::ALL.into_iter().find_map(|table| {
-        let schema = iceberg_schema(table, tables.attribute_columns.of(table));
-        let spec = schema.and_then(|schema| tables.partition_by.spec(table, &schema));
+        let spec = tables
+            .schema(table)
+            .and_then(|schema| tables.partition_by.spec(table, &schema));
         spec.err()
     });
     problems.extend(failure.map(|error| error.to_string()));

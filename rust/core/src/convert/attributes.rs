@@ -15,6 +15,9 @@ use super::used::Used;
 use super::validity::Validity;
 use crate::decode::{DecodeError, KeyValue, Message, Repeated};
 
+/// Lists up to this length are sorted on the stack.
+const FEW: usize = 32;
+
 /// Keys and the texts of their values.
 #[derive(Default)]
 pub(super) struct Entries {
@@ -25,7 +28,7 @@ pub(super) struct Entries {
 }
 
 impl Entries {
-    /// Renders attributes that many rows share, replacing the previous content.
+    /// Renders attributes that many rows share, sorted by their keys, replacing the previous content.
     ///
     /// # Errors
     /// When the attributes are malformed; `field` is the name of their field.
@@ -36,7 +39,7 @@ impl Entries {
         context: &mut Context,
     ) -> Result<(), DecodeError> {
         self.clear();
-        self.append(attributes, field, context)
+        self.append_sorted(attributes, field, context)
     }
 
     /// Empties it, and keeps its memory unless that is large.
@@ -62,7 +65,7 @@ impl Entries {
     }
 
     #[inline]
-    fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.keys.len()
     }
 
@@ -73,9 +76,7 @@ impl Entries {
         context: &mut Context,
     ) -> Result<(), DecodeError> {
         let start = self.len();
-        let beyond = beyond(attributes, context);
-        context.repairs.dropped_attributes += beyond as u64;
-        let kept = attributes.len() - beyond;
+        let kept = attributes.len() - count_dropped(attributes, context);
         for (index, attribute) in attributes.serialized().take(kept).enumerate() {
             let attribute = attribute?;
             if let Some((key, text)) = KeyValue::short_text(attribute) {
@@ -85,12 +86,73 @@ impl Entries {
             }
             let attribute =
                 KeyValue::parse(attribute).map_err(|error| attributes.in_element(error, index))?;
-            self.keys.append(&context.repaired(attribute.key), index);
-            let valid = any_value::write_text(attribute.value, self.values.writer(), context)
-                .map_err(|error| error.in_field("value").in_element(field, index))?;
-            self.values.end_value(valid);
+            self.append_one(&attribute, index, context)
+                .map_err(|error| error.in_element(field, index))?;
         }
         self.drop_duplicates(start, context);
+        Ok(())
+    }
+
+    /// The same, sorted by the keys.
+    fn append_sorted(
+        &mut self,
+        attributes: &Repeated<'_, KeyValue<'_>>,
+        field: &'static str,
+        context: &mut Context,
+    ) -> Result<(), DecodeError> {
+        let start = self.len();
+        if attributes.len() > FEW || context.checks_text() {
+            return self.append_then_sort(attributes, field, context);
+        }
+        let mut sorted = [(KeyValue::default(), 0); FEW];
+        let len = attributes.len() - beyond(attributes, context);
+        for (slot, (index, attribute)) in sorted.iter_mut().zip(attributes.iter().take(len).enumerate()) {
+            *slot = (attribute?, index);
+        }
+        let sorted = sorted.get_mut(..len).unwrap_or_default();
+        let text_bytes_max = context.limits.text_bytes_max;
+        if sorted
+            .iter()
+            .any(|(attribute, _)| attribute.key.0.len() > text_bytes_max)
+        {
+            return self.append_then_sort(attributes, field, context);
+        }
+        count_dropped(attributes, context);
+        // Of equal keys the last one stays last.
+        sorted.sort_unstable_by_key(|(attribute, index)| (attribute.key.0, *index));
+        for (place, (attribute, index)) in sorted.iter().enumerate() {
+            self.append_one(attribute, place, context)
+                .map_err(|error| error.in_element(field, *index))?;
+        }
+        self.drop_duplicates(start, context);
+        Ok(())
+    }
+
+    /// The same for keys of which some may be repaired or cut. They may then be equal, or have another order.
+    #[cold]
+    fn append_then_sort(
+        &mut self,
+        attributes: &Repeated<'_, KeyValue<'_>>,
+        field: &'static str,
+        context: &mut Context,
+    ) -> Result<(), DecodeError> {
+        let start = self.len();
+        self.append(attributes, field, context)?;
+        self.sort(start);
+        Ok(())
+    }
+
+    /// Appends an attribute at this place of its list.
+    fn append_one(
+        &mut self,
+        attribute: &KeyValue<'_>,
+        place: usize,
+        context: &mut Context,
+    ) -> Result<(), DecodeError> {
+        self.keys.append(&context.repaired(attribute.key), place);
+        let valid = any_value::write_text(attribute.value, self.values.writer(), context)
+            .map_err(|error| error.in_field("value"))?;
+        self.values.end_value(valid);
         Ok(())
     }
 
@@ -107,20 +169,37 @@ impl Entries {
         }
         let key = |index: usize| keys.get(index).copied().unwrap_or_default();
         if context.duplicates.find(keys.len(), key) {
-            self.rebuild(start, context);
+            let len = keys.len();
+            self.rebuild(
+                start,
+                (0..len).filter(|&index| !context.duplicates.comes_again(index)),
+            );
         } else {
             self.distinct = this;
         }
     }
 
+    /// Sorts the entries from `start` on by their keys.
+    fn sort(&mut self, start: usize) {
+        let key = |index: &usize| self.keys.text(start + index);
+        let len = self.len().saturating_sub(start);
+        if (0..len).is_sorted_by_key(|index| key(&index)) {
+            return;
+        }
+        let mut order: Vec<usize> = (0..len).collect();
+        order.sort_unstable_by(|one, other| key(one).cmp(key(other)));
+        self.rebuild(start, order.into_iter());
+    }
+
+    /// Replaces the entries from `start` on by these of them, counted from `start`.
     #[cold]
-    fn rebuild(&mut self, start: usize, context: &Context) {
+    fn rebuild(&mut self, start: usize, kept: impl Iterator<Item = usize>) {
         self.distinct = 0..0;
         let keys = self.keys.split_off(start);
         let values = self.values.split_off(start);
-        for (index, key) in keys.into_iter().enumerate() {
-            if !context.duplicates.comes_again(index) {
-                self.keys.append_key(key);
+        for index in kept {
+            if let Some(key) = keys.get(index) {
+                self.keys.append_key(*key);
                 self.values.writer().extend_from_slice(values.value(index));
                 self.values.end_value(values.is_valid(index));
             }
@@ -140,6 +219,14 @@ impl Entries {
         self.keys.truncate(len);
         self.values.truncate(len);
     }
+}
+
+/// Counts the attributes above the limit as dropped (rule 14), and returns their number.
+#[inline]
+fn count_dropped(attributes: &Repeated<'_, KeyValue<'_>>, context: &mut Context) -> usize {
+    let beyond = beyond(attributes, context);
+    context.repairs.dropped_attributes += beyond as u64;
+    beyond
 }
 
 /// The number of attributes above the limit (rule 14).
@@ -180,6 +267,22 @@ impl MapColumn {
         context: &mut Context,
     ) -> Result<(), DecodeError> {
         self.entries.append(attributes, field, context)?;
+        self.end_map();
+        Ok(())
+    }
+
+    /// Appends attributes sorted by their keys. Lists that identify a series are compared as a whole, and
+    /// engines compare maps entry by entry.
+    ///
+    /// # Errors
+    /// As [`Self::append`].
+    pub(super) fn append_sorted(
+        &mut self,
+        attributes: &Repeated<'_, KeyValue<'_>>,
+        field: &'static str,
+        context: &mut Context,
+    ) -> Result<(), DecodeError> {
+        self.entries.append_sorted(attributes, field, context)?;
         self.end_map();
         Ok(())
     }

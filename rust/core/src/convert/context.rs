@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use super::duplicates::Duplicates;
 use super::json::Member;
+use super::repetition::Repetition;
 use super::{
     BatchSink, ConvertOptions, RejectedRun, Rejection, Repairs, Stop, Summary, TableBatch, ValueLimits,
 };
@@ -26,6 +27,8 @@ pub(super) struct Context<'s> {
     pub(super) never_overflows: bool,
     /// The bytes that all open batches hold together.
     pub(super) open_bytes: usize,
+    /// Those of them that their first rows got from a resource, scope or metric.
+    pub(super) shared_bytes: usize,
     /// A batch is closed when the open ones reach this size, bytes.
     pub(super) batch_bytes_max: usize,
     /// The total length of all requests, bytes.
@@ -38,6 +41,8 @@ pub(super) struct Context<'s> {
     pub(super) records: u64,
     /// The repairs so far.
     pub(super) repairs: Repairs,
+    /// Limits the attributes that records of the current request share.
+    pub(super) repetition: Repetition,
     /// Finds duplicate keys.
     pub(super) duplicates: Duplicates,
     /// The members of the JSON objects being written, outer objects first.
@@ -68,6 +73,7 @@ impl<'s> Context<'s> {
             extent_max,
             never_overflows: payload_bytes.saturating_mul(RENDERED_MAX) <= extent_max,
             open_bytes: 0,
+            shared_bytes: 0,
             arrival: i64::try_from(options.arrival_time_unix_nano).unwrap_or(i64::MAX),
             limits: ValueLimits {
                 nesting_max: options.values.nesting_max.min(ValueLimits::NESTING_MAX),
@@ -75,6 +81,7 @@ impl<'s> Context<'s> {
             },
             records: 0,
             repairs: Repairs::default(),
+            repetition: Repetition::new(0),
             duplicates: Duplicates::default(),
             members: Vec::new(),
             encoded: String::new(),
@@ -94,10 +101,22 @@ impl<'s> Context<'s> {
         }
     }
 
-    /// Whether the open batches are so large that one must be closed.
+    /// Whether each text is validated, and repaired if necessary.
+    pub(super) fn checks_text(&self) -> bool {
+        self.checks_text
+    }
+
+    /// Starts a request of this many bytes.
+    pub(super) fn begin_request(&mut self, bytes: usize) {
+        self.repetition = Repetition::new(bytes);
+    }
+
+    /// Whether the open batches are so large that one must be closed. A long text of a resource would be in the
+    /// next batches, too. So half of the limit is left to the rows.
     #[inline]
     pub(super) fn is_full(&self) -> bool {
-        self.open_bytes >= self.batch_bytes_max
+        let rows = self.open_bytes.saturating_sub(self.shared_bytes);
+        self.open_bytes >= self.batch_bytes_max && rows >= self.batch_bytes_max / 2
     }
 
     /// Sets batches of about equal size for an estimated total of `bytes`, without increasing their number.

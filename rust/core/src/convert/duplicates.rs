@@ -7,8 +7,9 @@ use hashbrown::hash_map::Entry;
 
 use super::dictionary::Key;
 
-/// Lists up to this length are compared by fingerprints on the stack. Longer ones use a hash map with a
-/// random seed, so time stays linear for any keys.
+/// Lists up to this length are compared by fingerprints on the stack. Longer ones use a hash map. Its seed is
+/// made of addresses in this process: hard to guess from outside, but no protection against keys that are
+/// chosen to collide.
 const SMALL: usize = 32;
 
 /// Scratch space and the last result.

@@ -8,11 +8,13 @@ use super::context::Context;
 use super::ids::{append_span_id, append_trace_id};
 use super::labels::LabelColumn;
 use super::memory::Memory;
+use super::repetition;
 use super::shared::{Group, SharedColumns};
 use super::subject::Subject;
 use super::table::TableBuilder;
 use super::time::{microseconds, nanoseconds};
 use crate::decode::{DecodeError, LogRecord, LogsRequest, Message, ResourceLogs, ScopeLogs};
+use crate::reason::Reason;
 use crate::signal::Table;
 
 columns! {
@@ -45,6 +47,7 @@ pub(super) fn convert<'a>(
     let mut rows = TableBuilder::<LogColumns>::new(Table::Logs, memory.take());
     let mut group = Group::default();
     for request in requests {
+        context.begin_request(request.len());
         let request = LogsRequest::parse(request)?;
         for (index, resource_logs) in request.resource_logs.iter().enumerate() {
             convert_resource(resource_logs?, index, &mut group, &mut rows, context)
@@ -80,12 +83,23 @@ fn convert_scope<'a>(
     group.enter_scope(scope_logs.scope, scope_logs.schema_url, context)?;
     rows.begin(&scope_logs.log_records);
     rows.expect(&scope_logs.log_records, context);
+    let stored = context
+        .repetition
+        .take(scope_logs.log_records.len(), group.attributes());
     for (index, record) in scope_logs.log_records.iter().enumerate() {
         let record = record?;
         let path = || {
             let of_service = Subject::new(None, group);
             format!("resource_logs[{resource}].scope_logs[{scope}].log_records[{index}]{of_service}")
         };
+        if index >= stored {
+            context.reject(
+                path,
+                Reason::RecordTooLarge,
+                repetition::reason(group.attributes()),
+            );
+            continue;
+        }
         rows.row(context, path, |columns, context| {
             append(columns, &record, group, context)?;
             Ok(None)

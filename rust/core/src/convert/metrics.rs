@@ -9,6 +9,7 @@ use super::elements::{Elements, too_many};
 use super::histograms::{ExponentialHistogramColumns, HistogramColumns};
 use super::memory::{Memory, Spare};
 use super::points::{GaugeColumns, MetricGroup, SumColumns};
+use super::repetition;
 use super::summaries::SummaryColumns;
 use super::table::{TableBuilder, Verdict};
 use crate::decode::{Message, Metric, MetricData, MetricsRequest, Repeated, ResourceMetrics, ScopeMetrics};
@@ -114,6 +115,7 @@ pub(super) fn convert<'a>(
     let mut tables = Tables::new(memory.take());
     let mut metric_group = MetricGroup::default();
     for request in requests {
+        context.begin_request(request.len());
         let request = MetricsRequest::parse(request)?;
         for (index, resource_metrics) in request.resource_metrics.iter().enumerate() {
             convert_resource(resource_metrics?, index, &mut metric_group, &mut tables, context)
@@ -279,11 +281,20 @@ fn convert_points<'a, P: Message<'a> + Elements, C: Columns>(
     append: impl Fn(&mut C, &P, &mut Context) -> Verdict,
 ) -> Result<(), Stop> {
     rows(tables).begin(&data_points);
+    let stored = context.repetition.take(data_points.len(), group.attributes());
     for (index, point) in data_points.iter().enumerate() {
         let point = point.map_err(|error| error.in_field(field))?;
         let path = || format!("{place}.{field}.data_points[{index}]{}", group.subject());
         if let Some(reason) = too_many(point.elements()) {
             context.reject(path, Reason::RecordTooLarge, reason);
+            continue;
+        }
+        if index >= stored {
+            context.reject(
+                path,
+                Reason::RecordTooLarge,
+                repetition::reason(group.attributes()),
+            );
             continue;
         }
         rows(tables)

@@ -42,6 +42,11 @@ impl<'a> MetricGroup<'a> {
         Subject::new(Some(&self.name), &self.group)
     }
 
+    /// The number of attributes that each point gets from the resource, the scope and the metric.
+    pub(super) fn attributes(&self) -> usize {
+        self.group.attributes() + self.metadata.len()
+    }
+
     /// Sets the current metric.
     ///
     /// # Errors

@@ -74,6 +74,11 @@ impl<'a> Group<'a> {
         Ok(())
     }
 
+    /// The number of attributes that each record gets from the resource and the scope.
+    pub(super) fn attributes(&self) -> usize {
+        self.resource_attributes.len() + self.scope_attributes.len()
+    }
+
     /// The text of the resource's service name.
     pub(super) fn service_name(&self) -> Option<&[u8]> {
         let attributes = &self.resource_attributes;

@@ -46,7 +46,7 @@ impl SharedMapColumn {
         field: &'static str,
         context: &mut Context,
     ) -> Result<Option<Key>, DecodeError> {
-        self.maps.append(attributes, field, context)?;
+        self.maps.append_sorted(attributes, field, context)?;
         Ok(self.last_key().filter(|_| !self.maps.ends_empty()))
     }
 

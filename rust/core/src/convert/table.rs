@@ -36,10 +36,15 @@ pub(super) struct TableBuilder<C> {
     rows: usize,
     /// Bytes of the columns when they were measured last; part of [`Context::open_bytes`].
     bytes: usize,
+    /// What they took of these when they were measured first, besides the records themselves; part of
+    /// [`Context::shared_bytes`]. `None` before.
+    shared_bytes: Option<usize>,
     /// The estimated number of rows of all requests; 0 when unknown.
     expected: usize,
     /// Whether all records that the next rows are of are short.
     has_short_records: bool,
+    /// The greatest size of these records, serialized, bytes.
+    longest: usize,
     /// Rows for which the columns have memory from an earlier batch.
     room: usize,
     /// Rows of the previous batch.
@@ -65,8 +70,10 @@ impl<C: Columns> TableBuilder<C> {
             columns: spare.columns,
             rows: 0,
             bytes: 0,
+            shared_bytes: None,
             expected: 0,
             has_short_records: false,
+            longest: 0,
             room: spare.size.rows,
             last_rows: 0,
             largest: Size::default(),
@@ -77,7 +84,8 @@ impl<C: Columns> TableBuilder<C> {
     /// Announces the records that the next rows are of.
     #[inline]
     pub(super) fn begin<'a, M: Message<'a>>(&mut self, records: &Repeated<'a, M>) {
-        self.has_short_records = records.longest_bytes() <= SHORT_RECORD_BYTES;
+        self.longest = records.longest_bytes();
+        self.has_short_records = self.longest <= SHORT_RECORD_BYTES;
     }
 
     /// Estimates the number of rows from repeated records; each record is a row.
@@ -211,15 +219,17 @@ impl<C: Columns> TableBuilder<C> {
 
     /// Passes on a batch, if there are rows; returns its size, and its arrays after their use.
     fn give_away(&mut self, context: &mut Context) -> Result<Option<(Size, Used)>, Stop> {
+        // The columns may have labels that the next rows have, too.
+        if self.rows == 0 {
+            return Ok(None);
+        }
         context.open_bytes -= mem::take(&mut self.bytes);
+        context.shared_bytes -= self.shared_bytes.take().unwrap_or_default();
         let size = Size {
             rows: mem::take(&mut self.rows),
             bytes: self.columns.bytes(),
         };
         let columns = mem::take(&mut self.columns);
-        if size.rows == 0 {
-            return Ok(None);
-        }
         self.largest = self.largest.or_more(size);
         self.last_rows = size.rows;
         self.room = 0;
@@ -243,6 +253,12 @@ impl<C: Columns> TableBuilder<C> {
     fn account(&mut self, bytes: usize, context: &mut Context) {
         context.open_bytes = context.open_bytes - self.bytes + bytes;
         self.bytes = bytes;
+        if self.shared_bytes.is_none() || self.rows <= 1 {
+            let records = self.longest.saturating_mul(RENDERED_MAX * self.rows.max(1));
+            let shared = bytes.saturating_sub(records);
+            context.shared_bytes = context.shared_bytes - self.shared_bytes.unwrap_or_default() + shared;
+            self.shared_bytes = Some(shared);
+        }
     }
 }
 

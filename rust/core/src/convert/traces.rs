@@ -10,6 +10,7 @@ use super::labels::{LabelColumn, WordColumn};
 use super::lists::ListColumn;
 use super::memory::Memory;
 use super::numbers::dropped;
+use super::repetition;
 use super::shared::{Group, SharedColumns};
 use super::subject::Subject;
 use super::table::TableBuilder;
@@ -88,6 +89,7 @@ pub(super) fn convert<'a>(
     let mut rows = TableBuilder::<SpanColumns>::new(Table::Traces, memory.take());
     let mut group = Group::default();
     for request in requests {
+        context.begin_request(request.len());
         let request = TracesRequest::parse(request)?;
         for (index, resource_spans) in request.resource_spans.iter().enumerate() {
             convert_resource(resource_spans?, index, &mut group, &mut rows, context)
@@ -123,6 +125,9 @@ fn convert_scope<'a>(
     group.enter_scope(scope_spans.scope, scope_spans.schema_url, context)?;
     rows.begin(&scope_spans.spans);
     rows.expect(&scope_spans.spans, context);
+    let stored = context
+        .repetition
+        .take(scope_spans.spans.len(), group.attributes());
     for (index, span) in scope_spans.spans.iter().enumerate() {
         let span = span?;
         let path = || {
@@ -131,6 +136,14 @@ fn convert_scope<'a>(
         };
         if let Some(reason) = too_many(span.elements()) {
             context.reject(path, Reason::RecordTooLarge, reason);
+            continue;
+        }
+        if index >= stored {
+            context.reject(
+                path,
+                Reason::RecordTooLarge,
+                repetition::reason(group.attributes()),
+            );
             continue;
         }
         rows.row(context, path, |columns, context| {

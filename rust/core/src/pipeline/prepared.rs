@@ -273,9 +273,9 @@ fn known_file<'a>(table: &'a LoadedTable, path: &str) -> Option<&'a str> {
 }
 
 fn storage_unreachable(path: &str, known: &str) -> Error {
-    let message = "storage shows neither a data file that is to be committed nor the table's own files; does the bucket of \
-                   catalog.warehouse exist, does storage.s3.endpoint lead to it, is its disk mounted? Nothing is lost; it is \
-                   tried again";
+    let message = "storage shows neither a data file that is to be committed nor the table's own files, so nothing is \
+                   committed: does the bucket of catalog.warehouse exist, does storage.s3.endpoint lead to it, is its disk \
+                   mounted? If they were deleted, drop the table from the catalog";
     Error::new(ErrorKind::Storage, message)
         .with("path", path)
         .with("table's file", known)

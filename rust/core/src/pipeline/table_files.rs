@@ -240,8 +240,8 @@ impl TableEncoding {
     /// Why rows were left out.
     pub(super) fn rejection(&self) -> String {
         format!(
-            "{} rows of table {}: their partition values are more than limits.partitions_max lets a request open; \
-             look for clients with a wrong clock, partition by less, or raise the limit",
+            "{} rows of table {}: their partition values are more than limits.partitions_max lets a request open, or \
+             longer than 1,024 bytes; look for clients with a wrong clock, partition by less, or raise the limit",
             self.rejected_rows(),
             self.table
         )

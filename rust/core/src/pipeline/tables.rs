@@ -12,7 +12,6 @@ use crate::catalog::{self, LoadedTable};
 use crate::commit::{Committer, Wanted};
 use crate::config::OnFailure;
 use crate::error::{Error, ErrorKind, Result, RetryClass};
-use crate::schema;
 use crate::signal::Table;
 
 impl Pipeline {
@@ -52,10 +51,7 @@ impl Pipeline {
                 .auto_create
                 .then(|| catalog::table_spec(&self.config, table))
                 .transpose()?;
-            let wanted = tables
-                .auto_evolve
-                .then(|| schema::iceberg_schema(table, tables.attribute_columns.of(table)))
-                .transpose()?;
+            let wanted = tables.auto_evolve.then(|| tables.schema(table)).transpose()?;
             let catalog = Arc::clone(&self.catalog);
             let wanted = wanted.as_ref().map(|schema| Wanted {
                 schema,

@@ -1,10 +1,12 @@
 //! The seven tables: one definition of their columns, with the Arrow and Iceberg schemas derived from it, and
 //! the columns of single attributes that a configuration adds.
 //!
-//! `docs/schema.md` is the user documentation. Column names follow the Collector's ClickHouse exporter.
+//! `docs/schema.md` is the user documentation. Column names follow the Collector's ClickHouse exporter;
+//! `tables.column_case` can have them in lower case.
 
 mod arrow;
 mod attributes;
+mod case;
 mod iceberg;
 mod matching;
 mod partition_names;
@@ -14,6 +16,8 @@ pub(crate) use self::arrow::{LIST_ELEMENT, MAP_ENTRIES, MAP_KEY, MAP_VALUE};
 pub use self::arrow::{UTC, arrow_schema};
 pub(crate) use self::arrow::{attribute_field, is_attribute_field};
 pub use self::attributes::{AttributeColumn, AttributeType, AttributesOf};
+pub use self::case::ColumnCase;
+pub(crate) use self::case::field_in_any_case;
 pub use self::iceberg::iceberg_schema;
 pub(crate) use self::matching::{holds, match_fields};
 pub(crate) use self::partition_names::name_not_in_avro;

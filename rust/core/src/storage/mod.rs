@@ -15,7 +15,7 @@ mod s3;
 
 pub(crate) use extended_reads::{list, modified_ms};
 pub use local::local_file_io;
-pub(crate) use local::{Advice, create_folders, hiding_file_io};
+pub(crate) use local::{Advice, absolute_path, create_folders, hiding_file_io};
 pub(crate) use s3::credentials_refused;
 pub use s3::{Content, End, NO_VERSION, ObjectVersion, Objects};
 

@@ -50,7 +50,7 @@ impl Files {
     ///
     /// When the rows have more than `partitions_max` partition values, values that already have a file are
     /// kept first, then those with the most rows. Rows of the other values are left out: a client whose clock
-    /// is wrong must not open thousands of files.
+    /// is wrong must not open thousands of files. So are rows with a long text in their partition value.
     ///
     /// # Errors
     /// `TableMismatch` (permanent) when the table cannot hold our rows; any error of `proceed`. After an
@@ -76,9 +76,11 @@ impl Files {
         )?;
         let layout = self.layout(metadata, &aligned, &sorter, options)?;
         let config = MetricsConfig::new(metadata);
-        let groups = partition::split(&aligned, metadata)?;
-        let (groups, rejected) =
+        let (groups, too_long) = partition::split(&aligned, metadata)?;
+        let (groups, mut rejected) =
             partition::most_rows(groups, &aligned.batch, &self.partitions, options.partitions_max);
+        rejected.extend(too_long);
+        rejected.sort_unstable();
         appended.rejected = rejected;
         for group in groups {
             let rows = sorter.sort(group.rows);

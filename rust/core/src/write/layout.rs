@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use arrow_schema::{DataType, FieldRef, Fields, Schema, SchemaRef};
 use parquet::arrow::ArrowSchemaConverter;
+use parquet::basic::Compression;
 use parquet::file::metadata::SortingColumn;
 use parquet::file::properties::{
     EnabledStatistics, WriterProperties, WriterPropertiesBuilder, WriterPropertiesPtr,
@@ -27,6 +28,9 @@ const UNIQUE_COLUMNS: [&str; 6] = [
     "ObservedTimestamp",
     "Duration",
 ];
+/// The greatest dictionary of texts that rows share, where the parquet crate encodes them. With its own limit,
+/// a text of 1 MiB would be written again for each row that has it.
+const SHARED_DICTIONARY_BYTES: usize = 64 << 20;
 const CREATED_BY: &str = concat!("otlp2iceberg version ", env!("CARGO_PKG_VERSION"));
 /// The prefix of `created_by` in files of every version of ours.
 pub(super) const CREATED_BY_US: &str = "otlp2iceberg version ";
@@ -65,7 +69,7 @@ impl Layout {
     ) -> Self {
         let sorting = sorting_columns(&parquet_schema, &schema, sorted);
         Self {
-            properties: Arc::new(properties(&parquet_schema, sorting, &settings)),
+            properties: Arc::new(properties(&parquet_schema, &schema, sorting, &settings)),
             plain_schema: Arc::new(Schema::new(schema.fields().iter().map(plain).collect::<Fields>())),
             schema,
             parquet_schema,
@@ -97,6 +101,7 @@ fn plain(field: &FieldRef) -> FieldRef {
 /// reader for Spark refuse delta encodings (apache/iceberg#7162).
 fn properties(
     parquet_schema: &SchemaDescriptor,
+    schema: &Schema,
     sorting: Vec<SortingColumn>,
     settings: &Settings,
 ) -> WriterProperties {
@@ -114,8 +119,18 @@ fn properties(
     if let Some(bytes) = settings.dictionary_bytes_max {
         builder = builder.set_dictionary_page_size_limit(bytes);
     }
+    let is_ours = matches!(settings.codec, Compression::ZSTD(_) | Compression::UNCOMPRESSED);
+    let mut shared = Vec::new();
+    for field in schema.fields() {
+        shared_leaves(field.data_type(), false, &mut shared);
+    }
     let rows_max = settings.row_group_rows_max as u64;
-    for leaf in parquet_schema.columns() {
+    for (number, leaf) in parquet_schema.columns().iter().enumerate() {
+        if !is_ours && shared.get(number) == Some(&true) {
+            let bytes = settings.dictionary_bytes_max.unwrap_or_default();
+            let bytes = bytes.max(SHARED_DICTIONARY_BYTES);
+            builder = builder.set_column_dictionary_page_size_limit(leaf.path().clone(), bytes);
+        }
         let name = own_name(leaf.path());
         if UNIQUE_COLUMNS
             .iter()
@@ -130,6 +145,22 @@ fn properties(
         }
     }
     builder.build()
+}
+
+/// For each leaf of a type, in order, whether rows refer to its values.
+fn shared_leaves(data_type: &DataType, is_shared: bool, leaves: &mut Vec<bool>) {
+    match data_type {
+        DataType::List(field) | DataType::Map(field, _) => {
+            shared_leaves(field.data_type(), is_shared, leaves);
+        }
+        DataType::Struct(fields) => {
+            for field in fields {
+                shared_leaves(field.data_type(), is_shared, leaves);
+            }
+        }
+        DataType::Dictionary(_, values) => shared_leaves(values, true, leaves),
+        _ => leaves.push(is_shared),
+    }
 }
 
 /// The row count bounds the number of distinct values. A filter is sized for its row group's rows and then

@@ -82,8 +82,8 @@ pub struct NewFile {
 /// The outcome for a batch besides its files.
 #[derive(Debug, Clone, Default)]
 pub struct Appended {
-    /// Rows left out because they would have opened more than `partitions_max` partitions: their indices in
-    /// the batch, in order.
+    /// Rows left out because they would have opened more than `partitions_max` partitions, or because their
+    /// partition value has a text of more than 1,024 bytes: their indices in the batch, in order.
     pub rejected: Vec<u32>,
     /// Values that the table has no column for.
     pub left_out: LeftOut,

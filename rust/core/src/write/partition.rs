@@ -3,17 +3,25 @@
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
-use arrow_array::{ArrayRef, RecordBatch, UInt32Array};
+use arrow_array::cast::AsArray;
+use arrow_array::types::Int32Type;
+use arrow_array::{Array, ArrayRef, Int32Array, RecordBatch, UInt32Array};
 use arrow_ord::partition::partition;
+use arrow_ord::rank::rank;
+use arrow_schema::ArrowError;
 use arrow_select::take::take;
 use iceberg::arrow::arrow_primitive_to_literal;
-use iceberg::spec::{Literal, Struct, TableMetadata, Transform, Type};
+use iceberg::spec::{Literal, PrimitiveType, Struct, TableMetadata, Transform, Type};
 
 use super::align::Aligned;
 use super::internal;
 use super::transform::transformed;
 use crate::error::{Error, ErrorKind, Result, RetryClass};
 use crate::schema::name_not_in_avro;
+
+/// The longest text in a partition value. Each manifest list of the table repeats the least and greatest values
+/// of its manifests, and each path of a file has its own.
+const TEXT_BYTES_MAX: usize = 1024;
 
 /// Rows of a batch.
 #[derive(Debug, Clone)]
@@ -85,34 +93,74 @@ pub(super) fn most_rows(
     (kept.into_iter().map(|(_, group)| group).collect(), rejected)
 }
 
-/// Splits a batch by partition value; groups are in the order of their first rows.
+/// Splits a batch by partition value; groups are in the order of their first rows. Also returns the rows whose
+/// value has a text of more than [`TEXT_BYTES_MAX`] bytes, in the batch's order.
 ///
-/// Rows of one value are mostly contiguous, so a literal is built once per run of equal values. A batch with
-/// a single value is not copied.
+/// Rows of one value are mostly contiguous, so values are compared once per run of equal ones. A batch with a
+/// single value is not copied.
 ///
 /// # Errors
 /// `TableMismatch` when the spec has a transform that cannot be computed; any error of [`check_names`].
-pub(super) fn split(aligned: &Aligned, metadata: &TableMetadata) -> Result<Vec<Group>> {
+pub(super) fn split(aligned: &Aligned, metadata: &TableMetadata) -> Result<(Vec<Group>, Vec<u32>)> {
     check_names(metadata)?;
     let spec = metadata.default_partition_spec();
     let types = metadata.default_partition_type().fields();
+    let rank_type = Type::Primitive(PrimitiveType::Int);
     let mut values: Vec<Option<(ArrayRef, &Type)>> = Vec::with_capacity(types.len());
+    // The same, with numbers for texts that rows share.
+    let mut identities: Vec<Option<(ArrayRef, &Type)>> = Vec::with_capacity(types.len());
     for (field, result) in spec.fields().iter().zip(types) {
         // A source column that our rows do not have is null in each row, and so is any transform of it.
         let source = aligned
             .position(field.source_id)
             .map(|at| aligned.batch.column(at));
-        values.push(match source {
-            Some(source) if field.transform != Transform::Void => {
-                Some((transformed(field.transform, source)?, result.field_type.as_ref()))
-            }
-            _ => None,
-        });
+        let Some(source) = source.filter(|_| field.transform != Transform::Void) else {
+            values.push(None);
+            identities.push(None);
+            continue;
+        };
+        let array = transformed(field.transform, source)?;
+        let result = result.field_type.as_ref();
+        identities.push(Some(match ranks(&array)? {
+            Some(ranks) => (ranks, &rank_type),
+            None => (ArrayRef::clone(&array), result),
+        }));
+        values.push(Some((array, result)));
     }
-    let arrays: Vec<ArrayRef> = values.iter().flatten().map(|(array, _)| array.clone()).collect();
+    let arrays: Vec<ArrayRef> = identities
+        .iter()
+        .flatten()
+        .map(|(array, _)| array.clone())
+        .collect();
     let runs = runs(&arrays, aligned.batch.num_rows())?;
-    let partitions = partition_values(&values, &runs)?;
-    group(partitions, runs)
+    let first_rows = runs.iter().map(|run| row_number(run.start));
+    let first_rows = first_rows.collect::<Result<UInt32Array>>()?;
+    let groups = group(partition_values(&identities, &first_rows)?, runs);
+    let (too_long, groups): (Vec<_>, Vec<_>) = groups
+        .into_iter()
+        .partition(|runs| has_long_text(&values, first_row(runs)));
+    let first_rows = groups.iter().map(|runs| row_number(first_row(runs)));
+    let first_rows = first_rows.collect::<Result<UInt32Array>>()?;
+    let partitions = partition_values(&values, &first_rows)?;
+    let single = groups.len() == 1 && too_long.is_empty();
+    let groups = partitions
+        .into_iter()
+        .zip(groups)
+        .map(|(partition, runs)| -> Result<Group> {
+            let rows = if single {
+                Rows::All
+            } else {
+                Rows::Some(numbers(runs).collect::<Result<UInt32Array>>()?)
+            };
+            Ok(Group { partition, rows })
+        });
+    let groups = groups.collect::<Result<Vec<Group>>>()?;
+    let mut rejected = too_long
+        .into_iter()
+        .flat_map(numbers)
+        .collect::<Result<Vec<u32>>>()?;
+    rejected.sort_unstable();
+    Ok((groups, rejected))
 }
 
 /// Refuses a default spec whose field names a manifest cannot have. Rows wait until the table has another spec.
@@ -141,58 +189,80 @@ fn runs(arrays: &[ArrayRef], rows: usize) -> Result<Vec<Range<usize>>> {
         .map_err(|cause| internal("partition values cannot be compared", cause))
 }
 
-/// The partition value of each run, read from its first row.
-fn partition_values(values: &[Option<(ArrayRef, &Type)>], runs: &[Range<usize>]) -> Result<Vec<Struct>> {
-    let first_rows = runs
-        .iter()
-        .map(|run| row_number(run.start))
-        .collect::<Result<UInt32Array>>()?;
+/// For a dictionary, a number per row that is equal where the values are, and null where they are: texts are
+/// compared once each instead of once for each row. `None` for other arrays.
+fn ranks(array: &ArrayRef) -> Result<Option<ArrayRef>> {
+    let Some(dictionary) = array.as_any_dictionary_opt() else {
+        return Ok(None);
+    };
+    let values = dictionary.values();
+    let failed = |cause: ArrowError| internal("partition values cannot be compared", cause);
+    let ranks = rank(values, None).map_err(failed)?;
+    let ranks: Vec<i32> = ranks.into_iter().map(u32::cast_signed).collect();
+    let ranks = Int32Array::new(ranks.into(), values.nulls().cloned());
+    take(&ranks, dictionary.keys(), None).map(Some).map_err(failed)
+}
+
+/// The partition values of rows.
+fn partition_values(values: &[Option<(ArrayRef, &Type)>], rows: &UInt32Array) -> Result<Vec<Struct>> {
+    let failed = |cause: ArrowError| internal("partition values cannot be read", cause);
     let mut columns: Vec<std::vec::IntoIter<Option<Literal>>> = Vec::with_capacity(values.len());
     for value in values {
         let literals = match value {
             Some((array, result_type)) => {
-                let first = take(array, &first_rows, None)
-                    .map_err(|cause| internal("partition values cannot be read", cause))?;
-                arrow_primitive_to_literal(&first, result_type)
+                let mut of_rows = take(array, rows, None).map_err(failed)?;
+                if let Some(dictionary) = of_rows.as_any_dictionary_opt() {
+                    of_rows = take(dictionary.values(), dictionary.keys(), None).map_err(failed)?;
+                }
+                arrow_primitive_to_literal(&of_rows, result_type)
                     .map_err(|cause| internal("partition values have another type", cause))?
             }
-            None => vec![None; runs.len()],
+            None => vec![None; rows.len()],
         };
         columns.push(literals.into_iter());
     }
-    let tuples = runs
-        .iter()
-        .map(|_| columns.iter_mut().map(|c| c.next().flatten()).collect());
+    let tuples = (0..rows.len()).map(|_| columns.iter_mut().map(|column| column.next().flatten()).collect());
     Ok(tuples.collect())
 }
 
-fn group(partitions: Vec<Struct>, runs: Vec<Range<usize>>) -> Result<Vec<Group>> {
+/// The runs of each value, in the order of their first rows. Values are those of the runs.
+fn group(values: Vec<Struct>, runs: Vec<Range<usize>>) -> Vec<Vec<Range<usize>>> {
     let mut numbers: HashMap<Struct, usize> = HashMap::new();
-    let mut groups: Vec<(Struct, Vec<Range<usize>>)> = Vec::new();
-    for (partition, run) in partitions.into_iter().zip(runs) {
-        let number = *numbers.entry(partition.clone()).or_insert(groups.len());
+    let mut groups: Vec<Vec<Range<usize>>> = Vec::new();
+    for (value, run) in values.into_iter().zip(runs) {
+        let number = *numbers.entry(value).or_insert(groups.len());
         match groups.get_mut(number) {
-            Some((_, runs)) => runs.push(run),
-            None => groups.push((partition, vec![run])),
+            Some(runs) => runs.push(run),
+            None => groups.push(vec![run]),
         }
     }
-    let single = groups.len() == 1;
     groups
-        .into_iter()
-        .map(|(partition, runs)| {
-            let rows = if single {
-                Rows::All
-            } else {
-                Rows::Some(
-                    runs.into_iter()
-                        .flatten()
-                        .map(row_number)
-                        .collect::<Result<_>>()?,
-                )
-            };
-            Ok(Group { partition, rows })
-        })
-        .collect()
+}
+
+fn first_row(runs: &[Range<usize>]) -> usize {
+    runs.first().map_or(0, |run| run.start)
+}
+
+/// The rows of runs.
+fn numbers(runs: Vec<Range<usize>>) -> impl Iterator<Item = Result<u32>> {
+    runs.into_iter().flatten().map(row_number)
+}
+
+fn has_long_text(values: &[Option<(ArrayRef, &Type)>], row: usize) -> bool {
+    let mut values = values.iter().flatten();
+    values.any(|(array, _)| text_bytes(array, row) > TEXT_BYTES_MAX)
+}
+
+/// The length of the text of a row; 0 if it has none.
+fn text_bytes(array: &ArrayRef, row: usize) -> usize {
+    if array.is_null(row) {
+        return 0;
+    }
+    if let Some(labels) = array.as_dictionary_opt::<Int32Type>() {
+        return text_bytes(labels.values(), labels.keys().value(row).unsigned_abs() as usize);
+    }
+    let texts = array.as_string_opt::<i32>();
+    texts.map_or(0, |texts| texts.value(row).len())
 }
 
 fn row_number(row: usize) -> Result<u32> {

@@ -15,7 +15,8 @@ use crate::error::{Error, ErrorKind, Result};
 
 const NANOS_PER_HOUR: i64 = 3_600_000_000_000;
 
-/// The transformed values, one per row, never as a dictionary.
+/// The transformed values, one per row. Texts that rows share stay shared: written for each row, they could
+/// be more than an array can hold.
 ///
 /// # Errors
 /// `TableMismatch` when the transform is unknown or does not support this type.
@@ -24,6 +25,9 @@ pub(super) fn transformed(transform: Transform, array: &ArrayRef) -> Result<Arra
     if let DataType::Dictionary(_, _) = array.data_type() {
         let dictionary = array.as_any_dictionary();
         let values = apply(transform, dictionary.values())?;
+        if !values.data_type().is_primitive() {
+            return Ok(dictionary.with_values(values));
+        }
         return take(&values, dictionary.keys(), None)
             .map_err(|cause| internal("a dictionary column cannot be expanded", cause));
     }
@@ -52,7 +56,8 @@ fn apply(transform: Transform, array: &ArrayRef) -> Result<ArrayRef> {
 
 #[cfg(test)]
 mod tests {
-    use arrow_array::TimestampNanosecondArray;
+    use arrow_array::types::Int32Type;
+    use arrow_array::{DictionaryArray, TimestampNanosecondArray};
 
     use super::*;
 
@@ -72,8 +77,30 @@ mod tests {
         let hours = transformed(Transform::Hour, &nanos).unwrap();
         let expected = [Some(0), Some(0), Some(1), None, Some(-1), Some(-1), Some(-2)];
         assert_eq!(
-            *hours.as_primitive::<arrow_array::types::Int32Type>(),
+            *hours.as_primitive::<Int32Type>(),
             Int32Array::from(expected.to_vec())
         );
+    }
+
+    #[test]
+    fn texts_that_rows_share_stay_shared() {
+        let labels = [Some("iceberg"), None, Some("ice"), Some("iceberg")];
+        let labels: ArrayRef = Arc::new(labels.into_iter().collect::<DictionaryArray<Int32Type>>());
+        let truncated = transformed(Transform::Truncate(4), &labels).unwrap();
+        let truncated = truncated.as_dictionary::<Int32Type>();
+        let values = truncated.values().as_string::<i32>();
+        assert_eq!(values.iter().collect::<Vec<_>>(), [Some("iceb"), Some("ice")]);
+        assert_eq!(
+            *truncated.keys(),
+            Int32Array::from(vec![Some(0), None, Some(1), Some(0)])
+        );
+        // The spec's 32-bit hash of "iceberg" is 1210000089.
+        let buckets = transformed(Transform::Bucket(16), &labels).unwrap();
+        let buckets = buckets.as_primitive::<Int32Type>();
+        assert_eq!(
+            (buckets.value(0), buckets.value(3)),
+            (1_210_000_089 % 16, 1_210_000_089 % 16)
+        );
+        assert!(buckets.is_null(1));
     }
 }

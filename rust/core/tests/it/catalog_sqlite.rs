@@ -8,12 +8,13 @@ use iceberg::{TableRequirement, TableUpdate};
 use otlp2iceberg::catalog::{self, CommitOutcome, TableSpec, table_spec};
 use otlp2iceberg::commit::{Committer, Wanted};
 use otlp2iceberg::config::{CommitConfig, Config};
-use otlp2iceberg::schema::iceberg_schema;
+use otlp2iceberg::schema::{ColumnCase, iceberg_schema};
 use otlp2iceberg::{ErrorKind, RetryClass, Table};
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool};
 use sqlx::{Executor, Row};
 
 use crate::commit_support::{Warehouse, append, entries, file_names, logs, soon};
+use crate::logged::warnings;
 
 async fn database(warehouse: &Warehouse) -> SqlitePool {
     let path = warehouse.folder.path().join("catalog.db");
@@ -57,6 +58,24 @@ async fn sixteen_writers_create_the_same_table_at_once() {
         1,
         "losers remove their metadata"
     );
+}
+
+#[tokio::test]
+async fn a_table_made_over_that_of_another_catalog_name_is_told() {
+    let mut warehouse = Warehouse::new();
+    let (logged, _guard) = warnings();
+    for (name, warned) in [("default", 0), ("other", 1)] {
+        warehouse.config.catalog.name = Some(name.to_owned());
+        let catalog = warehouse.catalog().await;
+        let made = catalog.ensure(&logs(), Some(warehouse.spec())).await;
+        made.expect("made");
+        let lines = logged.lines();
+        let told = lines
+            .iter()
+            .filter(|line| line.contains("or catalog.name was changed"))
+            .count();
+        assert_eq!(told, warned, "{name}: {lines:?}");
+    }
 }
 
 #[tokio::test]
@@ -398,7 +417,7 @@ async fn missing_columns_are_added_once_by_many_writers() {
         .map(|writer| {
             let warehouse = Arc::clone(&warehouse);
             tokio::spawn(async move {
-                let wanted = iceberg_schema(Table::Logs, &[]).expect("schema");
+                let wanted = iceberg_schema(Table::Logs, &[], ColumnCase::Pascal).expect("schema");
                 let catalog = warehouse.catalog().await;
                 let config = CommitConfig::default();
                 let committer = Committer::open(catalog, logs(), None, Some(all(&wanted)), config)
@@ -437,7 +456,7 @@ async fn column_of_another_type_is_a_mismatch_that_names_both() {
         .ensure(&logs(), Some(other_spec(&warehouse, PrimitiveType::Long)))
         .await
         .expect("ensured");
-    let wanted = iceberg_schema(Table::Logs, &[]).expect("schema");
+    let wanted = iceberg_schema(Table::Logs, &[], ColumnCase::Pascal).expect("schema");
     let error = Committer::open(catalog, logs(), None, Some(all(&wanted)), CommitConfig::default())
         .await
         .expect_err("clash");

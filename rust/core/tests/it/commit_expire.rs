@@ -1,12 +1,13 @@
 //! Commits expire old snapshots and delete their files, and nothing else.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
 use iceberg::TableUpdate;
 use iceberg::spec::{
-    ManifestList, PartitionStatisticsFile, SnapshotReference, SnapshotRetention, StatisticsFile,
+    ManifestList, Operation, PartitionStatisticsFile, Snapshot, SnapshotReference, SnapshotRetention,
+    StatisticsFile, Summary,
 };
 use otlp2iceberg::ErrorKind;
 use otlp2iceberg::catalog::{Catalog, CommitOutcome, LoadedTable};
@@ -17,7 +18,8 @@ use serde_json::json;
 use crate::catalog_rest::server::{Server, Turn};
 use crate::catalog_rest::stub::Reply;
 use crate::commit_support::Fault::{Conflict, LostAnswer};
-use crate::commit_support::{Faulty, Warehouse, append, entries, file_names, logs, soon};
+use crate::commit_support::{Faulty, Warehouse, append, entries, file_names, logs, soon, taken};
+use crate::logged::warnings;
 
 /// The minimum number of snapshots to keep.
 const KEPT: usize = 20;
@@ -306,17 +308,51 @@ async fn what_somebody_tags_meanwhile_stays_in_a_rest_catalog() {
 }
 
 #[tokio::test]
-async fn a_catalog_that_refuses_it_gets_commits_without() {
+async fn a_catalog_that_refuses_it_gets_the_same_call_without() {
+    for status in [400, 403] {
+        let (server, _, committer) = in_a_rest_catalog().await;
+        let next = before_an_expiry(&committer).await;
+        let forbidden = Reply::error(status, "ForbiddenException", "no snapshot may be removed");
+        server.state().turns.push_back(Turn::Instead(forbidden));
+        let sent = server.stub.asked_for("POST", "/tables/logs").len();
+        let committed = committer.append(append(1, next), soon()).await;
+        assert_eq!(committed.expect("committed").attempts, 2, "{status}");
+        commit(&committer, next + 1..next + 5).await;
+        assert_eq!(committer.table().metadata.snapshots().len(), KEPT_MAX + 5);
+        let bodies = server.stub.asked_for("POST", "/tables/logs").split_off(sent);
+        let expires: Vec<bool> = bodies
+            .iter()
+            .map(|asked| asked.json()["updates"].to_string().contains("remove-snapshots"))
+            .collect();
+        assert_eq!(expires, [true, false, false, false, false, false], "{status}");
+        committer.close().await;
+    }
+}
+
+#[tokio::test]
+async fn what_is_refused_without_an_expiry_too_is_an_error_at_once() {
     let (server, _, committer) = in_a_rest_catalog().await;
     let next = before_an_expiry(&committer).await;
-    let forbidden = Reply::error(403, "ForbiddenException", "no snapshot may be removed");
-    server.state().turns.push_back(Turn::Instead(forbidden));
-    committer
+    let forbidden = || Turn::Instead(Reply::error(403, "ForbiddenException", "nothing may be written"));
+    server.state().turns.extend([forbidden(), forbidden()]);
+    let error = committer
         .append(append(1, next), soon())
         .await
         .expect_err("forbidden");
-    commit(&committer, next..next + 5).await;
-    assert_eq!(committer.table().metadata.snapshots().len(), KEPT_MAX + 5);
+    assert_eq!(error.kind(), ErrorKind::Catalog);
+    assert!(error.to_string().contains("attempts: 2"), "{error}");
+    committer.close().await;
+}
+
+#[tokio::test]
+async fn a_catalog_that_throttles_it_gets_it_again() {
+    let (server, _, committer) = in_a_rest_catalog().await;
+    let next = before_an_expiry(&committer).await;
+    server.state().turns.push_back(Turn::Instead(Reply::throttled()));
+    let committed = committer.append(append(1, next), soon()).await;
+    assert_eq!(committed.expect("committed").attempts, 2);
+    let left = committer.table().metadata.snapshots().len();
+    assert_eq!(left, KEPT + 1, "expired by the second attempt");
     committer.close().await;
 }
 
@@ -476,4 +512,85 @@ async fn snapshots_are_expired_although_outcomes_were_in_doubt_lately() {
         table.metadata.snapshots().len()
     );
     assert_eq!(entries(&table).await.len(), 200);
+}
+
+/// Another writer adds so many snapshots at once that expiry looks blocked as long as they are there. The second
+/// one has this operation. Returns the table and the second one's id.
+async fn many_snapshots(catalog: &dyn Catalog, operation: Operation) -> (LoadedTable, i64) {
+    const FIRST: i64 = 1_000;
+    let base = catalog.load(&logs()).await.expect("loads");
+    let current = base.metadata.current_snapshot().expect("a snapshot");
+    let snapshot = |id: i64| {
+        let parent = if id == FIRST {
+            current.snapshot_id()
+        } else {
+            id - 1
+        };
+        let operation = if id == FIRST + 1 {
+            operation.clone()
+        } else {
+            Operation::Append
+        };
+        let snapshot = Snapshot::builder()
+            .with_snapshot_id(id)
+            .with_parent_snapshot_id(Some(parent))
+            .with_sequence_number(current.sequence_number() + 1 + id - FIRST)
+            .with_timestamp_ms(base.metadata.last_updated_ms())
+            .with_manifest_list(current.manifest_list())
+            .with_summary(Summary {
+                operation,
+                additional_properties: HashMap::new(),
+            })
+            .with_schema_id(base.metadata.current_schema_id())
+            .build();
+        TableUpdate::AddSnapshot { snapshot }
+    };
+    let last = FIRST + 450;
+    let main = TableUpdate::SetSnapshotRef {
+        ref_name: "main".to_owned(),
+        reference: SnapshotReference::new(last, SnapshotRetention::branch(None, None, None)),
+    };
+    let updates = (FIRST..=last).map(snapshot).chain([main]).collect();
+    let table = taken(catalog.commit(&base, vec![], updates).await);
+    // What is as old as the newest snapshot is not overdue.
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    (table, FIRST + 1)
+}
+
+#[tokio::test]
+async fn what_blocks_expiry_for_long_is_logged_once() {
+    for (operation, tagged) in [
+        (Operation::Delete, false),
+        (Operation::Append, true),
+        (Operation::Append, false),
+    ] {
+        let (logged, _guard) = warnings();
+        let warehouse = Warehouse::with(TABLES);
+        let catalog = warehouse.catalog().await;
+        let committer = warehouse.committer_with(Arc::clone(&catalog), window()).await;
+        commit(&committer, 1..=1).await;
+        let (table, id) = many_snapshots(catalog.as_ref(), operation).await;
+        if tagged {
+            tag(catalog.as_ref(), &table, id).await;
+        }
+        commit(&committer, 2..=6).await;
+        committer.close().await;
+        let lines = logged.lines();
+        let expected = match (tagged, table.metadata.snapshot_by_id(id)) {
+            (true, _) => Some("the tag \"release\"".to_owned()),
+            (false, Some(snapshot)) if snapshot.summary().operation == Operation::Delete => {
+                Some(format!("the snapshot {id} of another program (delete)"))
+            }
+            (false, _) => None,
+        };
+        let Some(expected) = expected else {
+            assert_eq!(lines, [] as [String; 0], "they are expired");
+            continue;
+        };
+        assert_eq!(lines.len(), 1, "{lines:?}");
+        assert!(
+            lines[0].contains(&expected) && lines[0].contains("otel.logs"),
+            "{lines:?}"
+        );
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use iceberg::spec::{Operation, Snapshot, SnapshotReference, SnapshotRetention, Summary};
@@ -15,7 +16,7 @@ use sqlx::{ConnectOptions, Executor};
 use tokio::time::Instant;
 
 use crate::commit_support::Fault::{
-    self, Conflict, LostAnswer, LostRequest, Panic, Refusal, Throttled, Twice, TwiceThrottled,
+    self, Conflict, LostAnswer, LostRequest, Panic, Refusal, Throttled, TooMany, Twice, TwiceThrottled,
 };
 use crate::commit_support::{Faulty, Warehouse, append, entries, logs, soon, taken};
 
@@ -191,6 +192,34 @@ async fn conflicts_without_end_give_an_error_after_the_retries() {
 }
 
 #[tokio::test]
+async fn a_throttled_commit_is_tried_again_in_the_same_call() {
+    let warehouse = Warehouse::new();
+    let (catalog, committer) = open(&warehouse, &[TooMany], 5).await;
+    let before = catalog.asked.load(Ordering::SeqCst);
+    let committed = committer.append(append(1, 1), soon()).await.expect("committed");
+    assert_eq!(committed.attempts, 2);
+    let asked = catalog.asked.load(Ordering::SeqCst) - before;
+    assert_eq!(
+        asked, 3,
+        "both attempts, and the look that the second begins with"
+    );
+    assert_eq!(entries(&committer.table()).await.len(), 1);
+    committer.close().await;
+    assert_no_leftovers(&warehouse);
+}
+
+#[tokio::test]
+async fn throttling_without_end_gives_an_error_after_the_retries() {
+    let warehouse = Warehouse::new();
+    let (_, committer) = open(&warehouse, &[TooMany; 3], 2).await;
+    let error = committer.append(append(1, 1), soon()).await.expect_err("refused");
+    assert_eq!(error.kind(), ErrorKind::Catalog);
+    assert_eq!(error.retry_class(), RetryClass::Retry { after: None });
+    assert!(error.to_string().contains("attempts: 3"), "{error}");
+    assert_eq!(warehouse.metadata_files(".avro"), Vec::<String>::new());
+}
+
+#[tokio::test]
 async fn attempts_stop_at_the_deadline() {
     let warehouse = Warehouse::new();
     let (_, committer) = open(&warehouse, &[Conflict; 1000], 1000).await;
@@ -212,6 +241,8 @@ async fn unknown_stays_unknown_while_the_attempt_can_still_land() {
         "a refusal after an unknown outcome settles nothing"
     );
     assert_eq!(error.retry_class(), RetryClass::Retry { after: None });
+    let told = "it is not known whether the commit was taken; a retry adds only what is missing";
+    assert!(error.to_string().contains(told), "{error}");
     let left = warehouse.metadata_files(".avro");
     assert!(
         left.iter().any(|name| name.starts_with("snap-")),

@@ -23,7 +23,7 @@ const HOUR_MS: i64 = 3_600_000;
 
 /// A snapshot with one position delete file, dated an hour ahead of our clock, as another tool with
 /// another clock would commit it, on a main branch with retention settings.
-async fn foreign_snapshot(table: &LoadedTable) -> Vec<TableUpdate> {
+pub async fn foreign_snapshot(table: &LoadedTable) -> Vec<TableUpdate> {
     let metadata = &table.metadata;
     let location = metadata.location();
     let output = |name: &str| {

@@ -1,6 +1,7 @@
 //! Manifests of many commits are merged into few, and every entry keeps its values.
 
 use std::collections::BTreeSet;
+use std::fs;
 use std::sync::Arc;
 
 use iceberg::TableUpdate;
@@ -17,6 +18,7 @@ use tempfile::TempDir;
 use crate::commit_support::{
     Warehouse, append, data_file, entries, ids, logs, manifests, soon, summary, taken,
 };
+use crate::logged::warnings;
 use crate::storage::stub::{Answer, Stub};
 
 #[tokio::test]
@@ -73,6 +75,76 @@ async fn a_hundred_manifests_become_one_with_all_files_and_their_numbers() {
         (Some(1), Some(99))
     );
     assert_eq!(oldest.min_sequence_number, 1);
+}
+
+/// A local path.
+fn path_of(manifest: &iceberg::spec::ManifestFile) -> &str {
+    manifest
+        .manifest_path
+        .strip_prefix("file://")
+        .expect("a local file")
+}
+
+#[tokio::test]
+async fn manifests_that_cannot_be_read_stay_in_the_table_and_hold_up_no_others() {
+    let (logged, _guard) = warnings();
+    let warehouse = Warehouse::with(r#"{"properties": {"commit.manifest.min-count-to-merge": "4"}}"#);
+    let committer = warehouse.committer(warehouse.catalog().await).await;
+    for sequence in 1..=3 {
+        committer
+            .append(append(1, sequence), soon())
+            .await
+            .expect("committed");
+    }
+    let lost = manifests(&committer.table()).await.pop().expect("a manifest");
+    let aside = warehouse.folder.path().join("aside");
+    fs::rename(path_of(&lost), &aside).expect("moved");
+    committer.append(append(1, 4), soon()).await.expect("committed");
+    let listed = manifests(&committer.table()).await;
+    assert_eq!(listed.len(), 2, "three are merged");
+    assert!(
+        listed
+            .iter()
+            .any(|manifest| manifest.manifest_path == lost.manifest_path)
+    );
+    assert_eq!(logged.lines().len(), 1, "{:?}", logged.lines());
+    fs::rename(&aside, path_of(&lost)).expect("moved back");
+    committer.close().await;
+
+    let table = warehouse.catalog().await.load(&logs()).await.expect("loads");
+    let entries = entries(&table).await;
+    assert_eq!(entries.len(), 4);
+    for sequence in 1i64..=4 {
+        let entry = &entries[&format!("file:///nowhere/1-{sequence}.parquet")];
+        assert_eq!(entry.sequence_number(), Some(sequence), "{sequence}");
+    }
+}
+
+#[tokio::test]
+async fn a_manifest_that_is_lost_is_read_twice() {
+    let (logged, _guard) = warnings();
+    let warehouse = Warehouse::with(r#"{"properties": {"commit.manifest.min-count-to-merge": "2"}}"#);
+    let committer = warehouse.committer(warehouse.catalog().await).await;
+    committer.append(append(1, 1), soon()).await.expect("committed");
+    let listed = manifests(&committer.table()).await;
+    for manifest in &listed {
+        fs::remove_file(path_of(manifest)).expect("removed");
+    }
+    for sequence in 2..=9 {
+        committer
+            .append(append(1, sequence), soon())
+            .await
+            .expect("committed");
+    }
+    let lines = logged.lines();
+    assert_eq!(lines.len(), 2, "{lines:?}");
+    let last = manifests(&committer.table()).await;
+    assert!(
+        last.iter()
+            .any(|manifest| manifest.manifest_path == listed[0].manifest_path)
+    );
+    assert_eq!(last.len(), 2, "the others are merged");
+    committer.close().await;
 }
 
 #[tokio::test]

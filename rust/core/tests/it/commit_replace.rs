@@ -19,6 +19,7 @@ use otlp2iceberg::{ErrorKind, RequestId, Result};
 
 use crate::commit_support::Fault::{self, Conflict, LostAnswer, LostRequest, Refusal, Twice};
 use crate::commit_support::{Faulty, Warehouse, append, entries, ids, manifests, soon, summary};
+use crate::odd_manifests::odd_append;
 
 /// The minimum number of snapshots to keep.
 const KEPT: usize = 10;
@@ -471,6 +472,22 @@ async fn in_another_spec(snapshots: usize, replaced_before: Option<[&str; 2]>) {
     assert!(stored.there().contains("1-2.parquet"), "the table has it");
     let gone = replaced_before.into_iter().flatten().chain(["2-1"]);
     assert!(stored.there().is_disjoint(&names(gone)), "and not these");
+}
+
+/// Another program adds a replaced file again, in a manifest that iceberg-rust refuses.
+#[tokio::test]
+async fn a_manifest_that_is_refused_still_says_which_replaced_files_stay() {
+    let (stored, _, committer) = opened([]).await;
+    replace(&committer, stored.file("joined", 20), &["1-2", "1-3"])
+        .await
+        .expect("replaced");
+    let again = format!("file://{}", stored.path("1-2").display());
+    odd_append(&stored.0, &again, by_day(), 1_000).await;
+    stored.commit(&committer, 5..=40).await;
+    committer.close().await;
+    assert!(committer.table().metadata.snapshots().len() <= KEPT + 1);
+    assert!(stored.there().contains("1-2.parquet"), "the table has it");
+    assert!(!stored.there().contains("1-3.parquet"), "and not this one");
 }
 
 #[tokio::test]

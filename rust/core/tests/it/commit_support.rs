@@ -198,6 +198,8 @@ pub enum Fault {
     Twice,
     /// A request to wait. The real catalog is not called.
     Throttled,
+    /// Throttling, without a time to wait. The real catalog is not called.
+    TooMany,
     /// A request to wait because of a second delivery: the real catalog committed the first.
     TwiceThrottled,
     /// Unknown. The real catalog was not called.
@@ -318,7 +320,9 @@ impl Catalog for Faulty {
             let after = Some(Duration::from_secs(1));
             CommitOutcome::Refused {
                 conflict: false,
-                error: Error::new(ErrorKind::Catalog, "told to wait").class(RetryClass::Retry { after }),
+                error: Error::new(ErrorKind::Catalog, "told to wait")
+                    .class(RetryClass::Retry { after })
+                    .throttled(),
             }
         };
         let unknown = || CommitOutcome::Unknown(Error::new(ErrorKind::CommitUnknown, "told not to know"));
@@ -332,6 +336,10 @@ impl Catalog for Faulty {
                 refused(true)
             }
             Fault::Throttled => throttled(),
+            Fault::TooMany => CommitOutcome::Refused {
+                conflict: false,
+                error: Error::new(ErrorKind::Catalog, "told to slow down").throttled(),
+            },
             Fault::TwiceThrottled => {
                 let outcome = self.real.commit(base, requirements, updates).await;
                 assert!(matches!(outcome, CommitOutcome::Committed(_)), "{outcome:?}");

@@ -8,9 +8,11 @@ use iceberg::TableUpdate;
 use iceberg::spec::{NestedField, PrimitiveType, Schema, Type};
 use otlp2iceberg::{ErrorKind, Pipeline};
 
+use crate::commit_foreign::foreign_snapshot;
 use crate::commit_requests::data_files;
 use crate::commit_support::{Warehouse, entries, logs, taken};
 use crate::found::support::{changed, export, loaded, open, values};
+use crate::logged::warnings;
 
 #[tokio::test]
 async fn a_merged_file_is_deleted_when_its_manifests_cannot_be_written() {
@@ -61,6 +63,27 @@ async fn a_file_that_storage_does_not_return_does_not_hold_up_the_others() {
         values(&loaded(&warehouse).await, "Body").await,
         ["a", "b", "c", "d", "e"]
     );
+}
+
+/// Otherwise nothing shows why the table is not compacted any more.
+#[tokio::test]
+async fn delete_files_of_an_engine_are_logged_once() {
+    let (logged, _guard) = warnings();
+    let warehouse = Warehouse::with_sections(r#""compaction": {"min_files": 2}"#);
+    let pipeline = open(&warehouse).await;
+    export(&pipeline, 1, &["a"]).await.expect("stored");
+    let updates = foreign_snapshot(&loaded(&warehouse).await).await;
+    changed(&warehouse, updates).await;
+    for (sequence, body) in (2..).zip(["b", "c"]) {
+        export(&pipeline, sequence, &[body]).await.expect("stored");
+        let done = pipeline.compact().await.expect("nothing is merged");
+        assert_eq!((done.made, done.replaced), (0, 0));
+    }
+    pipeline.close().await;
+    let mut lines = logged.lines();
+    lines.retain(|line| line.contains("delete files"));
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    assert!(lines[0].contains("otel.logs"), "{lines:?}");
 }
 
 /// Their partitions cannot be written again: they have `int` values where the table now has `long`.

@@ -4,4 +4,5 @@
 mod failing;
 mod limits;
 mod records;
+mod repeated;
 mod support;

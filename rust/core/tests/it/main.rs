@@ -41,6 +41,8 @@ mod convert;
 mod dead_letters;
 mod decode;
 mod found;
+mod logged;
+mod odd_manifests;
 mod own_process;
 mod s3tables;
 mod storage;

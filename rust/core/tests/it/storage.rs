@@ -1,6 +1,7 @@
 //! Files on S3: what is stored, the behaviour when the service fails, and the errors.
 
 mod chain;
+mod checksums;
 mod failures;
 mod files;
 mod places;

@@ -16,6 +16,23 @@ const RETRY_AFTER_MAX: Duration = Duration::from_secs(300);
 const TEXT_CHARS_MAX: usize = 400;
 /// Shorter secrets are common words, such as a header's `true`.
 const SECRET_BYTES_MIN: usize = 6;
+/// The header in which services of AWS name the type of an error.
+const ERROR_TYPE: &str = "x-amzn-errortype";
+/// The types of errors with which services of AWS throttle. Some come with 400 (Glue's REST endpoint:
+/// <https://github.com/apache/iceberg/issues/17824>).
+const THROTTLING_TYPES: [&str; 9] = [
+    "Throttling",
+    "ThrottlingException",
+    "ThrottledException",
+    "RequestThrottled",
+    "RequestThrottledException",
+    "TooManyRequestsException",
+    "RequestLimitExceeded",
+    "ProvisionedThroughputExceededException",
+    "SlowDown",
+];
+/// What follows a status that says that we send too much.
+pub(super) const TOO_MANY_REQUESTS: &str = " (too many requests)";
 
 /// Removes our secrets from texts of others.
 #[derive(Debug, Default)]
@@ -66,9 +83,35 @@ pub(super) fn hint(status: StatusCode, headers: &HeaderMap, keys: &str) -> Strin
         401 | 419 => format!(" (it does not accept our credentials); check {keys}"),
         403 => format!(" (it forbids this); check {keys}, and the rights that go with them"),
         407 => " (a proxy wants credentials); check HTTPS_PROXY".into(),
-        429 => " (too many requests)".into(),
+        429 => TOO_MANY_REQUESTS.into(),
         _ => String::new(),
     }
+}
+
+/// Whether the server refused a request because it gets too many. Decided by the status and the type of the
+/// error, never by its message.
+pub(super) fn is_throttled(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> bool {
+    if status == StatusCode::TOO_MANY_REQUESTS {
+        return true;
+    }
+    if let Some(kind) = error_type(headers) {
+        return names_throttling(kind);
+    }
+    match serde_json::from_slice(body) {
+        Ok(ErrorBody::Aws { kind: Some(kind), .. }) => names_throttling(&kind),
+        _ => false,
+    }
+}
+
+/// The name is that of the type alone, or has a namespace before `#`, or an address after `:`.
+fn names_throttling(kind: &str) -> bool {
+    let name = kind.split(':').next().unwrap_or_default();
+    let name = name.rsplit('#').next().unwrap_or_default().trim();
+    THROTTLING_TYPES.contains(&name)
+}
+
+fn error_type(headers: &HeaderMap) -> Option<&str> {
+    headers.get(ERROR_TYPE)?.to_str().ok()
 }
 
 /// `Retry-After`, which is seconds or a date.
@@ -141,10 +184,8 @@ pub(super) fn server_error(
             error_description,
         }) => (Some(error), error_description),
         Ok(ErrorBody::Aws { message, kind }) => {
-            let header = headers
-                .get("x-amzn-errortype")
-                .and_then(|kind| kind.to_str().ok());
-            (kind.or_else(|| header.map(str::to_owned)), Some(message))
+            let header = error_type(headers).map(str::to_owned);
+            (kind.or(header), Some(message))
         }
         Err(_) => {
             let is_text = headers
@@ -226,6 +267,62 @@ mod tests {
         );
         assert_eq!(retry_after(&headers("soon")), None);
         assert_eq!(retry_after(&HeaderMap::new()), None);
+    }
+
+    #[test]
+    fn throttling_is_known_by_status_and_type_alone() {
+        for (status, header, body, expected) in [
+            (429, "", "", true),
+            (
+                400,
+                "ThrottlingException",
+                r#"{"message": "Rate exceeded"}"#,
+                true,
+            ),
+            (
+                400,
+                "ThrottlingException:http://internal.amazon.com/coral/x/",
+                "",
+                true,
+            ),
+            (400, "com.amazonaws.glue#TooManyRequestsException", "", true),
+            (
+                400,
+                "",
+                r#"{"message": "a", "__type": "com.amazon.coral.availability#ThrottlingException"}"#,
+                true,
+            ),
+            (
+                400,
+                "",
+                r#"{"Message": "a", "Code": "RequestLimitExceeded"}"#,
+                true,
+            ),
+            (503, "", r#"{"message": "a", "code": "SlowDown"}"#, true),
+            (
+                400,
+                "ValidationException",
+                r#"{"message": "Throttling", "__type": "Throttling"}"#,
+                false,
+            ),
+            (400, "", r#"{"message": "Rate exceeded"}"#, false),
+            (
+                400,
+                "",
+                r#"{"error": {"message": "ThrottlingException", "type": "BadRequestException"}}"#,
+                false,
+            ),
+            (400, "", "ThrottlingException", false),
+            (503, "", "", false),
+        ] {
+            let mut headers = HeaderMap::new();
+            if !header.is_empty() {
+                headers.insert(ERROR_TYPE, header.parse().expect("header"));
+            }
+            let status = StatusCode::from_u16(status).expect("status");
+            let throttled = is_throttled(status, &headers, body.as_bytes());
+            assert_eq!(throttled, expected, "{status} {header} {body}");
+        }
     }
 
     #[test]

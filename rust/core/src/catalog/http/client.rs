@@ -7,7 +7,7 @@ use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, StatusCode, Url};
 use uuid::Uuid;
 
-use super::answer::{Scrubber, hint, retry_after, server_error};
+use super::answer::{Scrubber, TOO_MANY_REQUESTS, hint, is_throttled, retry_after, server_error};
 use super::auth::Auth;
 use crate::error::{Error, ErrorKind, Result, RetryClass};
 
@@ -211,8 +211,13 @@ impl Client {
     }
 
     fn refusal(&self, request: &Request, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Error {
-        let hint = hint(status, headers, self.auth.keys());
-        let vending = if request.delegation && may_not_vend(status) {
+        let throttled = is_throttled(status, headers, body);
+        let hint = if throttled {
+            TOO_MANY_REQUESTS.to_owned()
+        } else {
+            hint(status, headers, self.auth.keys())
+        };
+        let vending = if request.delegation && may_not_vend(status) && !throttled {
             "; if the catalog hands out no storage credentials, set catalog.vended_credentials: false"
         } else {
             ""
@@ -221,6 +226,9 @@ impl Client {
         let mut error = failed(request, &what_happened).class(RetryClass::Retry {
             after: retry_after(headers),
         });
+        if throttled {
+            error = error.throttled();
+        }
         if let Some(cause) = server_error(body, headers, &self.scrubber, self.auth.current_secret().as_ref())
         {
             error = error.because(cause);

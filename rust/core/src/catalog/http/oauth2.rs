@@ -7,7 +7,7 @@ use reqwest::Url;
 use reqwest::header::HeaderMap;
 use serde::Deserialize;
 
-use super::answer::{Scrubber, retry_after, server_error};
+use super::answer::{Scrubber, TOO_MANY_REQUESTS, is_throttled, retry_after, server_error};
 use super::client::place;
 use super::encode;
 use crate::config::{OAuth2Config, Secret};
@@ -148,12 +148,20 @@ impl OAuth2 {
                 )
             });
         }
+        let throttled = is_throttled(status, &headers, &body);
+        let hint = if throttled {
+            TOO_MANY_REQUESTS
+        } else {
+            "; check client_id, client_secret, scope, audience, resource and token_uri of catalog.oauth2"
+        };
         let mut error = self
-            .error(&format!(
-                "the token endpoint answered {}; check client_id, client_secret, scope, audience, resource and token_uri of catalog.oauth2",
-                status.as_u16()
-            ))
-            .class(RetryClass::Retry { after: retry_after(&headers) });
+            .error(&format!("the token endpoint answered {}{hint}", status.as_u16()))
+            .class(RetryClass::Retry {
+                after: retry_after(&headers),
+            });
+        if throttled {
+            error = error.throttled();
+        }
         if let Some(cause) = server_error(&body, &headers, &self.scrubber, None) {
             error = error.because(cause);
         }

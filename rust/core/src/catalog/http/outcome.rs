@@ -8,6 +8,9 @@
 //! | another 4xx | `Refused`: a definite answer that the commit was not made |
 //! | no connection | `Refused`, can be retried: nothing was sent |
 //! | 1xx, 3xx, 5xx, 503 too, no answer in time, a broken connection | `Unknown` |
+//!
+//! The error of a refusal also says whether the catalog throttles us ([`Error::is_throttled`]): 429, or 400 with an
+//! error type of AWS that means that.
 
 use iceberg::TableIdent;
 use reqwest::StatusCode;

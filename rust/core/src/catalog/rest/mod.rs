@@ -8,29 +8,31 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use iceberg::io::FileIO;
 use iceberg::{TableIdent, TableRequirement, TableUpdate};
 use reqwest::{Method, StatusCode, Url};
 
 use self::answer::parse_table;
 use self::glue::Places;
 use self::session::{Endpoint, Session, Sessions, config_url};
-use self::types::{
-    CommitTableRequest, CommitTableResponse, ConfigResponse, CreateNamespaceRequest, CreateTableRequest,
-    LoadTableResult,
-};
-use self::vended::Vended;
+use self::table_storage::KeptFileIo;
+use self::types::{CommitTableRequest, CommitTableResponse, ConfigResponse, LoadTableResult};
 use super::http::{self, Client, Failure, Request, commit_error, json, outcome_of_failure, parse};
 use super::{Catalog, CommitOutcome, LoadedTable, TableSpec, no_table};
 use crate::config::{CatalogConfig, CatalogType};
-use crate::error::{Error, ErrorKind, Result, RetryClass};
+use crate::error::{Error, ErrorKind, Result};
 use crate::storage::Stores;
 
 mod answer;
+mod create;
 mod glue;
 mod session;
+mod table_storage;
 mod types;
 mod vended;
+
+/// The size of an answer with a table's metadata from which the log warns. Glue and S3 Tables refuse tables whose
+/// metadata is larger than a limit of theirs, which is 5 MB in the strictest case.
+const LARGE_METADATA_BYTES: usize = 4_000_000;
 
 /// Advice for S3 Tables: the other API.
 const NATIVE_HINT: &str = "; set catalog.s3tables_api: native, which commits by the service's own API";
@@ -47,8 +49,8 @@ pub(super) struct RestCatalog {
     stores: Stores,
     /// The region that requests are signed for. Storage is in the same region unless configured otherwise.
     region: Option<String>,
-    /// Whether the catalog is S3 Tables, which has a second API.
-    is_s3tables: bool,
+    /// Which service the catalog is.
+    kind: CatalogType,
     /// Whether the tables are in S3 Tables, through any endpoint.
     in_s3_tables: bool,
     /// Where new tables are created. `None` if the catalog chooses it.
@@ -59,25 +61,8 @@ pub(super) struct RestCatalog {
     file_ios: Mutex<HashMap<TableIdent, KeptFileIo>>,
     /// Locations of tables for which we have logged that none of the catalog's credentials fit.
     without_credentials: Mutex<HashSet<String>>,
-}
-
-/// A `FileIO` and the catalog properties it was made from.
-struct KeptFileIo {
-    /// The table's location, which credentials may be limited to. A table may be dropped and created again
-    /// elsewhere.
-    location: String,
-    /// Whether it requests credentials from the catalog itself.
-    renews: bool,
-    /// The properties without credentials, which some catalogs renew with each load.
-    properties: HashMap<String, String>,
-    file_io: FileIO,
-}
-
-/// Without the properties, which hold secrets.
-impl std::fmt::Debug for KeptFileIo {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("KeptFileIo").finish_non_exhaustive()
-    }
+    /// Tables for which we have logged that their metadata is large.
+    large: Mutex<HashSet<TableIdent>>,
 }
 
 impl RestCatalog {
@@ -95,12 +80,13 @@ impl RestCatalog {
             delegation: config.vended_credentials.unwrap_or(true),
             stores,
             region: settings.region,
-            is_s3tables: config.r#type == CatalogType::S3Tables,
+            kind: config.r#type,
             in_s3_tables: config.is_in_s3_tables(),
             places: Places::new(config),
             sessions: Sessions::default(),
             file_ios: Mutex::default(),
             without_credentials: Mutex::default(),
+            large: Mutex::default(),
         }))
     }
 
@@ -123,7 +109,7 @@ impl RestCatalog {
                 Failure::Refused(StatusCode::NOT_FOUND | StatusCode::BAD_REQUEST, _)
             );
             let error = failure.into_error();
-            if unknown {
+            if unknown && !error.is_throttled() {
                 let message =
                     "the catalog does not know catalog.warehouse, or no Iceberg REST catalog is at catalog.uri";
                 return Error::new(ErrorKind::Catalog, message)
@@ -133,7 +119,7 @@ impl RestCatalog {
             error
         })?;
         let config: ConfigResponse = parse(&request, &answer)?;
-        Ok(Session::new(&self.uri, config))
+        Session::new(&self.uri, config)
     }
 
     /// The table, or `None` if it does not exist.
@@ -170,80 +156,31 @@ impl RestCatalog {
     ) -> Result<Result<LoadTableResult, Failure>> {
         let request = self.request(session, Endpoint::LoadTable, session.table_url(ident)?, None);
         match self.client.send(&request).await {
-            Ok(answer) => parse_table(&request, ident, &answer).map(Ok),
+            Ok(answer) => {
+                self.check_size(ident, answer.len());
+                parse_table(&request, ident, &answer).map(Ok)
+            }
             Err(failure) => Ok(Err(failure)),
         }
     }
 
-    /// Creates the table, and its namespace if it is missing. Returns the existing table if another writer
-    /// creates it first.
-    async fn create(&self, ident: &TableIdent, spec: &TableSpec) -> Result<LoadedTable> {
-        let session = self.session().await?;
-        if !session.offers(Endpoint::CreateTable) {
-            let message = "the catalog does not let tables be made; make it there first";
-            return Err(Error::new(ErrorKind::Catalog, message).with("table", ident.to_string()));
+    /// Warns once of a table whose metadata gets close to what the catalog accepts. `bytes` is the size of an
+    /// answer, of which nearly all is metadata.
+    fn check_size(&self, ident: &TableIdent, bytes: usize) {
+        let is_limited = matches!(self.kind, CatalogType::Glue | CatalogType::S3Tables);
+        if !is_limited || bytes < LARGE_METADATA_BYTES {
+            return;
         }
-        let place = self.place(&session, ident).await?;
-        let body = CreateTableRequest {
-            name: &ident.name,
-            location: place.as_ref().map(|place| place.table.as_str()),
-            schema: &spec.schema,
-            partition_spec: spec.partition_spec.clone().with_spec_id(0),
-            write_order: &spec.sort_order,
-            stage_create: false,
-            properties: &spec.properties,
-        };
-        let url = session.tables_url(&ident.namespace)?;
-        let request = self.request(&session, Endpoint::CreateTable, url, Some(json(&body)?));
-        let mut answer = self.client.send(&request).await;
-        if matches!(answer, Err(Failure::Refused(StatusCode::NOT_FOUND, _)))
-            && session.offers(Endpoint::CreateNamespace)
-        {
-            let location = place.as_ref().map(|place| place.database.as_str());
-            self.create_namespace(&session, ident, location).await?;
-            answer = self.client.send(&request).await;
-        }
-        match answer {
-            Ok(answer) => self.loaded(&session, ident, parse_table(&request, ident, &answer)?),
-            Err(failure) if failure.may_be_done() => match self.find(ident).await {
-                Ok(Some(table)) => Ok(table),
-                Ok(None) | Err(_) => Err(about(failure, ident)),
-            },
-            Err(failure) => Err(about(failure, ident)),
-        }
-    }
-
-    /// Creates the namespace, with a location if it is given, and its parents. Each may already exist, or be
-    /// created concurrently.
-    async fn create_namespace(
-        &self,
-        session: &Session,
-        ident: &TableIdent,
-        location: Option<&str>,
-    ) -> Result<()> {
-        let levels = ident.namespace.as_ref();
-        for depth in 1..=levels.len() {
-            let namespace = levels.get(..depth).unwrap_or(levels);
-            let location = location.filter(|_| depth == levels.len());
-            let location = location.map(|location| ("location".to_owned(), location.to_owned()));
-            let body = CreateNamespaceRequest {
-                namespace,
-                properties: location.into_iter().collect(),
-            };
-            let request = self.request(
-                session,
-                Endpoint::CreateNamespace,
-                session.namespaces_url()?,
-                Some(json(&body)?),
+        let mut large = self.large.lock().unwrap_or_else(PoisonError::into_inner);
+        if large.insert(ident.clone()) {
+            tracing::warn!(
+                table = %ident,
+                bytes,
+                "the table's metadata is large; the catalog refuses the table when it exceeds a limit of 5 to 50 MB. Keep \
+                 fewer snapshots: a shorter commit.dedup_window or history.expire.max-snapshot-age-ms, less frequent \
+                 commits, or an engine that expires what blocks our expiry"
             );
-            match self.client.send(&request).await {
-                Ok(_) | Err(Failure::Refused(StatusCode::CONFLICT, _)) => {}
-                // A catalog may forbid creating a parent and not need it.
-                Err(Failure::Refused(..)) if depth < levels.len() => {}
-                Err(failure) => return Err(about(failure, ident)),
-            }
         }
-        Ok(())
     }
 
     fn request(&self, session: &Session, endpoint: Endpoint, url: Url, body: Option<Bytes>) -> Request {
@@ -274,115 +211,14 @@ impl RestCatalog {
         })
     }
 
-    /// The table's storage. The cached one is used if the catalog's properties are the same, apart from
-    /// credentials: it renews its credentials itself, or uses those of the configuration, and new connections
-    /// are expensive.
-    fn file_io(
-        &self,
-        ident: &TableIdent,
-        location: &str,
-        properties: HashMap<String, String>,
-    ) -> Result<FileIO> {
-        let renews = vended::has_credentials(&properties) && !self.stores.has_credentials();
-        let lasting = vended::without_credentials(&properties);
-        let mut kept = self.file_ios.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(kept) = kept.get(ident)
-            && kept.location == location
-            && kept.renews == renews
-            && kept.properties == lasting
-        {
-            return Ok(kept.file_io.clone());
-        }
-        let mut file_io = self
-            .stores
-            .file_io(location, &properties)
-            // Not permanent, unlike a configuration error: the catalog can be repaired.
-            .map_err(|error| {
-                error
-                    .with("table", ident.to_string())
-                    .class(RetryClass::Retry { after: None })
-            })?;
-        if renews {
-            let vended = Vended { file_io, properties };
-            file_io = vended::renewing(Weak::clone(&self.this), ident.clone(), vended);
-        }
-        kept.insert(
-            ident.clone(),
-            KeptFileIo {
-                location: location.to_owned(),
-                renews,
-                properties: lasting,
-                file_io: file_io.clone(),
-            },
-        );
-        Ok(file_io)
-    }
-
-    /// The storage with the catalog's current credentials.
-    async fn storage_of(&self, ident: &TableIdent) -> Result<Vended> {
-        let (session, result) = self.look_up(ident).await?;
-        let mut result = result.map_err(|failure| about(failure, ident))?;
-        let said_to_all = if vended::has_credentials(&session.properties) {
-            // The credentials came with the catalog's configuration, so new ones come with a new
-            // configuration.
-            self.new_session().await?.properties
-        } else {
-            session.properties.clone()
-        };
-        let properties = self.storage_properties(said_to_all, &mut result);
-        let file_io = self.stores.file_io(result.metadata.location(), &properties)?;
-        Ok(Vended { file_io, properties })
-    }
-
-    /// The catalog's storage properties for a table: those for all tables, those for this table, and the
-    /// credentials whose prefix fits its location best.
-    fn storage_properties(
-        &self,
-        said_to_all: HashMap<String, String>,
-        result: &mut LoadTableResult,
-    ) -> HashMap<String, String> {
-        let location = result.metadata.location();
-        let mut properties = said_to_all;
-        properties.extend(result.config.take().unwrap_or_default());
-        let credentials = result.storage_credentials.take().unwrap_or_default();
-        match vended::fitting(credentials, location) {
-            Ok(credential) => properties.extend(credential.into_iter().flat_map(|fitting| fitting.config)),
-            Err(prefixes) => self.tell_of_unfit(&prefixes, location, &properties),
-        }
-        if let Some(region) = &self.region
-            && !properties.contains_key("s3.region")
-        {
-            let region = region.clone();
-            properties.entry("client.region".to_owned()).or_insert(region);
-        }
-        properties
-    }
-
-    /// Logs a warning once per table, because tables are loaded often, and only if no keys are set otherwise.
-    fn tell_of_unfit(&self, prefixes: &[String], location: &str, properties: &HashMap<String, String>) {
-        if self.stores.has_credentials() || properties.contains_key(vended::KEY_ID) {
-            return;
-        }
-        let mut warned = self
-            .without_credentials
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        if warned.insert(location.to_owned()) {
-            tracing::warn!(
-                %location,
-                prefixes = prefixes.join(" "),
-                "the storage credentials that the catalog gave are for other places than the table's, and are not used; fix the \
-                 catalog, or set storage.s3.access_key_id and storage.s3.secret_access_key"
-            );
-        }
-    }
-
     /// The outcome as for any catalog, with advice when S3 Tables' endpoint refuses this type of request. In
     /// some regions and at some times, that endpoint loads tables but does not commit snapshots.
     fn outcome(&self, failure: Failure, ident: &TableIdent) -> CommitOutcome {
         let failure = match failure {
             Failure::Refused(status, error)
-                if self.is_s3tables && matches!(status.as_u16(), 400 | 405 | 406 | 410 | 415 | 422) =>
+                if self.kind == CatalogType::S3Tables
+                    && !error.is_throttled()
+                    && matches!(status.as_u16(), 400 | 405 | 406 | 410 | 415 | 422) =>
             {
                 let message = format!("the S3 Tables REST endpoint refuses the commit{NATIVE_HINT}");
                 let class = error.retry_class();
@@ -409,7 +245,8 @@ impl RestCatalog {
         let session = self.session().await.map_err(refused)?;
         if !session.offers(Endpoint::CommitTable) {
             let mut message = "the catalog does not let tables be written through REST".to_owned();
-            if self.is_s3tables {
+            // It has a second API.
+            if self.kind == CatalogType::S3Tables {
                 message.push_str(NATIVE_HINT);
             }
             return Err(refused(Error::new(ErrorKind::Catalog, message)));
@@ -480,32 +317,4 @@ impl Catalog for RestCatalog {
 
 fn about(failure: Failure, ident: &TableIdent) -> Error {
     failure.into_error().with("table", ident.to_string())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::aws::Aws;
-    use crate::config::Config;
-
-    #[tokio::test]
-    async fn credentials_for_other_places_are_warned_of_where_no_keys_are_given_in_another_way() {
-        let keys = r#", "storage": {"s3": {"access_key_id": "AKID", "secret_access_key": "hush"}}"#;
-        let nothing = HashMap::from([("s3.region".to_owned(), "eu-west-1".to_owned())]);
-        let given = HashMap::from([(vended::KEY_ID.to_owned(), "AKID".to_owned())]);
-        for (storage, properties, warned) in [
-            ("", &nothing, true),
-            ("", &given, false),
-            (keys, &nothing, false),
-            (keys, &given, false),
-        ] {
-            let json = format!(r#"{{"catalog": {{"type": "rest", "uri": "https://h"}}{storage}}}"#);
-            let config = Config::from_json(json.as_bytes()).expect("valid");
-            let stores = Stores::new(config.storage, Arc::new(Aws::new(None)));
-            let catalog = RestCatalog::open(&config.catalog, stores).await.expect("opens");
-            catalog.tell_of_unfit(&["s3://other/".to_owned()], "s3://b/t", properties);
-            let tables = catalog.without_credentials.lock().expect("lock");
-            assert_eq!(tables.contains("s3://b/t"), warned, "{storage} {properties:?}");
-        }
-    }
 }

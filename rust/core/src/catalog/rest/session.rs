@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::super::http::{Failure, encode, place, url};
 use super::types::ConfigResponse;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 
 /// The separator of namespace levels in a URL, unless the catalog sets another one.
 const SEPARATOR: &str = "%1F";
@@ -65,6 +65,8 @@ pub(super) struct Session {
     separator: String,
     /// Whether the catalog redirects us from the configured base to another URI.
     is_elsewhere: bool,
+    /// The configured origin and that of the other URI, if they differ.
+    other_origin: Option<[String; 2]>,
     endpoints: Option<HashSet<String>>,
     /// Whether the catalog honours `Idempotency-Key`.
     pub(super) idempotency: bool,
@@ -90,9 +92,32 @@ pub(super) fn config_url(uri: &str, warehouse: Option<&str>) -> Result<Url> {
     url(&text)
 }
 
+/// The origins of the configured base and of the URI that the catalog gave, if they differ.
+///
+/// # Errors
+/// `Catalog` when requests would leave TLS: they carry the token and `catalog.headers`.
+fn other_origin(configured: &str, given: &str) -> Result<Option<[String; 2]>> {
+    if given == configured {
+        return Ok(None);
+    }
+    let (configured, given) = (url(configured)?, url(given)?);
+    if configured.scheme() == "https" && given.scheme() != "https" {
+        let message = "the catalog sends us from https to an address without TLS (overrides.uri of /v1/config), where others could \
+                       read the token and catalog.headers; fix the address that the catalog gives";
+        return Err(Error::new(ErrorKind::Catalog, message)
+            .with("catalog.uri", place(&configured))
+            .with("address", place(&given)));
+    }
+    let [configured, given] = [configured, given].map(|url| url.origin().ascii_serialization());
+    Ok((configured != given).then_some([configured, given]))
+}
+
 impl Session {
     /// `uri` is the configured base.
-    pub(super) fn new(uri: &str, response: ConfigResponse) -> Self {
+    ///
+    /// # Errors
+    /// `Catalog` when the catalog gave an address that makes no URL, or one that we do not follow it to.
+    pub(super) fn new(uri: &str, response: ConfigResponse) -> Result<Self> {
         let overrides = response.overrides;
         let mut properties: HashMap<String, String> = HashMap::new();
         // Our own properties would come between the two, but none of ours has a name in the protocol.
@@ -105,6 +130,7 @@ impl Session {
         let configured = uri.trim_end_matches('/');
         let uri = overrides.get("uri").and_then(Option::as_deref).unwrap_or(uri);
         let uri = uri.trim_end_matches('/');
+        let other_origin = other_origin(configured, uri)?;
         let mut root = format!("{uri}/v1");
         if let Some(prefix) = properties.get("prefix").map(|prefix| prefix.trim_matches('/'))
             && !prefix.is_empty()
@@ -118,16 +144,28 @@ impl Session {
             Some(encoded) if encoded.contains('%') => encoded.clone(),
             Some(plain) => encode(plain),
         };
-        Self {
+        Ok(Self {
             root,
             separator,
             is_elsewhere: uri != configured,
+            other_origin,
             endpoints: response
                 .endpoints
                 .filter(|endpoints| !endpoints.is_empty())
                 .map(|endpoints| endpoints.into_iter().collect()),
             idempotency: response.idempotency_key_lifetime.is_some(),
             properties,
+        })
+    }
+
+    /// Logs that requests go to another server than the configured one: it gets the same secrets.
+    fn tell_of_other_origin(&self) {
+        if let Some([configured, given]) = &self.other_origin {
+            tracing::warn!(
+                %configured,
+                %given,
+                "the catalog sends us to another server (overrides.uri of /v1/config); the token and catalog.headers go there, too"
+            );
         }
     }
 
@@ -210,6 +248,7 @@ impl Sessions {
         }
         let session = self.keep(ask.await?);
         *asked = Some(Instant::now());
+        session.tell_of_other_origin();
         Ok(session)
     }
 
@@ -266,9 +305,14 @@ impl Sessions {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::RetryClass;
 
     fn session(json: &str) -> Session {
-        Session::new("http://h/c/", serde_json::from_str(json).expect("JSON"))
+        session_of("http://h/c/", json).expect("a session")
+    }
+
+    fn session_of(uri: &str, json: &str) -> Result<Session> {
+        Session::new(uri, serde_json::from_str(json).expect("JSON"))
     }
 
     fn table() -> TableIdent {
@@ -296,6 +340,51 @@ mod tests {
         }
         let url = config_url("http://h/c", Some("arn:aws:x/b")).expect("URL");
         assert_eq!(url.as_str(), "http://h/c/v1/config?warehouse=arn%3Aaws%3Ax%2Fb");
+    }
+
+    #[test]
+    fn another_server_is_known_by_its_origin() {
+        for (given, expected) in [
+            ("http://h/other", None),
+            ("http://h:80/c", None),
+            ("http://h:8181/c", Some(["http://h", "http://h:8181"])),
+            ("https://h/c", Some(["http://h", "https://h"])),
+            (
+                "http://user:hush@other/c?key=hush",
+                Some(["http://h", "http://other"]),
+            ),
+        ] {
+            let found = session(&format!(r#"{{"overrides": {{"uri": "{given}"}}}}"#)).other_origin;
+            assert_eq!(found, expected.map(|both| both.map(str::to_owned)), "{given}");
+        }
+        assert_eq!(session("{}").other_origin, None);
+    }
+
+    #[tokio::test]
+    async fn a_catalog_behind_tls_does_not_lead_us_out_of_it() {
+        let json = r#"{"overrides": {"uri": "http://user:hush@elsewhere:8181/c?key=hush"}}"#;
+        let sessions = Sessions::default();
+        let asked = sessions.current(async { session_of("https://h/c/", json) }).await;
+        let error = asked.expect_err("refused");
+        let text = error.to_string();
+        for part in [
+            "without TLS",
+            "catalog.uri: https://h/c",
+            "address: http://elsewhere:8181/c",
+        ] {
+            assert!(text.contains(part), "{part} in {text}");
+        }
+        assert!(!text.contains("hush"), "{text}");
+        // The catalog can be repaired, and the rows wait for it.
+        assert_eq!(error.retry_class(), RetryClass::Retry { after: None });
+        assert!(sessions.known().is_none());
+        // A session from before stays in use.
+        let before = sessions.current(async { session_of("https://h/c/", "{}") }).await;
+        let before = before.expect("a session");
+        *sessions.asked.lock().await = None;
+        let other = sessions.other_than(&before, async { session_of("https://h/c/", json) });
+        assert!(other.await.is_none());
+        assert_eq!(sessions.known().expect("kept").place(), "https://h/c/v1");
     }
 
     #[test]

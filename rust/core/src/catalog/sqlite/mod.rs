@@ -201,7 +201,7 @@ impl SqliteCatalog {
                 folder,
                 newest,
                 "a new table is made in the folder of another one, whose rows it does not have: if it was not dropped, another catalog \
-                 database has it; use that one, or register its newest metadata file, or give this catalog a warehouse of its own"
+                 database has it, or catalog.name was changed; use that one again, or register its newest metadata file, or give this catalog a warehouse of its own"
             );
         }
     }

@@ -192,6 +192,9 @@ fn glue(catalog: &CatalogConfig) -> Vec<String> {
     }
     default_location(&mut problems, catalog);
     s3tables_api(&mut problems, catalog);
+    if catalog.is_in_s3_tables() {
+        s3tables_namespace(&mut problems, catalog);
+    }
     problems
 }
 
@@ -226,9 +229,7 @@ fn s3tables(catalog: &CatalogConfig) -> Vec<String> {
         ));
     }
     not_glue(&mut problems, catalog);
-    if let Err(rule) = s3tables_name(&catalog.namespace) {
-        problems.push(format!("catalog.namespace: {:?} {rule}", catalog.namespace));
-    }
+    s3tables_namespace(&mut problems, catalog);
     if catalog.s3tables_api == Some(S3TablesApi::Native) {
         refuse(
             &mut problems,
@@ -240,7 +241,20 @@ fn s3tables(catalog: &CatalogConfig) -> Vec<String> {
     problems
 }
 
-/// Checks whether S3 Tables accepts the name for a namespace or a table.
+/// The rules of S3 Tables for a namespace.
+fn s3tables_namespace(problems: &mut Vec<String>, catalog: &CatalogConfig) {
+    let name = &catalog.namespace;
+    if let Err(rule) = s3tables_name(name) {
+        problems.push(format!("catalog.namespace: {name:?} {rule}"));
+    } else if name.starts_with("aws") {
+        problems.push(format!(
+            "catalog.namespace: {name:?} cannot be a namespace in S3 Tables, which keeps names that begin with \"aws\" to \
+             itself; give another one"
+        ));
+    }
+}
+
+/// Checks whether S3 Tables accepts the name for a table, and all but a few for a namespace.
 ///
 /// # Errors
 /// The rule for the name, worded to follow the name

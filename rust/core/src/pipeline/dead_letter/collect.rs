@@ -19,7 +19,7 @@ use crate::signal::{Signal, Table};
 /// Bytes of the digest in an object's name.
 const DIGEST_BYTES: usize = 16;
 /// The reason reported for a row beyond the partition limit.
-const BEYOND: &str = "its partition is one more than limits.partitions_max allows";
+const BEYOND: &str = "its partition is one more than limits.partitions_max allows, or its partition value is longer than 1,024 bytes";
 
 /// The objects of one call.
 #[derive(Debug)]
@@ -153,7 +153,7 @@ impl Collector<'_> {
     }
 
     /// Appends a request that contains only dead letters. Splits it in halves when it is too large for an
-    /// object.
+    /// object, unless that writes much text twice.
     fn add(
         &mut self,
         request: RequestId,
@@ -175,9 +175,11 @@ impl Collector<'_> {
                 decode::subset(self.signal, &bytes, keep).map_err(Error::from)
             };
             let halves = (half(true)?, half(false)?);
-            drop(bytes);
-            self.add(request, halves.0, first, tables)?;
-            return self.add(request, halves.1, second, tables);
+            if !is_mostly_repeated(bytes.len(), halves.0.len() + halves.1.len()) {
+                drop(bytes);
+                self.add(request, halves.0, first, tables)?;
+                return self.add(request, halves.1, second, tables);
+            }
         }
         let object = self.open(bytes.len());
         object.bytes.extend_from_slice(&bytes);
@@ -209,6 +211,12 @@ impl Collector<'_> {
         let last = self.objects.len() - 1;
         &mut self.objects[last]
     }
+}
+
+/// Whether two halves repeat more than a third of the whole. Each half has the resource, scope and metric of
+/// its records, so records below a large one would become as many copies of it.
+fn is_mostly_repeated(whole: usize, halves: usize) -> bool {
+    halves.saturating_sub(whole) > whole / 3
 }
 
 /// The name of a table, and what is wrong with it.

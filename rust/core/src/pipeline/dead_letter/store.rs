@@ -1,7 +1,7 @@
 //! Writes dead letters to their storage, as durably as data files.
 
 use std::collections::HashMap;
-use std::path;
+use std::path::Path;
 
 use bytes::Bytes;
 use futures::future::try_join_all;
@@ -48,8 +48,8 @@ impl Store {
             (location, file_io)
         } else {
             let local = local_place(path).map_err(failed)?;
-            let absolute =
-                path::absolute(local).map_err(|cause| failed("cannot be made absolute").because(cause))?;
+            let absolute = storage::absolute_path(Path::new(local))
+                .map_err(|cause| failed("cannot be made absolute").because(cause))?;
             create_folders(&absolute).map_err(|cause| failed("cannot be made a directory").because(cause))?;
             let absolute = absolute.to_str().ok_or_else(|| failed("is not UTF-8"))?;
             (absolute.trim_end_matches('/').to_owned(), hiding_file_io())

@@ -12,7 +12,7 @@ use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::{self, Component, Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -183,7 +183,29 @@ fn local_path(location: &str) -> Result<PathBuf> {
         .strip_prefix("file://")
         .or_else(|| location.strip_prefix("file:"))
         .unwrap_or(location);
-    Ok(PathBuf::from(path))
+    let path = PathBuf::from(path);
+    // Whether a file belongs to a table is decided by the text of its location, which would lead elsewhere.
+    if path.components().any(|part| part == Component::ParentDir) {
+        let message = format!("{location:?} cannot be used: it has a part `..`");
+        return Err(Error::new(ErrorKind::DataInvalid, message));
+    }
+    Ok(path)
+}
+
+/// An absolute path without `..`, which locations of files must not have. Symbolic links before a `..` are
+/// followed, as the system does.
+pub(crate) fn absolute_path(path: &Path) -> io::Result<PathBuf> {
+    let mut absolute = PathBuf::new();
+    for part in path::absolute(path)?.components() {
+        if part == Component::ParentDir {
+            // What does not exist is no link.
+            absolute = fs::canonicalize(&absolute).unwrap_or(absolute);
+            absolute.pop();
+        } else {
+            absolute.push(part);
+        }
+    }
+    Ok(absolute)
 }
 
 /// A folder's name may contain other characters before `://`.

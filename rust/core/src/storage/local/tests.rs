@@ -139,6 +139,73 @@ async fn a_location_in_another_storage_is_refused_and_no_folder() {
 }
 
 #[tokio::test]
+async fn a_location_that_leads_out_of_its_folder_is_refused() {
+    let root = tempfile::tempdir().expect("tempdir");
+    let outside = root.path().join("outside");
+    fs::create_dir_all(root.path().join("table/metadata")).expect("folders");
+    fs::write(&outside, "kept").expect("write");
+    let io = local_file_io();
+    let path = root.path().display();
+    for location in [
+        format!("file://{path}/table/../outside"),
+        format!("file:{path}/table/metadata/../../outside"),
+        format!("{path}/table/metadata/../../outside"),
+    ] {
+        let output = io.new_output(&location).expect("output");
+        for error in [
+            output.write(Bytes::from_static(b"x")).await.expect_err("refused"),
+            io.exists(&location).await.expect_err("refused"),
+            io.delete(&location).await.expect_err("refused"),
+            io.delete_prefix(&location).await.expect_err("refused"),
+        ] {
+            let text = error.to_string();
+            assert!(text.contains(&location) && text.contains("a part `..`"), "{text}");
+        }
+    }
+    assert_eq!(fs::read(&outside).expect("still there"), b"kept");
+    assert_eq!(names(root.path()), ["outside", "table"]);
+    // Dots are part of a name.
+    let dots = location(&root.path().join("..a..b"));
+    io.new_output(&dots)
+        .expect("output")
+        .write(Bytes::new())
+        .await
+        .expect("a name");
+    assert!(io.exists(&dots).await.expect("looked"));
+}
+
+#[test]
+fn an_absolute_path_has_no_parts_that_lead_upwards() {
+    let here = std::env::current_dir().expect("current directory");
+    for (given, expected) in [
+        ("/w/a/../b", PathBuf::from("/w/b")),
+        ("/w/./a", PathBuf::from("/w/a")),
+        ("/../../w", PathBuf::from("/w")),
+        ("w/../v", here.join("v")),
+    ] {
+        assert_eq!(
+            absolute_path(Path::new(given)).expect("absolute"),
+            expected,
+            "{given}"
+        );
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_link_before_a_part_that_leads_upwards_is_followed() {
+    let root = tempfile::tempdir().expect("tempdir");
+    let real = fs::canonicalize(root.path()).expect("path");
+    fs::create_dir_all(real.join("far/away")).expect("folders");
+    std::os::unix::fs::symlink(real.join("far/away"), real.join("link")).expect("link");
+    let given = real.join("link/../warehouse");
+    assert_eq!(
+        absolute_path(&given).expect("absolute"),
+        real.join("far/warehouse")
+    );
+}
+
+#[tokio::test]
 async fn deleting_what_is_not_there_is_no_error() {
     let root = tempfile::tempdir().expect("tempdir");
     let io = local_file_io();

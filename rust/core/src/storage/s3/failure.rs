@@ -5,15 +5,9 @@ use std::fmt;
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use async_trait::async_trait;
 use aws_credential_types::Credentials;
-use futures::TryStreamExt;
 use iceberg::ErrorKind;
-use object_store::ClientOptions;
-use object_store::client::{
-    HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpService,
-    ReqwestConnector,
-};
+use object_store::client::{HttpError, HttpErrorKind};
 
 use super::credentials::NoCredentials;
 use super::settings::Origin;
@@ -57,7 +51,7 @@ struct State {
 
 /// An answer that is not a success.
 #[derive(Debug, Clone)]
-struct Refusal {
+pub(super) struct Refusal {
     status: u16,
     /// S3's error code, such as `AccessDenied`; answers to HEAD have none.
     code: String,
@@ -99,25 +93,34 @@ impl Answers {
         state.credentials = None;
     }
 
-    fn note_answer(&self, refusal: Option<Refusal>) {
-        let mut state = self.state();
-        state.requests += 1;
-        state.unconnected = 0;
-        // A later success may belong to another part.
-        if refusal.is_some() {
-            state.refusal = refusal;
-        }
+    /// Records an answer for the running operation. Requests outside of one, such as aborting an upload later,
+    /// are not recorded.
+    pub(super) fn note_answer(refusal: Option<Refusal>) {
+        let note = |answers: &Arc<Answers>| {
+            let mut state = answers.state();
+            state.requests += 1;
+            state.unconnected = 0;
+            // A later success may belong to another part.
+            if refusal.is_some() {
+                state.refusal = refusal;
+            }
+        };
+        let _ = ANSWERS.try_with(note);
     }
 
-    /// Records a request without an answer. Returns true if no more requests should be made.
-    fn note_error(&self, error: &HttpError) -> bool {
-        let mut state = self.state();
-        state.requests += 1;
-        state.unconnected = match error.kind() {
-            HttpErrorKind::Connect => state.unconnected + 1,
-            _ => 0,
+    /// Records a request without an answer for the running operation. Returns true if no more requests should
+    /// be made.
+    pub(super) fn note_error(error: &HttpError) -> bool {
+        let note = |answers: &Arc<Answers>| {
+            let mut state = answers.state();
+            state.requests += 1;
+            state.unconnected = match error.kind() {
+                HttpErrorKind::Connect => state.unconnected + 1,
+                _ => 0,
+            };
+            state.unconnected >= UNCONNECTED_MAX
         };
-        state.unconnected >= UNCONNECTED_MAX
+        ANSWERS.try_with(note).unwrap_or(false)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -125,81 +128,23 @@ impl Answers {
     }
 }
 
-/// Creates HTTP clients that record refusals in the running operation's [`Answers`].
-#[derive(Debug, Default)]
-pub(super) struct WatchedConnector;
-
-impl HttpConnector for WatchedConnector {
-    fn connect(&self, options: &ClientOptions) -> object_store::Result<HttpClient> {
-        let client = ReqwestConnector::default().connect(options)?;
-        Ok(HttpClient::new(Watched(client)))
-    }
-}
-
-#[derive(Debug)]
-struct Watched(HttpClient);
-
-#[async_trait]
-impl HttpService for Watched {
-    async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
-        // Requests outside of an operation, such as aborting an upload later, are not recorded.
-        let response = match self.0.execute(request).await {
-            Ok(response) => response,
-            Err(error) => {
-                let enough = ANSWERS.try_with(|answers| answers.note_error(&error));
-                return Err(match enough {
-                    // An error kind that is not retried.
-                    Ok(true) => HttpError::new(HttpErrorKind::Unknown, Unreachable(error)),
-                    _ => error,
-                });
-            }
-        };
-        if response.status().is_success() {
-            let _ = ANSWERS.try_with(|answers| answers.note_answer(None));
-            return Ok(response);
-        }
-        let (parts, body) = response.into_parts();
-        let chunks: Vec<_> = body.bytes_stream().try_collect().await?;
-        let body = chunks.concat();
-        let region = parts.headers.get("x-amz-bucket-region");
-        let region = region.and_then(|value| value.to_str().ok());
-        let refusal = Refusal::new(parts.status.as_u16(), region, &body);
-        let _ = ANSWERS.try_with(|answers| answers.note_answer(Some(refusal)));
-        Ok(HttpResponse::from_parts(parts, body.into()))
-    }
-}
-
-/// A host to which several consecutive connections failed.
-#[derive(Debug)]
-struct Unreachable(HttpError);
-
-impl fmt::Display for Unreachable {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0)
-    }
-}
-
-impl StdError for Unreachable {
-    fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        self.0.source()
-    }
+/// The text of an element of S3's XML, short and on one line.
+pub(super) fn element(xml: &str, name: &str) -> Option<String> {
+    let (_, rest) = xml.split_once(&format!("<{name}>"))?;
+    let (text, _) = rest.split_once(&format!("</{name}>"))?;
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    Some(text.chars().take(MESSAGE_MAX).collect())
 }
 
 impl Refusal {
-    fn new(status: u16, region: Option<&str>, body: &[u8]) -> Self {
+    pub(super) fn new(status: u16, region: Option<&str>, body: &[u8]) -> Self {
         let body = String::from_utf8_lossy(body);
         // Only these elements, because others repeat parts of the request.
-        let element = |name: &str| {
-            let (_, rest) = body.split_once(&format!("<{name}>"))?;
-            let (text, _) = rest.split_once(&format!("</{name}>"))?;
-            let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
-            Some(text.chars().take(MESSAGE_MAX).collect::<String>())
-        };
         Self {
             status,
-            code: element("Code").unwrap_or_default(),
-            message: element("Message").unwrap_or_default(),
-            region: region.map(str::to_owned).or_else(|| element("Region")),
+            code: element(&body, "Code").unwrap_or_default(),
+            message: element(&body, "Message").unwrap_or_default(),
+            region: region.map(str::to_owned).or_else(|| element(&body, "Region")),
         }
     }
 
@@ -276,10 +221,7 @@ pub(super) fn failed(
     if let Some(missing) = find::<NoCredentials>(&error) {
         return iceberg::Error::new(kind, format!("cannot {verb} {location}: {missing}"));
     }
-    let http = match find::<Unreachable>(&error) {
-        Some(_) => Some(HttpErrorKind::Connect),
-        None => find::<HttpError>(&error).map(HttpError::kind),
-    };
+    let http = broken_by(&error);
     if let (None, Some(refusal)) = (http, refusal) {
         let advice = advice(verb, &refusal, origin);
         let message = format!("cannot {verb} {location}: {advice}: {refusal}{tried}");
@@ -306,9 +248,19 @@ pub(super) fn failed(
 
 /// Whether an operation ended with an answer of the server, and not before one arrived.
 fn is_refusal(error: &object_store::Error) -> bool {
-    find::<NoCredentials>(error).is_none()
-        && find::<Unreachable>(error).is_none()
-        && find::<HttpError>(error).is_none()
+    find::<NoCredentials>(error).is_none() && broken_by(error).is_none()
+}
+
+/// How a request ended without an answer. The kind is that of the innermost error: those around it only say
+/// whether to send the request again.
+fn broken_by(error: &object_store::Error) -> Option<HttpErrorKind> {
+    let mut kind = None;
+    let mut current: Option<&(dyn StdError + 'static)> = Some(error);
+    while let Some(cause) = current {
+        kind = cause.downcast_ref().map(HttpError::kind).or(kind);
+        current = cause.source();
+    }
+    kind
 }
 
 /// Advice on what to change.
@@ -363,7 +315,9 @@ fn advice(verb: &str, refusal: &Refusal, origin: Origin) -> String {
             "there is no such bucket, or storage.s3.endpoint does not speak S3".into()
         }
         (_, 404) => "there is no such file".into(),
-        (_, 405) if verb == "delete" => "files of this bucket cannot be deleted by its users".into(),
+        (_, 405) if verb == "delete" => {
+            "files of this bucket cannot be deleted by its users, or the service does not know DeleteObjects".into()
+        }
         (_, 405 | 501) => {
             "the service does not know this request; does storage.s3.endpoint speak S3?".into()
         }

@@ -12,22 +12,24 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::HeaderValue;
 use iceberg::io::{FileIO, FileIOBuilder};
 use iceberg::{Error, ErrorKind, Result};
-use object_store::aws::{AmazonS3, AmazonS3Builder, AwsCredentialProvider};
+use object_store::aws::{AmazonS3, AmazonS3Builder, AwsCredentialProvider, Checksum};
 use object_store::path::Path;
-use object_store::{BackoffConfig, ClientOptions, RetryConfig};
+use object_store::{BackoffConfig, RetryConfig};
 
-use self::failure::{Answers, WatchedConnector, failed};
+use self::client::WatchedConnector;
+use self::failure::{Answers, failed};
 pub use self::objects::{Content, End, NO_VERSION, ObjectVersion, Objects};
 use self::settings::{Origin, Settings, process_environment};
 use self::storage::S3StorageFactory;
 use self::upload::WrongLength;
 use crate::aws::{Aws, PAUSE};
-use crate::config::{S3Config, UploadSizes, is_bucket_name, on_s3};
+use crate::config::{RequestTimes, S3Config, UploadSizes, is_bucket_name, on_s3};
 
+mod client;
 mod credentials;
+mod deletion;
 mod encryption;
 mod extended_reads;
 mod failure;
@@ -36,12 +38,6 @@ mod settings;
 mod storage;
 mod upload;
 mod writer;
-
-/// The time after which an attempt to connect is abandoned and retried.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// The timeout of a request including its answer: enough for 8 MiB at 2.3 Mbit/s.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// No retries after this time. Then the host's own queue waits and retries.
 const RETRY_TIMEOUT: Duration = Duration::from_secs(30);
@@ -77,6 +73,7 @@ fn connection(
         credentials,
         aws: Arc::clone(aws),
         sizes: config.uploads,
+        times: config.times,
         buckets: Mutex::default(),
     })
 }
@@ -87,6 +84,7 @@ struct Connection {
     credentials: AwsCredentialProvider,
     aws: Arc<Aws>,
     sizes: UploadSizes,
+    times: RequestTimes,
     buckets: Mutex<HashMap<String, Arc<AmazonS3>>>,
 }
 
@@ -108,6 +106,7 @@ struct Operation {
     key: Path,
     answers: Arc<Answers>,
     sizes: UploadSizes,
+    times: RequestTimes,
     /// The AWS provider chain, if the credentials come from it.
     chain: Option<Arc<Aws>>,
     /// For error messages.
@@ -143,6 +142,7 @@ impl Connection {
             key,
             answers: Arc::default(),
             sizes: self.sizes,
+            times: self.times,
             chain: (self.settings.origin == Origin::Chain).then(|| Arc::clone(&self.aws)),
             context,
         })
@@ -165,14 +165,6 @@ impl Connection {
             }
         }
         let (url, host_has_bucket) = self.settings.bucket_url(bucket, region);
-        let options = ClientOptions::new()
-            .with_user_agent(HeaderValue::from_static(concat!(
-                "otlp2iceberg/",
-                env!("CARGO_PKG_VERSION")
-            )))
-            .with_allow_http(url.starts_with("http://"))
-            .with_connect_timeout(CONNECT_TIMEOUT)
-            .with_timeout(REQUEST_TIMEOUT);
         let retry = RetryConfig {
             backoff: BackoffConfig {
                 max_backoff: PAUSE_MAX,
@@ -191,9 +183,18 @@ impl Connection {
             .with_endpoint(&url)
             .with_virtual_hosted_style_request(host_has_bucket)
             .with_credentials(Arc::clone(&self.credentials))
-            .with_client_options(options)
             .with_retry(retry)
-            .with_http_connector(WatchedConnector);
+            .with_http_connector(WatchedConnector {
+                times: self.times,
+                is_http: url.starts_with("http://"),
+            });
+        // AWS takes nothing without a checksum into a bucket with a default retention (Object Lock). It is the
+        // hash that is signed anyway. Other services may refuse it, as Google's does.
+        let builder = if self.settings.is_aws() {
+            builder.with_checksum_algorithm(Checksum::SHA256)
+        } else {
+            builder
+        };
         let builder = match &self.settings.encryption {
             Some(encryption) => encryption.apply(builder),
             None => Ok(builder),

@@ -173,12 +173,13 @@ impl Objects {
                     if found.meta.size > bytes_max {
                         return Ok(Read::TooLarge(found.meta.size));
                     }
-                    let mut content = BytesMut::with_capacity(usize::try_from(found.meta.size).unwrap_or(0));
+                    let size = found.meta.size;
+                    let mut content = BytesMut::with_capacity(usize::try_from(size).unwrap_or(0));
                     let mut stream = found.into_stream();
                     while let Some(bytes) = stream.try_next().await? {
                         content.extend_from_slice(&bytes);
                     }
-                    Ok(Read::Whole(content.freeze()))
+                    whole(content.freeze(), size).map(Read::Whole)
                 }
             })
             .await

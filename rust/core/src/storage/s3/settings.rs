@@ -6,7 +6,7 @@ use object_store::aws::AwsCredential;
 
 use super::credentials::can_be_sent;
 use super::encryption::Encryption;
-use crate::aws::domain;
+use crate::aws::{Hosts, is_s3_host};
 use crate::config::S3Config;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -39,6 +39,8 @@ pub(super) struct Settings {
     pub(super) region: Option<String>,
     /// Base URL without a trailing slash. `None` for AWS.
     pub(super) endpoint: Option<String>,
+    /// Those of AWS to use without an endpoint.
+    hosts: Hosts,
     pub(super) path_style: Option<bool>,
     /// `None` uses the provider chain.
     pub(super) credential: Option<AwsCredential>,
@@ -85,6 +87,7 @@ impl Settings {
         Ok(Self {
             region,
             endpoint,
+            hosts: Hosts::new(environment),
             path_style,
             credential,
             origin,
@@ -99,6 +102,11 @@ impl Settings {
         region.ok_or(NoRegion)
     }
 
+    /// Whether buckets are on AWS. Its own endpoints, such as those of a VPC, count.
+    pub(super) fn is_aws(&self) -> bool {
+        self.endpoint.as_deref().is_none_or(is_s3_host)
+    }
+
     /// The URL of a bucket in a region, and whether its host name contains the bucket's name.
     pub(super) fn bucket_url(&self, bucket: &str, region: &str) -> (String, bool) {
         // The certificate *.s3.<region> does not cover a host name with a dot in the bucket's name.
@@ -107,7 +115,7 @@ impl Settings {
             .unwrap_or(self.endpoint.is_some() || bucket.contains('.'));
         let endpoint = match &self.endpoint {
             Some(endpoint) => endpoint.clone(),
-            None => format!("https://s3.{region}.{}", domain(region)),
+            None => format!("https://{}", self.hosts.s3(region)),
         };
         match endpoint.split_once("://") {
             Some((scheme, host)) if !in_path => (format!("{scheme}://{bucket}.{host}"), true),
@@ -294,6 +302,39 @@ mod tests {
             let settings = Settings::new(&config, &HashMap::new(), &nothing).expect("valid");
             let region = settings.region(None).expect("known");
             assert_eq!(settings.bucket_url(bucket, region).0, url);
+        }
+
+        for (fips, dual_stack, host) in [
+            ("true", "", "s3-fips.us-east-1.amazonaws.com"),
+            ("False", "true", "s3.dualstack.us-east-1.amazonaws.com"),
+            ("TRUE", "True", "s3-fips.dualstack.us-east-1.amazonaws.com"),
+        ] {
+            let environment = |name: &str| match name {
+                "AWS_USE_FIPS_ENDPOINT" => Some(fips.to_owned()),
+                "AWS_USE_DUALSTACK_ENDPOINT" => Some(dual_stack.to_owned()),
+                _ => None,
+            };
+            let settings = Settings::new(&S3Config::default(), &HashMap::new(), &environment).expect("valid");
+            let (url, host_has_bucket) = settings.bucket_url("logs", "us-east-1");
+            assert_eq!((url, host_has_bucket), (format!("https://logs.{host}"), true));
+        }
+    }
+
+    #[test]
+    fn aws_is_known_by_its_endpoints() {
+        let vpc = "https://bucket.vpce-1a-2b.s3.eu-west-1.vpce.amazonaws.com";
+        for (endpoint, expected) in [
+            (None, true),
+            (Some(vpc), true),
+            (Some("https://storage.googleapis.com"), false),
+            (Some("http://minio:9000"), false),
+        ] {
+            let config = S3Config {
+                endpoint: endpoint.map(str::to_owned),
+                ..S3Config::default()
+            };
+            let settings = Settings::new(&config, &HashMap::new(), &|_| None).expect("valid");
+            assert_eq!(settings.is_aws(), expected, "{endpoint:?}");
         }
     }
 

@@ -1,12 +1,14 @@
 //! Multipart upload of a large file while it is written. The file appears complete or not at all.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use object_store::aws::AmazonS3;
 use object_store::path::Path;
-use object_store::{MultipartUpload, ObjectStore, ObjectStoreExt, PutOptions, PutPayload, Result};
+use object_store::{Error, MultipartUpload, ObjectStore, ObjectStoreExt, PutOptions, PutPayload, Result};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use super::Operation;
 use super::failure::Answers;
@@ -15,8 +17,8 @@ use super::failure::Answers;
 /// double earlier, because some services require parts of one size.
 const PARTS_OF_ONE_SIZE: usize = 1000;
 
-/// The number of parts sent concurrently, which also limits the memory for them.
-const PARTS_AT_ONCE: usize = 4;
+/// The maximum number of parts sent concurrently, which also limits the memory for them.
+const PARTS_AT_ONCE_MAX: usize = 4;
 
 /// One multipart upload. If it is dropped before it is complete, its parts are removed.
 pub(super) struct Upload {
@@ -25,7 +27,12 @@ pub(super) struct Upload {
     answers: Arc<Answers>,
     /// `None` once finished.
     multipart: Option<Box<dyn MultipartUpload>>,
-    running: JoinSet<Result<()>>,
+    /// The parts that are being sent. Each returns how long it took.
+    running: JoinSet<Result<Duration>>,
+    /// How many may be sent at once. The first part is sent alone and shows it.
+    parts_at_once: usize,
+    /// How long sending a part may take.
+    part_time: Duration,
     /// The size of the first parts.
     first_part_bytes: usize,
     parts: usize,
@@ -42,6 +49,8 @@ impl Upload {
             answers: Arc::clone(&operation.answers),
             multipart: Some(multipart),
             running: JoinSet::new(),
+            parts_at_once: 1,
+            part_time: operation.times.whole,
             first_part_bytes: operation.sizes.part_bytes.max(1),
             parts: 0,
             bytes: 0,
@@ -53,9 +62,9 @@ impl Upload {
         self.first_part_bytes << (self.parts / PARTS_OF_ONE_SIZE)
     }
 
-    /// Sends a part. Waits until fewer than the maximum are being sent.
+    /// Sends a part. Waits until few enough are being sent.
     pub(super) async fn send(&mut self, part: PutPayload) -> Result<()> {
-        while self.running.len() >= PARTS_AT_ONCE {
+        while self.running.len() >= self.parts_at_once {
             self.wait_for_one().await?;
         }
         let Some(multipart) = &mut self.multipart else {
@@ -63,8 +72,11 @@ impl Upload {
         };
         self.parts += 1;
         self.bytes += part.content_length() as u64;
-        let request = multipart.put_part(part);
-        self.running.spawn(self.answers.watch(request));
+        let request = self.answers.watch(multipart.put_part(part));
+        self.running.spawn(async move {
+            let begun = Instant::now();
+            request.await.map(|()| begun.elapsed())
+        });
         Ok(())
     }
 
@@ -73,17 +85,27 @@ impl Upload {
         while !self.running.is_empty() {
             self.wait_for_one().await?;
         }
-        if let Some(multipart) = &mut self.multipart {
-            self.answers.watch(multipart.complete()).await?;
+        let completed = match &mut self.multipart {
+            Some(multipart) => self.answers.watch(multipart.complete()).await.map(drop),
+            None => Ok(()),
+        };
+        match completed {
+            // Some services no longer know an upload that is complete. If their first answer was lost, the
+            // second one says so.
+            Err(Error::NotFound { .. }) if is_stored(&self.store, &self.key, self.bytes).await => {
+                self.multipart = None;
+                return Ok(());
+            }
+            ended => ended?,
         }
         self.multipart = None;
-        let stored = self.answers.watch(self.store.head(&self.key)).await?.size;
-        if stored != self.bytes {
-            return Err(object_store::Error::Generic {
+        let found = self.answers.watch(self.store.head(&self.key)).await?.size;
+        if found != self.bytes {
+            return Err(Error::Generic {
                 store: "S3",
                 source: Box::new(WrongLength {
                     expected: self.bytes,
-                    found: stored,
+                    found,
                 }),
             });
         }
@@ -103,12 +125,32 @@ impl Upload {
         }
     }
 
+    /// Waits for a part. How long the first one took decides how many of the others are sent at once.
     async fn wait_for_one(&mut self) -> Result<()> {
-        match self.running.join_next().await {
-            Some(ended) => ended?,
-            None => Ok(()),
+        let Some(ended) = self.running.join_next().await else {
+            return Ok(());
+        };
+        let took = ended??;
+        if self.parts == 1 {
+            self.parts_at_once = parts_at_once(took, self.part_time);
         }
+        Ok(())
     }
+}
+
+/// How many parts can share the line so that each takes at most half of its time.
+fn parts_at_once(one_took: Duration, part_time: Duration) -> usize {
+    let fitting = part_time.as_millis() / (2 * one_took.as_millis()).max(1);
+    usize::try_from(fitting)
+        .unwrap_or(usize::MAX)
+        .clamp(1, PARTS_AT_ONCE_MAX)
+}
+
+/// Whether a file of this length is in the bucket. Its answer is not the operation's, whose error keeps the
+/// refusal before it.
+async fn is_stored(store: &AmazonS3, key: &Path, bytes: u64) -> bool {
+    let found = Arc::<Answers>::default().watch(store.head(key)).await;
+    found.is_ok_and(|found| found.size == bytes)
 }
 
 impl Drop for Upload {
@@ -132,8 +174,9 @@ impl Drop for Upload {
 }
 
 async fn abort(multipart: &mut dyn MultipartUpload, key: &Path) {
-    if let Err(cause) = multipart.abort().await {
-        tracing::warn!(%key, %cause, "an unfinished upload is left in the bucket");
+    match multipart.abort().await {
+        Ok(()) | Err(Error::NotFound { .. }) => {}
+        Err(cause) => tracing::warn!(%key, %cause, "an unfinished upload is left in the bucket"),
     }
 }
 
@@ -185,3 +228,23 @@ impl std::fmt::Display for WrongLength {
 }
 
 impl std::error::Error for WrongLength {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_share_the_line_only_where_it_is_fast_enough() {
+        for (one_took, expected) in [
+            (0, 4),
+            (7_500, 4),
+            (10_000, 3),
+            (15_000, 2),
+            (16_000, 1),
+            (59_000, 1),
+        ] {
+            let found = parts_at_once(Duration::from_millis(one_took), Duration::from_secs(60));
+            assert_eq!(found, expected, "{one_took} ms");
+        }
+    }
+}

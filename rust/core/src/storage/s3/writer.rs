@@ -19,7 +19,9 @@ pub(super) struct S3FileWrite {
 struct State {
     operation: Operation,
     upload: Option<Upload>,
-    /// The bytes that are not sent yet, with their number.
+    /// Full parts that are not sent yet, because the file may still fit into one request.
+    held: Vec<PutPayload>,
+    /// The bytes after them, with their number.
     pending: PutPayloadMut,
 }
 
@@ -29,6 +31,7 @@ impl S3FileWrite {
             state: Some(State {
                 operation,
                 upload: None,
+                held: Vec::new(),
                 pending: PutPayloadMut::new(),
             }),
         }
@@ -60,40 +63,61 @@ impl FileWrite for S3FileWrite {
 impl State {
     async fn write(&mut self, mut content: Bytes) -> object_store::Result<()> {
         while !content.is_empty() {
-            let full = match &self.upload {
-                Some(upload) => upload.part_bytes(),
-                None => self.operation.sizes.single_put_bytes_max,
-            };
-            let room = full.saturating_sub(self.pending.content_length());
+            let room = self.part_bytes().saturating_sub(self.pending.content_length());
+            if room == 0 {
+                self.end_part().await?;
+                continue;
+            }
             self.pending.push(content.split_to(room.min(content.len())));
-            // A file that ends exactly here is still sent in one request.
-            if self.pending.content_length() >= full && !content.is_empty() {
-                self.send_part().await?;
+            if self.upload.is_none() && self.unsent_bytes() > self.operation.sizes.single_put_bytes_max {
+                self.start_upload().await?;
             }
         }
         Ok(())
     }
 
-    async fn send_part(&mut self) -> object_store::Result<()> {
+    fn part_bytes(&self) -> usize {
+        match &self.upload {
+            Some(upload) => upload.part_bytes(),
+            None => self.operation.sizes.part_bytes.max(1),
+        }
+    }
+
+    fn unsent_bytes(&self) -> usize {
+        let held = self.held.iter().map(PutPayload::content_length).sum::<usize>();
+        held + self.pending.content_length()
+    }
+
+    async fn start_upload(&mut self) -> object_store::Result<()> {
+        let upload = self.upload.insert(Upload::start(&self.operation).await?);
+        for part in std::mem::take(&mut self.held) {
+            upload.send(part).await?;
+        }
+        Ok(())
+    }
+
+    async fn end_part(&mut self) -> object_store::Result<()> {
         let part = std::mem::take(&mut self.pending).freeze();
-        let upload = match &mut self.upload {
-            Some(upload) => upload,
-            None => self.upload.insert(Upload::start(&self.operation).await?),
-        };
-        upload.send(part).await
+        if let Some(upload) = &mut self.upload {
+            return upload.send(part).await;
+        }
+        self.held.push(part);
+        Ok(())
     }
 
     async fn send_rest(&mut self) -> object_store::Result<()> {
         if self.upload.is_some() {
             if self.pending.content_length() > 0 {
-                self.send_part().await?;
+                self.end_part().await?;
             }
             return match &mut self.upload {
                 Some(upload) => upload.finish().await,
                 None => Ok(()),
             };
         }
-        let content: PutPayload = std::mem::take(&mut self.pending).freeze();
+        let held = std::mem::take(&mut self.held).into_iter().flatten();
+        let rest = std::mem::take(&mut self.pending).freeze();
+        let content: PutPayload = held.chain(rest).collect();
         let Operation { bucket, key, .. } = &self.operation;
         let put = || bucket.put_opts(key, content.clone(), PutOptions::default());
         self.operation.attempt(put).await.map(drop)

@@ -9,6 +9,7 @@ use parquet::schema::types::ColumnDescPtr;
 
 use super::buffer::PageBuffer;
 use super::compress::{ColumnMemory, Compressor};
+use super::expansion::Expansion;
 use super::levels::Levels;
 use super::pages::{DataPage, Pages};
 use super::range::Range;
@@ -101,6 +102,11 @@ impl Leaf {
     /// Inspects the rows that will be appended, to choose their encoding.
     pub fn look_ahead(&mut self, view: &view::Leaf<'_>, rows: &[u32]) {
         self.values.look_ahead(view, rows);
+    }
+
+    /// Tells how much the texts that will be appended take.
+    pub fn expect(&mut self, expansion: Expansion) {
+        self.values.expect(expansion);
     }
 
     /// The definition level of a non-null value.

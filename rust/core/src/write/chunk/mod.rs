@@ -11,8 +11,9 @@
 //! [`pages`] (the stored pages, each after its [`page_header`], and their statistics).
 //!
 //! A page is built in a [`buffer`], whose memory is [`reused`]. [`hybrid`] writes its [`levels`] and its
-//! dictionary [`indices`]. [`distinct`] estimates the benefit of a dictionary, [`search`] wraps zstd,
-//! [`hex_ids`] compresses ids, and [`view`] gives access to the arrays.
+//! dictionary [`indices`]. [`distinct`] estimates the benefit of a dictionary, [`expansion`] whether it is
+//! needed, [`search`] wraps zstd, [`hex_ids`] compresses ids, and [`view`] gives access to the arrays.
+//! [`other`] hands columns to the parquet crate.
 
 mod bloom;
 mod boolean;
@@ -21,6 +22,7 @@ mod chunk_bytes;
 mod compress;
 mod dictionary_memory;
 mod distinct;
+mod expansion;
 mod hex_ids;
 mod hybrid;
 mod indices;
@@ -29,6 +31,7 @@ mod levels;
 mod nested;
 mod number;
 mod number_dictionary;
+mod other;
 mod page_header;
 mod pages;
 mod range;
@@ -41,11 +44,9 @@ mod text_range;
 mod values;
 mod view;
 
-use arrow_array::cast::AsArray;
-use arrow_array::{Array, ArrayRef, UInt32Array};
+use arrow_array::ArrayRef;
 use arrow_schema::{DataType, Field, SchemaRef, TimeUnit};
-use arrow_select::take::take;
-use parquet::arrow::arrow_writer::{ArrowColumnWriter, compute_leaves};
+use parquet::arrow::arrow_writer::ArrowColumnWriter;
 use parquet::basic::Type;
 use parquet::errors::{ParquetError, Result};
 use parquet::file::properties::WriterProperties;
@@ -125,10 +126,13 @@ impl<'a> ChunkEncoder<'a> {
         for (field, array) in schema.fields().iter().zip(arrays) {
             let own: Vec<&ColumnDescPtr> = columns.by_ref().take(leaves(field.data_type())).collect();
             let mut column = self.own_column(field, &own, rows.len())?;
-            if let Some(Column::Flat(leaf)) = &mut column
-                && let Some(View::Leaf(view)) = View::of(array)
-            {
-                leaf.look_ahead(&view, rows);
+            match (&mut column, View::of(array)) {
+                (Some(Column::Flat(leaf)), Some(View::Leaf(view))) => leaf.look_ahead(&view, rows),
+                (Some(Column::Shared(shared)), Some(View::Shared { keys, nulls, maps })) => {
+                    shared.look_ahead(keys, nulls, &maps, rows);
+                }
+                (Some(Column::Nested(node)), Some(view)) => node.look_ahead(&view, rows),
+                _ => {}
             }
             row_group.push(column);
         }
@@ -257,7 +261,7 @@ impl<'a> ChunkEncoder<'a> {
         {
             match (column, self.compressor.as_deref_mut()) {
                 (Column::Other(writers), _) => {
-                    others.push((position, append_other(writers, field, array, rows)?));
+                    others.push((position, other::append(writers, field, array, rows)?));
                 }
                 (Column::Flat(leaf), Some(compressor)) => match View::of(array) {
                     Some(View::Leaf(view)) => leaf.append_rows(&view, rows, compressor)?,
@@ -341,27 +345,6 @@ impl RowGroup {
         }
         bytes
     }
-}
-
-fn append_other(
-    writers: &mut [ArrowColumnWriter],
-    field: &Field,
-    array: &ArrayRef,
-    rows: &[u32],
-) -> Result<ArrayRef> {
-    let rows = UInt32Array::from(rows.to_vec());
-    let mut array = take(array, &rows, None)?;
-    if let DataType::Dictionary(_, shared) = array.data_type()
-        && shared.is_nested()
-    {
-        let dictionary = array.as_any_dictionary();
-        array = take(dictionary.values(), dictionary.keys(), None)?;
-    }
-    let field = field.clone().with_data_type(array.data_type().clone());
-    for (writer, leaf) in writers.iter_mut().zip(compute_leaves(&field, &array)?) {
-        writer.write(&leaf)?;
-    }
-    Ok(array)
 }
 
 /// The number of chunks of a type.

@@ -10,8 +10,9 @@ use arrow_schema::{DataType, Field, Fields};
 use parquet::errors::Result;
 
 use super::compress::Compressor;
+use super::expansion::Expansion;
 use super::leaf::Leaf;
-use super::view::{View, split_run};
+use super::view::{Values, View, split_run};
 
 /// A node of a column's type.
 pub(super) enum Node {
@@ -85,6 +86,48 @@ impl Node {
                 }
             }
         })
+    }
+
+    /// Inspects the rows that will be appended: labels that they repeat often get a dictionary of any size.
+    /// Such are the attributes of a resource, read from files that are joined.
+    pub fn look_ahead(&mut self, view: &View<'_>, rows: &[u32]) {
+        if may_expand(view) {
+            let rows = rows.iter().map(|row| *row as usize);
+            let rows: Vec<Range<usize>> = rows.map(|row| row..row + 1).collect();
+            self.expect(view, &rows);
+        }
+    }
+
+    fn expect(&mut self, view: &View<'_>, values: &[Range<usize>]) {
+        match (self, view) {
+            (Node::Leaf { leaf, .. }, View::Leaf(view)) => {
+                if let Values::Label(labels) = &view.values {
+                    leaf.expect(Expansion::of_elements(labels, values));
+                }
+            }
+            (
+                Node::List { element, .. },
+                View::List {
+                    offsets,
+                    nulls,
+                    element: elements,
+                },
+            ) => {
+                let lists = values.iter().cloned().flatten();
+                let lists = lists.filter(|list| nulls.is_none_or(|nulls| nulls.is_valid(*list)));
+                let spans: Vec<Range<usize>> = lists.map(|list| span(offsets, list)).collect();
+                element.expect(elements, &spans);
+            }
+            (Node::Struct { fields, .. }, View::Struct { fields: views, .. }) => {
+                for (field, view) in fields.iter_mut().zip(views) {
+                    if may_expand(view) {
+                        field.expect(view, values);
+                    }
+                }
+            }
+            // Cannot happen: views have the shape of their array, and nodes that of its type.
+            _ => {}
+        }
     }
 
     /// Appends rows.
@@ -260,6 +303,18 @@ impl Node {
             Node::List { element, .. } => element.into_leaves(),
             Node::Struct { fields, .. } => fields.into_iter().flat_map(Node::into_leaves).collect(),
         }
+    }
+}
+
+/// Whether there are labels that take much if each is written as text.
+fn may_expand(view: &View<'_>) -> bool {
+    match view {
+        View::Leaf(leaf) => {
+            matches!(&leaf.values, Values::Label(labels) if Expansion::may_be_large(labels))
+        }
+        View::List { element, .. } => may_expand(element),
+        View::Struct { fields, .. } => fields.iter().any(may_expand),
+        View::Shared { .. } => false,
     }
 }
 

@@ -4,6 +4,7 @@ use arrow_buffer::NullBuffer;
 use parquet::errors::Result;
 
 use super::compress::Compressor;
+use super::expansion::Expansion;
 use super::leaf::Leaf;
 use super::nested::{Node, span};
 use super::view::{View, split_run};
@@ -33,6 +34,22 @@ impl SharedMaps {
             empty,
             leaves: leaves.collect::<Option<_>>()?,
         })
+    }
+
+    /// Inspects the rows that will be appended: texts that they repeat often get a dictionary of any size.
+    pub fn look_ahead(&mut self, keys: &[i32], nulls: Option<&NullBuffer>, maps: &View<'_>, rows: &[u32]) {
+        let View::List { offsets, element, .. } = maps else {
+            return;
+        };
+        let View::Struct { fields, .. } = element.as_ref() else {
+            return;
+        };
+        for ((leaf, _), view) in self.leaves.iter_mut().zip(fields) {
+            if let View::Leaf(view) = view {
+                let keys = rows.iter().filter_map(|row| key_of(*row, keys, nulls));
+                leaf.expect(Expansion::of_lists(&view.values, offsets, rows.len(), keys));
+            }
+        }
     }
 
     /// Appends rows. Each refers by key to a map in one array that all rows of a chunk share.
@@ -65,10 +82,8 @@ impl SharedMaps {
                 return Ok(());
             };
             let key_of = |row: u32| {
-                let row = row as usize;
-                let key = keys.get(row).map_or(0, |key| key.unsigned_abs() as usize);
-                let is_null = nulls.is_some_and(|nulls| nulls.is_null(row))
-                    || null_maps.is_some_and(|nulls| nulls.is_null(key));
+                let key = key_of(row, keys, nulls)?;
+                let is_null = null_maps.is_some_and(|nulls| nulls.is_null(key));
                 (!is_null).then_some(key)
             };
             let mut rest = rows;
@@ -106,4 +121,13 @@ impl SharedMaps {
     pub fn into_leaves(self) -> Vec<Leaf> {
         self.leaves.into_iter().map(|(leaf, _)| leaf).collect()
     }
+}
+
+/// The key of a row's map, if it has one.
+#[inline]
+fn key_of(row: u32, keys: &[i32], nulls: Option<&NullBuffer>) -> Option<usize> {
+    let row = row as usize;
+    let is_null = nulls.is_some_and(|nulls| nulls.is_null(row));
+    let key = keys.get(row).map_or(0, |key| key.unsigned_abs() as usize);
+    (!is_null).then_some(key)
 }

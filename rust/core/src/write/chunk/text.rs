@@ -10,6 +10,7 @@ use super::bloom::Bloom;
 use super::buffer::PageBuffer;
 use super::dictionary_memory::DictionaryMemory;
 use super::distinct::Distinct;
+use super::expansion::Expansion;
 use super::leaf::Repeat;
 use super::nested::span;
 use super::pages::DictionaryPage;
@@ -22,6 +23,9 @@ use super::view::{Labels, split_run};
 
 /// With fewer values, a dictionary does not pay for its page.
 const COUNTED_VALUES_MIN: usize = 64;
+/// The size of a dictionary whose texts rows repeat, far above that of a batch. Its page must stay below 2
+/// GiB.
+const REPEATED_BYTES_MAX: usize = 1 << 30;
 /// Marks a missing dictionary index.
 const UNKNOWN: u32 = u32::MAX;
 
@@ -95,6 +99,16 @@ impl Texts {
         if coming.values >= COUNTED_VALUES_MIN && coming.is_smaller_as_dictionary() && fits {
             let memory = std::mem::take(&mut self.spare);
             self.dictionary = Some(Dictionary::proven(coming.texts, bytes, memory));
+        }
+    }
+
+    /// Keeps the dictionary whatever values come, if the coming texts are repeated so often that they must
+    /// have one.
+    pub fn expect(&mut self, expansion: Expansion) {
+        if expansion.is_large() {
+            self.options.dictionary_bytes_max = REPEATED_BYTES_MAX;
+            let of_memory = || Dictionary::new(std::mem::take(&mut self.spare));
+            self.dictionary.get_or_insert_with(of_memory).keep();
         }
     }
 

@@ -9,6 +9,7 @@ use super::boolean::Booleans;
 use super::buffer::PageBuffer;
 use super::dictionary_memory::DictionaryMemory;
 use super::distinct::Distinct;
+use super::expansion::Expansion;
 use super::leaf::Repeat;
 use super::number::Numbers;
 use super::pages::DictionaryPage;
@@ -85,8 +86,16 @@ impl Values {
             (Values::Text(texts), View::Text(array)) => texts.look_ahead(|| Distinct::of(array, rows)),
             (Values::Text(texts), View::Label(labels)) => {
                 texts.look_ahead(|| Distinct::of_labels(labels, view.nulls, rows));
+                texts.expect(Expansion::of_labels(labels, rows));
             }
             _ => {}
+        }
+    }
+
+    /// Tells how much the coming texts take.
+    pub fn expect(&mut self, expansion: Expansion) {
+        if let Values::Text(texts) = self {
+            texts.expect(expansion);
         }
     }
 

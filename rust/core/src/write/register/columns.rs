@@ -104,7 +104,16 @@ impl Matching {
         let has_id = id_of(column).is_some();
         // With ids, a name in another case is harmless; a name mapping requires the exact name.
         let field = by_name(true).or_else(|| by_name(false).filter(|_| has_id));
-        field.ok_or_else(|| self.refused(name, "is in the file and not in the table"))
+        field.ok_or_else(|| match by_name(false) {
+            Some(field) => self.refused(
+                name,
+                &format!(
+                    "is {} in the table, and a file without field ids must have the table's names",
+                    field.name
+                ),
+            ),
+            None => self.refused(name, "is in the file and not in the table"),
+        })
     }
 
     fn field(&mut self, column: &ParquetType, field: &NestedField) -> Result<()> {

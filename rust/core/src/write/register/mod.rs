@@ -19,7 +19,7 @@ use iceberg::spec::{
 
 use self::columns::{Columns, Resolution, mismatch};
 pub use self::footer::{FOOTER_BYTES_MAX, FOOTER_GUESS_BYTES, Footer, Tail};
-pub(crate) use self::names::NAME_MAPPING;
+pub(crate) use self::names::{NAME_MAPPING, extended_mapping};
 pub use self::route::table_of;
 use self::statistics::{ColumnStatistics, of_leaf};
 use super::bounds::{lower_bound, upper_bound};

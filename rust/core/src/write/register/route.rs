@@ -10,7 +10,7 @@ use crate::schema::{AttributeColumn, columns};
 use crate::signal::Table;
 
 /// The table that the nearest folder in the file's key is named after. Without such a folder, the table with
-/// exactly the file's columns, where either all or none of the columns of single attributes are present.
+/// exactly the file's columns, in any case, where either all or none of the columns of single attributes are present.
 ///
 /// # Errors
 /// `TableMismatch` when neither identifies a table.
@@ -19,10 +19,12 @@ pub fn table_of(key: &str, footer: &Footer, tables: &TablesConfig) -> Result<Tab
     if let Some(table) = key.rsplit('/').skip(1).find_map(named) {
         return Ok(table);
     }
-    let found: BTreeSet<&str> = footer.column_names().collect();
+    // Either case: another process may have written the file with another `tables.column_case`.
+    let found: BTreeSet<String> = footer.column_names().map(str::to_ascii_lowercase).collect();
     let has = |table: &Table, attributes: &[AttributeColumn]| {
         let columns = columns(*table, attributes);
-        columns.iter().map(|column| column.name).collect::<BTreeSet<_>>() == found
+        let names = columns.iter().map(|column| column.name.to_ascii_lowercase());
+        names.collect::<BTreeSet<_>>() == found
     };
     let own = Table::ALL.into_iter().find(|table| has(table, &[]));
     let found = own.or_else(|| {

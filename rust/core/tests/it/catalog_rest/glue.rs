@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use iceberg::TableUpdate;
 use otlp2iceberg::catalog::{self, Catalog, table_spec};
 use otlp2iceberg::config::Config;
 use otlp2iceberg::{RetryClass, Table};
@@ -10,7 +11,8 @@ use serde_json::Value;
 
 use super::server::Server;
 use super::stub::Asked;
-use crate::commit_support::logs;
+use crate::commit_support::{logs, taken};
+use crate::logged::warnings;
 use crate::own_process;
 
 #[test]
@@ -150,5 +152,33 @@ async fn a_table_bucket_chooses_locations_itself() {
             .iter()
             .filter(|asked| asked.target.ends_with("/namespaces/otel"));
         assert_eq!(namespace.count(), 0, "nobody needs to know");
+    }
+}
+
+/// Glue refuses tables whose metadata exceeds a limit.
+#[tokio::test]
+#[ignore = "run by new_tables_in_glue, with credentials"]
+async fn a_table_with_large_metadata_is_warned_of_once() {
+    let server = server();
+    let catalog = glue(&server, "123456789012", r#", "default_location": "s3://lake""#).await;
+    ensure(&catalog).await.expect("made");
+    let (logged, _guard) = warnings();
+    let large = |lines: Vec<String>| -> Vec<String> {
+        let is_it = |line: &String| line.contains("the table's metadata is large");
+        lines.into_iter().filter(is_it).collect()
+    };
+    let base = catalog.load(&logs()).await.expect("loads");
+    assert_eq!(large(logged.lines()), [] as [String; 0]);
+    let updates = vec![TableUpdate::SetProperties {
+        updates: [("note".to_owned(), "x".repeat(4_000_000))].into(),
+    }];
+    taken(catalog.commit(&base, vec![], updates).await);
+    for _ in 0..2 {
+        catalog.load(&logs()).await.expect("loads");
+    }
+    let lines = large(logged.lines());
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    for part in ["otel.logs", "commit.dedup_window", "5 to 50 MB"] {
+        assert!(lines[0].contains(part), "{part} in {lines:?}");
     }
 }

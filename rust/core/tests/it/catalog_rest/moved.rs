@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use super::server::Server;
 use super::stub::Reply;
 use crate::commit_support::{logs, pass, summary};
+use crate::logged::warnings;
 use crate::storage::tables::export;
 
 /// The pause after which a catalog's configuration is requested again.
@@ -122,6 +123,35 @@ async fn a_catalog_that_moved_to_another_address_is_followed() {
     }
     assert_eq!(found.expect("found").metadata.uuid(), made.metadata.uuid());
     assert_eq!(times_configured(&front), 2);
+}
+
+#[tokio::test]
+async fn another_server_gets_the_token_and_is_warned_of_once() {
+    let (front, behind) = (Server::new(), Server::new());
+    front.state().config = json!({"overrides": {"uri": behind.stub.uri()}});
+    let (logged, guard) = warnings();
+    let catalog = front.catalog(r#""token": "hush""#).await;
+    let spec = table_spec(&Config::default(), Table::Logs).expect("spec");
+    catalog.ensure(&logs(), Some(spec)).await.expect("made");
+    catalog.load(&logs()).await.expect("loaded");
+    drop(guard);
+    let asked = behind.stub.asked_for("GET", "/tables/logs");
+    assert!(!asked.is_empty());
+    for asked in asked {
+        assert_eq!(asked.header("authorization"), Some("Bearer hush"));
+    }
+    let lines = logged.lines();
+    let warned: Vec<&String> = lines
+        .iter()
+        .filter(|line| line.contains("another server"))
+        .collect();
+    let [line] = warned.as_slice() else {
+        panic!("{lines:?}");
+    };
+    for part in [front.stub.uri(), behind.stub.uri(), "catalog.headers".into()] {
+        assert!(line.contains(&part), "{part} in {line}");
+    }
+    assert!(!line.contains("hush"), "{line}");
 }
 
 #[tokio::test]

@@ -137,6 +137,20 @@ async fn many_requests_that_miss_a_token_share_a_new_one() {
 }
 
 #[tokio::test]
+async fn a_token_endpoint_that_throttles_is_no_reason_to_change_a_key() {
+    let server = Server::new();
+    let tokens = Stub::new(|_| Reply::json(429, &json!({"error": "slow_down"})));
+    let catalog = server.catalog(&keys(&tokens)).await;
+    let error = catalog.load(&logs()).await.expect_err("no token");
+    assert!(error.is_throttled(), "{error:?}");
+    let text = error.to_string();
+    assert!(
+        text.contains("429 (too many requests)") && !text.contains("client_secret"),
+        "{text}"
+    );
+}
+
+#[tokio::test]
 async fn a_refused_client_is_told_with_its_keys_and_without_its_secret() {
     let server = Server::new();
     let tokens = Stub::new(|_| {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use iceberg::{TableRequirement, TableUpdate};
 use otlp2iceberg::catalog::{Catalog, CommitOutcome, LoadedTable, table_spec};
-use otlp2iceberg::commit::Committer;
+use otlp2iceberg::commit::{Committer, Wanted};
 use otlp2iceberg::config::{CommitConfig, Config};
 use otlp2iceberg::{ErrorKind, RetryClass, Table};
 use serde_json::json;
@@ -116,6 +116,87 @@ async fn a_wait_that_the_catalog_asks_for_is_kept() {
             after: Some(Duration::from_secs(17))
         }
     );
+}
+
+#[tokio::test]
+async fn a_throttled_commit_is_a_refusal_that_says_so() {
+    let server = Server::new();
+    let catalog = server.catalog("").await;
+    let base = table(&server, &catalog).await;
+    server.state().turns.push_back(Turn::Instead(Reply::throttled()));
+    let CommitOutcome::Refused {
+        conflict: false,
+        error,
+    } = commit(&catalog, &base).await
+    else {
+        panic!("it is a refusal");
+    };
+    assert!(error.is_throttled(), "{error}");
+    assert_eq!(error.retry_class(), RetryClass::Retry { after: None });
+    let text = error.to_string();
+    for part in ["400 (too many requests)", "ThrottlingException: Rate exceeded"] {
+        assert!(text.contains(part), "{part:?} in {text}");
+    }
+}
+
+#[tokio::test]
+async fn a_throttled_load_is_waited_for_before_a_commit_is_sent() {
+    let server = Server::new();
+    let spec = table_spec(&Config::default(), Table::Logs).expect("spec");
+    let catalog = server.catalog("").await;
+    let committer = Committer::open(catalog, logs(), Some(spec), None, CommitConfig::default())
+        .await
+        .expect("opens");
+    committer.append(append(1, 1), soon()).await.expect("committed");
+    let loads = server.stub.asked_for("GET", "/tables/logs").len();
+    server.state().gate.push_back(Some(Reply::throttled()));
+    let committed = committer.append(append(1, 2), soon()).await.expect("committed");
+    assert_eq!(committed.attempts, 1);
+    assert_eq!(server.stub.asked_for("GET", "/tables/logs").len(), loads + 2);
+}
+
+#[tokio::test]
+async fn columns_are_added_in_the_same_call_after_throttling() {
+    let server = Server::new();
+    let catalog = server.catalog("").await;
+    table(&server, &catalog).await;
+    let config = Config::from_json(br#"{"tables": {"attribute_columns": ["http.route"]}}"#).expect("valid");
+    let schema = table_spec(&config, Table::Logs).expect("spec").schema;
+    let wanted = Wanted {
+        schema: &schema,
+        attributes: &[],
+    };
+    server.state().turns.push_back(Turn::Instead(Reply::throttled()));
+    let committer = Committer::open(catalog, logs(), None, Some(wanted), CommitConfig::default())
+        .await
+        .expect("opens");
+    let table = committer.table();
+    assert!(
+        table
+            .metadata
+            .current_schema()
+            .field_by_name("HttpRoute")
+            .is_some()
+    );
+}
+
+/// A catalog that throttles loads alone still takes commits.
+#[tokio::test]
+async fn loads_that_are_throttled_again_do_not_hold_up_a_commit() {
+    let server = Server::new();
+    let spec = table_spec(&Config::default(), Table::Logs).expect("spec");
+    let catalog = server.catalog("").await;
+    let committer = Committer::open(catalog, logs(), Some(spec), None, CommitConfig::default())
+        .await
+        .expect("opens");
+    committer.append(append(1, 1), soon()).await.expect("committed");
+    let loads = server.stub.asked_for("GET", "/tables/logs").len();
+    for _ in 0..2 {
+        server.state().gate.push_back(Some(Reply::throttled()));
+    }
+    let committed = committer.append(append(1, 2), soon()).await.expect("committed");
+    assert_eq!(committed.attempts, 1);
+    assert_eq!(server.stub.asked_for("GET", "/tables/logs").len(), loads + 2);
 }
 
 #[tokio::test]

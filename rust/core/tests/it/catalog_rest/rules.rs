@@ -2,7 +2,7 @@
 
 use otlp2iceberg::catalog::{self, table_spec};
 use otlp2iceberg::config::Config;
-use otlp2iceberg::{ErrorKind, Table};
+use otlp2iceberg::{ErrorKind, RetryClass, Table};
 
 use super::server::Server;
 use super::stub::Reply;
@@ -148,6 +148,18 @@ fn rules_of_s3_tables_are_told_before_the_service_does() {
             r#""type": "s3tables", "warehouse": "arn:aws:s3tables:eu-west-1:123456789012:bucket/b", "namespace": "Otel""#,
             vec![r#"catalog.namespace: "Otel" cannot be a name in S3 Tables"#],
         ),
+        (
+            r#""type": "s3tables", "warehouse": "arn:aws:s3tables:eu-west-1:123456789012:bucket/b", "namespace": "aws_otel""#,
+            vec![r#"catalog.namespace: "aws_otel" cannot be a namespace in S3 Tables"#],
+        ),
+        (
+            r#""type": "glue", "warehouse": "123456789012:s3tablescatalog/b", "namespace": "prod.otel""#,
+            vec![r#"catalog.namespace: "prod.otel" cannot be a name in S3 Tables"#],
+        ),
+        (
+            r#""type": "glue", "warehouse": "s3tablescatalog/b", "namespace": "awsotel""#,
+            vec![r#"catalog.namespace: "awsotel" cannot be a namespace in S3 Tables"#],
+        ),
     ] {
         refused(catalog, &parts);
     }
@@ -170,6 +182,7 @@ fn whole_configurations_are_accepted() {
         r#""type": "rest", "uri": "http://h:8181", "sigv4": {"region": "x", "service": "execute-api"}"#,
         r#""type": "glue", "warehouse": "123456789012:s3tablescatalog/b", "sigv4": {"region": "eu-west-1"}"#,
         r#""type": "glue", "warehouse": "123456789012", "default_location": "s3a://lake/otel/""#,
+        r#""type": "glue", "warehouse": "123456789012", "namespace": "aws.Otel""#,
         r#""type": "s3tables", "warehouse": "arn:aws-cn:s3tables:cn-north-1:123456789012:bucket/b", "s3tables_api": "rest""#,
         r#""type": "s3tables", "warehouse": "arn:aws:s3tables:eu-west-1:123456789012:bucket/b", "s3tables_api": "native", "namespace": "otel_2""#,
     ] {
@@ -308,5 +321,29 @@ async fn a_catalog_that_may_hand_out_no_storage_credentials_is_told_with_the_key
                 );
             }
         }
+    }
+}
+
+/// Glue's REST endpoint throttles with 400. Nothing is wrong with the configuration then.
+#[tokio::test]
+async fn throttling_is_no_reason_to_change_a_key() {
+    for (step, before) in [("config", 0), ("load", 1), ("create", 2)] {
+        let server = Server::new();
+        let catalog = server.catalog(r#""warehouse": "w""#).await;
+        let let_through = std::iter::repeat_with(|| None).take(before);
+        let answers = let_through.chain([Some(Reply::throttled())]);
+        server.state().gate.extend(answers);
+        let spec = table_spec(&Config::default(), Table::Logs).expect("spec");
+        let error = catalog.ensure(&logs(), Some(spec)).await.expect_err(step);
+        assert!(error.is_throttled(), "{step}: {error}");
+        assert_eq!(error.retry_class(), RetryClass::Retry { after: None });
+        let text = error.to_string();
+        for part in ["400 (too many requests)", "Rate exceeded"] {
+            assert!(text.contains(part), "{step}: {part:?} in {text}");
+        }
+        for part in ["catalog.warehouse", "catalog.uri", "vended_credentials"] {
+            assert!(!text.contains(part), "{step}: {part:?} in {text}");
+        }
+        assert_eq!(server.stub.asked().len(), before + 1, "{step}");
     }
 }

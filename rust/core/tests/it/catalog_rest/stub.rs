@@ -51,6 +51,15 @@ impl Reply {
         )
     }
 
+    /// As Glue's REST endpoint throttles: <https://github.com/apache/iceberg/issues/17824>.
+    pub fn throttled() -> Self {
+        let headers = vec![
+            ("content-type", "application/json".into()),
+            ("x-amzn-errortype", "ThrottlingException".into()),
+        ];
+        Reply::Answer(400, headers, r#"{"message":"Rate exceeded"}"#.into())
+    }
+
     pub fn error(status: u16, kind: &str, message: &str) -> Self {
         let body = serde_json::json!({"error": {"message": message, "type": kind, "code": status}});
         Reply::json(status, &body)

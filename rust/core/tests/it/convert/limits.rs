@@ -63,6 +63,37 @@ fn attributes_shared_by_a_group_count_once_in_a_batch() {
     check_split(Signal::Logs, &groups, 5);
 }
 
+/// What the records of a group share would be in the next batch as well.
+#[test]
+fn a_text_as_large_as_a_batch_does_not_close_it_after_each_record() {
+    let service = [delimited(1, "service.name"), nested(&[2, 1], "x".repeat(LIMIT))].concat();
+    let resource = nested(&[1, 1], service);
+    let options = ConvertOptions {
+        arrival_time_unix_nano: ARRIVAL,
+        column_bytes_max: usize::MAX,
+        batch_bytes_max: LIMIT,
+        values: ValueLimits::default(),
+    };
+    let records = delimited(2, delimited(2, []).repeat(2_000));
+    let bad = delimited(1, double(7, 1.5));
+    let histogram = nested(&[9], [bad.repeat(1_000), delimited(1, []).repeat(1_000)].concat());
+    for (signal, field) in [
+        (Signal::Logs, records.clone()),
+        (Signal::Traces, records),
+        (Signal::Metrics, nested(&[2, 2], histogram)),
+    ] {
+        let payload = delimited(1, [resource.clone(), field].concat());
+        let converted = convert(signal, &payload, &options).unwrap();
+        let rows: usize = converted.batches.iter().map(|batch| batch.batch.num_rows()).sum();
+        assert_eq!(rows as u64 + converted.rejected, 2_000, "{signal}");
+        assert!(
+            converted.batches.len() < 20,
+            "{signal}: {}",
+            converted.batches.len()
+        );
+    }
+}
+
 #[test]
 fn list_elements_count_like_bytes() {
     // 40,000 events without text in each of 4 spans.

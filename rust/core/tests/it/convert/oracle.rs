@@ -66,7 +66,7 @@ pub fn resource(resource: Option<&Resource>, schema_url: &str) -> Row {
             "ServiceName",
             named.map_or(Cell::Null, |attribute| value_text(attribute.value.as_ref())),
         ),
-        ("ResourceAttributes", map(&resource.attributes)),
+        ("ResourceAttributes", sorted_map(&resource.attributes)),
         ("ResourceSchemaUrl", text(schema_url)),
         (
             "ResourceDroppedAttributesCount",
@@ -80,7 +80,7 @@ pub fn scope(scope: Option<&InstrumentationScope>, schema_url: &str) -> Row {
     Row::from([
         ("ScopeName", text(&scope.name)),
         ("ScopeVersion", text(&scope.version)),
-        ("ScopeAttributes", map(&scope.attributes)),
+        ("ScopeAttributes", sorted_map(&scope.attributes)),
         ("ScopeSchemaUrl", text(schema_url)),
         (
             "ScopeDroppedAttributesCount",
@@ -243,6 +243,15 @@ pub fn map(attributes: &[KeyValue]) -> Cell {
     }
     let entry = |one: &KeyValue| (one.key.clone(), value_text(one.value.as_ref()));
     Cell::Map(entries.into_iter().map(entry).collect())
+}
+
+/// The map of attributes that are compared as a whole.
+pub fn sorted_map(attributes: &[KeyValue]) -> Cell {
+    let Cell::Map(mut entries) = map(attributes) else {
+        return Cell::Null;
+    };
+    entries.sort_by(|(one, _), (other, _)| one.cmp(other));
+    Cell::Map(entries)
 }
 
 fn last_of_each(attributes: &[KeyValue]) -> Vec<&KeyValue> {

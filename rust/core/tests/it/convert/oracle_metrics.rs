@@ -8,7 +8,9 @@ use opentelemetry_proto::tonic::metrics::v1::{
 };
 use otlp2iceberg::convert::Repairs;
 
-use super::oracle::{Expected, arrival, first_set, flags, id, list, map, resource, scope, text, time, word};
+use super::oracle::{
+    Expected, arrival, first_set, flags, id, list, map, resource, scope, sorted_map, text, time, word,
+};
 use super::rows::{Cell, Row};
 
 /// A row, or `None` if the point is to be rejected.
@@ -27,7 +29,7 @@ pub fn metrics(request: &ExportMetricsServiceRequest) -> Expected {
                     ("MetricName", text(&one.name)),
                     ("MetricDescription", text(&one.description)),
                     ("MetricUnit", text(&one.unit)),
-                    ("MetricMetadata", map(&one.metadata)),
+                    ("MetricMetadata", sorted_map(&one.metadata)),
                 ]);
                 metric(one, &shared, &mut expected);
             }
@@ -96,7 +98,7 @@ fn common(own: u64, start: u64, attributes: &[KeyValue], bits: u32, repairs: &mu
     Row::from([
         ("TimeUnix", first_set([time(own, repairs), arrival()])),
         ("StartTimeUnix", time(start, repairs)),
-        ("Attributes", map(attributes)),
+        ("Attributes", sorted_map(attributes)),
         ("Flags", flags(bits)),
     ])
 }

@@ -1,9 +1,17 @@
 //! Rules 5 to 8 of `docs/schema.md`: values and text.
 
-use opentelemetry_proto::tonic::common::v1::{AnyValue, ArrayValue, KeyValueList, any_value::Value};
+use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
+use opentelemetry_proto::tonic::common::v1::{
+    AnyValue, ArrayValue, InstrumentationScope, KeyValueList, any_value::Value,
+};
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
+use opentelemetry_proto::tonic::metrics::v1::{
+    Gauge, Metric, NumberDataPoint, ResourceMetrics, ScopeMetrics, metric::Data,
+};
+use opentelemetry_proto::tonic::resource::v1::Resource;
 use otlp2iceberg::convert::Repairs;
 use otlp2iceberg::signal::{Signal, Table};
+use prost::Message;
 
 use super::rows::{Cell, converted, rows};
 use super::rules::{any, attribute, log};
@@ -121,6 +129,88 @@ fn rule_5_the_last_of_equal_keys_wins_in_nested_lists_too() {
         row["LogAttributes"],
         Cell::map(&[("a", None), ("b", Some("last"))])
     );
+}
+
+#[test]
+fn rule_5_keys_that_identify_a_resource_a_scope_or_a_series_are_sorted() {
+    let text = |key: &str| attribute(key, any(Value::StringValue(format!("of {key}"))));
+    let sorted = Cell::map(&[
+        ("B", Some("of B")),
+        ("a", Some("of a")),
+        ("a.b", Some("of a.b")),
+        ("b", None),
+    ]);
+    let unsorted = || vec![attribute("b", None), text("a.b"), text("a"), text("B"), text("a")];
+    let point = |attributes| NumberDataPoint {
+        attributes,
+        ..NumberDataPoint::default()
+    };
+    let mut reversed = unsorted();
+    reversed.reverse();
+    let metric = Metric {
+        metadata: unsorted(),
+        data: Some(Data::Gauge(Gauge {
+            data_points: vec![point(unsorted()), point(reversed)],
+        })),
+        ..Metric::default()
+    };
+    let request = ExportMetricsServiceRequest {
+        resource_metrics: vec![ResourceMetrics {
+            resource: Some(Resource {
+                attributes: unsorted(),
+                ..Resource::default()
+            }),
+            scope_metrics: vec![ScopeMetrics {
+                scope: Some(InstrumentationScope {
+                    attributes: unsorted(),
+                    ..InstrumentationScope::default()
+                }),
+                metrics: vec![metric],
+                ..ScopeMetrics::default()
+            }],
+            ..ResourceMetrics::default()
+        }],
+    };
+    let converted = converted(Signal::Metrics, &request.encode_to_vec());
+    let rows = rows(&converted, Table::Gauge);
+    assert_eq!(rows.len(), 2);
+    for row in rows {
+        for column in [
+            "ResourceAttributes",
+            "ScopeAttributes",
+            "MetricMetadata",
+            "Attributes",
+        ] {
+            assert_eq!(row[column], sorted, "{column}");
+        }
+    }
+}
+
+/// Keys that are equal or ordered otherwise once their bytes are repaired.
+#[test]
+fn rule_5_keys_are_sorted_as_they_are_stored() {
+    let key = |key: &[u8], value: &str| delimited(7, [delimited(1, key), nested(&[2, 1], value)].concat());
+    for others in [0, 40] {
+        let more: Vec<u8> = (0..others)
+            .flat_map(|at| key(format!("k{at:02}").as_bytes(), "x"))
+            .collect();
+        let attributes = [
+            key(b"a\xff", "1"),
+            key(b"a\xfe", "2"),
+            key("\u{1f600}".as_bytes(), "3"),
+            key(b"\xff", "4"),
+        ];
+        let point = [attributes.concat(), more].concat();
+        let converted = converted(Signal::Metrics, &nested(&[1, 2, 2, 5, 1], point));
+        let rows = rows(&converted, Table::Gauge);
+        let Cell::Map(entries) = &rows[0]["Attributes"] else {
+            panic!("{:?}", rows[0]["Attributes"]);
+        };
+        let keys: Vec<&str> = entries.iter().map(|(key, _)| key.as_str()).collect();
+        assert!(keys.is_sorted(), "{keys:?}");
+        assert_eq!(keys.len(), others + 3);
+        assert_eq!(entries[0], ("a\u{fffd}".to_owned(), Cell::text("2")));
+    }
 }
 
 #[test]

@@ -7,7 +7,7 @@ use otlp2iceberg::{Pipeline, Reason, Signal};
 use prost::Message;
 use serde_json::json;
 
-use super::support::{Home, export, gauge, half_bad_histogram, logs, metrics, record};
+use super::support::{Home, bad_histogram, export, gauge, half_bad_histogram, logs, metrics, record};
 use crate::decode::encode::{delimited, nested};
 
 /// Two requests: one valid, and one with a bad point and a metric without data.
@@ -176,6 +176,40 @@ async fn no_object_passes_its_size_and_no_record_is_missing() {
     let expected: Vec<String> = (0..400).map(|at| format!("metric {at:04}")).collect();
     assert_eq!((names, told), (expected, 400));
     pipeline.close().await;
+}
+
+/// A small request would otherwise fill the disk: each object has the whole resource of its records.
+#[tokio::test]
+async fn records_of_a_large_resource_are_kept_with_one_copy_of_it() {
+    for (service, expected) in [("s".repeat(4000), 1), ("s".to_owned(), 4)] {
+        let home = Home::new();
+        let dead = home.dead();
+        let dead = dead.to_str().unwrap();
+        let pipeline = home
+            .opened_as(&format!(
+                r#""dead_letter": {{"path": {dead:?}, "object_bytes_max": 1024}}"#
+            ))
+            .await;
+        let request = metrics(&service, &[bad_histogram("latency", 100)]);
+        let outcome = export(&pipeline, Signal::Metrics, &[(1, request.clone())])
+            .await
+            .unwrap();
+        assert_eq!((outcome.rejected, outcome.dead_letter_records), (100, 100));
+        assert_eq!(outcome.dead_letter_objects, expected);
+        let letters = home.letters();
+        let told: u64 = letters
+            .values()
+            .map(|(_, why)| why["records"].as_u64().unwrap())
+            .sum();
+        assert_eq!((letters.len() as u64, told), (expected, 100));
+        let sizes: Vec<usize> = letters.values().map(|(bytes, _)| bytes.len()).collect();
+        if expected == 1 {
+            assert_eq!(sizes, [request.len()], "the request itself");
+        } else {
+            assert!(sizes.iter().all(|bytes| *bytes <= 1024), "{sizes:?}");
+        }
+        pipeline.close().await;
+    }
 }
 
 #[tokio::test]

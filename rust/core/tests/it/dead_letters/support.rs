@@ -163,6 +163,13 @@ pub fn half_bad_histogram(name: &str) -> Vec<u8> {
     delimited(2, [delimited(1, name), delimited(3, "ms"), data].concat())
 }
 
+/// A histogram of this many points, each with a bound but no counts.
+pub fn bad_histogram(name: &str, points: usize) -> Vec<u8> {
+    let bad = delimited(1, [fixed64(3, RECEIVED), double(7, 1.5)].concat());
+    let data = delimited(9, [bad.repeat(points), vec![0x10, 2]].concat());
+    delimited(2, [delimited(1, name), data].concat())
+}
+
 /// A metrics request with a resource.
 pub fn metrics(service: &str, metrics: &[Vec<u8>]) -> Vec<u8> {
     let attribute = [delimited(1, "service.name"), nested(&[2, 1], service)].concat();

@@ -7,8 +7,9 @@ use iceberg::TableUpdate;
 use iceberg::spec::PrimitiveType::{Int, Long, String as Text, Timestamptz};
 use iceberg::spec::{NestedField, Schema, SortOrder, Type, UnboundPartitionSpec};
 use otlp2iceberg::catalog::TableSpec;
-use otlp2iceberg::schema::{columns, iceberg_schema};
+use otlp2iceberg::schema::{ColumnCase, columns, iceberg_schema};
 use otlp2iceberg::{ErrorKind, Pipeline, RetryClass, Table};
+use serde_json::{Value, json};
 
 use super::support::{changed, export, loaded, made, open, rows, stored, values};
 use crate::commit_support::{Fault, Faulty, Warehouse, logs};
@@ -139,7 +140,7 @@ async fn processes_that_add_columns_at_once_add_each_of_them_once() {
         "the columns were added in one step"
     );
     let schema = table.metadata.current_schema();
-    let ours = iceberg_schema(Table::Logs, &[]).expect("schema");
+    let ours = iceberg_schema(Table::Logs, &[], ColumnCase::Pascal).expect("schema");
     assert_eq!(
         schema.as_struct().fields().len(),
         1 + ours.as_struct().fields().len()
@@ -194,22 +195,91 @@ async fn a_table_that_requires_a_column_of_others_gets_none_of_ours() {
 /// A role may be allowed to append and not to change schemas. The error names the columns and the remedy.
 #[tokio::test]
 async fn refused_columns_are_named_and_waited_for() {
-    let warehouse = Warehouse::new();
-    made(&warehouse, &[("Timestamp", Timestamptz)]).await;
-    let catalog = Faulty::new(warehouse.catalog().await, [Fault::Throttled]);
-    let pipeline = Pipeline::open_with(warehouse.config.clone(), catalog).expect("opens");
-    let error = export(&pipeline, 1, &["a"]).await.expect_err("refused");
-    let text = error.to_string();
-    for part in [
-        "they could not be added: ObservedTimestamp, TraceId, SpanId",
-        "tables.auto_evolve",
-        "told to wait",
-    ] {
-        assert!(text.contains(part), "{part:?} in {text}");
+    for (fault, tells) in [(Fault::Refusal, true), (Fault::Throttled, false)] {
+        let warehouse = Warehouse::new();
+        made(&warehouse, &[("Timestamp", Timestamptz)]).await;
+        let catalog = Faulty::new(warehouse.catalog().await, [fault]);
+        let pipeline = Pipeline::open_with(warehouse.config.clone(), catalog).expect("opens");
+        let error = export(&pipeline, 1, &["a"]).await.expect_err("refused");
+        let text = error.to_string();
+        for part in [
+            "they could not be added: ObservedTimestamp, TraceId, SpanId",
+            "tables.auto_evolve",
+        ] {
+            assert_eq!(text.contains(part), tells, "{part:?} in {text}");
+        }
+        if !tells {
+            // Throttling is no reason to change a key.
+            assert!(text.contains("told to wait"), "{text}");
+            assert!(error.retry_after().is_some(), "{error}");
+        }
+        export(&pipeline, 1, &["a"]).await.expect("stored");
+        let table = loaded(&warehouse).await;
+        assert!(table.metadata.current_schema().field_by_name("TraceId").is_some());
+        pipeline.close().await;
     }
-    assert!(error.retry_after().is_some(), "{error}");
-    export(&pipeline, 1, &["a"]).await.expect("stored");
-    let table = loaded(&warehouse).await;
-    assert!(table.metadata.current_schema().field_by_name("TraceId").is_some());
-    pipeline.close().await;
+}
+
+const NAME_MAPPING: &str = "schema.name-mapping.default";
+
+async fn set_name_mapping(warehouse: &Warehouse, mapping: &str) {
+    let updates = [(NAME_MAPPING.to_owned(), mapping.to_owned())].into();
+    changed(warehouse, vec![TableUpdate::SetProperties { updates }]).await;
+}
+
+/// Readers find the columns of files without field ids by this mapping. A column that is not in it reads as null.
+#[tokio::test]
+async fn columns_that_are_added_come_into_the_tables_name_mapping() {
+    let warehouse = Warehouse::new();
+    made(&warehouse, &[("theirs", Long), ("text", Text)]).await;
+    let mapping = json!([
+        {"field-id": 1, "names": ["theirs"]},
+        {"field-id": 2, "names": ["text", "message"]},
+    ]);
+    set_name_mapping(&warehouse, &mapping.to_string()).await;
+    stored(&warehouse, 1, &["one"]).await;
+
+    let metadata = loaded(&warehouse).await.metadata;
+    let schema = metadata.current_schema();
+    let fields: Vec<Value> = serde_json::from_str(&metadata.properties()[NAME_MAPPING]).expect("JSON");
+    assert_eq!(fields[..2], mapping.as_array().expect("a list")[..]);
+    let expected: Vec<(i32, &str)> = schema.as_struct().fields()[2..]
+        .iter()
+        .map(|field| (field.id, field.name.as_str()))
+        .collect();
+    let found: Vec<(i32, &str)> = fields[2..]
+        .iter()
+        .map(|field| {
+            let id = field["field-id"].as_i64().expect("an id");
+            (id as i32, field["names"][0].as_str().expect("a name"))
+        })
+        .collect();
+    assert_eq!(found, expected);
+    assert_eq!(expected.len(), columns(Table::Logs, &[]).len());
+    let attributes = fields
+        .iter()
+        .find(|field| field["names"] == json!(["LogAttributes"]));
+    let inside = ["key", "value"].map(|name| {
+        let id = schema.field_id_by_name(&format!("LogAttributes.{name}"));
+        json!({"field-id": id.expect("a field"), "names": [name]})
+    });
+    assert_eq!(attributes.expect("is mapped")["fields"], json!(inside));
+}
+
+#[tokio::test]
+async fn a_table_gets_no_name_mapping_and_one_that_cannot_be_read_stays() {
+    for mapping in [None, Some("none of ours")] {
+        let warehouse = Warehouse::new();
+        made(&warehouse, &[("theirs", Long)]).await;
+        if let Some(mapping) = mapping {
+            set_name_mapping(&warehouse, mapping).await;
+        }
+        assert_eq!(stored(&warehouse, 1, &["one"]).await.rows, 1);
+        let metadata = loaded(&warehouse).await.metadata;
+        assert!(metadata.current_schema().field_by_name("Body").is_some());
+        assert_eq!(
+            metadata.properties().get(NAME_MAPPING).map(String::as_str),
+            mapping
+        );
+    }
 }

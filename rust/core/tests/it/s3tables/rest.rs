@@ -7,6 +7,7 @@ use otlp2iceberg::config::Config;
 
 use super::server::{BUCKET, refusal};
 use crate::catalog_rest::server::{Server, Turn};
+use crate::catalog_rest::stub::Reply;
 use crate::commit_support::logs;
 
 #[tokio::test]
@@ -41,4 +42,18 @@ async fn an_endpoint_that_refuses_commits_is_told_with_the_other_api() {
             "{text}"
         );
     }
+    // Throttling says nothing about the endpoint.
+    server.state().turns.push_back(Turn::Instead(Reply::throttled()));
+    let updates = vec![TableUpdate::RemoveProperties {
+        removals: vec!["a".into()],
+    }];
+    let CommitOutcome::Refused {
+        conflict: false,
+        error,
+    } = catalog.commit(&base, Vec::new(), updates).await
+    else {
+        panic!("throttling is a refusal");
+    };
+    let text = error.to_string();
+    assert!(error.is_throttled() && !text.contains("s3tables_api"), "{text}");
 }

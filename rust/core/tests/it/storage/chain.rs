@@ -174,6 +174,65 @@ async fn body_of_given_keys() {
     );
 }
 
+/// Off AWS, each such request takes seconds.
+#[test]
+fn the_metadata_service_is_not_asked_for_a_region() {
+    let folder = tempfile::tempdir().expect("folder");
+    let file = folder.path().join("credentials");
+    std::fs::write(&file, keys("AKIDENVIRONMENT")).expect("written");
+    let of_environment: &[(&str, &str)] = &[
+        ("AWS_ACCESS_KEY_ID", "AKIDENVIRONMENT"),
+        ("AWS_SECRET_ACCESS_KEY", "secret"),
+    ];
+    let of_file: &[(&str, &str)] = &[("AWS_SHARED_CREDENTIALS_FILE", file.to_str().expect("UTF-8"))];
+    for (body, keys) in [
+        ("a_known_region", of_environment),
+        ("a_known_region", of_file),
+        ("no_region", of_environment),
+        ("no_region", of_file),
+    ] {
+        let metadata = metadata_service();
+        let uri = metadata.uri();
+        let service: &[(&str, &str)] = &[
+            ("AWS_EC2_METADATA_SERVICE_ENDPOINT", uri.as_str()),
+            ("AWS_EC2_METADATA_DISABLED", "false"),
+        ];
+        run(body, &[service, keys].concat());
+        assert_eq!(
+            metadata.asked().len(),
+            0,
+            "{body}, {keys:?}: {:?}",
+            metadata.asked()
+        );
+    }
+}
+
+#[tokio::test]
+#[ignore = "run by the_metadata_service_is_not_asked_for_a_region"]
+async fn body_of_a_known_region() {
+    let s3 = S3::start().await;
+    let s3_config = S3Config {
+        endpoint: Some(format!("http://127.0.0.1:{}", s3.port)),
+        region: Some("eu-west-1".to_owned()),
+        ..S3Config::default()
+    };
+    let config = StorageConfig { s3: s3_config };
+    let file_io = file_io("s3://lake/t", &HashMap::new(), &config).expect("settings fit");
+    write(&file_io).await.expect("written");
+    let text = authorization(&s3);
+    assert!(text.contains("Credential=AKIDENVIRONMENT/"), "{text}");
+    assert!(text.contains("/eu-west-1/s3/"), "{text}");
+}
+
+#[tokio::test]
+#[ignore = "run by the_metadata_service_is_not_asked_for_a_region"]
+async fn body_of_no_region() {
+    let s3 = S3::start().await;
+    write(&files(Some(&s3), false)).await.expect("written");
+    let text = authorization(&s3);
+    assert!(text.contains("Credential=AKIDENVIRONMENT/"), "{text}");
+}
+
 #[test]
 fn the_environments_keys_and_region_are_used() {
     run(
@@ -334,6 +393,33 @@ async fn body_of_a_missing_right() {
 }
 
 #[test]
+fn a_deletion_that_is_denied_is_done_again_with_what_the_chain_has_by_now() {
+    with_a_file_of_keys("a_denied_deletion");
+}
+
+#[tokio::test]
+#[ignore = "run by a_deletion_that_is_denied_is_done_again_with_what_the_chain_has_by_now"]
+async fn body_of_a_denied_deletion() {
+    let s3 = S3::start().await;
+    let file_io = files(Some(&s3), false);
+    write(&file_io).await.expect("written");
+    rotate("AKIDNEW");
+    let denied = "<DeleteResult><Error><Key>t/a</Key><Code>AccessDenied</Code><Message>No.</Message></Error></DeleteResult>";
+    s3.fault("POST delete", 1, Answer::Body(denied));
+    pass(Duration::from_secs(10)).await;
+    file_io.delete("s3://lake/t/a").await.expect("deleted");
+    let state = s3.state();
+    let deletions: Vec<_> = state
+        .requests
+        .iter()
+        .filter(|request| request.method == "POST")
+        .collect();
+    assert_eq!(deletions.len(), 2);
+    assert!(deletions[0].is_signed_with("AKIDOLD") && deletions[1].is_signed_with("AKIDNEW"));
+    assert!(state.files.is_empty());
+}
+
+#[test]
 fn what_nobody_gives_is_said_with_what_to_set() {
     run("nothing", &[]);
 }
@@ -388,7 +474,11 @@ async fn body_of_a_bad_role() {
         .await
         .expect_err("no keys")
         .to_string();
-    for part in ["role", "correct it", "storage.s3.access_key_id"] {
+    for part in [
+        "the AWS profile, role or metadata service that was asked gives no credentials",
+        "correct it",
+        "storage.s3.access_key_id",
+    ] {
         assert!(error.contains(part), "{part} in {error}");
     }
     assert!(!error.contains('\n'), "{error}");

@@ -3,10 +3,11 @@
 use std::collections::HashMap;
 
 use bytes::Bytes;
+use otlp2iceberg::ErrorKind;
 use otlp2iceberg::config::StorageConfig;
-use otlp2iceberg::storage::file_io;
+use otlp2iceberg::storage::{ObjectVersion, Objects, file_io};
 
-use super::stub::{Answer, Stub};
+use super::stub::{Answer, Request, Stub};
 
 const MIB: usize = 1 << 20;
 
@@ -149,6 +150,21 @@ async fn a_large_file_goes_in_parts() {
     assert!(state.uploads.is_empty());
 }
 
+/// Sizes of the parts that were sent, in the order of their numbers.
+fn part_sizes(stub: &Stub) -> Vec<usize> {
+    let state = stub.state();
+    let number = |request: &Request| -> Option<usize> {
+        let number = request.parameter("partNumber")?;
+        Some(number.parse().expect("a number"))
+    };
+    let requests = state.requests.iter();
+    let mut parts: Vec<_> = requests
+        .filter_map(|request| Some((number(request)?, request.body.len())))
+        .collect();
+    parts.sort_unstable();
+    parts.into_iter().map(|(_, size)| size).collect()
+}
+
 #[tokio::test]
 async fn a_writer_sends_parts_while_it_is_written_to() {
     let stub = Stub::start().await;
@@ -162,7 +178,16 @@ async fn a_writer_sends_parts_while_it_is_written_to() {
     assert!(stub.count("POST uploads") == 1 && stub.state().files.is_empty());
     writer.close().await.expect("closed");
     assert!(stub.state().files["w"] == content, "the content differs");
+    assert_eq!(part_sizes(&stub), [8 * MIB, 8 * MIB, 8 * MIB, MIB]);
     writer.close().await.expect_err("closed before");
+
+    // As much as goes into one request.
+    let output = stub.file_io().new_output("s3://lake/one").expect("output");
+    let mut writer = output.writer().await.expect("writer");
+    writer.write(content.slice(..16 * MIB)).await.expect("written");
+    writer.close().await.expect("closed");
+    assert!(stub.state().files["one"] == content.slice(..16 * MIB));
+    assert_eq!(stub.count("POST uploads"), 1, "only that of the other file");
 
     let output = stub.file_io().new_output("s3://lake/empty").expect("output");
     output
@@ -251,4 +276,27 @@ async fn a_download_that_breaks_off_is_resumed_or_fails() {
         .read(MIB as u64 - 10..MIB as u64 + 10)
         .await
         .expect_err("too short");
+}
+
+#[tokio::test]
+async fn an_object_whose_rest_comes_with_its_beginning_is_not_read() {
+    let stub = Stub::start().await;
+    stub.state().files.insert("raw/a".into(), content(MIB).to_vec());
+    stub.fault("GET", 1, Answer::Half { etag: true });
+    stub.fault("GET", 1, Answer::All);
+    let objects = Objects::new(&stub.config("{}").storage).expect("settings fit");
+    let object = ObjectVersion {
+        bucket: "lake".into(),
+        key: "raw/a".into(),
+        etag: None,
+        version: None,
+    };
+    let error = objects.read(&object, 2 << 20).await.expect_err("too long");
+    assert_eq!(error.kind(), ErrorKind::Storage);
+    let text = error.to_string();
+    assert!(
+        text.contains("1572864 bytes where 1048576 were expected"),
+        "{text}"
+    );
+    assert_eq!(stub.count("GET raw/a"), 2);
 }

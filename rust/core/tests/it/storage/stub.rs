@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use iceberg::io::FileIO;
 use otlp2iceberg::config::Config;
@@ -40,6 +41,12 @@ pub enum Answer {
     Body(&'static str),
     /// The usual answer, cut off after half of its body.
     Half { etag: bool },
+    /// All of the file, whatever range was asked for.
+    All,
+    /// The request is performed, and the connection closed without an answer.
+    Lost,
+    /// The request is performed, and nothing is ever answered.
+    Silence,
 }
 
 #[derive(Default)]
@@ -50,6 +57,8 @@ pub struct State {
     pub faults: Vec<Fault>,
     /// The only accepted access key, if set. Temporary credentials of others have expired.
     pub accepts: Option<&'static str>,
+    /// How long each part of an upload keeps the line busy, which all share.
+    pub part_takes: Duration,
     uploads_begun: usize,
 }
 
@@ -71,9 +80,10 @@ impl Stub {
         let port = listener.local_addr().expect("address").port();
         let state = Arc::<Mutex<State>>::default();
         let shared = Arc::clone(&state);
+        let line = Arc::<tokio::sync::Mutex<()>>::default();
         let server = tokio::spawn(async move {
             while let Ok((connection, _)) = listener.accept().await {
-                tokio::spawn(serve(connection, Arc::clone(&shared)));
+                tokio::spawn(serve(connection, Arc::clone(&shared), Arc::clone(&line)));
             }
         });
         Self { port, state, server }
@@ -127,7 +137,7 @@ impl Request {
         authorization.is_some_and(|text| text.contains(&format!("Credential={key}/")))
     }
 
-    fn parameter(&self, name: &str) -> Option<&str> {
+    pub fn parameter(&self, name: &str) -> Option<&str> {
         self.query
             .split('&')
             .filter_map(|pair| pair.split_once('=').or(Some((pair, ""))))
@@ -162,14 +172,34 @@ impl Response {
     }
 }
 
-async fn serve(mut connection: TcpStream, state: Arc<Mutex<State>>) {
+/// What is sent of an answer.
+enum Sent {
+    /// So many bytes of its body.
+    Bytes(usize),
+    /// Nothing, and the connection is closed.
+    Nothing,
+    /// Nothing, and the connection stays open.
+    Never,
+}
+
+async fn serve(mut connection: TcpStream, state: Arc<Mutex<State>>, line: Arc<tokio::sync::Mutex<()>>) {
     let mut buffer = Vec::new();
     while let Some(request) = receive(&mut connection, &mut buffer).await {
         let head = request.method == "HEAD";
-        let (response, sent) = {
+        let (response, sent, part_takes) = {
             let mut state = state.lock().expect("lock");
             state.requests.push(request.clone());
-            answer(&mut state, &request)
+            let (response, sent) = answer(&mut state, &request);
+            (response, sent, state.part_takes)
+        };
+        if !part_takes.is_zero() && request.parameter("partNumber").is_some() {
+            let _busy = line.lock().await;
+            tokio::time::sleep(part_takes).await;
+        }
+        let sent = match sent {
+            Sent::Bytes(sent) => sent,
+            Sent::Nothing => return,
+            Sent::Never => std::future::pending().await,
         };
         let mut text = format!("HTTP/1.1 {} Said\r\n{}", response.status, response.headers);
         write!(text, "Content-Length: {}\r\n\r\n", response.body.len()).expect("text");
@@ -194,6 +224,10 @@ async fn receive(connection: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<Req
     let mut lines = head.lines();
     let mut first = lines.next()?.split(' ');
     let (method, target) = (first.next()?.to_owned(), first.next()?);
+    // A proxy is given the whole URL.
+    let target = target
+        .strip_prefix("http://s3.eu-west-1.amazonaws.com")
+        .unwrap_or(target);
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
     let headers: HashMap<String, String> = lines
         .filter_map(|line| line.split_once(": "))
@@ -228,12 +262,13 @@ fn decoded(path: &str) -> String {
     String::from_utf8(bytes).expect("UTF-8")
 }
 
-/// The answer, and how many bytes of its body are sent.
-fn answer(state: &mut State, request: &Request) -> (Response, usize) {
+fn answer(state: &mut State, request: &Request) -> (Response, Sent) {
+    let all_of = |response: Response| {
+        let sent = Sent::Bytes(response.body.len());
+        (response, sent)
+    };
     if state.accepts.is_some_and(|key| !request.is_signed_with(key)) {
-        let response = Response::refusal(400, "ExpiredToken");
-        let sent = response.body.len();
-        return (response, sent);
+        return all_of(Response::refusal(400, "ExpiredToken"));
     }
     let fault = state
         .faults
@@ -243,24 +278,30 @@ fn answer(state: &mut State, request: &Request) -> (Response, usize) {
         fault.times -= 1;
         fault.answer.clone()
     });
-    if let Some(Answer::Refusal(status, code, headers)) = &fault {
-        let mut response = Response::refusal(*status, code);
-        response.headers.push_str(headers);
-        let sent = response.body.len();
-        return (response, sent);
-    }
-    if let Some(Answer::Body(body)) = fault {
-        return (Response::new(200, body), body.len());
-    }
-    let mut response = usual(state, request);
-    let mut sent = response.body.len();
-    if let Some(Answer::Half { etag }) = fault {
-        sent /= 2;
-        if !etag {
-            response.headers = response.headers.replace("ETag", "No-ETag");
+    match fault {
+        None => all_of(usual(state, request)),
+        Some(Answer::Refusal(status, code, headers)) => {
+            let mut response = Response::refusal(status, code);
+            response.headers.push_str(headers);
+            all_of(response)
         }
+        Some(Answer::Body(body)) => all_of(Response::new(200, body)),
+        Some(Answer::Half { etag }) => {
+            let mut response = usual(state, request);
+            if !etag {
+                response.headers = response.headers.replace("ETag", "No-ETag");
+            }
+            let sent = Sent::Bytes(response.body.len() / 2);
+            (response, sent)
+        }
+        Some(Answer::All) => {
+            let mut request = request.clone();
+            request.headers.remove("range");
+            all_of(usual(state, &request))
+        }
+        Some(Answer::Lost) => (usual(state, request), Sent::Nothing),
+        Some(Answer::Silence) => (usual(state, request), Sent::Never),
     }
-    (response, sent)
 }
 
 fn usual(state: &mut State, request: &Request) -> Response {
@@ -272,13 +313,23 @@ fn usual(state: &mut State, request: &Request) -> Response {
                 return Response::refusal(404, "NoSuchUpload");
             };
             parts.insert(part.parse().expect("a number"), request.body.clone());
-            with_etag(Response::new(200, ""))
+            let mut response = with_etag(Response::new(200, ""));
+            if let Some(checksum) = request.headers.get("x-amz-checksum-sha256") {
+                write!(response.headers, "x-amz-checksum-sha256: {checksum}\r\n").expect("text");
+            }
+            response
         }
         ("POST", Some(upload)) => {
             let Some(parts) = state.uploads.remove(&upload) else {
                 return Response::refusal(404, "NoSuchUpload");
             };
-            let content = parts.into_values().collect::<Vec<_>>().concat();
+            let parts: Vec<_> = parts.into_values().collect();
+            // Like R2: all parts but the last have one length.
+            let lengths = parts.iter().rev().skip(1).map(Vec::len);
+            if lengths.clone().min() != lengths.max() {
+                return Response::refusal(400, "InvalidPart");
+            }
+            let content = parts.concat();
             state.files.insert(request.key.clone(), content);
             Response::new(
                 200,

@@ -13,7 +13,10 @@ use parquet::file::metadata::{PageIndexPolicy, RowGroupMetaData};
 use proptest::prelude::*;
 use prost::Message;
 
-use super::support::{DAY, TestTable, batch, encode_with, footer, ids, labels, rows_of, texts, times};
+use super::support::{
+    DAY, TestTable, batch, chunk_of, encode_with, footer, ids, labels, logs_of_resource, rows_of, texts,
+    times,
+};
 use crate::strategies;
 
 /// Our encoder does not support snappy, so the parquet crate writes such a file.
@@ -249,4 +252,30 @@ fn a_page_is_found_by_the_index() {
     let whole = rows_of(&files[0].bytes);
     assert_eq!(page, whole.slice(first, 100));
     assert_eq!(whole.column(column).null_count(), 0);
+}
+
+/// The parquet crate gives a dictionary up at 1 MiB, and takes no more than 2 GiB of texts at a time.
+#[test]
+fn other_codecs_keep_texts_that_rows_share_in_a_dictionary_too() {
+    let attribute = "x".repeat(1200 << 10);
+    let batch = logs_of_resource(&attribute, 40);
+    let file = |codec: &str| {
+        let codec = ("write.parquet.compression-codec", codec);
+        let metadata = TestTable::ours(Table::Logs).properties(&[codec]).build();
+        let encoded = encode_with(&metadata, Table::Logs, batch.clone(), &ParquetConfig::default());
+        encoded.unwrap().files.remove(0).bytes
+    };
+    let (ours, theirs) = (file("zstd"), file("gzip"));
+    for bytes in [&ours, &theirs] {
+        let chunk = chunk_of(bytes, "ResourceAttributes.key_value.value");
+        let bytes = chunk.uncompressed_size();
+        assert!((1200 << 10..1210 << 10).contains(&bytes), "{bytes} bytes");
+    }
+    let rows = rows_of(&theirs);
+    assert_eq!(rows.num_rows(), 40);
+    assert!(rows == rows_of(&ours), "rows are not as our encoder writes them");
+    let maps = rows.column_by_name("ResourceAttributes").unwrap().as_map();
+    let values = maps.values().as_string::<i32>();
+    assert_eq!(values.len(), 40);
+    assert!(values.iter().all(|value| value == Some(attribute.as_str())));
 }

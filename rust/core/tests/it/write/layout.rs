@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use arrow_array::{ArrayRef, Int32Array, RecordBatch};
+use arrow_array::types::Int32Type;
+use arrow_array::{ArrayRef, DictionaryArray, Int32Array, RecordBatch, StringArray};
 use iceberg::spec::{
     DataFile, Literal, NestedField, NullOrder, PrimitiveType, Schema, SortDirection, Struct, Transform, Type,
 };
@@ -10,8 +11,8 @@ use otlp2iceberg::Table;
 use otlp2iceberg::config::ParquetConfig;
 
 use super::support::{
-    DAY, LOCATION, TestTable, batch, id, integers, labels, read, strings, texts, times, write_logs,
-    write_with,
+    DAY, LOCATION, TestTable, batch, encode_with, id, integers, labels, read, strings, texts, times,
+    write_logs, write_with,
 };
 
 const HOUR: i64 = 3_600_000_000;
@@ -357,4 +358,100 @@ async fn a_sort_column_that_rows_do_not_have_does_not_break_the_order() {
         [Some(DAY), Some(DAY + 1), Some(DAY + 2)]
     );
     assert_eq!(written.files[0].sort_order_id(), Some(1));
+}
+
+/// Rows whose services are these, by number; written for each row, a long name is more than an array holds.
+fn of_services(names: &[&str], rows: impl Iterator<Item = i32> + Clone) -> RecordBatch {
+    let names = Arc::new(StringArray::from(names.to_vec()));
+    let times = times(rows.clone().map(|_| DAY));
+    let services = DictionaryArray::<Int32Type>::new(rows.collect(), names);
+    batch(&[("Timestamp", times), ("ServiceName", Arc::new(services))])
+}
+
+#[test]
+fn a_long_name_of_many_rows_is_transformed_once() {
+    let metadata = TestTable::ours(Table::Logs)
+        .partitioned(&[("ServiceName", Transform::Truncate(3))])
+        .sorted_by(
+            "ServiceName",
+            Transform::Truncate(20_000),
+            SortDirection::Descending,
+            NullOrder::First,
+        )
+        .build();
+    let long = "long ".repeat(4 << 10);
+    let rows = of_services(
+        &[long.as_str(), "lonely"],
+        (0..130_000).map(|row| i32::from(row % 10 == 0)),
+    );
+    let encoded = encode_with(&metadata, Table::Logs, rows, &ParquetConfig::default()).unwrap();
+    assert!(encoded.rejected.is_empty());
+    assert_eq!(encoded.files.len(), 1);
+    let file = &encoded.files[0].data_file;
+    assert_eq!(partition(file), [Some(Literal::string("lon"))]);
+    assert_eq!((file.record_count(), file.sort_order_id()), (130_000, Some(1)));
+}
+
+#[test]
+fn rows_with_a_long_text_as_partition_value_are_rejected() {
+    let metadata = TestTable::ours(Table::Logs)
+        .partitioned(&[("ServiceName", Transform::Identity)])
+        .build();
+    let (allowed, long, longest) = ("a".repeat(1024), "l".repeat(1025), "x".repeat(20 << 10));
+    let names = [allowed.as_str(), &long, "shop", &longest];
+    let rows = of_services(&names, [0, 1, 2, 1, 2, 0].into_iter());
+    let encoded = encode_with(&metadata, Table::Logs, rows, &ParquetConfig::default()).unwrap();
+    assert_eq!(encoded.rejected, [1, 3]);
+    let partitions: Vec<_> = encoded
+        .files
+        .iter()
+        .map(|file| (partition(&file.data_file), file.data_file.record_count()))
+        .collect();
+    let expected = [(allowed.as_str(), 2), ("shop", 2)];
+    assert_eq!(
+        partitions,
+        expected.map(|(name, rows)| (vec![Some(Literal::string(name))], rows))
+    );
+
+    // In each row, the longest name is more than an array holds.
+    let rows = of_services(&names, (0..110_000).map(|row| if row == 7 { 2 } else { 3 }));
+    let encoded = encode_with(&metadata, Table::Logs, rows, &ParquetConfig::default()).unwrap();
+    assert_eq!(encoded.rejected.len(), 109_999);
+    assert_eq!(encoded.rejected[6..8], [6, 8]);
+    assert_eq!(encoded.files.len(), 1);
+    assert_eq!(
+        partition(&encoded.files[0].data_file),
+        [Some(Literal::string("shop"))]
+    );
+
+    // Texts that rows do not share.
+    let metadata = TestTable::ours(Table::Logs)
+        .partitioned(&[("Body", Transform::Identity)])
+        .build();
+    let rows = batch(&[
+        ("Timestamp", times([DAY; 3])),
+        ("Body", texts([Some(long.as_str()), None, Some(allowed.as_str())])),
+    ]);
+    let encoded = encode_with(&metadata, Table::Logs, rows, &ParquetConfig::default()).unwrap();
+    assert_eq!((encoded.rejected, encoded.files.len()), (vec![0], 2));
+}
+
+/// A dictionary may have a value twice after a transform, and others that no row has.
+#[test]
+fn rows_of_equal_truncated_names_are_one_partition() {
+    let metadata = TestTable::ours(Table::Logs)
+        .partitioned(&[("ServiceName", Transform::Truncate(2))])
+        .build();
+    let rows = of_services(&["shop", "cart", "show", "unused"], [0, 1, 2, 0].into_iter());
+    let encoded = encode_with(&metadata, Table::Logs, rows, &ParquetConfig::default()).unwrap();
+    let partitions: Vec<_> = encoded
+        .files
+        .iter()
+        .map(|file| (partition(&file.data_file), file.data_file.record_count()))
+        .collect();
+    let expected = [("sh", 3), ("ca", 1)];
+    assert_eq!(
+        partitions,
+        expected.map(|(name, rows)| (vec![Some(Literal::string(name))], rows))
+    );
 }

@@ -5,8 +5,10 @@ use std::sync::Arc;
 use arrow_array::{ArrayRef, Float64Array, Int32Array, RecordBatch};
 use iceberg::spec::{DataFile, Literal, NestedField, PrimitiveType, Schema, TableMetadata, Transform, Type};
 use otlp2iceberg::config::ParquetConfig;
+use otlp2iceberg::schema::{ColumnCase, iceberg_schema};
 use otlp2iceberg::write::register::{Described, FOOTER_BYTES_MAX, Footer, Tail, describe, table_of};
 use otlp2iceberg::{ErrorKind, Result, RetryClass, Table};
+use parquet::arrow::ArrowWriter;
 
 use super::support::{DAY, TestTable, batch, encode_with, id, labels, texts, times};
 
@@ -201,6 +203,24 @@ fn the_nearest_folder_names_the_table_and_else_the_columns_do() {
     // It has some columns of several tables.
     let error = table_of("logs/a.parquet", &footer, &tables).unwrap_err();
     assert!(error.to_string().contains("records, traces"), "{error}");
+}
+
+/// Readers find the columns of such a file by the table's name mapping, which has exact names.
+#[test]
+fn a_file_without_ids_must_have_the_tables_case() {
+    let schema = |case| iceberg_schema(Table::Logs, &[], case).unwrap();
+    let rows = batch(&[("Timestamp", times([DAY]))]);
+    let mut bytes = Vec::new();
+    let mut writer = ArrowWriter::try_new(&mut bytes, rows.schema(), None).unwrap();
+    writer.write(&rows).unwrap();
+    writer.close().unwrap();
+    let pascal = TestTable::with_schema(schema(ColumnCase::Pascal)).build();
+    assert!(described(&pascal, &bytes).unwrap().name_mapping.is_some());
+    let lower = TestTable::with_schema(schema(ColumnCase::Lower)).build();
+    let error = described(&lower, &bytes).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::TableMismatch);
+    let reason = "column Timestamp is timestamp in the table, and a file without field ids must have the table's names";
+    assert!(error.to_string().contains(reason), "{error}");
 }
 
 #[test]

@@ -16,14 +16,20 @@ use iceberg::spec::{
     DataFile, NullOrder, Schema, SortDirection, SortField, SortOrder, TableMetadata, TableMetadataBuilder,
     Transform, UnboundPartitionSpec,
 };
+use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
+use opentelemetry_proto::tonic::common::v1::any_value::Value;
+use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
+use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
+use opentelemetry_proto::tonic::resource::v1::Resource;
 use otlp2iceberg::config::ParquetConfig;
-use otlp2iceberg::convert::TableBatch;
+use otlp2iceberg::convert::{ConvertOptions, TableBatch, ValueLimits, convert};
 use otlp2iceberg::request::IdRange;
-use otlp2iceberg::schema::{UTC, iceberg_schema, sort_columns, time_column};
+use otlp2iceberg::schema::{ColumnCase, UTC, iceberg_schema, sort_columns, time_column};
 use otlp2iceberg::write::{EncodeOptions, Encoded, Written, encode, write};
-use otlp2iceberg::{Result, Table};
+use otlp2iceberg::{Result, Signal, Table};
 use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
-use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData};
+use parquet::file::metadata::{ColumnChunkMetaData, PageIndexPolicy, ParquetMetaData};
+use prost::Message;
 
 pub const LOCATION: &str = "memory://warehouse/otel/logs";
 /// The start of the day 2026-11-21T00:00:00Z, in microseconds.
@@ -41,7 +47,7 @@ pub struct TestTable {
 impl TestTable {
     /// One of our tables, unpartitioned and unsorted.
     pub fn ours(table: Table) -> Self {
-        Self::with_schema(iceberg_schema(table, &[]).unwrap())
+        Self::with_schema(iceberg_schema(table, &[], ColumnCase::Pascal).unwrap())
     }
 
     pub fn with_schema(schema: Schema) -> Self {
@@ -157,6 +163,51 @@ pub fn labels<'a>(values: impl IntoIterator<Item = Option<&'a str>>) -> ArrayRef
 
 pub fn texts<'a>(values: impl IntoIterator<Item = Option<&'a str>>) -> ArrayRef {
     Arc::new(values.into_iter().collect::<StringArray>())
+}
+
+/// Logs of [`DAY`] with no more than a time, whose resource has one attribute.
+pub fn logs_of_resource(attribute: &str, rows: usize) -> RecordBatch {
+    let record = LogRecord {
+        time_unix_nano: DAY.unsigned_abs() * 1000,
+        ..Default::default()
+    };
+    let request = ExportLogsServiceRequest {
+        resource_logs: vec![ResourceLogs {
+            resource: Some(Resource {
+                attributes: vec![KeyValue {
+                    key: "attribute".to_owned(),
+                    value: Some(AnyValue {
+                        value: Some(Value::StringValue(attribute.to_owned())),
+                    }),
+                    ..Default::default()
+                }],
+                ..Default::default()
+            }),
+            scope_logs: vec![ScopeLogs {
+                log_records: vec![record; rows],
+                ..Default::default()
+            }],
+            ..Default::default()
+        }],
+    };
+    let options = ConvertOptions {
+        arrival_time_unix_nano: DAY.unsigned_abs() * 1000,
+        column_bytes_max: 64 << 20,
+        batch_bytes_max: 256 << 20,
+        values: ValueLimits::default(),
+    };
+    let mut converted = convert(Signal::Logs, &request.encode_to_vec(), &options).unwrap();
+    assert_eq!(converted.batches.len(), 1);
+    converted.batches.remove(0).batch
+}
+
+/// The only chunk of a column in a file of one row group, by its path.
+pub fn chunk_of(bytes: &Bytes, path: &str) -> ColumnChunkMetaData {
+    let footer = footer(bytes);
+    assert_eq!(footer.num_row_groups(), 1);
+    let mut chunks = footer.row_group(0).columns().iter();
+    let chunk = chunks.find(|chunk| chunk.column_path().string() == path);
+    chunk.unwrap().clone()
 }
 
 pub fn ids() -> Vec<IdRange> {

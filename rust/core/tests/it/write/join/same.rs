@@ -5,7 +5,9 @@ use iceberg::spec::Datum;
 use otlp2iceberg::Table;
 use otlp2iceberg::write::Joined;
 
-use super::super::support::{DAY, TestTable, batch, footer, id, integers, labels, rows_of, texts, times};
+use super::super::support::{
+    DAY, TestTable, batch, chunk_of, footer, id, integers, labels, logs_of_resource, rows_of, texts, times,
+};
 use super::super::tables::sample;
 use super::support::{Folder, logs, multiset, some_rows};
 
@@ -197,4 +199,28 @@ async fn texts_with_and_without_a_dictionary_go_together() {
     let bytes = folder.bytes(&folder.join(&sources).await.data_file).await;
     assert_eq!(rows_of(&bytes), rows_of(&folder.at_once(&batches).0));
     assert_eq!(integers(&rows_of(&bytes), "Timestamp").len(), 6_000);
+}
+
+/// Written again for each row, a long attribute of a resource would make small files gigabytes.
+#[tokio::test]
+async fn a_resource_is_in_the_dictionary_as_in_the_sources() {
+    let table = TestTable::default(Table::Logs).property("write.parquet.dict-size-bytes", "8192");
+    let mut folder = Folder::new(Table::Logs, table).with_rows_max(10_000);
+    let long = ["x", "y"].map(|text| text.repeat(20 << 10));
+    let batches = [logs_of_resource(&long[0], 500), logs_of_resource(&long[1], 500)];
+    let sources = [
+        folder.write(batches[0].clone()).await,
+        folder.write(batches[1].clone()).await,
+    ];
+    let values = "ResourceAttributes.key_value.value";
+    for source in &sources {
+        let bytes = chunk_of(&folder.bytes(source).await, values).uncompressed_size();
+        assert!((20 << 10..22 << 10).contains(&bytes), "{bytes} bytes");
+    }
+    let bytes = folder.bytes(&folder.join(&sources).await.data_file).await;
+    let joined = chunk_of(&bytes, values).uncompressed_size();
+    assert!((40 << 10..44 << 10).contains(&joined), "{joined} bytes");
+    let rows = rows_of(&bytes);
+    assert!(rows == rows_of(&folder.at_once(&batches).0), "other rows");
+    assert_eq!(integers(&rows, "Timestamp"), vec![Some(DAY); 1000]);
 }
