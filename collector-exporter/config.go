@@ -134,6 +134,8 @@ type TablesConfig struct {
 	// AttributeColumns lists the attributes with a column of their own. Each is a key, or a mapping with attribute,
 	// from, column, type and tables.
 	AttributeColumns []any `mapstructure:"attribute_columns" json:"attribute_columns,omitempty"`
+	// ColumnCase is the case of names in new tables, and of added columns: pascal or lower.
+	ColumnCase *string `mapstructure:"column_case" json:"column_case,omitempty"`
 	// PartitionBy is a word (hour, day, month, none) or a list of transforms.
 	PartitionBy any `mapstructure:"partition_by" json:"partition_by,omitempty"`
 	// Properties are set on a table when it is created. An empty one is left out.
@@ -223,9 +225,14 @@ var (
 // Unmarshal reads the configuration. It then reads the keys of any type again: in their lists and mappings the
 // Collector's own Unmarshal leaves placeholders instead of the values of ${env:…}.
 func (cfg *Config) Unmarshal(conf *confmap.Conf) error {
-	if err := conf.Unmarshal(cfg); err != nil {
+	dropEmpty(conf)
+	if err := textProperties(conf); err != nil {
 		return err
 	}
+	if err := conf.Unmarshal(cfg); err != nil {
+		return explainTypes(err)
+	}
+	cfg.keepBatchBytes(conf)
 	if cfg.Tables.PartitionBy != nil {
 		cfg.Tables.PartitionBy = conf.Get("tables::partition_by")
 	}

@@ -13,15 +13,30 @@ import (
 	"go.opentelemetry.io/collector/exporter/exporterhelper"
 )
 
-// nonEmptyKeys are the keys that say where data goes and with which credentials. An environment variable that is empty
-// or not set leaves null there. Elsewhere null stands for the default, but here data would silently go to ./warehouse,
-// or without a token. A table property is left out of new tables if its value is "", which null would become. An entry
-// that ends in :: is a section and stands for all of its keys. Other keys may be empty, such as a session token that
-// only some deployments have: if one is needed, the service that needs it refuses requests.
+// nonEmptyKeys are the keys that say where data goes and with which credentials, and whether the queue is on disk. An
+// environment variable that is empty or not set leaves null there. Elsewhere null stands for the default, but here data
+// would silently go to ./warehouse, without a token, or into a queue that a restart may lose. A table property is left
+// out of new tables if its value is "", which null would become. An entry that ends in :: is a section and stands for
+// all of its keys. Other keys may be empty, such as a session token that only some deployments have: if one is needed,
+// the service that needs it refuses requests.
 var nonEmptyKeys = []string{
 	"catalog::type", "catalog::uri", "catalog::warehouse", "catalog::namespace", "catalog::token",
 	"catalog::oauth2::client_id", "catalog::oauth2::client_secret", "catalog::headers::",
 	"storage::s3::access_key_id", "storage::s3::secret_access_key", "tables::properties::", "dead_letter::path",
+	"sending_queue::storage",
+}
+
+// helperKeys are the keys of exporterhelper. The library's own keys are pointers, so null is their default anyway.
+var helperKeys = []string{"timeout", "retry_on_failure", "retry_on_failure::", "sending_queue::"}
+
+// dropEmpty removes exporterhelper's keys whose value is null, so that their defaults remain. The Collector reads null
+// as the zero value: false for retry_on_failure.enabled, 0 for batch.min_size. What checkNonEmpty refuses stays.
+func dropEmpty(conf *confmap.Conf) {
+	for _, key := range conf.AllKeys() {
+		if matchesAny(key, helperKeys) && !matchesAny(key, nonEmptyKeys) && conf.Get(key) == nil {
+			conf.Delete(key)
+		}
+	}
 }
 
 // checkNonEmpty refuses null in nonEmptyKeys.
@@ -30,10 +45,7 @@ func checkNonEmpty(conf *confmap.Conf) error {
 	keys := conf.AllKeys()
 	slices.Sort(keys)
 	for _, key := range keys {
-		if !slices.ContainsFunc(nonEmptyKeys, func(entry string) bool { return matchesKey(key, entry) }) {
-			continue
-		}
-		if conf.Get(key) == nil {
+		if matchesAny(key, nonEmptyKeys) && conf.Get(key) == nil {
 			problems = append(problems, fmt.Errorf(
 				"%s: is empty; is an environment variable not set? Leave the key out for its default", key))
 		}
@@ -41,16 +53,16 @@ func checkNonEmpty(conf *confmap.Conf) error {
 	return errors.Join(problems...)
 }
 
-// matchesKey returns whether key is the entry itself, or in the section that it names.
-func matchesKey(key, entry string) bool {
-	if section, isSection := strings.CutSuffix(entry, "::"); isSection {
-		return strings.HasPrefix(key, section+"::")
-	}
-	return key == entry
+// matchesAny returns whether key is one of the entries, or in a section that one of them names.
+func matchesAny(key string, entries []string) bool {
+	return slices.ContainsFunc(entries, func(entry string) bool {
+		return key == entry || strings.HasSuffix(entry, "::") && strings.HasPrefix(key, entry)
+	})
 }
 
 // checkSizes refuses a size that keeps its default, which is in bytes, although another unit is configured. A queue of
 // half a billion requests has no practical bound, and a batch of 24 million items always waits for its flush_timeout.
+// It also refuses a queue in bytes that holds no batch: most exporters count requests, so the number is one of those.
 func (cfg *Config) checkSizes(conf *confmap.Conf) error {
 	if !cfg.QueueConfig.HasValue() {
 		return nil
@@ -65,11 +77,41 @@ func (cfg *Config) checkSizes(conf *confmap.Conf) error {
 	}
 	queue := cfg.QueueConfig.Get()
 	check("sending_queue", "queue_size", queue.Sizer)
-	// A batch allows only items and bytes. exporterhelper refuses any other unit itself.
-	if queue.Batch.HasValue() && queue.Batch.Get().Sizer == exporterhelper.RequestSizerTypeItems {
-		check("sending_queue::batch", "min_size", queue.Batch.Get().Sizer)
+	if !queue.Batch.HasValue() {
+		return errors.Join(problems...)
+	}
+	batch := queue.Batch.Get()
+	switch batch.Sizer {
+	case exporterhelper.RequestSizerTypeItems:
+		check("sending_queue::batch", "min_size", batch.Sizer)
+	case exporterhelper.RequestSizerTypeRequests:
+		// From the queue. A batch allows only items and bytes, and exporterhelper refuses any other unit itself.
+		if !conf.IsSet("sending_queue::batch::sizer") {
+			problems = append(problems, errors.New("sending_queue::batch::sizer: is needed with "+
+				"sending_queue::sizer: requests and a min_size; a batch is measured in bytes or items"))
+		}
+	case exporterhelper.RequestSizerTypeBytes:
+		if conf.IsSet("sending_queue::queue_size") && queue.Sizer == exporterhelper.RequestSizerTypeBytes &&
+			queue.QueueSize > 0 && queue.QueueSize < batch.MinSize {
+			problems = append(problems, fmt.Errorf("sending_queue::queue_size: is %d bytes, less than one batch "+
+				"(min_size, %d); its unit here is bytes. Set sizer: requests to count requests",
+				queue.QueueSize, batch.MinSize))
+		}
 	}
 	return errors.Join(problems...)
+}
+
+// keepBatchBytes measures batches in bytes although the queue counts requests. exporterhelper gives a batch the queue's
+// unit when its section has keys, and then refuses that unit. With a min_size only its author knows the unit.
+func (cfg *Config) keepBatchBytes(conf *confmap.Conf) {
+	if !cfg.QueueConfig.HasValue() || !cfg.QueueConfig.Get().Batch.HasValue() {
+		return
+	}
+	batch := cfg.QueueConfig.Get().Batch.Get()
+	isGiven := conf.IsSet("sending_queue::batch::sizer") || conf.IsSet("sending_queue::batch::min_size")
+	if batch.Sizer == exporterhelper.RequestSizerTypeRequests && !isGiven {
+		batch.Sizer = exporterhelper.RequestSizerTypeBytes
+	}
 }
 
 // minDuration is the shortest duration that is plausible. The Collector reads a number without a unit as nanoseconds,
@@ -122,8 +164,8 @@ func (cfg *Config) validateQueue() error {
 	}
 	if len(batch.Partition.MetadataKeys) > 0 {
 		problems = append(problems, errors.New(
-			"sending_queue::batch::partition::metadata_keys: is not supported; "+
-				"no column holds client metadata, and tables are partitioned by tables.partition_by"))
+			"sending_queue::batch::partition::metadata_keys: is not supported; tables are partitioned by "+
+				"tables.partition_by, and client metadata gets a column by way of resource attributes"))
 	}
 	return errors.Join(problems...)
 }

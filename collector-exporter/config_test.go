@@ -107,12 +107,10 @@ func TestEmptyEnvironmentVariableIsReportedWithItsKey(t *testing.T) {
 			"catalog::type", "catalog::uri", "catalog::warehouse", "catalog::namespace", "catalog::token",
 			"catalog::oauth2::client_id", "catalog::oauth2::client_secret", "catalog::headers::X-Key",
 			"storage::s3::access_key_id", "tables::properties::owner", "dead_letter::path",
+			// The queue would be in memory.
+			"sending_queue::storage",
 		} {
-			text := ""
-			for depth, name := range strings.Split(key, "::") {
-				text += "\n" + strings.Repeat("  ", depth) + name + ":"
-			}
-			_, err := fromText(t, text+" "+variable)
+			_, err := fromText(t, textOf(key, variable))
 			require.ErrorContains(t, err, key+": is empty; is an environment variable not set?", variable)
 		}
 	}
@@ -120,6 +118,43 @@ func TestEmptyEnvironmentVariableIsReportedWithItsKey(t *testing.T) {
 		"storage: {s3: {session_token: '${env:O2I_NOT_SET}', endpoint: '${env:O2I_NOT_SET}'}}")
 	require.NoError(t, err, "a default instead of the variable, and keys whose default is harmless")
 	assert.Equal(t, "/var/lib/otel", *cfg.Catalog.Warehouse)
+}
+
+// textOf returns a configuration with one key.
+func textOf(key, value string) string {
+	text := ""
+	for depth, name := range strings.Split(key, "::") {
+		text += "\n" + strings.Repeat("  ", depth) + name + ":"
+	}
+	return text + " " + value
+}
+
+// The Collector's decoder reads null as the zero value: no retries, a queue that refuses, batches of any size.
+func TestEmptyEnvironmentVariableLeavesTheDefaultOfTheCollectorsOwnKeys(t *testing.T) {
+	t.Setenv("O2I_EMPTY", "")
+	for _, value := range []string{"${env:O2I_NOT_SET}", "${env:O2I_EMPTY}", `"${env:O2I_NOT_SET}"`, ""} {
+		for _, key := range []string{
+			"timeout", "retry_on_failure", "retry_on_failure::enabled", "retry_on_failure::initial_interval",
+			"retry_on_failure::max_interval", "retry_on_failure::max_elapsed_time", "retry_on_failure::multiplier",
+			"retry_on_failure::randomization_factor", "sending_queue", "sending_queue::enabled",
+			"sending_queue::sizer", "sending_queue::queue_size", "sending_queue::block_on_overflow",
+			"sending_queue::num_consumers", "sending_queue::wait_for_result", "sending_queue::batch",
+			"sending_queue::batch::enabled", "sending_queue::batch::sizer", "sending_queue::batch::min_size",
+			"sending_queue::batch::max_size", "sending_queue::batch::flush_timeout", "sending_queue::batch::partition",
+			"sending_queue::batch::partition::metadata_keys",
+		} {
+			cfg, err := fromText(t, textOf(key, value))
+			require.NoError(t, err, "%s: %s", key, value)
+			require.NoError(t, confmap.Validate(cfg), "%s: %s", key, value)
+			assert.Equal(t, createDefaultConfig(), cfg, "%s: %s", key, value)
+		}
+	}
+	// What stands beside an empty key is read.
+	cfg, err := fromText(t, "sending_queue: {sizer: , queue_size: 1073741824, batch: {sizer: , min_size: 1048576}}")
+	require.NoError(t, err)
+	assert.EqualValues(t, 1<<30, cfg.QueueConfig.Get().QueueSize)
+	assert.EqualValues(t, 1<<20, cfg.QueueConfig.Get().Batch.Get().MinSize)
+	assert.Equal(t, exporterhelper.RequestSizerTypeBytes, cfg.QueueConfig.Get().Batch.Get().Sizer)
 }
 
 // "" leaves a property out of new tables, which an empty variable must not do.
@@ -130,6 +165,45 @@ func TestEmptyPropertyReachesTheLibrary(t *testing.T) {
 	config, err := cfg.libraryJSON()
 	require.NoError(t, err)
 	assert.JSONEq(t, `{"tables": {"properties": {"write.parquet.compression-codec": ""}}}`, string(config))
+}
+
+// Iceberg's properties are texts. YAML reads many of them as numbers or booleans.
+func TestNumbersAndBooleansAsPropertiesReachTheLibraryAsText(t *testing.T) {
+	t.Setenv("O2I_LEVEL", "007")
+	cfg, err := fromText(t, `tables:
+  properties:
+    format-version: 3
+    gc.enabled: false
+    write.parquet.bloom-filter-fpp: 0.05
+    history.expire.max-snapshot-age-ms: 432000000000000
+    write.parquet.compression-codec: ""
+    write.parquet.compression-level: ${env:O2I_LEVEL}
+    owner: me
+`)
+	require.NoError(t, err)
+	assert.Equal(t, map[string]string{
+		"format-version":                     "3",
+		"gc.enabled":                         "false",
+		"write.parquet.bloom-filter-fpp":     "0.05",
+		"history.expire.max-snapshot-age-ms": "432000000000000",
+		"write.parquet.compression-codec":    "",
+		"write.parquet.compression-level":    "007",
+		"owner":                              "me",
+	}, cfg.Tables.Properties)
+
+	// What is refused anyway stays so.
+	_, err = fromText(t, "tables: {properties: {format-version: 3, owner: ~}}")
+	require.ErrorContains(t, err, "tables::properties::owner: is empty")
+	_, err = fromText(t, "tables: {properties: {gc: {enabled: false}, format-version: 3}}")
+	require.ErrorContains(t, err, "'tables.properties[gc]' expected type 'string'")
+}
+
+// What the decoder says of Go's types is explained, and only that.
+func TestOnlyKeysOfTheWrongTypeAreExplained(t *testing.T) {
+	t.Setenv("O2I_ACCOUNT", "123456789012")
+	_, err := fromText(t, "catalog: {warehouse: '${env:O2I_ACCOUNT}'}\ncommit: {interval: 10}")
+	require.ErrorContains(t, err, "\ncommit.interval: write a duration")
+	assert.NotContains(t, err.Error(), "catalog.warehouse")
 }
 
 func TestDurationFromTheEnvironmentNeedsAUnit(t *testing.T) {
@@ -160,8 +234,15 @@ func TestDefaultsNeverGiveUpAndMakeLargeBatches(t *testing.T) {
 			FlushTimeout: 10 * time.Second,
 			Sizer:        exporterhelper.RequestSizerTypeBytes,
 			MinSize:      24 << 20,
+			Partition:    helperBatch().Partition,
 		}),
 	}), cfg.QueueConfig)
+}
+
+// helperBatch returns exporterhelper's default of a batch. Since v0.162.0 its Partition is not zero, and zero is refused.
+func helperBatch() exporterhelper.BatchConfig {
+	queue := exporterhelper.NewDefaultQueueConfig()
+	return *queue.Batch.GetOrInsertDefault()
 }
 
 func TestEveryKeyIsRead(t *testing.T) {
@@ -187,6 +268,7 @@ func TestEveryKeyIsRead(t *testing.T) {
 				{"attribute": "tenant.id", "from": "resource", "column": "Tenant", "type": "long",
 					"tables": ["logs", "traces"]}
 			],
+			"column_case": "lower",
 			"partition_by": ["day(Timestamp)", "bucket(16, ServiceName)"],
 			"properties": {"write.metadata.delete-after-commit.enabled": "true"}
 		},
@@ -222,6 +304,7 @@ func TestEveryKeyIsRead(t *testing.T) {
 			FlushTimeout: 30 * time.Second,
 			Sizer:        exporterhelper.RequestSizerTypeBytes,
 			MinSize:      128 << 20,
+			Partition:    helperBatch().Partition,
 		}),
 	}), cfg.QueueConfig)
 }
@@ -388,11 +471,23 @@ var badConfigs = map[string][]string{
 	"bad_table_properties.yaml": {
 		`tables.properties.format-version: "4" is no format version`, "tables.properties.uuid: is reserved by Iceberg",
 	},
-	"bad_partition_by.yaml":         {"accepted are hour, day, month, none"},
-	"bad_partition_column.yaml":     {"tables.partition_by:", `no column "When"`},
-	"bad_compression_level.yaml":    {"parquet.compression_level: 40 is no zstd level; give 1 to 22"},
-	"bad_commit_interval.yaml":      {`"ten" is no duration`, "such as 10s"},
-	"bad_commit_interval_unit.yaml": {"'commit.interval' expected type 'string'"},
+	"bad_column_case.yaml":       {"tables.column_case: unknown variant `upper`"},
+	"bad_partition_by.yaml":      {"accepted are hour, day, month, none"},
+	"bad_partition_column.yaml":  {"tables.partition_by:", `no column "When"`},
+	"bad_compression_level.yaml": {"parquet.compression_level: 40 is no zstd level; give 1 to 22"},
+	"bad_commit_interval.yaml":   {`"ten" is no duration`, "such as 10s"},
+	"bad_commit_interval_unit.yaml": {
+		"'commit.interval' expected type 'string'", "commit.interval: write a duration with a unit, such as 10s",
+	},
+	"bad_value_types.yaml": {
+		"parquet.target_file_size_bytes: write a number of bytes without a unit, such as 536870912",
+		"parquet.compression_level: write a whole number",
+		"catalog.warehouse: write a text; one that looks like a number or a boolean needs quotes",
+		"catalog.timeout: write a duration with a unit, such as 10s",
+		"catalog.headers: write each value in quotes",
+		"tables.names: write each value in quotes",
+		"compaction.enabled: write true or false",
+	},
 	"bad_dedup_snapshots.yaml":      {"commit.dedup_snapshots: must be at least 1 snapshot"},
 	"bad_dedup_window.yaml":         {"commit.dedup_window:", `"half an hour" is no duration`},
 	"bad_on_failure.yaml":           {"commit.on_failure:", "expected `retry` or `accept`"},
@@ -413,7 +508,7 @@ var badConfigs = map[string][]string{
 	"bad_dead_letter_object_bytes_max.yaml": {"dead_letter.object_bytes_max: must be at least 1024 bytes (1 KiB)"},
 	"bad_parallel_calls_max.yaml":           {"limits.parallel_calls_max: must be at least 1 call"},
 	"bad_target_file_size.yaml":             {"parquet.target_file_size_bytes: must be at least 1048576 bytes (1 MiB)"},
-	"bad_bloom_filter_columns.yaml":         {`parquet.bloom_filter_columns: no table has a column "TraceID"`},
+	"bad_bloom_filter_columns.yaml":         {`parquet.bloom_filter_columns: no table has a column "Trace_ID"`},
 	"bad_catalog_name.yaml":                 {"catalog.name: must not be empty"},
 	"bad_table_name_slash.yaml":             {`tables.names.logs: "app/logs" cannot name a table`},
 	"bad_table_name_dots.yaml":              {`tables.names.logs: ".." cannot name a table`},
@@ -435,6 +530,13 @@ var badConfigs = map[string][]string{
 	},
 	"bad_queue_sizer_requests.yaml": {
 		"sending_queue::queue_size: is needed with sending_queue::sizer: requests, in requests",
+	},
+	"bad_queue_size_requests.yaml": {
+		"sending_queue::queue_size: is 5000 bytes, less than one batch (min_size, 25165824); its unit here is bytes. " +
+			"Set sizer: requests to count requests",
+	},
+	"bad_batch_sizer_of_requests.yaml": {
+		"sending_queue::batch::sizer: is needed with sending_queue::sizer: requests and a min_size",
 	},
 	"bad_batch_sizer.yaml":                   {"sending_queue: batch: `batch` supports only `items` or `bytes` sizer"},
 	"bad_batch_max_size.yaml":                {"sending_queue::batch::max_size: must be 0; a request is never split"},
@@ -491,6 +593,21 @@ func TestConfiguredSizesInOtherUnitsAreAccepted(t *testing.T) {
 			assert.NoError(t, confmap.Validate(cfg))
 		})
 	}
+}
+
+func TestBatchStaysInBytesWhereTheQueueCountsRequests(t *testing.T) {
+	cfg, err := fromText(t, "sending_queue: {sizer: requests, queue_size: 5000, batch: {flush_timeout: 1s}}")
+	require.NoError(t, err)
+	require.NoError(t, confmap.Validate(cfg))
+	queue := cfg.QueueConfig.Get()
+	assert.Equal(t, exporterhelper.RequestSizerTypeRequests, queue.Sizer)
+	assert.EqualValues(t, 5000, queue.QueueSize)
+	assert.Equal(t, exporterhelper.BatchConfig{
+		FlushTimeout: time.Second,
+		Sizer:        exporterhelper.RequestSizerTypeBytes,
+		MinSize:      24 << 20,
+		Partition:    helperBatch().Partition,
+	}, *queue.Batch.Get())
 }
 
 func TestQueueRulesAreSkippedWithoutAQueue(t *testing.T) {

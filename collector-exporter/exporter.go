@@ -94,6 +94,7 @@ func (e *signalExporter) start(ctx context.Context, host component.Host) error {
 		e.logger.Info("Writing Iceberg tables", append([]zap.Field{version}, e.cfg.Catalog.logFields()...)...)
 		e.warnCommitInterval()
 		e.warnWaitForResult()
+		e.warnResourceAttributes()
 	}
 	return nil
 }
@@ -266,7 +267,11 @@ func (e *signalExporter) classify(outcome native.Outcome, err error) error {
 	case native.RetryClassPermanent:
 		return consumererror.NewPermanent(err)
 	case native.RetryClassPartial:
-		e.logger.Warn("Some records were rejected; the rest of the batch is stored.",
+		message := "Some records were rejected; the rest of the batch is stored."
+		if e.cfg.DeadLetter.Path == nil {
+			message += " The records are lost; set dead_letter.path to keep such data."
+		}
+		e.logger.Warn(message,
 			zap.Uint64("rejected", outcome.Rejected),
 			zap.Uint64("rows", outcome.Rows),
 			zap.String("reasons", failure.Message))

@@ -231,14 +231,25 @@ func TestRejectedRecordsAreLoggedAndTheRestSucceeds(t *testing.T) {
 
 	warnings := seen.FilterLevelExact(zap.WarnLevel).All()
 	require.Len(t, warnings, 1)
+	assert.Equal(t, "Some records were rejected; the rest of the batch is stored. "+
+		"The records are lost; set dead_letter.path to keep such data.", warnings[0].Message)
 	assert.Equal(t, map[string]any{
 		"rejected": uint64(1), "rows": uint64(9), "reasons": "1 metric has no data",
 	}, warnings[0].ContextMap())
 	assert.Len(t, library.exports(), 1)
 }
 
+func TestRejectedRecordsThatAreKeptAreNotLoggedAsLost(t *testing.T) {
+	core, seen := observer.New(zap.WarnLevel)
+	path := "dead-letters"
+	e := &signalExporter{cfg: &Config{DeadLetter: DeadLetterConfig{Path: &path}}, logger: zap.New(core)}
+	require.NoError(t, e.classify(native.Outcome{}, &native.Error{RetryClass: native.RetryClassPartial}))
+	require.Len(t, seen.All(), 1)
+	assert.Equal(t, "Some records were rejected; the rest of the batch is stored.", seen.All()[0].Message)
+}
+
 func TestClassifyTranslatesRetryClasses(t *testing.T) {
-	e := &signalExporter{logger: zap.NewNop()}
+	e := &signalExporter{cfg: &Config{}, logger: zap.NewNop()}
 	classify := func(class native.RetryClass, after time.Duration) error {
 		return e.classify(native.Outcome{}, &native.Error{RetryClass: class, RetryAfter: after, Message: "why"})
 	}
@@ -281,6 +292,37 @@ func TestEmptyMessageIsNotExported(t *testing.T) {
 	require.NoError(t, logs.ConsumeLogs(t.Context(), logsOf("one")), "without a queue the answer is the library's")
 	require.NoError(t, logs.Shutdown(t.Context()))
 	assert.Len(t, library.exports(), 1)
+}
+
+// batchingLogs is an exporter of a newer exporterhelper, which says whether it batches.
+type batchingLogs struct {
+	exporter.Logs
+	batches bool
+}
+
+func (b *batchingLogs) ExporterHelperBatchingEnabled() bool { return b.batches }
+
+type batchingTraces struct{ exporter.Traces }
+
+func (*batchingTraces) ExporterHelperBatchingEnabled() bool { return true }
+
+type batchingMetrics struct{ exporter.Metrics }
+
+func (*batchingMetrics) ExporterHelperBatchingEnabled() bool { return true }
+
+// Newer Collectors warn of a batch processor before such an exporter.
+func TestExportersSayThatTheyBatchWhereExporterhelperDoes(t *testing.T) {
+	for e, want := range map[any]bool{
+		&logsExporter{Logs: &batchingLogs{batches: true}}:  true,
+		&logsExporter{Logs: &batchingLogs{batches: false}}: false,
+		&logsExporter{}: false,
+		&tracesExporter{Traces: &batchingTraces{}}:    true,
+		&metricsExporter{Metrics: &batchingMetrics{}}: true,
+	} {
+		asked, says := e.(interface{ ExporterHelperBatchingEnabled() bool })
+		require.True(t, says, "%T", e)
+		assert.Equal(t, want, asked.ExporterHelperBatchingEnabled(), "%T", e)
+	}
 }
 
 func TestExportersDoNotMutateData(t *testing.T) {

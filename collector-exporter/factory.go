@@ -60,11 +60,12 @@ func createDefaultConfig() component.Config {
 	queue.QueueSize = defaultQueueBytes
 	queue.BlockOnOverflow = true
 	queue.NumConsumers = defaultConsumers
-	queue.Batch = configoptional.Some(exporterhelper.BatchConfig{
-		FlushTimeout: defaultFlushTimeout,
-		Sizer:        exporterhelper.RequestSizerTypeBytes,
-		MinSize:      defaultBatchBytes,
-	})
+	// From exporterhelper's own default, because newer versions refuse fields of partition that are zero.
+	batch := *queue.Batch.GetOrInsertDefault()
+	batch.FlushTimeout = defaultFlushTimeout
+	batch.Sizer = exporterhelper.RequestSizerTypeBytes
+	batch.MinSize = defaultBatchBytes
+	queue.Batch = configoptional.Some(batch)
 
 	return &Config{
 		TimeoutConfig: exporterhelper.TimeoutConfig{Timeout: defaultTimeout},

@@ -28,6 +28,8 @@ type logsExporter struct {
 
 func (*logsExporter) Capabilities() consumer.Capabilities { return consumer.Capabilities{} }
 
+func (e *logsExporter) ExporterHelperBatchingEnabled() bool { return batches(e.Logs) }
+
 func (e *logsExporter) ConsumeLogs(client context.Context, logs plog.Logs) error {
 	return e.turns.consume(client, func(ctx context.Context) error { return e.Logs.ConsumeLogs(ctx, logs) })
 }
@@ -45,6 +47,8 @@ type tracesExporter struct {
 }
 
 func (*tracesExporter) Capabilities() consumer.Capabilities { return consumer.Capabilities{} }
+
+func (e *tracesExporter) ExporterHelperBatchingEnabled() bool { return batches(e.Traces) }
 
 func (e *tracesExporter) ConsumeTraces(client context.Context, traces ptrace.Traces) error {
 	return e.turns.consume(client, func(ctx context.Context) error { return e.Traces.ConsumeTraces(ctx, traces) })
@@ -66,6 +70,8 @@ type metricsExporter struct {
 
 func (*metricsExporter) Capabilities() consumer.Capabilities { return consumer.Capabilities{} }
 
+func (e *metricsExporter) ExporterHelperBatchingEnabled() bool { return batches(e.Metrics) }
+
 func (e *metricsExporter) ConsumeMetrics(client context.Context, metrics pmetric.Metrics) error {
 	return e.turns.consume(client, func(ctx context.Context) error { return e.Metrics.ConsumeMetrics(ctx, metrics) })
 }
@@ -76,6 +82,13 @@ func (e *metricsExporter) Start(ctx context.Context, host component.Host) error 
 
 func (e *metricsExporter) Shutdown(ctx context.Context) error {
 	return e.stop.do(ctx, e.Metrics.Shutdown)
+}
+
+// batches returns whether exporterhelper batches in this exporter. Newer Collectors ask for it, to warn of a batch
+// processor before such an exporter. Older versions of exporterhelper do not say; nobody asks there.
+func batches(helper any) bool {
+	asked, says := helper.(interface{ ExporterHelperBatchingEnabled() bool })
+	return says && asked.ExporterHelperBatchingEnabled()
 }
 
 // stopper shuts an exporter down on the first call and does nothing on later ones.

@@ -3,6 +3,8 @@
 package icebergexporter // import "github.com/otlp2iceberg/otlp2iceberg/collector-exporter"
 
 import (
+	"slices"
+	"strings"
 	"time"
 
 	"go.uber.org/zap"
@@ -42,4 +44,25 @@ func (e *signalExporter) warnWaitForResult() {
 		"Those that give up before, as OpenTelemetry's SDKs do after 10s, send again, and rows are stored twice; "+
 		"set sending_queue.batch.flush_timeout to 1s, or raise the clients' timeout.",
 		zap.Duration("sending_queue.batch.flush_timeout", flush))
+}
+
+// resourceNames begin the names of attributes that describe where data comes from.
+var resourceNames = []string{"k8s.", "host.", "cloud.", "container.", "process.", "deployment."}
+
+// warnResourceAttributes warns about columns that are probably null in every row: without from, an attribute is looked
+// for in the record. Events of Kubernetes have theirs there.
+func (e *signalExporter) warnResourceAttributes() {
+	for _, column := range e.cfg.Tables.AttributeColumns {
+		name, _ := column.(string)
+		if entry, ok := column.(map[string]any); ok && entry["from"] == nil {
+			name, _ = entry["attribute"].(string)
+		}
+		isOfResource := slices.ContainsFunc(resourceNames, func(prefix string) bool {
+			return strings.HasPrefix(name, prefix)
+		})
+		if isOfResource && !strings.HasPrefix(name, "k8s.event.") {
+			e.logger.Warn("tables.attribute_columns: " + name + " is usually an attribute of the resource; " +
+				"set from: resource (or from: record, if it is one of the records).")
+		}
+	}
 }

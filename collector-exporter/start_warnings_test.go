@@ -55,6 +55,29 @@ func TestLongWaitForResultIsWarnedAboutOnce(t *testing.T) {
 	}
 }
 
+func TestAttributesOfTheResourceAreWarnedAboutOnce(t *testing.T) {
+	seen := startLogsAndTraces(t, fastConfig(t, func(cfg *Config) {
+		cfg.Tables.AttributeColumns = []any{
+			"k8s.pod.name",
+			map[string]any{"attribute": "deployment.environment.name", "column": "Environment"},
+			// Not these.
+			"http.route", "k8s.event.reason", "hostess",
+			map[string]any{"attribute": "host.name", "from": "resource"},
+			map[string]any{"attribute": "process.pid", "from": "record"},
+		}
+	}))
+	var warned []string
+	for _, entry := range seen.FilterLevelExact(zap.WarnLevel).All() {
+		warned = append(warned, entry.Message)
+	}
+	const advice = " is usually an attribute of the resource; " +
+		"set from: resource (or from: record, if it is one of the records)."
+	assert.Equal(t, []string{
+		"tables.attribute_columns: k8s.pod.name" + advice,
+		"tables.attribute_columns: deployment.environment.name" + advice,
+	}, warned)
+}
+
 // startLogsAndTraces starts both exporters of one configuration until the test ends, and returns what they log.
 func startLogsAndTraces(t *testing.T, cfg *Config) *observer.ObservedLogs {
 	set, seen := observedSettings()

@@ -15,7 +15,8 @@ FARGATE_VCPU_HOUR, FARGATE_GB_HOUR = 0.03238, 0.00356  # arm64
 LAMBDA_REQUEST, LAMBDA_GB_SECOND = 0.20e-6, 0.0000133334  # arm64
 S3_PUT, S3_GET = 0.005e-3, 0.0004e-3  # S3 Standard; S3 Tables has the same prices
 S3_GB_MONTH = 0.023
-COMPACTED_OBJECT, COMPACTED_GB = 0.002e-3, 0.005  # S3 Tables, binpack
+# S3 Tables: by default (strategy auto) it sorts tables that have a sort order, as ours do. binpack costs 0.005 for each GB.
+COMPACTED_OBJECT, COMPACTED_GB = 0.002e-3, 0.01
 EVENT, QUEUE_REQUEST = 1.00e-6, 0.40e-6  # EventBridge for S3's events, SQS standard
 METRIC_MONTH, ALARM_METRIC_MONTH, LOG_GB = 0.30, 0.10, 0.50  # CloudWatch; an alarm is billed for each metric in it
 
