@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import http.client
 import ipaddress
 import re
@@ -21,6 +22,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 
 from catalogs.exporting import aws_environment
 from catalogs.oauth import OAuth2Proxy
@@ -316,6 +318,149 @@ def test_the_manifest_s_configuration_stores_every_signal(lake, namespace, tmp_p
     assert sorted(path.name for path in collector.folder.iterdir()) == ["collector.log", "config.yaml"]
 
 
+# The Helm chart and the operator
+
+
+VALUES = yaml.safe_load((DEPLOY / "helm-values.yaml").read_text())
+OWN_ADDRESS = "${env:MY_POD_IP}"
+# `config` of the values of the chart opentelemetry-collector 0.170.0.
+CHART_CONFIG = {
+    "exporters": {"debug": {}},
+    "extensions": {"health_check": {"endpoint": f"{OWN_ADDRESS}:13133"}},
+    "processors": {
+        "batch": {},
+        "memory_limiter": {"check_interval": "5s", "limit_percentage": 80, "spike_limit_percentage": 25},
+    },
+    "receivers": {
+        "jaeger": {
+            "protocols": {
+                "grpc": {"endpoint": f"{OWN_ADDRESS}:14250"},
+                "thrift_http": {"endpoint": f"{OWN_ADDRESS}:14268"},
+                "thrift_compact": {"endpoint": f"{OWN_ADDRESS}:6831"},
+            }
+        },
+        "otlp": {"protocols": {"grpc": {"endpoint": f"{OWN_ADDRESS}:4317"}, "http": {"endpoint": f"{OWN_ADDRESS}:4318"}}},
+        "prometheus": {
+            "config": {
+                "scrape_configs": [
+                    {
+                        "job_name": "opentelemetry-collector",
+                        "scrape_interval": "10s",
+                        "static_configs": [{"targets": [f"{OWN_ADDRESS}:8888"]}],
+                    }
+                ]
+            }
+        },
+        "zipkin": {"endpoint": f"{OWN_ADDRESS}:9411"},
+    },
+    "service": {
+        "telemetry": {
+            "resource": {
+                "k8s.namespace.name": "${env:OTEL_K8S_NAMESPACE}",
+                "k8s.node.name": "${env:OTEL_K8S_NODE_NAME}",
+                "k8s.node.ip": "${env:OTEL_K8S_NODE_IP}",
+                "k8s.pod.name": "${env:OTEL_K8S_POD_NAME}",
+                "k8s.pod.ip": "${env:OTEL_K8S_POD_IP}",
+                "host.name": "${env:OTEL_K8S_NODE_NAME}",
+            },
+            "metrics": {"readers": [{"pull": {"exporter": {"prometheus": {"host": OWN_ADDRESS, "port": 8888}}}}]},
+        },
+        "extensions": ["health_check"],
+        "pipelines": {
+            "logs": {"exporters": ["debug"], "processors": ["memory_limiter", "batch"], "receivers": ["otlp"]},
+            "metrics": {
+                "exporters": ["debug"],
+                "processors": ["memory_limiter", "batch"],
+                "receivers": ["otlp", "prometheus"],
+            },
+            "traces": {
+                "exporters": ["debug"],
+                "processors": ["memory_limiter", "batch"],
+                "receivers": ["otlp", "jaeger", "zipkin"],
+            },
+        },
+    },
+}
+# What the chart sets by itself, on a node of its own.
+OF_CHART = {
+    "MY_POD_IP": "127.0.0.1",
+    "OTEL_K8S_NODE_NAME": "node-1",
+    "OTEL_K8S_NODE_IP": "127.0.0.1",
+    "OTEL_K8S_NAMESPACE": "telemetry",
+    "OTEL_K8S_POD_NAME": "otelcol-iceberg-0",
+    "OTEL_K8S_POD_IP": "127.0.0.1",
+}
+
+
+def merged(defaults: dict, values: dict) -> dict:
+    """What Helm makes of a chart's defaults and values: mappings are merged, and null removes a default."""
+    found = copy.deepcopy(defaults)
+    for key, value in values.items():
+        if value is None:
+            # A null that removes nothing is a name that the chart does not have.
+            del found[key]
+        elif isinstance(value, dict):
+            found[key] = merged(found.get(key) or {}, value)
+        else:
+            found[key] = value
+    return found
+
+
+def test_the_chart_s_configuration_with_the_values_is_the_manifest_s():
+    config, ours = merged(CHART_CONFIG, VALUES["config"]), yaml.safe_load(CONFIG)
+    # Labels of the Collector's own metrics.
+    assert config["service"]["telemetry"].pop("resource") == CHART_CONFIG["service"]["telemetry"]["resource"]
+    assert config == ours
+
+
+@pytest.mark.parametrize("values", [VALUES["config"], {}], ids=["with the values", "without"])
+def test_the_chart_s_configuration_is_valid_with_the_values_only(values, tmp_path):
+    path = tmp_path / "config.yaml"
+    path.write_text(yaml.safe_dump(merged(CHART_CONFIG, values)))
+    done = validate(path, {**environment(STATE_DIRECTORY=str(tmp_path)), **OF_CHART})
+    assert (done.returncode == 0) == bool(values), done.stderr
+    if not values:
+        # One of each section.
+        assert "'receivers' unknown type:" in done.stderr
+        assert "'processors' unknown type: \"batch\"" in done.stderr
+
+
+def test_the_values_are_the_manifest_s():
+    own = [one for one in CONTAINER["env"] if one["name"] not in OF_CHART]
+    assert VALUES["extraEnvs"] == own
+    assert VALUES["extraEnvsFrom"] == CONTAINER["envFrom"]
+    assert VALUES["useGOMEMLIMIT"] is False
+    assert VALUES["terminationGracePeriodSeconds"] == POD["terminationGracePeriodSeconds"]
+    assert (VALUES["mode"], VALUES["replicaCount"]) == ("statefulset", STATEFUL_SET["replicas"])
+    assert VALUES["statefulset"]["volumeClaimTemplates"] == STATEFUL_SET["volumeClaimTemplates"]
+    assert all(mount in CONTAINER["volumeMounts"] for mount in VALUES["extraVolumeMounts"])
+    for name in ("resources", "securityContext"):
+        assert VALUES[name] == CONTAINER[name], name
+    assert VALUES["podSecurityContext"] == POD["securityContext"]
+    assert VALUES["topologySpreadConstraints"] == POD["topologySpreadConstraints"]
+    assert VALUES["podAnnotations"] == STATEFUL_SET["template"]["metadata"]["annotations"]
+    for name in ("startupProbe", "readinessProbe", "livenessProbe"):
+        assert VALUES[name].get("httpGet", {"port": ports()["health"]})["port"] == ports()["health"]
+        times = {key: value for key, value in CONTAINER[name].items() if key != "httpGet"}
+        assert {key: value for key, value in VALUES[name].items() if key != "httpGet"} == times, name
+    image = VALUES["image"]
+    assert f"{image['repository']}:{image['tag']}" == CONTAINER["image"]
+    # The chart runs /<name>.
+    assert dockerfile(DEPLOY / "Dockerfile")["ENTRYPOINT"] == [f'["/{VALUES["command"]["name"]}"]']
+
+
+def test_the_guide_s_lines_for_the_operator_are_the_manifest_s():
+    [block] = [yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", GUIDE, re.DOTALL) if "OpenTelemetryCollector" in block]
+    spec = block["spec"]
+    assert spec["env"] == [{"name": "GOMEMLIMIT", "value": environment()["GOMEMLIMIT"]}]
+    assert spec["terminationGracePeriodSeconds"] == POD["terminationGracePeriodSeconds"]
+    assert spec["resources"] == CONTAINER["resources"]
+    assert spec["image"] == CONTAINER["image"]
+    assert (spec["mode"], spec["replicas"]) == ("statefulset", STATEFUL_SET["replicas"])
+    for name in ("startupProbe", "livenessProbe"):
+        assert spec[name].items() <= CONTAINER[name].items(), name
+
+
 # The container
 
 
@@ -341,10 +486,13 @@ def test_containers_get_the_time_to_stop_that_the_documentation_asks_for():
 
 
 def test_the_configuration_for_one_container_listens_for_others(tmp_path):
-    [command] = re.findall(r"^sed .*$", GUIDE, re.MULTILINE)
+    [command] = re.findall(r"^sed (?:.*\\\n)*.*$", GUIDE, re.MULTILINE)
     subprocess.run(["bash", "-c", command.replace(">config.yaml", f">{shlex.quote(str(tmp_path))}/config.yaml")], cwd=REPOSITORY, check=True)
     config = yaml.safe_load((tmp_path / "config.yaml").read_text())
     assert {one["endpoint"].partition(":")[0] for one in config["receivers"]["otlp"]["protocols"].values()} == {"0.0.0.0"}
+    # Not a percentage of the container's limit, and what the manifest has.
+    assert config["processors"]["memory_limiter"] == expanded()["processors"]["memory_limiter"]
+    assert f"GOMEMLIMIT={environment()['GOMEMLIMIT']}" in GUIDE
     done = validate(tmp_path / "config.yaml", {})
     assert done.returncode == 0, done.stderr
 
@@ -415,11 +563,58 @@ def test_the_unit_s_configuration_keeps_queue_and_tables_below_the_working_direc
     assert sorted(path.name for path in collector.folder.iterdir()) == ["collector.log", "config.yaml", "queue", "warehouse"]
 
 
+# Agents
+
+
+@pytest.mark.parametrize("limit", ["durable.yaml's", "the receiver's default"])
+def test_a_gateway_takes_every_request_of_the_guide_s_agent(limit, tmp_path, monkeypatch):
+    """What a gRPC receiver refuses for its size, the agent drops."""
+    [block] = [yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", GUIDE, re.DOTALL) if "otlp_grpc:" in block]
+    gateway = Collector(tmp_path / "gateway", {})
+    for name in ("grpc", "http", "health", "metrics"):
+        monkeypatch.setenv(f"O2I_{name.upper()}_PORT", str(getattr(gateway, f"{name}_port")))
+    gateway.config = yaml.safe_load(DURABLE.read_text())
+    gateway.config["exporters"]["iceberg"]["sending_queue"]["batch"] = {"flush_timeout": "1s"}
+    if limit == "the receiver's default":
+        del gateway.config["receivers"]["otlp"]["protocols"]["grpc"]["max_recv_msg_size_mib"]
+    to_gateway = block["exporters"]["otlp_grpc"]
+    to_gateway["endpoint"] = f"127.0.0.1:{gateway.grpc_port}"
+    with gateway, Collector(tmp_path / "agent", {"otlp_grpc": to_gateway}, queue_on_disk=True) as agent:
+        with agent.client() as client:
+            # One request above any limit here, and many that the agent merges.
+            parts = [range(10_000), *(range(start, start + 500) for start in range(10_000, 20_000, 500))]
+            client.send_all([("logs", wide(part), "grpc") for part in parts])
+        numbered.wait_until_stored(gateway.folder / "warehouse", range(20_000))
+        assert "Dropping data" not in agent.log()
+        if limit == "durable.yaml's":
+            with gateway.client() as client:
+                client.send(wide(range(20_000, 30_000)), "grpc", "logs")
+            numbered.wait_until_stored(gateway.folder / "warehouse", range(30_000))
+
+
+def test_receivers_of_the_examples_take_the_same_size_over_grpc_as_over_http():
+    examples = [*(REPOSITORY / "examples" / "collector").iterdir(), *(REPOSITORY / "examples" / "aws").glob("*.yaml")]
+    configs = [yaml.safe_load(CONFIG), *(yaml.safe_load(example.read_text()) for example in examples)]
+    assert len(configs) == 6
+    for config in configs:
+        protocols = config["receivers"]["otlp"]["protocols"]
+        assert protocols["grpc"]["max_recv_msg_size_mib"] == 20
+        assert "max_request_body_size" not in protocols["http"]
+
+
+def wide(numbers: range) -> bytes:
+    """A request of numbered logs of some 700 bytes."""
+    request = numbered.request(numbers)
+    for record in request.resource_logs[0].scope_logs[0].log_records:
+        record.attributes.append(KeyValue(key="filler", value=AnyValue(string_value="x" * 660)))
+    return request.SerializeToString()
+
+
 # TLS and authentication
 
 
 def test_the_receiver_takes_clients_with_a_certificate_and_the_token_only(tmp_path, warehouse):
-    certificate, key = _certificate(tmp_path)
+    certificate, key = self_signed(tmp_path)
     (tmp_path / "clients.crt").write_bytes(certificate.read_bytes())
     (tmp_path / "token").write_text("right-token")
     [block] = [block for block in re.findall(r"```yaml\n(.*?)```", GUIDE, re.DOTALL) if "receivers:" in block]
@@ -458,6 +653,22 @@ def test_the_receiver_takes_clients_with_a_certificate_and_the_token_only(tmp_pa
     numbered.once(warehouse, range(20))
 
 
+def test_limits_for_strangers_refuse_compressed_and_large_requests(tmp_path, warehouse):
+    page = (REPOSITORY / "docs" / "operations" / "memory.md").read_text().partition("### Receivers that strangers reach")[2]
+    shown = yaml.safe_load(re.search(r"```yaml\n(.*?)```", page, re.DOTALL)[1])["receivers"]["otlp"]["protocols"]
+    collector = Collector(tmp_path / "collector", {"iceberg": settings(warehouse)})
+    for name, protocol in collector.config["receivers"]["otlp"]["protocols"].items():
+        protocol |= shown[name]
+    with collector, collector.client() as client:
+        for door in ("grpc", "http/protobuf"):
+            client.send(wide(range(10)), door, "logs")
+            with pytest.raises(otlp.Refused):
+                client.send(wide(range(10_000)), door, "logs")
+        with pytest.raises(otlp.Refused, match="unsupported Content-Encoding: gzip"):
+            client.send(wide(range(10)), "http/protobuf+gzip", "logs")
+        readers.wait_for_rows(warehouse, {"logs": 20})
+
+
 def test_the_guide_names_the_extensions_for_authentication_of_the_distribution():
     manifest = yaml.safe_load((REPOSITORY / "builder-config.yaml").read_text())
     contained = re.findall(r"/extension/(\w+auth)extension ", "\n".join(one["gomod"] for one in manifest["extensions"]))
@@ -473,7 +684,7 @@ def _post(collector: Collector, context: ssl.SSLContext, token: str, numbers: ra
         return connection.getresponse().status
 
 
-def _certificate(folder: Path) -> tuple[Path, Path]:
+def self_signed(folder: Path) -> tuple[Path, Path]:
     """A certificate that signed itself, for 127.0.0.1, and its key."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "gateway")])

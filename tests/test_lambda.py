@@ -104,20 +104,19 @@ def test_rows_equal_those_of_the_collector_hash_for_hash(tmp_path):
 
 @pytest.mark.parametrize("shape", events.SHAPES)
 def test_every_kind_of_http_event(shape, function, warehouse):
-    for number, (encoding, compress) in enumerate(
-        {"gzip": gzip.compress, "zstd": zstandard.compress, "deflate": zlib.compress, "identity": bytes}.items()
-    ):
+    encodings = {"gzip": gzip.compress, "zstd": zstandard.compress, "deflate": zlib.compress, "zlib": zlib.compress}
+    for number, (encoding, compress) in enumerate({**encodings, "identity": bytes}.items()):
         headers = {"Content-Type": "application/x-protobuf", "Content-Encoding": encoding}
         answer = post(function, compress(numbers(10 * number)), headers, shape=shape)
         assert (answer.status, answer.body) == (200, b""), (encoding, answer)
         assert answer.headers["content-type"] == "application/x-protobuf"
-    lines = b"\n".join(otlp.encode(request(range(first, first + 5)), "http/json") for first in (40, 45))
+    lines = b"\n".join(otlp.encode(request(range(first, first + 5)), "http/json") for first in (50, 55))
     answer = post(function, lines, {"Content-Type": "application/x-ndjson"}, shape=shape)
     assert (answer.status, json.loads(answer.body)) == (200, {})
     health = events.answer(function.invoke(events.http("/health", method="GET", shape=shape)))
     assert (health.status, json.loads(health.body)) == (200, {"status": "ok"})
     bodies = [row["Body"] for row in readers.read_duckdb(readers.load(warehouse, "logs"))]
-    assert sorted(bodies, key=int) == [str(number) for number in range(50)]
+    assert sorted(bodies, key=int) == [str(number) for number in range(60)]
 
 
 @pytest.mark.parametrize("shape", [shape for shape in events.SHAPES if shape.startswith("api-gateway")])
@@ -300,9 +299,20 @@ def test_a_catalog_that_is_down_at_the_start_is_no_reason_not_to_start(tmp_path,
         config = settings.variables({"catalog": {**reference.settings(proxy.uri), "namespace": "down"}})
         with Lambda(tmp_path / "lambda", config) as environment:
             payload = numbers(0)
-            answer = post(environment, payload, PROTOBUF)
-            assert answer.status == 503 and int(answer.headers["retry-after"]) >= 1
-            assert Status.FromString(answer.body).code == 14
+            for shape in ("function-url", "api-gateway-v1"):
+                answer = post(environment, payload, PROTOBUF, shape=shape)
+                assert answer.status == 503 and int(answer.headers["retry-after"]) >= 1
+                assert Status.FromString(answer.body).code == 14
+                # The reason names what is behind the function. Nobody authenticated this caller.
+                *_, line = environment.errors()
+                assert Status.FromString(answer.body).message == (
+                    f"the request is not stored ({line['kind']}); the function's log has the details of requestId {line['requestId']}"
+                )
+            signed = events.http("/v1/logs", payload, PROTOBUF)
+            signed["requestContext"]["authorizer"] = {"iam": {"userArn": "arn:aws:iam::111122223333:role/sender"}}
+            answer = events.answer(environment.invoke(signed))
+            *_, line = environment.errors()
+            assert (answer.status, Status.FromString(answer.body).message) == (503, line["error"])
             proxy.instead = lambda request: None
             assert post(environment, payload, PROTOBUF).status == 200
     assert readers.row_count(reference.client().load_table("down.logs")) == 10
@@ -381,3 +391,83 @@ def test_a_bomb_and_a_body_of_six_megabytes_take_bounded_memory(tmp_path, wareho
         assert post(environment, bomb, as_gzip).status == 413
         assert environment.peak_memory_bytes() < 300 * MEGABYTE
         assert post(environment, numbers(0), PROTOBUF).status == 200
+
+
+def test_what_is_repaired_is_counted_logged_and_told_to_the_client(function, warehouse):
+    now = time.time_ns()
+    message = otlp.REQUEST["traces"]()
+    spans = message.resource_spans.add().scope_spans.add().spans
+    for name, length in (("short", 15), ("good", 16)):
+        spans.add(name=name, trace_id=b"t" * length, span_id=b"s" * 8, start_time_unix_nano=now, end_time_unix_nano=now)
+    answer = post(function, message.SerializeToString(), PROTOBUF, "traces")
+    partial = otlp.RESPONSE["traces"].FromString(answer.body).partial_success
+    # OTLP's form of a warning: clients log it, and do not send again.
+    assert (answer.status, partial.rejected_spans) == (200, 0)
+    assert "1 invalid_id" in partial.error_message
+    spans[1].trace_id = b"u" * 17
+    answer = post(function, otlp.encode(message, "http/json"), JSON, "traces")
+    assert answer.status == 200
+    [(key, warning)] = json.loads(answer.body)["partialSuccess"].items()
+    assert key == "errorMessage" and "2 invalid_id" in warning
+    assert post(function, numbers(0), PROTOBUF).body == b""
+
+    lines = function.log_lines()
+    counted = [line.get("Repairs") for line in lines if "_aws" in line]
+    assert counted == [{"invalid_id": 1}, {"invalid_id": 2}, None]
+    warnings = [(line["signal"], line["repairs"]) for line in lines if line["level"] == "WARN" and "repairs" in line]
+    assert [(signal, repairs.split(" (")[0]) for signal, repairs in warnings] == [
+        ("traces", "1 invalid_id"),
+        ("traces", "2 invalid_id"),
+    ]
+    assert sum(function.metrics("RejectedRecords")) == 0
+    rows = readers.read_duckdb(readers.load(warehouse, "traces"))
+    ids = sorted((row["SpanName"], row["TraceId"] or "") for row in rows)
+    assert ids == [("good", ""), ("good", (b"t" * 16).hex()), ("short", ""), ("short", "")]
+
+
+def test_json_with_numbers_beyond_their_type_costs_no_neighbour(function, warehouse):
+    now = str(time.time_ns())
+
+    def send(signal: str, resource: str, scope: str, records: str, values: list[dict]) -> dict:
+        payload = {resource: [{scope: [{records: values}]}]}
+        answer = post(function, json.dumps(payload).encode(), JSON, signal)
+        assert answer.status == 200, answer
+        return json.loads(answer.body)
+
+    whole = [18446744073709552000, 10**21, -9223372036854775809, "18446744073709551616", 7]
+    records = [{"timeUnixNano": now, "body": {"intValue": number}} for number in whole]
+    records.append({"timeUnixNano": -1, "body": {"stringValue": "before 1970"}})
+    answer = send("logs", "resourceLogs", "scopeLogs", "logRecords", records)
+    assert "1 time_range" in answer["partialSuccess"]["errorMessage"]
+    rows = readers.read_duckdb(readers.load(warehouse, "logs"))
+    assert sorted(row["Body"] for row in rows) == sorted([*map(str, whole), "before 1970"])
+
+    points = [{"timeUnixNano": now, "asInt": 1e21}, {"timeUnixNano": now, "asInt": "7"}]
+    gauge = [{"name": "g", "gauge": {"dataPoints": points}}]
+    assert send("metrics", "resourceMetrics", "scopeMetrics", "metrics", gauge) == {}
+    rows = readers.read_duckdb(readers.load(warehouse, "metrics_gauge"))
+    assert sorted((row["Value"], row["ValueInt"]) for row in rows) == [(7.0, 7), (1e21, None)]
+
+    points = [{"timeUnixNano": now, "count": count} for count in (-1, "3")]
+    histogram = [{"name": "h", "histogram": {"dataPoints": points}}]
+    answer = send("metrics", "resourceMetrics", "scopeMetrics", "metrics", histogram)
+    assert answer["partialSuccess"]["rejectedDataPoints"] == "1"
+    assert [row["Count"] for row in readers.read_duckdb(readers.load(warehouse, "metrics_histogram"))] == [3]
+
+
+def test_json_with_the_scopes_of_before_otlp_0_15_is_stored_once(function, warehouse):
+    span = {
+        "traceId": "7+8py1sPlLqG5c9Xm8WBgQ==",
+        "spanId": "ABEiM0RVZnc=",
+        "name": "a",
+        "startTimeUnixNano": str(time.time_ns()),
+    }
+    old = {"instrumentationLibrarySpans": [{"instrumentationLibrary": {"name": "old"}, "spans": [span]}]}
+    new = {"scopeSpans": [{"scope": {"name": "new"}, "spans": [span]}]}
+    for resource in (old, {**old, **new}):
+        answer = post(function, json.dumps({"resourceSpans": [resource]}).encode(), JSON, "traces")
+        assert (answer.status, answer.body) == (200, b"{}")
+    rows = readers.read_duckdb(readers.load(warehouse, "traces"))
+    ids = ("efef29cb5b0f94ba86e5cf579bc58181", "0011223344556677")
+    found = sorted((row["ScopeName"], row["TraceId"], row["SpanId"]) for row in rows)
+    assert found == [("new", *ids), ("old", *ids)]

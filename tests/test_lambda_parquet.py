@@ -11,6 +11,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from pyiceberg.table.name_mapping import create_mapping_from_schema, parse_mapping_from_json
 
 from catalogs.reading import read_duckdb
 from catalogs.s3 import S3Server
@@ -271,6 +272,27 @@ def test_bad_files_fail_alone_with_their_reason(s3, put, function, warehouse):
     assert bodies(warehouse, s3) == [1]
 
 
+def test_where_registration_is_off_a_file_fails_alone_with_what_to_do(tmp_path, s3, config, put, warehouse):
+    records = [put("logs/a.parquet", parquet.by_pyarrow(logs(1))), put("logs_2", numbered([2]).SerializeToString())]
+    event = events.sqs(*map(events.s3, records))
+    # A queue gives it to a process of its own from the third time on.
+    again = events.sqs(*map(events.s3, records))
+    for record in again["Records"]:
+        record["attributes"]["ApproximateReceiveCount"] = "3"
+    with Lambda(tmp_path / "off", {**config, "OTLP2ICEBERG_REGISTER_PARQUET": "false"}) as environment:
+        for batch in (event, again):
+            assert events.failed(environment.invoke(batch)) == ["m0"]
+        told = environment.errors()
+        assert {line["kind"] for line in told} == {"invalid_argument"}
+        assert all("set that variable to true" in line["error"] and "/logs/a.parquet@" in line["object"] for line in told)
+        with pytest.raises(Failed, match="OTLP2ICEBERG_REGISTER_PARQUET is false"):
+            environment.invoke(events.s3(records[0]))
+    assert bodies(warehouse, s3) == [2]
+    with Lambda(tmp_path / "on", {**config, "OTLP2ICEBERG_REGISTER_PARQUET": "true"}) as environment:
+        assert events.failed(environment.invoke(event)) == []
+    assert bodies(warehouse, s3) == [1, 2]
+
+
 def test_other_content_in_the_place_of_a_registered_file_is_refused(s3, put, function, warehouse):
     before = put("logs/a.parquet", parquet.by_pyarrow(logs(1)))
     function.invoke(events.s3(before))
@@ -301,6 +323,20 @@ def test_a_table_that_may_not_change_needs_a_name_mapping_first(tmp_path, s3, co
         table.transaction().set_properties({"schema.name-mapping.default": wrong}).commit_transaction()
     with Lambda(tmp_path / "again", {**config, **fixed}) as environment, pytest.raises(Failed, match="does not lead"):
         environment.invoke(event)
+
+
+def test_a_column_that_is_added_later_is_read_from_files_without_ids(tmp_path, s3, config, put, warehouse):
+    with Lambda(tmp_path / "before", config) as environment:
+        environment.invoke(events.s3(put("logs/a.parquet", parquet.by_pyarrow(logs(1)))))
+    more = settings.variables({"tables": {"attribute_columns": "n"}})
+    content = parquet.by_pyarrow(logs(2).append_column("N", pa.array(["two"])))
+    with Lambda(tmp_path / "after", {**config, **more}) as environment:
+        environment.invoke(events.s3(put("logs/b.parquet", content)))
+    table = load(warehouse, "logs", s3)
+    mapping = parse_mapping_from_json(table.properties["schema.name-mapping.default"])
+    assert mapping == create_mapping_from_schema(table.schema())
+    for reader, rows in read_both(warehouse, "logs", s3).items():
+        assert {row["Body"]: row["N"] for row in rows} == {"1": None, "2": "two"}, reader
 
 
 @pytest.mark.parametrize("kind", ["s3tables", "none"])

@@ -46,11 +46,15 @@ WHERE MetricName = 'system.cpu.utilization'
 GROUP BY ALL
 ORDER BY minute;
 
--- The increase of a cumulative counter between two points of a series.
-SELECT ServiceName, MetricName, TimeUnix,
-       Value - lag(Value) OVER (PARTITION BY ServiceName, MetricName, ResourceAttributes, Attributes ORDER BY TimeUnix) AS growth
+-- The increase of a cumulative counter since the point before in its series. A counter that restarts counts from 0.
+SELECT ServiceName, MetricName, Attributes, TimeUnix,
+       CASE WHEN Value < lag(Value) OVER series THEN Value ELSE Value - lag(Value) OVER series END AS growth
 FROM metrics_sum
-WHERE AggregationTemporality = 'Cumulative' AND IsMonotonic;
+WHERE AggregationTemporality = 'Cumulative' AND IsMonotonic
+WINDOW series AS (
+    PARTITION BY ResourceAttributes, ScopeName, ScopeVersion, ScopeAttributes, MetricName, Attributes
+    ORDER BY TimeUnix
+);
 
 -- The buckets of a histogram, one row each; the last one has no upper bound.
 SELECT MetricName, TimeUnix, ExplicitBounds[position] AS upper_bound, BucketCounts[position] AS observations

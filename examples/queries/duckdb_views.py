@@ -1,4 +1,4 @@
-"""Prints a DuckDB view for each table of a local warehouse: `python duckdb_views.py <warehouse>`.
+"""Prints a DuckDB view for each table of a local warehouse: `python duckdb_views.py <warehouse> [<namespace>]`.
 
 A view names the table's current metadata file, which is deleted some commits later: print and run them in each session.
 """
@@ -7,15 +7,27 @@ import sys
 from pathlib import Path
 
 from pyiceberg.catalog.sql import SqlCatalog
+from pyiceberg.exceptions import NoSuchNamespaceError
 
 
-def main(warehouse: Path) -> None:
+def main(warehouse: Path, namespace: str) -> None:
     """Prints one statement for each table."""
+    # Opening a catalog that is not there would create it.
+    if not (warehouse / "catalog.db").is_file():
+        sys.exit(f"no catalog.db in {warehouse}")
     catalog = SqlCatalog("default", uri=f"sqlite:///{warehouse}/catalog.db", warehouse=f"file://{warehouse}")
-    for identifier in catalog.list_tables("otel"):
+    try:
+        tables = catalog.list_tables(namespace)
+    except NoSuchNamespaceError:
+        tables = []
+    if not tables:
+        sys.exit(f"no tables in {namespace} yet; wait for a flush")
+    for identifier in tables:
         location = catalog.load_table(identifier).metadata_location
         print(f"CREATE OR REPLACE TEMP VIEW {identifier[-1]} AS SELECT * FROM iceberg_scan('{location}');")
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]).resolve())
+    if len(sys.argv) not in (2, 3):
+        sys.exit(__doc__)
+    main(Path(sys.argv[1]).resolve(), sys.argv[2] if len(sys.argv) == 3 else "otel")

@@ -25,6 +25,18 @@ GROUP BY ServiceName;
 SELECT TraceId, SpanId, event.Timestamp, event.Name, event.Attributes['exception.type'] AS type
 FROM default.otel.traces LATERAL VIEW explode(Events) AS event;
 
+-- The increase of a cumulative counter since the point before in its series. A counter that restarts counts from 0.
+-- A window does not take maps; their entries are sorted by key.
+SELECT ServiceName, MetricName, Attributes, TimeUnix,
+       CASE WHEN Value < lag(Value) OVER series THEN Value ELSE Value - lag(Value) OVER series END AS growth
+FROM default.otel.metrics_sum
+WHERE AggregationTemporality = 'Cumulative' AND IsMonotonic
+WINDOW series AS (
+    PARTITION BY map_entries(ResourceAttributes), ScopeName, ScopeVersion, map_entries(ScopeAttributes), MetricName,
+                 map_entries(Attributes)
+    ORDER BY TimeUnix
+);
+
 -- The buckets of a histogram, one row each.
 SELECT MetricName, TimeUnix, bucket.ExplicitBounds AS upper_bound, bucket.BucketCounts AS observations
 FROM default.otel.metrics_histogram LATERAL VIEW inline(arrays_zip(ExplicitBounds, BucketCounts)) bucket AS ExplicitBounds, BucketCounts;

@@ -4,6 +4,7 @@ Additions:
 - CloudFormation resource types that moto lacks, backed by moto's models where they exist, else by a plain record
 - Glue's federated catalogs
 - the template and outputs that a change set leaves in its stack
+- the life-cycle rules of a template's bucket
 - S3's check of a bucket's expected owner
 - a function behind `lambda invoke`: it answers as an OTLP endpoint, or forwards to the real program if the tests say
   where that runs, and writes each event to FILE, one JSON object per line
@@ -41,7 +42,7 @@ from moto.core.exceptions import JsonRESTError
 from moto.core.responses import ActionResult
 from moto.glue.responses import GlueResponse
 from moto.logs.models import LogGroup, logs_backends
-from moto.s3.models import s3_backends
+from moto.s3.models import FakeBucket, s3_backends
 from moto.s3.responses import S3Response
 from moto.s3tables.models import s3tables_backends
 from moto.sqs.models import sqs_backends
@@ -230,6 +231,21 @@ def add_catalogs() -> None:
     GlueResponse.get_catalog = get_catalog
 
 
+def add_lifecycle_rules() -> None:
+    """Gives a bucket the life-cycle rules that its template has."""
+    create_bucket = FakeBucket.create_from_cloudformation_json
+
+    def create(name, template, *rest, **named):
+        bucket = create_bucket(name, template, *rest, **named)
+        rules = template.get("Properties", {}).get("LifecycleConfiguration", {}).get("Rules", [])
+        bucket.set_lifecycle(
+            [{"ID": rule["Id"], "Status": rule["Status"], "Prefix": "", "Expiration": {"Days": rule["ExpirationInDays"]}} for rule in rules]
+        )
+        return bucket
+
+    FakeBucket.create_from_cloudformation_json = create
+
+
 def add_expected_owners() -> None:
     """S3 refuses a request that expects another owner of the bucket. moto opens each bucket to all accounts."""
 
@@ -273,6 +289,7 @@ def main() -> None:
     add_resources()
     mend_updates()
     add_catalogs()
+    add_lifecycle_rules()
     add_expected_owners()
     add_function(known.calls)
     moto.server.main(["-H", "127.0.0.1", *rest])

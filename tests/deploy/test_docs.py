@@ -68,7 +68,7 @@ def test_the_arithmetic_is_that_of_the_table():
     compute = seconds * 0.5 * 0.0000133334 + requests * 0.20e-6
     commits = requests * 5 / 3
     s3 = commits * (3 * 0.005 + 4 * 0.0004) / 1_000
-    compaction = commits * 0.002 / 1_000 + 1_000 * 0.20 * 0.005
+    compaction = commits * 0.002 / 1_000 + 1_000 * 0.20 * 0.01
     monitoring = (9 * 0.30 + 13 * 0.10) / 30.4 + requests * 1.1e3 / 1e9 * 0.50
     month = 30.4 * (compute + s3 + compaction + monitoring)
     for said in (f"{requests:,.0f} a day", f"{seconds:,.0f} a day", f"${compute:.2f} a day", f"{commits:,.0f} a day",

@@ -16,6 +16,7 @@ from .aws import DEPLOY
 
 SCRIPTS = sorted(DEPLOY.glob("*.sh"))
 WORKFLOW = REPOSITORY / ".github" / "workflows" / "release.yml"
+WORKFLOWS = sorted(WORKFLOW.parent.glob("*.y*ml"))
 DOCKERFILES = [DEPLOY / "Dockerfile", REPOSITORY / "examples" / "deploy" / "Dockerfile"]
 
 
@@ -50,16 +51,42 @@ def test_the_workflow_may_no_more_than_it_needs():
     assert {name: job.get("permissions") for name, job in workflow["jobs"].items()} == {
         "lambda": None,
         "collector": None,
-        "release": {"contents": "write", "packages": "write"},
+        "release": {"contents": "write", "packages": "write", "id-token": "write", "attestations": "write"},
     }
-    uses = [step["uses"] for job in workflow["jobs"].values() for step in job["steps"] if "uses" in step]
-    assert uses
-    for one in uses:
-        assert re.fullmatch(r"[\w./-]+@v\d+(\.\d+)*|[\w./-]+@[0-9a-f]{40}", one), one
     # No script interpolates values of the GitHub context as text, because outsiders control some of them.
     for job in workflow["jobs"].values():
         for step in job["steps"]:
             assert "${{ github." not in step.get("run", ""), step
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
+def test_actions_are_pinned_by_commit_with_their_version_beside(path):
+    """A tag can be moved to other code, which would run with the workflow's permissions."""
+    uses = re.findall(r"^[ -]*uses: *(.*)$", path.read_text(), re.MULTILINE)
+    assert uses
+    for one in uses:
+        assert re.fullmatch(r"[\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", one), one
+    # One version of each action.
+    assert len(set(uses)) == len({one.partition("@")[0] for one in uses})
+
+
+def test_nothing_is_run_that_was_downloaded_without_a_hash():
+    text = WORKFLOW.read_text()
+    assert not re.search(r"curl[^\n]*\|", text)
+    jobs = yaml.safe_load(text)["jobs"]
+    for one in jobs["lambda"]["strategy"]["matrix"]["include"]:
+        assert re.fullmatch(r"[0-9a-f]{64}", one["rustup_sha256"]), one
+    tools = next(step["run"] for step in jobs["lambda"]["steps"] if step.get("name") == "tools")
+    order = [tools.index(part) for part in ("/rustup-init\"", "sha256sum --check", "/tmp/rustup-init -y")]
+    assert order == sorted(order)
+
+
+def test_what_is_released_is_attested_first():
+    steps = yaml.safe_load(WORKFLOW.read_text())["jobs"]["release"]["steps"]
+    [attest] = [step for step in steps if step.get("uses", "").startswith("actions/attest-build-provenance@")]
+    assert attest["with"]["subject-path"].split() == ["artifacts/*.zip", "artifacts/*.tar.gz"]
+    [release] = [step for step in steps if "gh release create" in step.get("run", "")]
+    assert steps.index(attest) < steps.index(release)
 
 
 @pytest.mark.parametrize("path", DOCKERFILES, ids=lambda path: path.parent.name)

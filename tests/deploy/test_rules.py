@@ -60,6 +60,8 @@ LAKE = {"CatalogType": "glue", "WarehouseBucketName": "lake"}
         LAKE,
         {**LAKE, "RawIngest": "standard"},
         {**LAKE, "RawIngest": "fifo", "RawBucketName": "raw"},
+        {**LAKE, "RawIngest": "standard", "RawBucketName": "raw", "CreateRawBucket": "false", "RegisterParquet": "true"},
+        {"RegisterParquet": "true"},
         # Without RawIngest the bucket's name has no effect.
         {**LAKE, "RawBucketName": "lake"},
         {"LambdaCodeBucket": "", "LambdaCodeKey": "", "ImageUri": "image"},
@@ -86,6 +88,8 @@ def test_what_fits_together_is_taken(given):
         ({"WarehouseBucketName": "lake"}, "WarehouseBucketName needs CatalogType glue"),
         ({**LAKE, "RawIngest": "standard", "RawBucketName": "lake"}, "RawBucketName must not be WarehouseBucketName"),
         ({**LAKE, "RawIngest": "fifo", "RawBucketName": "lake"}, "RawBucketName must not be WarehouseBucketName"),
+        ({"RawIngest": "standard", "RegisterParquet": "true"}, "RegisterParquet needs a raw bucket of yours"),
+        ({**LAKE, "RawIngest": "fifo", "RegisterParquet": "true"}, "RegisterParquet needs a raw bucket of yours"),
         ({"AuthTokenSecretArn": SECRET}, "AuthTokenSecretArn needs FunctionUrlAuth NONE"),
         ({"CorsOrigins": "*"}, "CorsOrigins needs FunctionUrlAuth NONE"),
         ({"FunctionUrlAuth": "DISABLED", "CorsOrigins": "https://a.example"}, "CorsOrigins needs FunctionUrlAuth NONE"),

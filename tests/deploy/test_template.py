@@ -78,6 +78,8 @@ def test_the_default_is_signed_requests_into_s3_tables(aws):
         "OTLP2ICEBERG_CATALOG_TYPE": "s3tables",
         "OTLP2ICEBERG_CATALOG_WAREHOUSE": arn,
         "OTLP2ICEBERG_CATALOG_NAMESPACE": "otel",
+        "OTLP2ICEBERG_TABLES_COLUMN_CASE": "lower",
+        "OTLP2ICEBERG_REGISTER_PARQUET": "false",
     }
     allowed = permissions(aws, outputs)
     assert set(allowed) == S3TABLES | LOGS
@@ -108,6 +110,7 @@ def test_glue_on_a_table_bucket(aws):
     given = variables(aws, "glued")
     assert given["OTLP2ICEBERG_CATALOG_WAREHOUSE"] == f"{ACCOUNT}:s3tablescatalog/of-glued"
     assert "OTLP2ICEBERG_CATALOG_DEFAULT_LOCATION" not in given, "the table bucket assigns locations"
+    assert given["OTLP2ICEBERG_TABLES_COLUMN_CASE"] == "lower"
     assert outputs["IcebergRestEndpoint"] == f"https://glue.{REGION}.amazonaws.com/iceberg"
     allowed = permissions(aws, outputs)
     assert set(allowed) == S3TABLES | GLUE | LOGS
@@ -126,6 +129,7 @@ def test_glue_on_an_ordinary_bucket(aws):
     given = variables(aws, "ordinary")
     assert given["OTLP2ICEBERG_CATALOG_WAREHOUSE"] == ACCOUNT
     assert given["OTLP2ICEBERG_CATALOG_DEFAULT_LOCATION"] == "s3://lake"
+    assert given["OTLP2ICEBERG_TABLES_COLUMN_CASE"] == "pascal"
     allowed = permissions(aws, outputs)
     assert set(allowed) == WAREHOUSE | GLUE | LOGS
     assert allowed["s3:PutObject"] == {"arn:aws:s3:::lake/*"}
@@ -133,6 +137,14 @@ def test_glue_on_an_ordinary_bucket(aws):
     assert not {"TableBucketArn", "TableBucketName", "FunctionUrl", "SenderPolicyArn"} & set(outputs)
     buckets = aws.client("s3tables").list_table_buckets()["tableBuckets"]
     assert "of-ordinary" not in {bucket["name"] for bucket in buckets}
+
+
+@pytest.mark.parametrize("case", ["pascal", "lower"])
+def test_the_case_of_columns_is_the_given_one_on_either_bucket(aws, case):
+    aws.make_stack(f"{case}-there", TableColumnCase=case)
+    aws.make_stack(f"{case}-lake", TableColumnCase=case, CatalogType="glue", WarehouseBucketName="lake")
+    found = {variables(aws, f"{case}-{of}")["OTLP2ICEBERG_TABLES_COLUMN_CASE"] for of in ("there", "lake")}
+    assert found == {case}
 
 
 @pytest.mark.parametrize("path", ["s3://kept", "s3://kept/otel/dead-letters"])
@@ -163,6 +175,20 @@ def test_a_place_for_dead_letters_is_one_of_s3_and_names_itself_alone(path, take
     assert bool(re.fullmatch(pattern, path)) == taken
     # Terraform's pattern is the same, with null in place of the empty string.
     assert f'can(regex("{pattern.removeprefix("^$|")}", var.dead_letter_path))' in (DEPLOY / "terraform" / "variables.tf").read_text()
+
+
+@pytest.mark.parametrize(("name", "taken"), [
+    ("otel", True),
+    ("prod_otel2", True),
+    ("otel_aws", True),
+    # In Glue's default catalog. For a table bucket deploy.sh refuses it.
+    ("aws_otel", True),
+    ("prod.otel", False),
+    ("_otel", False),
+])  # fmt: skip
+def test_a_namespace_has_characters_that_s3_tables_takes(name, taken):
+    pattern = yaml.load(TEMPLATE.read_text(), Tagless)["Parameters"]["Namespace"]["AllowedPattern"]
+    assert bool(re.fullmatch(pattern, name)) == taken
 
 
 def test_an_open_url_needs_a_token_from_the_secret(aws):
@@ -215,6 +241,8 @@ def test_objects_from_s3(aws, kind, suffix, groups):
     outputs = aws.make_stack(f"raw-{kind}", RawIngest=kind, MemorySize="1024")
     bucket = f"raw-{kind}-raw-{ACCOUNT}-{REGION}"
     assert outputs["RawBucketName"] == bucket
+    # The bucket deletes its objects, so none of them may belong to a table.
+    assert variables(aws, f"raw-{kind}")["OTLP2ICEBERG_REGISTER_PARQUET"] == "false"
     allowed = permissions(aws, outputs)
     assert set(allowed) == S3TABLES | RAW | LOGS
     assert allowed["s3:GetObject"] == {f"arn:aws:s3:::{bucket}/*"}
@@ -238,6 +266,12 @@ def test_objects_from_s3(aws, kind, suffix, groups):
     assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
     assert mapping["BatchSize"] == (10 if suffix else 100)
     assert alarms(aws, f"raw-{kind}") == ALARMS | OF_URL | {"raw-dead", "raw-age"}
+
+
+def test_parquet_files_of_a_bucket_that_keeps_them_are_registered_on_request(aws):
+    aws.client("s3").create_bucket(Bucket="kept-raw", CreateBucketConfiguration={"LocationConstraint": REGION})
+    aws.make_stack("registering", RawIngest="standard", RawBucketName="kept-raw", CreateRawBucket="false", RegisterParquet="true")
+    assert variables(aws, "registering")["OTLP2ICEBERG_REGISTER_PARQUET"] == "true"
 
 
 def test_what_moto_leaves_out():

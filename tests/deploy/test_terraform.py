@@ -23,10 +23,11 @@ SAME = {
     "ReservedConcurrency": "reserved_concurrency", "LogRetentionDays": "log_retention_days",
     "FunctionUrlAuth": "function_url_auth", "CatalogType": "catalog_type", "S3TablesBucketName": "table_bucket_name",
     "CreateTableBucket": "create_table_bucket", "WarehouseBucketName": "warehouse_bucket_name", "Namespace": "namespace",
+    "TableColumnCase": "table_column_case",
     "DeadLetterPath": "dead_letter_path", "CorsOrigins": "cors_origins",
     "RawIngest": "raw_ingest", "RawBucketName": "raw_bucket_name", "CreateRawBucket": "create_raw_bucket",
     "RawRetentionDays": "raw_retention_days", "RawBatchSize": "raw_batch_size",
-    "RawVisibilityTimeout": "raw_visibility_timeout", "AlarmTopicArn": "alarm_topic_arn",
+    "RawVisibilityTimeout": "raw_visibility_timeout", "RegisterParquet": "register_parquet", "AlarmTopicArn": "alarm_topic_arn",
 }  # fmt: skip
 ONLY_IN_TEMPLATE = {"LambdaCodeBucket", "LambdaCodeKey", "AuthTokenSecretArn"}
 ONLY_IN_TERRAFORM = {"name", "zip", "environment", "auth_token"}
@@ -133,9 +134,12 @@ def test_what_the_template_refuses_it_refuses(text):
     assert conditions == {
         "(var.zip == null) != (var.image_uri == null)",
         'local.uses_table_bucket || var.catalog_type == "glue"',
-        "!local.has_raw || local.raw_bucket != var.warehouse_bucket_name",
-        "!local.has_raw || var.reserved_concurrency == -1 || var.reserved_concurrency >= local.raw_copies",
         # deploy.sh checks this one, because the template cannot.
+        '!local.uses_table_bucket || !startswith(var.namespace, "aws")',
+        "!local.has_raw || local.raw_bucket != var.warehouse_bucket_name",
+        "!local.makes_raw || !var.register_parquet",
+        "!local.has_raw || var.reserved_concurrency == -1 || var.reserved_concurrency >= local.raw_copies",
+        # deploy.sh checks this one, too.
         "!local.has_raw || local.receives_max * var.raw_visibility_timeout <= local.window_seconds",
         "var.auth_token == null || !local.url_is_signed",
         "length(var.cors_origins) == 0 || local.url_is_open",

@@ -54,7 +54,15 @@ def http(
     common = {"httpMethod": method, "path": path, "queryStringParameters": None, **payload}
     several = {name: [value] for name, value in headers.items()}
     if shape == "api-gateway-v1":
-        context = {"resourcePath": "/{proxy+}", "httpMethod": method, "stage": stage, "path": f"/{stage}{path}"}
+        context = {
+            "resourcePath": "/{proxy+}",
+            "httpMethod": method,
+            "stage": stage,
+            "path": f"/{stage}{path}",
+            # A caller whom nobody authenticated.
+            "authorizer": {"claims": None, "scopes": None},
+            "identity": {"sourceIp": "192.0.2.1", "userArn": None},
+        }
         return {
             "resource": "/{proxy+}",
             "headers": headers,

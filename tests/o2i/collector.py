@@ -24,6 +24,9 @@ STOP_SECONDS_MAX = 90
 # restarts. Test runs at the same time each get a range, so that none takes what another has just found free.
 PORTS = range(*map(int, os.environ.get("O2I_PORTS", "15000-32000").split("-")))
 
+# Ports that this process was given. A Collector takes its ports when it starts, which may be after the next one got its.
+_given: set[int] = set()
+
 # Every running Collector of this process, so that none outlives it after an error.
 _running: set[subprocess.Popen] = set()
 
@@ -48,14 +51,18 @@ def binary() -> Path:
 
 
 def free_ports(count: int) -> list[int]:
-    """Free loopback ports."""
+    """Free loopback ports, which nothing else of this process was given."""
     sockets: list[socket.socket] = []
     try:
         while len(sockets) < count:
+            port = random.choice(PORTS)
+            if port in _given:
+                continue
             one = socket.socket()
             try:
-                one.bind(("127.0.0.1", random.choice(PORTS)))
+                one.bind(("127.0.0.1", port))
                 sockets.append(one)
+                _given.add(port)
             except OSError:
                 one.close()
         return [one.getsockname()[1] for one in sockets]

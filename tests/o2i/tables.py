@@ -148,6 +148,24 @@ SORT_COLUMNS = {
     for table in TABLES
 }
 
+
+
+def in_lower_case(table: str, row: dict) -> dict:
+    """A row of a table whose column names are in lower case, also those in structs. Keys of maps stay as they are."""
+    return _struct_in_lower_case(row, TABLES[table])
+
+
+def _struct_in_lower_case(row: dict, kinds: dict) -> dict:
+    return {name.lower(): _in_lower_case(value, kinds.get(name)) for name, value in row.items()}
+
+
+def _in_lower_case(value, kind):
+    match kind:
+        case [dict() as fields] if value is not None:
+            return [_struct_in_lower_case(one, fields) for one in value]
+    return value
+
+
 # The tables that a request of each signal can fill.
 SIGNAL_TABLES = {
     "logs": ("logs",),

@@ -1,0 +1,1 @@
+"""ClickHouse, and queries written for the tables of the Collector's ClickHouse exporter."""
