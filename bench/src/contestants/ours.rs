@@ -135,6 +135,7 @@ impl Ours {
             ids: &ids,
             parquet: &self.config.parquet,
             partitions_max: usize::MAX,
+            request_bytes: usize::MAX,
             proceed: &|| Ok(()),
         };
         let mut encoding = Encoding {

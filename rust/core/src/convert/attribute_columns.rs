@@ -13,6 +13,7 @@ use arrow_array::{
     Array, ArrayRef, BooleanArray, Float64Array, Int32Array, Int64Array, MapArray, RecordBatch,
 };
 use arrow_schema::{ArrowError, Field, Schema};
+use arrow_select::take::take;
 
 use super::TableBatch;
 use super::columns::TextColumn;
@@ -73,9 +74,7 @@ fn array<'a>(
     if column.value_type == AttributeType::String {
         return labels(texts, shared.keys());
     }
-    let of_row = |key: Option<Key>| *texts.get(key?.unsigned_abs() as usize)?;
-    let of_rows: Vec<Option<&str>> = shared.keys().iter().map(of_row).collect();
-    read(&of_rows, column.value_type)
+    take(&read(texts, column.value_type)?, shared.keys(), None)
 }
 
 /// Finds the text of an attribute in each of the maps.

@@ -111,12 +111,12 @@ impl<'s> Context<'s> {
         self.repetition = Repetition::new(bytes);
     }
 
-    /// Whether the open batches are so large that one must be closed. A long text of a resource would be in the
-    /// next batches, too. So half of the limit is left to the rows.
+    /// Whether the open batches are so large that one must be closed. A long text of a resource is in each
+    /// batch again. So at least half of a batch, and half of the limit, are rows.
     #[inline]
     pub(super) fn is_full(&self) -> bool {
         let rows = self.open_bytes.saturating_sub(self.shared_bytes);
-        self.open_bytes >= self.batch_bytes_max && rows >= self.batch_bytes_max / 2
+        self.open_bytes >= self.batch_bytes_max && rows >= self.shared_bytes.max(self.batch_bytes_max / 2)
     }
 
     /// Sets batches of about equal size for an estimated total of `bytes`, without increasing their number.

@@ -14,7 +14,6 @@ use super::subject::Subject;
 use super::table::TableBuilder;
 use super::time::{microseconds, nanoseconds};
 use crate::decode::{DecodeError, LogRecord, LogsRequest, Message, ResourceLogs, ScopeLogs};
-use crate::reason::Reason;
 use crate::signal::Table;
 
 columns! {
@@ -83,9 +82,8 @@ fn convert_scope<'a>(
     group.enter_scope(scope_logs.scope, scope_logs.schema_url, context)?;
     rows.begin(&scope_logs.log_records);
     rows.expect(&scope_logs.log_records, context);
-    let stored = context
-        .repetition
-        .take(scope_logs.log_records.len(), group.attributes());
+    let shared = group.attributes();
+    let stored = context.repetition.take(scope_logs.log_records.len(), shared);
     for (index, record) in scope_logs.log_records.iter().enumerate() {
         let record = record?;
         let path = || {
@@ -93,11 +91,7 @@ fn convert_scope<'a>(
             format!("resource_logs[{resource}].scope_logs[{scope}].log_records[{index}]{of_service}")
         };
         if index >= stored {
-            context.reject(
-                path,
-                Reason::RecordTooLarge,
-                repetition::reason(group.attributes()),
-            );
+            repetition::reject(context, path, shared);
             continue;
         }
         rows.row(context, path, |columns, context| {

@@ -281,7 +281,8 @@ fn convert_points<'a, P: Message<'a> + Elements, C: Columns>(
     append: impl Fn(&mut C, &P, &mut Context) -> Verdict,
 ) -> Result<(), Stop> {
     rows(tables).begin(&data_points);
-    let stored = context.repetition.take(data_points.len(), group.attributes());
+    let shared = group.attributes();
+    let stored = context.repetition.take(data_points.len(), shared);
     for (index, point) in data_points.iter().enumerate() {
         let point = point.map_err(|error| error.in_field(field))?;
         let path = || format!("{place}.{field}.data_points[{index}]{}", group.subject());
@@ -290,11 +291,7 @@ fn convert_points<'a, P: Message<'a> + Elements, C: Columns>(
             continue;
         }
         if index >= stored {
-            context.reject(
-                path,
-                Reason::RecordTooLarge,
-                repetition::reason(group.attributes()),
-            );
+            repetition::reject(context, path, shared);
             continue;
         }
         rows(tables)

@@ -61,10 +61,10 @@ pub struct ConvertOptions {
     /// A batch is closed before a string column exceeds this many bytes (at most `i32::MAX`, the limit of
     /// Arrow's offsets). A record that exceeds it alone is rejected.
     pub column_bytes_max: usize,
-    /// The largest batch is closed when the columns of all open batches together hold this many bytes, at least
-    /// half of them without the texts that the first rows share. So no batch is larger than this plus one row,
-    /// or half of this plus one row and these texts. A batch is closed earlier if that makes batches equal in size
-    /// without increasing their number.
+    /// The largest batch is closed when the columns of all open batches together hold this many bytes. At least
+    /// half of what they hold must be rows, without the texts that the first rows share. So no batch is larger
+    /// than this plus one row, or twice these texts plus one row. A batch is closed earlier if that makes batches
+    /// equal in size without increasing their number.
     pub batch_bytes_max: usize,
     /// Limits on the content of a record.
     pub values: ValueLimits,

@@ -1,5 +1,8 @@
 //! Limits how many attributes the records of a request get from their resource, scope and metric.
 
+use super::context::Context;
+use crate::reason::Reason;
+
 /// The greatest number of such attributes in one request, counted for each record that gets them. They are
 /// sent once and stored with each record, so a request of some kilobytes could stand for billions. A million
 /// records may have 128 each.
@@ -31,13 +34,14 @@ impl Repetition {
     }
 }
 
-/// The rejection of a record beyond the limit (rule 12).
+/// Rejects a record beyond the limit (rule 12).
 #[cold]
-pub(super) fn reason(attributes: usize) -> String {
-    format!(
+pub(super) fn reject(context: &mut Context, path: impl FnOnce() -> String, attributes: usize) {
+    let message = format!(
         "with the {attributes} attributes of its resource, scope and metric, the records have too many for the request's size; send \
          fewer such records at a time"
-    )
+    );
+    context.reject(path, Reason::RecordTooLarge, message);
 }
 
 #[cfg(test)]

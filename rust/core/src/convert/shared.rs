@@ -19,7 +19,10 @@ const SERVICE_NAME: &[u8] = b"service.name";
 /// The values that all rows of a scope share, rendered once.
 #[derive(Default)]
 pub(super) struct Group<'a> {
-    /// A new number for each scope, from 1; tables look up keys again when it changes.
+    /// A new number for each resource, from 1; tables look up its keys again when it changes. A long text is
+    /// compared with the same one then, which a request with a million scopes must not cause for each.
+    resource_generation: u64,
+    /// The same for each scope.
     generation: u64,
     resource_attributes: Entries,
     resource_schema_url: Cow<'a, [u8]>,
@@ -43,6 +46,7 @@ impl<'a> Group<'a> {
         context: &mut Context,
     ) -> Result<(), DecodeError> {
         let resource = resource.unwrap_or_default();
+        self.resource_generation += 1;
         self.resource_attributes
             .render(&resource.attributes, "attributes", context)
             .map_err(|error| error.in_field("resource"))?;
@@ -115,22 +119,29 @@ pub(super) struct SharedColumns {
     open: usize,
     /// Bytes of the arrays.
     bytes: usize,
+    resource_generation: u64,
     generation: u64,
-    keys: GroupKeys,
+    resource: ResourceKeys,
+    scope: ScopeKeys,
 }
 
-/// A group in the open batch.
+/// A resource in the open batch.
 #[derive(Default)]
-struct GroupKeys {
+struct ResourceKeys {
     service_name: Option<Key>,
-    resource_attributes: Option<Key>,
-    resource_schema_url: Option<Key>,
-    resource_dropped: i32,
-    scope_name: Option<Key>,
-    scope_version: Option<Key>,
-    scope_attributes: Option<Key>,
-    scope_schema_url: Option<Key>,
-    scope_dropped: i32,
+    attributes: Option<Key>,
+    schema_url: Option<Key>,
+    dropped: i32,
+}
+
+/// A scope in the open batch.
+#[derive(Default)]
+struct ScopeKeys {
+    name: Option<Key>,
+    version: Option<Key>,
+    attributes: Option<Key>,
+    schema_url: Option<Key>,
+    dropped: i32,
 }
 
 impl SharedColumns {
@@ -146,19 +157,24 @@ impl SharedColumns {
     fn begin(&mut self, group: &Group<'_>) {
         self.end();
         let arrays = &mut self.arrays;
+        if self.resource_generation != group.resource_generation {
+            self.resource_generation = group.resource_generation;
+            self.resource = ResourceKeys {
+                service_name: group.service_name().map(|name| arrays.service_name.intern(name)),
+                attributes: arrays.resource_attributes.intern(&group.resource_attributes),
+                schema_url: arrays
+                    .resource_schema_url
+                    .intern_field(&group.resource_schema_url),
+                dropped: group.resource_dropped,
+            };
+        }
         self.generation = group.generation;
-        self.keys = GroupKeys {
-            service_name: group.service_name().map(|name| arrays.service_name.intern(name)),
-            resource_attributes: arrays.resource_attributes.intern(&group.resource_attributes),
-            resource_schema_url: arrays
-                .resource_schema_url
-                .intern_field(&group.resource_schema_url),
-            resource_dropped: group.resource_dropped,
-            scope_name: arrays.scope_name.intern_field(&group.scope_name),
-            scope_version: arrays.scope_version.intern_field(&group.scope_version),
-            scope_attributes: arrays.scope_attributes.intern(&group.scope_attributes),
-            scope_schema_url: arrays.scope_schema_url.intern_field(&group.scope_schema_url),
-            scope_dropped: group.scope_dropped,
+        self.scope = ScopeKeys {
+            name: arrays.scope_name.intern_field(&group.scope_name),
+            version: arrays.scope_version.intern_field(&group.scope_version),
+            attributes: arrays.scope_attributes.intern(&group.scope_attributes),
+            schema_url: arrays.scope_schema_url.intern_field(&group.scope_schema_url),
+            dropped: group.scope_dropped,
         };
         self.bytes = arrays.bytes();
     }
@@ -169,24 +185,25 @@ impl SharedColumns {
         if count == 0 {
             return;
         }
-        let Self { arrays, keys, .. } = self;
-        arrays.service_name.append_keys(keys.service_name, count);
-        arrays
-            .resource_attributes
-            .append_keys(keys.resource_attributes, count);
-        arrays
-            .resource_schema_url
-            .append_keys(keys.resource_schema_url, count);
+        let Self {
+            arrays,
+            resource,
+            scope,
+            ..
+        } = self;
+        arrays.service_name.append_keys(resource.service_name, count);
+        arrays.resource_attributes.append_keys(resource.attributes, count);
+        arrays.resource_schema_url.append_keys(resource.schema_url, count);
         arrays
             .resource_dropped_attributes_count
-            .append_n(keys.resource_dropped, count);
-        arrays.scope_name.append_keys(keys.scope_name, count);
-        arrays.scope_version.append_keys(keys.scope_version, count);
-        arrays.scope_attributes.append_keys(keys.scope_attributes, count);
-        arrays.scope_schema_url.append_keys(keys.scope_schema_url, count);
+            .append_n(resource.dropped, count);
+        arrays.scope_name.append_keys(scope.name, count);
+        arrays.scope_version.append_keys(scope.version, count);
+        arrays.scope_attributes.append_keys(scope.attributes, count);
+        arrays.scope_schema_url.append_keys(scope.schema_url, count);
         arrays
             .scope_dropped_attributes_count
-            .append_n(keys.scope_dropped, count);
+            .append_n(scope.dropped, count);
         self.rows += count;
     }
 }

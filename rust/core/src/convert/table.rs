@@ -182,12 +182,15 @@ impl<C: Columns> TableBuilder<C> {
         self.bytes
     }
 
-    /// Passes on a batch of the rows so far, if there are any; more rows will follow.
+    /// Passes on a batch of the rows so far, if there are any; more rows will follow. Without rows, it drops
+    /// what rejected ones have left.
     ///
     /// # Errors
     /// When a text is not UTF-8, or when the sink returns an error.
     pub(super) fn close(&mut self, context: &mut Context) -> Result<(), Stop> {
         let Some((size, used)) = self.give_away(context)? else {
+            self.columns = C::default();
+            self.release(context);
             return Ok(());
         };
         // Many tables may be closed while others hold more; keeping the memory of all of them would be
@@ -223,8 +226,7 @@ impl<C: Columns> TableBuilder<C> {
         if self.rows == 0 {
             return Ok(None);
         }
-        context.open_bytes -= mem::take(&mut self.bytes);
-        context.shared_bytes -= self.shared_bytes.take().unwrap_or_default();
+        self.release(context);
         let size = Size {
             rows: mem::take(&mut self.rows),
             bytes: self.columns.bytes(),
@@ -248,15 +250,21 @@ impl<C: Columns> TableBuilder<C> {
         self.room = size.rows;
     }
 
+    /// Subtracts the columns from the total of all open batches.
+    fn release(&mut self, context: &mut Context) {
+        context.open_bytes -= mem::take(&mut self.bytes);
+        context.shared_bytes -= self.shared_bytes.take().unwrap_or_default();
+    }
+
     /// Updates the total of all open batches.
     #[inline]
     fn account(&mut self, bytes: usize, context: &mut Context) {
         context.open_bytes = context.open_bytes - self.bytes + bytes;
         self.bytes = bytes;
-        if self.shared_bytes.is_none() || self.rows <= 1 {
+        if self.shared_bytes.is_none() {
             let records = self.longest.saturating_mul(RENDERED_MAX * self.rows.max(1));
             let shared = bytes.saturating_sub(records);
-            context.shared_bytes = context.shared_bytes - self.shared_bytes.unwrap_or_default() + shared;
+            context.shared_bytes += shared;
             self.shared_bytes = Some(shared);
         }
     }

@@ -125,9 +125,8 @@ fn convert_scope<'a>(
     group.enter_scope(scope_spans.scope, scope_spans.schema_url, context)?;
     rows.begin(&scope_spans.spans);
     rows.expect(&scope_spans.spans, context);
-    let stored = context
-        .repetition
-        .take(scope_spans.spans.len(), group.attributes());
+    let shared = group.attributes();
+    let stored = context.repetition.take(scope_spans.spans.len(), shared);
     for (index, span) in scope_spans.spans.iter().enumerate() {
         let span = span?;
         let path = || {
@@ -139,11 +138,7 @@ fn convert_scope<'a>(
             continue;
         }
         if index >= stored {
-            context.reject(
-                path,
-                Reason::RecordTooLarge,
-                repetition::reason(group.attributes()),
-            );
+            repetition::reject(context, path, shared);
             continue;
         }
         rows.row(context, path, |columns, context| {

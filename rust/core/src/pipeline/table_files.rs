@@ -35,6 +35,8 @@ pub(super) struct TableEncoding {
     pub table: Table,
     /// The requests whose rows are added.
     pub ids: Vec<IdRange>,
+    /// Bytes of the call's requests.
+    request_bytes: usize,
     /// Rows left out because of too many partitions, by row number within the table, in order.
     pub rejected: Vec<Range<u64>>,
     /// The table's rows so far.
@@ -165,6 +167,7 @@ impl BatchSink for Encoding<'_> {
 impl TableEncoding {
     /// A table as its committer knows it.
     pub(super) fn new(table: Table, destination: &Destination, requests: &[Request<'_>]) -> Self {
+        let request_bytes = requests.iter().map(|request| request.bytes.len()).sum();
         let ids: Vec<RequestId> = requests.iter().map(|request| request.id).collect();
         let there = destination.already_committed(&ids);
         let pending = ids
@@ -185,6 +188,7 @@ impl TableEncoding {
         Self {
             table,
             ids,
+            request_bytes,
             rejected: Vec::new(),
             rows: 0,
             left_out: LeftOut::default(),
@@ -213,6 +217,7 @@ impl TableEncoding {
         Self {
             table,
             ids: Vec::new(),
+            request_bytes: 0,
             rejected: Vec::new(),
             rows: 0,
             left_out: LeftOut::default(),
@@ -241,7 +246,8 @@ impl TableEncoding {
     pub(super) fn rejection(&self) -> String {
         format!(
             "{} rows of table {}: their partition values are more than limits.partitions_max lets a request open, or \
-             longer than 1,024 bytes; look for clients with a wrong clock, partition by less, or raise the limit",
+             longer than 1,024 bytes, or each would repeat long texts of their resources; look for clients with a wrong clock, \
+             partition by less, or raise the limit",
             self.rejected_rows(),
             self.table
         )
@@ -266,7 +272,7 @@ impl TableEncoding {
             return Ok(());
         };
         let proceed = || call.proceed();
-        let options = options(&self.ids, self.there.len(), config, &proceed);
+        let options = options(&self.ids, self.there.len(), self.request_bytes, config, &proceed);
         let attributes = config.tables.attribute_columns.of(self.table);
         let appended = convert::with_attribute_columns(batch, attributes)
             .and_then(|batch| files.append(&loaded.metadata, &batch, &options, memory));
@@ -295,7 +301,7 @@ impl TableEncoding {
             return Ok(Vec::new());
         };
         let proceed = || call.proceed();
-        let options = options(&self.ids, self.there.len(), config, &proceed);
+        let options = options(&self.ids, self.there.len(), self.request_bytes, config, &proceed);
         files.finish(&loaded.metadata, &options)
     }
 
@@ -313,6 +319,7 @@ impl TableEncoding {
 fn options<'a>(
     ids: &'a [IdRange],
     requests: usize,
+    request_bytes: usize,
     config: &'a Config,
     proceed: &'a dyn Fn() -> Result<()>,
 ) -> EncodeOptions<'a> {
@@ -320,6 +327,7 @@ fn options<'a>(
         ids,
         parquet: &config.parquet,
         partitions_max: config.limits.partitions_of_call(requests),
+        request_bytes,
         proceed,
     }
 }

@@ -10,6 +10,7 @@ use iceberg::spec::{DataContentType, DataFile, DataFileBuilder, DataFileFormat, 
 
 use super::align::{self, Aligned};
 use super::layout::Layout;
+use super::long_texts::LongTexts;
 use super::memory::Memory;
 use super::metrics::Measured;
 use super::metrics_config::MetricsConfig;
@@ -30,6 +31,7 @@ pub struct Files {
     done: Vec<NewFile>,
     /// Every partition value that already has a file.
     partitions: Vec<Struct>,
+    long_texts: LongTexts,
 }
 
 /// A file that may still grow.
@@ -50,7 +52,8 @@ impl Files {
     ///
     /// When the rows have more than `partitions_max` partition values, values that already have a file are
     /// kept first, then those with the most rows. Rows of the other values are left out: a client whose clock
-    /// is wrong must not open thousands of files. So are rows with a long text in their partition value.
+    /// is wrong must not open thousands of files. So are rows with a long text in their partition value, and
+    /// those for which long texts that rows share would be stored too often.
     ///
     /// # Errors
     /// `TableMismatch` (permanent) when the table cannot hold our rows; any error of `proceed`. After an
@@ -79,7 +82,16 @@ impl Files {
         let (groups, too_long) = partition::split(&aligned, metadata)?;
         let (groups, mut rejected) =
             partition::most_rows(groups, &aligned.batch, &self.partitions, options.partitions_max);
+        let has_copies = !layout.settings.encoder_is_ours();
+        let (groups, too_much) =
+            self.long_texts
+                .within(groups, &aligned.batch, options.request_bytes, has_copies);
         rejected.extend(too_long);
+        rejected.extend(
+            too_much
+                .iter()
+                .flat_map(|group| group.rows.numbers(&aligned.batch)),
+        );
         rejected.sort_unstable();
         appended.rejected = rejected;
         for group in groups {

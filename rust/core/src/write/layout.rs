@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use arrow_schema::{DataType, FieldRef, Fields, Schema, SchemaRef};
 use parquet::arrow::ArrowSchemaConverter;
-use parquet::basic::Compression;
 use parquet::file::metadata::SortingColumn;
 use parquet::file::properties::{
     EnabledStatistics, WriterProperties, WriterPropertiesBuilder, WriterPropertiesPtr,
@@ -119,7 +118,7 @@ fn properties(
     if let Some(bytes) = settings.dictionary_bytes_max {
         builder = builder.set_dictionary_page_size_limit(bytes);
     }
-    let is_ours = matches!(settings.codec, Compression::ZSTD(_) | Compression::UNCOMPRESSED);
+    let is_ours = settings.encoder_is_ours();
     let mut shared = Vec::new();
     for field in schema.fields() {
         shared_leaves(field.data_type(), false, &mut shared);

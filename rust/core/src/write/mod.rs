@@ -19,6 +19,7 @@ mod data_location;
 mod files;
 mod join;
 mod layout;
+mod long_texts;
 mod memory;
 mod metrics;
 mod metrics_config;
@@ -66,6 +67,9 @@ pub struct EncodeOptions<'a> {
     pub parquet: &'a ParquetConfig,
     /// The greatest number of partition values with files, over all batches.
     pub partitions_max: usize,
+    /// The total size of the requests, bytes. What rows share is stored for each partition value, which is
+    /// limited by it.
+    pub request_bytes: usize,
     /// Called before each row group; an error ends the work with that error.
     pub proceed: &'a dyn Fn() -> Result<()>,
 }
@@ -82,8 +86,9 @@ pub struct NewFile {
 /// The outcome for a batch besides its files.
 #[derive(Debug, Clone, Default)]
 pub struct Appended {
-    /// Rows left out because they would have opened more than `partitions_max` partitions, or because their
-    /// partition value has a text of more than 1,024 bytes: their indices in the batch, in order.
+    /// Rows left out because they would have opened more than `partitions_max` partitions, because their
+    /// partition value has a text of more than 1,024 bytes, or because long texts that they share with others
+    /// would have been stored for too many partition values: their indices in the batch, in order.
     pub rejected: Vec<u32>,
     /// Values that the table has no column for.
     pub left_out: LeftOut,
@@ -193,6 +198,7 @@ pub async fn write(
         ids,
         parquet,
         partitions_max: usize::MAX,
+        request_bytes: usize::MAX,
         proceed: &|| Ok(()),
     };
     let encoded = encode(metadata, batch, &options)?;

@@ -53,6 +53,11 @@ pub(super) struct Settings {
 }
 
 impl Settings {
+    /// Whether we encode the columns; the parquet crate does it for other codecs.
+    pub fn encoder_is_ours(&self) -> bool {
+        matches!(self.codec, Codec::ZSTD(_) | Codec::UNCOMPRESSED)
+    }
+
     /// The settings of a table for these rows.
     ///
     /// # Errors

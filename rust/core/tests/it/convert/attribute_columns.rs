@@ -13,6 +13,7 @@ use prost::Message;
 
 use super::rows::{Cell, cell, converted};
 use super::rules::any;
+use crate::decode::encode::{delimited, nested};
 use crate::strategies;
 
 const TYPES: [AttributeType; 4] = [
@@ -57,6 +58,24 @@ fn cells(payload: &[u8], column: AttributeColumn) -> Vec<Cell> {
     let extended = extended(batch, &[column]);
     let array = extended.batch.columns().last().expect("a column");
     (0..array.len()).map(|row| cell(array, row)).collect()
+}
+
+/// Reading the digits for each row would take 200 billion steps.
+#[test]
+fn a_long_value_of_a_resource_is_read_once_for_all_rows() {
+    const ROWS: usize = 200_000;
+    let digits = format!("{}7", "0".repeat(1 << 20));
+    let resource = nested(&[1, 1], [delimited(1, "shard"), nested(&[2, 1], digits)].concat());
+    let records = delimited(2, delimited(2, []).repeat(ROWS));
+    let payload = delimited(1, [resource, records].concat());
+    for (value_type, seven) in [
+        (AttributeType::Long, Cell::Number(7)),
+        (AttributeType::Double, Cell::Double(7.0_f64.to_bits())),
+    ] {
+        let found = cells(&payload, column("shard", AttributesOf::Resource, value_type));
+        assert_eq!(found.len(), ROWS);
+        assert!(found.iter().all(|cell| *cell == seven), "{:?}", found[0]);
+    }
 }
 
 fn key_value(key: &str, value: Value) -> KeyValue {

@@ -3,6 +3,9 @@
 
 use std::error::Error as _;
 
+use arrow_array::Array;
+use arrow_array::cast::AsArray;
+use arrow_array::types::Int32Type;
 use otlp2iceberg::convert::{ConvertOptions, ValueLimits, convert};
 use otlp2iceberg::decode::DecodeError;
 use otlp2iceberg::signal::{Signal, Table};
@@ -97,6 +100,24 @@ fn a_value_nested_100_000_levels_keeps_64_and_is_counted_once() {
         assert_eq!(row["Body"], Cell::text(&text));
         assert_eq!(row["LogAttributes"], Cell::map(&[("deep", Some(&text))]));
         assert_eq!(converted.repairs.nesting, 2);
+    }
+}
+
+/// Comparing the resource's name for each scope would read 400 GB.
+#[test]
+fn a_resource_of_4_mib_with_50_000_scopes_takes_linear_time() {
+    let name = [delimited(1, "service.name"), nested(&[2, 1], "x".repeat(4 << 20))].concat();
+    let scopes = delimited(2, delimited(2, [])).repeat(50_000);
+    for (signal, table) in [(Signal::Logs, Table::Logs), (Signal::Traces, Table::Traces)] {
+        let request = delimited(1, [nested(&[1, 1], &name), scopes.clone()].concat());
+        let converted = converted(signal, &request);
+        let [batch] = converted.batches.as_slice() else {
+            panic!("{} batches", converted.batches.len());
+        };
+        assert_eq!((batch.table, batch.batch.num_rows()), (table, 50_000));
+        let names = batch.batch["ServiceName"].as_dictionary::<Int32Type>();
+        assert_eq!(names.values().len(), 1);
+        assert_eq!(names.null_count(), 0);
     }
 }
 

@@ -94,6 +94,60 @@ fn a_text_as_large_as_a_batch_does_not_close_it_after_each_record() {
     }
 }
 
+/// What rejected points leave behind is not in any batch, and does not let the others grow.
+#[test]
+fn rejected_points_do_not_make_the_batches_of_other_tables_larger() {
+    // One bound, and no counts.
+    let bad = |at: usize| {
+        delimited(
+            1,
+            [nested(&[9, 2, 1], format!("{at:01000}")), double(7, 1.5)].concat(),
+        )
+    };
+    let histogram = nested(&[9], (0..1_000).flat_map(bad).collect::<Vec<u8>>());
+    let good = |at: usize| delimited(1, nested(&[7, 2, 1], format!("{at:0100}")));
+    let gauge = nested(&[5], (0..20_000).flat_map(good).collect::<Vec<u8>>());
+    let payload = nested(&[1, 2], [delimited(2, histogram), delimited(2, gauge)].concat());
+    let options = ConvertOptions {
+        arrival_time_unix_nano: ARRIVAL,
+        column_bytes_max: usize::MAX,
+        batch_bytes_max: LIMIT,
+        values: ValueLimits::default(),
+    };
+    let converted = convert(Signal::Metrics, &payload, &options).unwrap();
+    assert_eq!(converted.rejected, 1_000);
+    let sizes: Vec<usize> = converted
+        .batches
+        .iter()
+        .map(|batch| batch.batch.num_rows())
+        .collect();
+    assert_eq!(sizes.iter().sum::<usize>(), 20_000);
+    // A row takes more than its hundred bytes of text.
+    assert!(sizes.iter().all(|rows| *rows < LIMIT / 100), "{sizes:?}");
+}
+
+/// Otherwise a long text is in dozens of small batches.
+#[test]
+fn a_batch_is_at_least_half_rows() {
+    let service = [
+        delimited(1, "service.name"),
+        nested(&[2, 1], "x".repeat(20 * LIMIT)),
+    ]
+    .concat();
+    let records = delimited(2, delimited(2, []).repeat(40_000));
+    let payload = delimited(1, [nested(&[1, 1], service), records].concat());
+    let options = ConvertOptions {
+        arrival_time_unix_nano: ARRIVAL,
+        column_bytes_max: usize::MAX,
+        batch_bytes_max: LIMIT,
+        values: ValueLimits::default(),
+    };
+    let converted = convert(Signal::Logs, &payload, &options).unwrap();
+    let rows = converted.batches.iter().map(|batch| batch.batch.num_rows());
+    assert_eq!(rows.sum::<usize>(), 40_000);
+    assert!(converted.batches.len() < 4, "{}", converted.batches.len());
+}
+
 #[test]
 fn list_elements_count_like_bytes() {
     // 40,000 events without text in each of 4 spans.

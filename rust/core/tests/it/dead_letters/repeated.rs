@@ -4,7 +4,7 @@ use otlp2iceberg::convert::{ConvertOptions, ValueLimits, convert};
 use otlp2iceberg::{Reason, Signal};
 
 use super::support::{Home, export};
-use crate::decode::encode::{delimited, nested};
+use crate::decode::encode::{delimited, fixed64, nested};
 
 /// Hexadecimal digits that neither repeat nor compress below their half.
 fn noise(len: usize) -> String {
@@ -43,6 +43,35 @@ async fn long_texts_that_records_share_are_in_a_file_once() {
         let outcome = export(&pipeline, Signal::Logs, &[(1, request)]).await.unwrap();
         assert_eq!((outcome.rows, outcome.rejected), (rows, 0));
         assert!(outcome.file_bytes < 3_000_000, "{} bytes", outcome.file_bytes);
+        pipeline.close().await;
+    }
+}
+
+/// One row for each day, so each of a hundred files would have the text. Real rows outweigh what they share.
+#[tokio::test]
+async fn a_long_text_is_not_stored_for_a_hundred_partitions() {
+    let span = |day: usize, attributes: &[u8]| {
+        let start = 1_700_000_000_000_000_000 + day as u64 * 86_400_000_000_000;
+        delimited(2, [fixed64(7, start), attributes.to_vec()].concat())
+    };
+    let spans = |own: &str, days: usize| -> Vec<u8> {
+        let own = delimited(9, [delimited(1, "own"), nested(&[2, 1], own)].concat());
+        (0..days).flat_map(|day| span(day, &own)).collect()
+    };
+    let request = |text: &str, spans: Vec<u8>| {
+        let resource = nested(&[1], attribute("certificate", text));
+        delimited(1, [resource, delimited(2, spans)].concat())
+    };
+    let text = noise(4_000_000);
+    let many = request(&text, spans("", 90));
+    let bytes = many.len() as u64;
+    let usual = request(&text[..4_000], spans(&text[..10_000], 90));
+    for (request, rejected) in [(many, 74), (usual, 0)] {
+        let home = Home::new();
+        let pipeline = home.opened("").await;
+        let outcome = export(&pipeline, Signal::Traces, &[(1, request)]).await.unwrap();
+        assert_eq!((outcome.rows, outcome.rejected), (90 - rejected, rejected));
+        assert!(outcome.file_bytes < 10 * bytes, "{} bytes", outcome.file_bytes);
         pipeline.close().await;
     }
 }

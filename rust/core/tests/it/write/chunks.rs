@@ -125,6 +125,7 @@ fn append(
         ids: &ids(),
         parquet: &ParquetConfig::default(),
         partitions_max: usize::MAX,
+        request_bytes: usize::MAX,
         proceed: &|| Ok(()),
     };
     let mut files = Files::default();

@@ -242,6 +242,7 @@ pub fn encode_with(
         ids: &ids(),
         parquet: config,
         partitions_max: usize::MAX,
+        request_bytes: usize::MAX,
         proceed: &|| Ok(()),
     };
     encode(metadata, &TableBatch { table, batch }, &options)
