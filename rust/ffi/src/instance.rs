@@ -193,7 +193,13 @@ impl Engine {
             Ok(pipeline) => {
                 let pipeline = Arc::new(pipeline);
                 let kept = Arc::clone(&pipeline);
-                runtime.spawn(async move { kept.keep_compacting().await });
+                runtime.spawn(async move {
+                    // What the host may be given already is tried again until the catalog answers.
+                    if let Err(error) = kept.reach_catalog().await {
+                        tracing::warn!(%error, "the catalog cannot be reached at the start; nothing is committed until it can");
+                    }
+                    kept.keep_compacting().await;
+                });
                 Ok(Self { pipeline, runtime })
             }
             Err(error) => {

@@ -141,6 +141,13 @@ pub(super) fn table_location(warehouse: &Warehouse, ident: &TableIdent) -> Strin
     location
 }
 
+/// A location of a table's own, beside the one that its name gives. A renamed table keeps its location, so two
+/// tables can have the same name one after the other, and a clean-up of orphan files deletes what lies in a
+/// table's location and is not the table's. Trino names unique locations in the same way.
+pub(super) fn unique_location(location: &str, id: Uuid) -> String {
+    format!("{location}-{}", id.simple())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

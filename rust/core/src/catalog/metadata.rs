@@ -14,7 +14,7 @@ use iceberg::{TableIdent, TableRequirement, TableUpdate};
 use super::location::config_error;
 use super::metadata_json::Json;
 use super::metadata_time::updated;
-use super::{CommitOutcome, LoadedTable, TableSpec};
+use super::{LoadedTable, NotCommitted, TableSpec};
 use crate::cause::IcebergCause;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -104,7 +104,7 @@ impl MetadataCache {
         base: &LoadedTable,
         requirements: &[TableRequirement],
         updates: Vec<TableUpdate>,
-    ) -> Result<NextMetadata, Refusal> {
+    ) -> Result<NextMetadata, NotCommitted> {
         let last = self.json(base);
         let references = last
             .as_ref()
@@ -196,7 +196,7 @@ fn built_on(
     base: &LoadedTable,
     requirements: &[TableRequirement],
     updates: Vec<TableUpdate>,
-) -> Result<TableMetadataBuildResult, Refusal> {
+) -> Result<TableMetadataBuildResult, NotCommitted> {
     let ident = &base.ident;
     for requirement in requirements {
         requirement
@@ -228,27 +228,15 @@ pub(super) fn outdated(metadata: &TableMetadata, expired: Vec<MetadataLog>) -> i
         .map(|entry| entry.metadata_file)
 }
 
-/// A refused attempt, which changed nothing.
-pub(super) struct Refusal {
-    conflict: bool,
-    error: Error,
-}
-
-impl From<Refusal> for CommitOutcome {
-    fn from(refusal: Refusal) -> Self {
-        let Refusal { conflict, error } = refusal;
-        CommitOutcome::Refused { conflict, error }
-    }
-}
-
+/// The outcome of a refused attempt, which changed nothing.
 pub(super) fn refused(
     conflict: bool,
     message: &str,
     ident: &TableIdent,
     cause: impl std::error::Error + Send + Sync + 'static,
-) -> Refusal {
+) -> NotCommitted {
     let error = Error::new(ErrorKind::Catalog, message)
         .with("table", ident.to_string())
         .because(cause);
-    Refusal { conflict, error }
+    NotCommitted::Refused { conflict, error }
 }

@@ -8,6 +8,7 @@ use iceberg::spec::{Schema, SortOrder, TableMetadata, UnboundPartitionSpec};
 use iceberg::{TableIdent, TableRequirement, TableUpdate};
 
 use crate::aws::Aws;
+use crate::cause::IcebergCause;
 use crate::config::{CatalogType, Config, S3TablesApi};
 use crate::error::{Error, ErrorKind, Result};
 use crate::storage::Stores;
@@ -59,6 +60,13 @@ impl LoadedTable {
         let files = list.into_iter().chain([self.metadata_location.as_str()]);
         files.filter(|path| !path.is_empty())
     }
+
+    /// The error for a file of the table that could not be read or written.
+    pub(crate) fn storage_error(&self, message: &str, cause: iceberg::Error) -> Error {
+        Error::new(ErrorKind::Storage, message)
+            .with("table", self.ident.to_string())
+            .because(IcebergCause(cause))
+    }
 }
 
 /// The definition of a table to create.
@@ -89,6 +97,36 @@ pub enum CommitOutcome {
     /// The outcome is unknown: the commit may or may not be made. Reload the table, search it for our ids,
     /// then decide.
     Unknown(Error),
+}
+
+/// Why an attempt is not known to be committed: the outcomes other than [`CommitOutcome::Committed`].
+#[derive(Debug)]
+enum NotCommitted {
+    /// As [`CommitOutcome::Refused`].
+    Refused { conflict: bool, error: Error },
+    /// As [`CommitOutcome::Unknown`].
+    Unknown(Error),
+}
+
+impl NotCommitted {
+    /// The outcome of an attempt that was sent and got no answer that says what became of it.
+    fn unknown(error: Error, ident: &TableIdent) -> Self {
+        Self::Unknown(
+            Error::new(ErrorKind::CommitUnknown, "the commit's outcome is not known")
+                .with("table", ident.to_string())
+                .class(error.retry_class())
+                .because(error),
+        )
+    }
+}
+
+impl From<NotCommitted> for CommitOutcome {
+    fn from(not_committed: NotCommitted) -> Self {
+        match not_committed {
+            NotCommitted::Refused { conflict, error } => CommitOutcome::Refused { conflict, error },
+            NotCommitted::Unknown(error) => CommitOutcome::Unknown(error),
+        }
+    }
 }
 
 /// A catalog of Iceberg tables.
@@ -135,6 +173,13 @@ pub trait Catalog: Send + Sync + std::fmt::Debug {
     fn deletes_files(&self) -> bool {
         false
     }
+
+    /// Makes the request that the first call for this table would begin with, and changes nothing. The table need
+    /// not exist. A catalog without a service has nothing to ask.
+    ///
+    /// # Errors
+    /// What that call would return: the service does not answer, or refuses us.
+    async fn reach(&self, ident: &TableIdent) -> Result<()>;
 
     /// Does the deferred work of past commits, such as deleting unused files. No caller of a commit waits for
     /// it.

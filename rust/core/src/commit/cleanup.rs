@@ -1,15 +1,25 @@
 //! Metadata files of attempts that are not in the table, deleted as soon as that is certain.
+//!
+//! Three things make it certain, all from a state of the table that was loaded after the last attempt: no attempt
+//! with an unknown outcome can land any more, the table does not have the snapshot, and its history would show it.
+//! Until then the files are remembered.
 
 use std::sync::Arc;
+
+use futures::future::join_all;
 
 use super::expired_files::ExpiredFiles;
 use super::producer::delete;
 use super::protocol::Protocol;
+use super::receipts::AT_ONCE;
 use super::run::{AttemptBases, Run};
 use crate::catalog::LoadedTable;
 
-/// Maximum number of runs whose leftover files are remembered for deletion.
-const PENDING_MAX: usize = 64;
+/// Maximum number of files that are remembered for deletion, some 2 MB for a table. While a catalog loads tables
+/// and answers commits with 5xx, each batch leaves about a dozen. Beyond the limit, files become orphans.
+const REMEMBERED_MAX: usize = 10_000;
+/// After this number of remembered files, the rest waits for the end of the next commit, which waits meanwhile.
+const DELETED_AT_ONCE: usize = 100;
 
 /// Metadata files that are not needed if the table does not contain the snapshot.
 #[derive(Debug)]
@@ -40,41 +50,73 @@ impl Protocol {
         }
     }
 
-    /// Deletes metadata files of attempts that did not win. Without a winner, the table must [surely
-    /// lack](Run::is_surely_lacking) the run, and nothing is deleted while an attempt may still land.
-    pub(super) async fn clean(&self, table: &LoadedTable, run: &Run, winner: Option<&str>) {
-        let Some(producer) = &run.producer else {
-            return;
-        };
-        if winner.is_none() && self.unknown.is_open() {
-            return;
-        }
-        delete(table, producer.unused(&run.attempts, winner)).await;
-    }
-
-    /// Remembers the files of a run's attempts, to delete them after the next load.
-    pub(super) fn clean_later(&mut self, run: &Run) {
-        if let (Some(producer), Some(bases)) = (&run.producer, run.bases)
-            && self.pending_cleanup.len() < PENDING_MAX
-        {
-            self.pending_cleanup.push(PendingCleanup {
-                bases,
-                snapshot_id: producer.snapshot_id(),
-                paths: producer.unused(&run.attempts, None),
-            });
+    /// Deletes metadata files of attempts that did not win. Without a winner, the table must surely lack all of the
+    /// run's attempts, and none of them may land later.
+    async fn clean(&self, table: &LoadedTable, run: &Run, winner: Option<&str>) {
+        if let Some(producer) = &run.producer {
+            delete(table, producer.unused(&run.attempts, winner)).await;
         }
     }
 
-    /// Deletes the remembered files after a load. Files that the table needs, or may need later, are kept.
-    pub(super) async fn clean_pending(&mut self) {
-        if self.pending_cleanup.is_empty() || self.unknown.is_open() {
+    /// Deletes the metadata files of a run without a winner, or remembers them while one of its attempts may still
+    /// land. `looked` says whether the table was loaded after the last attempt.
+    pub(super) async fn clean_lost(&mut self, run: &Run, looked: bool) {
+        // No attempt of the run can land if none was sent.
+        let is_settled = run.bases.is_none() || looked && !self.unknown.is_open();
+        if !is_settled {
+            self.remember(run);
             return;
         }
         let table = Arc::clone(&self.shared.view().table);
-        for pending in std::mem::take(&mut self.pending_cleanup) {
+        if run.is_surely_lacking(&table.metadata) {
+            self.clean(&table, run, None).await;
+        }
+    }
+
+    /// Remembers the files of a run's attempts, to delete them once it is certain that none is in the table.
+    fn remember(&mut self, run: &Run) {
+        let (Some(producer), Some(bases)) = (&run.producer, run.bases) else {
+            return;
+        };
+        let paths = producer.unused(&run.attempts, None);
+        let remembered: usize = self
+            .pending_cleanup
+            .iter()
+            .map(|pending| pending.paths.len())
+            .sum();
+        if remembered + paths.len() > REMEMBERED_MAX {
+            let files = paths.len();
+            tracing::debug!(
+                files,
+                "too many files of commit attempts wait for their deletion; these stay behind"
+            );
+            return;
+        }
+        self.pending_cleanup.push(PendingCleanup {
+            bases,
+            snapshot_id: producer.snapshot_id(),
+            paths,
+        });
+    }
+
+    /// Deletes remembered files at the end of a commit, when its callers have their answers. Files that the table
+    /// needs, or may need later, are kept.
+    pub(super) async fn clean_pending(&mut self) {
+        // The last loaded state of a stale table may be older than an attempt that landed.
+        if self.shared.is_stale() || self.unknown.is_open() {
+            return;
+        }
+        let table = Arc::clone(&self.shared.view().table);
+        let mut paths = Vec::new();
+        while paths.len() < DELETED_AT_ONCE
+            && let Some(pending) = self.pending_cleanup.pop()
+        {
             if pending.bases.would_show(&table.metadata, pending.snapshot_id) {
-                delete(&table, pending.paths).await;
+                paths.extend(pending.paths);
             }
+        }
+        for some in paths.chunks(AT_ONCE) {
+            join_all(some.iter().map(|path| delete(&table, vec![path.clone()]))).await;
         }
     }
 }

@@ -1,26 +1,19 @@
 //! Adds our missing columns to an existing table, and to its name mapping if it has one.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use iceberg::spec::{
     ListType, MapType, NestedField, NestedFieldRef, Schema, StructType, TableMetadataBuilder, Type,
 };
 use iceberg::{TableRequirement, TableUpdate};
-use tokio::time::Instant;
 
-use super::backoff::Backoff;
-use super::failure::asks_to_wait;
-use super::retry_rules::RetryRules;
-use crate::catalog::{Catalog, CommitOutcome, LoadedTable};
+use super::idempotent::{Attempted, IdempotentCommit};
+use crate::catalog::{Catalog, LoadedTable};
 use crate::cause::IcebergCause;
 use crate::config::CommitConfig;
 use crate::error::{Error, ErrorKind, Result};
 use crate::schema::{AttributeColumn, holds, match_fields};
 use crate::write::register::{NAME_MAPPING, extended_mapping};
-
-/// No attempt begins after this time.
-const TIME_MAX: Duration = Duration::from_secs(30);
 
 /// The columns that a table should have.
 #[derive(Debug, Clone, Copy)]
@@ -45,41 +38,18 @@ pub(super) async fn add_missing_columns(
     wanted: Wanted<'_>,
     config: &CommitConfig,
 ) -> Result<LoadedTable> {
-    let rules = RetryRules::of(config, &table.metadata);
-    let mut backoff = Backoff::new(rules, Instant::now() + TIME_MAX);
+    let mut change = IdempotentCommit::new(config, &table.metadata);
     loop {
         let Some(Evolved { schema, added }) = evolved(&table, wanted)? else {
             return Ok(table);
         };
-        let begun = Instant::now();
         let updates = updates(&table, schema);
-        let error = match catalog.commit(&table, requirements(&table), updates).await {
-            CommitOutcome::Committed(table) => return Ok(table),
-            CommitOutcome::Refused { error, .. } if error.is_throttled() => {
-                if asks_to_wait(&error) {
-                    return Err(error);
-                }
-                backoff.failed(None);
-                error
-            }
-            CommitOutcome::Refused {
-                conflict: false,
-                error,
-            } => return Err(not_added(&table, &added, error)),
-            CommitOutcome::Refused { error, .. } => {
-                backoff.lost_race(begun.elapsed());
-                error
-            }
-            // Adding columns is idempotent, so a reload resolves an unknown outcome.
-            CommitOutcome::Unknown(error) => {
-                backoff.failed(error.retry_after());
-                error
-            }
-        };
-        if !backoff.allows_another().await {
-            return Err(error);
+        let attempt = change.attempt(catalog, &table, requirements(&table), updates);
+        match attempt.await? {
+            Attempted::Committed(table) => return Ok(table),
+            Attempted::Refused(error) => return Err(not_added(&table, &added, error)),
+            Attempted::Again => table = catalog.load(&table.ident).await?,
         }
-        table = catalog.load(&table.ident).await?;
     }
 }
 

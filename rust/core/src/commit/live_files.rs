@@ -5,8 +5,7 @@ use std::collections::HashSet;
 use iceberg::spec::{ManifestContentType, ManifestFile};
 
 use crate::catalog::{LoadedTable, ReadManifest, manifests, read_manifest};
-use crate::cause::IcebergCause;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 
 /// Whether a manifest was written after the snapshot with this sequence number. All files added since are in
 /// such manifests. With 0, all files of the table are.
@@ -62,7 +61,5 @@ pub(super) async fn live_files(table: &LoadedTable, after: i64) -> Result<HashSe
 }
 
 fn unreadable(table: &LoadedTable, cause: iceberg::Error) -> Error {
-    Error::new(ErrorKind::Storage, "cannot read the table's manifests")
-        .with("table", table.ident.to_string())
-        .because(IcebergCause(cause))
+    table.storage_error("cannot read the table's manifests", cause)
 }

@@ -13,8 +13,7 @@ use super::odd_manifests::OddManifests;
 use super::partition_types::may_have_types;
 use super::producer::Producer;
 use crate::catalog::{LoadedTable, ReadManifest, read_manifest};
-use crate::cause::IcebergCause;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::schema::name_not_in_avro;
 
 /// Number of manifests read concurrently.
@@ -177,11 +176,7 @@ async fn merge_bin(
     bin: &[ManifestFile],
     odd: &OddManifests,
 ) -> Result<Option<(ManifestFile, Vec<ManifestFile>)>> {
-    let failed = |cause| {
-        Error::new(ErrorKind::Storage, "cannot merge manifests")
-            .with("table", table.ident.to_string())
-            .because(IcebergCause(cause))
-    };
+    let failed = |cause| table.storage_error("cannot merge manifests", cause);
     let mut writer = producer.manifest_writer(table, spec_id)?;
     let (mut left, mut unread) = (Vec::new(), Vec::new());
     let mut reads = stream::iter(bin.to_vec())
@@ -254,29 +249,8 @@ pub(super) fn carry(
 
 #[cfg(test)]
 mod tests {
+    use super::super::test_table::manifest;
     use super::*;
-    use iceberg::spec::ManifestContentType;
-
-    fn manifest(name: &str, length: i64, spec_id: i32) -> ManifestFile {
-        ManifestFile {
-            manifest_path: name.to_owned(),
-            manifest_length: length,
-            partition_spec_id: spec_id,
-            content: ManifestContentType::Data,
-            sequence_number: 1,
-            min_sequence_number: 1,
-            added_snapshot_id: 1,
-            added_files_count: Some(1),
-            existing_files_count: Some(0),
-            deleted_files_count: Some(0),
-            added_rows_count: Some(1),
-            existing_rows_count: Some(0),
-            deleted_rows_count: Some(0),
-            partitions: None,
-            key_metadata: None,
-            first_row_id: None,
-        }
-    }
 
     fn names(bins: &[Vec<ManifestFile>]) -> Vec<Vec<&str>> {
         bins.iter()

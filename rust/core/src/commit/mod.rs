@@ -46,6 +46,7 @@ mod expire_schedule;
 mod expired_files;
 mod failure;
 mod history;
+mod idempotent;
 mod ids;
 mod live_files;
 mod merge;
@@ -305,14 +306,17 @@ impl Committer {
     /// `deadline`. That may be slightly after `deadline`.
     ///
     /// The data files belong to the caller; the committer never deletes them. The caller may delete them
-    /// after a `Catalog` error: it is returned only when a fresh load showed that the table holds none of
-    /// them and never will. After any other error, an earlier attempt may hold them.
+    /// after an error of class [`RetryClass::Permanent`], whatever its kind: it is returned only when a fresh
+    /// load showed that the table holds none of them and never will. After any other error, the table may
+    /// hold them, or a retry adds them.
     ///
     /// # Errors
-    /// `Catalog` (permanently refused), `CommitUnknown` (it may be in the table: send it again, and it is
-    /// found), `Storage` (a metadata file could not be written), `Cancelled` when `deadline` passed before
-    /// the commit began, `Internal` when the commit panicked (with an unknown outcome; the committer
-    /// continues), `Shutdown` after [`Committer::close`].
+    /// `Catalog` (the catalog refused the commit, or another writer changed what it relies on),
+    /// `TableMismatch` (the table no longer has the files' partition spec, which is permanent, or cannot take
+    /// a snapshot), `CommitUnknown` (it may be in the table: send it again, and it is found), `Storage` (a
+    /// metadata file could not be read or written), `Cancelled` when `deadline` passed before the commit
+    /// began, `Internal` when the commit panicked (with an unknown outcome; the committer continues),
+    /// `Shutdown` after [`Committer::close`].
     pub async fn append(&self, append: Append, deadline: Instant) -> Result<Committed> {
         let table = self.table();
         let stopped =

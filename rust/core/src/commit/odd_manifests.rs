@@ -87,35 +87,13 @@ impl Committer {
 
 #[cfg(test)]
 mod tests {
-    use iceberg::spec::ManifestContentType;
-
+    use super::super::test_table::manifest;
     use super::*;
-
-    fn manifest(path: &str) -> ManifestFile {
-        ManifestFile {
-            manifest_path: path.to_owned(),
-            manifest_length: 1,
-            partition_spec_id: 0,
-            content: ManifestContentType::Data,
-            sequence_number: 1,
-            min_sequence_number: 1,
-            added_snapshot_id: 1,
-            added_files_count: Some(1),
-            existing_files_count: Some(0),
-            deleted_files_count: Some(0),
-            added_rows_count: Some(1),
-            existing_rows_count: Some(0),
-            deleted_rows_count: Some(0),
-            partitions: None,
-            key_metadata: None,
-            first_row_id: None,
-        }
-    }
 
     #[test]
     fn a_manifest_that_is_not_read_twice_is_left_until_the_table_drops_it() {
         let odd = OddManifests::default();
-        let both = [manifest("a"), manifest("b")];
+        let both = ["a", "b"].map(|path| manifest(path, 1, 0));
         odd.was_not_read("a");
         assert!(odd.unmerged_of(&both).is_empty(), "it may have been an outage");
         odd.was_not_read("a");

@@ -231,7 +231,7 @@ impl Producer {
         let output = table
             .file_io
             .new_output(path)
-            .map_err(|cause| failed("cannot write a manifest", table, cause))?;
+            .map_err(|cause| table.storage_error("cannot write a manifest", cause))?;
         let builder = ManifestWriterBuilder::new(
             output,
             Some(self.snapshot_id),
@@ -252,7 +252,7 @@ impl Producer {
         for group in &self.files {
             partition_spec(table, group.partition_spec_id)?
                 .partition_type(table.metadata.current_schema())
-                .map_err(|cause| failed("the partition spec does not fit the schema", table, cause))?;
+                .map_err(|cause| table.storage_error("the partition spec does not fit the schema", cause))?;
         }
         if !self.added.is_empty() {
             return Ok(());
@@ -268,10 +268,10 @@ impl Producer {
             for file in part.files {
                 writer
                     .add_file(file.clone(), UNASSIGNED_SEQUENCE_NUMBER)
-                    .map_err(|cause| failed("cannot add a data file to a manifest", table, cause))?;
+                    .map_err(|cause| table.storage_error("cannot add a data file to a manifest", cause))?;
             }
             let written = writer.write_manifest_file().await;
-            manifests.push(written.map_err(|cause| failed("cannot write a manifest", table, cause))?);
+            manifests.push(written.map_err(|cause| table.storage_error("cannot write a manifest", cause))?);
         }
         self.added = manifests;
         Ok(())
@@ -315,7 +315,7 @@ impl Producer {
         };
         let next_row_id = written
             .await
-            .map_err(|cause| failed("cannot write the manifest list", table, cause))?;
+            .map_err(|cause| table.storage_error("cannot write the manifest list", cause))?;
         Ok(next_row_id.map(|next| (first_row_id, next.saturating_sub(first_row_id))))
     }
 
@@ -425,7 +425,7 @@ async fn parent_manifests(table: &LoadedTable) -> Result<(Vec<ManifestFile>, Vec
     };
     let listed = manifests(table, parent.manifest_list()).await;
     Ok(listed
-        .map_err(|cause| failed("cannot read the current manifest list", table, cause))?
+        .map_err(|cause| table.storage_error("cannot read the current manifest list", cause))?
         .into_iter()
         .filter(|manifest| manifest.has_added_files() || manifest.has_existing_files())
         .partition(|manifest| manifest.content == ManifestContentType::Data))
@@ -453,10 +453,4 @@ fn timestamp_ms(now_ms: i64, metadata: &TableMetadata) -> i64 {
     } else {
         seen.saturating_add(1)
     }
-}
-
-fn failed(message: &str, table: &LoadedTable, cause: iceberg::Error) -> Error {
-    Error::new(ErrorKind::Storage, message)
-        .with("table", table.ident.to_string())
-        .because(IcebergCause(cause))
 }

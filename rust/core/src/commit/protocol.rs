@@ -32,7 +32,7 @@ pub(super) struct Protocol {
     pub(super) shared: Arc<Shared>,
     /// Attempts with an unknown outcome.
     pub(super) unknown: UnknownAttempts,
-    /// Files of attempts that were refused while the table could not be loaded.
+    /// Files of attempts that may be in the table, as far as is known, or may still land.
     pub(super) pending_cleanup: Vec<PendingCleanup>,
     pub(super) expiry: Expiry,
     /// Whether the last reload failed. The failure is logged as a warning only once.
@@ -76,6 +76,7 @@ impl Protocol {
             let answer = settled(&queued, &view, history.as_ref()).unwrap_or_else(|| Err(not_settled(&view)));
             queued.answer(answer);
         }
+        self.clean_pending().await;
     }
 
     async fn commit_distinct(&mut self, batch: Vec<Queued>) {
@@ -174,7 +175,11 @@ impl Protocol {
                 step
             }
             CommitOutcome::Unknown(error) => {
-                tracing::warn!(table = %base.ident, %error, "the outcome of a commit attempt is unknown");
+                if std::mem::replace(&mut run.is_in_doubt, true) {
+                    tracing::debug!(table = %base.ident, %error, "the outcome of another attempt is unknown");
+                } else {
+                    tracing::warn!(table = %base.ident, %error, "the outcome of a commit attempt is unknown");
+                }
                 self.mark_unknown(&base);
                 // Some catalogs answer every expiry with 5xx.
                 if expires {
@@ -250,9 +255,8 @@ impl Protocol {
         }
         // The next attempt must not reuse a manifest that lists the files of the appends just answered.
         if run.batch.len() < before && run.producer.is_some() {
-            if run.is_surely_lacking(&view.table.metadata) {
-                self.clean(&view.table, run, None).await;
-            }
+            // The table was loaded after each of them.
+            self.clean_lost(run, true).await;
             run.producer = None;
             run.attempts.clear();
         }
@@ -295,17 +299,10 @@ impl Protocol {
             return;
         }
         let table = Arc::clone(&self.shared.view().table);
-        let surely_lacks = run.is_surely_lacking(&table.metadata);
-        let known = looked && !self.unknown.is_open() && surely_lacks;
+        let known = looked && !self.unknown.is_open() && run.is_surely_lacking(&table.metadata);
         // This holds for every answer of the catalog: a proxy may have delivered an attempt twice, and passed
         // on only the second answer.
-        if looked || run.bases.is_none() {
-            if surely_lacks {
-                self.clean(&table, &run, None).await;
-            }
-        } else {
-            self.clean_later(&run);
-        }
+        self.clean_lost(&run, looked).await;
         let cause = Arc::new(failure.into_error(known, run.sent, &table));
         for queued in run.batch {
             queued.answer(Err(shared_error(&cause)));

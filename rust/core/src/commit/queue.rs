@@ -109,7 +109,7 @@ impl Waiting {
         answer.unwrap_or_else(|_| {
             Err(Error::new(
                 ErrorKind::Internal,
-                "the commit failed midway (a bug: the log has more), and it is not known whether it was taken; send the data again",
+                "the commit failed midway (a bug: the log has more), and it is not known whether it was taken; a retry adds only what is missing",
             ))
         })
     }

@@ -9,11 +9,9 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::request::IdRange;
 
 /// Error text for a call that shares only some of its requests with another.
-pub(super) const PARTLY_STORED: &str =
-    "another writer stored some of these requests meanwhile; send them again, and only the others are added";
+pub(super) const PARTLY_STORED: &str = "another writer stored some of these requests meanwhile; nothing was added, and a retry adds only the others";
 /// Error text for a call whose files belong to a table that no longer exists.
-pub(super) const TABLE_RECREATED: &str =
-    "the table was dropped and created again meanwhile; send the data again";
+pub(super) const TABLE_RECREATED: &str = "the table was dropped or renamed meanwhile, and created again; nothing was added, and a retry adds it to the new table";
 /// Error text for a receipt whose requests are only partly in the table.
 pub(super) const RECEIPT_PARTLY_COMMITTED: &str = "some of its requests are in the table and some are not, and its files hold both; compare the \
      files with the table, add what is missing with an engine, and delete the receipt";
@@ -33,7 +31,8 @@ pub(super) fn part_repeated(batch: Vec<Queued>) -> (Vec<Queued>, Vec<Queued>) {
 }
 
 pub(super) fn not_settled(view: &View) -> Error {
-    let message = "the same request was sent twice at once, and the first was not committed; send it again";
+    let message =
+        "the same request came twice at once, and the first was not committed; a retry adds it once";
     Error::new(ErrorKind::CommitUnknown, message).with("table", view.table.ident.to_string())
 }
 

@@ -53,7 +53,6 @@ impl Protocol {
                 }
             }
         }
-        self.clean_pending().await;
         Ok(BaseState::Fresh)
     }
 
@@ -126,6 +125,18 @@ impl Protocol {
 
     /// Makes a loaded table the last loaded state.
     pub(super) fn set_loaded(&mut self, table: LoadedTable) {
+        let last = Arc::clone(&self.shared.view().table);
+        if table.metadata.uuid() != last.metadata.uuid() {
+            // Nothing is known of the first table any more, so nothing of it is deleted.
+            self.pending_cleanup.clear();
+            tracing::warn!(
+                table = %table.ident,
+                old_location = last.metadata.location(),
+                location = table.metadata.location(),
+                "the table was renamed or dropped, and another one of its name is written from here on; receipts of the first one \
+                 stay in its folder"
+            );
+        }
         self.unknown
             .looked(&table.metadata, self.config.dedup_window, Instant::now());
         self.shared.set(table, self.unknown.floor());

@@ -14,7 +14,6 @@ use super::merge::carry;
 use super::producer::Producer;
 use super::summary::{Removed, Totals};
 use crate::catalog::{LoadedTable, ReadManifest, read_manifest};
-use crate::cause::IcebergCause;
 use crate::error::{Error, ErrorKind, Result, RetryClass};
 
 /// The files to remove.
@@ -102,7 +101,7 @@ pub(super) async fn take_out(
                 sequence_number,
                 entry.file_sequence_number,
             )
-            .map_err(|cause| failed("cannot write a manifest", table, cause))?;
+            .map_err(|cause| table.storage_error("cannot write a manifest", cause))?;
         }
         if stay.is_empty() {
             continue;
@@ -110,15 +109,15 @@ pub(super) async fn take_out(
         let mut writer = producer.manifest_writer(table, removal.partition_spec_id)?;
         for entry in stay {
             carry(&mut writer, entry, producer)
-                .map_err(|cause| failed("cannot write a manifest", table, cause))?;
+                .map_err(|cause| table.storage_error("cannot write a manifest", cause))?;
         }
         let written = writer.write_manifest_file().await;
-        let written = written.map_err(|cause| failed("cannot write a manifest", table, cause))?;
+        let written = written.map_err(|cause| table.storage_error("cannot write a manifest", cause))?;
         taken.written.push(written.manifest_path.clone());
         taken.manifests.push(written);
     }
     let gone = gone.write_manifest_file().await;
-    let gone = gone.map_err(|cause| failed("cannot write a manifest", table, cause))?;
+    let gone = gone.map_err(|cause| table.storage_error("cannot write a manifest", cause))?;
     taken.written.push(gone.manifest_path.clone());
     taken.deleted = Some(gone);
     taken.removed = Some(Removed {
@@ -152,7 +151,7 @@ async fn find(
         let read = read_manifest(&table.file_io, manifest).await;
         // A manifest that is not read as a whole cannot be written again, so its files cannot be removed.
         let ReadManifest::Whole(read) =
-            read.map_err(|cause| failed("cannot read a manifest", table, cause))?
+            read.map_err(|cause| table.storage_error("cannot read a manifest", cause))?
         else {
             continue;
         };
@@ -178,10 +177,4 @@ fn overtaken(message: &'static str, table: &LoadedTable) -> Error {
     Error::new(ErrorKind::Catalog, message)
         .with("table", table.ident.to_string())
         .class(RetryClass::Permanent)
-}
-
-fn failed(message: &'static str, table: &LoadedTable, cause: iceberg::Error) -> Error {
-    Error::new(ErrorKind::Storage, message)
-        .with("table", table.ident.to_string())
-        .because(IcebergCause(cause))
 }

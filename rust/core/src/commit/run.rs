@@ -38,6 +38,9 @@ pub(super) struct Run {
     pub(super) bases: Option<AttemptBases>,
     /// Whether it last waited because the catalog throttled a load.
     pub(super) has_waited: bool,
+    /// Whether an attempt had an unknown outcome. The first is logged as a warning, since the others mostly follow
+    /// from the same cause.
+    pub(super) is_in_doubt: bool,
 }
 
 impl AttemptBases {
@@ -80,6 +83,7 @@ impl Run {
             sent: 0,
             bases: None,
             has_waited: false,
+            is_in_doubt: false,
         }
     }
 

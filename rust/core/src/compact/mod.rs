@@ -20,7 +20,6 @@ use tokio_util::sync::CancellationToken;
 use self::choice::{Rules, choose};
 use self::listing::{Listed, Listings, entries};
 use crate::catalog::LoadedTable;
-use crate::cause::IcebergCause;
 use crate::clock::now_ms;
 use crate::commit::{Committer, OddManifests, Replacement};
 use crate::config::{CompactionConfig, ParquetConfig};
@@ -255,9 +254,7 @@ impl Compactor {
 }
 
 fn unreadable(table: &LoadedTable, cause: iceberg::Error) -> Error {
-    Error::new(ErrorKind::Storage, "cannot read which files the table has")
-        .with("table", table.ident.to_string())
-        .because(IcebergCause(cause))
+    table.storage_error("cannot read which files the table has", cause)
 }
 
 /// The sequence number of the last snapshot older than a point in time, as far as the history shows.

@@ -16,8 +16,8 @@ use arrow_schema::{ArrowError, Field, Schema};
 use arrow_select::take::take;
 
 use super::TableBatch;
-use super::columns::TextColumn;
 use super::dictionary::{Dictionary, Key};
+use super::text_column::TextColumn;
 use crate::error::{Error, ErrorKind, Result};
 use crate::schema::{AttributeColumn, AttributeType, attribute_field};
 

@@ -7,10 +7,12 @@ use arrow_array::{MapArray, StructArray};
 use arrow_schema::{ArrowError, DataType};
 
 use super::any_value;
-use super::columns::{Arrays, Columns, Offsets, TextColumn};
+use super::columns::{Arrays, Columns};
 use super::context::Context;
 use super::keys::KeyColumn;
 use super::numbers::dropped;
+use super::offsets::Offsets;
+use super::text_column::TextColumn;
 use super::used::Used;
 use super::validity::Validity;
 use crate::decode::{DecodeError, KeyValue, Message, Repeated};

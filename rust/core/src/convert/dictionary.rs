@@ -9,7 +9,8 @@ use arrow_buffer::NullBuffer;
 use arrow_schema::ArrowError;
 use hashbrown::{DefaultHashBuilder, HashTable};
 
-use super::columns::{Columns, TextColumn};
+use super::columns::Columns;
+use super::text_column::TextColumn;
 
 /// The index of a text in a column's dictionary; valid until the batch is closed.
 pub(super) type Key = i32;

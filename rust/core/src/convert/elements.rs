@@ -1,8 +1,10 @@
 //! Limits the number of elements in the lists of one record.
 
+use super::context::Context;
 use crate::decode::{
     ExponentialHistogramDataPoint, HistogramDataPoint, NumberDataPoint, Span, SummaryDataPoint,
 };
+use crate::reason::Reason;
 
 /// The greatest number of events and links of a span, or of exemplars, buckets and quantiles of a point. An
 /// empty element takes 2 bytes or 1 of a request and up to 50 in memory, and all of them must be held before
@@ -52,13 +54,18 @@ impl Elements for SummaryDataPoint<'_> {
     }
 }
 
-/// The rejection of a record with too many elements, if it has too many (rule 12).
+/// Rejects the record at `path` if its lists have too many elements (rule 12). Returns whether it did.
 #[inline]
-pub(super) fn too_many(elements: usize) -> Option<String> {
-    (elements > ELEMENTS_MAX).then(|| reason(elements))
+pub(super) fn reject_too_many(context: &mut Context, path: impl FnOnce() -> String, elements: usize) -> bool {
+    let is_too_many = elements > ELEMENTS_MAX;
+    if is_too_many {
+        too_many(context, path, elements);
+    }
+    is_too_many
 }
 
 #[cold]
-fn reason(elements: usize) -> String {
-    format!("its lists have {elements} elements, which is above {ELEMENTS_MAX}")
+fn too_many(context: &mut Context, path: impl FnOnce() -> String, elements: usize) {
+    let message = format!("its lists have {elements} elements, which is above {ELEMENTS_MAX}");
+    context.reject(path, Reason::RecordTooLarge, message);
 }

@@ -1,11 +1,12 @@
 //! The tables `metrics_histogram` and `metrics_exponential_histogram`.
 
-use super::columns::{DoubleColumn, IntColumn, LongColumn, columns};
+use super::columns::columns;
 use super::context::Context;
 use super::labels::WordColumn;
 use super::lists::ListColumn;
 use super::numbers::{append_count, too_large};
 use super::points::{ExemplarColumns, MetricGroup, PointColumns, TEMPORALITIES, append_exemplars};
+use super::primitive::{DoubleColumn, IntColumn, LongColumn};
 use super::shared::SharedColumns;
 use super::table::Verdict;
 use crate::decode::{Buckets, DecodeError, ExponentialHistogramDataPoint, HistogramDataPoint, PackedOrNot};

@@ -1,7 +1,7 @@
 //! Trace and span ids as lower-case hex (rule 4).
 
-use super::columns::TextColumn;
 use super::context::Context;
+use super::text_column::TextColumn;
 
 /// Appends a trace id: 16 bytes, 32 digits.
 #[inline]

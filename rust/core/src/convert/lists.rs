@@ -5,7 +5,9 @@ use std::sync::Arc;
 use arrow_array::{ArrayRef, ArrowPrimitiveType, ListArray, StructArray};
 use arrow_schema::{ArrowError, DataType, Fields};
 
-use super::columns::{Arrays, Columns, Offsets, PrimitiveColumn};
+use super::columns::{Arrays, Columns};
+use super::offsets::Offsets;
+use super::primitive::PrimitiveColumn;
 use super::used::Used;
 use super::validity::Validity;
 use crate::decode::{DecodeError, PackedOrNot, Scalar};

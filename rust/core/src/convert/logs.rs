@@ -3,15 +3,17 @@
 use super::Stop;
 use super::any_value;
 use super::attributes::{MapColumn, dropped_attributes};
-use super::columns::{IntColumn, TextColumn, TimeColumn, columns};
+use super::columns::columns;
 use super::context::Context;
 use super::ids::{append_span_id, append_trace_id};
 use super::labels::LabelColumn;
 use super::memory::Memory;
+use super::primitive::{IntColumn, TimeColumn};
 use super::repetition;
 use super::shared::{Group, SharedColumns};
 use super::subject::Subject;
 use super::table::TableBuilder;
+use super::text_column::TextColumn;
 use super::time::{microseconds, nanoseconds};
 use crate::decode::{DecodeError, LogRecord, LogsRequest, Message, ResourceLogs, ScopeLogs};
 use crate::signal::Table;

@@ -5,7 +5,7 @@ use std::fmt;
 use super::Stop;
 use super::columns::Columns;
 use super::context::Context;
-use super::elements::{Elements, too_many};
+use super::elements::{Elements, reject_too_many};
 use super::histograms::{ExponentialHistogramColumns, HistogramColumns};
 use super::memory::{Memory, Spare};
 use super::points::{GaugeColumns, MetricGroup, SumColumns};
@@ -286,8 +286,7 @@ fn convert_points<'a, P: Message<'a> + Elements, C: Columns>(
     for (index, point) in data_points.iter().enumerate() {
         let point = point.map_err(|error| error.in_field(field))?;
         let path = || format!("{place}.{field}.data_points[{index}]{}", group.subject());
-        if let Some(reason) = too_many(point.elements()) {
-            context.reject(path, Reason::RecordTooLarge, reason);
+        if reject_too_many(context, path, point.elements()) {
             continue;
         }
         if index >= stored {

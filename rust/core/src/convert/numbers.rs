@@ -1,6 +1,6 @@
 //! Converts OTLP's numbers to the signed types of the tables (rules 11 and 12).
 
-use super::columns::{DoubleColumn, LongColumn};
+use super::primitive::{DoubleColumn, LongColumn};
 use crate::decode::NumberValue;
 
 /// A count of dropped items, clamped to the greatest value that fits.

@@ -3,17 +3,19 @@
 use std::borrow::Cow;
 
 use super::attributes::{Entries, MapColumn};
-use super::columns::{BooleanColumn, DoubleColumn, IntColumn, LongColumn, TextColumn, TimeColumn, columns};
+use super::columns::columns;
 use super::context::Context;
 use super::dictionary::Key;
 use super::ids::{append_span_id, append_trace_id};
 use super::labels::{LabelColumn, WordColumn};
 use super::lists::ListColumn;
 use super::numbers::append_value;
+use super::primitive::{BooleanColumn, DoubleColumn, IntColumn, LongColumn, TimeColumn};
 use super::series_map::SeriesMapColumn;
 use super::shared::{Group, SharedColumns};
 use super::shared_map::SharedMapColumn;
 use super::subject::Subject;
+use super::text_column::TextColumn;
 use super::time::{microseconds, nanoseconds};
 use crate::decode::{
     DecodeError, Exemplar, ExponentialHistogramDataPoint, HistogramDataPoint, KeyValue, Metric,

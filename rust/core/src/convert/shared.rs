@@ -5,10 +5,11 @@ use std::borrow::Cow;
 use arrow_schema::ArrowError;
 
 use super::attributes::{Entries, dropped_attributes};
-use super::columns::{Arrays, Columns, IntColumn, columns};
+use super::columns::{Arrays, Columns, columns};
 use super::context::Context;
 use super::dictionary::Key;
 use super::labels::LabelColumn;
+use super::primitive::IntColumn;
 use super::shared_map::SharedMapColumn;
 use super::used::Used;
 use crate::decode::{DecodeError, Resource, Scope, Text};

@@ -1,10 +1,11 @@
 //! The table `metrics_summary`.
 
-use super::columns::{DoubleColumn, LongColumn, columns};
+use super::columns::columns;
 use super::context::Context;
 use super::lists::ListColumn;
 use super::numbers::append_count;
 use super::points::{MetricGroup, PointColumns};
+use super::primitive::{DoubleColumn, LongColumn};
 use super::shared::SharedColumns;
 use super::table::Verdict;
 use crate::decode::SummaryDataPoint;

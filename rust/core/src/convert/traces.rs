@@ -2,21 +2,22 @@
 
 use super::Stop;
 use super::attributes::{MapColumn, dropped_attributes};
-use super::columns::{IntColumn, LongColumn, TextColumn, TimeColumn, columns};
+use super::columns::columns;
 use super::context::Context;
-use super::elements::{Elements, too_many};
+use super::elements::{Elements, reject_too_many};
 use super::ids::{append_span_id, append_trace_id};
 use super::labels::{LabelColumn, WordColumn};
 use super::lists::ListColumn;
 use super::memory::Memory;
 use super::numbers::dropped;
+use super::primitive::{IntColumn, LongColumn, TimeColumn};
 use super::repetition;
 use super::shared::{Group, SharedColumns};
 use super::subject::Subject;
 use super::table::TableBuilder;
+use super::text_column::TextColumn;
 use super::time::{microseconds, nanoseconds};
 use crate::decode::{DecodeError, Event, Link, Message, ResourceSpans, ScopeSpans, Span, TracesRequest};
-use crate::reason::Reason;
 use crate::signal::Table;
 
 /// `Span.SpanKind` by number.
@@ -133,8 +134,7 @@ fn convert_scope<'a>(
             let of_service = Subject::new(None, group);
             format!("resource_spans[{resource}].scope_spans[{scope}].spans[{index}]{of_service}")
         };
-        if let Some(reason) = too_many(span.elements()) {
-            context.reject(path, Reason::RecordTooLarge, reason);
+        if reject_too_many(context, path, span.elements()) {
             continue;
         }
         if index >= stored {

@@ -15,6 +15,7 @@ mod logs;
 mod metrics;
 mod points;
 mod repeated;
+mod scalars;
 mod subset;
 mod traces;
 mod wire;
@@ -28,7 +29,8 @@ pub use points::{
     Buckets, Exemplar, ExponentialHistogramDataPoint, HistogramDataPoint, NumberDataPoint, NumberValue,
     SummaryDataPoint, ValueAtQuantile,
 };
-pub use repeated::{Elements, PackedOrNot, Repeated, Scalar, Scalars};
+pub use repeated::{Elements, Repeated};
+pub use scalars::{PackedOrNot, Scalar, Scalars};
 pub use subset::{Place, subset};
 pub use traces::{Event, Link, ResourceSpans, ScopeSpans, Span, Status, TracesRequest};
 pub use wire::Message;

@@ -2,7 +2,8 @@
 
 use super::common::KeyValue;
 use super::error::DecodeError;
-use super::repeated::{Occurrences, PackedOrNot, Repeated};
+use super::repeated::{Occurrences, Repeated};
+use super::scalars::PackedOrNot;
 use super::wire::{FIXED64, Message, Reader, VARINT};
 
 /// The oneof `value` of `NumberDataPoint` and `Exemplar`.

@@ -6,8 +6,8 @@ use std::sync::atomic::Ordering;
 use futures::future::join_all;
 use iceberg::TableIdent;
 
-use super::Pipeline;
 use super::destination::Destination;
+use super::{Pipeline, ignored_settings};
 use crate::catalog::{self, LoadedTable};
 use crate::commit::{Committer, Wanted};
 use crate::config::OnFailure;
@@ -61,8 +61,9 @@ impl Pipeline {
             let committer = match loaded {
                 Some(loaded) => Committer::on(catalog, loaded, spec, wanted, config).await,
                 None => Committer::open(catalog, self.ident(table), spec, wanted, config).await,
-            };
-            committer.map(Destination::Table)
+            }?;
+            ignored_settings::warn(&self.config, table, &committer.table().metadata);
+            Ok(Destination::Table(committer))
         };
         // `destinations` has one cell per variant of `Table`.
         let opened = self.destinations[table as usize].get_or_try_init(open).await;
@@ -89,7 +90,7 @@ impl Pipeline {
             return error;
         }
         let message = "the table could not be opened since this process started, and before that commit.on_failure: accept \
-                       can accept nothing; send the data again";
+                       can accept nothing; a retry stores the rows once the table opens";
         Error::new(error.kind(), message)
             .class(error.retry_class())
             .because(error)

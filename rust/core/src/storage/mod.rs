@@ -68,14 +68,17 @@ impl Stores {
         catalog_properties: &HashMap<String, String>,
     ) -> Result<FileIO> {
         match location.split_once(':').map(|(scheme, _)| scheme) {
-        Some("s3" | "s3a") => s3::s3_file_io(catalog_properties, &self.config.s3, &self.aws),
-        Some(scheme) if scheme != "file" && location.contains("://") => Err(Error::new(
-            ErrorKind::Config,
-            format!("there is no storage for {scheme}:// locations, only for local folders and file:///, and for s3://"),
-        )
-        .with("location", location)),
-        _ => Ok(local_file_io()),
-    }
+            Some("s3" | "s3a") => s3::s3_file_io(catalog_properties, &self.config.s3, &self.aws),
+            Some(scheme) if scheme != "file" && location.contains("://") => Err(Error::new(
+                ErrorKind::Config,
+                format!(
+                    "there is no storage for {scheme}:// locations, only for local folders and file:///, \
+                     and for s3://"
+                ),
+            )
+            .with("location", location)),
+            _ => Ok(local_file_io()),
+        }
     }
 }
 

@@ -19,6 +19,7 @@ use crate::commit_support::Fault::{
     self, Conflict, LostAnswer, LostRequest, Panic, Refusal, Throttled, TooMany, Twice, TwiceThrottled,
 };
 use crate::commit_support::{Faulty, Warehouse, append, entries, logs, soon, taken};
+use crate::logged::warnings;
 
 async fn open(warehouse: &Warehouse, faults: &[Fault], max_retries: u32) -> (Arc<Faulty>, Committer) {
     let catalog = Faulty::new(warehouse.catalog().await, faults.iter().copied());
@@ -90,18 +91,10 @@ async fn what_another_writer_moved_on_from_and_removed_is_not_missed() {
     let warehouse = Warehouse::new();
     let (_, ours) = open(&warehouse, &[], 5).await;
     ours.append(append(1, 1), soon()).await.expect("committed");
-    let current = |table: &LoadedTable| {
-        table
-            .metadata
-            .current_snapshot()
-            .expect("one")
-            .manifest_list()
-            .to_owned()
-    };
-    let first = current(&ours.table());
+    let first = manifest_list(&ours.table());
     let (_, theirs) = open(&warehouse, &[], 5).await;
     theirs.append(append(2, 1), soon()).await.expect("committed");
-    assert_ne!(current(&theirs.table()), first);
+    assert_ne!(manifest_list(&theirs.table()), first);
     // As if the snapshot that we know last had been expired.
     ours.table().file_io.delete(&first).await.expect("deleted");
     let committed = ours.append(append(1, 2), soon()).await.expect("committed");
@@ -253,6 +246,48 @@ async fn unknown_stays_unknown_while_the_attempt_can_still_land() {
         .await
         .expect("committed when sent again");
     assert_eq!(entries(&committer.table()).await.len(), 1);
+    // Now that the table has moved on, it cannot land any more.
+    committer.close().await;
+    assert_no_leftovers(&warehouse);
+}
+
+/// As in an outage in which tables can be loaded and no commit is answered.
+#[tokio::test]
+async fn files_of_many_commits_in_doubt_are_deleted_after_the_next_ones() {
+    let in_doubt = [LostRequest; 70];
+    let warehouse = Warehouse::new();
+    let (_, committer) = open(&warehouse, &in_doubt, 0).await;
+    for (sequence, _) in (1..).zip(in_doubt) {
+        let error = committer.append(append(1, sequence), soon()).await;
+        assert_eq!(error.expect_err("unknown").kind(), ErrorKind::CommitUnknown);
+    }
+    let left = warehouse.metadata_files(".avro").len();
+    assert_eq!(left, 2 * in_doubt.len(), "each of them may still land");
+    // One commit does not delete all of them.
+    for sequence in [71, 72] {
+        committer
+            .append(append(1, sequence), soon())
+            .await
+            .expect("committed");
+    }
+    committer.close().await;
+    assert_eq!(entries(&committer.table()).await.len(), 2);
+    // The list and the manifest of both snapshots.
+    assert_eq!(warehouse.metadata_files(".avro").len(), 4);
+}
+
+#[tokio::test]
+async fn attempts_in_doubt_of_one_commit_are_warned_of_once() {
+    let warehouse = Warehouse::new();
+    let (_, committer) = open(&warehouse, &[LostRequest; 3], 5).await;
+    let (logged, _guard) = warnings();
+    let committed = committer.append(append(1, 1), soon()).await.expect("committed");
+    assert_eq!(committed.attempts, 4);
+    let lines = logged.lines();
+    let told = lines
+        .iter()
+        .filter(|line| line.contains("the outcome of a commit attempt is unknown"));
+    assert_eq!(told.count(), 1, "{lines:?}");
 }
 
 #[tokio::test]
@@ -349,6 +384,49 @@ async fn nothing_of_a_table_that_was_renamed_is_deleted() {
     let renamed = TableIdent::from_strs(["otel", "logs_old"]).expect("ident");
     let renamed = warehouse.catalog().await.load(&renamed).await.expect("loads");
     assert_eq!(entries(&renamed).await.len(), 2, "all of it can be read");
+}
+
+/// A clean-up of orphan files deletes what lies below a table's location and is not the table's.
+#[tokio::test]
+async fn a_table_made_anew_after_a_rename_is_not_where_the_renamed_one_is() {
+    let warehouse = Warehouse::new();
+    let (_, committer) = open(&warehouse, &[], 1).await;
+    committer.append(append(1, 1), soon()).await.expect("committed");
+    let renamed = committer.table();
+    rename_table(&warehouse, "logs_2025").await;
+    let (logged, _guard) = warnings();
+    let error = committer
+        .append(append(1, 2), soon())
+        .await
+        .expect_err("written for the renamed table");
+    assert_eq!(error.kind(), ErrorKind::Catalog);
+    let files = warehouse.metadata_files("");
+    committer.append(append(1, 2), soon()).await.expect("committed");
+    committer.close().await;
+    let new = committer.table();
+    let folder = |table: &LoadedTable| format!("{}/", table.metadata.location());
+    let (old_folder, new_folder) = (folder(&renamed), folder(&new));
+    assert!(!new_folder.starts_with(&old_folder), "{new_folder}");
+    assert!(!old_folder.starts_with(&new_folder), "{new_folder}");
+    assert_eq!(
+        warehouse.metadata_files(""),
+        files,
+        "nothing is written beside the renamed table's files"
+    );
+    assert!(new.metadata_location.starts_with(&new_folder));
+    assert!(manifest_list(&new).starts_with(&new_folder));
+    assert_eq!(entries(&new).await.len(), 1);
+    let lines = logged.lines();
+    let told = lines
+        .iter()
+        .filter(|line| line.contains("another one of its name is written from here on"));
+    assert_eq!(told.count(), 1, "{lines:?}");
+}
+
+/// The current snapshot's manifest list.
+fn manifest_list(table: &LoadedTable) -> String {
+    let snapshot = table.metadata.current_snapshot().expect("a snapshot");
+    snapshot.manifest_list().to_owned()
 }
 
 async fn rename_table(warehouse: &Warehouse, name: &str) {
@@ -522,6 +600,10 @@ impl Catalog for Followed {
             return CommitOutcome::Committed(self.real.load(&logs()).await.expect("loads"));
         }
         outcome
+    }
+
+    async fn reach(&self, ident: &TableIdent) -> Result<()> {
+        self.real.reach(ident).await
     }
 }
 

@@ -68,6 +68,10 @@ impl Catalog for Forgetful {
         }
     }
 
+    async fn reach(&self, ident: &TableIdent) -> Result<()> {
+        self.0.reach(ident).await
+    }
+
     fn tells_history(&self) -> bool {
         false
     }

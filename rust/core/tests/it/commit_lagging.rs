@@ -86,6 +86,10 @@ impl Catalog for Lagging {
         self.ensure(ident, None).await
     }
 
+    async fn reach(&self, ident: &TableIdent) -> Result<()> {
+        self.real.reach(ident).await
+    }
+
     fn compares_metadata(&self) -> bool {
         self.compares_metadata
     }

@@ -1,4 +1,4 @@
-//! Commits for which a second attempt cannot be built.
+//! Commits for which a second attempt cannot be built, or is not made.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use iceberg::spec::{SnapshotReference, SnapshotRetention};
 use iceberg::{TableIdent, TableRequirement, TableUpdate};
 use otlp2iceberg::catalog::{Catalog, CommitOutcome, LoadedTable, TableSpec};
+use otlp2iceberg::config::CommitConfig;
 use otlp2iceberg::{Error, ErrorKind, Result};
 
 use crate::commit_support::{Warehouse, append, entries, logs, soon, taken};
@@ -18,9 +19,11 @@ enum First {
     Late,
     /// It is committed, and the table is rolled back before it is reloaded.
     RolledBack,
+    /// It is still in flight when its call ends. A second one could be built.
+    Delayed,
 }
 
-/// A catalog whose first commit, once armed, has an unknown outcome, and for which no second attempt can be
+/// A catalog whose first commit, once armed, has an unknown outcome. For most of them, no second attempt can be
 /// built.
 #[derive(Debug)]
 struct Overtaken {
@@ -31,6 +34,15 @@ struct Overtaken {
 }
 
 impl Overtaken {
+    async fn new(warehouse: &Warehouse, first: First) -> Arc<Self> {
+        Arc::new(Self {
+            real: warehouse.catalog().await,
+            armed: AtomicBool::new(false),
+            first,
+            held: tokio::sync::Mutex::new(None),
+        })
+    }
+
     /// Moves the main branch.
     async fn set_main(&self, snapshot_id: i64) -> LoadedTable {
         let table = self.real.load(&logs()).await.expect("loads");
@@ -99,6 +111,10 @@ impl Catalog for Overtaken {
         *self.held.lock().await = Some((base.clone(), updates));
         CommitOutcome::Unknown(Error::new(ErrorKind::CommitUnknown, "no answer"))
     }
+
+    async fn reach(&self, ident: &TableIdent) -> Result<()> {
+        self.real.reach(ident).await
+    }
 }
 
 /// All attempts share the manifests of the new files, so an attempt that cannot be built must leave them to
@@ -107,12 +123,7 @@ impl Catalog for Overtaken {
 async fn an_attempt_that_cannot_be_built_leaves_the_files_of_one_that_may_land() {
     for first in [First::Late, First::RolledBack] {
         let warehouse = Warehouse::new();
-        let catalog = Arc::new(Overtaken {
-            real: warehouse.catalog().await,
-            armed: AtomicBool::new(false),
-            first,
-            held: tokio::sync::Mutex::new(None),
-        });
+        let catalog = Overtaken::new(&warehouse, first).await;
         let committer = warehouse.committer(catalog.clone()).await;
         committer.append(append(1, 1), soon()).await.expect("committed");
         catalog.armed.store(true, Ordering::SeqCst);
@@ -135,7 +146,7 @@ async fn an_attempt_that_cannot_be_built_leaves_the_files_of_one_that_may_land()
             })
             .expect("a snapshot");
         let table = match first {
-            First::Late => taken(catalog.real.commit(&base, vec![], updates).await),
+            First::Late | First::Delayed => taken(catalog.real.commit(&base, vec![], updates).await),
             First::RolledBack => catalog.set_main(landed).await,
         };
         assert_eq!(table.metadata.current_snapshot_id(), Some(landed), "{first:?}");
@@ -143,4 +154,31 @@ async fn an_attempt_that_cannot_be_built_leaves_the_files_of_one_that_may_land()
         // The attempt that was not built leaves no files: there is a list and a manifest for each snapshot.
         assert_eq!(warehouse.metadata_files(".avro").len(), 4, "{first:?}");
     }
+}
+
+/// Its files are remembered, to be deleted once it cannot land any more.
+#[tokio::test]
+async fn an_attempt_that_lands_after_its_call_has_all_its_files() {
+    let warehouse = Warehouse::new();
+    let catalog = Overtaken::new(&warehouse, First::Delayed).await;
+    let one_attempt = CommitConfig {
+        max_retries: Some(0),
+        ..CommitConfig::default()
+    };
+    let committer = warehouse.committer_with(catalog.clone(), one_attempt).await;
+    committer.append(append(1, 1), soon()).await.expect("committed");
+    catalog.armed.store(true, Ordering::SeqCst);
+    let error = committer
+        .append(append(1, 2), soon())
+        .await
+        .expect_err("no answer");
+    assert_eq!(error.kind(), ErrorKind::CommitUnknown, "{error}");
+    let (base, updates) = catalog.held.lock().await.take().expect("held");
+    taken(catalog.real.commit(&base, vec![], updates).await);
+    committer.append(append(1, 3), soon()).await.expect("committed");
+    committer.close().await;
+    let table = catalog.real.load(&logs()).await.expect("loads");
+    assert_eq!(entries(&table).await.len(), 3, "all of it can be read");
+    // The list and the manifest of each snapshot.
+    assert_eq!(warehouse.metadata_files(".avro").len(), 6);
 }

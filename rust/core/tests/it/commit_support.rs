@@ -358,6 +358,10 @@ impl Catalog for Faulty {
         }
     }
 
+    async fn reach(&self, ident: &TableIdent) -> Result<()> {
+        self.real.reach(ident).await
+    }
+
     fn tells_history(&self) -> bool {
         self.real.tells_history()
     }

@@ -9,6 +9,7 @@ use serde::Deserialize;
 
 use crate::calendar::day_of_date;
 use crate::config::Secret;
+use crate::error::{Error, RetryClass};
 
 /// Longer waits that a server asks for are ignored.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(300);
@@ -67,7 +68,29 @@ impl Scrubber {
     }
 }
 
-/// Advice for a status, to be appended to it.
+/// Adds to `error` what an answer with an error status says besides the status: the wait that it asks for, and its
+/// message without our secrets, including `current`. `throttled` is what [`is_throttled`] found.
+pub(super) fn refused(
+    error: Error,
+    throttled: bool,
+    headers: &HeaderMap,
+    body: &[u8],
+    scrubber: &Scrubber,
+    current: Option<&Secret>,
+) -> Error {
+    let mut error = error.class(RetryClass::Retry {
+        after: retry_after(headers),
+    });
+    if throttled {
+        error = error.throttled();
+    }
+    match server_error(body, headers, scrubber, current) {
+        Some(cause) => error.because(cause),
+        None => error,
+    }
+}
+
+/// Advice for a status that does not throttle, to be appended to it.
 pub(super) fn hint(status: StatusCode, headers: &HeaderMap, keys: &str) -> String {
     if status.is_redirection() {
         let target = headers
@@ -83,7 +106,6 @@ pub(super) fn hint(status: StatusCode, headers: &HeaderMap, keys: &str) -> Strin
         401 | 419 => format!(" (it does not accept our credentials); check {keys}"),
         403 => format!(" (it forbids this); check {keys}, and the rights that go with them"),
         407 => " (a proxy wants credentials); check HTTPS_PROXY".into(),
-        429 => TOO_MANY_REQUESTS.into(),
         _ => String::new(),
     }
 }
@@ -115,7 +137,7 @@ fn error_type(headers: &HeaderMap) -> Option<&str> {
 }
 
 /// `Retry-After`, which is seconds or a date.
-pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     let wait = match text.parse::<u64>() {
         Ok(seconds) => Duration::from_secs(seconds),
@@ -160,7 +182,7 @@ pub(super) fn http_date(text: &str) -> Option<SystemTime> {
 
 /// The server's message.
 #[derive(Debug)]
-pub(super) struct ServerError(String);
+struct ServerError(String);
 
 impl fmt::Display for ServerError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -171,7 +193,7 @@ impl fmt::Display for ServerError {
 impl std::error::Error for ServerError {}
 
 /// The server's message, if there is one that can be shown. HTML pages are ignored.
-pub(super) fn server_error(
+fn server_error(
     body: &[u8],
     headers: &HeaderMap,
     scrubber: &Scrubber,

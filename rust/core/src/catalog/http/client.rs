@@ -7,9 +7,9 @@ use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, StatusCode, Url};
 use uuid::Uuid;
 
-use super::answer::{Scrubber, TOO_MANY_REQUESTS, hint, is_throttled, retry_after, server_error};
+use super::answer::{Scrubber, TOO_MANY_REQUESTS, hint, is_throttled, refused};
 use super::auth::Auth;
-use crate::error::{Error, ErrorKind, Result, RetryClass};
+use crate::error::{Error, ErrorKind, Result};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Servers and load balancers close idle connections after about a minute. A request that is sent while the
@@ -223,17 +223,14 @@ impl Client {
             ""
         };
         let what_happened = format!("the catalog answered {}{hint}{vending}", status.as_u16());
-        let mut error = failed(request, &what_happened).class(RetryClass::Retry {
-            after: retry_after(headers),
-        });
-        if throttled {
-            error = error.throttled();
-        }
-        if let Some(cause) = server_error(body, headers, &self.scrubber, self.auth.current_secret().as_ref())
-        {
-            error = error.because(cause);
-        }
-        error
+        refused(
+            failed(request, &what_happened),
+            throttled,
+            headers,
+            body,
+            &self.scrubber,
+            self.auth.current_secret().as_ref(),
+        )
     }
 }
 
@@ -274,14 +271,17 @@ impl Attempt {
     }
 }
 
+/// Why a body was not read.
 #[derive(Debug)]
-enum ReadError {
+pub(super) enum ReadError {
+    /// The connection broke, or the time ran out.
     Transport(reqwest::Error),
+    /// The body is longer than allowed.
     TooLarge,
 }
 
 /// Reads a body of at most `bytes_max` bytes.
-async fn read(mut response: reqwest::Response, bytes_max: usize) -> Result<Bytes, ReadError> {
+pub(super) async fn read(mut response: reqwest::Response, bytes_max: usize) -> Result<Bytes, ReadError> {
     let mut body = BytesMut::new();
     while let Some(chunk) = response.chunk().await.map_err(ReadError::Transport)? {
         if body.len() + chunk.len() > bytes_max {

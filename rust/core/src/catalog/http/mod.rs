@@ -17,7 +17,7 @@ mod settings;
 mod sigv4;
 
 pub(super) use client::{Client, Failure, Request, place};
-pub(super) use outcome::{commit_error, outcome_of_failure};
+pub(super) use outcome::outcome_of_failure;
 pub(super) use settings::{region, resolve};
 
 use crate::error::{Error, ErrorKind, Result};

@@ -7,11 +7,11 @@ use reqwest::Url;
 use reqwest::header::HeaderMap;
 use serde::Deserialize;
 
-use super::answer::{Scrubber, TOO_MANY_REQUESTS, is_throttled, retry_after, server_error};
-use super::client::place;
+use super::answer::{Scrubber, TOO_MANY_REQUESTS, is_throttled, refused};
+use super::client::{ReadError, place, read};
 use super::encode;
 use crate::config::{OAuth2Config, Secret};
-use crate::error::{Error, ErrorKind, Result, RetryClass};
+use crate::error::{Error, ErrorKind, Result};
 
 /// A token is replaced this long before it expires, or after nine tenths of a short lifetime.
 const MARGIN: Duration = Duration::from_secs(60);
@@ -128,19 +128,14 @@ impl OAuth2 {
             .body(form.join("&"))
             .send()
             .await;
-        let mut response = answer.map_err(|cause| {
+        let response = answer.map_err(|cause| {
             self.error("the token endpoint cannot be reached; check catalog.oauth2.token_uri")
                 .because(cause.without_url())
         })?;
         let (status, headers) = (response.status(), response.headers().clone());
-        let mut body = Vec::new();
-        while let Ok(Some(chunk)) = response.chunk().await {
-            body.extend_from_slice(&chunk);
-            if body.len() > ANSWER_BYTES_MAX {
-                break;
-            }
-        }
+        let body = read(response, ANSWER_BYTES_MAX).await;
         if status.is_success() {
+            let body = body.map_err(|cause| self.unread(cause))?;
             // serde's error could repeat a part of the token.
             return serde_json::from_slice(&body).map_err(|_| {
                 self.error(
@@ -148,24 +143,30 @@ impl OAuth2 {
                 )
             });
         }
+        // The body of an error is only needed for its message.
+        let body = body.unwrap_or_default();
         let throttled = is_throttled(status, &headers, &body);
         let hint = if throttled {
             TOO_MANY_REQUESTS
         } else {
             "; check client_id, client_secret, scope, audience, resource and token_uri of catalog.oauth2"
         };
-        let mut error = self
-            .error(&format!("the token endpoint answered {}{hint}", status.as_u16()))
-            .class(RetryClass::Retry {
-                after: retry_after(&headers),
-            });
-        if throttled {
-            error = error.throttled();
+        let error = self.error(&format!("the token endpoint answered {}{hint}", status.as_u16()));
+        Err(refused(error, throttled, &headers, &body, &self.scrubber, None))
+    }
+
+    /// The error for a success whose body was not read.
+    fn unread(&self, cause: ReadError) -> Error {
+        match cause {
+            ReadError::Transport(cause) => {
+                let message =
+                    "the connection to the token endpoint broke, or timed out, before its answer was there";
+                self.error(message).because(cause.without_url())
+            }
+            ReadError::TooLarge => self.error(
+                "the token endpoint's answer is too large for a token; check catalog.oauth2.token_uri",
+            ),
         }
-        if let Some(cause) = server_error(&body, &headers, &self.scrubber, None) {
-            error = error.because(cause);
-        }
-        Err(error)
     }
 
     fn error(&self, message: &str) -> Error {

@@ -15,37 +15,24 @@
 use iceberg::TableIdent;
 use reqwest::StatusCode;
 
-use super::super::CommitOutcome;
+use super::super::NotCommitted;
 use super::client::Failure;
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 
-pub(in crate::catalog) fn outcome_of_failure(failure: Failure, ident: &TableIdent) -> CommitOutcome {
+/// The outcome of an attempt that failed. Its error names the table.
+pub(in crate::catalog) fn outcome_of_failure(failure: Failure, ident: &TableIdent) -> NotCommitted {
+    let refused = |conflict, error: Error| NotCommitted::Refused {
+        conflict,
+        error: error.with("table", ident.to_string()),
+    };
     match failure {
-        Failure::Refused(StatusCode::CONFLICT, error) => CommitOutcome::Refused {
-            conflict: true,
-            error: commit_error(error, ident),
-        },
+        Failure::Refused(StatusCode::CONFLICT, error) => refused(true, error),
         Failure::Refused(status, error)
             if status.is_client_error() && status != StatusCode::REQUEST_TIMEOUT =>
         {
-            CommitOutcome::Refused {
-                conflict: false,
-                error: commit_error(error, ident),
-            }
+            refused(false, error)
         }
-        Failure::NotSent(error) => CommitOutcome::Refused {
-            conflict: false,
-            error: commit_error(error, ident),
-        },
-        Failure::NoAnswer(error) | Failure::Refused(_, error) => CommitOutcome::Unknown(
-            Error::new(ErrorKind::CommitUnknown, "the commit's outcome is not known")
-                .with("table", ident.to_string())
-                .class(error.retry_class())
-                .because(error),
-        ),
+        Failure::NotSent(error) => refused(false, error),
+        Failure::NoAnswer(error) | Failure::Refused(_, error) => NotCommitted::unknown(error, ident),
     }
-}
-
-pub(in crate::catalog) fn commit_error(error: Error, ident: &TableIdent) -> Error {
-    error.with("table", ident.to_string())
 }

@@ -3,8 +3,10 @@
 
 use iceberg::TableIdent;
 use reqwest::StatusCode;
+use uuid::Uuid;
 
 use super::super::http::{Failure, parse};
+use super::super::location::unique_location;
 use super::session::{Endpoint, Session};
 use super::types::GetNamespaceResponse;
 use super::{RestCatalog, about};
@@ -43,6 +45,9 @@ impl RestCatalog {
     /// location, otherwise below `<catalog.default_location>/<database>.db`. `None` if the catalog chooses it.
     /// Creates a missing database.
     ///
+    /// Unlike there, and like in Trino, each call gives another location: only a list of the bucket would tell
+    /// whether a renamed table lies where the name leads to. The catalog keeps that of the first creation.
+    ///
     /// # Errors
     /// `Catalog` when nothing says where the database's tables are.
     pub(super) async fn place(&self, session: &Session, ident: &TableIdent) -> Result<Option<Place>> {
@@ -64,7 +69,7 @@ impl RestCatalog {
         if !exists && session.offers(Endpoint::CreateNamespace) {
             self.create_namespace(session, ident, Some(&database)).await?;
         }
-        let table = format!("{database}/{}", ident.name);
+        let table = unique_location(&format!("{database}/{}", ident.name), Uuid::new_v4());
         Ok(Some(Place { database, table }))
     }
 }

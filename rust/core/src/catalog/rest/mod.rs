@@ -16,8 +16,8 @@ use self::glue::Places;
 use self::session::{Endpoint, Session, Sessions, config_url};
 use self::table_storage::KeptFileIo;
 use self::types::{CommitTableRequest, CommitTableResponse, ConfigResponse, LoadTableResult};
-use super::http::{self, Client, Failure, Request, commit_error, json, outcome_of_failure, parse};
-use super::{Catalog, CommitOutcome, LoadedTable, TableSpec, no_table};
+use super::http::{self, Client, Failure, Request, json, outcome_of_failure, parse};
+use super::{Catalog, CommitOutcome, LoadedTable, NotCommitted, TableSpec, no_table};
 use crate::config::{CatalogConfig, CatalogType};
 use crate::error::{Error, ErrorKind, Result};
 use crate::storage::Stores;
@@ -213,7 +213,7 @@ impl RestCatalog {
 
     /// The outcome as for any catalog, with advice when S3 Tables' endpoint refuses this type of request. In
     /// some regions and at some times, that endpoint loads tables but does not commit snapshots.
-    fn outcome(&self, failure: Failure, ident: &TableIdent) -> CommitOutcome {
+    fn outcome(&self, failure: Failure, ident: &TableIdent) -> NotCommitted {
         let failure = match failure {
             Failure::Refused(status, error)
                 if self.kind == CatalogType::S3Tables
@@ -237,10 +237,11 @@ impl RestCatalog {
         base: &LoadedTable,
         requirements: &[TableRequirement],
         updates: &[TableUpdate],
-    ) -> Result<LoadedTable, CommitOutcome> {
-        let refused = |error: Error| CommitOutcome::Refused {
+    ) -> Result<LoadedTable, NotCommitted> {
+        let ident = &base.ident;
+        let refused = |error: Error| NotCommitted::Refused {
             conflict: false,
-            error: commit_error(error, &base.ident),
+            error: error.with("table", ident.to_string()),
         };
         let session = self.session().await.map_err(refused)?;
         if !session.offers(Endpoint::CommitTable) {
@@ -252,23 +253,23 @@ impl RestCatalog {
             return Err(refused(Error::new(ErrorKind::Catalog, message)));
         }
         let body = json(&CommitTableRequest {
-            identifier: &base.ident,
+            identifier: ident,
             requirements,
             updates,
         })
         .map_err(refused)?;
-        let url = session.table_url(&base.ident).map_err(refused)?;
+        let url = session.table_url(ident).map_err(refused)?;
         let request = self.request(&session, Endpoint::CommitTable, url, Some(body));
         let answer = self
             .client
             .send(&request)
             .await
-            .map_err(|failure| self.outcome(failure, &base.ident))?;
-        // The commit was made, but the table's new state must be loaded.
+            .map_err(|failure| self.outcome(failure, ident))?;
+        // The commit was probably made. A reload of the table settles it.
         let response: CommitTableResponse =
-            parse_table(&request, &base.ident, &answer).map_err(CommitOutcome::Unknown)?;
+            parse_table(&request, ident, &answer).map_err(|error| NotCommitted::unknown(error, ident))?;
         Ok(LoadedTable {
-            ident: base.ident.clone(),
+            ident: ident.clone(),
             metadata: Arc::new(response.metadata),
             metadata_location: response.metadata_location,
             file_io: base.file_io.clone(),
@@ -296,10 +297,13 @@ impl Catalog for RestCatalog {
         requirements: Vec<TableRequirement>,
         updates: Vec<TableUpdate>,
     ) -> CommitOutcome {
-        match self.try_commit(base, &requirements, &updates).await {
-            Ok(table) => CommitOutcome::Committed(table),
-            Err(outcome) => outcome,
-        }
+        let attempt = self.try_commit(base, &requirements, &updates).await;
+        attempt.map_or_else(CommitOutcome::from, CommitOutcome::Committed)
+    }
+
+    /// Reads the catalog's configuration, as every first call does. The table is not asked for.
+    async fn reach(&self, _ident: &TableIdent) -> Result<()> {
+        self.session().await.map(drop)
     }
 
     fn tells_history(&self) -> bool {

@@ -17,7 +17,7 @@ use self::api::{Api, Position, UpdateFailure};
 use super::http::{self, Failure, outcome_of_failure};
 use super::metadata::{self, MetadataCache, NextMetadata};
 use super::metadata_file::write_metadata_file;
-use super::{Catalog, CommitOutcome, LoadedTable, TableSpec, no_table};
+use super::{Catalog, CommitOutcome, LoadedTable, NotCommitted, TableSpec, no_table};
 use crate::config::CatalogConfig;
 use crate::error::{Error, ErrorKind, Result};
 use crate::storage::Stores;
@@ -150,15 +150,14 @@ impl S3TablesCatalog {
                     file_io,
                 });
             }
-            Err(CommitOutcome::Refused { conflict, error }) => {
+            Err(NotCommitted::Refused { conflict, error }) => {
                 discard(&file_io, &location).await;
                 if !conflict {
                     return Err(error);
                 }
                 error
             }
-            Err(CommitOutcome::Unknown(error)) => error,
-            Err(CommitOutcome::Committed(table)) => return Ok(table),
+            Err(NotCommitted::Unknown(error)) => error,
         };
         match self.find(ident).await {
             Ok(Found::Table(table)) => Ok(table),
@@ -179,7 +178,7 @@ impl S3TablesCatalog {
             .map(|position| position.version_token))
     }
 
-    async fn swap(&self, ident: &TableIdent, token: &str, location: &str) -> Result<(), CommitOutcome> {
+    async fn swap(&self, ident: &TableIdent, token: &str, location: &str) -> Result<(), NotCommitted> {
         match self.api.update(ident, token, location).await {
             Ok(next) => {
                 self.keep_token(ident, location, &next);
@@ -187,11 +186,7 @@ impl S3TablesCatalog {
             }
             Err(UpdateFailure::Failed(failure)) => Err(outcome_of_failure(failure, ident)),
             // It is not even certain that this service answered.
-            Err(UpdateFailure::Unreadable(error)) => Err(CommitOutcome::Unknown(
-                Error::new(ErrorKind::CommitUnknown, "the commit's outcome is not known")
-                    .with("table", ident.to_string())
-                    .because(error),
-            )),
+            Err(UpdateFailure::Unreadable(error)) => Err(NotCommitted::unknown(error, ident)),
         }
     }
 
@@ -200,9 +195,9 @@ impl S3TablesCatalog {
         base: &LoadedTable,
         requirements: &[TableRequirement],
         updates: Vec<TableUpdate>,
-    ) -> Result<LoadedTable, CommitOutcome> {
+    ) -> Result<LoadedTable, NotCommitted> {
         let ident = &base.ident;
-        let not_sent = |error| CommitOutcome::Refused {
+        let not_sent = |error| NotCommitted::Refused {
             conflict: false,
             error,
         };
@@ -210,7 +205,7 @@ impl S3TablesCatalog {
         let Some(token) = self.token(base).await.map_err(not_sent)? else {
             let error =
                 Error::new(ErrorKind::Catalog, "another writer was first").with("table", ident.to_string());
-            return Err(CommitOutcome::Refused {
+            return Err(NotCommitted::Refused {
                 conflict: true,
                 error,
             });
@@ -219,11 +214,11 @@ impl S3TablesCatalog {
         let location = write_metadata_file(&base.file_io, ident, current, &metadata, Some(&json))
             .await
             .map_err(not_sent)?;
-        if let Err(outcome) = self.swap(ident, &token, &location).await {
-            if matches!(outcome, CommitOutcome::Refused { .. }) {
+        if let Err(not_committed) = self.swap(ident, &token, &location).await {
+            if matches!(not_committed, NotCommitted::Refused { .. }) {
                 discard(&base.file_io, &location).await;
             }
-            return Err(outcome);
+            return Err(not_committed);
         }
         self.metadata.remember(ident, &location, &metadata, Some(json));
         Ok(LoadedTable {
@@ -281,10 +276,13 @@ impl Catalog for S3TablesCatalog {
         requirements: Vec<TableRequirement>,
         updates: Vec<TableUpdate>,
     ) -> CommitOutcome {
-        match self.try_commit(base, &requirements, updates).await {
-            Ok(table) => CommitOutcome::Committed(table),
-            Err(outcome) => outcome,
-        }
+        let attempt = self.try_commit(base, &requirements, updates).await;
+        attempt.map_or_else(CommitOutcome::from, CommitOutcome::Committed)
+    }
+
+    /// Looks up where the table's metadata is.
+    async fn reach(&self, ident: &TableIdent) -> Result<()> {
+        self.position(ident).await.map(drop)
     }
 
     fn deletes_files(&self) -> bool {

@@ -69,6 +69,14 @@ pub(super) struct Key {
     pub(super) table: String,
 }
 
+/// A table that is not the one that was asked about.
+#[derive(Debug)]
+pub(super) struct OtherTable {
+    /// Namespace and name; with another catalog's name before them, if it belongs to one.
+    pub(super) name: String,
+    pub(super) is_of_this_catalog: bool,
+}
+
 impl Database {
     /// Opens the file, which is created if missing, and creates the missing ones of the two tables. A
     /// database of another tool is used as it is.
@@ -166,6 +174,46 @@ impl Database {
             Ok(TableRow {
                 metadata_location: row.try_get(0)?,
                 is_table: iceberg_type.is_none_or(|name| name == "TABLE"),
+            })
+        })
+        .transpose()
+        .map_err(Failure::Sql)
+    }
+
+    /// Another table than `key` with its metadata file below this folder, whatever the name of its catalog.
+    pub(super) async fn other_table_below(
+        &self,
+        key: &Key,
+        folder: &str,
+    ) -> Result<Option<OtherTable>, Failure> {
+        self.check_place(false).await?;
+        let below = format!("{folder}/");
+        let row = sqlx::query(
+            "SELECT catalog_name, table_namespace, table_name FROM iceberg_tables
+             WHERE substr(metadata_location, 1, length(?)) = ?
+               AND NOT (catalog_name = ? AND table_namespace = ? AND table_name = ?)
+             LIMIT 1",
+        )
+        .bind(&below)
+        .bind(&below)
+        .bind(&self.catalog_name)
+        .bind(&key.namespace)
+        .bind(&key.table)
+        .fetch_optional(&self.pool)
+        .await
+        .map_err(|cause| failure(self.place.path(), cause))?;
+        row.map(|row| {
+            let (catalog, namespace): (String, String) = (row.try_get(0)?, row.try_get(1)?);
+            let table: String = row.try_get(2)?;
+            let is_of_this_catalog = catalog == self.catalog_name;
+            let name = if is_of_this_catalog {
+                format!("{namespace}.{table}")
+            } else {
+                format!("{catalog}.{namespace}.{table}")
+            };
+            Ok(OtherTable {
+                name,
+                is_of_this_catalog,
             })
         })
         .transpose()

@@ -64,7 +64,7 @@ impl fmt::Display for Failure {
             Failure::Sql(error) => error.fmt(f),
             Failure::Busy { path, .. } => write!(
                 f,
-                "another process holds the database {}; end its transaction (an open shell, a backup, another writer) and the data is taken when it is sent again",
+                "another process holds the database {}; end its transaction (an open shell, a backup, another writer), and the next retry succeeds",
                 path.display()
             ),
             Failure::Moved { path, .. } => write!(

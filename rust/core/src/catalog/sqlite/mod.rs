@@ -7,25 +7,26 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use iceberg::io::FileIO;
-use iceberg::spec::{FormatVersion, TableMetadata};
+use iceberg::spec::FormatVersion;
 use iceberg::{TableIdent, TableRequirement, TableUpdate};
 
 use self::database::{Database, Key};
 use self::failure::Failure;
-use super::location::{Warehouse, config_error, database_path, prepare_warehouse, table_location};
+use self::place::Placed;
+use super::location::{Warehouse, config_error, database_path, prepare_warehouse};
 use super::metadata::{self, MetadataCache, NextMetadata, refused};
-use super::metadata_file::{metadata_folder, write_metadata_file};
+use super::metadata_file::write_metadata_file;
 use super::references::References;
 use super::{Catalog, CommitOutcome, LoadedTable, TableSpec, no_table};
 use crate::cause::IcebergCause;
 use crate::config::CatalogConfig;
 use crate::error::{Error, ErrorKind, Result, RetryClass};
-use crate::storage::{self, ByPlace, Stores};
-use crate::storage::{Advice, create_folders};
+use crate::storage::{Advice, ByPlace, Stores, create_folders};
 
 mod database;
 mod database_file;
 mod failure;
+mod place;
 
 const REFUSED: &str = "the catalog's database refused the commit";
 
@@ -140,16 +141,24 @@ impl SqliteCatalog {
                 .because(cause)
         };
         let key = key(ident);
-        let metadata = metadata::first_metadata(table_location(&self.warehouse, ident), spec, ident)?;
+        let Placed { metadata, neighbour } = self.placed(ident, spec).await?;
+        // What is in the folder may be this very table, which another writer has created and used meanwhile.
+        if neighbour.is_some() && self.locate(ident).await?.is_some() {
+            return Ok(());
+        }
         let file_io = self.file_io(ident, metadata.location())?;
-        Self::warn_of_another(ident, &metadata, &file_io).await;
         self.database
             .insert_namespace(&key.namespace)
             .await
             .map_err(failed)?;
         let location = write_metadata_file(&file_io, ident, None, &metadata, None).await?;
         match self.database.insert_table(&key, &location).await {
-            Ok(true) => Ok(()),
+            Ok(true) => {
+                if let Some(neighbour) = neighbour {
+                    neighbour.log(ident, metadata.location());
+                }
+                Ok(())
+            }
             Ok(false) => {
                 self.discard(&location).await;
                 Ok(())
@@ -184,26 +193,6 @@ impl SqliteCatalog {
         Err(about(
             Error::new(ErrorKind::TableMismatch, message).class(RetryClass::Retry { after: None }),
         ))
-    }
-
-    /// Logs a warning if the new table's location already holds another table: one from a lost database, or
-    /// from another database with the same warehouse. Each database knows only its own rows, and a clean-up
-    /// of orphan files by one deletes the other's files. This is no error, because dropped tables leave their
-    /// files behind, too.
-    async fn warn_of_another(ident: &TableIdent, metadata: &TableMetadata, file_io: &FileIO) {
-        let folder = metadata_folder(metadata);
-        // Storage that does not allow listing is no reason for an error here.
-        let names = storage::list(file_io, &folder).await.unwrap_or_default();
-        let ours = names.iter().filter(|name| name.ends_with(".metadata.json"));
-        if let Some(newest) = ours.max() {
-            tracing::warn!(
-                table = %ident,
-                folder,
-                newest,
-                "a new table is made in the folder of another one, whose rows it does not have: if it was not dropped, another catalog \
-                 database has it, or catalog.name was changed; use that one again, or register its newest metadata file, or give this catalog a warehouse of its own"
-            );
-        }
     }
 
     fn outdated(&self) -> MutexGuard<'_, Vec<String>> {
@@ -310,6 +299,11 @@ impl Catalog for SqliteCatalog {
                 .because(cause),
             ),
         }
+    }
+
+    /// The database was reached when it was opened.
+    async fn reach(&self, _ident: &TableIdent) -> Result<()> {
+        Ok(())
     }
 
     async fn tidy(&self) {

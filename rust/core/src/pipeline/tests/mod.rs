@@ -2,11 +2,17 @@
 
 mod own_files;
 
+use super::admission::Admission;
 use super::buffer_pool::CallBuffers;
+use super::call::Call;
 use super::table_files::Encoding;
+use super::work::Work;
 use super::*;
 use crate::convert::{self, ConvertOptions, ValueLimits};
+use crate::error::RetryClass;
+use crate::reason::Reason;
 use crate::request::RequestId;
+use crate::write;
 
 /// A metrics request: a gauge and a sum, each with one point without fields.
 const GAUGE_AND_SUM: &[u8] = b"\x0a\x0e\x12\x0c\x12\x04\x2a\x02\x0a\x00\x12\x04\x3a\x02\x0a\x00";

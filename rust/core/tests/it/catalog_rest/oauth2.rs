@@ -270,6 +270,27 @@ async fn a_header_that_the_token_endpoint_repeats_is_not_shown() {
     assert!(error.to_string().contains("you sent [redacted]"), "{error}");
 }
 
+/// Nothing is wrong with the configuration then.
+#[tokio::test]
+async fn an_answer_that_is_not_whole_is_no_answer_without_a_token() {
+    let server = Server::new();
+    for (reply, expected) in [
+        (Reply::HalfAnswer, "the connection to the token endpoint broke"),
+        (
+            Reply::Answer(200, Vec::new(), "x".repeat((1 << 20) + 1)),
+            "the token endpoint's answer is too large for a token",
+        ),
+    ] {
+        let tokens = Stub::new(move |_| reply.clone());
+        let catalog = server.catalog(&keys(&tokens)).await;
+        let error = catalog.load(&logs()).await.expect_err("no token");
+        assert_eq!(error.retry_class(), RetryClass::Retry { after: None });
+        let text = error.to_string();
+        assert!(text.contains(expected), "{text}");
+        assert!(!text.contains("access_token"), "{text}");
+    }
+}
+
 #[tokio::test]
 async fn an_answer_without_a_token_is_not_repeated_in_the_error() {
     let server = Server::new();

@@ -19,6 +19,14 @@ async fn table(server: &Server, catalog: &Arc<dyn Catalog>) -> LoadedTable {
     catalog.ensure(&logs(), Some(spec)).await.expect("ensured")
 }
 
+async fn committer(server: &Server) -> Committer {
+    let spec = table_spec(&Config::default(), Table::Logs).expect("spec");
+    let catalog = server.catalog("").await;
+    Committer::open(catalog, logs(), Some(spec), None, CommitConfig::default())
+        .await
+        .expect("opens")
+}
+
 /// Sets a property, so that the attempt is visible.
 async fn commit(catalog: &Arc<dyn Catalog>, base: &LoadedTable) -> CommitOutcome {
     let requirements = vec![TableRequirement::UuidMatch {
@@ -142,11 +150,7 @@ async fn a_throttled_commit_is_a_refusal_that_says_so() {
 #[tokio::test]
 async fn a_throttled_load_is_waited_for_before_a_commit_is_sent() {
     let server = Server::new();
-    let spec = table_spec(&Config::default(), Table::Logs).expect("spec");
-    let catalog = server.catalog("").await;
-    let committer = Committer::open(catalog, logs(), Some(spec), None, CommitConfig::default())
-        .await
-        .expect("opens");
+    let committer = committer(&server).await;
     committer.append(append(1, 1), soon()).await.expect("committed");
     let loads = server.stub.asked_for("GET", "/tables/logs").len();
     server.state().gate.push_back(Some(Reply::throttled()));
@@ -180,15 +184,46 @@ async fn columns_are_added_in_the_same_call_after_throttling() {
     );
 }
 
+/// A property of the table that it does not have yet.
+const PROPERTY: &str = "schema.name-mapping.default";
+
+#[tokio::test]
+async fn a_property_is_set_in_the_same_call_unless_it_is_refused_for_good() {
+    for turn in [
+        Turn::Instead(Reply::throttled()),
+        Turn::Instead(Reply::error(409, "CommitFailedException", "changed")),
+        Turn::Instead(Reply::Cut),
+        Turn::After(Reply::HalfAnswer),
+    ] {
+        let server = Server::new();
+        let committer = committer(&server).await;
+        server.state().turns.push_back(turn.clone());
+        let set = committer.set_property(PROPERTY, "[]").await;
+        assert!(set.is_ok(), "{turn:?}: {set:?}");
+        let table = committer.table();
+        assert_eq!(table.metadata.properties()[PROPERTY], "[]", "{turn:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_property_is_not_set_again_after_a_refusal_or_before_a_wait_is_over() {
+    let wait = Reply::Answer(429, vec![("retry-after", "17".into())], String::new());
+    let forbidden = Reply::error(403, "ForbiddenException", "not yours");
+    for (reply, after) in [(wait, Some(Duration::from_secs(17))), (forbidden, None)] {
+        let server = Server::new();
+        let committer = committer(&server).await;
+        server.state().turns.push_back(Turn::Instead(reply));
+        let error = committer.set_property(PROPERTY, "[]").await.expect_err("refused");
+        assert_eq!(error.retry_after(), after, "{error}");
+        assert_eq!(server.stub.asked_for("POST", "/tables/logs").len(), 1, "{error}");
+    }
+}
+
 /// A catalog that throttles loads alone still takes commits.
 #[tokio::test]
 async fn loads_that_are_throttled_again_do_not_hold_up_a_commit() {
     let server = Server::new();
-    let spec = table_spec(&Config::default(), Table::Logs).expect("spec");
-    let catalog = server.catalog("").await;
-    let committer = Committer::open(catalog, logs(), Some(spec), None, CommitConfig::default())
-        .await
-        .expect("opens");
+    let committer = committer(&server).await;
     committer.append(append(1, 1), soon()).await.expect("committed");
     let loads = server.stub.asked_for("GET", "/tables/logs").len();
     for _ in 0..2 {
@@ -238,10 +273,10 @@ async fn an_answer_that_is_lost_leaves_the_outcome_unknown() {
             server.state().turns.push_back(turn);
             let sent = server.stub.asked_for("POST", "/tables/logs").len();
             let outcome = commit(&catalog, &base).await;
-            assert!(
-                matches!(outcome, CommitOutcome::Unknown(_)),
-                "{reply:?}: {outcome:?}"
-            );
+            let CommitOutcome::Unknown(error) = outcome else {
+                panic!("{reply:?}: {outcome:?}");
+            };
+            assert_eq!(error.kind(), ErrorKind::CommitUnknown, "{reply:?}: {error}");
             assert_eq!(
                 server.stub.asked_for("POST", "/tables/logs").len(),
                 sent + 1,
@@ -270,16 +305,7 @@ async fn silence_is_unknown_when_the_time_is_over() {
 #[tokio::test]
 async fn rows_are_in_once_however_attempts_end() {
     let server = Server::new();
-    let spec = table_spec(&Config::default(), Table::Logs).expect("spec");
-    let committer = Committer::open(
-        server.catalog("").await,
-        logs(),
-        Some(spec),
-        None,
-        CommitConfig::default(),
-    )
-    .await
-    .expect("opens");
+    let committer = committer(&server).await;
     let conflict = Reply::error(409, "CommitFailedException", "changed");
     server.state().turns.extend([
         Turn::Instead(conflict),

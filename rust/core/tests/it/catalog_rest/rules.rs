@@ -2,7 +2,7 @@
 
 use otlp2iceberg::catalog::{self, table_spec};
 use otlp2iceberg::config::Config;
-use otlp2iceberg::{ErrorKind, RetryClass, Table};
+use otlp2iceberg::{ErrorKind, Pipeline, RetryClass, Table};
 
 use super::server::Server;
 use super::stub::Reply;
@@ -287,6 +287,30 @@ async fn a_refusal_says_which_key_to_change() {
         }
         assert!(!error.to_string().contains('\n'), "{error}");
     }
+}
+
+#[tokio::test]
+async fn a_catalog_is_reached_before_the_first_call_or_told_with_its_address() {
+    let server = Server::new();
+    let pipeline = Pipeline::open(server.config("")).await.expect("opens");
+    pipeline.reach_catalog().await.expect("it answers");
+    let asked = server.stub.asked();
+    assert_eq!(asked.len(), 1, "no table is asked for: {asked:?}");
+    pipeline.close().await;
+
+    // Bound and closed, so that nothing listens on it.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("address");
+    drop(listener);
+    let json = format!(r#"{{"catalog": {{"type": "rest", "uri": "http://{address}"}}}}"#);
+    let config = Config::from_json(json.as_bytes()).expect("valid");
+    let pipeline = Pipeline::open(config).await.expect("opens without its catalog");
+    let error = pipeline.reach_catalog().await.expect_err("nobody there");
+    let text = error.to_string();
+    for part in ["cannot be reached", "catalog.uri", &format!("http://{address}")] {
+        assert!(text.contains(part), "{part:?} in {text}");
+    }
+    pipeline.close().await;
 }
 
 /// Gravitino answers 400 where no credential provider is configured.

@@ -116,6 +116,10 @@ impl Catalog for RefusesSums {
         }
         self.real.commit(base, requirements, updates).await
     }
+
+    async fn reach(&self, ident: &TableIdent) -> Result<()> {
+        self.real.reach(ident).await
+    }
 }
 
 #[tokio::test]

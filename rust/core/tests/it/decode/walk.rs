@@ -209,7 +209,7 @@ fn text(text: Text<'_>) {
 }
 
 fn scalars<T: Scalar>(list: PackedOrNot<'_, T>) -> Walked {
-    for value in list {
+    for value in &list {
         black_box(value?);
     }
     Ok(())

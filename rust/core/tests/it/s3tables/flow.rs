@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use otlp2iceberg::Table;
 use otlp2iceberg::catalog::{TableSpec, table_spec};
 use otlp2iceberg::commit::Committer;
 use otlp2iceberg::config::{CommitConfig, Config};
+use otlp2iceberg::{Pipeline, Table};
 
 use super::server::{BUCKET_ENCODED, Server, Turn, refusal};
 use crate::catalog_rest::stub::Reply;
@@ -153,6 +153,23 @@ async fn a_bucket_that_does_not_exist_is_named() {
         .expect_err("no bucket");
     assert!(error.to_string().contains("catalog.warehouse"), "{error}");
     assert!(!error.to_string().contains('\n'), "{error}");
+}
+
+#[tokio::test]
+#[ignore = "run by the_services_own_api, with credentials"]
+async fn a_service_that_refuses_us_is_known_before_the_first_call() {
+    let server = Server::new();
+    let pipeline = Pipeline::open(server.config("")).await.expect("opens");
+    server
+        .state()
+        .gate
+        .push_back(refusal(403, "AccessDeniedException"));
+    let error = pipeline.reach_catalog().await.expect_err("refused");
+    let text = error.to_string();
+    assert!(text.contains("403") && text.contains("AWS credentials"), "{text}");
+    pipeline.reach_catalog().await.expect("a table may be missing");
+    assert!(server.stub.asked_for("PUT", "/").is_empty(), "nothing is made");
+    pipeline.close().await;
 }
 
 #[tokio::test]
