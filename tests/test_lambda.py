@@ -175,15 +175,34 @@ def test_requests_that_are_refused_whole_are_counted_and_those_that_come_again_a
                 (415, "logs", b"", {**bearer, "content-type": "text/plain"}),
                 (413, "traces", b"\0" * 2_000_000, {**bearer, **PROTOBUF}),
                 (400, "traces", b"{", {**bearer, **JSON}),
+                (404, "profiles/\x1b" + 300 * "x" + "?key=hush", b"", PROTOBUF),
                 (503, "metrics", corpus.fixture("metrics").payload, {**bearer, **PROTOBUF}),
             ):
                 assert post(environment, payload, headers, signal).status == status
-            lines = [line for line in environment.log_lines() if "_aws" in line]
+            assert events.answer(environment.invoke(events.http("/health"))).status == 405
+            # Probes and browsers are no senders.
+            for status, path in ((404, "/favicon.ico"), (405, "/v1/logs")):
+                assert events.answer(environment.invoke(events.http(path, method="GET"))).status == status
+            proxy.instead = lambda request: None
+            assert post(environment, b"\x0a\xff", {**bearer, **PROTOBUF}, "traces").status == 400
+            lines, log = environment.log_lines(), environment.log()
+    told = [line for line in lines if line.get("message") == "a request is refused"]
+    lines = [line for line in lines if "_aws" in line]
     counted = [(line["Signal"], line["RefusedRequests"], line["Failures"]) for line in lines]
-    assert counted == [("logs", 1, 0), ("logs", 1, 0), ("traces", 1, 0), ("traces", 1, 0), ("metrics", 0, 1)]
+    # A path without a signal is counted with the first one. Malformed protobuf is no failure of the function.
+    refused = [("logs", 1, 0), ("logs", 1, 0), ("traces", 1, 0), ("traces", 1, 0), ("logs", 1, 0)]
+    assert counted == [*refused, ("metrics", 0, 1), ("logs", 1, 0), ("traces", 1, 0)]
     # Lambda drops a line below the function's log level, and a line without a level or time is INFO to it.
     assert {line["level"] for line in lines} == {"ERROR"}
     assert all(line["timestamp"].endswith("Z") for line in lines)
+    # One short line for each, with the reason, and without what the client sent except the path.
+    assert [line["status"] for line in told] == [401, 415, 413, 400, 404, 405, 400]
+    assert all(line["level"] == "WARN" and line["error"] for line in told)
+    places = [(line["method"], line["path"]) for line in told if "path" in line]
+    [*others, (_, long)] = places[:3]
+    assert (others, places[3:]) == ([("POST", "/v1/logs")] * 2, [("POST", "/health")])
+    assert long.startswith("/v1/profiles/\\u{1b}xxx") and len(long) == 100
+    assert "hush" not in log and "t0ken" not in log and "text/plain" not in log
 
 
 @pytest.mark.parametrize("headers", [PROTOBUF, {**JSON, "content-encoding": "gzip"}])
@@ -391,6 +410,26 @@ def test_a_bomb_and_a_body_of_six_megabytes_take_bounded_memory(tmp_path, wareho
         assert post(environment, bomb, as_gzip).status == 413
         assert environment.peak_memory_bytes() < 300 * MEGABYTE
         assert post(environment, numbers(0), PROTOBUF).status == 200
+
+
+def test_a_text_in_the_place_of_something_else_is_not_repeated(tmp_path, warehouse):
+    """It is telemetry. Escaped it would be six times as long, and Lambda takes answers of 6 MB."""
+    text = "hush" + "\x7f" * 20_000_000
+    with Lambda(tmp_path / "lambda", settings.sqlite(warehouse)) as environment:
+        for wrapping in (
+            '"%s"',
+            '{"resourceLogs":"%s"}',
+            '{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"timeUnixNano":"%s"}]}]}]}',
+            '{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"body":{"intValue":"%s"}}]}]}]}',
+        ):
+            body = gzip.compress((wrapping % text).encode(), 1)
+            answer = post(environment, body, {**JSON, "content-encoding": "gzip"})
+            assert answer.status == 400 and len(answer.body) < 2048, (wrapping, answer.status, len(answer.body))
+            assert "a string of 20000004 bytes" in json.loads(answer.body)["message"]
+        assert environment.peak_memory_bytes() < 200 * MEGABYTE
+        log = environment.log()
+    assert max(map(len, log.splitlines())) < 4096
+    assert "hush" not in log and "\x7f" not in log
 
 
 def test_what_is_repaired_is_counted_logged_and_told_to_the_client(function, warehouse):

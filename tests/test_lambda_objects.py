@@ -5,11 +5,13 @@ from __future__ import annotations
 import gzip
 import json
 import struct
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import zstandard
 
+from catalogs.proxy import Proxy
 from catalogs.s3 import S3Server
 from lambda_host import events, settings
 from lambda_host.emulator import Failed, Lambda
@@ -70,6 +72,11 @@ def delimited(*messages: bytes) -> bytes:
 
 def varint(number: int) -> bytes:
     return bytes([number]) if number < 0x80 else bytes([number & 0x7F | 0x80]) + varint(number >> 7)
+
+
+def through(proxy: Proxy, config: dict[str, str]) -> dict[str, str]:
+    """The settings of a function whose requests to S3 go through the proxy."""
+    return {**config, "AWS_ENDPOINT_URL_S3": proxy.uri}
 
 
 def snapshots(warehouse, table: str = "logs") -> int:
@@ -303,3 +310,40 @@ def test_objects_that_the_time_is_not_enough_for_are_given_back(function, put, w
     assert events.failed(returned) == ["m0", "m1", "m2"]
     assert events.failed(function.invoke(events.sqs(*(events.s3(record) for record in records)))) == []
     assert stored(warehouse) == dict.fromkeys(range(3), 1)
+
+
+def test_slow_reading_leaves_time_to_store_what_was_read(tmp_path, config, s3, put, warehouse):
+    """Objects that take 4 s to read, in an invocation of 3 s: some are stored, the others are reported."""
+    records = [put(f"logs_{number}", logs(number)) for number in range(16)]
+    with Proxy(s3.endpoint) as proxy, Lambda(tmp_path / "lambda", through(proxy, config)) as function:
+        # The table is there, so storing is quick.
+        function.invoke(events.s3(put("logs_before", logs(99))))
+        proxy.instead = lambda request: time.sleep(0.25)
+        returned = function.invoke(events.sqs(*(events.s3(record) for record in records)), seconds=3)
+        failed = [int(name.removeprefix("m")) for name in events.failed(returned)]
+        loaded = set(range(16)) - set(failed)
+        assert loaded and failed
+        assert stored(warehouse) == dict.fromkeys([*loaded, 99], 1)
+        proxy.instead = lambda request: None
+        returned = function.invoke(events.sqs(*(events.s3(records[number]) for number in failed)))
+        assert events.failed(returned) == []
+    assert stored(warehouse) == dict.fromkeys([*range(16), 99], 1)
+
+
+def test_a_large_object_is_stored_before_the_next_one_is_read(tmp_path, config, s3, put, warehouse):
+    """Memory then holds one of them at a time."""
+    # A second `ResourceLogs`, which only has an unknown field of 32 MiB.
+    padding = b"\x0a" + delimited(b"\x7a" + delimited(b"\0" * (32 << 20)))
+    large = put("logs_1.gz", gzip.compress(logs(1) + padding, 1))
+    small = put("logs_2", logs(2))
+    before = []
+
+    def look(request) -> None:
+        if request.path.endswith("/logs_2"):
+            before.append(stored(warehouse))
+
+    with Proxy(s3.endpoint) as proxy, Lambda(tmp_path / "lambda", through(proxy, config)) as function:
+        proxy.instead = look
+        function.invoke(events.s3(large, small))
+    assert before[0] == {1: 1}
+    assert stored(warehouse) == {1: 1, 2: 1}

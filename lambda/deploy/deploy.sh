@@ -15,7 +15,9 @@
 #                      missing)
 #   --env NAME=VALUE   a variable of the function, such as OTLP2ICEBERG_TABLES_PARTITION_BY=hour; repeatable. Give all
 #                      of them each time: omitted ones are removed
-#   --delete           deletes the stack. The table bucket, the raw bucket and the code bucket stay
+#   --delete           deletes the stack and its queues. The table bucket, the raw bucket and the code bucket stay
+#   --discard-messages deletes queues (--delete, another RawIngest) although messages are in them. The objects that these
+#                      name stay in their bucket and are not loaded
 #   --help
 #
 # Parameters of template.yaml follow after --, such as MemorySize=1024 or RawIngest=standard. Omitted parameters keep
@@ -24,12 +26,14 @@ set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 # shellcheck source=lib.sh
 . "$here/lib.sh"
+# shellcheck source=buckets.sh
+. "$here/buckets.sh"
 
 RELEASES=${OTLP2ICEBERG_RELEASES_URL:-https://github.com/otlp2iceberg/otlp2iceberg/releases/download}
 # maxReceiveCount in template.yaml, and the default of commit.dedup_window.
 RECEIVES_MAX=5 WINDOW=30m
 STACK=otlp2iceberg
-ARCH="" ZIP="" RELEASE="" IMAGE="" CODE_BUCKET="" TABLE_BUCKET="" DELETE=no
+ARCH="" ZIP="" RELEASE="" IMAGE="" CODE_BUCKET="" TABLE_BUCKET="" DELETE=no DISCARD_MESSAGES=no
 VARIABLES=() PARAMETERS=()
 
 main() {
@@ -50,6 +54,7 @@ main() {
   check_cli
   check_window
   check_namespace
+  check_queues
   if [ -n "$IMAGE" ]; then
     PARAMETERS+=("ImageUri=$IMAGE")
   else
@@ -59,6 +64,7 @@ main() {
   check_token
   choose_buckets
   check_raw_bucket
+  check_warehouse_bucket
   deploy_stack
   print_outputs
 }
@@ -76,6 +82,7 @@ read_arguments() {
       --code-bucket) CODE_BUCKET=$(value "$1" "${2:-}"); shift ;;
       --env) VARIABLES+=("$(value "$1" "${2:-}")"); shift ;;
       --delete) DELETE=yes ;;
+      --discard-messages) DISCARD_MESSAGES=yes ;;
       --help | -h) usage; exit 0 ;;
       --) shift; break ;;
       *) die "unknown argument: $1 (--help lists them; parameters of the template come after --)" 2 ;;
@@ -101,6 +108,7 @@ delete_stack() {
     step "stack $STACK does not exist in $REGION: nothing to delete"
     return
   fi
+  check_messages --delete
   kept="$(output TableBucketArn) $(output RawBucketName)"
   step "deleting stack $STACK in $REGION"
   aws cloudformation delete-stack --stack-name "$STACK"
@@ -108,6 +116,45 @@ delete_stack() {
     die "the stack was not deleted: aws cloudformation describe-stack-events --stack-name $STACK says why"
   note "deleted"
   [ -z "${kept// /}" ] || note "kept, with all data: $kept. The next deploy.sh uses them again"
+  [ -z "$(output RawBucketName)" ] || note "objects that come into the raw bucket until then are not loaded"
+}
+
+# A queue of another kind replaces the stack's queues.
+check_queues() {
+  local before now
+  stack_exists || return 0
+  before=$(stack_parameter RawIngest) now=$(parameter RawIngest off)
+  [ "${before:-off}" = "$now" ] || check_messages "RawIngest=$now"
+}
+
+# check_messages CAUSE: ends if queues of the stack, which CAUSE deletes, have messages. SQS deletes a queue with all that is
+# in it, and nothing else knows that these objects were not loaded.
+check_messages() {
+  [ "$DISCARD_MESSAGES" = no ] || return 0
+  local queues queue count found=""
+  queues=$(aws cloudformation describe-stack-resources --stack-name "$STACK" --output text --query \
+    "StackResources[?ResourceType=='AWS::SQS::Queue' && ResourceStatus!='DELETE_COMPLETE'].[PhysicalResourceId]") ||
+    die "the queues of stack $STACK cannot be looked up (above)"
+  for queue in $queues; do
+    [[ $queue == http* ]] || continue
+    count=$(count_messages "$queue") || exit
+    [ "$count" = 0 ] || found+="${found:+, }$count in ${queue##*/}"
+  done
+  [ -z "$found" ] ||
+    die "$1 would delete messages, each of an object that is not loaded: $found. Wait until the queue is empty; move messages of the dead-letter queue back (aws sqs start-message-move-task), or load their objects later with {\"objects\": [...]}; --discard-messages deletes them all the same (docs/aws.md)"
+}
+
+# count_messages URL: prints how many messages a queue has, waiting, in progress and delayed. One that is gone has none.
+count_messages() {
+  # Version 1 of the CLI reads no other endpoint of SQS from the environment.
+  local endpoint=${AWS_ENDPOINT_URL_SQS:-${AWS_ENDPOINT_URL:-}}
+  aws sqs get-queue-attributes ${endpoint:+--endpoint-url "$endpoint"} --queue-url "$1" --output text \
+    --query "sum(map(&to_number(@), values(Attributes)))" --attribute-names ApproximateNumberOfMessages \
+    ApproximateNumberOfMessagesNotVisible ApproximateNumberOfMessagesDelayed 2>"$work/refused" && return
+  case "$(cat "$work/refused")" in
+    *NonExistentQueue* | *QueueDoesNotExist*) echo 0 ;;
+    *) die "the messages of queue ${1##*/} cannot be counted ($(tr -d '\n' <"$work/refused")): allow sqs:GetQueueAttributes, or give --discard-messages" ;;
+  esac
 }
 
 # Writes a copy of the template with the variables of --env.
@@ -183,7 +230,7 @@ check_package() {
   [ -z "$(stack_parameter ImageUri)" ] || before=Image
   [ -z "$IMAGE" ] || now=Image
   [ "$before" = "$now" ] ||
-    die "stack $STACK has a function of the package type $before, which cannot become $now: deploy.sh --delete --stack $STACK first (the data stay, the URL changes)"
+    die "stack $STACK has a function of the package type $before, which cannot become $now: deploy.sh --delete --stack $STACK first (tables and buckets stay, the URL changes)"
 }
 
 # With an old CLI an existing table bucket would seem to be missing. A call without an operation contacts no server.
@@ -288,68 +335,6 @@ make_code_bucket() {
   fi
   aws s3api put-public-access-block --bucket "$CODE_BUCKET" --expected-bucket-owner "$ACCOUNT" --public-access-block-configuration \
     BlockPublicAcls=true,IgnorePublicAcls=true,BlockPublicPolicy=true,RestrictPublicBuckets=true
-}
-
-# is_own_bucket NAME REMEDY: whether this account has the S3 bucket. All accounts share the names of S3 buckets. Anybody can
-# guess the default ones, create such a bucket and open it to us, with code and access to data in their hands. So the script
-# ends if the bucket is another account's; S3's answer is then the same as for a missing permission.
-is_own_bucket() {
-  local answer
-  if answer=$(aws s3api head-bucket --bucket "$1" --expected-bucket-owner "$ACCOUNT" 2>&1); then return 0; fi
-  case "$answer" in
-    *"(404)"*) return 1 ;;
-    *"(403)"*) die "bucket $1 is another account's, or you lack s3:ListBucket on it: $2" ;;
-    *) die "bucket $1 cannot be looked up: $answer" ;;
-  esac
-}
-
-# Buckets outlive stacks, so a bucket may exist before its stack. Then the stack must not create it.
-choose_buckets() {
-  [ -z "$TABLE_BUCKET" ] || PARAMETERS+=("S3TablesBucketName=$TABLE_BUCKET")
-  local bucket ours
-  bucket=$(parameter S3TablesBucketName otlp2iceberg)
-  # A given value wins: the bucket may exist even if the deploying user has no permission to see it.
-  is_given CreateTableBucket || PARAMETERS+=("CreateTableBucket=$(is_ours TableBucket "$bucket" table_bucket_exists)")
-  if [ "$(parameter RawIngest off)" != off ] && ! is_given CreateRawBucket; then
-    bucket=$(parameter RawBucketName "$STACK-raw-$ACCOUNT-$REGION")
-    ours=$(is_ours RawBucket "$bucket" raw_bucket_exists) || exit
-    PARAMETERS+=("CreateRawBucket=$ours")
-  fi
-}
-
-# is_ours LOGICAL_ID NAME EXISTS: prints true if the stack has created the bucket or must create it.
-is_ours() {
-  if { ! stack_exists || ! owns "$STACK" "$1" "$2"; } && "$3" "$2"; then echo false; else echo true; fi
-}
-table_bucket_exists() {
-  aws s3tables get-table-bucket --table-bucket-arn "arn:$PARTITION:s3tables:$REGION:$ACCOUNT:bucket/$1" >/dev/null 2>&1
-}
-raw_bucket_exists() { is_own_bucket "$1" "give RawBucketName=<a name that is free>; for a bucket that you trust, also CreateRawBucket=false"; }
-
-# Registered files belong to the tables, which cannot be read once a rule of the bucket deletes or archives one. A bucket
-# that was made here has such a rule, also when its stack is gone or no longer has it as a resource. A rule for some objects
-# is no reason to refuse: other objects may be in the bucket, below a prefix of their own.
-check_raw_bucket() {
-  [ "$(parameter RawIngest off)" != off ] || return 0
-  [ "$(parameter RegisterParquet)" = true ] || return 0
-  local bucket rules all some filtered removing
-  bucket=$(parameter RawBucketName "$STACK-raw-$ACCOUNT-$REGION")
-  removing="Expiration.Days || Expiration.Date || Transitions[?StorageClass=='GLACIER' || StorageClass=='DEEP_ARCHIVE']"
-  filtered="Prefix || Filter.Prefix || Filter.Tag || Filter.And || Filter.ObjectSizeGreaterThan || Filter.ObjectSizeLessThan"
-  removing="Status=='Enabled' && ($removing)"
-  if rules=$(aws s3api get-bucket-lifecycle-configuration --bucket "$bucket" --expected-bucket-owner "$ACCOUNT" --output text \
-    --query "[join(', ', Rules[?$removing && !($filtered)].ID), join(', ', Rules[?$removing && ($filtered)].ID)]" 2>"$work/refused"); then
-    all=$(cut -f 1 <<<"$rules") some=$(cut -f 2 <<<"$rules")
-    [ -z "$all" ] ||
-      die "bucket $bucket has a life-cycle rule that deletes or archives objects ($all): RegisterParquet=true needs a bucket without one, because tables cannot be read without their files (docs/aws.md)"
-    [ -z "$some" ] ||
-      step "warning: bucket $bucket has a life-cycle rule that deletes or archives some objects ($some): make sure that it takes no registered file, because tables cannot be read without their files"
-  else
-    case "$(cat "$work/refused")" in
-      *NoSuchLifecycleConfiguration* | *NoSuchBucket*) ;;
-      *) step "warning: the life-cycle rules of bucket $bucket cannot be read ($(tr -d '\n' <"$work/refused")): make sure that none deletes or archives objects" ;;
-    esac
-  fi
 }
 
 # A rule of the template checks the same, but reports it only after minutes.

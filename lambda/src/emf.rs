@@ -102,9 +102,19 @@ impl Metrics {
         first.failures += 1;
     }
 
-    /// Counts a request that was answered with an error after which senders drop it.
-    pub(crate) fn refused(&mut self, signal: Signal) {
-        self.signals[signal as usize].refused += 1;
+    /// Counts a request that was answered with an error after which senders drop it. Without a signal, which the
+    /// request's path does not name, it is counted with the first one.
+    pub(crate) fn refused(&mut self, signal: Option<Signal>) {
+        let [first, ..] = Signal::ALL;
+        self.signals[signal.unwrap_or(first) as usize].refused += 1;
+    }
+
+    /// Counts a request as refused that was counted as a failure when it was [`stored`](Self::stored), but is
+    /// itself the cause: one bad sender must not raise the alarm on failures.
+    pub(crate) fn refused_not_failed(&mut self, signal: Signal) {
+        let sums = &mut self.signals[signal as usize];
+        sums.failures = sums.failures.saturating_sub(1);
+        sums.refused += 1;
     }
 
     /// Counts Parquet files of the signal's tables that were registered in place.
@@ -367,12 +377,22 @@ mod tests {
     fn a_request_that_is_refused_is_counted_though_nothing_was_tried() {
         let mut metrics = Metrics::default();
         assert_eq!(metrics.lines("f", "r-1").count(), 0);
-        metrics.refused(Signal::Logs);
+        metrics.refused(None);
+        metrics.refused(Some(Signal::Logs));
+        let malformed = Batch {
+            signal: Signal::Logs,
+            payload: b"\x0a\xff",
+            parts: &[],
+            received_unix_nano: 0,
+        };
+        let failure = Err(Error::new(ErrorKind::Decode, "malformed"));
+        metrics.stored(&malformed, &failure, Duration::ZERO);
+        metrics.refused_not_failed(Signal::Logs);
         let [line] = <[String; 1]>::try_from(metrics.lines("f", "r-1").collect::<Vec<_>>()).unwrap();
         let line: Value = serde_json::from_str(&line).unwrap();
         assert_eq!(
             (&line["Signal"], &line["RefusedRequests"]),
-            (&json!("logs"), &json!(1))
+            (&json!("logs"), &json!(3))
         );
         assert_eq!(line["Failures"], 0);
     }

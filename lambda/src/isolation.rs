@@ -17,6 +17,7 @@ use std::process::{Child, Command, ExitStatus};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use std::{env, fs, process};
 
+use otlp2iceberg::{Error, ErrorKind};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -195,9 +196,15 @@ pub async fn run_child_process(store: &Store, path: &Path, function: &str) -> io
     let is_over = deadline.answer_by() <= time / 4;
     let failed = failed.iter().enumerate().filter_map(|(index, failed)| {
         let error = failed.as_ref()?;
-        Some((index, is_over && retry_after(error).is_some()))
+        Some((index, is_late(error, is_over)))
     });
     fs::write(path, serde_json::to_vec(&failed.collect::<Vec<Failed>>())?)
+}
+
+/// Whether more time may be all that a failed message needs. Objects that were not reached say so themselves,
+/// before all of the time `is_over`.
+fn is_late(error: &Error, is_over: bool) -> bool {
+    error.kind() == ErrorKind::Cancelled || (is_over && retry_after(error).is_some())
 }
 
 #[cfg(test)]
@@ -218,6 +225,22 @@ mod tests {
         ] {
             let records: Vec<Value> = counts.iter().cloned().map(record).collect();
             assert_eq!(needs_isolation(&records), suspect, "{counts:?}");
+        }
+    }
+
+    #[test]
+    fn a_message_that_lacked_time_is_tried_again_with_more() {
+        for (kind, early, late) in [
+            (ErrorKind::Cancelled, true, true),
+            (ErrorKind::Storage, false, true),
+            (ErrorKind::Decode, false, false),
+        ] {
+            let error = Error::new(kind, "a");
+            assert_eq!(
+                (is_late(&error, false), is_late(&error, true)),
+                (early, late),
+                "{kind:?}"
+            );
         }
     }
 

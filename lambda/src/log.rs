@@ -9,7 +9,7 @@ use otlp2iceberg::calendar::date_of_day;
 use serde_json::{Map, Value};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
-use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, MakeWriter};
 use tracing_subscriber::layer::SubscriberExt;
@@ -19,7 +19,7 @@ use tracing_subscriber::registry::LookupSpan;
 static INVOCATION: Mutex<String> = Mutex::new(String::new());
 
 /// Writes the logs of this process to stdout, one JSON object per line. `level` is the function's own log
-/// level (`AWS_LAMBDA_LOG_LEVEL`), `INFO` by default. Records of other crates below that level are
+/// level (`AWS_LAMBDA_LOG_LEVEL`), `INFO` by default. Records of other crates below `INFO` are
 /// suppressed: Lambda's runtime crate logs whole events, including the clients' data and their tokens.
 pub fn install(level: Option<&str>) {
     let level = level.and_then(|level| level.parse().ok()).unwrap_or(Level::INFO);
@@ -46,6 +46,12 @@ fn subscriber<W>(level: Level, writer: W) -> impl Subscriber + Send + Sync
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
+    // AWS's libraries warn about each attempt to find credentials. If all fail, our error has the causes.
+    let levels = Targets::new()
+        .with_default(Level::INFO)
+        .with_target(OURS, Level::TRACE)
+        .with_target("aws_config", Level::ERROR)
+        .with_target("aws_smithy", Level::ERROR);
     tracing_subscriber::fmt()
         .with_max_level(level)
         .with_ansi(false)
@@ -53,9 +59,7 @@ where
         .log_internal_errors(false)
         .event_format(Line)
         .finish()
-        .with(filter_fn(|metadata| {
-            *metadata.level() <= Level::INFO || metadata.target().starts_with(OURS)
-        }))
+        .with(levels)
 }
 
 struct Line;
@@ -150,18 +154,30 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_line_is_one_json_object_whatever_is_in_it() {
+    /// The lines that a function of this log level writes.
+    fn lines(level: Level, log: impl FnOnce()) -> Vec<Value> {
         let sink = Sink::default();
         let writer = sink.clone();
+        tracing::subscriber::with_default(subscriber(level, move || writer.clone()), log);
+        let text = String::from_utf8(sink.0.lock().unwrap().clone()).unwrap();
+        text.lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
+    }
+
+    fn messages(level: Level, log: impl FnOnce()) -> Vec<String> {
+        let message = |line: &Value| line["message"].as_str().unwrap().to_owned();
+        lines(level, log).iter().map(message).collect()
+    }
+
+    #[test]
+    fn a_line_is_one_json_object_whatever_is_in_it() {
         begin_invocation("r-7");
-        tracing::subscriber::with_default(subscriber(Level::WARN, move || writer.clone()), || {
+        let lines = lines(Level::WARN, || {
             tracing::info!("below the level");
             tracing::warn!(rows = 3, error = %"a \"b\"\nc", "went wrong");
         });
-        let text = String::from_utf8(sink.0.lock().unwrap().clone()).unwrap();
-        assert_eq!(text.lines().count(), 1, "{text}");
-        let line: Value = serde_json::from_str(&text).unwrap();
+        let [line] = <[Value; 1]>::try_from(lines).unwrap();
         assert_eq!(line["message"], "went wrong");
         assert_eq!(line["level"], "WARN");
         assert_eq!(line["requestId"], "r-7");
@@ -171,9 +187,7 @@ mod tests {
 
     #[test]
     fn what_others_say_below_info_is_left_out_for_it_may_be_a_request() {
-        let sink = Sink::default();
-        let writer = sink.clone();
-        tracing::subscriber::with_default(subscriber(Level::TRACE, move || writer.clone()), || {
+        let said = messages(Level::TRACE, || {
             // The same record as in lambda_runtime's `layers/api_response.rs`.
             tracing::trace!(target: "lambda_runtime::layers::api_response", body = "Bearer hush", "raw JSON event");
             tracing::debug!(target: "hyper::proto", "Bearer hush");
@@ -181,14 +195,19 @@ mod tests {
             tracing::trace!(target: "otlp2iceberg::commit", "the library's");
             tracing::trace!("ours");
         });
-        let text = String::from_utf8(sink.0.lock().unwrap().clone()).unwrap();
-        let said = text
-            .lines()
-            .map(|line| serde_json::from_str::<Value>(line).unwrap());
-        let said: Vec<String> = said
-            .map(|line| line["message"].as_str().unwrap().to_owned())
-            .collect();
         assert_eq!(said, ["theirs", "the library's", "ours"]);
+    }
+
+    #[test]
+    fn of_aws_libraries_only_errors_are_logged() {
+        let said = messages(Level::TRACE, || {
+            tracing::info!(target: "aws_config::meta::credentials::chain", "loaded credentials");
+            tracing::warn!(target: "aws_config::imds::region", "failed to load region from IMDS");
+            tracing::warn!(target: "aws_smithy_runtime::client", "no answer");
+            tracing::error!(target: "aws_config::profile", "ended badly");
+            tracing::warn!(target: "otlp2iceberg::aws", "ours");
+        });
+        assert_eq!(said, ["ended badly", "ours"]);
     }
 
     #[test]

@@ -184,10 +184,9 @@ impl Store {
         result
     }
 
-    /// As [`Pipeline::owner`]; `None` when the owner is currently unknown.
-    pub async fn owner(&self, location: &str, deadline: Deadline) -> Option<Table> {
-        let look = async { self.pipeline().await.ok()?.owner(location).await };
-        tokio::time::timeout(deadline.commit_by(), look).await.ok()?
+    /// As [`Pipeline::owner`]; `None` when the owner is currently unknown. The caller limits the time.
+    pub async fn owner(&self, location: &str) -> Option<Table> {
+        self.pipeline().await.ok()?.owner(location).await
     }
 
     /// Whether an object at this location is a dead letter (`dead_letter.path`), by its folders: raw objects

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -41,6 +42,14 @@ CONSTRUCT = {
     "sequence": lambda loader, node: loader.construct_sequence(node, deep=True),
     "mapping": lambda loader, node: loader.construct_mapping(node, deep=True),
 }
+
+
+def make_zip(path: Path, *names: str) -> Path:
+    """Writes a zip with files of these names."""
+    with zipfile.ZipFile(path, "w") as file:
+        for name in names:
+            file.writestr(name, b"\x7fELF not really\n")
+    return path
 
 
 class FunctionUrl(SignatureProxy):
@@ -139,6 +148,18 @@ class Aws:
             "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
             "AWS_EC2_METADATA_DISABLED": "true",
         }
+
+    def path_denying(self, folder: Path, operation: str) -> str:
+        """A path for `run` whose AWS CLI, made in the folder, is denied the operation, such as `get-queue-attributes`."""
+        denying = folder / "aws"
+        denying.write_text(f"""#!/bin/sh
+case "$*" in
+  *{operation}*) echo "An error occurred (AccessDenied)" >&2; exit 254 ;;
+  *) exec {Path(sys.executable).parent / "aws"} "$@" ;;
+esac
+""")
+        denying.chmod(0o755)
+        return f"{folder}:{self.environment()['PATH']}"
 
     @contextmanager
     def served_by(self, function: Lambda, url: FunctionUrl) -> Iterator[None]:

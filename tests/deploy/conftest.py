@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from .aws import REGION, Aws, FunctionUrl
+from .aws import REGION, Aws, FunctionUrl, make_zip
 
 
 @pytest.fixture(scope="package")
@@ -22,3 +24,9 @@ def aws(tmp_path_factory, function_url):
         s3.create_bucket(Bucket="code", CreateBucketConfiguration={"LocationConstraint": REGION})
         s3.put_object(Bucket="code", Key="code.zip", Body=b"code")
         yield started
+
+
+@pytest.fixture(scope="package")
+def code(tmp_path_factory) -> Path:
+    """A zip that deploy.sh takes for the function's code."""
+    return make_zip(tmp_path_factory.mktemp("code") / "code.zip", "bootstrap")

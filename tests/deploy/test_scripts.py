@@ -9,7 +9,6 @@ import re
 import sys
 import threading
 import time
-import zipfile
 from functools import partial
 from pathlib import Path
 
@@ -21,7 +20,7 @@ from o2i import compare, corpus, readers
 from o2i.collector import REPOSITORY
 from o2i.tables import NAMESPACE, TABLES, TIME_COLUMN, in_lower_case
 
-from .aws import ACCESS_KEY_ID, ACCOUNT, OTHER_ACCOUNT, REGION, SECRET_ACCESS_KEY, Aws, FunctionUrl
+from .aws import ACCESS_KEY_ID, ACCOUNT, OTHER_ACCOUNT, REGION, SECRET_ACCESS_KEY, Aws, FunctionUrl, make_zip
 
 CODE_BUCKET = f"otlp2iceberg-code-{ACCOUNT}-{REGION}"
 SECRET = f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:token-a"
@@ -29,21 +28,9 @@ SIGNALS = ("logs", "traces", "metrics")
 
 
 @pytest.fixture(scope="module")
-def code(tmp_path_factory) -> Path:
-    return make_zip(tmp_path_factory.mktemp("code") / "code.zip", "bootstrap")
-
-
-@pytest.fixture(scope="module")
 def deployed(aws, code) -> list[str]:
     """The output of the first and the second run of deploy.sh."""
     return [aws.run("deploy.sh", "--zip", str(code)) for _ in range(2)]
-
-
-def make_zip(path: Path, *names: str) -> Path:
-    with zipfile.ZipFile(path, "w") as file:
-        for name in names:
-            file.writestr(name, b"\x7fELF not really\n")
-    return path
 
 
 def test_a_second_deployment_changes_nothing(aws, deployed, code):
@@ -354,15 +341,7 @@ def test_files_are_not_registered_in_a_bucket_that_deletes_them(aws, code, tmp_p
     s3.delete_bucket_lifecycle(Bucket="of-yours")
     assert "warning" not in deploy()
     # Whoever may not read the rules is told so, and may deploy.
-    denying = tmp_path / "aws"
-    denying.write_text(f"""#!/bin/sh
-case "$*" in
-  *get-bucket-lifecycle-configuration*) echo "An error occurred (AccessDenied)" >&2; exit 254 ;;
-  *) exec {Path(sys.executable).parent / "aws"} "$@" ;;
-esac
-""")
-    denying.chmod(0o755)
-    printed = deploy(PATH=f"{tmp_path}:{aws.environment()['PATH']}")
+    printed = deploy(PATH=aws.path_denying(tmp_path, "get-bucket-lifecycle-configuration"))
     assert "==> warning: the life-cycle rules of bucket of-yours cannot be read (An error occurred (AccessDenied))" in printed
 
 

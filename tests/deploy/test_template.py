@@ -328,6 +328,14 @@ def test_alarms_on_metrics_of_the_program_count_every_signal(alarm, metric, peri
     assert f'("{metric}", json!' in emf and '[["FunctionName", "Signal"]]' in emf
 
 
+def test_one_throttled_request_is_told():
+    """Some senders drop what is answered with 429, so a burst of a minute loses data."""
+    properties = yaml.load(TEMPLATE.read_text(), Tagless)["Resources"]["ThrottlesAlarm"]["Properties"]
+    assert (properties["MetricName"], properties["Statistic"]) == ("Throttles", "Sum")
+    assert (properties["Threshold"], properties["ComparisonOperator"]) == (1, "GreaterThanOrEqualToThreshold")
+    assert properties.get("DatapointsToAlarm", properties["EvaluationPeriods"]) == 1
+
+
 def test_the_program_s_metrics_are_those_of_alarms():
     """Each metric is billed for each signal, so the program declares no other."""
     metrics = set()

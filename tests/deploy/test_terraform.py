@@ -121,6 +121,24 @@ def test_alarms_and_outputs_are_the_same(template, text):
     assert set(re.findall(r'^output "([a-z_]+)"', text, re.MULTILINE)) == snake - {"catalog_type", "tables_namespace"}
 
 
+def test_alarms_fire_as_soon_as_the_template_s_and_say_the_same(template, text):
+    ours = {}
+    for block in re.findall(r'^resource "aws_cloudwatch_metric_alarm" "\w+" \{\n(.*?)^\}', text, re.MULTILINE | re.DOTALL):
+        found = {key: value.strip('"') for key, value in re.findall(r"^  (\w+) += (.*)$", block, re.MULTILINE)}
+        periods = int(found["evaluation_periods"])
+        points = int(found.get("datapoints_to_alarm", periods))
+        ours[found["alarm_name"].rpartition("}")[2]] = (periods, points, found["alarm_description"])
+    theirs = {}
+    for one in template["Resources"].values():
+        if one["Type"] == "AWS::CloudWatch::Alarm":
+            found = one["Properties"]
+            periods = found["EvaluationPeriods"]
+            points = found.get("DatapointsToAlarm", periods)
+            theirs[found["AlarmName"].rpartition("}")[2]] = (periods, points, found["AlarmDescription"])
+    assert ours == theirs
+    assert ours["-throttles"][1] == 1
+
+
 def test_a_token_is_null_or_not_blank(text):
     """The function refuses a blank token. `trimspace(null)` is an error, which `try` turns into true."""
     [token] = re.findall(r'^variable "auth_token" \{\n(.*?)^\}', text, re.MULTILINE | re.DOTALL)

@@ -17,15 +17,16 @@ resource "aws_cloudwatch_metric_alarm" "errors" {
   alarm_actions       = local.alarm_actions
 }
 
+# Some senders drop what is answered with 429, so a burst of a minute loses data.
 resource "aws_cloudwatch_metric_alarm" "throttles" {
   alarm_name          = "${var.name}-throttles"
-  alarm_description   = "More requests at a time than the concurrency allows; senders get 429 and try again."
+  alarm_description   = "More requests at a time than the concurrency allows; senders get 429, and those that do not try again lose data."
   namespace           = "AWS/Lambda"
   metric_name         = "Throttles"
   dimensions          = { FunctionName = aws_lambda_function.function.function_name }
   statistic           = "Sum"
   period              = 300
-  evaluation_periods  = 3
+  evaluation_periods  = 1
   threshold           = 1
   comparison_operator = "GreaterThanOrEqualToThreshold"
   treat_missing_data  = "notBreaching"
@@ -82,7 +83,7 @@ resource "aws_cloudwatch_metric_alarm" "rejected" {
 
 resource "aws_cloudwatch_metric_alarm" "refused" {
   alarm_name          = "${var.name}-refused"
-  alarm_description   = "Requests were refused whole (malformed, too large, of another type, without the token) and senders drop them; the log says why."
+  alarm_description   = "Requests were refused whole (malformed, too large, of another type, to another path, without the token). Senders drop them and nothing keeps them; the log says why."
   evaluation_periods  = 1
   threshold           = 1
   comparison_operator = "GreaterThanOrEqualToThreshold"

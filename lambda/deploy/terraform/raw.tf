@@ -73,6 +73,7 @@ resource "aws_s3_bucket_notification" "raw" {
   eventbridge = true
 }
 
+# Terraform deletes the queues with their messages, without looking (docs/aws.md, "Queues that are deleted").
 resource "aws_sqs_queue" "raw_dead" {
   count                     = local.has_raw ? 1 : 0
   name                      = "${var.name}-raw-dead${local.suffix}"

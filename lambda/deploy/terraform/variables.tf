@@ -151,7 +151,7 @@ variable "table_column_case" {
 }
 
 variable "dead_letter_path" {
-  description = "s3://<bucket>/<prefix>, where data that is rejected is kept (dead_letter.path). The bucket is in this region and exists; a raw bucket that was made here deletes its objects. Without it rejected data is counted and dropped."
+  description = "s3://<bucket>/<prefix>, where rejected records and requests are kept (dead_letter.path), but not requests that are refused with 4xx. The bucket is in this region and exists; a raw bucket that was made here deletes its objects. Without it rejected data is counted and dropped."
   type        = string
   default     = null
 
@@ -163,7 +163,7 @@ variable "dead_letter_path" {
 }
 
 variable "raw_ingest" {
-  description = "Load OTLP objects from a bucket: off, standard (large batches) or fifo (10 objects, one writer per signal)."
+  description = "Load OTLP objects from a bucket: off, standard (large batches) or fifo (10 objects, one writer per signal). Another value, like terraform destroy, deletes the queues with their messages: let them run empty first."
   type        = string
   default     = "off"
 

@@ -4,8 +4,8 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use otlp2iceberg::{RequestId, Signal};
 
-use super::Request;
 use super::answer::Form;
+use super::{Request, shown};
 use crate::inflate::{self, Compression, inflate};
 use crate::json;
 use crate::store::content_id;
@@ -85,7 +85,10 @@ fn compression(encoding: Option<&str>) -> Result<Option<Compression>, Refused> {
         "zstd" => Ok(Some(Compression::Zstd)),
         other => Err(Refused::new(
             415,
-            format!("content-encoding {other:?} is not taken; send gzip, zstd, deflate, zlib or identity"),
+            format!(
+                "content-encoding \"{}\" is not taken; send gzip, zstd, deflate, zlib or identity",
+                shown(other)
+            ),
         )),
     }
 }

@@ -50,17 +50,17 @@ pub async fn handle(
         Route::Health => Answer::health(),
         Route::Export(signal) => {
             if !auth.allows(request.header("authorization")) {
-                metrics.refused(signal);
+                request.refuse(Some(signal), 401, "the bearer token is missing or wrong", metrics);
                 return Answer::unauthorized(answer_form);
             }
             let Some(form) = form else {
-                metrics.refused(signal);
-                let said = request.header("content-type").unwrap_or("none");
+                request.refuse(Some(signal), 415, "the content-type is not taken", metrics);
+                let said = shown(request.header("content-type").unwrap_or("none"));
                 return Answer::error(
                     answer_form,
                     415,
                     &format!(
-                        "content-type {said:?} is not taken; send application/x-protobuf or application/json"
+                        "content-type \"{said}\" is not taken; send application/x-protobuf or application/json"
                     ),
                 );
             };
@@ -71,13 +71,30 @@ pub async fn handle(
                 Err(error) => failed(form, signal, &error, is_known),
             }
         }
-        Route::MethodNotAllowed(allowed) => Answer::method_not_allowed(answer_form, allowed),
-        Route::NotFound => Answer::error(
-            answer_form,
-            404,
-            "there is nothing here; send POST to /v1/logs, /v1/traces or /v1/metrics",
-        ),
+        Route::MethodNotAllowed(allowed) => {
+            request.refuse(None, 405, "the path takes another method", metrics);
+            Answer::method_not_allowed(answer_form, allowed)
+        }
+        Route::NotFound => {
+            request.refuse(None, 404, "the path is not one of OTLP", metrics);
+            Answer::error(
+                answer_form,
+                404,
+                "there is nothing here; send POST to /v1/logs, /v1/traces or /v1/metrics",
+            )
+        }
     }
+}
+
+/// The greatest length of what a client sent in a log line or an answer, characters.
+const SHOWN_MAX: usize = 100;
+
+/// What a client sent, for a log line or an answer: short, and in printable ASCII.
+fn shown(sent: &str) -> String {
+    sent.chars()
+        .flat_map(char::escape_default)
+        .take(SHOWN_MAX)
+        .collect()
 }
 
 enum Route {
@@ -90,6 +107,24 @@ enum Route {
 impl Request {
     fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).map(|value| value.trim())
+    }
+
+    /// Counts the request as refused and logs that in one short line: anybody may send such requests, and many
+    /// of them. Only a POST may have been telemetry. The rest are probes and browsers.
+    fn refuse(&self, signal: Option<Signal>, status: u16, why: &'static str, metrics: &mut Metrics) {
+        if self.method != "POST" {
+            return;
+        }
+        metrics.refused(signal);
+        // A query may hold secrets.
+        let path = self.path.split('?').next().unwrap_or_default();
+        tracing::warn!(
+            status,
+            method = self.method,
+            path = shown(path),
+            error = why,
+            "a request is refused"
+        );
     }
 
     /// The route of the path. A path may begin with the stage of an API Gateway or with the base path of a
@@ -122,7 +157,7 @@ async fn export(
     let body = match body::read(request, signal, form, store.payload_bytes_max()) {
         Ok(body) => body,
         Err(refused) => {
-            metrics.refused(signal);
+            metrics.refused(Some(signal));
             tracing::warn!(%signal, status = refused.status, error = %refused.message, "a request is refused");
             return Ok(Answer::error(form, refused.status, &refused.message));
         }
@@ -145,8 +180,10 @@ async fn export(
             Ok(Answer::stored(form, signal, outcome.rejected, &said_of(&outcome)))
         }
         Err(error) => {
-            if retry_after(&error).is_none() {
-                metrics.refused(signal);
+            match (retry_after(&error), is_about_request(error.kind())) {
+                (Some(_), _) => {}
+                (None, true) => metrics.refused_not_failed(signal),
+                (None, false) => metrics.refused(Some(signal)),
             }
             Err(error)
         }
@@ -181,8 +218,12 @@ fn failed(form: Form, signal: Signal, error: &Error, is_known: bool) -> Answer {
         let status = if kind == ErrorKind::Limit { 429 } else { 503 };
         return Answer::try_again(form, status, after.max(RETRY_AFTER / 5), &told);
     }
-    tracing::error!(%signal, kind = kind.as_str(), error = %message, "a request cannot be stored");
     let status = if kind == ErrorKind::Limit { 413 } else { 400 };
+    if is_about_request(kind) {
+        tracing::warn!(%signal, status, error = %message, "a request is refused");
+    } else {
+        tracing::error!(%signal, kind = kind.as_str(), error = %message, "a request cannot be stored");
+    }
     Answer::error(form, status, &told)
 }
 

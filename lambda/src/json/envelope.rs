@@ -7,6 +7,7 @@ use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Vis
 
 use super::messages::{Field, Message, RESOURCE_LOGS, RESOURCE_METRICS, RESOURCE_SPANS};
 use super::read::{FieldsSeed, ListSeed, field_value};
+use super::unexpected;
 use super::write::{self, Output};
 use super::{Form, Payloads};
 
@@ -39,7 +40,8 @@ impl<'de> DeserializeSeed<'de> for EnvelopeSeed<'_> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<(), D::Error> {
-        json.deserialize_map(self)
+        // Not `deserialize_map`, whose error would repeat a text.
+        json.deserialize_any(self)
     }
 }
 
@@ -48,6 +50,10 @@ impl<'de> Visitor<'de> for EnvelopeSeed<'_> {
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an object with resourceLogs, resourceSpans or resourceMetrics")
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<(), E> {
+        Err(unexpected::text_type(text, &self))
     }
 
     fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<(), A::Error> {

@@ -7,6 +7,7 @@ use serde::de::{Deserialize, Deserializer, Error};
 use serde_json::value::RawValue;
 
 use super::messages::Field;
+use super::unexpected;
 
 /// The most digits that an exponent is written out to, which are those of the greatest double. What is longer
 /// stays as it was sent.
@@ -41,13 +42,9 @@ impl Integer {
             Some(text) => Cow::Borrowed(text),
         };
         Self::of_text(&text).map(Some).ok_or_else(|| {
-            let found = match raw.as_bytes() {
-                [b'{', ..] => "an object",
-                [b'[', ..] => "a list",
-                _ => raw,
-            };
             D::Error::custom(format_args!(
-                "invalid value: {found}, expected a 64-bit integer, as a number or a string for {}",
+                "invalid value: {}, expected a 64-bit integer, as a number or a string for {}",
+                unexpected::raw(raw),
                 field.json
             ))
         })

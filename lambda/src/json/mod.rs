@@ -11,6 +11,7 @@ mod integer;
 mod messages;
 mod read;
 mod scalar;
+mod unexpected;
 mod write;
 
 use std::fmt;
@@ -81,7 +82,7 @@ pub enum Failure {
         bytes_max: usize,
     },
     /// The error with line and column: the text is not valid JSON, it holds no OTLP ([`Form::Object`]), or a
-    /// known field has a value of a wrong type.
+    /// known field has a value of a wrong type. It is short, and has no text of a value.
     Malformed(String),
 }
 

@@ -6,6 +6,7 @@ use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Seq
 
 use super::messages::{ANY_VALUE, Field, Kind, Message};
 use super::scalar::{PackedSeed, ScalarSeed};
+use super::unexpected;
 use super::write::{self, Output};
 
 /// Deeper values are skipped. The limit exceeds the depth from which on the library stores null and counts a
@@ -40,6 +41,10 @@ impl<'de> Visitor<'de> for FieldsSeed<'_> {
 
     fn visit_unit<E: Error>(self) -> Result<(), E> {
         Ok(())
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<(), E> {
+        Err(unexpected::text_type(text, &self))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
@@ -168,6 +173,10 @@ impl<'de> Visitor<'de> for ListSeed<'_> {
         Ok(())
     }
 
+    fn visit_str<E: Error>(self, text: &str) -> Result<(), E> {
+        Err(unexpected::text_type(text, &self))
+    }
+
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
         while list
             .next_element_seed(ItemSeed(MessageSeed {
@@ -236,6 +245,10 @@ impl<'de> Visitor<'de> for PackedListSeed<'_> {
 
     fn visit_unit<E: Error>(self) -> Result<(), E> {
         Ok(())
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<(), E> {
+        Err(unexpected::text_type(text, &self))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {

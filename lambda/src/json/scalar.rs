@@ -7,6 +7,7 @@ use serde::de::{DeserializeSeed, Deserializer, Error, Unexpected, Visitor};
 use super::bytes::{BytesSeed, Given};
 use super::integer::Integer;
 use super::messages::{Field, Scalar};
+use super::unexpected;
 use super::write::{self, Output};
 
 /// Writes one scalar field. With `present`, zero is a value. `null` is an absent field.
@@ -253,8 +254,10 @@ impl Visitor<'_> for NumberVisitor {
     }
 
     fn visit_str<E: Error>(self, value: &str) -> Result<Option<Number>, E> {
-        let number = Number::of_text(self.scalar, value);
-        self.checked(number, Unexpected::Str(value))
+        match Number::of_text(self.scalar, value) {
+            Some(number) => Ok(Some(number)),
+            None => Err(unexpected::text_value(value, &self)),
+        }
     }
 }
 

@@ -1,26 +1,29 @@
-//! Loads the objects that messages name. A failure of one object does not affect the others.
+//! Loads the objects that messages name: reads them one after the other, and stores them in groups. A failure of
+//! one object does not affect the others.
+//!
+//! The time is divided into rounds, so that reading cannot use up the time that storing needs: objects are read
+//! in one half of the time that is left, and stored in the other. What is left after that is the next round's.
+//! Slow reading or one object that does not arrive then costs some of the objects, and the others are stored.
 
 use std::collections::HashMap;
 use std::mem;
+use std::time::Duration;
 
 use bytes::Bytes;
 use otlp2iceberg::storage::{Content, Objects};
-use otlp2iceberg::{Error, ErrorKind, Outcome, ParquetFile, Part, Registration, Result, RetryClass, Signal};
+use otlp2iceberg::{Error, ErrorKind, ParquetFile, Result, RetryClass};
 
-use super::content::{self, Contents};
-use super::{Message, Notified, parquet};
+use super::group::{Group, Member};
+use super::{Message, Notified, content, parquet};
 use crate::deadline::Deadline;
 use crate::emf::Metrics;
-use crate::store::{Batch, Store, content_id, retry_after};
+use crate::store::Store;
 
-/// The greatest total size of objects that are stored together, which bounds memory; a larger object is
-/// stored alone.
-const GROUP_BYTES_MAX: usize = 32 << 20;
-/// Their greatest number. If each has rows of two partitions, such as two hours, they reach the number of
-/// partitions that a call may open by default (`limits.partitions_max`).
-const GROUP_OBJECTS_MAX: usize = 500;
+/// No round begins when less than this is left: it could store nothing.
+const ROUND_MIN: Duration = Duration::from_secs(2);
 
-/// Loads all objects; returns the first error of each message, in order.
+/// Loads all objects; returns the first error of each message, in order. Objects that the time is not enough for
+/// have failed, and can be loaded later.
 pub async fn load(
     store: &Store,
     messages: &[Message],
@@ -30,15 +33,17 @@ pub async fn load(
     let mut loading = Loading {
         store,
         deadline,
+        read_by: deadline.share(2),
         metrics,
         group: Group::default(),
         results: HashMap::new(),
     };
-    for notified in messages
+    let mut objects = messages
         .iter()
         .flat_map(|message| message.objects.iter().flatten())
-    {
-        loading.add(notified).await;
+        .peekable();
+    while let Some(notified) = objects.next() {
+        loading.add(notified, objects.peek().is_none()).await;
     }
     loading.flush().await;
     let results = loading.results;
@@ -57,10 +62,12 @@ pub async fn load(
         .collect()
 }
 
-struct Loading<'a> {
-    store: &'a Store,
-    deadline: Deadline,
-    metrics: &'a mut Metrics,
+pub(super) struct Loading<'a> {
+    pub(super) store: &'a Store,
+    pub(super) deadline: Deadline,
+    /// The end of the round's half for reading.
+    read_by: Deadline,
+    pub(super) metrics: &'a mut Metrics,
     group: Group,
     /// The result of each object, by its name. An object that several messages name is loaded once.
     results: HashMap<String, Option<Failure>>,
@@ -75,38 +82,23 @@ struct Failure {
     text: String,
 }
 
-/// Objects that are stored together.
-#[derive(Debug, Default)]
-struct Group {
-    objects: Vec<Member>,
-    /// Parquet files that are registered, with their names here.
-    files: Vec<(String, ParquetFile)>,
-    bytes: usize,
-}
-
-#[derive(Debug)]
-struct Member {
-    /// The name used here.
-    known_as: String,
-    /// The name that its id is derived from.
-    name: String,
-    created_unix_nano: u64,
-    contents: Contents,
-}
-
 impl Loading<'_> {
-    async fn add(&mut self, notified: &Notified) {
+    async fn add(&mut self, notified: &Notified, is_last: bool) {
         let known_as = notified.name();
         if self.results.contains_key(&known_as) {
             return;
         }
-        if self.is_own(notified).await {
-            self.results.insert(known_as, None);
-            return;
+        if self.read_by.left().is_zero() {
+            self.flush().await;
         }
-        let read = match self.version(notified).await {
-            Ok(version) => self.read(version, known_as.clone()).await,
-            Err(error) => Err(error),
+        let time = self.time_to_read(is_last);
+        let read = if time.is_zero() {
+            Err(out_of_time())
+        } else {
+            let read = self.read(notified, &known_as);
+            tokio::time::timeout(time, read)
+                .await
+                .unwrap_or_else(|_| Err(out_of_time()))
         };
         match read {
             Ok(read) => self.take(known_as, read).await,
@@ -114,21 +106,70 @@ impl Loading<'_> {
         }
     }
 
+    /// The greatest time for reading one object. Nothing waits for the time of the last one if it is alone.
+    fn time_to_read(&self, is_last: bool) -> Duration {
+        if is_last && self.group.is_empty() {
+            self.deadline.commit_by()
+        } else {
+            self.read_by.left()
+        }
+    }
+
     async fn take(&mut self, known_as: String, read: Read) {
-        if self.group.bytes + read.bytes() > GROUP_BYTES_MAX || self.group.objects.len() >= GROUP_OBJECTS_MAX
-        {
+        if !self.group.has_room_for(read.bytes()) {
             self.flush().await;
         }
         self.results.insert(known_as.clone(), None);
-        self.group.bytes += read.bytes();
         match read {
-            Read::Otlp(member) => self.group.objects.push(member),
-            Read::Parquet(file) => self.group.files.push((known_as, *file)),
+            Read::Otlp(member) => self.group.add_object(member),
+            Read::Parquet(file) => self.group.add_file(known_as, *file),
             Read::Nothing => {}
         }
-        if self.store.is_without_catalog() {
+        if self.group.is_full() || self.store.is_without_catalog() {
             self.flush().await;
         }
+    }
+
+    /// Stores what was read, and begins the next round.
+    async fn flush(&mut self) {
+        let group = mem::take(&mut self.group);
+        if !group.is_empty() {
+            self.store_group(&group).await;
+        }
+        if self.deadline.answer_by() >= ROUND_MIN {
+            self.read_by = self.deadline.share(2);
+        }
+    }
+
+    async fn read(&self, notified: &Notified, known_as: &str) -> Result<Read> {
+        if self.is_own(notified).await {
+            return Ok(Read::Nothing);
+        }
+        let notified = self.version(notified).await?;
+        let objects = self.store.objects().await?;
+        if parquet::is_parquet(&notified.object.key) {
+            if !self.store.registers_parquet() {
+                return Err(parquet::not_registered());
+            }
+            let read = parquet::read(objects, &notified).await?;
+            return Ok(read.map_or_else(
+                || {
+                    replaced(&notified);
+                    Read::Nothing
+                },
+                |file| Read::Parquet(Box::new(file)),
+            ));
+        }
+        let bytes_max = self.store.payload_bytes_max();
+        let bytes = fetch(objects, &notified, bytes_max).await?;
+        let contents = content::read(&notified.object.key, Vec::<u8>::from(bytes), bytes_max)
+            .map_err(|problem| Error::new(ErrorKind::Decode, problem).class(RetryClass::Permanent))?;
+        Ok(Read::Otlp(Member {
+            known_as: known_as.to_owned(),
+            name: notified.name(),
+            created_unix_nano: notified.created_unix_nano,
+            contents,
+        }))
     }
 
     /// Whether the object is a file of this program or of another writer of its tables. A bucket that holds
@@ -136,7 +177,7 @@ impl Loading<'_> {
     async fn is_own(&self, notified: &Notified) -> bool {
         let object = &notified.object;
         let location = format!("s3://{}/{}", object.bucket, object.key);
-        if let Some(table) = self.store.owner(&location, self.deadline).await {
+        if let Some(table) = self.store.owner(&location).await {
             tracing::warn!(
                 object = location,
                 %table,
@@ -165,169 +206,20 @@ impl Loading<'_> {
             return Ok(notified.clone());
         }
         let objects = self.store.objects().await?;
-        let look = objects.current(&object.bucket, &object.key);
         Ok(Notified {
-            object: in_time(self.deadline, look).await?,
+            object: objects.current(&object.bucket, &object.key).await?,
             created_unix_nano: notified.created_unix_nano,
         })
     }
 
-    async fn read(&self, notified: Notified, known_as: String) -> Result<Read> {
-        let objects = self.store.objects().await?;
-        if parquet::is_parquet(&notified.object.key) {
-            if !self.store.registers_parquet() {
-                return Err(parquet::not_registered());
-            }
-            let read = in_time(self.deadline, parquet::read(objects, &notified)).await?;
-            return Ok(read.map_or_else(
-                || {
-                    replaced(&notified);
-                    Read::Nothing
-                },
-                |file| Read::Parquet(Box::new(file)),
-            ));
-        }
-        let bytes_max = self.store.payload_bytes_max();
-        let bytes = fetch(objects, &notified, bytes_max, self.deadline).await?;
-        let contents = content::read(&notified.object.key, &bytes, bytes_max)
-            .map_err(|problem| Error::new(ErrorKind::Decode, problem).class(RetryClass::Permanent))?;
-        Ok(Read::Otlp(Member {
-            known_as,
-            name: notified.name(),
-            created_unix_nano: notified.created_unix_nano,
-            contents,
-        }))
-    }
-
-    /// Stores the group. If part of it permanently fails, each object is stored alone to find out which one;
-    /// objects that are already stored are then skipped.
-    async fn flush(&mut self) {
-        let group = mem::take(&mut self.group);
-        let mut files = self.prepare(&group).await;
-        for signal in Signal::ALL {
-            let members: Vec<&Member> = group
-                .objects
-                .iter()
-                .filter(|member| !member.contents.requests[signal as usize].is_empty())
-                .collect();
-            let stored = self.store(signal, &members, &mut files).await;
-            self.metrics.registered(signal, files.of(signal.tables()));
-            match (stored, members.as_slice()) {
-                (Ok(_), []) => {}
-                (Ok(outcome), [member]) => self.blame(member, &outcome),
-                (Ok(outcome), _) if outcome.refused_requests == 0 => {}
-                (Err(error), members) if members.len() == 1 || retry_after(&error).is_some() => {
-                    for member in members {
-                        self.failed(&member.known_as, &error);
-                    }
-                }
-                (together, members) => {
-                    let before = self.metrics.clone();
-                    for member in members {
-                        match self.store(signal, &[member], &mut Registration::default()).await {
-                            Ok(outcome) => self.blame(member, &outcome),
-                            Err(error) => self.failed(&member.known_as, &error),
-                        }
-                    }
-                    self.metrics.stored_again(signal, &before, &together);
-                }
-            }
-        }
-        for ((known_as, file), result) in group.files.iter().zip(files.into_results()) {
-            match result {
-                Ok(registered) => tracing::info!(
-                    object = file.location,
-                    table = %registered.table,
-                    rows = registered.rows,
-                    already_there = registered.already_there,
-                    in_receipt = registered.in_receipt,
-                    "a Parquet file is registered"
-                ),
-                Err(error) => self.not_taken(known_as, &error),
-            }
-        }
-    }
-
-    /// Matches the group's files to their tables.
-    async fn prepare(&mut self, group: &Group) -> Registration {
-        let files: Vec<ParquetFile> = group.files.iter().map(|(_, file)| file.clone()).collect();
-        match self.store.prepare_files(&files, self.deadline).await {
-            Ok(files) => files,
-            Err(error) => {
-                for (known_as, _) in &group.files {
-                    self.not_taken(known_as, &error);
-                }
-                Registration::default()
-            }
-        }
-    }
-
-    /// An object whose records were all rejected has failed, unless it is kept as a dead letter.
-    fn blame(&mut self, member: &Member, outcome: &Outcome) {
-        if outcome.refused_requests > 0 && outcome.dead_letter_objects == 0 {
-            let refused = Error::new(ErrorKind::Decode, outcome.rejection.clone());
-            self.failed(&member.known_as, &refused);
-        }
-    }
-
-    async fn store(
-        &mut self,
-        signal: Signal,
-        members: &[&Member],
-        files: &mut Registration,
-    ) -> Result<Outcome> {
-        if members.is_empty() {
-            self.store.commit_files(files, signal, self.deadline).await;
-            return Ok(Outcome::default());
-        }
-        let requests = || {
-            members
-                .iter()
-                .map(|member| &member.contents.requests[signal as usize])
-        };
-        let merged;
-        let payload = if let [member] = members {
-            &member.contents.requests[signal as usize]
-        } else {
-            merged = requests().map(Vec::as_slice).collect::<Vec<_>>().concat();
-            &merged
-        };
-        let parts: Vec<Part> = members
-            .iter()
-            .zip(requests())
-            .map(|(member, request)| Part {
-                id: content_id(member.name.as_bytes()),
-                len: request.len() as u64,
-            })
-            .collect();
-        let created = members
-            .iter()
-            .map(|member| member.created_unix_nano)
-            .filter(|time| *time > 0);
-        let batch = Batch {
-            signal,
-            payload,
-            parts: &parts,
-            received_unix_nano: created.min().unwrap_or(0),
-        };
-        let outcome = self
-            .store
-            .export_with(&batch, files, self.deadline, self.metrics)
-            .await?;
-        if outcome.rejected > 0 {
-            tracing::warn!(%signal, rejected = outcome.rejected, reasons = %outcome.rejection, "records are left out");
-        }
-        Ok(outcome)
-    }
-
     /// Records an object that could not be read or registered. When storing rows fails, the store counts the
     /// failure.
-    fn not_taken(&mut self, name: &str, error: &Error) {
+    pub(super) fn not_taken(&mut self, name: &str, error: &Error) {
         self.metrics.failed();
         self.failed(name, error);
     }
 
-    fn failed(&mut self, name: &str, error: &Error) {
+    pub(super) fn failed(&mut self, name: &str, error: &Error) {
         tracing::error!(object = name, kind = error.kind().as_str(), %error, "an object is not loaded");
         let failure = Failure {
             kind: error.kind(),
@@ -356,28 +248,22 @@ impl Failure {
 enum Read {
     Otlp(Member),
     Parquet(Box<ParquetFile>),
-    /// The object was overwritten in the meantime.
+    /// The object is not to be loaded: it is the program's own, or was overwritten in the meantime.
     Nothing,
 }
 
 impl Read {
     fn bytes(&self) -> usize {
         match self {
-            Read::Otlp(member) => member.contents.requests.iter().map(Vec::len).sum(),
+            Read::Otlp(member) => member.bytes(),
             Read::Parquet(file) => file.footer.memory_bytes(),
             Read::Nothing => 0,
         }
     }
 }
 
-async fn fetch(
-    objects: &Objects,
-    notified: &Notified,
-    bytes_max: usize,
-    deadline: Deadline,
-) -> Result<Bytes> {
-    let read = objects.read(&notified.object, bytes_max as u64);
-    match in_time(deadline, read).await? {
+async fn fetch(objects: &Objects, notified: &Notified, bytes_max: usize) -> Result<Bytes> {
+    match objects.read(&notified.object, bytes_max as u64).await? {
         Content::Whole(bytes) => Ok(bytes),
         Content::Replaced => {
             replaced(notified);
@@ -386,13 +272,11 @@ async fn fetch(
     }
 }
 
-async fn in_time<T>(deadline: Deadline, read: impl Future<Output = Result<T>>) -> Result<T> {
-    tokio::time::timeout(deadline.commit_by(), read).await.unwrap_or_else(|_| {
-        Err(Error::new(
-            ErrorKind::Cancelled,
-            "the invocation's time ran out before the object was read; raise the function's timeout, or lower the batch size",
-        ))
-    })
+fn out_of_time() -> Error {
+    Error::new(
+        ErrorKind::Cancelled,
+        "the invocation's time ran out before the object was read; raise the function's timeout, or lower the batch size",
+    )
 }
 
 /// The current object has a notification of its own.

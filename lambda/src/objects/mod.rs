@@ -1,6 +1,7 @@
 //! S3 objects that contain OTLP: each is loaded once, with as many as fit in one snapshot.
 
 mod content;
+mod group;
 mod load;
 mod notification;
 mod parquet;
