@@ -3,8 +3,10 @@
 package icebergexporter
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"runtime"
 	"sync/atomic"
 	"testing"
@@ -12,6 +14,12 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"go.opentelemetry.io/collector/component/componenttest"
+	"go.opentelemetry.io/collector/exporter/exporterhelper"
+	"go.opentelemetry.io/collector/pdata/plog"
+
+	"github.com/otlp2iceberg/otlp2iceberg/collector-exporter/internal/native"
 )
 
 func TestClientsWhoseTimeIsOverLeaveOneByOne(t *testing.T) {
@@ -56,6 +64,10 @@ func TestClientKeepsItsValuesAndErrors(t *testing.T) {
 	defer cancel()
 	err := turns.consume(client, func(ctx context.Context) error {
 		assert.Equal(t, "value", ctx.Value(key{}))
+		want, _ := client.Deadline()
+		deadline, bounded := ctx.Deadline()
+		assert.True(t, bounded)
+		assert.Equal(t, want, deadline)
 		<-ctx.Done()
 		return ctx.Err()
 	})
@@ -77,7 +89,11 @@ func TestClientsTakeTurnsOnlyWhereTheyWaitForRoom(t *testing.T) {
 	cfg.QueueConfig.Get().BlockOnOverflow = false
 	assert.Nil(t, newClientTurns(cfg))
 	cfg.QueueConfig.Get().BlockOnOverflow = true
-	cfg.QueueConfig.Get().WaitForResult = true
+	for _, waits := range []bool{false, true} {
+		cfg.QueueConfig.Get().WaitForResult = waits
+		assert.NotNil(t, newClientTurns(cfg), "wait_for_result: %t", waits)
+	}
+	withoutQueue(cfg)
 	assert.Nil(t, newClientTurns(cfg))
 
 	var none *clientTurns
@@ -86,4 +102,107 @@ func TestClientsTakeTurnsOnlyWhereTheyWaitForRoom(t *testing.T) {
 		assert.Equal(t, ctx, given)
 		return nil
 	}))
+}
+
+func TestQueueDoesNotHangWhenClientsGiveUpWhileTheirBatchEnds(t *testing.T) {
+	const queued, waiting = 4, 4
+	one, err := (&plog.ProtoMarshaler{}).MarshalLogs(logsOf("one"))
+	require.NoError(t, err)
+	for _, waits := range []bool{false, true} {
+		t.Run(fmt.Sprintf("wait_for_result: %t", waits), func(t *testing.T) {
+			// With one thread, clients whose time is over do not get to leave before the batch has ended.
+			defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+			clients, giveUp := context.WithCancel(t.Context())
+			defer giveUp()
+			allWait := make(chan struct{})
+			library := &fakeLibrary{answer: func(exportCall) (native.Outcome, error) {
+				<-allWait
+				giveUp()
+				return native.Outcome{Rows: 1}, nil
+			}}
+			cfg := fastConfig(t, func(cfg *Config) {
+				queue := cfg.QueueConfig.Get()
+				queue.WaitForResult = waits
+				queue.Sizer, queue.QueueSize = exporterhelper.RequestSizerTypeRequests, queued
+				// The requests that fill the queue are one batch.
+				queue.Batch.Get().FlushTimeout = time.Hour
+				queue.Batch.Get().MinSize = int64(queued * len(one))
+			})
+			logs := startLogs(t, library, cfg, nopSettings(), componenttest.NewNopHost())
+			answers := make(chan error, queued+waiting)
+			for range cap(answers) {
+				go func() { answers <- logs.ConsumeLogs(clients, logsOf("one")) }()
+			}
+			waitForRoom := func() bool { return goroutinesIn("queue.(*cond).Wait(") == waiting }
+			require.Eventually(t, waitForRoom, time.Minute, time.Millisecond)
+			close(allWait)
+			returned := func() bool { return len(answers) == cap(answers) }
+			require.Eventually(t, returned, time.Minute, time.Millisecond, "the queue hangs")
+			for range cap(answers) {
+				if err := <-answers; err != nil {
+					require.ErrorIs(t, err, context.Canceled)
+				}
+			}
+			require.NoError(t, logs.Shutdown(context.WithoutCancel(t.Context())))
+		})
+	}
+}
+
+// goroutinesIn returns the number of goroutines whose stack has a call of this function.
+func goroutinesIn(function string) int {
+	stacks := make([]byte, 1<<20)
+	return bytes.Count(stacks[:runtime.Stack(stacks, true)], []byte(function))
+}
+
+func TestAttemptEndsWithItsClientsAlthoughTheirTurnHasNotCome(t *testing.T) {
+	one, err := (&plog.ProtoMarshaler{}).MarshalLogs(logsOf("one"))
+	require.NoError(t, err)
+	for _, clients := range []int{1, 2} {
+		t.Run(fmt.Sprintf("clients: %d", clients), func(t *testing.T) {
+			library := &fakeLibrary{hangs: true}
+			set, seen := observedSettings()
+			cfg := fastConfig(t, func(cfg *Config) {
+				waitForResult(cfg)
+				cfg.RetryConfig.Enabled = false
+				cfg.QueueConfig.Get().Batch.Get().FlushTimeout = time.Hour
+				cfg.QueueConfig.Get().Batch.Get().MinSize = int64((clients-1)*len(one) + 1)
+			})
+			logs := startLogs(t, library, cfg, set, componenttest.NewNopHost())
+			// Another client leaves, and takes its time.
+			turns := logs.(*logsExporter).turns
+			turns.leaving.Lock()
+			ctx, giveUp := context.WithCancel(t.Context())
+			defer giveUp()
+			answers := make(chan error, clients)
+			for range clients {
+				go func() { answers <- logs.ConsumeLogs(ctx, logsOf("one")) }()
+			}
+			tried := func() bool { return len(library.exports()) == 1 }
+			require.Eventually(t, tried, time.Minute, time.Millisecond)
+			require.Len(t, library.exports()[0].parts, clients)
+			giveUp()
+			givenUp := func() bool { return seen.FilterMessageSnippet("Dropping data").Len() == 1 }
+			require.Eventually(t, givenUp, time.Minute, time.Millisecond)
+			turns.leaving.Unlock()
+			for range clients {
+				require.Error(t, <-answers)
+			}
+			require.NoError(t, logs.Shutdown(context.WithoutCancel(t.Context())))
+		})
+	}
+}
+
+// The values of a context outlive it in a queue that answers before the result.
+func TestQueuedContextDoesNotEndWithItsClient(t *testing.T) {
+	turns := &clientTurns{}
+	client, leave := context.WithCancel(t.Context())
+	var waiting, queued context.Context
+	require.NoError(t, turns.consume(client, func(ctx context.Context) error {
+		waiting, queued = ctx, context.WithoutCancel(ctx)
+		return nil
+	}))
+	leave()
+	require.ErrorIs(t, clientOf(waiting).Err(), context.Canceled)
+	require.NoError(t, clientOf(queued).Err())
+	require.NoError(t, clientOf(t.Context()).Err())
 }

@@ -170,7 +170,7 @@ func (e *signalExporter) export(client context.Context, req xexporterhelper.Requ
 		r.free()
 		return nil
 	}
-	ctx, cancel := beginAttempt(client, e.cfg.TimeoutConfig.Timeout)
+	ctx, cancel := beginAttempt(clientOf(client), e.cfg.TimeoutConfig.Timeout)
 	defer cancel()
 	err := e.attempt(ctx, r)
 	if err == nil {

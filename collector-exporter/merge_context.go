@@ -38,12 +38,14 @@ type mergedKey struct{}
 
 // mergeContexts merges a client's context into that of a batch.
 func mergeContexts(batch, client context.Context) context.Context {
+	// The batch ends with its last client, however long that one has to wait for its turn to leave the queue.
+	client = clientOf(client)
 	if merged, ok := batch.Value(mergedKey{}).(*mergedContext); ok && merged.add(client) {
 		return merged
 	}
 	return &mergedContext{
 		ended:   make(chan struct{}),
-		clients: []context.Context{batch, client},
+		clients: []context.Context{clientOf(batch), client},
 		waiting: 2,
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"math"
+	"sync"
 	"time"
 
 	"go.uber.org/zap"
@@ -52,7 +53,12 @@ type queueEncoding struct {
 	signal native.Signal
 	ids    *requestIDs
 	logger *zap.Logger
+	// skipped limits the warning about places without a request to one.
+	skipped sync.Once
 }
+
+// errNotStored is the error for a place in the queue without a request.
+var errNotStored = errors.New("no request is stored there")
 
 // Marshal encodes a request for the queue.
 func (*queueEncoding) Marshal(_ context.Context, req xexporterhelper.Request) ([]byte, error) {
@@ -82,7 +88,17 @@ func (*queueEncoding) Marshal(_ context.Context, req xexporterhelper.Request) ([
 
 // Unmarshal decodes a request that Marshal encoded. The queue deletes a request that cannot be read, and logs that
 // only at debug level, so Unmarshal logs it as an error.
+//
+// There may be no data. When the queue cannot store a request, as on a full disk, it refuses it, but its place remains
+// and is read in turn. Nothing is lost then that was acknowledged.
 func (e *queueEncoding) Unmarshal(data []byte) (context.Context, xexporterhelper.Request, error) {
+	if len(data) == 0 {
+		e.skipped.Do(func() {
+			e.logger.Warn("Some places in the persistent queue hold no request and are skipped: requests could not be " +
+				"stored there, for example on a full disk. That was reported then.")
+		})
+		return context.Background(), nil, errNotStored
+	}
 	r, err := decodeRequest(data)
 	if err == nil && r.signal != e.signal {
 		r.free()

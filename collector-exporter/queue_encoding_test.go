@@ -5,6 +5,7 @@ package icebergexporter
 import (
 	"encoding/binary"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"hash/crc32"
 	"os"
@@ -18,6 +19,7 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
 
+	"go.opentelemetry.io/collector/extension/xextension/storage"
 	"go.opentelemetry.io/collector/pdata/plog"
 
 	"github.com/otlp2iceberg/otlp2iceberg/collector-exporter/internal/native"
@@ -147,7 +149,7 @@ func TestUnreadableRequestIsAnErrorWithReason(t *testing.T) {
 		damage func([]byte) []byte
 		reason string
 	}{
-		"empty":           {func([]byte) []byte { return nil }, "0 bytes are too few"},
+		"a few bytes":     {func(data []byte) []byte { return data[:8] }, "8 bytes are too few"},
 		"another format":  {change(0, 'X'), "does not begin with O2IQ"},
 		"a later version": {sealed(change(4, 2)), "layout version 2, this exporter reads version 1"},
 		"a flipped bit":   {change(100, 0xFF), "checksum"},
@@ -175,6 +177,40 @@ func TestUnreadableRequestIsAnErrorWithReason(t *testing.T) {
 			assert.Contains(t, logs.All()[0].Message, "It is lost.")
 		})
 	}
+}
+
+func TestPlaceWithoutARequestIsNoLoss(t *testing.T) {
+	core, logs := observer.New(zap.DebugLevel)
+	encoding := &queueEncoding{signal: native.SignalLogs, ids: newRequestIDs(), logger: zap.New(core)}
+	for _, data := range [][]byte{nil, {}} {
+		_, req, err := encoding.Unmarshal(data)
+		require.ErrorIs(t, err, errNotStored)
+		assert.Nil(t, req)
+	}
+	require.Equal(t, 1, logs.Len(), "once for all places")
+	assert.Equal(t, zap.WarnLevel, logs.All()[0].Level)
+	assert.NotContains(t, logs.All()[0].Message, "lost")
+}
+
+func TestRequestThatAFullDiskRefusesIsNotReportedAsLost(t *testing.T) {
+	disk, library := &killedStorage{memoryStorage: newMemoryStorage()}, &fakeLibrary{}
+	setFailure := func(failure error) {
+		disk.mu.Lock()
+		defer disk.mu.Unlock()
+		disk.fail = func([]*storage.Operation) error { return failure }
+	}
+	set, seen := observedSettings()
+	logs := startLogs(t, library, queueOnDisk(t), set, hostWithKilled(disk))
+	full := errors.New("no space left on device")
+	setFailure(full)
+	require.ErrorIs(t, logs.ConsumeLogs(t.Context(), logsOf("refused")), full)
+	setFailure(nil)
+	require.NoError(t, logs.ConsumeLogs(t.Context(), logsOf("stored")))
+	stored := func() bool { return len(exportedParts(library)) == 1 }
+	require.Eventually(t, stored, time.Minute, time.Millisecond)
+	require.NoError(t, logs.Shutdown(t.Context()))
+	assert.Equal(t, 1, seen.FilterMessageSnippet("hold no request and are skipped").Len())
+	assert.Zero(t, seen.FilterMessageSnippet("It is lost.").Len())
 }
 
 func TestEveryTruncationIsAnError(t *testing.T) {

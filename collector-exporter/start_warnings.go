@@ -27,7 +27,8 @@ func (e *signalExporter) warnCommitInterval() {
 const usualClientTimeout = 10 * time.Second
 
 // warnWaitForResult warns about clients that would give up before their batch is flushed and committed. They send the
-// data again as a new request, whose rows are then stored twice.
+// data again as a new request, whose rows are then stored twice. Clients that send one request after the other store
+// only one in each flush_timeout.
 func (e *signalExporter) warnWaitForResult() {
 	if !e.cfg.QueueConfig.HasValue() {
 		return
@@ -42,7 +43,9 @@ func (e *signalExporter) warnWaitForResult() {
 	}
 	e.logger.Warn("With sending_queue.wait_for_result clients wait for flush_timeout and the commit. "+
 		"Those that give up before, as OpenTelemetry's SDKs do after 10s, send again, and rows are stored twice; "+
-		"set sending_queue.batch.flush_timeout to 1s, or raise the clients' timeout.",
+		"set sending_queue.batch.flush_timeout to 1s, or raise the clients' timeout. A sender that waits for each answer, "+
+		"such as file_log, kafka and batch processors, stores only one request in each flush_timeout; "+
+		"use a queue on disk for it (sending_queue.storage).",
 		zap.Duration("sending_queue.batch.flush_timeout", flush))
 }
 

@@ -51,6 +51,7 @@ func TestLongWaitForResultIsWarnedAboutOnce(t *testing.T) {
 		for _, warning := range warnings {
 			assert.Equal(t, zap.WarnLevel, warning.Level)
 			assert.Equal(t, test.flush, warning.ContextMap()["sending_queue.batch.flush_timeout"])
+			assert.Contains(t, warning.Message, "use a queue on disk for it (sending_queue.storage)")
 		}
 	}
 }

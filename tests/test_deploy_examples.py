@@ -85,6 +85,14 @@ def directories(config) -> Iterator[str]:
             yield from directories(value)
 
 
+def leave_compaction(queue: Path) -> Path:
+    """Makes the folder of a queue, with what a compaction leaves there when a kill cuts it off; returns that file."""
+    queue.mkdir(parents=True)
+    left = queue / "tempdb1"
+    left.write_bytes(b"a part of the queue")
+    return left
+
+
 def ports() -> dict[str, int]:
     """The ports of the manifest's configuration, by the names that the container gives them."""
     config = expanded()
@@ -277,7 +285,7 @@ def test_the_manifest_s_configuration_stores_every_signal(lake, namespace, tmp_p
     rows = {table: of_table for one in fixtures for table, of_table in one.rows.items()}
     assert rows.keys() == TABLES.keys()
     state = tmp_path / "state"
-    state.mkdir()
+    left = leave_compaction(state / "queue")
     with Catalog(lake.catalog.uri, "gateway", "secret of the gateway", "PRINCIPAL_ROLE:ALL", token_seconds=3600) as front:
         variables = environment(
             STATE_DIRECTORY=str(state),
@@ -303,6 +311,7 @@ def test_the_manifest_s_configuration_stores_every_signal(lake, namespace, tmp_p
         collector.config = yaml.safe_load(text)
         begun = time.time_ns() // 1000
         with collector, collector.client() as client, closing(lake.catalog.client()) as catalog:
+            assert not left.exists()
             for one in fixtures:
                 client.send(one.payload, "grpc" if one.signal == "traces" else "http/protobuf", one.signal)
             wait_for_rows(catalog, {table: len(of_table) for table, of_table in rows.items()}, namespace)
@@ -420,9 +429,8 @@ def test_the_chart_s_configuration_is_valid_with_the_values_only(values, tmp_pat
     done = validate(path, {**environment(STATE_DIRECTORY=str(tmp_path)), **OF_CHART})
     assert (done.returncode == 0) == bool(values), done.stderr
     if not values:
-        # One of each section.
+        # The receivers that the distribution does not have.
         assert "'receivers' unknown type:" in done.stderr
-        assert "'processors' unknown type: \"batch\"" in done.stderr
 
 
 def test_the_values_are_the_manifest_s():
@@ -555,12 +563,30 @@ def test_the_unit_s_configuration_keeps_queue_and_tables_below_the_working_direc
         monkeypatch.setenv(f"O2I_{name.upper()}_PORT", str(getattr(collector, f"{name}_port")))
     collector.config = yaml.safe_load(DURABLE.read_text())
     warehouse = collector.folder / "warehouse"
+    left = leave_compaction(collector.folder / "queue")
     with collector:
+        assert not left.exists()
         with collector.client() as client:
             client.send(numbered.request(range(10)))
         readers.wait_for_rows(warehouse, {"logs": 10})
     numbered.once(warehouse, range(10))
     assert sorted(path.name for path in collector.folder.iterdir()) == ["collector.log", "config.yaml", "queue", "warehouse"]
+
+
+def test_queues_on_disk_that_are_compacted_are_cleaned_up():
+    """Each configuration shown in the repository, also those that no test starts."""
+    shown = {"kubernetes.yaml": yaml.safe_load(CONFIG), "helm-values.yaml": VALUES["config"]}
+    shown |= {path.name: yaml.safe_load(path.read_text()) for path in (REPOSITORY / "examples").glob("*/*.yaml") if path.name not in shown}
+    for page in [*(REPOSITORY / "docs").rglob("*.md"), REPOSITORY / "README.md", REPOSITORY / "collector-exporter" / "README.md"]:
+        blocks = re.findall(r"^```yaml\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
+        shown |= {f"{page.name} {number}": yaml.safe_load(block) for number, block in enumerate(blocks) if "file_storage:" in block}
+    compacted = {}
+    for name, config in shown.items():
+        for storage in ((config or {}).get("extensions") or {}).values():
+            if "compaction" in (storage or {}):
+                compacted[name] = (storage["compaction"].get("cleanup_on_start"), storage["compaction"]["directory"] == storage["directory"])
+    assert compacted.keys() >= {"durable.yaml", "kubernetes.yaml", "helm-values.yaml"}
+    assert set(compacted.values()) == {(True, True)}, compacted
 
 
 # Agents

@@ -142,6 +142,7 @@ def test_a_full_queue_disk_refuses_what_it_cannot_keep(tmp_path, warehouse):
         found = numbered.stored(warehouse)
         assert all(count == 1 for count in found.values())
         assert acknowledged <= set(found)
+        assert "It is lost" not in collector.log(), "a refused request is reported as lost"
         assert lying_in.leftovers(warehouse) == []
 
 

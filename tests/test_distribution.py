@@ -26,6 +26,15 @@ def test_the_collector_links_only_the_c_library():
     assert names <= LIBC_FAMILY, f"linked beyond the C library: {sorted(names - LIBC_FAMILY)}"
 
 
+def test_the_guide_lists_the_components():
+    page = (REPOSITORY / "docs" / "pipelines.md").read_text().partition("## Components")[2].partition("\n## ")[0]
+    listed = {kind: re.findall(r"`(\w+)`", names) for kind, names in re.findall(r"^\| (\w+) \| (`.*`) \|$", page, re.MULTILINE)}
+    done = subprocess.run([binary(), "components"], capture_output=True, text=True, check=True, timeout=30)
+    output = yaml.safe_load(done.stdout)
+    assert listed == {kind: [one["name"] for one in output[kind]] for kind in ("receivers", "processors", "exporters", "extensions")}
+    assert not output["connectors"]
+
+
 @pytest.mark.parametrize("over", ["grpc", "http"])
 def test_what_the_python_sdk_sends_is_stored(over, tmp_path, warehouse):
     with Collector(tmp_path / "collector", {"iceberg": settings(warehouse)}) as collector:
