@@ -17,11 +17,13 @@ from catalogs.exporting import send_numbers, settings
 from catalogs.reading import load, read_all, rows_hash, wait_for_rows
 from catalogs.reference import ReferenceCatalog
 from catalogs.soak import run as soak
-from o2i import corpus
+from o2i import collector as o2i_collector
+from o2i import corpus, readers
 from o2i.collector import Collector
 from o2i.expect import Row
 from o2i.senders import Senders
 from o2i.tables import TIME_COLUMN
+from spark.session import Spark
 
 LOGS, TRACES = corpus.fixture("logs"), corpus.fixture("traces")
 # First numbers of the other writers; they do not overlap with ours.
@@ -111,6 +113,27 @@ def table(reference, namespace):
     opened = Table(reference, namespace)
     yield opened
     opened.catalog.close()
+
+
+def test_a_session_as_documented_sees_what_was_committed_meanwhile(warehouse, tmp_path):
+    """The settings of examples/queries/spark.sql, on SQLite, beside a Collector."""
+    with Collector(tmp_path / "collector", {"iceberg": o2i_collector.settings(warehouse)}) as collector:
+
+        def send(first: int) -> None:
+            send_numbers(collector, range(first, first + 10))
+            readers.wait_for_rows(warehouse, {"logs": first + 10})
+
+        send(0)
+        spark = Spark.documented(tmp_path)
+        count = "SELECT count(*) AS rows FROM default.otel.logs"
+        assert spark.sql(count) == [{"rows": 10}]
+        # Within the 30 s for which Iceberg's cache would keep the table.
+        send(10)
+        assert spark.sql(count) == [{"rows": 20}]
+        send(20)
+        spark.call("expire_snapshots", f"table => 'otel.logs'{EXPIRE_ALL[1]}")
+        assert spark.sql(count) == [{"rows": 30}]
+    assert len(readers.load(warehouse, "logs").metadata.snapshots) == 1
 
 
 def test_columns_that_spark_adds_are_left_empty_and_ours_stay_right(table, tmp_path):

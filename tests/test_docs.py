@@ -1,4 +1,4 @@
-"""The settings in the documentation are accepted as they are pasted."""
+"""The settings in the documentation are accepted as they are pasted, and queries are in a form that their tools take."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from o2i import pages
 from o2i.collector import REPOSITORY, Collector, binary
 
 SECTIONS = {"catalog", "storage", "tables", "parquet", "commit", "compaction", "limits", "dead_letter", "timeout",
@@ -18,7 +19,7 @@ SECTIONS = {"catalog", "storage", "tables", "parquet", "commit", "compaction", "
 
 def exporters_in(page: Path) -> Iterator[dict]:
     """The `exporters` sections of a page's blocks. A block that begins with the exporter's own sections is one, too."""
-    for block in re.findall(r"```yaml\n(.*?)```", page.read_text(), re.DOTALL):
+    for block in pages.blocks(page, "yaml"):
         config = yaml.safe_load(block)
         # Other files: a builder manifest, alert rules.
         if "exporters" in config and "dist" not in config:
@@ -49,3 +50,9 @@ def test_settings_are_accepted_as_pasted(page, tmp_path, monkeypatch):
         path.write_text(yaml.safe_dump(Collector(tmp_path, exporters).config))
         done = subprocess.run([binary(), "validate", "--config", path], capture_output=True, text=True, timeout=30)
         assert done.returncode == 0, f"{exporters}\n{done.stderr}"
+
+
+def test_queries_for_grafana_end_without_a_semicolon():
+    """Grafana's data source for Trino sends the text as it is, and Trino takes no `;`."""
+    block = pages.block_with(REPOSITORY / "docs" / "from-clickhouse.md", "sql", "$__timeFilter")
+    assert not re.findall(r"^.*;\s*$", block, re.MULTILINE)

@@ -72,6 +72,25 @@ def test_the_printed_views_show_all_rows_and_can_be_made_again(warehouse):
             assert duckdb.execute(f"SELECT count(*) FROM {table}").fetchone() == (len(rows),), table
 
 
+def test_the_printed_views_take_any_name_of_a_table_and_any_place(tmp_path):
+    """A name that is no identifier, one that is a keyword, and a quote in the path."""
+    warehouse, shop = tmp_path / "the shop's", Shop(time.time_ns())
+    requests, names = [*shop.traces(100), *shop.logs(100)], {"logs": "otel-logs", "traces": "order"}
+    with Collector(tmp_path / "collector", {"iceberg": settings(warehouse, tables={"names": names})}) as collector:
+        with collector.client() as client:
+            for request in requests:
+                client.send(request)
+        counts = {names[table]: len(rows) for table, rows in expect.merge(requests).items() if rows}
+        readers.wait_for_rows(warehouse, counts)
+    command = [sys.executable, QUERIES / "duckdb_views.py", warehouse]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+    with readers.connect_duckdb() as duckdb:
+        duckdb.execute(printed)
+        assert {name: duckdb.execute(f'SELECT count(*) FROM "{name}"').fetchone() for name in counts} == {
+            name: (count,) for name, count in counts.items()
+        }
+
+
 def test_the_views_need_a_catalog_with_tables_and_make_none(warehouse, tmp_path):
     def printed(*arguments) -> subprocess.CompletedProcess:
         return subprocess.run([sys.executable, QUERIES / "duckdb_views.py", *arguments], capture_output=True, text=True, timeout=60)
@@ -85,16 +104,20 @@ def test_the_views_need_a_catalog_with_tables_and_make_none(warehouse, tmp_path)
 
 
 def test_the_pyiceberg_example_prints_errors_of_the_service(warehouse):
-    command = [sys.executable, QUERIES / "pyiceberg_logs.py", warehouse, "payment"]
-    printed = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout.splitlines()
+    def printed_for(service: str) -> list[str]:
+        command = [sys.executable, QUERIES / "pyiceberg_logs.py", warehouse, service]
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout.splitlines()
+
+    printed = printed_for("payment")
     rows = readers.read_duckdb(readers.load(warehouse, "logs"))
     assert len(printed) == sum(row["ServiceName"] == "payment" and row["SeverityNumber"] >= 17 for row in rows)
     assert all("failed after" in line for line in printed)
+    assert printed_for("nobody's") == []
 
 
 def test_the_spark_example_finds_something_and_its_upkeep_changes_no_row(warehouse):
     text = "\n".join(line for line in (QUERIES / "spark.sql").read_text().splitlines() if not line.startswith("--"))
-    spark = Spark.on_sqlite(warehouse / "catalog.db", f"file://{warehouse}")
+    spark = Spark.documented(warehouse.parent)
     rows = {table: rows_hash(readers.read_duckdb(readers.load(warehouse, table))) for table in TABLES}
     statements = [statement for statement in map(str.strip, text.split(";")) if statement]
     assert len(statements) > 5

@@ -23,8 +23,14 @@ def main(warehouse: Path, namespace: str) -> None:
     if not tables:
         sys.exit(f"no tables in {namespace} yet; wait for a flush")
     for identifier in tables:
-        location = catalog.load_table(identifier).metadata_location
-        print(f"CREATE OR REPLACE TEMP VIEW {identifier[-1]} AS SELECT * FROM iceberg_scan('{location}');")
+        name = quoted(identifier[-1], '"')
+        location = quoted(catalog.load_table(identifier).metadata_location, "'")
+        print(f"CREATE OR REPLACE TEMP VIEW {name} AS SELECT * FROM iceberg_scan({location});")
+
+
+def quoted(text: str, quote: str) -> str:
+    """A name or a string in SQL, whatever it contains."""
+    return f"{quote}{text.replace(quote, 2 * quote)}{quote}"
 
 
 if __name__ == "__main__":

@@ -7,13 +7,14 @@ import sys
 from pathlib import Path
 
 from pyiceberg.catalog.sql import SqlCatalog
+from pyiceberg.expressions import And, EqualTo, GreaterThanOrEqual
 
 
 def main(warehouse: Path, service: str) -> None:
     """Prints one line for each record."""
     catalog = SqlCatalog("default", uri=f"sqlite:///{warehouse}/catalog.db", warehouse=f"file://{warehouse}")
     logs = catalog.load_table("otel.logs").scan(
-        row_filter=f"ServiceName = '{service}' AND SeverityNumber >= 17",
+        row_filter=And(EqualTo("ServiceName", service), GreaterThanOrEqual("SeverityNumber", 17)),
         selected_fields=("Timestamp", "Body", "TraceId"),
     )
     # Also: .to_pandas(), .to_polars(), .to_duckdb("logs")

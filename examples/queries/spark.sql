@@ -3,9 +3,15 @@
 --   spark-sql --packages org.apache.iceberg:iceberg-spark-runtime-4.0_2.13:1.10.1,org.xerial:sqlite-jdbc:3.50.3.0 \
 --     --conf spark.sql.extensions=org.apache.iceberg.spark.extensions.IcebergSparkSessionExtensions \
 --     --conf spark.sql.catalog.default=org.apache.iceberg.spark.SparkCatalog \
+--     --conf spark.sql.catalog.default.cache-enabled=false \
 --     --conf spark.sql.catalog.default.type=jdbc \
+--     --conf spark.sql.catalog.default.jdbc.init-catalog-tables=false \
 --     --conf spark.sql.catalog.default.uri=jdbc:sqlite:$PWD/warehouse/catalog.db \
 --     --conf spark.sql.catalog.default.warehouse=file://$PWD/warehouse
+--
+-- Without cache-enabled=false a session shows a table as it was for as long as it asks more often than every 30 s.
+-- Without init-catalog-tables=false a session sees no later commits, and cannot commit beside a Collector, because
+-- Iceberg before 1.11 leaves a query open on the database.
 
 -- Errors of the last day.
 SELECT Timestamp, ServiceName, Body
@@ -41,8 +47,9 @@ WINDOW series AS (
 SELECT MetricName, TimeUnix, bucket.ExplicitBounds AS upper_bound, bucket.BucketCounts AS observations
 FROM default.otel.metrics_histogram LATERAL VIEW inline(arrays_zip(ExplicitBounds, BucketCounts)) bucket AS ExplicitBounds, BucketCounts;
 
--- Maintenance. An hour before, set compaction.enabled: false in the Collector (docs/operations.md, "Small files").
--- Compact small files and rewrite the manifests without them, then expire old snapshots and remove their files.
+-- Maintenance, which needs cache-enabled=false, too. An hour before, set compaction.enabled: false in the Collector
+-- (docs/operations.md, "Small files"). Compact small files and rewrite the manifests without them, then expire old
+-- snapshots and remove their files.
 CALL default.system.rewrite_data_files(table => 'otel.logs', strategy => 'sort');
 CALL default.system.rewrite_manifests(table => 'otel.logs');
 CALL default.system.expire_snapshots(table => 'otel.logs', older_than => TIMESTAMP '2025-01-01 00:00:00', retain_last => 500);

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -15,33 +16,52 @@ from pathlib import Path
 import pyarrow as pa
 
 from o2i import readers
+from o2i.collector import REPOSITORY
 from o2i.expect import Row
 from o2i.tables import NAMESPACE
 
 JARS = ("iceberg-spark-runtime-4.0_2.13", "iceberg-aws-bundle", "sqlite-jdbc")
-EXTENSIONS = "org.apache.iceberg.spark.extensions.IcebergSparkSessionExtensions"
 JAVA_OPTIONS = "-XX:+UseSerialGC -XX:TieredStopAtLevel=1"
+# Settings that only a new process takes. This one has them, so all sessions do.
+OF_THE_PROCESS = {"spark.sql.extensions": "org.apache.iceberg.spark.extensions.IcebergSparkSessionExtensions"}
+EXAMPLE = REPOSITORY / "examples" / "queries" / "spark.sql"
+
+
 class Spark:
     """A Spark session with one catalog. The sessions of all tests share one process."""
 
-    def __init__(self, catalog: str, **properties: str):
+    def __init__(self, catalog: str, settings: dict[str, str]):
+        """`settings` are Spark's, by their full names; `catalog` is the name of the catalog among them."""
         self.session = running().newSession()
         self.catalog = catalog
-        prefix = f"spark.sql.catalog.{self.catalog}"
-        self.session.conf.set(prefix, "org.apache.iceberg.spark.SparkCatalog")
-        # Without the cache, changes by other writers are visible at once.
-        for name, value in {"cache-enabled": "false", **properties}.items():
-            self.session.conf.set(f"{prefix}.{name}", value)
+        for name, value in settings.items():
+            if name in OF_THE_PROCESS:
+                assert value == OF_THE_PROCESS[name], f"{name} is {value}, and the process has {OF_THE_PROCESS[name]}"
+            else:
+                self.session.conf.set(name, value)
+
+    @classmethod
+    def documented(cls, folder: Path) -> Spark:
+        """The session that the header of examples/queries/spark.sql opens in `folder`, above `warehouse`."""
+        settings = re.findall(r"--conf (\S+)", EXAMPLE.read_text())
+        return cls("default", dict(one.replace("$PWD", str(folder)).split("=", 1) for one in settings))
+
+    @classmethod
+    def on_catalog(cls, name: str, **properties: str) -> Spark:
+        """A catalog with these properties. Without the cache, changes by other writers are visible at once."""
+        prefix = f"spark.sql.catalog.{name}"
+        settings = {f"{prefix}.{key}": value for key, value in {"cache-enabled": "false", **properties}.items()}
+        return cls(name, {prefix: "org.apache.iceberg.spark.SparkCatalog", **settings})
 
     @classmethod
     def on_sqlite(cls, database: Path, warehouse: str, name: str = "default", **storage: str) -> Spark:
         """The SQLite catalog in `database`. Its name in Spark is its name in the database."""
-        return cls(name, type="jdbc", uri=f"jdbc:sqlite:{database}", warehouse=warehouse, **storage)
+        return cls.on_catalog(name, type="jdbc", uri=f"jdbc:sqlite:{database}", warehouse=warehouse, **storage)
 
     @classmethod
     def on_rest(cls, uri: str, **properties: str) -> Spark:
         """A REST catalog."""
-        return cls("rest", type="rest", uri=uri, **properties)
+        return cls.on_catalog("rest", type="rest", uri=uri, **properties)
 
     def name(self, table: str, namespace: str = NAMESPACE) -> str:
         """A table's name in SQL."""
@@ -103,7 +123,7 @@ def _settings(home: Path, folder: str) -> dict[str, str]:
         "spark.sql.warehouse.dir": f"{folder}/warehouse",
         "spark.sql.session.timeZone": "UTC",
         "spark.sql.shuffle.partitions": "2",
-        "spark.sql.extensions": EXTENSIONS,
+        **OF_THE_PROCESS,
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
     }
