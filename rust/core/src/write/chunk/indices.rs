@@ -52,6 +52,22 @@ impl Indices {
         }
     }
 
+    /// Appends indices one by one; returns how many.
+    #[inline]
+    pub fn extend(&mut self, indices: impl Iterator<Item = u32>) -> usize {
+        let start = self.numbers.len();
+        self.numbers.extend(indices);
+        let end = self.numbers.len();
+        if end > start {
+            self.len += end - start;
+            match self.parts.last_mut() {
+                Some(part) if part.times == 1 => part.end = end,
+                _ => self.parts.push(Part { start, end, times: 1 }),
+            }
+        }
+        end - start
+    }
+
     /// Appends an index `count` times.
     #[inline]
     pub fn push_run(&mut self, index: u32, count: usize) {

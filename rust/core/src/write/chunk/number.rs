@@ -229,8 +229,19 @@ impl<T: Number> Numbers<T> {
             self.nans += nans(these);
             return;
         }
-        for value in these {
+        let mut rest = these;
+        loop {
+            if let Some(dictionary) = &mut self.dictionary
+                && !self.options.with_range
+            {
+                let known = dictionary.push_known(rest);
+                rest = rest.get(known..).unwrap_or_default();
+            }
+            let Some((value, later)) = rest.split_first() else {
+                break;
+            };
             self.push_run(*value, 1);
+            rest = later;
         }
         self.last_list = list;
     }

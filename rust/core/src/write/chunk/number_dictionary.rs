@@ -77,6 +77,17 @@ impl<T: Number> Dictionary<T> {
         is_known
     }
 
+    /// Appends the first of these values, as far as they are small numbers that the dictionary has; returns how
+    /// many. The counts of a histogram mostly are.
+    #[inline]
+    pub fn push_known(&mut self, values: &[T]) -> usize {
+        let small = self.small.as_slice();
+        let known = values
+            .iter()
+            .map_while(|value| small.get(value.small()?)?.checked_sub(1));
+        self.indices.extend(known)
+    }
+
     #[inline]
     fn find_or_add(&mut self, value: T) -> u32 {
         let Some(place) = value.small() else {
