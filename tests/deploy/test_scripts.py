@@ -29,7 +29,12 @@ SIGNALS = ("logs", "traces", "metrics")
 
 @pytest.fixture(scope="module")
 def deployed(aws, code) -> list[str]:
-    """The output of the first and the second run of deploy.sh."""
+    """The output of the first and the second run of deploy.sh in an account without the bucket for code."""
+    s3 = aws.client("s3")
+    if CODE_BUCKET in [bucket["Name"] for bucket in s3.list_buckets()["Buckets"]]:
+        for made in s3.list_objects_v2(Bucket=CODE_BUCKET).get("Contents", []):
+            s3.delete_object(Bucket=CODE_BUCKET, Key=made["Key"])
+        s3.delete_bucket(Bucket=CODE_BUCKET)
     return [aws.run("deploy.sh", "--zip", str(code)) for _ in range(2)]
 
 

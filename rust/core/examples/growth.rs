@@ -19,7 +19,7 @@ use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use otlp2iceberg::catalog::{self, LoadedTable, table_spec};
 use otlp2iceberg::commit::{Append, Committer};
-use otlp2iceberg::compact::{Compacted, Compactor};
+use otlp2iceberg::compact::{Budget, Compacted, Compactor};
 use otlp2iceberg::config::Config;
 use otlp2iceberg::convert::{self, ConvertOptions, ValueLimits};
 use otlp2iceberg::{IdRange, Signal, Table, write};
@@ -144,7 +144,7 @@ impl Growing {
         let stop = CancellationToken::new();
         let mut done = Compacted::default();
         self.compactor
-            .run(&self.committer, config, u64::MAX, &stop, &mut done)
+            .run(&self.committer, config, Budget::UNLIMITED, &stop, &mut done)
             .await?;
         self.merges += done.made;
         self.merging += begun.elapsed();

@@ -1,4 +1,4 @@
-//! Replaces files with one that has the same rows, in a snapshot of its own.
+//! Replaces files with others that have the same rows, in a snapshot of its own.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,35 +17,40 @@ use crate::error::Result;
 /// No attempt begins after this time.
 const TIME_MAX: Duration = Duration::from_secs(10);
 
-/// A file, and the files whose rows it holds.
+/// New files, and the files whose rows they hold.
 #[derive(Debug)]
 pub struct Replacement {
-    /// The file, in storage.
-    pub file: DataFile,
+    /// The new files, in storage. Together they have as many rows as the replaced ones.
+    pub files: Vec<DataFile>,
     /// The partition spec of all these files.
     pub partition_spec_id: i32,
     /// The locations of the replaced files, with the location of the manifest that listed each when they were
     /// chosen.
     pub replaced: Vec<(String, String)>,
-    /// The table that the file was written for.
+    /// The table that the files were written for.
     pub table_id: Uuid,
     /// The table's last sequence number when the files were chosen. Each was listed once then.
     pub chosen_at: i64,
 }
 
 impl Committer {
-    /// Replaces files with another file, in a snapshot with the operation `replace`. Appends wait meanwhile.
+    /// Replaces files with others, in one snapshot with the operation `replace`. Appends wait meanwhile.
+    ///
+    /// Each manifest that lists some of the files is written again once, however many it lists.
     ///
     /// The replaced files stay in storage for the snapshots that have them, and are deleted when those are
     /// expired.
     ///
     /// # Errors
-    /// As [`Committer::append`]. After `Catalog`, `Storage` and `TableMismatch`, the new file is not in the
-    /// table and never will be, as far as the table's history shows, unless another call was to add it as
-    /// well. `Catalog` also when files to replace are no longer in the table, or rows were deleted from it.
+    /// As [`Committer::append`]. After `Catalog`, `Storage` and `TableMismatch`, the new files are not in the
+    /// table and never will be, as far as the table's history shows, unless another call was to add them as
+    /// well. `Catalog` also when files to replace are no longer in the table or have another number of rows than
+    /// the new ones, or rows were deleted from the table. Then none of them is replaced.
     pub async fn replace(&self, replacement: Replacement) -> Result<Committed> {
+        let records = replacement.files.iter().map(DataFile::record_count);
+        let records = records.fold(0, u64::saturating_add);
         let append = Append {
-            files: vec![replacement.file],
+            files: replacement.files,
             partition_spec_id: replacement.partition_spec_id,
             ids: Vec::new(),
             table_id: Some(replacement.table_id),
@@ -57,6 +62,7 @@ impl Committer {
             partition_spec_id: replacement.partition_spec_id,
             chosen_at: replacement.chosen_at,
             files: Arc::new(replacement.replaced.into_iter().collect()),
+            records,
         });
         // It cannot be withdrawn, and it continues if the caller does not.
         queued.begin();
@@ -65,10 +71,10 @@ impl Committer {
         waiting.answer().await
     }
 
-    /// Whether this table, after a reload, surely lacks a file that it did not have at sequence number
-    /// `since`. False if the table was replaced by another one of the same name: nothing is known of the
+    /// Whether this table, after a reload, surely lacks files that it did not have at sequence number `since`.
+    /// False if it has one of them, or was replaced by another table of the same name: nothing is known of the
     /// first one then.
-    pub(crate) async fn surely_lacks(&self, path: &str, table_id: Uuid, since: i64) -> bool {
+    pub(crate) async fn surely_lacks(&self, paths: &[String], table_id: Uuid, since: i64) -> bool {
         if self.protocol.lock().await.refresh().await.is_err() {
             return false;
         }
@@ -77,7 +83,7 @@ impl Committer {
             return false;
         }
         let live = live_files(&table, since).await;
-        live.is_ok_and(|live| !live.contains(path))
+        live.is_ok_and(|live| paths.iter().all(|path| !live.contains(path)))
     }
 
     /// The age at which the table's snapshots are expired here, so that replaced files can be deleted; `None`
@@ -96,13 +102,13 @@ mod tests {
     #[tokio::test]
     async fn a_table_that_was_made_anew_says_nothing_of_the_one_before() {
         let table = TestTable::open().await;
-        let (path, committer) = ("file:///nowhere/joined.parquet", &table.committer);
+        let (paths, committer) = (["file:///nowhere/joined.parquet".to_owned()], &table.committer);
         let id = committer.table().metadata.uuid();
-        assert!(committer.surely_lacks(path, id, 0).await);
+        assert!(committer.surely_lacks(&paths, id, 0).await);
         table.drop_from_catalog().await;
-        assert!(!committer.surely_lacks(path, id, 0).await);
+        assert!(!committer.surely_lacks(&paths, id, 0).await);
         let new_id = committer.table().metadata.uuid();
         assert_ne!(new_id, id);
-        assert!(committer.surely_lacks(path, new_id, 0).await);
+        assert!(committer.surely_lacks(&paths, new_id, 0).await);
     }
 }

@@ -8,10 +8,9 @@ use iceberg::spec::{DataFile, FormatVersion, Manifest, ManifestContentType, Mani
 use crate::catalog::{LoadedTable, ReadManifest, manifests, read_manifest};
 use crate::commit::{OddManifests, has_types};
 use crate::schema::name_not_in_avro;
-use crate::write::Columns;
 
 /// A live data file of the table's default partition spec.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 pub(super) struct Listed {
     /// Its location.
     pub(super) path: String,
@@ -21,14 +20,12 @@ pub(super) struct Listed {
     pub(super) sequence_number: i64,
     /// The location of the manifest that lists it.
     pub(super) manifest: Arc<str>,
-    /// Its columns, if they are known to differ from those of newer files.
-    pub(super) columns: Option<Columns>,
 }
 
 /// The known manifests of a table. Manifests never change, so each is read once.
 #[derive(Debug, Default)]
 pub(super) struct Listings {
-    by_manifest: HashMap<String, Arc<[Listed]>>,
+    by_manifest: HashMap<String, Vec<Arc<Listed>>>,
     /// The size limit of the cached files.
     below_bytes: u64,
     /// The files of manifests that cannot be rewritten, by manifest.
@@ -53,7 +50,7 @@ impl Listings {
         table: &LoadedTable,
         below_bytes: u64,
         odd: &OddManifests,
-    ) -> iceberg::Result<Vec<Listed>> {
+    ) -> iceberg::Result<Vec<Arc<Listed>>> {
         let metadata = &table.metadata;
         let Some(current) = metadata.current_snapshot() else {
             return Ok(Vec::new());
@@ -90,11 +87,11 @@ impl Listings {
         for manifest in &listed {
             self.read(table, manifest, odd).await?;
         }
-        let files: Vec<&Listed> = listed
+        let files: Vec<&Arc<Listed>> = listed
             .iter()
             .rev()
             .filter_map(|manifest| self.by_manifest.get(&manifest.manifest_path))
-            .flat_map(|files| files.iter())
+            .flatten()
             .collect();
         let types = metadata.default_partition_type();
         let narrow = files.iter().filter(|file| !has_types(&file.partition, types));
@@ -142,50 +139,49 @@ impl Listings {
 }
 
 /// The live files below this size of a manifest at `path`.
-fn small_files(manifest: &Manifest, path: &str, below_bytes: u64) -> Arc<[Listed]> {
+fn small_files(manifest: &Manifest, path: &str, below_bytes: u64) -> Vec<Arc<Listed>> {
     let path: Arc<str> = path.into();
     let small = manifest
         .entries()
         .iter()
         .filter(|entry| entry.is_alive() && entry.file_size_in_bytes() < below_bytes);
     small
-        .map(|entry| Listed {
-            path: entry.file_path().to_owned(),
-            bytes: entry.file_size_in_bytes(),
-            partition: entry.data_file().partition().clone(),
-            sequence_number: entry.sequence_number().unwrap_or_default(),
-            manifest: Arc::clone(&path),
-            columns: None,
+        .map(|entry| {
+            Arc::new(Listed {
+                path: entry.file_path().to_owned(),
+                bytes: entry.file_size_in_bytes(),
+                partition: entry.data_file().partition().clone(),
+                sequence_number: entry.sequence_number().unwrap_or_default(),
+                manifest: Arc::clone(&path),
+            })
         })
         .collect()
 }
 
-/// The manifests' entries for chosen files, in the same order.
+/// The manifests' entries for these files, by the files' locations. Each manifest is read once.
 ///
 /// # Errors
-/// When a manifest cannot be read, or does not list its file.
-pub(super) async fn entries(table: &LoadedTable, chosen: &[Listed]) -> iceberg::Result<Vec<DataFile>> {
+/// When a manifest cannot be read.
+pub(super) async fn entries(
+    table: &LoadedTable,
+    files: &[&Listed],
+) -> iceberg::Result<HashMap<String, DataFile>> {
+    let mut found = HashMap::with_capacity(files.len());
     let Some(current) = table.metadata.current_snapshot() else {
-        return Ok(Vec::new());
+        return Ok(found);
     };
-    let mut found: HashMap<String, DataFile> = HashMap::new();
+    let paths: HashSet<&str> = files.iter().map(|file| file.path.as_str()).collect();
+    let listing: HashSet<&str> = files.iter().map(|file| &*file.manifest).collect();
     for manifest in manifests(table, current.manifest_list()).await? {
-        if !chosen
-            .iter()
-            .any(|file| *file.manifest == *manifest.manifest_path)
-        {
+        if !listing.contains(manifest.manifest_path.as_str()) {
             continue;
         }
         let manifest = manifest.load_manifest(&table.file_io).await?;
         for entry in manifest.entries().iter().filter(|entry| entry.is_alive()) {
-            if chosen.iter().any(|file| file.path == entry.file_path()) {
+            if paths.contains(entry.file_path()) {
                 found.insert(entry.file_path().to_owned(), entry.data_file().clone());
             }
         }
     }
-    let gone = || iceberg::Error::new(iceberg::ErrorKind::DataInvalid, "a manifest changed its files");
-    chosen
-        .iter()
-        .map(|file| found.remove(&file.path).ok_or_else(gone))
-        .collect()
+    Ok(found)
 }

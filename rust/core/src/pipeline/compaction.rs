@@ -13,16 +13,15 @@ use super::Pipeline;
 use super::destination::Destination;
 use super::outcome::CompactionCounts;
 use crate::commit::Committer;
-use crate::compact::{Compacted, Compactor};
+use crate::compact::{Backlog, Budget, Compacted, Compactor};
 use crate::error::{Error, ErrorKind, Result, panic_text};
 use crate::random::random_part;
 use crate::signal::Table;
 
 /// How long closing waits for a merge.
 const STOPS_IN: Duration = Duration::from_secs(5);
-/// Maximum number of merges per table in one round: a table with many small files must not occupy a core for
-/// hours.
-const MERGES_PER_ROUND: u64 = 16;
+/// The longest average interval between rounds while work is left over.
+const CATCHING_UP: Duration = Duration::from_secs(60);
 /// After each further failure, a table is skipped for twice as many rounds, up to this.
 const ROUNDS_OUT_MAX: u32 = 64;
 
@@ -39,6 +38,7 @@ pub(super) struct Compaction {
 #[derive(Debug, Default)]
 struct OfTable {
     compactor: Compactor,
+    backlog: Backlog,
     /// Number of consecutive failures.
     failures: u32,
     /// Number of rounds to skip.
@@ -67,8 +67,8 @@ impl Compaction {
         self.stop.cancel();
     }
 
-    /// Waits until no merge is running, for a limited time. An abandoned merge leaves a file that only takes
-    /// up space; a commit that has begun continues.
+    /// Waits until no merge is running, for a limited time. An abandoned merge leaves files that only take up
+    /// space; a commit that has begun continues.
     pub(super) async fn stopped(&self) {
         if tokio::time::timeout(STOPS_IN, self.tables.lock()).await.is_err() {
             tracing::debug!("a merge of small files is given up");
@@ -86,7 +86,7 @@ impl Pipeline {
         let mut tables = self.compaction.tables.lock().await;
         for (committer, table) in self.committers().zip(tables.iter_mut()) {
             if let Some(committer) = committer {
-                self.compact_table(&mut table.compactor, committer, u64::MAX, &mut done)
+                self.compact_table(&mut table.compactor, committer, Budget::UNLIMITED, &mut done)
                     .await?;
             }
         }
@@ -101,18 +101,26 @@ impl Pipeline {
             return;
         }
         let stop = &self.compaction.stop;
+        let mut is_left_over = false;
         loop {
+            let interval = if is_left_over {
+                config.interval.min(CATCHING_UP)
+            } else {
+                config.interval
+            };
             // Random, so that a table's writers do not all compact at once.
-            let wait = config.interval / 2 + random_part(config.interval);
+            let wait = interval / 2 + random_part(interval);
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = tokio::time::sleep(wait) => {}
             }
-            self.compact_round().await;
+            is_left_over = self.compact_round().await;
         }
     }
 
-    async fn compact_round(&self) {
+    /// Returns whether a table has work left for the next round.
+    async fn compact_round(&self) -> bool {
+        let mut is_left_over = false;
         let mut tables = self.compaction.tables.lock().await;
         for (number, (committer, table)) in self.committers().zip(tables.iter_mut()).enumerate() {
             let Some(committer) = committer else {
@@ -123,7 +131,7 @@ impl Pipeline {
                 continue;
             }
             let mut done = Compacted::default();
-            let compacting = self.compact_table(&mut table.compactor, committer, MERGES_PER_ROUND, &mut done);
+            let compacting = self.compact_table(&mut table.compactor, committer, Budget::ROUND, &mut done);
             let caught = AssertUnwindSafe(compacting).catch_unwind().await;
             let compacted = caught.unwrap_or_else(|panic| {
                 // Its state may be inconsistent.
@@ -139,8 +147,14 @@ impl Pipeline {
             };
             self.compaction.tell(number, of_table);
             match compacted {
-                Ok(()) => table.failures = 0,
-                Err(error) if error.kind() == ErrorKind::Cancelled => return,
+                Ok(left) => {
+                    table.failures = 0;
+                    is_left_over |= left > 0;
+                    if table.backlog.is_news(left) {
+                        warn_of_backlog(committer, left);
+                    }
+                }
+                Err(error) if error.kind() == ErrorKind::Cancelled => return false,
                 // Often another writer replaced or deleted the files first. The next commit reloads the
                 // table.
                 Err(error) => {
@@ -159,23 +173,25 @@ impl Pipeline {
                 }
             }
         }
+        is_left_over
     }
 
+    /// Returns how many files are left that could have been merged with a larger budget.
     async fn compact_table(
         &self,
         compactor: &mut Compactor,
         committer: &Committer,
-        merges_max: u64,
+        budget: Budget,
         done: &mut Compacted,
-    ) -> Result<()> {
+    ) -> Result<u64> {
         // A merge could not be committed now, and its file would be left behind.
         if committer.is_catalog_down() {
-            return Ok(());
+            return Ok(0);
         }
         committer.refresh_if_stale().await?;
         let config = (&self.config.compaction, &self.config.parquet);
         let stop = &self.compaction.stop;
-        compactor.run(committer, config, merges_max, stop, done).await
+        compactor.run(committer, config, budget, stop, done).await
     }
 
     /// The committers of all tables, in their order; `None` for a table that was not written to, or without a
@@ -185,4 +201,15 @@ impl Pipeline {
             .iter()
             .map(|cell| OnceCell::get(cell).and_then(Destination::committer))
     }
+}
+
+fn warn_of_backlog(committer: &Committer, left: u64) {
+    tracing::warn!(
+        table = %committer.table().ident,
+        files = left,
+        "small files come faster than they are merged, so the table gets more of them, and queries and commits slow \
+         down. Partition by fewer values (tables.partition_by for new tables; for this one ALTER TABLE … DROP \
+         PARTITION FIELD with an engine), write less often (sending_queue.batch.flush_timeout), or have an engine \
+         compact the table (Spark: rewrite_data_files)"
+    );
 }

@@ -459,7 +459,7 @@ async fn a_replacement_that_lost_reads_no_manifest_from_before_it_was_chosen() {
         replaced.push((manifest.entries()[0].file_path().to_owned(), path));
     }
     let replacement = |name: &str| Replacement {
-        file: data_file(name, 20),
+        files: vec![data_file(name, 20)],
         partition_spec_id: 0,
         replaced: replaced.clone(),
         table_id: chosen_from.metadata.uuid(),

@@ -1,5 +1,4 @@
-//! A file replaces others: the same rows, in one snapshot. The old files are deleted when no snapshot has
-//! them.
+//! Files replace others: the same rows, in one snapshot. The old files are deleted when no snapshot has them.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -9,8 +8,8 @@ use std::time::{Duration, SystemTime};
 
 use iceberg::TableUpdate;
 use iceberg::spec::{
-    DataContentType, DataFile, DataFileBuilder, DataFileFormat, Literal, ManifestStatus, Operation, Struct,
-    UnboundPartitionSpec,
+    DataContentType, DataFile, DataFileBuilder, DataFileFormat, Literal, ManifestFile, ManifestStatus,
+    Operation, Struct, UnboundPartitionSpec,
 };
 use otlp2iceberg::catalog::{Catalog, CommitOutcome};
 use otlp2iceberg::commit::{Append, Committed, Committer, Replacement};
@@ -18,7 +17,7 @@ use otlp2iceberg::config::CommitConfig;
 use otlp2iceberg::{ErrorKind, RequestId, Result};
 
 use crate::commit_support::Fault::{self, Conflict, LostAnswer, LostRequest, Refusal, Twice};
-use crate::commit_support::{Faulty, Warehouse, append, entries, ids, manifests, soon, summary};
+use crate::commit_support::{Faulty, Warehouse, append, data_file, entries, ids, manifests, soon, summary};
 use crate::odd_manifests::odd_append;
 
 /// The minimum number of snapshots to keep.
@@ -114,6 +113,10 @@ async fn live(committer: &Committer) -> BTreeSet<String> {
 
 /// Replaces files of the table by their names.
 async fn replace(committer: &Committer, file: DataFile, replaced: &[&str]) -> Result<Committed> {
+    replace_all(committer, vec![file], replaced).await
+}
+
+async fn replace_all(committer: &Committer, files: Vec<DataFile>, replaced: &[&str]) -> Result<Committed> {
     let table = committer.table();
     let mut seen = Vec::new();
     for manifest in manifests(&table).await {
@@ -129,18 +132,18 @@ async fn replace(committer: &Committer, file: DataFile, replaced: &[&str]) -> Re
         }
     }
     assert_eq!(seen.len(), replaced.len());
-    replace_seen(committer, file, seen, 0).await
+    replace_seen(committer, files, seen, 0).await
 }
 
 async fn replace_seen(
     committer: &Committer,
-    file: DataFile,
+    files: Vec<DataFile>,
     seen: Vec<(String, String)>,
     partition_spec_id: i32,
 ) -> Result<Committed> {
     let table = committer.table();
     let replacement = Replacement {
-        file,
+        files,
         partition_spec_id,
         replaced: seen,
         table_id: table.metadata.uuid(),
@@ -266,6 +269,126 @@ async fn other_files_of_a_manifest_stay_as_they_were() {
     }
 }
 
+/// The merges of many partitions are committed together, so that each manifest is written again once for all.
+#[tokio::test]
+async fn many_files_take_the_places_of_others_in_one_snapshot() {
+    let (stored, _, committer) = opened([]).await;
+    stored.commit(&committer, 5..=5).await;
+    let [merged] = <[_; 1]>::try_from(manifests(&committer.table()).await).expect("one manifest");
+    let before = committer.table();
+    let joined = [("first", 20), ("second", 20)].map(|(name, rows)| stored.file(name, rows));
+    replace_all(&committer, joined.into(), &["1-1", "1-2", "1-4", "1-5"])
+        .await
+        .expect("replaced");
+    let table = committer.table();
+    assert_eq!(
+        table.metadata.snapshots().len(),
+        before.metadata.snapshots().len() + 1
+    );
+    assert_eq!(live(&committer).await, names(["1-3", "first", "second"]));
+    let counts = |manifest: &ManifestFile| {
+        [
+            manifest.added_files_count,
+            manifest.existing_files_count,
+            manifest.deleted_files_count,
+        ]
+        .map(Option::unwrap_or_default)
+    };
+    let listed = manifests(&table).await;
+    assert!(listed.iter().all(|it| it.manifest_path != merged.manifest_path));
+    let mut listed: Vec<_> = listed.iter().map(counts).collect();
+    listed.sort_unstable();
+    assert_eq!(listed, [[0, 0, 4], [0, 1, 0], [2, 0, 0]]);
+    // The old files go with the snapshots that have them.
+    stored.commit(&committer, 6..=40).await;
+    committer.close().await;
+    let gone = names(["1-1", "1-2", "1-4", "1-5"]);
+    assert!(stored.there().is_disjoint(&gone));
+    assert_eq!(stored.there(), live(&committer).await, "the others are all there");
+}
+
+/// The next merges take small files again. The manifest of the large ones stays as it is then.
+#[tokio::test]
+async fn large_files_that_stay_get_a_manifest_of_their_own() {
+    let (stored, _, committer) = opened([]).await;
+    let files = [
+        ("a", 10),
+        ("b", 10),
+        ("c", 10),
+        ("d", 10),
+        ("e", 10),
+        ("large", 500),
+    ];
+    let append = Append {
+        files: files.map(|(name, rows)| stored.file(name, rows)).into(),
+        ..append(1, 5)
+    };
+    committer.append(append, soon()).await.expect("committed");
+    let with_large = async |committer: &Committer| {
+        let table = committer.table();
+        for manifest in manifests(&table).await {
+            let loaded = manifest.load_manifest(&table.file_io).await.expect("manifest");
+            let mut live = loaded.entries().iter().filter(|entry| entry.is_alive());
+            if live.any(|entry| entry.file_path().ends_with("/large.parquet")) {
+                return (manifest.manifest_path, loaded.entries().len());
+            }
+        }
+        panic!("it is in no manifest");
+    };
+    replace(&committer, stored.file("ab", 20), &["a", "b"])
+        .await
+        .expect("replaced");
+    let (first, entries) = with_large(&committer).await;
+    assert_eq!(entries, 1);
+    replace(&committer, stored.file("cd", 20), &["c", "d"])
+        .await
+        .expect("replaced");
+    assert_eq!(with_large(&committer).await.0, first);
+}
+
+/// So that no manifest becomes too large for readers, however many files are replaced at once.
+#[tokio::test]
+async fn the_removed_entries_are_divided_among_manifests() {
+    const FILES: usize = 1_100;
+    let warehouse = Warehouse::with(TABLES);
+    let committer = warehouse
+        .committer_with(warehouse.catalog().await, window())
+        .await;
+    let append = Append {
+        files: (0..FILES)
+            .map(|file| data_file(&format!("1-{file}"), 1))
+            .collect(),
+        ..append(1, 1)
+    };
+    committer.append(append, soon()).await.expect("committed");
+    let [manifest] = <[_; 1]>::try_from(manifests(&committer.table()).await).expect("one manifest");
+    let seen = entries(&committer.table()).await.into_keys();
+    let seen: Vec<_> = seen.map(|path| (path, manifest.manifest_path.clone())).collect();
+    let joined = vec![data_file("joined", FILES as u64)];
+    replace_seen(&committer, joined, seen, 0).await.expect("replaced");
+    assert_eq!(live(&committer).await, names(["joined"]));
+    let listed = manifests(&committer.table()).await.into_iter();
+    let mut deleted: Vec<u32> = listed.filter_map(|it| it.deleted_files_count).collect();
+    deleted.sort_unstable();
+    assert_eq!(deleted, [0, 76, 1_024]);
+}
+
+/// Otherwise rows would be lost or doubled.
+#[tokio::test]
+async fn files_with_another_number_of_rows_than_the_replaced_ones_are_refused() {
+    for rows in [19, 21] {
+        let (stored, _, committer) = opened([]).await;
+        let metadata = stored.0.metadata_files("");
+        let error = replace(&committer, stored.file("joined", rows), &["1-2", "1-3"])
+            .await
+            .expect_err("refused");
+        assert_eq!(error.kind(), ErrorKind::Catalog, "{error}");
+        assert!(error.to_string().contains("rows"), "{error}");
+        assert_eq!(stored.0.metadata_files(""), metadata, "nothing is left behind");
+        assert_eq!(live(&committer).await, names(["1-1", "1-2", "1-3", "1-4"]));
+    }
+}
+
 #[tokio::test]
 async fn a_lost_race_is_run_again_on_what_the_winner_left() {
     for fault in [Conflict, Twice, LostAnswer, LostRequest] {
@@ -324,6 +447,23 @@ async fn what_somebody_else_replaced_is_not_replaced_again() {
     assert!(error.to_string().contains("not in the table any more"), "{error}");
     assert_eq!(stored.0.metadata_files(""), metadata, "nothing is left behind");
     assert_eq!(live(&committer).await, names(["1-1", "1-4", "first"]));
+}
+
+#[tokio::test]
+async fn manifests_that_were_written_before_a_file_was_found_to_be_gone_are_deleted() {
+    let (stored, _, committer) = opened([]).await;
+    // The fifth manifest causes a merge of all five, so that other files stay in it.
+    stored.commit(&committer, 5..=5).await;
+    let other = stored.0.committer_with(stored.0.catalog().await, window()).await;
+    replace(&other, stored.file("first", 20), &["1-2", "1-3"])
+        .await
+        .expect("replaced");
+    let metadata = stored.0.metadata_files("");
+    replace(&committer, stored.file("second", 20), &["1-3", "1-4"])
+        .await
+        .expect_err("one of them is gone");
+    assert_eq!(stored.0.metadata_files(""), metadata);
+    assert_eq!(live(&committer).await, names(["1-1", "1-4", "1-5", "first"]));
 }
 
 #[tokio::test]
@@ -463,7 +603,8 @@ async fn in_another_spec(snapshots: usize, replaced_before: Option<[&str; 2]>) {
     let manifest = &of_spec.expect("a manifest").manifest_path;
     let path = |name: &str| format!("file://{}", stored.path(name).display());
     let seen = ["1-2", "2-1"].map(|name| (path(name), manifest.clone()));
-    replace_seen(&committer, without_partition("joined", 20), seen.into(), spec_id)
+    let joined = vec![without_partition("joined", 20)];
+    replace_seen(&committer, joined, seen.into(), spec_id)
         .await
         .expect("replaced");
     stored.commit(&committer, 5..=snapshots as u64 + 30).await;

@@ -4,15 +4,179 @@ use std::collections::HashMap;
 use std::fs;
 use std::sync::Arc;
 
+use arrow_array::{ArrayRef, Int32Array, RecordBatch};
 use iceberg::TableUpdate;
-use iceberg::spec::{NestedField, PrimitiveType, Schema, Type};
+use iceberg::spec::{
+    DataContentType, DataFile, DataFileBuilder, DataFileFormat, Literal, ManifestStatus, NestedField,
+    PrimitiveType, Schema, Struct, Type,
+};
+use otlp2iceberg::catalog::LoadedTable;
+use otlp2iceberg::commit::Append;
+use otlp2iceberg::compact::{Budget, Compacted, Compactor};
 use otlp2iceberg::{ErrorKind, Pipeline};
+use parquet::arrow::ArrowWriter;
+use tokio_util::sync::CancellationToken;
 
 use crate::commit_foreign::foreign_snapshot;
 use crate::commit_requests::data_files;
-use crate::commit_support::{Warehouse, entries, logs, taken};
-use crate::found::support::{changed, export, loaded, open, values};
+use crate::commit_support::{Warehouse, append, entries, logs, manifests, soon, taken};
+use crate::decode::encode::{delimited, fixed64, nested};
+use crate::found::support::{TIME, changed, export, export_logs, loaded, open, values};
 use crate::logged::warnings;
+
+const DAY_NANOS: u64 = 86_400 * 1_000_000_000;
+
+/// Stores a request with a record of each of so many days.
+async fn export_days(pipeline: &Pipeline, sequence: u64, days: u64) {
+    let records = (0..days).flat_map(|day| {
+        let time = fixed64(1, TIME - day * DAY_NANOS);
+        let body = nested(&[5, 1], format!("{sequence} of day {day}"));
+        delimited(2, [time, body].concat())
+    });
+    let payload = nested(&[1, 2], records.collect::<Vec<u8>>());
+    export_logs(pipeline, sequence, &payload).await.expect("stored");
+}
+
+/// Otherwise a table with many partitions gets a snapshot for each partition, and more files than are merged.
+#[tokio::test]
+async fn the_files_of_many_partitions_are_merged_in_one_snapshot() {
+    const DAYS: u64 = 20;
+    let warehouse = Warehouse::with_sections(r#""compaction": {"min_files": 4}"#);
+    let pipeline = open(&warehouse).await;
+    for sequence in 1..=5 {
+        export_days(&pipeline, sequence, DAYS).await;
+    }
+    let before = loaded(&warehouse).await;
+    let rows = values(&before, "Body").await;
+    assert_eq!(rows.len() as u64, 5 * DAYS);
+
+    let done = pipeline.compact().await.expect("merged");
+    assert_eq!((done.made, done.replaced), (DAYS, 5 * DAYS));
+    let after = loaded(&warehouse).await;
+    assert_eq!(
+        after.metadata.snapshots().len(),
+        before.metadata.snapshots().len() + 1
+    );
+    let files = entries(&after).await;
+    assert_eq!(files.len() as u64, DAYS);
+    assert!(files.values().all(|entry| entry.record_count() == 5));
+    assert_eq!(values(&after, "Body").await, rows);
+
+    let done = pipeline.compact().await.expect("nothing to do");
+    assert_eq!((done.made, done.replaced), (0, 0));
+    pipeline.close().await;
+    let last = loaded(&warehouse).await;
+    assert_eq!(
+        last.metadata.current_snapshot_id(),
+        after.metadata.current_snapshot_id()
+    );
+}
+
+/// How many entries the current snapshot wrote: added, existing and deleted.
+async fn written(table: &LoadedTable) -> [usize; 3] {
+    let mut written = [0; 3];
+    for manifest in manifests(table).await {
+        if Some(manifest.added_snapshot_id) != table.metadata.current_snapshot_id() {
+            continue;
+        }
+        let manifest = manifest.load_manifest(&table.file_io).await.expect("manifest");
+        for entry in manifest.entries() {
+            let place = match entry.status() {
+                ManifestStatus::Added => 0,
+                ManifestStatus::Existing => 1,
+                ManifestStatus::Deleted => 2,
+            };
+            written[place] += 1;
+        }
+    }
+    written
+}
+
+/// Not the files that stay once for each partition: iceberg-rust leaks memory for each entry.
+#[tokio::test]
+async fn each_manifest_entry_is_written_once_however_many_partitions_are_merged() {
+    for days in [3, 12] {
+        let warehouse = Warehouse::with_sections(r#""compaction": {"min_files": 4}"#);
+        let pipeline = open(&warehouse).await;
+        // As many days again have one file less than a merge takes. They stay in three of the manifests.
+        for sequence in 1..=3 {
+            export_days(&pipeline, sequence, 2 * days).await;
+        }
+        export_days(&pipeline, 4, days).await;
+        let before = loaded(&warehouse).await;
+        let done = pipeline.compact().await.expect("merged");
+        pipeline.close().await;
+        assert_eq!((done.made, done.replaced), (days, 4 * days));
+        let after = loaded(&warehouse).await;
+        let snapshots = |table: &LoadedTable| table.metadata.snapshots().len();
+        assert_eq!(snapshots(&after), snapshots(&before) + 1);
+        let expected = [days, 3 * days, 4 * days].map(|entries| entries as usize);
+        assert_eq!(written(&after).await, expected, "added, existing and deleted");
+        // Those that stay are as they were.
+        let (before, after) = (entries(&before).await, entries(&after).await);
+        let stay: Vec<_> = after
+            .iter()
+            .filter(|(path, _)| before.contains_key(*path))
+            .collect();
+        assert_eq!(stay.len() as u64, 3 * days);
+        for (path, entry) in stay {
+            let same = &before[path];
+            assert_eq!(entry.status(), ManifestStatus::Existing);
+            assert_eq!(entry.snapshot_id(), same.snapshot_id());
+            assert_eq!(entry.sequence_number(), same.sequence_number());
+            assert_eq!(entry.file_sequence_number, same.file_sequence_number);
+            assert_eq!(entry.data_file(), same.data_file());
+        }
+    }
+}
+
+/// A Parquet file of another program with one row, in storage.
+fn foreign_file(warehouse: &Warehouse, number: usize) -> DataFile {
+    let column: ArrayRef = Arc::new(Int32Array::from(vec![1]));
+    let rows = RecordBatch::try_from_iter([("number", column)]).expect("rows");
+    let mut writer = ArrowWriter::try_new(Vec::new(), rows.schema(), None).expect("writer");
+    writer.write(&rows).expect("written");
+    let bytes = writer.into_inner().expect("closed");
+    let path = warehouse.folder.path().join(format!("{number}.parquet"));
+    fs::write(&path, &bytes).expect("written");
+    DataFileBuilder::default()
+        .content(DataContentType::Data)
+        .file_path(format!("file://{}", path.display()))
+        .file_format(DataFileFormat::Parquet)
+        .partition(Struct::from_iter([Some(Literal::date(20_000))]))
+        .partition_spec_id(0)
+        .record_count(1)
+        .file_size_in_bytes(bytes.len() as u64)
+        .build()
+        .expect("data file")
+}
+
+/// Each of them is opened to learn that. A hundred thousand of them must not take a single round.
+#[tokio::test]
+async fn files_that_turn_out_to_be_of_others_count_against_the_budget() {
+    let warehouse = Warehouse::new();
+    let committer = warehouse.committer(warehouse.catalog().await).await;
+    let files = (0..3 * 64)
+        .map(|number| foreign_file(&warehouse, number))
+        .collect();
+    let append = Append {
+        files,
+        ..append(1, 1)
+    };
+    committer.append(append, soon()).await.expect("committed");
+    let config = (&warehouse.config.compaction, &warehouse.config.parquet);
+    let budget = Budget {
+        files: 1,
+        ..Budget::UNLIMITED
+    };
+    let (mut compactor, mut done) = (Compactor::default(), Compacted::default());
+    for expected in [128, 64, 0, 0] {
+        let stop = CancellationToken::new();
+        let left = compactor.run(&committer, config, budget, &stop, &mut done).await;
+        assert_eq!(left.expect("looked at"), expected);
+    }
+    assert_eq!(done, Compacted::default());
+}
 
 #[tokio::test]
 async fn a_merged_file_is_deleted_when_its_manifests_cannot_be_written() {
@@ -62,6 +226,41 @@ async fn a_file_that_storage_does_not_return_does_not_hold_up_the_others() {
     assert_eq!(
         values(&loaded(&warehouse).await, "Body").await,
         ["a", "b", "c", "d", "e"]
+    );
+}
+
+#[tokio::test]
+async fn what_was_merged_before_a_file_cannot_be_read_is_committed() {
+    let warehouse = Warehouse::with_sections(r#""compaction": {"min_files": 4}"#);
+    let pipeline = open(&warehouse).await;
+    for sequence in 1..=4 {
+        export_days(&pipeline, sequence, 2).await;
+    }
+    // The day with the most files is merged first.
+    export_days(&pipeline, 5, 1).await;
+    let files = entries(&loaded(&warehouse).await).await;
+    let newest = files.values().find(|entry| entry.sequence_number() == Some(5));
+    let newest = newest.expect("a file").data_file().partition().clone();
+    let lost = files
+        .values()
+        .find(|entry| *entry.data_file().partition() != newest);
+    let lost = lost.expect("a file").file_path().to_owned();
+    let lost = lost.strip_prefix("file://").expect("a local one");
+    fs::remove_file(lost).expect("removed");
+    let error = pipeline.compact().await.expect_err("a file is gone");
+    pipeline.close().await;
+    assert_eq!(error.kind(), ErrorKind::Storage, "{error}");
+    let mut rows: Vec<u64> = entries(&loaded(&warehouse).await)
+        .await
+        .values()
+        .map(|entry| entry.record_count())
+        .collect();
+    rows.sort_unstable();
+    assert_eq!(rows, [1, 1, 1, 1, 5]);
+    assert_eq!(
+        data_files(&warehouse).len(),
+        9,
+        "those of before, and the new one"
     );
 }
 
