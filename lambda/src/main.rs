@@ -76,8 +76,7 @@ async fn run() -> Result<(), String> {
         let host = Arc::clone(&host);
         async move { host.invoke(event).await }
     });
-    Runtime::new(service)
-        .run()
+    Box::pin(Runtime::new(service).run())
         .await
         .map_err(|cause| format!("the runtime API failed: {cause}"))
 }

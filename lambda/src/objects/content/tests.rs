@@ -133,7 +133,7 @@ fn a_large_request_is_not_copied_and_small_ones_keep_no_room() {
 #[test]
 fn a_frame_may_be_so_large_that_its_length_begins_with_another_byte() {
     let large = request(1 << 24);
-    let contents = read("logs", &framed(&[&large, LOGS]), 1 << 25).unwrap();
+    let contents = read("logs", framed(&[&large, LOGS]), 1 << 25).unwrap();
     assert_eq!(contents.requests[0].len(), large.len() + LOGS.len());
 }
 
@@ -186,10 +186,10 @@ fn what_is_inflated_counts_though_it_holds_nothing_and_once() {
     // Empty messages, compressed repeatedly: each level expands a few hundred bytes to a megabyte.
     let nothing = zstd::encode_all(&*vec![0; MAX], 3).unwrap();
     assert_eq!(
-        read("logs", &framed(&[&nothing]), MAX).unwrap(),
+        read("logs", framed(&[&nothing]), MAX).unwrap(),
         Contents::default()
     );
-    let problem = read("logs", &framed(&[&nothing, &nothing]), MAX).unwrap_err();
+    let problem = read("logs", framed(&[&nothing, &nothing]), MAX).unwrap_err();
     assert!(problem.contains("larger"), "{problem}");
     // Compression does not count held content twice.
     for bytes in [gzip(LOGS), gzip(&gzip(LOGS)), gzip(LOGS_JSON.as_bytes())] {

@@ -189,7 +189,7 @@ mod tests {
         }
     }
 
-    fn kept(of: (Vec<Group>, Vec<Group>)) -> (usize, usize) {
+    fn kept(of: &(Vec<Group>, Vec<Group>)) -> (usize, usize) {
         (of.0.len(), of.1.len())
     }
 
@@ -201,27 +201,27 @@ mod tests {
         let groups = || (0..8).map(|at| group(5 * at..5 * at + 5)).collect::<Vec<_>>();
         // Each group has the text in both columns: 8 MiB.
         let mut texts = LongTexts::default();
-        assert_eq!(kept(texts.within(groups(), &batch, 0, false)), (4, 4));
+        assert_eq!(kept(&texts.within(groups(), &batch, 0, false)), (4, 4));
         assert_eq!(texts.stored, 32 * MIB);
         // The call's own size adds to it, and a later batch goes on where this one ended.
-        assert_eq!(kept(texts.within(groups(), &batch, 2 * MIB, false)), (2, 6));
+        assert_eq!(kept(&texts.within(groups(), &batch, 2 * MIB, false)), (2, 6));
         // Rows without a long text are not affected, nor is a batch of one partition value.
         let short = vec![group(1..3), group(6..8)];
-        assert_eq!(kept(texts.within(short, &batch, 0, false)), (2, 0));
-        assert_eq!(kept(texts.within(vec![group(0..40)], &batch, 0, false)), (1, 0));
+        assert_eq!(kept(&texts.within(short, &batch, 0, false)), (2, 0));
+        assert_eq!(kept(&texts.within(vec![group(0..40)], &batch, 0, false)), (1, 0));
         assert_eq!(texts.copied, 0);
     }
 
     #[test]
     fn copies_count_for_each_row() {
         let batch = batch(&["x".repeat(4 * MIB)], &[Some(0); 2_000]);
-        let rows = |groups: &[std::ops::Range<u32>]| groups.iter().cloned().map(group).collect::<Vec<_>>();
+        let rows = |count| vec![group(0..count)];
         let mut texts = LongTexts::default();
         // 8 MiB for each row.
-        assert_eq!(kept(texts.within(rows(&[0..1_000]), &batch, 0, true)), (1, 0));
-        assert_eq!(kept(texts.within(rows(&[0..25]), &batch, 0, true)), (0, 1));
-        assert_eq!(kept(texts.within(rows(&[0..24]), &batch, 0, true)), (1, 0));
-        assert_eq!(kept(texts.within(rows(&[0..128]), &batch, MIB, true)), (1, 0));
+        assert_eq!(kept(&texts.within(rows(1_000), &batch, 0, true)), (1, 0));
+        assert_eq!(kept(&texts.within(rows(25), &batch, 0, true)), (0, 1));
+        assert_eq!(kept(&texts.within(rows(24), &batch, 0, true)), (1, 0));
+        assert_eq!(kept(&texts.within(rows(128), &batch, MIB, true)), (1, 0));
         assert_eq!(texts.stored, 0);
     }
 }

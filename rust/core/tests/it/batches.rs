@@ -211,7 +211,7 @@ async fn a_commit_that_gets_no_answer_does_not_keep_other_files_from_being_made(
         };
         join(export(&pipeline, &mut second), written).await.0
     };
-    let (first, second) = join(export(&pipeline, &mut first), second).await;
+    let (first, second) = Box::pin(join(export(&pipeline, &mut first), second)).await;
     first.and(second).expect("stored");
     assert_eq!(stored(&warehouse).await, [1, 2]);
 }
