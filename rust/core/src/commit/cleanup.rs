@@ -6,12 +6,9 @@
 
 use std::sync::Arc;
 
-use futures::future::join_all;
-
 use super::expired_files::ExpiredFiles;
 use super::producer::delete;
 use super::protocol::Protocol;
-use super::receipts::AT_ONCE;
 use super::run::{AttemptBases, Run};
 use crate::catalog::LoadedTable;
 
@@ -21,7 +18,7 @@ const REMEMBERED_MAX: usize = 10_000;
 /// After this number of remembered files, the rest waits for the end of the next commit, which waits meanwhile.
 const DELETED_AT_ONCE: usize = 100;
 
-/// Metadata files that are not needed if the table does not contain the snapshot.
+/// Metadata files, and new files of a compaction, that are not needed if the table does not contain the snapshot.
 #[derive(Debug)]
 pub(super) struct PendingCleanup {
     bases: AttemptBases,
@@ -78,7 +75,11 @@ impl Protocol {
         let (Some(producer), Some(bases)) = (&run.producer, run.bases) else {
             return;
         };
-        let paths = producer.unused(&run.attempts, None);
+        let mut paths = producer.unused(&run.attempts, None);
+        // No other commit has the new files of a compaction, and nobody writes them again.
+        let replacing = run.batch.iter().filter(|queued| queued.removal.is_some());
+        let files = replacing.flat_map(|queued| &queued.append.files);
+        paths.extend(files.map(|file| file.file_path().to_owned()));
         let remembered: usize = self
             .pending_cleanup
             .iter()
@@ -115,8 +116,6 @@ impl Protocol {
                 paths.extend(pending.paths);
             }
         }
-        for some in paths.chunks(AT_ONCE) {
-            join_all(some.iter().map(|path| delete(&table, vec![path.clone()]))).await;
-        }
+        delete(&table, paths).await;
     }
 }

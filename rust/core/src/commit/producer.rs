@@ -10,6 +10,7 @@
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use futures::future::join_all;
 use iceberg::spec::{
     FormatVersion, MAIN_BRANCH, ManifestContentType, ManifestFile, ManifestListWriter, ManifestWriter,
     ManifestWriterBuilder, PartitionSpecRef, SchemaRef, Snapshot, Summary, TableMetadata,
@@ -24,6 +25,7 @@ use super::ids::{joined, to_text};
 use super::merge::{Merged, merge};
 use super::odd_manifests::OddManifests;
 use super::partition_types::by_schema;
+use super::receipts::AT_ONCE;
 use super::removal::{Removal, TakenOut, take_out};
 use super::summary::{ManifestCounts, summary};
 use crate::catalog::{LoadedTable, manifests, metadata_folder};
@@ -395,12 +397,15 @@ fn one_each(update: TableUpdate) -> Vec<TableUpdate> {
     }
 }
 
-/// Deletes unneeded metadata files.
+/// Deletes unneeded files, several at a time: other commits of the table wait for it.
 pub(super) async fn delete(table: &LoadedTable, paths: Vec<String>) {
-    for path in paths {
-        if let Err(cause) = table.file_io.delete(&path).await {
-            tracing::warn!(path, %cause, "cannot delete a metadata file that is not needed");
-        }
+    for some in paths.chunks(AT_ONCE) {
+        let deletions = some.iter().map(|path| async move {
+            if let Err(cause) = table.file_io.delete(path).await {
+                tracing::warn!(path, %cause, "cannot delete a file that is not needed");
+            }
+        });
+        join_all(deletions).await;
     }
 }
 

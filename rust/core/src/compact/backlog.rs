@@ -8,7 +8,7 @@ const ROUNDS: u32 = 10;
 pub(crate) struct Backlog {
     /// Number of rounds in a row that left files over.
     rounds: u32,
-    /// How many files the first of them left over.
+    /// How many files the first of the last [`ROUNDS`] left over.
     at_first: u64,
     is_told: bool,
 }
@@ -21,11 +21,11 @@ impl Backlog {
             *self = Self::default();
             return false;
         }
-        if self.rounds == 0 {
+        if self.rounds.is_multiple_of(ROUNDS) {
             self.at_first = left;
         }
         self.rounds = self.rounds.saturating_add(1);
-        let is_news = !self.is_told && self.rounds >= ROUNDS && left >= self.at_first;
+        let is_news = !self.is_told && self.rounds.is_multiple_of(ROUNDS) && left >= self.at_first;
         self.is_told |= is_news;
         is_news
     }
@@ -52,6 +52,11 @@ mod tests {
         assert_eq!(news([5; 30]), [10]);
         let caught_up_between = (1..=12).chain([0]).chain(1..=12);
         assert_eq!(news(caught_up_between), [10, 23]);
+    }
+
+    #[test]
+    fn one_that_stops_catching_up_is_told() {
+        assert_eq!(news([90].into_iter().chain([5; 30])), [20]);
     }
 
     #[test]

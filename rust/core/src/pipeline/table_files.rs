@@ -247,7 +247,7 @@ impl TableEncoding {
         format!(
             "{} rows of table {}: their partition values are more than limits.partitions_max lets a request open, or \
              longer than 1,024 bytes, or each would repeat long texts of their resources; look for clients with a wrong clock, \
-             partition by less, or raise the limit",
+             partition by less, or raise the limit (not for long texts)",
             self.rejected_rows(),
             self.table
         )

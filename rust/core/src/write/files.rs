@@ -80,18 +80,14 @@ impl Files {
         let layout = self.layout(metadata, &aligned, &sorter, options)?;
         let config = MetricsConfig::new(metadata);
         let (groups, too_long) = partition::split(&aligned, metadata)?;
-        let (groups, mut rejected) =
+        let (mut groups, mut rejected) =
             partition::most_rows(groups, &aligned.batch, &self.partitions, options.partitions_max);
         let has_copies = !layout.settings.encoder_is_ours();
-        let (groups, too_much) =
+        let too_often =
             self.long_texts
-                .within(groups, &aligned.batch, options.request_bytes, has_copies);
+                .take_out(&mut groups, &aligned.batch, options.request_bytes, has_copies);
         rejected.extend(too_long);
-        rejected.extend(
-            too_much
-                .iter()
-                .flat_map(|group| group.rows.numbers(&aligned.batch)),
-        );
+        rejected.extend(too_often);
         rejected.sort_unstable();
         appended.rejected = rejected;
         for group in groups {

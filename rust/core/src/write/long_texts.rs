@@ -5,7 +5,8 @@
 //! stores beyond some times its own size is left out. So are rows for which the parquet crate, which makes
 //! the files of some codecs, would need terabytes of copies.
 
-use std::collections::HashSet;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, HashSet};
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::Int32Type;
@@ -28,46 +29,76 @@ const COPIED_PER_BYTE: usize = 1024;
 /// What a call has stored of long texts that rows share, in one table.
 #[derive(Debug, Default)]
 pub(super) struct LongTexts {
+    /// Bytes of texts for further partition values: a batch has each text once for free, since it is mostly rows
+    /// ([`crate::convert`]).
     stored: usize,
     copied: usize,
 }
 
 impl LongTexts {
-    /// Splits off the groups for which too much would be stored, or copied if each row `has_copies`. Batches
-    /// with a single partition value are not counted as stored: each is mostly rows ([`crate::convert`]).
-    pub(super) fn within(
+    /// Takes rows out of the groups whose texts would be stored too often, or copied too often if each row
+    /// `has_copies`. The groups with the most rows come first. Returns the rows that were taken out.
+    ///
+    /// A call has the requests of many clients, so it is decided for each text: rows without it stay.
+    pub(super) fn take_out(
         &mut self,
-        groups: Vec<Group>,
+        groups: &mut Vec<Group>,
         batch: &RecordBatch,
         request_bytes: usize,
         has_copies: bool,
-    ) -> (Vec<Group>, Vec<Group>) {
+    ) -> Vec<u32> {
         if groups.len() < 2 && !has_copies {
-            return (groups, Vec::new());
+            return Vec::new();
         }
-        let columns = long_columns(batch);
+        let mut columns = long_columns(batch);
         if columns.is_empty() {
-            return (groups, Vec::new());
+            return Vec::new();
         }
-        let repeats = groups.len() > 1;
         let max = |fixed: usize, per_byte| fixed.saturating_add(request_bytes.saturating_mul(per_byte));
         let stored_max = max(STORED_BYTES, STORED_PER_BYTE);
         let copied_max = max(COPIED_BYTES, COPIED_PER_BYTE);
-        groups.into_iter().partition(|group| {
-            let (mut stored, mut copied) = (self.stored, self.copied);
-            for column in &columns {
-                let (once, each) = column.bytes_of(&group.rows);
-                stored += if repeats { once } else { 0 };
-                copied += if has_copies { each } else { 0 };
+        let mut taken_out = Vec::new();
+        let mut largest_first: Vec<&mut Group> = groups.iter_mut().collect();
+        largest_first.sort_by_key(|group| Reverse(group.rows.len(batch)));
+        for group in largest_first {
+            let mut has_refused = false;
+            for column in &mut columns {
+                column.refused.clear();
+                for (key, Use { bytes, rows }) in column.uses(&group.rows) {
+                    let again = if column.there.contains(&key) { bytes } else { 0 };
+                    let copies = if has_copies { bytes.saturating_mul(rows) } else { 0 };
+                    let stored = self.stored.saturating_add(again);
+                    let copied = self.copied.saturating_add(copies);
+                    let fits = |added, sum, max| added == 0 || sum <= max;
+                    if fits(again, stored, stored_max) && fits(copies, copied, copied_max) {
+                        (self.stored, self.copied) = (stored, copied);
+                        column.there.insert(key);
+                    } else {
+                        column.refused.insert(key);
+                        has_refused = true;
+                    }
+                }
             }
-            let fits_in = |sum, so_far, max| sum == so_far || sum <= max;
-            let fits = fits_in(stored, self.stored, stored_max) && fits_in(copied, self.copied, copied_max);
-            if fits {
-                (self.stored, self.copied) = (stored, copied);
+            if has_refused {
+                let is_refused = |row: &u32| columns.iter().any(|column| column.refuses(*row));
+                let rows = group.rows.numbers(batch).into_iter();
+                let (out, stay): (Vec<u32>, Vec<u32>) = rows.partition(is_refused);
+                taken_out.extend(out);
+                group.rows = Rows::Some(stay.into());
             }
-            fits
-        })
+        }
+        groups.retain(|group| group.rows.len(batch) > 0);
+        taken_out
     }
+}
+
+/// How a group of rows uses a long text.
+#[derive(Debug, Clone, Copy)]
+struct Use {
+    /// The length of the text.
+    bytes: usize,
+    /// The number of rows that refer to it.
+    rows: usize,
 }
 
 /// A column whose rows refer to texts of which some are long.
@@ -75,31 +106,43 @@ struct LongColumn<'a> {
     keys: &'a Int32Array,
     /// The bytes of each text; 0 for those that are not long.
     bytes: Vec<usize>,
+    /// The texts that a group of the batch has.
+    there: HashSet<usize>,
+    /// The texts that the current group does not get.
+    refused: HashSet<usize>,
 }
 
 impl LongColumn<'_> {
-    /// The bytes of the long texts that these rows refer to, each text once, and for each row.
-    fn bytes_of(&self, rows: &Rows) -> (usize, usize) {
+    /// The key of a row's text; `None` if it is null.
+    fn key(&self, row: u32) -> Option<usize> {
+        let row = row as usize;
+        self.keys
+            .is_valid(row)
+            .then(|| self.keys.value(row).unsigned_abs() as usize)
+    }
+
+    fn refuses(&self, row: u32) -> bool {
+        !self.refused.is_empty() && self.key(row).is_some_and(|key| self.refused.contains(&key))
+    }
+
+    /// The long texts that these rows refer to, by their keys. In their order, so that the same rows make the same
+    /// files.
+    fn uses(&self, rows: &Rows) -> BTreeMap<usize, Use> {
         match rows {
-            Rows::All => self.bytes_at(0..self.keys.len()),
-            Rows::Some(rows) => self.bytes_at(rows.values().iter().map(|row| *row as usize)),
+            Rows::All => self.uses_at(0..u32::try_from(self.keys.len()).unwrap_or(u32::MAX)),
+            Rows::Some(rows) => self.uses_at(rows.values().iter().copied()),
         }
     }
 
-    fn bytes_at(&self, rows: impl Iterator<Item = usize>) -> (usize, usize) {
-        let mut seen = HashSet::new();
-        // Neighbouring rows mostly have the same text.
-        let mut last = None;
-        let (mut once, mut each) = (0, 0);
-        for row in rows.filter(|row| self.keys.is_valid(*row)) {
-            let key = self.keys.value(row).unsigned_abs() as usize;
+    fn uses_at(&self, rows: impl Iterator<Item = u32>) -> BTreeMap<usize, Use> {
+        let mut uses = BTreeMap::new();
+        for key in rows.filter_map(|row| self.key(row)) {
             let bytes = self.bytes.get(key).copied().unwrap_or_default();
-            each += bytes;
-            if bytes > 0 && last.replace(key) != Some(key) && seen.insert(key) {
-                once += bytes;
+            if bytes > 0 {
+                uses.entry(key).or_insert(Use { bytes, rows: 0 }).rows += 1;
             }
         }
-        (once, each)
+        uses
     }
 }
 
@@ -111,6 +154,8 @@ fn long_columns(batch: &RecordBatch) -> Vec<LongColumn<'_>> {
         is_long.then(|| LongColumn {
             keys: shared.keys(),
             bytes,
+            there: HashSet::new(),
+            refused: HashSet::new(),
         })
     });
     columns.collect()
@@ -189,39 +234,56 @@ mod tests {
         }
     }
 
-    fn kept(of: &(Vec<Group>, Vec<Group>)) -> (usize, usize) {
-        (of.0.len(), of.1.len())
+    /// How many groups and rows stay, and how many rows do not.
+    fn after(texts: &mut LongTexts, mut groups: Vec<Group>, batch: &RecordBatch, bytes: usize) -> [usize; 3] {
+        let out = texts.take_out(&mut groups, batch, bytes, false);
+        let rows = groups.iter().map(|group| group.rows.len(batch));
+        [groups.len(), rows.sum(), out.len()]
     }
 
     #[test]
-    fn a_text_counts_once_for_each_group_and_short_ones_do_not() {
+    fn a_text_is_free_once_and_counts_for_each_further_group() {
         let texts = ["x".repeat(4 * MIB), "y".repeat(LONG_BYTES - 1)];
         let keys: Vec<Option<i32>> = [Some(0), None, Some(1), Some(0), Some(0)].repeat(8);
         let batch = batch(&texts, &keys);
         let groups = || (0..8).map(|at| group(5 * at..5 * at + 5)).collect::<Vec<_>>();
-        // Each group has the text in both columns: 8 MiB.
+        // Each group has the text in both columns: 8 MiB. The rows without it stay.
         let mut texts = LongTexts::default();
-        assert_eq!(kept(&texts.within(groups(), &batch, 0, false)), (4, 4));
+        assert_eq!(after(&mut texts, groups(), &batch, 0), [8, 5 * 5 + 3 * 2, 3 * 3]);
         assert_eq!(texts.stored, 32 * MIB);
         // The call's own size adds to it, and a later batch goes on where this one ended.
-        assert_eq!(kept(&texts.within(groups(), &batch, 2 * MIB, false)), (2, 6));
+        assert_eq!(
+            after(&mut texts, groups(), &batch, 2 * MIB),
+            [8, 3 * 5 + 5 * 2, 5 * 3]
+        );
         // Rows without a long text are not affected, nor is a batch of one partition value.
-        let short = vec![group(1..3), group(6..8)];
-        assert_eq!(kept(&texts.within(short, &batch, 0, false)), (2, 0));
-        assert_eq!(kept(&texts.within(vec![group(0..40)], &batch, 0, false)), (1, 0));
+        assert_eq!(
+            after(&mut texts, vec![group(1..3), group(6..8)], &batch, 0),
+            [2, 4, 0]
+        );
+        assert_eq!(after(&mut texts, vec![group(0..40)], &batch, 0), [1, 40, 0]);
+        // A group that has nothing else goes away. The larger one comes first.
+        assert_eq!(
+            after(&mut texts, vec![group(3..4), group(8..10)], &batch, 0),
+            [1, 2, 1]
+        );
         assert_eq!(texts.copied, 0);
     }
 
     #[test]
     fn copies_count_for_each_row() {
         let batch = batch(&["x".repeat(4 * MIB)], &[Some(0); 2_000]);
-        let rows = |count| vec![group(0..count)];
         let mut texts = LongTexts::default();
         // 8 MiB for each row.
-        assert_eq!(kept(&texts.within(rows(1_000), &batch, 0, true)), (1, 0));
-        assert_eq!(kept(&texts.within(rows(25), &batch, 0, true)), (0, 1));
-        assert_eq!(kept(&texts.within(rows(24), &batch, 0, true)), (1, 0));
-        assert_eq!(kept(&texts.within(rows(128), &batch, MIB, true)), (1, 0));
+        let mut out = |rows, bytes| {
+            texts
+                .take_out(&mut vec![group(0..rows)], &batch, bytes, true)
+                .len()
+        };
+        assert_eq!(out(1_000, 0), 0);
+        assert_eq!(out(25, 0), 25);
+        assert_eq!(out(5, 0), 0);
+        assert_eq!(out(128, MIB), 0);
         assert_eq!(texts.stored, 0);
     }
 }

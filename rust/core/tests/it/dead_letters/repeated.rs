@@ -66,7 +66,7 @@ async fn a_long_text_is_not_stored_for_a_hundred_partitions() {
     let many = request(&text, spans("", 90));
     let bytes = many.len() as u64;
     let usual = request(&text[..4_000], spans(&text[..10_000], 90));
-    for (request, rejected) in [(many, 74), (usual, 0)] {
+    for (request, rejected) in [(many, 73), (usual, 0)] {
         let home = Home::new();
         let pipeline = home.opened("").await;
         let outcome = export(&pipeline, Signal::Traces, &[(1, request)]).await.unwrap();
@@ -74,6 +74,28 @@ async fn a_long_text_is_not_stored_for_a_hundred_partitions() {
         assert!(outcome.file_bytes < 10 * bytes, "{} bytes", outcome.file_bytes);
         pipeline.close().await;
     }
+}
+
+/// Requests of many clients come in one call.
+#[tokio::test]
+async fn a_long_text_of_one_request_does_not_reject_the_rows_of_another() {
+    let span = |day: u64| {
+        delimited(
+            2,
+            fixed64(7, 1_700_000_000_000_000_000 + day * 86_400_000_000_000),
+        )
+    };
+    let resource = nested(&[1], attribute("certificate", &noise(4_000_000)));
+    let days: Vec<u8> = (0..90).flat_map(span).collect();
+    let many = delimited(1, [resource, delimited(2, days)].concat());
+    let plain = delimited(1, delimited(2, span(89).repeat(1_000)));
+    let home = Home::new();
+    let pipeline = home.opened("").await;
+    let outcome = export(&pipeline, Signal::Traces, &[(1, many), (2, plain)])
+        .await
+        .unwrap();
+    assert_eq!((outcome.rows, outcome.rejected), (1_017, 73));
+    pipeline.close().await;
 }
 
 #[test]
