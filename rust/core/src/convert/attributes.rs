@@ -9,6 +9,7 @@ use arrow_schema::{ArrowError, DataType};
 use super::any_value;
 use super::columns::{Arrays, Columns};
 use super::context::Context;
+use super::key_order::{Attribute, FEW, KeyOrder};
 use super::keys::KeyColumn;
 use super::numbers::dropped;
 use super::offsets::Offsets;
@@ -17,9 +18,6 @@ use super::used::Used;
 use super::validity::Validity;
 use crate::decode::{DecodeError, KeyValue, Message, Repeated};
 
-/// Lists up to this length are sorted on the stack.
-const FEW: usize = 32;
-
 /// Keys and the texts of their values.
 #[derive(Default)]
 pub(super) struct Entries {
@@ -27,6 +25,8 @@ pub(super) struct Entries {
     values: TextColumn,
     /// The list that was examined last, if its keys are distinct.
     distinct: Range<usize>,
+    /// How the list that was sorted last was sorted.
+    order: KeyOrder,
 }
 
 impl Entries {
@@ -106,25 +106,45 @@ impl Entries {
         if attributes.len() > FEW || context.checks_text() {
             return self.append_then_sort(attributes, field, context);
         }
-        let mut sorted = [(KeyValue::default(), 0); FEW];
+        let mut unsorted = [Attribute::default(); FEW];
         let len = attributes.len() - beyond(attributes, context);
-        for (slot, (index, attribute)) in sorted.iter_mut().zip(attributes.iter().take(len).enumerate()) {
-            *slot = (attribute?, index);
+        let unsorted = unsorted.get_mut(..len).unwrap_or_default();
+        for (index, (slot, serialized)) in unsorted.iter_mut().zip(attributes.serialized()).enumerate() {
+            let serialized = serialized?;
+            let key = match KeyValue::short_text(serialized) {
+                Some((key, _)) => key,
+                None => {
+                    KeyValue::parse(serialized)
+                        .map_err(|error| attributes.in_element(error, index))?
+                        .key
+                }
+            };
+            *slot = Attribute {
+                key: key.0,
+                serialized,
+                index,
+            };
         }
-        let sorted = sorted.get_mut(..len).unwrap_or_default();
         let text_bytes_max = context.limits.text_bytes_max;
-        if sorted
+        if unsorted
             .iter()
-            .any(|(attribute, _)| attribute.key.0.len() > text_bytes_max)
+            .any(|attribute| attribute.key.len() > text_bytes_max)
         {
             return self.append_then_sort(attributes, field, context);
         }
         count_dropped(attributes, context);
-        // Of equal keys the last one stays last.
-        sorted.sort_unstable_by_key(|(attribute, index)| (attribute.key.0, *index));
-        for (place, (attribute, index)) in sorted.iter().enumerate() {
-            self.append_one(attribute, place, context)
-                .map_err(|error| error.in_element(field, *index))?;
+        let mut sorted = [Attribute::default(); FEW];
+        let sorted = sorted.get_mut(..len).unwrap_or_default();
+        self.order.sort(unsorted, sorted);
+        for (place, attribute) in sorted.iter().enumerate() {
+            if let Some((key, text)) = KeyValue::short_text(attribute.serialized) {
+                self.keys.append(key.0, place);
+                self.values.append(&context.repaired(text));
+                continue;
+            }
+            KeyValue::parse(attribute.serialized)
+                .and_then(|attribute| self.append_one(&attribute, place, context))
+                .map_err(|error| error.in_element(field, attribute.index))?;
         }
         self.drop_duplicates(start, context);
         Ok(())

@@ -22,6 +22,7 @@ mod elements;
 mod histograms;
 mod ids;
 mod json;
+mod key_order;
 mod keys;
 mod labels;
 mod lists;
