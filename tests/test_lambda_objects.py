@@ -330,6 +330,17 @@ def test_slow_reading_leaves_time_to_store_what_was_read(tmp_path, config, s3, p
     assert stored(warehouse) == dict.fromkeys([*range(16), 99], 1)
 
 
+def test_no_object_fails_while_there_is_time_for_another_round(tmp_path, config, s3, put, warehouse):
+    """Objects that take 5 s to read and more, in an invocation of 10 s: the first round ends before the last one."""
+    records = [put(f"logs_{number}", logs(number)) for number in range(20)]
+    with Proxy(s3.endpoint) as proxy, Lambda(tmp_path / "lambda", through(proxy, config)) as function:
+        function.invoke(events.s3(put("logs_before", logs(99))))
+        proxy.instead = lambda request: time.sleep(0.25)
+        returned = function.invoke(events.sqs(*(events.s3(record) for record in records)), seconds=10)
+        assert events.failed(returned) == []
+    assert stored(warehouse) == dict.fromkeys([*range(20), 99], 1)
+
+
 def test_a_large_object_is_stored_before_the_next_one_is_read(tmp_path, config, s3, put, warehouse):
     """Memory then holds one of them at a time."""
     # A second `ResourceLogs`, which only has an unknown field of 32 MiB.

@@ -141,7 +141,7 @@ check_messages() {
     [ "$count" = 0 ] || found+="${found:+, }$count in ${queue##*/}"
   done
   [ -z "$found" ] ||
-    die "$1 would delete messages, each of an object that is not loaded: $found. Wait until the queue is empty; move messages of the dead-letter queue back (aws sqs start-message-move-task), or load their objects later with {\"objects\": [...]}; --discard-messages deletes them all the same (docs/aws.md)"
+    die "$1 would delete messages, each of an object that is not loaded: $found. Wait until the queue is empty; move messages of the dead-letter queue back (aws sqs start-message-move-task), or note their objects' keys and load them later with {\"objects\": [...]}; --discard-messages deletes them all the same (docs/aws.md)"
 }
 
 # count_messages URL: prints how many messages a queue has, waiting, in progress and delayed. One that is gone has none.

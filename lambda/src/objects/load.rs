@@ -91,19 +91,27 @@ impl Loading<'_> {
         if self.read_by.left().is_zero() {
             self.flush().await;
         }
-        let time = self.time_to_read(is_last);
-        let read = if time.is_zero() {
-            Err(out_of_time())
-        } else {
-            let read = self.read(notified, &known_as);
-            tokio::time::timeout(time, read)
-                .await
-                .unwrap_or_else(|_| Err(out_of_time()))
-        };
-        match read {
+        let mut read = self.read_in_time(notified, &known_as, is_last).await;
+        // The objects before it have used its time. Once they are stored, it gets a share of what is left.
+        if read.is_none() && !self.group.is_empty() {
+            self.flush().await;
+            read = self.read_in_time(notified, &known_as, is_last).await;
+        }
+        match read.unwrap_or_else(|| Err(out_of_time())) {
             Ok(read) => self.take(known_as, read).await,
             Err(error) => self.not_taken(&known_as, &error),
         }
+    }
+
+    /// Reads an object; `None` when the time for that is over.
+    async fn read_in_time(&self, notified: &Notified, known_as: &str, is_last: bool) -> Option<Result<Read>> {
+        let time = self.time_to_read(is_last);
+        if time.is_zero() {
+            return None;
+        }
+        tokio::time::timeout(time, self.read(notified, known_as))
+            .await
+            .ok()
     }
 
     /// The greatest time for reading one object. Nothing waits for the time of the last one if it is alone.
