@@ -1,8 +1,8 @@
 //! Benchmarks of the library on one thread, beside other libraries. `bench/run.sh` runs them and renders the
 //! output.
 //!
-//! - `measure [--rounds N] [--only KIND:RECORDS,...]` times every stage of every library, interleaved, and
-//!   prints a line of JSON for each.
+//! - `measure [--rounds N] [--only KIND:RECORDS,...] [--stages STAGE,...]` times every stage of every library,
+//!   interleaved, and prints a line of JSON for each.
 //! - `count STAGE KIND RECORDS` runs a stage once inside [`counted`], for valgrind.
 //! - `files FOLDER` writes Parquet files of the same rows by every library.
 //! - `pages FOLDER COLUMN text:ID|hex:ID` prints which data pages of Parquet files a look-up by id must read.
@@ -28,8 +28,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// Any error ends the run.
 type Failure = Box<dyn std::error::Error>;
 
-const USAGE: &str = "usage: measure [--rounds N] [--only KIND:RECORDS,...] | count STAGE KIND RECORDS | files FOLDER | \
-                     pages FOLDER COLUMN text:ID|hex:ID";
+const USAGE: &str = "usage: measure [--rounds N] [--only KIND:RECORDS,...] [--stages STAGE,...] | \
+                     count STAGE KIND RECORDS | files FOLDER | pages FOLDER COLUMN text:ID|hex:ID";
 
 fn main() -> Result<(), Failure> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -45,10 +45,7 @@ fn main() -> Result<(), Failure> {
 
 /// Runs a stage once to warm up, and once inside [`counted`].
 fn count(stage: &str, kind: &str, records: &str) -> Result<(), Failure> {
-    let stage = Stage::ALL
-        .into_iter()
-        .find(|of| of.name() == stage)
-        .ok_or("no such stage")?;
+    let stage = stage_named(stage)?;
     let payload = payload(kind_named(kind)?, 0, records.parse()?)?;
     let contestants = Contestants::new()?;
     contestants.run(stage, &payload)?;
@@ -59,6 +56,11 @@ fn count(stage: &str, kind: &str, records: &str) -> Result<(), Failure> {
 #[inline(never)]
 fn counted(contestants: &Contestants, stage: Stage, payload: &Payload) -> Result<(), Failure> {
     contestants.run(stage, payload).map(drop)
+}
+
+fn stage_named(name: &str) -> Result<Stage, Failure> {
+    let stage = Stage::ALL.into_iter().find(|stage| stage.name() == name);
+    stage.ok_or_else(|| format!("no such stage: {name}").into())
 }
 
 fn kind_named(name: &str) -> Result<Kind, Failure> {

@@ -4,7 +4,7 @@ use rustix::time::{ClockId, clock_gettime};
 
 use crate::contestants::{Contestants, Made, Stage};
 use crate::payloads::{Kind, Payload, payload};
-use crate::{Failure, kind_named};
+use crate::{Failure, kind_named, stage_named};
 
 /// The minimum number of records in one sample. A small batch is converted several times.
 const SAMPLE_RECORDS: usize = 32_768;
@@ -13,6 +13,7 @@ const SAMPLE_RECORDS: usize = 32_768;
 pub struct Options {
     rounds: usize,
     cases: Vec<(Kind, usize)>,
+    stages: Vec<Stage>,
 }
 
 impl Options {
@@ -24,6 +25,7 @@ impl Options {
                 .into_iter()
                 .flat_map(|kind| kind.batches().iter().map(move |n| (kind, *n)))
                 .collect(),
+            stages: Stage::ALL.to_vec(),
         };
         let mut arguments = arguments.iter();
         while let Some(argument) = arguments.next() {
@@ -36,6 +38,9 @@ impl Options {
                         Ok::<_, Failure>((kind_named(kind)?, records.parse()?))
                     });
                     options.cases = cases.collect::<Result<_, _>>()?;
+                }
+                "--stages" => {
+                    options.stages = value.split(',').map(stage_named).collect::<Result<_, _>>()?;
                 }
                 _ => return Err(format!("no such option: {argument}").into()),
             }
@@ -54,36 +59,42 @@ pub fn all(options: &Options) -> Result<(), Failure> {
             options.cases.len(),
             kind.name()
         );
-        measure(&contestants, options.rounds, *kind, &payload(*kind, 0, *records)?)?;
+        measure(&contestants, options, *kind, &payload(*kind, 0, *records)?)?;
     }
     Ok(())
 }
 
-fn measure(contestants: &Contestants, rounds: usize, kind: Kind, payload: &Payload) -> Result<(), Failure> {
+fn measure(
+    contestants: &Contestants,
+    options: &Options,
+    kind: Kind,
+    payload: &Payload,
+) -> Result<(), Failure> {
+    let Options { rounds, stages, .. } = options;
     // Rows are counted before anything is timed. This also warms up.
-    let made = Stage::ALL.map(|stage| contestants.run(stage, payload));
-    let made = made.into_iter().collect::<Result<Vec<Made>, Failure>>()?;
-    for (stage, made) in Stage::ALL.iter().zip(&made) {
+    let made = stages.iter().map(|stage| contestants.run(*stage, payload));
+    let made = made.collect::<Result<Vec<Made>, Failure>>()?;
+    for (stage, made) in stages.iter().zip(&made) {
         if made.records + made.left_out != payload.records {
             let (stage, made, sent) = (stage.name(), made.records, payload.records);
             return Err(format!("{stage}: {made} of {sent} records of {}", kind.name()).into());
         }
     }
     let repeat = SAMPLE_RECORDS.div_ceil(payload.records);
-    let mut samples = Stage::ALL.map(|_| Vec::with_capacity(rounds));
-    for round in 0..rounds {
-        for turn in 0..Stage::ALL.len() {
+    let mut samples = vec![Vec::with_capacity(*rounds); stages.len()];
+    for round in 0..*rounds {
+        for turn in 0..stages.len() {
             // The order rotates, so that no stage always follows the same one.
-            let stage = (turn + round) % Stage::ALL.len();
+            let stage = (turn + round) % stages.len();
             let start = cpu_seconds();
             for _ in 0..repeat {
-                contestants.run(Stage::ALL[stage], payload)?;
+                contestants.run(stages[stage], payload)?;
             }
             let seconds = (cpu_seconds() - start) / repeat as f64;
             samples[stage].push(seconds * 1e6 / payload.records as f64);
         }
     }
-    for ((stage, made), samples) in Stage::ALL.iter().zip(made).zip(samples) {
+    for ((stage, made), samples) in stages.iter().zip(made).zip(samples) {
         let samples: Vec<String> = samples.iter().map(|sample| format!("{sample:.4}")).collect();
         println!(
             r#"{{"payload": "{}", "records": {}, "otlp_bytes": {}, "stage": "{}", "left_out": {}, "file_bytes": {}, "microseconds": [{}]}}"#,

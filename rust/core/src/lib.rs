@@ -47,6 +47,7 @@
 #![forbid(unsafe_code)]
 
 mod aws;
+mod byte_hash;
 pub mod calendar;
 pub mod catalog;
 mod cause;

@@ -1,16 +1,16 @@
 //! Stores each of many repeated texts once.
 
-use std::hash::BuildHasher;
 use std::sync::Arc;
 
 use arrow_array::types::Int32Type;
 use arrow_array::{DictionaryArray, PrimitiveArray};
 use arrow_buffer::NullBuffer;
 use arrow_schema::ArrowError;
-use hashbrown::{DefaultHashBuilder, HashTable};
+use hashbrown::HashTable;
 
 use super::columns::Columns;
 use super::text_column::TextColumn;
+use crate::byte_hash::ByteHasher;
 
 /// The index of a text in a column's dictionary; valid until the batch is closed.
 pub(super) type Key = i32;
@@ -24,7 +24,7 @@ pub(super) struct Dictionary {
     texts: TextColumn,
     /// Keys by the text's hash.
     index: HashTable<Key>,
-    hasher: DefaultHashBuilder,
+    hasher: ByteHasher,
 }
 
 impl Dictionary {
@@ -43,16 +43,18 @@ impl Dictionary {
         text_at(&self.texts, key)
     }
 
+    /// Not inlined: callers mostly guess right, and need few registers then.
+    #[inline(never)]
     fn find_or_add(&mut self, text: &[u8]) -> Key {
         let Self { texts, index, hasher } = self;
-        let hash = hasher.hash_one(text);
+        let hash = hasher.hash(text);
         if let Some(&key) = index.find(hash, |&key| text_at(texts, key) == text) {
             return key;
         }
         // There are at most as many texts as rows, groups or entries, which use 32-bit offsets elsewhere.
         let key = Key::try_from(texts.len()).unwrap_or(Key::MAX);
         texts.append(text);
-        index.insert_unique(hash, key, |&key| hasher.hash_one(text_at(texts, key)));
+        index.insert_unique(hash, key, |&key| hasher.hash(text_at(texts, key)));
         key
     }
 
@@ -83,14 +85,16 @@ impl Dictionary {
         keys: Vec<Key>,
         nulls: Option<NullBuffer>,
     ) -> Result<DictionaryArray<Int32Type>, ArrowError> {
-        let used = keys
-            .iter()
-            .max()
-            .map_or(0, |&key| key.unsigned_abs() as usize + 1);
-        self.texts.truncate(used);
+        self.texts.truncate(used(&keys));
         let keys = PrimitiveArray::<Int32Type>::try_new(keys.into(), nulls)?;
         DictionaryArray::try_new(keys, Arc::new(self.texts.into_array()?))
     }
+}
+
+/// The number of leading values that keys refer to at most.
+pub(super) fn used(keys: &[Key]) -> usize {
+    let greatest = keys.iter().fold(-1, |greatest: Key, &key| greatest.max(key));
+    greatest.cast_unsigned().wrapping_add(1) as usize
 }
 
 /// Whether two texts are equal; short ones are compared without a call.
@@ -119,7 +123,7 @@ fn ends<const BYTES: usize>(text: &[u8]) -> Option<(&[u8; BYTES], &[u8; BYTES])>
 
 #[inline]
 fn text_at(texts: &TextColumn, key: Key) -> &[u8] {
-    texts.value(key.unsigned_abs() as usize)
+    texts.value(key.cast_unsigned() as usize)
 }
 
 #[cfg(test)]

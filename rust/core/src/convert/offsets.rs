@@ -37,7 +37,7 @@ impl Offsets {
     pub(super) fn start(&self, index: usize) -> usize {
         self.0
             .get(index)
-            .map_or(0, |&offset| offset.unsigned_abs() as usize)
+            .map_or(0, |&offset| offset.cast_unsigned() as usize)
     }
 
     /// The end of the last item.

@@ -1,15 +1,14 @@
 //! Attributes of data points, which repeat with each point of their series.
 
-use hashbrown::{DefaultHashBuilder, HashTable};
-use std::hash::BuildHasher;
-
 use arrow_schema::ArrowError;
+use hashbrown::HashTable;
 
 use super::columns::{Arrays, Columns};
 use super::context::Context;
 use super::dictionary::Key;
 use super::shared_map::SharedMapColumn;
 use super::used::Used;
+use crate::byte_hash::ByteHasher;
 use crate::decode::{DecodeError, KeyValue, Repeated};
 
 /// The greatest number of known lists.
@@ -105,7 +104,7 @@ struct Known {
     lists: Vec<List>,
     /// Indices into `lists`.
     index: HashTable<u32>,
-    hasher: DefaultHashBuilder,
+    hasher: ByteHasher,
     /// The index of the next list, if points come in the same order as before.
     guess: usize,
     /// The number of lookups that found a list.
@@ -139,7 +138,7 @@ impl Known {
         if self.lists.is_empty() {
             return None;
         }
-        let hash = self.hasher.hash_one(serialized);
+        let hash = self.hasher.hash(serialized);
         let Self { bytes, lists, .. } = self;
         let is_this = |place: &u32| {
             let list = lists.get(*place as usize);
@@ -195,9 +194,9 @@ impl Known {
             end: bytes.len() as u32,
             key,
         });
-        index.insert_unique(hasher.hash_one(serialized), place, |place| {
+        index.insert_unique(hasher.hash(serialized), place, |place| {
             let list = lists.get(*place as usize);
-            hasher.hash_one(list.and_then(|list| bytes.get(list.span())).unwrap_or_default())
+            hasher.hash(list.and_then(|list| bytes.get(list.span())).unwrap_or_default())
         });
     }
 

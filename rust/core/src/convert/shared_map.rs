@@ -9,7 +9,7 @@ use arrow_schema::{ArrowError, DataType};
 use super::attributes::{Entries, MapColumn};
 use super::columns::{Arrays, Columns, roomy};
 use super::context::Context;
-use super::dictionary::Key;
+use super::dictionary::{Key, used};
 use super::used::{Used, memory};
 use super::validity::Validity;
 use crate::decode::{DecodeError, KeyValue, Repeated};
@@ -99,9 +99,7 @@ impl Columns for SharedMapColumn {
                 "{dictionary_type} is no dictionary"
             )));
         };
-        let greatest = self.keys.iter().max();
-        let used = greatest.map_or(0, |&key| key.unsigned_abs() as usize + 1);
-        self.maps.truncate(used);
+        self.maps.truncate(used(&self.keys));
         let keys = PrimitiveArray::<Int32Type>::try_new(self.keys.into(), self.validity.finish())?;
         let maps = Arc::new(self.maps.into_array(map_type)?);
         arrays.push(Arc::new(DictionaryArray::try_new(keys, maps)?));

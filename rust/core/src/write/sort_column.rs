@@ -86,7 +86,7 @@ impl Values {
         match self {
             Values::Ranks(ranks) => ranks.iter().for_each(|rank| visit((*rank).into())),
             Values::Labels { keys, ranks, null } => {
-                let rank = |key: i32| ranks.get(key.unsigned_abs() as usize).copied().unwrap_or(*null);
+                let rank = |key: i32| ranks.get(key.cast_unsigned() as usize).copied().unwrap_or(*null);
                 if keys.null_count() == 0 {
                     keys.values().iter().for_each(|key| visit(rank(*key).into()));
                 } else {

@@ -177,13 +177,17 @@ impl<'a> Hybrid<'a> {
     /// Packs eight numbers of `width` bits into `width` bytes; the group must be empty.
     #[inline]
     fn pack_group(&mut self, group: &[u32; GROUP]) {
-        if self.width > 8 {
-            return group.iter().for_each(|number| self.pack(*number));
-        }
+        let of_four = |four: &[u32]| {
+            (0..).zip(four).fold(0_u64, |bits, (place, number)| {
+                bits | u64::from(*number) << (place * self.width)
+            })
+        };
+        let (low, high) = group.split_at(GROUP / 2);
+        let bits = match self.width {
+            0..=16 => u128::from(of_four(low)) | u128::from(of_four(high)) << (4 * self.width),
+            _ => return group.iter().for_each(|number| self.pack(*number)),
+        };
         self.flush();
-        let bits = (0..).zip(group).fold(0, |bits, (place, number)| {
-            bits | u64::from(*number) << (place * self.width)
-        });
         // A copy of constant length compiles to a store, any other to a call.
         let end = self.packed.len() + self.width as usize;
         self.packed.extend_from_slice(&bits.to_le_bytes());

@@ -7,6 +7,9 @@ use super::hybrid::{Hybrid, RUN_MIN, bits};
 const KEPT_NUMBERS_MAX: usize = 1 << 18;
 const KEPT_PARTS_MAX: usize = 1 << 15;
 
+/// The greatest number of indices of a repeated list that are cheaper to encode one by one, with their neighbours.
+const SINGLE_MAX: usize = 48;
+
 /// Indices as single values, runs and repeated lists. Values that rows share take no time per row.
 #[derive(Debug, Default)]
 pub(super) struct Indices {
@@ -96,7 +99,11 @@ impl Indices {
         match list {
             [] => {}
             [index] => self.push_run(*index, times),
-            _ if times == 1 => list.iter().for_each(|index| self.push(*index)),
+            _ if list.len() * times <= SINGLE_MAX => {
+                (0..times).for_each(|_| {
+                    self.extend(list.iter().copied());
+                });
+            }
             _ => {
                 self.len += list.len() * times;
                 self.push_part(list, times);

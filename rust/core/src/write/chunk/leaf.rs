@@ -11,6 +11,7 @@ use super::buffer::PageBuffer;
 use super::compress::{ColumnMemory, Compressor};
 use super::expansion::Expansion;
 use super::levels::Levels;
+use super::lists::{Lists, are_all_null};
 use super::pages::{DataPage, Pages};
 use super::range::Range;
 use super::values::Values;
@@ -19,6 +20,9 @@ use super::view::{self, split_run};
 /// A single-page chunk of at most this many bytes, including its dictionary, is stored uncompressed, since a
 /// zstd frame adds some ten bytes. Every file has many such columns: without values or with a single value.
 const SMALL_CHUNK_BYTES: usize = 128;
+
+/// The least number of lists of one length that are appended together.
+const LISTS_MIN: usize = 4;
 
 /// A column chunk of a primitive type.
 pub(super) struct Leaf {
@@ -127,7 +131,7 @@ impl Leaf {
         let Some(nulls) = view.nulls else {
             return self.append_values(view, rows, compressor);
         };
-        if nulls.null_count() == nulls.len() {
+        if are_all_null(nulls) {
             return self.append_missing(self.definition_max.saturating_sub(1), rows.len(), compressor);
         }
         let mut rest = rows;
@@ -188,6 +192,53 @@ impl Leaf {
         Ok(())
     }
 
+    /// Appends the lists of rows, each of `len` elements, at least one: their levels together, their values
+    /// list by list.
+    ///
+    /// # Errors
+    /// When a page cannot be compressed.
+    pub fn append_lists(
+        &mut self,
+        view: &view::Leaf<'_>,
+        lists: Lists<'_>,
+        rows: &[u32],
+        len: usize,
+        repetition: u8,
+        compressor: &mut Compressor,
+    ) -> Result<()> {
+        if view.nulls.is_some() || rows.len() < LISTS_MIN {
+            return rows.iter().try_for_each(|row| {
+                self.push_elements(view, lists.span(*row), 0, repetition);
+                self.end_row(compressor)
+            });
+        }
+        let mut rest = rows;
+        while !rest.is_empty() {
+            let room = rest.len().min(self.rows_left());
+            let these = rest.get(..room).unwrap_or(rest);
+            let taken = self
+                .values
+                .extend_lists(&view.values, lists, these, self.page_bytes_max);
+            self.end_lists(len, taken, repetition, compressor)?;
+            rest = rest.get(taken..).unwrap_or_default();
+        }
+        Ok(())
+    }
+
+    /// Appends the levels of rows whose lists of `len` elements were appended.
+    fn end_lists(
+        &mut self,
+        len: usize,
+        rows: usize,
+        repetition: u8,
+        compressor: &mut Compressor,
+    ) -> Result<()> {
+        self.repetitions.push_lists(0, repetition, len, rows);
+        self.definitions.push(self.definition_max, len * rows);
+        self.rows += rows;
+        self.end_page_if_full(compressor)
+    }
+
     /// Appends consecutive elements of a list: the first at repetition level `first`, the others at the level
     /// of the list.
     pub fn push_elements(
@@ -225,31 +276,37 @@ impl Leaf {
         matches!(self.known.get(key), Some(Some(_))) && self.values.has_dictionary()
     }
 
-    /// Appends rows that all have the elements of this key, until the open page is full; returns how many
-    /// rows were taken.
+    /// Appends the first of these rows, as far as the elements of their keys are known and equally many, until
+    /// the open page is full; returns how many rows were taken.
     ///
     /// # Errors
     /// When a page cannot be compressed.
     pub fn repeat_rows(
         &mut self,
-        key: usize,
-        rows: usize,
+        rows: &[u32],
+        key_of: impl Fn(u32) -> Option<usize>,
         repetition: u8,
         compressor: &mut Compressor,
     ) -> Result<usize> {
-        let Some(Some(repeat)) = self.known.get(key) else {
+        let known = |row: &u32| self.known.get(key_of(*row)?)?.as_ref();
+        let Some(elements) = rows.first().and_then(known).map(|repeat| repeat.indices.len()) else {
             return Ok(0);
         };
-        let elements = repeat.indices.len();
         // An index counts as two bytes, as in the page's size.
         let room = self.page_bytes_max.saturating_sub(self.values.page_bytes()) / (2 * elements.max(1)) + 1;
-        let rows = rows.min(self.rows_left()).min(room);
-        self.values.repeat(repeat, rows);
-        self.repetitions.push_lists(0, repetition, elements, rows);
-        self.definitions.push(self.definition_max, elements * rows);
-        self.rows += rows;
-        self.end_page_if_full(compressor)?;
-        Ok(rows)
+        let room = room.min(self.rows_left()).min(rows.len());
+        let mut rest = rows.get(..room).unwrap_or(rows);
+        while let Some(repeat) = rest.first().and_then(known)
+            && repeat.indices.len() == elements
+        {
+            let key = rest.first().and_then(|row| key_of(*row));
+            let (same, later) = split_run(rest, |row| key_of(row) == key);
+            self.values.repeat(repeat, same.len());
+            rest = later;
+        }
+        let taken = room - rest.len();
+        self.end_lists(elements, taken, repetition, compressor)?;
+        Ok(taken)
     }
 
     /// Appends the elements of a row's list and records them under a key.

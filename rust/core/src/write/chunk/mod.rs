@@ -6,7 +6,7 @@
 //! their dictionary, and one context serves all files. The crate still writes the file around the chunks, and
 //! columns of other types.
 //!
-//! The call hierarchy: [`Column`] → [`nested`] (lists, maps, structs; [`shared`] for maps that rows refer to)
+//! The call hierarchy: [`Column`] → [`nested`] ([`lists`], maps, structs; [`shared`] for maps that rows refer to)
 //! → [`leaf`] (one chunk) → [`values`] (the values of its pages: [`text`], [`number`], [`boolean`]) →
 //! [`pages`] (the stored pages, each after its [`page_header`], and their statistics).
 //!
@@ -28,6 +28,7 @@ mod hybrid;
 mod indices;
 mod leaf;
 mod levels;
+mod lists;
 mod nested;
 mod number;
 mod number_dictionary;

@@ -5,14 +5,14 @@
 
 use std::ops::Range;
 
-use arrow_buffer::NullBuffer;
 use arrow_schema::{DataType, Field, Fields};
 use parquet::errors::Result;
 
 use super::compress::Compressor;
 use super::expansion::Expansion;
 use super::leaf::Leaf;
-use super::view::{Values, View, split_run};
+use super::lists::{Lists, Run, span};
+use super::view::{Values, View};
 
 /// A node of a column's type.
 pub(super) enum Node {
@@ -179,21 +179,20 @@ impl Node {
                 let mut fields = fields.iter_mut().zip(views);
                 fields.try_for_each(|(field, view)| field.append_lists(view, lists, rows, compressor))
             }
-            (Node::Leaf { leaf, repetition }, View::Leaf(view)) => lists.each(rows, |list| match list {
-                List::Missing { definition, rows } => leaf.append_missing(definition, rows, compressor),
-                List::Elements(elements) => {
-                    leaf.push_elements(view, elements, 0, *repetition);
-                    leaf.end_row(compressor)
+            (Node::Leaf { leaf, repetition }, View::Leaf(view)) => lists.runs(rows, |run| match run {
+                Run::Missing { definition, rows } => leaf.append_missing(definition, rows, compressor),
+                Run::Elements { rows, len } => {
+                    leaf.append_lists(view, lists, rows, len, *repetition, compressor)
                 }
             }),
-            (node, view) => lists.each(rows, |list| match list {
-                List::Missing { definition, rows } => {
+            (node, view) => lists.runs(rows, |run| match run {
+                Run::Missing { definition, rows } => {
                     node.each_leaf(&mut |leaf| leaf.append_missing(definition, rows, compressor))
                 }
-                List::Elements(elements) => {
-                    node.push(view, elements, 0);
+                Run::Elements { rows, .. } => rows.iter().try_for_each(|row| {
+                    node.push(view, lists.span(*row), 0);
                     node.each_leaf(&mut |leaf| leaf.end_row(compressor))
-                }
+                }),
             }),
         }
     }
@@ -316,71 +315,4 @@ fn may_expand(view: &View<'_>) -> bool {
         View::Struct { fields, .. } => fields.iter().any(may_expand),
         View::Shared { .. } => false,
     }
-}
-
-/// The lists of a column's rows.
-#[derive(Clone, Copy)]
-struct Lists<'a> {
-    offsets: &'a [i32],
-    nulls: Option<&'a NullBuffer>,
-    /// Definition level of an empty list; that of a null list is one less.
-    empty: u8,
-}
-
-enum List {
-    /// This many rows without elements.
-    Missing { definition: u8, rows: usize },
-    /// A row's elements, at least one.
-    Elements(Range<usize>),
-}
-
-impl Lists<'_> {
-    /// Visits the lists of these rows. In some columns (events, links, exemplars) most rows have no elements.
-    #[inline]
-    fn each(self, rows: &[u32], mut visit: impl FnMut(List) -> Result<()>) -> Result<()> {
-        let mut rest = rows;
-        while let Some((row, later)) = rest.split_first() {
-            match self.elements(*row) {
-                Ok(elements) => {
-                    visit(List::Elements(elements))?;
-                    rest = later;
-                }
-                Err(definition) => {
-                    let (these, later) = split_run(rest, |row| self.elements(row) == Err(definition));
-                    visit(List::Missing {
-                        definition,
-                        rows: these.len(),
-                    })?;
-                    rest = later;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// A row's elements, or the definition level if it has none.
-    #[inline]
-    fn elements(&self, row: u32) -> std::result::Result<Range<usize>, u8> {
-        let row = row as usize;
-        if self.nulls.is_some_and(|nulls| nulls.is_null(row)) {
-            return Err(self.empty.saturating_sub(1));
-        }
-        let span = span(self.offsets, row);
-        if span.is_empty() {
-            Err(self.empty)
-        } else {
-            Ok(span)
-        }
-    }
-}
-
-/// The elements of a list or the entries of a map.
-#[inline]
-pub(super) fn span(offsets: &[i32], index: usize) -> Range<usize> {
-    let at = |index: usize| {
-        offsets
-            .get(index)
-            .map_or(0, |offset| offset.unsigned_abs() as usize)
-    };
-    at(index)..at(index + 1)
 }

@@ -9,6 +9,7 @@ use parquet::bloom_filter::Sbbf;
 use super::bloom::Bloom;
 use super::buffer::PageBuffer;
 use super::dictionary_memory::DictionaryMemory;
+use super::lists::Lists;
 use super::number_dictionary::{Dictionary, SMALL_NUMBERS};
 use super::pages::DictionaryPage;
 use super::range::Range;
@@ -244,6 +245,24 @@ impl<T: Number> Numbers<T> {
             rest = later;
         }
         self.last_list = list;
+    }
+
+    /// Appends the lists of rows until the open page is full; returns how many rows were taken.
+    pub fn extend_lists(
+        &mut self,
+        values: &Column<'_, T>,
+        lists: Lists<'_>,
+        rows: &[u32],
+        page_bytes_max: usize,
+    ) -> usize {
+        let mut rows_left = rows.iter();
+        for row in rows_left.by_ref() {
+            self.push_list(values, lists.span(*row));
+            if self.page_bytes() >= page_bytes_max {
+                break;
+            }
+        }
+        rows.len() - rows_left.len()
     }
 
     /// Appends a value `count` times.

@@ -10,7 +10,7 @@ use arrow_select::take::take;
 use parquet::arrow::arrow_writer::{ArrowColumnWriter, compute_leaves};
 use parquet::errors::Result;
 
-use super::nested::span;
+use super::lists::span;
 
 /// The greatest size of shared maps that are copied to their rows at a time, bytes. The crate takes no shared
 /// maps, and one array holds no more than 2 GiB of texts.

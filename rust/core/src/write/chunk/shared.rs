@@ -6,7 +6,8 @@ use parquet::errors::Result;
 use super::compress::Compressor;
 use super::expansion::Expansion;
 use super::leaf::Leaf;
-use super::nested::{Node, span};
+use super::lists::{are_all_null, span};
+use super::nested::Node;
 use super::view::{View, split_run};
 
 /// A column of shared maps.
@@ -81,6 +82,10 @@ impl SharedMaps {
             let View::Leaf(view) = view else {
                 return Ok(());
             };
+            if nulls.is_some_and(are_all_null) {
+                leaf.append_missing(self.empty.saturating_sub(1), rows.len(), compressor)?;
+                continue;
+            }
             let key_of = |row: u32| {
                 let key = key_of(row, keys, nulls)?;
                 let is_null = null_maps.is_some_and(|nulls| nulls.is_null(key));
@@ -95,8 +100,7 @@ impl SharedMaps {
                     continue;
                 };
                 if leaf.can_repeat(key) {
-                    let (these, later) = split_run(rest, |row| key_of(row) == Some(key));
-                    let taken = leaf.repeat_rows(key, these.len(), *repetition, compressor)?;
+                    let taken = leaf.repeat_rows(rest, key_of, *repetition, compressor)?;
                     rest = rest.get(taken..).unwrap_or(later);
                     continue;
                 }
@@ -128,6 +132,6 @@ impl SharedMaps {
 fn key_of(row: u32, keys: &[i32], nulls: Option<&NullBuffer>) -> Option<usize> {
     let row = row as usize;
     let is_null = nulls.is_some_and(|nulls| nulls.is_null(row));
-    let key = keys.get(row).map_or(0, |key| key.unsigned_abs() as usize);
+    let key = keys.get(row).map_or(0, |key| key.cast_unsigned() as usize);
     (!is_null).then_some(key)
 }

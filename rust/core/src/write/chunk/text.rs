@@ -12,7 +12,7 @@ use super::dictionary_memory::DictionaryMemory;
 use super::distinct::Distinct;
 use super::expansion::Expansion;
 use super::leaf::Repeat;
-use super::nested::span;
+use super::lists::{Lists, span};
 use super::pages::DictionaryPage;
 use super::range::Range;
 use super::search::Content;
@@ -134,6 +134,46 @@ impl Texts {
         indices.for_each(|index| self.push_plain(bytes, span(offsets, index)));
     }
 
+    /// Appends the lists of rows until the open page is full; returns how many rows were taken.
+    pub fn extend_lists(
+        &mut self,
+        array: &StringArray,
+        lists: Lists<'_>,
+        rows: &[u32],
+        page_bytes_max: usize,
+    ) -> usize {
+        let mut rows_left = rows.iter();
+        while self.dictionary.is_some()
+            && let Some(row) = rows_left.next()
+        {
+            for (place, index) in lists.span(*row).enumerate() {
+                self.push(array.value(index).as_bytes(), place);
+            }
+            if self.page_bytes() >= page_bytes_max || self.dictionary_is_full() {
+                return rows.len() - rows_left.len();
+            }
+        }
+        if self.page.is_empty() {
+            self.make_room(array, array.len(), page_bytes_max);
+        }
+        let (bytes, offsets) = (array.value_data(), array.value_offsets());
+        let only_stored = self.bloom.is_none() && !self.options.with_range;
+        for row in rows_left.by_ref() {
+            for index in lists.span(*row) {
+                let text = span(offsets, index);
+                if only_stored {
+                    self.page.push_text(bytes, text);
+                } else {
+                    self.push_plain(bytes, text);
+                }
+            }
+            if self.page.len() >= page_bytes_max {
+                break;
+            }
+        }
+        rows.len() - rows_left.len()
+    }
+
     /// Appends the texts of rows until the open page is full; returns how many were taken.
     pub fn extend(&mut self, array: &StringArray, rows: &[u32], page_bytes_max: usize) -> usize {
         let mut rows_left = rows.iter();
@@ -177,7 +217,7 @@ impl Texts {
                     bloom.insert(text);
                 }
                 let (index, is_new) = dictionary.index_of(text, place);
-                dictionary.push_index(index);
+                dictionary.push_index(index, text.len());
                 if is_new {
                     self.try_dictionary();
                 }
@@ -216,6 +256,25 @@ impl Texts {
             }
             _ => self.push_new_label(labels, key, count),
         }
+    }
+
+    /// Appends the texts of the keys of rows' lists until the open page is full; returns how many rows were
+    /// taken.
+    pub fn extend_label_lists(
+        &mut self,
+        labels: &Labels<'_>,
+        lists: Lists<'_>,
+        rows: &[u32],
+        page_bytes_max: usize,
+    ) -> usize {
+        let mut rows_left = rows.iter();
+        for row in rows_left.by_ref() {
+            self.push_labels(labels, lists.span(*row));
+            if self.page_bytes() >= page_bytes_max || self.dictionary_is_full() {
+                break;
+            }
+        }
+        rows.len() - rows_left.len()
     }
 
     /// Appends the texts of consecutive keys. They often equal those of the previous list, because rows share

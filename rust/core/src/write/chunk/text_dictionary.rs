@@ -1,9 +1,8 @@
 //! The dictionary of a chunk of text.
 
-use std::hash::BuildHasher;
 use std::ops::Range as Span;
 
-use hashbrown::{DefaultHashBuilder, HashTable};
+use hashbrown::HashTable;
 
 use super::dictionary_memory::DictionaryMemory;
 use super::indices::Indices;
@@ -11,6 +10,7 @@ use super::pages::DictionaryPage;
 use super::range::Range;
 use super::search::Content;
 use super::values::Share;
+use crate::byte_hash::ByteHasher;
 
 /// Distinguished positions in a list; later positions share the last one.
 const PLACES: usize = 32;
@@ -23,7 +23,7 @@ pub(super) struct Dictionary {
     /// The position of each text.
     spans: Vec<(u32, u32)>,
     table: HashTable<u32>,
-    hasher: DefaultHashBuilder,
+    hasher: ByteHasher,
     /// The last index at each position of a list.
     last: [u32; PLACES],
     pub indices: Indices,
@@ -106,10 +106,11 @@ impl Dictionary {
         (index, self.spans.len() > before)
     }
 
-    /// Appends a text to the page.
+    /// Appends a text of `len` bytes to the page.
     #[inline]
-    pub fn push_index(&mut self, index: u32) {
-        self.push_run(index, 1);
+    pub fn push_index(&mut self, index: u32, len: usize) {
+        self.indices.push(index);
+        self.plain_bytes += 4 + len;
     }
 
     /// Appends a text to the page, `count` times.
@@ -156,7 +157,7 @@ impl Dictionary {
             hasher,
             ..
         } = self;
-        let hash = hasher.hash_one(text);
+        let hash = hasher.hash(text);
         if let Some(&index) = table.find(hash, |&index| text_at(bytes, spans, index) == text) {
             return index;
         }
@@ -164,9 +165,7 @@ impl Dictionary {
         let index = spans.len() as u32;
         write_plain(text, bytes);
         spans.push(((bytes.len() - text.len()) as u32, text.len() as u32));
-        table.insert_unique(hash, index, |&index| {
-            hasher.hash_one(text_at(bytes, spans, index))
-        });
+        table.insert_unique(hash, index, |&index| hasher.hash(text_at(bytes, spans, index)));
         index
     }
 

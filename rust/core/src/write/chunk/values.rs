@@ -11,6 +11,7 @@ use super::dictionary_memory::DictionaryMemory;
 use super::distinct::Distinct;
 use super::expansion::Expansion;
 use super::leaf::Repeat;
+use super::lists::Lists;
 use super::number::Numbers;
 use super::pages::DictionaryPage;
 use super::range::Range;
@@ -116,6 +117,40 @@ impl Values {
             }
             // Cannot happen: a view is made for the encoder's own type.
             _ => {}
+        }
+    }
+
+    /// Appends the lists of rows, none of them empty, until the open page is full; returns how many rows were
+    /// taken, at least one.
+    pub fn extend_lists(
+        &mut self,
+        view: &View<'_>,
+        lists: Lists<'_>,
+        rows: &[u32],
+        page_bytes_max: usize,
+    ) -> usize {
+        match (self, view) {
+            (Values::Text(texts), View::Text(array)) => {
+                texts.extend_lists(array, lists, rows, page_bytes_max)
+            }
+            (Values::Text(texts), View::Label(labels)) => {
+                texts.extend_label_lists(labels, lists, rows, page_bytes_max)
+            }
+            (Values::Int(numbers), View::Int(values)) => {
+                numbers.extend_lists(values, lists, rows, page_bytes_max)
+            }
+            (Values::Long(numbers), View::Long(values)) => {
+                numbers.extend_lists(values, lists, rows, page_bytes_max)
+            }
+            (Values::Double(numbers), View::Double(values)) => {
+                numbers.extend_lists(values, lists, rows, page_bytes_max)
+            }
+            (values, view) => {
+                for row in rows {
+                    values.push_each(view, lists.span(*row), 0, page_bytes_max);
+                }
+                rows.len()
+            }
         }
     }
 

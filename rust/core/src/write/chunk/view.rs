@@ -67,7 +67,7 @@ impl Labels<'_> {
     pub fn key(&self, row: u32) -> usize {
         self.keys
             .get(row as usize)
-            .map_or(0, |key| key.unsigned_abs() as usize)
+            .map_or(0, |key| key.cast_unsigned() as usize)
     }
 }
 

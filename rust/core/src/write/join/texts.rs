@@ -3,7 +3,6 @@
 //! The chunk encoder requires distinct texts in a dictionary, which concatenating dictionaries does not
 //! ensure.
 
-use std::hash::BuildHasher;
 use std::sync::Arc;
 
 use arrow_array::builder::StringBuilder;
@@ -12,13 +11,15 @@ use arrow_array::types::Int32Type;
 use arrow_array::{Array, ArrayRef, DictionaryArray, Int32Array, StringArray};
 use arrow_buffer::ArrowNativeType;
 use arrow_schema::{ArrowError, DataType};
-use hashbrown::{DefaultHashBuilder, HashTable};
+use hashbrown::HashTable;
+
+use crate::byte_hash::ByteHasher;
 
 /// The texts so far.
 #[derive(Default)]
 pub(super) struct Texts {
     keys: HashTable<u32>,
-    hasher: DefaultHashBuilder,
+    hasher: ByteHasher,
     builder: StringBuilder,
     /// The last dictionary seen, and the key here of each of its texts: the batches of a row group share it.
     last: Option<(StringArray, Vec<i32>)>,
@@ -59,14 +60,14 @@ impl Texts {
             builder: texts,
             ..
         } = self;
-        let hash = hasher.hash_one(text.as_bytes());
+        let hash = hasher.hash(text.as_bytes());
         if let Some(key) = keys.find(hash, |key| bytes_of(texts, *key) == text.as_bytes()) {
             return Ok(key.cast_signed());
         }
         let key = i32::try_from(keys.len()).map_err(|_| ArrowError::DictionaryKeyOverflowError)?;
         texts.append_value(text);
         keys.insert_unique(hash, key.cast_unsigned(), |key| {
-            hasher.hash_one(bytes_of(texts, *key))
+            hasher.hash(bytes_of(texts, *key))
         });
         Ok(key)
     }
