@@ -1,5 +1,6 @@
 //! Files on S3: what is stored, the behaviour when the service fails, and the errors.
 
+mod answers;
 mod chain;
 mod checksums;
 mod failures;

@@ -1,5 +1,5 @@
-//! The HTTP client for S3. It limits the time of requests, follows no redirects, and records the answers for
-//! the errors of operations.
+//! The HTTP client for S3. It limits the time of requests, follows no redirects, bounds the answers that are
+//! parsed, and records the answers for the errors of operations.
 
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
@@ -15,8 +15,8 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::redirect::Policy;
 use uuid::Uuid;
 
-use super::deletion;
 use super::failure::{Answers, Refusal};
+use super::{deletion, xml_bounds};
 use crate::config::RequestTimes;
 
 /// The time after which an attempt to connect is abandoned and retried.
@@ -101,8 +101,9 @@ impl Watched {
 impl HttpService for Watched {
     async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
         let deletes = deletion::is_one(&request);
+        let is_parsed = xml_bounds::is_parsed(&request);
         let answered = match self.send(request).await {
-            Ok(response) if deletes => deletion::judged(response).await,
+            Ok(response) if is_parsed && response.status().is_success() => parsable(response, deletes).await,
             other => other,
         };
         let response = match answered {
@@ -123,11 +124,22 @@ impl HttpService for Watched {
             return Ok(response);
         }
         let (parts, body) = response.into_parts();
-        let body = body.bytes().await?;
+        let body = xml_bounds::read(body).await?;
         let region = parts.headers.get("x-amz-bucket-region");
         let region = region.and_then(|value| value.to_str().ok());
         let refusal = Refusal::new(parts.status.as_u16(), region, &body);
         Answers::note_answer(Some(refusal));
         Ok(HttpResponse::from_parts(parts, body.into()))
     }
+}
+
+/// A successful answer that `object_store` may parse.
+async fn parsable(response: HttpResponse, deletes: bool) -> Result<HttpResponse, HttpError> {
+    let (parts, body) = response.into_parts();
+    let body = xml_bounds::read_xml(body).await?;
+    Ok(if deletes {
+        deletion::judged(parts, body)
+    } else {
+        HttpResponse::from_parts(parts, body.into())
+    })
 }

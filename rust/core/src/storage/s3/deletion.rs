@@ -1,6 +1,8 @@
 //! Answers to deletions. `object_store` deletes each file with a request for several, S3's `DeleteObjects`. A
 //! success of it can contain an error for each file, which is treated here like the answer to a single file.
 
+use bytes::Bytes;
+use http::response::Parts;
 use http::{Method, StatusCode};
 use object_store::client::{HttpError, HttpErrorKind, HttpRequest, HttpResponse};
 
@@ -18,6 +20,9 @@ const TRANSIENT: [&str; 5] = [
 /// Garage reports a file that does not exist, which is what we want.
 const MISSING: &str = "NoSuchKey";
 
+/// What ends the name of an element.
+const NAME_ENDS: [char; 7] = ['<', '>', '/', ' ', '\t', '\r', '\n'];
+
 /// An answer without errors.
 const DELETED: &str = "<DeleteResult><Deleted><Key>all</Key></Deleted></DeleteResult>";
 
@@ -25,30 +30,23 @@ pub(super) fn is_one(request: &HttpRequest) -> bool {
     request.method() == Method::POST && request.uri().query() == Some("delete")
 }
 
-/// The answer, with the status and the content that its worst error would have by itself.
-///
-/// # Errors
-/// When the connection breaks off.
-pub(super) async fn judged(response: HttpResponse) -> Result<HttpResponse, HttpError> {
-    if !response.status().is_success() {
-        return Ok(response);
-    }
-    let (mut parts, body) = response.into_parts();
-    let body = body.bytes().await?;
+/// The successful answer, with the status and the content that its worst error would have by itself.
+pub(super) fn judged(mut parts: Parts, body: Bytes) -> HttpResponse {
     let Some((status, content)) = verdict(&String::from_utf8_lossy(&body)) else {
-        return Ok(HttpResponse::from_parts(parts, body.into()));
+        return HttpResponse::from_parts(parts, body.into());
     };
     parts.status = status;
-    Ok(HttpResponse::from_parts(parts, content.into()))
+    HttpResponse::from_parts(parts, content.into())
 }
 
 /// `None` for a success without errors.
 fn verdict(body: &str) -> Option<(StatusCode, String)> {
-    let mut errors = body.split("<Error>").skip(1).peekable();
-    errors.peek()?;
+    let errors = errors(body);
+    if errors.is_empty() {
+        return None;
+    }
     let mut worst = None;
     for error in errors {
-        let error = error.split("</Error>").next().unwrap_or_default();
         let code = element(error, "Code").unwrap_or_default();
         if TRANSIENT.contains(&code.as_str()) {
             return Some((StatusCode::SERVICE_UNAVAILABLE, error.to_owned()));
@@ -58,6 +56,22 @@ fn verdict(body: &str) -> Option<(StatusCode, String)> {
         }
     }
     worst.or_else(|| Some((StatusCode::OK, DELETED.to_owned())))
+}
+
+/// The elements named `Error`, with any prefix and attributes, each up to its end or to the next one. None is
+/// left to `object_store`, which panics at an error of a file that it did not ask about.
+fn errors(body: &str) -> Vec<&str> {
+    let is_error = |start: &usize| {
+        let name = body.get(start + 1..).and_then(|tag| tag.split(NAME_ENDS).next());
+        name.is_some_and(|name| name.rsplit(':').next() == Some("Error"))
+    };
+    let starts = body.match_indices('<').map(|(start, _)| start).filter(is_error);
+    let starts: Vec<usize> = starts.collect();
+    let ends = starts.iter().skip(1).copied().chain([body.len()]);
+    let errors = starts.iter().zip(ends);
+    errors
+        .filter_map(|(start, end)| body.get(*start..end)?.split("</Error>").next())
+        .collect()
 }
 
 /// The status with which S3 sends a code.
@@ -108,6 +122,40 @@ mod tests {
         let missing = verdict(&answer(&["NoSuchKey", "NoSuchKey"]));
         assert_eq!(missing, Some((StatusCode::OK, DELETED.to_owned())));
         assert_eq!(verdict(&answer(&[])), None);
+    }
+
+    #[test]
+    fn an_error_is_seen_in_any_form() {
+        let error = "<Key>k</Key><Code>AccessDenied</Code><Message>No.</Message>";
+        for (start, end) in [
+            ("<Error>", "</Error>"),
+            ("<Error xmlns=\"a\">", "</Error>"),
+            ("<Error\n>", "</Error >"),
+            ("<s3:Error>", "</s3:Error>"),
+            ("<a:b:Error>", "</a:b:Error>"),
+        ] {
+            for after in ["", "<Deleted><Key>b</Key></Deleted>"] {
+                let body = format!("<DeleteResult>{start}{error}{end}{after}</DeleteResult>");
+                let (found, content) = verdict(&body).expect("an error");
+                assert_eq!(found.as_u16(), 403, "{body}");
+                assert_eq!(
+                    element(&content, "Code").as_deref(),
+                    Some("AccessDenied"),
+                    "{body}"
+                );
+            }
+        }
+        let (found, _) = verdict("<DeleteResult><Error/></DeleteResult>").expect("an error");
+        assert_eq!(found.as_u16(), 400);
+        for other in [
+            "<Errors>1</Errors>",
+            "<Key>Error</Key>",
+            "</Error>",
+            "<ErrorCode/>",
+            "<Error:a/>",
+        ] {
+            assert_eq!(verdict(&format!("<DeleteResult>{other}</DeleteResult>")), None);
+        }
     }
 
     #[test]

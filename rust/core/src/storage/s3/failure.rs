@@ -11,6 +11,7 @@ use object_store::client::{HttpError, HttpErrorKind};
 
 use super::credentials::NoCredentials;
 use super::settings::Origin;
+use super::xml_bounds::OutOfBounds;
 
 /// After this many requests without a connection, no more are made: the host's queue can wait longer than a
 /// call.
@@ -220,6 +221,12 @@ pub(super) fn failed(
     };
     if let Some(missing) = find::<NoCredentials>(&error) {
         return iceberg::Error::new(kind, format!("cannot {verb} {location}: {missing}"));
+    }
+    if let Some(reason) = find::<OutOfBounds>(&error) {
+        let message = format!(
+            "cannot {verb} {location}: the answer of {host} is not S3's, so it is not used: {reason}; check storage.s3.endpoint, and any proxy in between{tried}"
+        );
+        return iceberg::Error::new(kind, message);
     }
     let http = broken_by(&error);
     if let (None, Some(refusal)) = (http, refusal) {

@@ -38,6 +38,7 @@ mod settings;
 mod storage;
 mod upload;
 mod writer;
+mod xml_bounds;
 
 /// No retries after this time. Then the host's own queue waits and retries.
 const RETRY_TIMEOUT: Duration = Duration::from_secs(30);
