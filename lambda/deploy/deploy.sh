@@ -52,6 +52,7 @@ main() {
   choose_architecture
   check_package
   check_cli
+  check_version
   check_window
   check_namespace
   check_queues
@@ -240,6 +241,15 @@ check_cli() {
   said=$(aws s3tables 2>&1) || true
   [[ $said != *nvalid\ choice* ]] ||
     die "this AWS CLI has no aws s3tables ($(aws --version 2>&1 | cut -d ' ' -f 1)): 2.23 or 1.37, or newer, is needed"
+}
+
+# The template gives the function variables that its own version knows. A function does not start with another one.
+check_version() {
+  local checkout=$here/../../Cargo.toml version
+  if [ -z "$RELEASE" ] || [ ! -f "$checkout" ]; then return; fi
+  version=$(sed -n 's/^version = "\(.*\)"$/\1/p' "$checkout")
+  [ "${RELEASE#v}" = "$version" ] ||
+    step "warning: --release $RELEASE with the template of version $version: use the one of the same version (git checkout $RELEASE; docs/aws.md, Upgrades and rollbacks)"
 }
 
 # A queue delivers a message up to RECEIVES_MAX times, RawVisibilityTimeout apart. If its rows were committed but the

@@ -15,5 +15,6 @@ pub mod isolation;
 pub mod json;
 pub mod log;
 pub mod objects;
+mod protobuf;
 mod repairs;
 pub mod store;

@@ -32,73 +32,97 @@ pub struct HostConfig {
 type Variable = (String, String);
 
 impl HostConfig {
-    /// Reads the configuration. Unknown variables and empty ones are ignored, except that an empty token is a
-    /// problem.
+    /// Reads the configuration. An unknown variable with our prefix is a problem; other variables are ignored.
+    /// So are empty ones, except that an empty token is a problem.
     ///
     /// # Errors
     /// `Config`; the message lists every problem with its variable and what is accepted.
     pub fn from_variables(variables: impl IntoIterator<Item = Variable>) -> Result<Self> {
-        let mut problems = Vec::new();
-        let mut given: Vec<Given> = Vec::new();
-        let mut auth_token = None;
-        let mut register_parquet = true;
-        let mut aliases = Vec::new();
         let mut variables: Vec<Variable> = variables
             .into_iter()
             .filter(|(name, value)| !value.trim().is_empty() || name == AUTH_TOKEN)
             .collect();
         // Gives the problems a stable order.
         variables.sort();
+        let mut read = Read::new();
         for (name, value) in variables {
-            if name == AUTH_TOKEN && value.trim().is_empty() {
-                // Ignoring an empty token would silently allow everyone.
-                problems.push(format!(
-                    "{AUTH_TOKEN}: is set and blank; give it the token that clients must send, or remove it to ask for none"
-                ));
-            } else if name == AUTH_TOKEN {
-                auth_token = Some(Secret::new(value.trim()));
-            } else if name == REGISTER_PARQUET {
-                match value::read(Kind::Bool, &value) {
-                    Ok(told) => register_parquet = told == Value::Bool(true),
-                    Err(accepted) => problems.push(format!("{REGISTER_PARQUET}: {accepted}")),
-                }
-            } else if aliases::is_alias(&name) {
-                aliases.push((name, value));
-            } else if let Some(suffix) = name.strip_prefix(PREFIX) {
-                match KEYS.iter().find(|key| key.variable_suffix() == suffix) {
-                    Some(key) => given.push(Given::new(key, &name, &value, &mut problems)),
-                    None => problems.push(format!(
-                        "{name}: there is no such variable; docs/configuration.md lists the keys, \
-                         OTLP2ICEBERG_CATALOG_TYPE is catalog.type"
-                    )),
-                }
-            }
+            read.variable(name, value);
         }
-        aliases::apply(&aliases, &mut given, &mut problems);
-        if !is_given("catalog.type", &given) {
-            problems.push(
+        aliases::apply(&read.aliases, &mut read.given, &mut read.problems);
+        if !is_given("catalog.type", &read.given) {
+            read.problems.push(
                 "OTLP2ICEBERG_CATALOG_TYPE: is needed; accepted are s3tables, glue, rest, sql for a file system \
                  that lasts, and none for Parquet files without a catalog"
                     .into(),
             );
         }
-        match Config::from_json(&json_of(&given)) {
-            Ok(mut library) if problems.is_empty() => {
+        match Config::from_json(&json_of(&read.given)) {
+            Ok(mut library) if read.problems.is_empty() => {
                 let no_receipts =
                     library.catalog.is_in_s3_tables() || library.catalog.r#type == CatalogType::None;
-                if !is_given("commit.on_failure", &given) && !no_receipts {
+                if !is_given("commit.on_failure", &read.given) && !no_receipts {
                     library.commit.on_failure = OnFailure::Accept;
                 }
                 Ok(Self {
                     library,
-                    auth_token,
-                    register_parquet,
+                    auth_token: read.auth_token,
+                    register_parquet: read.register_parquet,
                 })
             }
-            Ok(_) => Err(Error::new(ErrorKind::Config, problems.join("; "))),
+            Ok(_) => Err(Error::new(ErrorKind::Config, read.problems.join("; "))),
             Err(error) => {
-                problems.push(name_variables(error.message()));
-                Err(Error::new(ErrorKind::Config, problems.join("; ")))
+                read.problems.push(name_variables(error.message()));
+                Err(Error::new(ErrorKind::Config, read.problems.join("; ")))
+            }
+        }
+    }
+}
+
+/// What the variables read so far say.
+struct Read {
+    given: Vec<Given>,
+    /// Variables of otlp2parquet.
+    aliases: Vec<Variable>,
+    auth_token: Option<Secret>,
+    register_parquet: bool,
+    problems: Vec<String>,
+}
+
+impl Read {
+    fn new() -> Self {
+        Self {
+            given: Vec::new(),
+            aliases: Vec::new(),
+            auth_token: None,
+            register_parquet: true,
+            problems: Vec::new(),
+        }
+    }
+
+    fn variable(&mut self, name: String, value: String) {
+        if name == AUTH_TOKEN && value.trim().is_empty() {
+            // Ignoring an empty token would silently allow everyone.
+            self.problems.push(format!(
+                "{AUTH_TOKEN}: is set and blank; give it the token that clients must send, or remove it to ask for none"
+            ));
+        } else if name == AUTH_TOKEN {
+            self.auth_token = Some(Secret::new(value.trim()));
+        } else if name == REGISTER_PARQUET {
+            match value::read(Kind::Bool, &value) {
+                Ok(told) => self.register_parquet = told == Value::Bool(true),
+                Err(accepted) => self.problems.push(format!("{REGISTER_PARQUET}: {accepted}")),
+            }
+        } else if aliases::is_alias(&name) {
+            self.aliases.push((name, value));
+        } else if let Some(suffix) = name.strip_prefix(PREFIX) {
+            match KEYS.iter().find(|key| key.variable_suffix() == suffix) {
+                Some(key) => self
+                    .given
+                    .push(Given::new(key, &name, &value, &mut self.problems)),
+                None => self.problems.push(format!(
+                    "{name}: there is no such variable; docs/configuration.md lists the keys, \
+                     OTLP2ICEBERG_CATALOG_TYPE is catalog.type"
+                )),
             }
         }
     }

@@ -7,6 +7,8 @@ use base64::engine::general_purpose::STANDARD;
 use otlp2iceberg::Signal;
 use serde_json::{Map, Value, json};
 
+use crate::protobuf;
+
 /// Protobuf or JSON.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Form {
@@ -73,11 +75,11 @@ impl Answer {
             Form::Protobuf => {
                 let mut partial = Vec::new();
                 if rejected > 0 {
-                    number_field(&mut partial, 1, rejected);
+                    protobuf::varint_field(&mut partial, 1, rejected);
                 }
-                bytes_field(&mut partial, 2, why.as_bytes());
+                protobuf::bytes_field(&mut partial, 2, why.as_bytes());
                 let mut response = Vec::new();
-                bytes_field(&mut response, 1, &partial);
+                protobuf::bytes_field(&mut response, 1, &partial);
                 Body::Binary(response)
             }
             Form::Json => {
@@ -103,8 +105,8 @@ impl Answer {
         let body = match form {
             Form::Protobuf => {
                 let mut body = Vec::new();
-                number_field(&mut body, 1, code);
-                bytes_field(&mut body, 2, message.as_bytes());
+                protobuf::varint_field(&mut body, 1, code);
+                protobuf::bytes_field(&mut body, 2, message.as_bytes());
                 Body::Binary(body)
             }
             Form::Json => Body::Text(json!({"code": code, "message": message}).to_string()),
@@ -198,25 +200,6 @@ fn description(status: u16) -> String {
         _ => "",
     };
     format!("{status} {reason}")
-}
-
-fn number_field(out: &mut Vec<u8>, field: u8, value: u64) {
-    out.push(field << 3);
-    varint(out, value);
-}
-
-fn bytes_field(out: &mut Vec<u8>, field: u8, value: &[u8]) {
-    out.push(field << 3 | 2);
-    varint(out, value.len() as u64);
-    out.extend_from_slice(value);
-}
-
-fn varint(out: &mut Vec<u8>, mut value: u64) {
-    while value >= 0x80 {
-        out.push(value as u8 | 0x80);
-        value >>= 7;
-    }
-    out.push(value as u8);
 }
 
 #[cfg(test)]

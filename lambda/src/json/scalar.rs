@@ -8,7 +8,8 @@ use super::bytes::{BytesSeed, Given};
 use super::integer::Integer;
 use super::messages::{Field, Scalar};
 use super::unexpected;
-use super::write::{self, Output};
+use super::write::Output;
+use crate::protobuf;
 
 /// Writes one scalar field. With `present`, zero is a value. `null` is an absent field.
 pub(super) struct ScalarSeed<'o> {
@@ -18,7 +19,8 @@ pub(super) struct ScalarSeed<'o> {
     pub out: &'o mut Output,
 }
 
-/// Writes one number of a packed list, without a tag.
+/// Writes one number of a packed list, without a tag. `null` is a number, too: without it, those after it
+/// would be at other places.
 pub(super) struct PackedSeed<'o> {
     pub field: &'static Field,
     pub scalar: Scalar,
@@ -40,13 +42,13 @@ impl<'de> DeserializeSeed<'de> for ScalarSeed<'_> {
                 field,
                 write: |text: &[u8]| {
                     if present || !text.is_empty() {
-                        write::bytes_field(out, field.number, text);
+                        protobuf::bytes_field(out, field.number, text);
                     }
                 },
             }),
             Scalar::Id(id_bytes) => {
                 if let Some(id) = json.deserialize_any(BytesSeed::id(field, id_bytes))?.into_id() {
-                    write::bytes_field(out, field.number, &id);
+                    protobuf::bytes_field(out, field.number, &id);
                 }
                 Ok(())
             }
@@ -55,16 +57,16 @@ impl<'de> DeserializeSeed<'de> for ScalarSeed<'_> {
                 if let Given::Bytes(bytes) = json.deserialize_any(BytesSeed::base64(field))?
                     && (present || !bytes.is_empty())
                 {
-                    write::bytes_field(out, field.number, &bytes);
+                    protobuf::bytes_field(out, field.number, &bytes);
                 }
                 Ok(())
             }
             Scalar::I64 { text } => {
                 match Integer::read(json, field)? {
                     None => {}
-                    Some(Integer::Fits(value)) => write::varint_field(out, field.number, value as u64),
+                    Some(Integer::Fits(value)) => protobuf::varint_field(out, field.number, value as u64),
                     Some(Integer::Outside(digits)) => {
-                        write::bytes_field(out, text, digits.as_bytes());
+                        protobuf::bytes_field(out, text, digits.as_bytes());
                         // Digits can be many times as long as their exponent was in JSON.
                         if out.len() > out.bytes_max {
                             return Err(D::Error::custom("too large"));
@@ -76,11 +78,11 @@ impl<'de> DeserializeSeed<'de> for ScalarSeed<'_> {
             Scalar::Sfixed64 { double } => {
                 match Integer::read(json, field)? {
                     None => {}
-                    Some(Integer::Fits(value)) => write::fixed64_field(out, field.number, value as u64),
+                    Some(Integer::Fits(value)) => protobuf::fixed64_field(out, field.number, value as u64),
                     Some(Integer::Outside(digits)) => {
                         // The nearest double; any digits are a number.
                         let nearest: f64 = digits.parse().map_err(D::Error::custom)?;
-                        write::fixed64_field(out, double, nearest.to_bits());
+                        protobuf::fixed64_field(out, double, nearest.to_bits());
                     }
                 }
                 Ok(())
@@ -105,6 +107,7 @@ impl<'de> DeserializeSeed<'de> for PackedSeed<'_> {
         let PackedSeed { field, scalar, out } = self;
         let number = json.deserialize_any(NumberVisitor { field, scalar })?;
         let number = number
+            .or_else(|| Number::of_null(scalar))
             .ok_or_else(|| D::Error::custom(format_args!("{}: null in a list of numbers", field.json)))?;
         number.write_bare(out);
         Ok(())
@@ -127,17 +130,28 @@ impl Number {
 
     fn write_field(self, out: &mut Vec<u8>, field: u32) {
         match self {
-            Number::Varint(value) => write::varint_field(out, field, value),
-            Number::Fixed32(value) => write::fixed32_field(out, field, value),
-            Number::Fixed64(value) => write::fixed64_field(out, field, value),
+            Number::Varint(value) => protobuf::varint_field(out, field, value),
+            Number::Fixed32(value) => protobuf::fixed32_field(out, field, value),
+            Number::Fixed64(value) => protobuf::fixed64_field(out, field, value),
         }
     }
 
     fn write_bare(self, out: &mut Vec<u8>) {
         match self {
-            Number::Varint(value) => write::varint(out, value),
+            Number::Varint(value) => protobuf::varint(out, value),
             Number::Fixed32(value) => out.extend_from_slice(&value.to_le_bytes()),
             Number::Fixed64(value) => out.extend_from_slice(&value.to_le_bytes()),
+        }
+    }
+
+    /// `null` in a list. It is what opentelemetry-cpp writes for a double that is not finite. In place of a
+    /// count it is the same as one out of range: see [`time_or_count`].
+    fn of_null(scalar: Scalar) -> Option<Number> {
+        match scalar {
+            Scalar::Double => Some(Number::Fixed64(f64::NAN.to_bits())),
+            Scalar::U64 => Some(Number::Varint(u64::MAX)),
+            Scalar::Fixed64 => Some(Number::Fixed64(u64::MAX)),
+            _ => None,
         }
     }
 
@@ -145,7 +159,7 @@ impl Number {
         Some(match scalar {
             Scalar::U32 => Number::Varint(u64::from(u32::try_from(value).ok()?)),
             Scalar::Fixed32 => Number::Fixed32(u32::try_from(value).ok()?),
-            Scalar::Sint32 => Number::Varint(write::zigzag(i32::try_from(value).ok()?)),
+            Scalar::Sint32 => Number::Varint(protobuf::zigzag(i32::try_from(value).ok()?)),
             Scalar::Enum(_) => Number::Varint(i64::from(i32::try_from(value).ok()?) as u64),
             Scalar::U64 => Number::Varint(time_or_count(value)),
             Scalar::Fixed64 => Number::Fixed64(time_or_count(value)),

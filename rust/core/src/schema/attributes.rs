@@ -38,9 +38,10 @@ pub enum AttributeType {
     /// The text. Iceberg `string`.
     #[default]
     String,
-    /// A signed 64-bit integer, with or without `.0`; other text is null. Iceberg `long`.
+    /// A whole number that fits 64 bits with a sign, also written with `.0` or an exponent; other text is null.
+    /// Iceberg `long`.
     Long,
-    /// A number; other text is null. Iceberg `double`.
+    /// A number, `NaN`, `Infinity` or `-Infinity`; other text is null. Iceberg `double`.
     Double,
     /// `true` or `false`; other text is null. Iceberg `boolean`.
     Boolean,
