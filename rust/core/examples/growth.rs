@@ -22,7 +22,8 @@ use otlp2iceberg::commit::{Append, Committer};
 use otlp2iceberg::compact::{Budget, Compacted, Compactor};
 use otlp2iceberg::config::Config;
 use otlp2iceberg::convert::{self, ConvertOptions, ValueLimits};
-use otlp2iceberg::{IdRange, Signal, Table, write};
+use otlp2iceberg::write::{self, EncodeOptions, Files, Memory};
+use otlp2iceberg::{IdRange, Signal, Table};
 use prost::Message;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
@@ -175,18 +176,22 @@ impl Growing {
             batch_bytes_max: usize::MAX,
             values: ValueLimits::default(),
         };
-        let mut files = Vec::new();
-        for batch in convert::convert(Signal::Logs, &request(self.commits), &options)?.batches {
-            let (metadata, parquet) = (&table.metadata, &self.config.parquet);
-            files.extend(
-                write::write(metadata, &table.file_io, &batch, &ids, parquet)
-                    .await?
-                    .files,
-            );
+        let converted = convert::convert(Signal::Logs, &request(self.commits), &options)?;
+        let options = EncodeOptions {
+            ids: &ids,
+            parquet: &self.config.parquet,
+            partitions_max: usize::MAX,
+            request_bytes: usize::MAX,
+            proceed: &|| Ok(()),
+        };
+        let (mut files, mut memory) = (Files::default(), Memory::default());
+        for batch in converted.batches {
+            files.append(&table.metadata, &batch, &options, &mut memory)?;
         }
+        let encoded = files.finish(&table.metadata, &options)?;
         Ok(Append {
             table_id: None,
-            files,
+            files: write::upload(&table.file_io, encoded, options.proceed).await?,
             partition_spec_id: table.metadata.default_partition_spec_id(),
             ids,
             request_bytes: 0,

@@ -7,7 +7,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use iceberg::io::FileIO;
 use iceberg::spec::{
     FormatVersion, MetadataLog, TableMetadata, TableMetadataBuildResult, TableMetadataBuilder,
-    TableProperties,
 };
 use iceberg::{TableIdent, TableRequirement, TableUpdate};
 
@@ -17,6 +16,7 @@ use super::metadata_time::updated;
 use super::{LoadedTable, NotCommitted, TableSpec};
 use crate::cause::IcebergCause;
 use crate::error::{Error, ErrorKind, Result};
+use crate::table_properties::{FORMAT_VERSION, METADATA_DELETE_AFTER_COMMIT_ENABLED, Properties};
 
 /// How often the table's location may change between looking it up and reading the file, before an error.
 const MOVES_MAX: usize = 2;
@@ -158,10 +158,7 @@ impl MetadataCache {
 /// `Config` when the table cannot be created as configured.
 pub(super) fn first_metadata(location: String, spec: TableSpec, ident: &TableIdent) -> Result<TableMetadata> {
     let mut properties = spec.properties;
-    let format_version = match properties
-        .remove(TableProperties::PROPERTY_FORMAT_VERSION)
-        .as_deref()
-    {
+    let format_version = match properties.remove(FORMAT_VERSION).as_deref() {
         Some("1") => FormatVersion::V1,
         None | Some("2") => FormatVersion::V2,
         Some("3") => FormatVersion::V3,
@@ -218,10 +215,7 @@ pub(super) async fn discard(file_io: &FileIO, location: &str) {
 
 /// Those files of expired metadata log entries that the table's properties let us delete.
 pub(super) fn outdated(metadata: &TableMetadata, expired: Vec<MetadataLog>) -> impl Iterator<Item = String> {
-    let enabled = metadata
-        .properties()
-        .get("write.metadata.delete-after-commit.enabled")
-        .is_some_and(|value| value.eq_ignore_ascii_case("true"));
+    let enabled = Properties::of(metadata).flag(METADATA_DELETE_AFTER_COMMIT_ENABLED, false);
     expired
         .into_iter()
         .filter(move |_| enabled)

@@ -12,9 +12,7 @@ use uuid::Uuid;
 use super::metadata_json::Json;
 use crate::cause::IcebergCause;
 use crate::error::{Error, ErrorKind, Result};
-
-/// The table property that sets the folder of metadata files, manifests and manifest lists.
-const METADATA_PATH: &str = "write.metadata.path";
+use crate::table_properties::METADATA_PATH;
 
 /// The folder of a table's metadata files, without a slash at its end.
 pub(crate) fn metadata_folder(metadata: &TableMetadata) -> String {

@@ -109,6 +109,23 @@ enum NotCommitted {
 }
 
 impl NotCommitted {
+    /// The outcome of an attempt that failed before it was sent.
+    fn not_sent(error: Error) -> Self {
+        Self::Refused {
+            conflict: false,
+            error,
+        }
+    }
+
+    /// The outcome of an attempt after which the table has the metadata of another writer.
+    fn overtaken(ident: &TableIdent) -> Self {
+        Self::Refused {
+            conflict: true,
+            error: Error::new(ErrorKind::Catalog, "another writer was first")
+                .with("table", ident.to_string()),
+        }
+    }
+
     /// The outcome of an attempt that was sent and got no answer that says what became of it.
     fn unknown(error: Error, ident: &TableIdent) -> Self {
         Self::Unknown(
@@ -189,9 +206,16 @@ pub trait Catalog: Send + Sync + std::fmt::Debug {
     async fn close(&self) {}
 }
 
+/// What a catalog's answer that it has no such table says. No failure says it.
+const NO_TABLE: &str = "the table does not exist; create it, or let it be created with tables.auto_create";
+
 fn no_table(ident: &TableIdent) -> Error {
-    let message = "the table does not exist; create it, or let it be created with tables.auto_create";
-    Error::new(ErrorKind::Catalog, message).with("table", ident.to_string())
+    Error::new(ErrorKind::Catalog, NO_TABLE).with("table", ident.to_string())
+}
+
+/// Whether the catalog answered that it has no such table. Any other error may hide one.
+pub(crate) fn is_no_table(error: &Error) -> bool {
+    error.kind() == ErrorKind::Catalog && error.message() == NO_TABLE
 }
 
 /// Opens the configured catalog.

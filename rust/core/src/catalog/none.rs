@@ -20,10 +20,7 @@ use crate::config::CatalogConfig;
 use crate::error::{Error, ErrorKind, Result};
 use crate::storage::Stores;
 use crate::storage::hiding_file_io;
-
-/// The table property for the location of data files. They are directly below the table's location, since
-/// there are no other files.
-const DATA_PATH: &str = "write.data.path";
+use crate::table_properties::DATA_PATH;
 
 /// Builds tables that are stored nowhere.
 #[derive(Debug)]
@@ -49,6 +46,7 @@ impl NoCatalog {
 
     fn table(&self, ident: &TableIdent, mut spec: TableSpec) -> Result<LoadedTable> {
         let location = table_location(&self.warehouse, ident);
+        // Data files are directly below the table's location, since there are no other files.
         spec.properties
             .entry(DATA_PATH.to_owned())
             .or_insert_with(|| location.clone());

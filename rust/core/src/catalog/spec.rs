@@ -10,6 +10,11 @@ use crate::config::{Compression, Config, ParquetConfig};
 use crate::error::{Error, ErrorKind, Result};
 use crate::schema::{field_in_any_case, sort_columns};
 use crate::signal::Table;
+use crate::table_properties::{
+    BLOOM_FILTER_ENABLED_PREFIX, COMPRESSION_CODEC, COMPRESSION_LEVEL, MAX_SNAPSHOT_AGE_MS,
+    METADATA_DELETE_AFTER_COMMIT_ENABLED, METADATA_PREVIOUS_VERSIONS_MAX, MIN_SNAPSHOTS_TO_KEEP,
+    TARGET_FILE_SIZE_BYTES,
+};
 
 /// The schema, partitioning, sort order and properties of a new table, from the configuration.
 ///
@@ -55,46 +60,40 @@ fn properties(config: &Config, schema: &Schema) -> HashMap<String, String> {
     let mut set = |key: &str, value: String| properties.insert(key.to_owned(), value);
     // Each commit writes a metadata file, and without this their number grows without limit. Each file also
     // lists the previous ones. A reader needs the file it started with only until it has read it.
-    set("write.metadata.delete-after-commit.enabled", "true".to_owned());
-    set("write.metadata.previous-versions-max", "20".to_owned());
+    set(METADATA_DELETE_AFTER_COMMIT_ENABLED, "true".to_owned());
+    set(METADATA_PREVIOUS_VERSIONS_MAX, "20".to_owned());
     let commit = &config.commit;
     // S3 Tables stops expiring snapshots of a table whose properties keep them longer than the service does.
     // Our commits expire snapshots there without these properties.
     if commit.expire_snapshots && !config.catalog.is_in_s3_tables() {
-        set(
-            "history.expire.max-snapshot-age-ms",
-            commit.max_snapshot_age_ms().to_string(),
-        );
+        set(MAX_SNAPSHOT_AGE_MS, commit.max_snapshot_age_ms().to_string());
         // Also for engines: requests are recognised by these snapshots. Java reads an int here.
         let count = i32::try_from(commit.dedup_snapshots).unwrap_or(i32::MAX);
-        set("history.expire.min-snapshots-to-keep", count.to_string());
+        set(MIN_SNAPSHOTS_TO_KEEP, count.to_string());
     }
     match parquet.compression.unwrap_or(ParquetConfig::COMPRESSION) {
         Compression::Zstd => {
             let level = parquet
                 .compression_level
                 .unwrap_or(ParquetConfig::COMPRESSION_LEVEL);
-            set("write.parquet.compression-codec", "zstd".to_owned());
-            set("write.parquet.compression-level", level.to_string());
+            set(COMPRESSION_CODEC, "zstd".to_owned());
+            set(COMPRESSION_LEVEL, level.to_string());
         }
         Compression::None => {
-            set("write.parquet.compression-codec", "uncompressed".to_owned());
+            set(COMPRESSION_CODEC, "uncompressed".to_owned());
         }
     }
     let target_bytes = parquet
         .target_file_size_bytes
         .unwrap_or(ParquetConfig::TARGET_FILE_SIZE_BYTES);
-    set("write.target-file-size-bytes", target_bytes.to_string());
+    set(TARGET_FILE_SIZE_BYTES, target_bytes.to_string());
     let bloom_filter_columns: Vec<&str> = match &parquet.bloom_filter_columns {
         Some(columns) => columns.iter().map(String::as_str).collect(),
         None => ParquetConfig::BLOOM_FILTER_COLUMNS.to_vec(),
     };
     for column in bloom_filter_columns {
         if let Some((_, name)) = field_in_any_case(schema, column) {
-            set(
-                &format!("write.parquet.bloom-filter-enabled.column.{name}"),
-                "true".to_owned(),
-            );
+            set(&format!("{BLOOM_FILTER_ENABLED_PREFIX}{name}"), "true".to_owned());
         }
     }
     let given = config.tables.properties.iter();

@@ -7,9 +7,9 @@
 use std::sync::Arc;
 
 use super::expired_files::ExpiredFiles;
-use super::producer::delete;
 use super::protocol::Protocol;
 use super::run::{AttemptBases, Run};
+use super::unneeded::delete;
 use crate::catalog::LoadedTable;
 
 /// Maximum number of files that are remembered for deletion, some 2 MB for a table. While a catalog loads tables

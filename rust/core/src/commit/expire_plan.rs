@@ -14,12 +14,7 @@ use super::history::Base;
 use super::ids::{Window, ancestry, is_forgotten};
 use super::summary::is_compaction;
 use crate::catalog::References;
-
-/// Iceberg's table properties. Without the first one, nothing is expired.
-const MAX_AGE: &str = "history.expire.max-snapshot-age-ms";
-const MIN_TO_KEEP: &str = "history.expire.min-snapshots-to-keep";
-/// False in tables that share their files with another table.
-const GC_ENABLED: &str = "gc.enabled";
+use crate::table_properties::{GC_ENABLED, MAX_SNAPSHOT_AGE_MS, MIN_SNAPSHOTS_TO_KEEP, Properties};
 
 /// Maximum number of snapshots that one commit expires. Each costs a read of its manifest list afterwards.
 const AT_ONCE_MAX: usize = 200;
@@ -203,19 +198,20 @@ impl Rules {
         if metadata.format_version() == FormatVersion::V1 {
             return None;
         }
-        let text = |key: &str| metadata.properties().get(key).map(|value| value.trim());
-        if text(GC_ENABLED).is_some_and(|value| value.eq_ignore_ascii_case("false")) {
+        let properties = Properties::of(metadata);
+        if !properties.flag(GC_ENABLED, true) {
             return None;
         }
         let others = match cleaner {
             Cleaner::Us => None,
             Cleaner::Service(rules) => Some(rules),
         };
-        let max_age_ms = match text(MAX_AGE) {
+        let max_age_ms = match properties.text(MAX_SNAPSHOT_AGE_MS) {
+            // Without this property, we expire nothing.
             None => others?.max_age_ms,
             Some(text) => text.parse().ok().filter(|age: &i64| *age >= 0)?,
         };
-        let min_to_keep = match text(MIN_TO_KEEP) {
+        let min_to_keep = match properties.text(MIN_SNAPSHOTS_TO_KEEP) {
             None => others.map_or(1, |rules| rules.min_to_keep),
             // An unreadable value may have meant a large number.
             Some(text) => text.parse().ok()?,

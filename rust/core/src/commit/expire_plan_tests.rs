@@ -33,7 +33,7 @@ impl History {
             "last-partition-id": 999,
             "default-sort-order-id": 0,
             "sort-orders": [{"order-id": 0, "fields": []}],
-            "properties": {MAX_AGE: "0"},
+            "properties": {MAX_SNAPSHOT_AGE_MS: "0"},
             "current-snapshot-id": newest,
             "snapshots": snapshots,
             "refs": {"main": {"snapshot-id": newest, "type": "branch"}},
@@ -227,7 +227,7 @@ fn up_to(newest: i64) -> Vec<i64> {
 /// been planned until then.
 #[test]
 fn what_was_replaced_stays_as_long_as_a_snapshot_does() {
-    let history = || History::of(9).property(MAX_AGE, "4500");
+    let history = || History::of(9).property(MAX_SNAPSHOT_AGE_MS, "4500");
     assert_eq!(history().expired(3).0, up_to(4));
     assert_eq!(history().compaction(5).expired(3).0, up_to(3));
     assert_eq!(history().compaction(4).expired(3).0, up_to(4));
@@ -247,17 +247,18 @@ fn nothing_is_expired_in_format_v1() {
 fn the_oldest_of_a_plain_history_are_expired() {
     for (history, expired) in [
         (History::of(9), 6),
-        (History::of(9).property(MIN_TO_KEEP, "5"), 4),
-        (History::of(9).property(MIN_TO_KEEP, "1"), 6),
-        (History::of(9).property(MAX_AGE, " 2500 "), 6),
-        (History::of(9).property(MAX_AGE, "4500"), 4),
+        (History::of(9).property(MIN_SNAPSHOTS_TO_KEEP, "5"), 4),
+        (History::of(9).property(MIN_SNAPSHOTS_TO_KEEP, "1"), 6),
+        (History::of(9).property(MAX_SNAPSHOT_AGE_MS, " 2500 "), 6),
+        (History::of(9).property(MAX_SNAPSHOT_AGE_MS, "4500"), 4),
         (History::of(9).property(GC_ENABLED, "true"), 6),
+        (History::of(9).property(GC_ENABLED, "TRUE"), 6),
         (History::of(9).main(&json!({"min-snapshots-to-keep": 7})), 2),
         (History::of(9).main(&json!({"max-snapshot-age-ms": 5_500})), 3),
         // The branch's setting takes precedence over the table's larger one.
         (
             History::of(9)
-                .property(MIN_TO_KEEP, "8")
+                .property(MIN_SNAPSHOTS_TO_KEEP, "8")
                 .main(&json!({"min-snapshots-to-keep": 4})),
             5,
         ),
@@ -276,13 +277,17 @@ fn the_oldest_of_a_plain_history_are_expired() {
 #[test]
 fn a_table_that_does_not_ask_is_left_alone() {
     for history in [
-        History::of(9).without(MAX_AGE),
-        History::of(9).property(MAX_AGE, "a day"),
-        History::of(9).property(MAX_AGE, "-1"),
-        History::of(9).property(MIN_TO_KEEP, "many"),
+        History::of(9).without(MAX_SNAPSHOT_AGE_MS),
+        History::of(9).property(MAX_SNAPSHOT_AGE_MS, "a day"),
+        History::of(9).property(MAX_SNAPSHOT_AGE_MS, "-1"),
+        History::of(9).property(MIN_SNAPSHOTS_TO_KEEP, "many"),
         History::of(9).property(GC_ENABLED, "False"),
-        History::of(9).property(MAX_AGE, "9000"),
-        History::of(9).property(MIN_TO_KEEP, "9"),
+        // As in Java, only true is true.
+        History::of(9).property(GC_ENABLED, "no"),
+        History::of(9).property(GC_ENABLED, "0"),
+        History::of(9).property(GC_ENABLED, ""),
+        History::of(9).property(MAX_SNAPSHOT_AGE_MS, "9000"),
+        History::of(9).property(MIN_SNAPSHOTS_TO_KEEP, "9"),
     ] {
         let text = history.json["properties"].to_string();
         assert_eq!(history.expired(1), (vec![], None), "{text}");
@@ -293,7 +298,7 @@ fn a_table_that_does_not_ask_is_left_alone() {
 /// compaction replaced.
 #[test]
 fn a_service_that_deletes_files_leaves_snapshots_to_us() {
-    let plain = || History::of(9).without(MAX_AGE);
+    let plain = || History::of(9).without(MAX_SNAPSHOT_AGE_MS);
     assert_eq!(plain().expired(1), (vec![], None));
     assert_eq!(plain().in_a_service(0, 3).expired(1), (up_to(6), Some(7)));
     assert_eq!(plain().in_a_service(4_500, 1).expired(1), (up_to(4), Some(5)));
@@ -302,19 +307,22 @@ fn a_service_that_deletes_files_leaves_snapshots_to_us() {
             .summary(3, "operation", "replace")
             .summary(3, "deleted-data-files", "16")
     };
-    assert_eq!(compacted().property(MAX_AGE, "0").expired(1), (vec![1], Some(2)));
+    assert_eq!(
+        compacted().property(MAX_SNAPSHOT_AGE_MS, "0").expired(1),
+        (vec![1], Some(2))
+    );
     assert_eq!(compacted().in_a_service(0, 3).expired(1), (up_to(6), Some(7)));
     // The table's own settings apply there, too.
     for history in [
-        plain().property(MAX_AGE, "9000"),
+        plain().property(MAX_SNAPSHOT_AGE_MS, "9000"),
         plain().property(GC_ENABLED, "false"),
-        plain().property(MIN_TO_KEEP, "many"),
+        plain().property(MIN_SNAPSHOTS_TO_KEEP, "many"),
         plain().reference("end-of-year", "tag", 5),
     ] {
         let text = history.json.to_string();
         assert_eq!(history.in_a_service(0, 1).expired(1), (vec![], None), "{text}");
     }
-    let kept = plain().property(MIN_TO_KEEP, "7").in_a_service(0, 1);
+    let kept = plain().property(MIN_SNAPSHOTS_TO_KEEP, "7").in_a_service(0, 1);
     assert_eq!(kept.expired(1), (up_to(2), Some(3)));
 }
 
@@ -426,7 +434,7 @@ fn one_that_is_not_old_enough_ends_it() {
 
 #[test]
 fn a_clock_that_is_ahead_forgets_no_more() {
-    let history = || History::of(9).property(MAX_AGE, "4500");
+    let history = || History::of(9).property(MAX_SNAPSHOT_AGE_MS, "4500");
     let far = 9_000 + 86_400_000;
     assert_eq!(history().expired_at(1, Duration::ZERO, far), (up_to(4), Some(5)));
     // A clock that is behind keeps more.
@@ -474,7 +482,7 @@ fn a_table_is_compacted_only_while_its_snapshots_can_be_expired() {
     let overdue = i64::try_from(OVERDUE_MAX).expect("a number");
     for (history, is_compacted) in [
         (History::of(9), true),
-        (History::of(9).without(MAX_AGE), false),
+        (History::of(9).without(MAX_SNAPSHOT_AGE_MS), false),
         (History::of(9).property(GC_ENABLED, "false"), false),
         (History::of(9).reference("kept", "tag", 2), false),
         (History::of(9).rolled_back_to(4), false),
@@ -501,7 +509,7 @@ fn what_holds_expiry_up_for_long_is_named() {
         (history().compaction(5), None),
         (deleted(history()), Some(removal)),
         (deleted(History::of(overdue + 3)), None),
-        (deleted(history()).without(MAX_AGE), None),
+        (deleted(history()).without(MAX_SNAPSHOT_AGE_MS), None),
         (deleted(history()).in_a_service(0, 3), None),
         // The branch keeps more than the table.
         (

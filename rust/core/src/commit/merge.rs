@@ -2,24 +2,27 @@
 //!
 //! Merging only makes later reads cheaper, so manifests that cannot be merged are kept.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 
 use futures::{StreamExt, stream};
 use iceberg::spec::{
     FormatVersion, ManifestEntry, ManifestFile, ManifestStatus, ManifestWriter, TableMetadata,
 };
 
+use super::manifest_writers::ManifestWriters;
 use super::odd_manifests::OddManifests;
 use super::partition_types::may_have_types;
-use super::producer::Producer;
 use crate::catalog::{LoadedTable, ReadManifest, read_manifest};
 use crate::error::Result;
 use crate::schema::name_not_in_avro;
+use crate::table_properties::{
+    MANIFEST_MERGE_ENABLED, MANIFEST_MIN_COUNT_TO_MERGE, MANIFEST_TARGET_SIZE_BYTES, Properties,
+};
 
 /// Number of manifests read concurrently.
 const READS_MAX: usize = 8;
 
-/// The table properties that control merging, with Iceberg's names and defaults.
+/// The table properties that control merging, with Iceberg's defaults.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct MergeRules {
     enabled: bool,
@@ -29,23 +32,16 @@ pub(super) struct MergeRules {
 
 impl MergeRules {
     pub(super) fn of(metadata: &TableMetadata) -> Self {
-        let properties = metadata.properties();
+        let properties = Properties::of(metadata);
         Self {
             // In format v3, files without row ids of their own inherit them from the manifest. iceberg-rust's
             // reader does not pass these on, so merging would renumber rows.
             enabled: metadata.format_version() < FormatVersion::V3
-                && parsed(properties, "commit.manifest-merge.enabled", true),
-            min_count: parsed(properties, "commit.manifest.min-count-to-merge", 100),
-            target_bytes: parsed(properties, "commit.manifest.target-size-bytes", 8 << 20),
+                && properties.flag(MANIFEST_MERGE_ENABLED, true),
+            min_count: properties.parsed(MANIFEST_MIN_COUNT_TO_MERGE).unwrap_or(100),
+            target_bytes: properties.parsed(MANIFEST_TARGET_SIZE_BYTES).unwrap_or(8 << 20),
         }
     }
-}
-
-fn parsed<T: std::str::FromStr>(properties: &HashMap<String, String>, key: &str, default: T) -> T {
-    properties
-        .get(key)
-        .and_then(|value| value.trim().parse().ok())
-        .unwrap_or(default)
 }
 
 /// The result of merging a list of data manifests.
@@ -60,7 +56,7 @@ pub(super) struct Merged {
 /// Merges data manifests, newest first, where the rules allow it. Those that cannot be merged are remembered as
 /// `odd`: a later commit does not read them again.
 pub(super) async fn merge(
-    producer: &Producer,
+    writers: &ManifestWriters,
     table: &LoadedTable,
     manifests: Vec<ManifestFile>,
     odd: &OddManifests,
@@ -86,7 +82,7 @@ pub(super) async fn merge(
                 merged.manifests.extend(bin);
                 continue;
             }
-            match merge_bin(producer, table, spec_id, &bin, odd).await {
+            match merge_bin(writers, table, spec_id, &bin, odd).await {
                 Ok(Some((manifest, left))) => {
                     merged.written.push(manifest.manifest_path.clone());
                     merged.manifests.push(manifest);
@@ -170,14 +166,14 @@ fn pack_from_end(manifests: Vec<ManifestFile>, target_bytes: u64) -> Vec<Vec<Man
 /// # Errors
 /// `Storage` when none of the manifests can be read, or the merged one cannot be written.
 async fn merge_bin(
-    producer: &Producer,
+    writers: &ManifestWriters,
     table: &LoadedTable,
     spec_id: i32,
     bin: &[ManifestFile],
     odd: &OddManifests,
 ) -> Result<Option<(ManifestFile, Vec<ManifestFile>)>> {
     let failed = |cause| table.storage_error("cannot merge manifests", cause);
-    let mut writer = producer.manifest_writer(table, spec_id)?;
+    let mut writer = writers.writer(table, spec_id)?;
     let (mut left, mut unread) = (Vec::new(), Vec::new());
     let mut reads = stream::iter(bin.to_vec())
         .map(|manifest| {
@@ -192,7 +188,7 @@ async fn merge_bin(
         match read {
             Ok(ReadManifest::Whole(whole)) => {
                 let mut entries = whole.entries().iter();
-                if let Err(cause) = entries.try_for_each(|entry| carry(&mut writer, entry, producer)) {
+                if let Err(cause) = entries.try_for_each(|entry| carry(&mut writer, entry, writers)) {
                     // The writer has some of its entries. The next commit merges the others without it.
                     odd.leave_unmerged(table, &manifest.manifest_path, cause);
                     return Ok(None);
@@ -230,10 +226,10 @@ async fn merge_bin(
 pub(super) fn carry(
     writer: &mut ManifestWriter,
     entry: &ManifestEntry,
-    producer: &Producer,
+    writers: &ManifestWriters,
 ) -> iceberg::Result<()> {
     let file = entry.data_file.clone();
-    let is_new = entry.status == ManifestStatus::Added && entry.snapshot_id == Some(producer.snapshot_id());
+    let is_new = entry.status == ManifestStatus::Added && entry.snapshot_id == Some(writers.snapshot_id());
     match (entry.status, entry.snapshot_id, entry.sequence_number) {
         (ManifestStatus::Deleted, _, _) => Ok(()),
         _ if is_new => writer.add_file(file, iceberg::spec::UNASSIGNED_SEQUENCE_NUMBER),

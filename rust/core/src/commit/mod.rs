@@ -39,6 +39,7 @@ mod accept;
 mod backoff;
 mod carried_ids;
 mod cleanup;
+mod evolution;
 mod evolve;
 mod expire_blocker;
 mod expire_plan;
@@ -49,6 +50,7 @@ mod history;
 mod idempotent;
 mod ids;
 mod live_files;
+mod manifest_writers;
 mod merge;
 mod odd_manifests;
 mod partition_types;
@@ -67,10 +69,12 @@ mod replace;
 mod replaced_files;
 mod retry_rules;
 mod run;
+mod snapshot_updates;
 mod summary;
 #[cfg(test)]
 mod test_table;
 mod unknown_attempts;
+mod unneeded;
 mod view;
 mod worker;
 
@@ -88,10 +92,10 @@ const SWEEPING_ENDS_IN: Duration = Duration::from_secs(5);
 /// Files to add, and the requests whose rows they hold.
 #[derive(Debug, Clone)]
 pub struct Append {
-    /// The files of one or more [`crate::write::Written`].
+    /// The files, in storage: see [`crate::write::upload`].
     pub files: Vec<DataFile>,
     /// The partition spec that the files were written with: the default spec of the metadata that
-    /// [`crate::write::write`] was given. A `DataFile` does not expose it.
+    /// [`crate::write::Files::append`] was given. A `DataFile` does not expose it.
     pub partition_spec_id: i32,
     /// The requests, folded.
     pub ids: Vec<IdRange>,

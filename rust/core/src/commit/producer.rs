@@ -8,30 +8,27 @@
 //! Number Inheritance".
 
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicU32, Ordering};
 
-use futures::future::join_all;
 use iceberg::spec::{
-    FormatVersion, MAIN_BRANCH, ManifestContentType, ManifestFile, ManifestListWriter, ManifestWriter,
-    ManifestWriterBuilder, PartitionSpecRef, SchemaRef, Snapshot, Summary, TableMetadata,
-    TableMetadataBuilder, UNASSIGNED_SEQUENCE_NUMBER,
+    FormatVersion, ManifestContentType, ManifestFile, ManifestListWriter, Snapshot, Summary, TableMetadata,
+    UNASSIGNED_SEQUENCE_NUMBER,
 };
 use iceberg::{TableRequirement, TableUpdate};
-use uuid::Uuid;
 
 use super::Files;
 use super::expire_plan::Expired;
 use super::ids::{joined, to_text};
+use super::manifest_writers::{ManifestWriters, partition_spec};
 use super::merge::{Merged, merge};
 use super::odd_manifests::OddManifests;
 use super::partition_types::by_schema;
-use super::receipts::AT_ONCE;
 use super::removal::{Removal, TakenOut, take_out};
-use super::summary::{ManifestCounts, summary};
+use super::snapshot_updates::{requirements, updates};
+use super::summary::{ManifestCounts, Removed, summary};
+use super::unneeded::delete;
 use crate::catalog::{LoadedTable, manifests, metadata_folder};
-use crate::cause::IcebergCause;
 use crate::clock::now_ms;
-use crate::error::{Error, ErrorKind, Result, RetryClass};
+use crate::error::Result;
 use crate::request::IdRange;
 
 /// One attempt, ready to be committed.
@@ -55,11 +52,21 @@ pub(super) struct AttemptFiles {
     pub(super) expired: Option<Expired>,
 }
 
+/// The manifests of one attempt's list.
+struct Listed {
+    manifests: Vec<ManifestFile>,
+    /// The locations of those that were written for this attempt only.
+    written: Vec<String>,
+    /// The files that the attempt replaces, if any.
+    removed: Option<Removed>,
+    /// The locations of the parent snapshot's manifests.
+    in_parent: HashSet<String>,
+}
+
 /// Makes the attempts of one commit.
 #[derive(Debug)]
 pub(super) struct Producer {
-    snapshot_id: i64,
-    commit_id: Uuid,
+    writers: ManifestWriters,
     files: Vec<Files>,
     /// The files whose rows `files` hold, if any.
     removal: Option<Removal>,
@@ -68,7 +75,6 @@ pub(super) struct Producer {
     added: Vec<ManifestFile>,
     /// Manifests of attempts whose manifest list could not be written, so that no list contains them.
     unlisted: Vec<String>,
-    manifests_named: AtomicU32,
     attempts: u32,
     /// Whether an attempt was handed out. Such an attempt lists `added`, and may be in the table now or
     /// later.
@@ -84,14 +90,12 @@ impl Producer {
         ids: Vec<IdRange>,
     ) -> Self {
         Self {
-            snapshot_id: new_snapshot_id(metadata),
-            commit_id: Uuid::new_v4(),
+            writers: ManifestWriters::new(metadata),
             files,
             removal,
             ids,
             added: Vec::new(),
             unlisted: Vec::new(),
-            manifests_named: AtomicU32::new(0),
             attempts: 0,
             handed_out: false,
         }
@@ -99,7 +103,7 @@ impl Producer {
 
     /// The snapshot id in every attempt.
     pub(super) fn snapshot_id(&self) -> i64 {
-        self.snapshot_id
+        self.writers.snapshot_id()
     }
 
     /// Writes all metadata files of an attempt on top of the table as loaded. The attempt also expires the
@@ -115,49 +119,30 @@ impl Producer {
         self.attempts += 1;
         let metadata = &table.metadata;
         self.write_added(table).await?;
-        let (parent_data, parent_deletes) = parent_manifests(table).await?;
-        let parents: HashSet<String> = parent_data
-            .iter()
-            .chain(&parent_deletes)
-            .map(|manifest| manifest.manifest_path.clone())
-            .collect();
-        let taken_out = match &self.removal {
-            // Boxed: it is rare, and would make every append's future larger.
-            Some(removal) => Box::pin(take_out(self, table, parent_data, &parent_deletes, removal)).await?,
-            None => TakenOut::nothing(parent_data),
-        };
-
-        let mut data = self.added.clone();
-        data.extend(taken_out.manifests);
-        let Merged {
-            manifests: mut listed,
-            written: merged,
-        } = merge(self, table, data, odd).await;
-        listed.extend(taken_out.deleted);
-        listed.extend(parent_deletes);
-
+        let listed = self.listed(table, odd).await?;
         let files = AttemptFiles {
             manifest_list: self.manifest_list_path(metadata),
             listed: listed
+                .manifests
                 .iter()
                 .map(|manifest| manifest.manifest_path.clone())
                 .collect(),
-            written: [taken_out.written, merged].concat(),
+            written: listed.written,
             expired,
         };
         let counts = ManifestCounts {
-            created: files.listed.difference(&parents).count(),
-            kept: files.listed.intersection(&parents).count(),
-            replaced: parents.difference(&files.listed).count(),
+            created: files.listed.difference(&listed.in_parent).count(),
+            kept: files.listed.intersection(&listed.in_parent).count(),
+            replaced: listed.in_parent.difference(&files.listed).count(),
         };
         let summary = summary(
             metadata,
             &self.files,
-            taken_out.removed,
+            listed.removed,
             [to_text(&self.ids), joined(others)],
             counts,
         );
-        let list = self.write_manifest_list(table, &files.manifest_list, listed);
+        let list = self.write_manifest_list(table, &files.manifest_list, listed.manifests);
         let row_range = match list.await {
             Ok(row_range) => row_range,
             Err(error) => {
@@ -181,6 +166,40 @@ impl Producer {
                 Err(error)
             }
         }
+    }
+
+    /// The manifests of an attempt: those of the new files, which are written already, and the parent's. Merges
+    /// some of them, and removes the replaced files from them.
+    async fn listed(&self, table: &LoadedTable, odd: &OddManifests) -> Result<Listed> {
+        let writers = &self.writers;
+        let (parent_data, parent_deletes) = parent_manifests(table).await?;
+        let in_parent: HashSet<String> = parent_data
+            .iter()
+            .chain(&parent_deletes)
+            .map(|manifest| manifest.manifest_path.clone())
+            .collect();
+        let taken_out = match &self.removal {
+            // Boxed: it is rare, and would make every append's future larger.
+            Some(removal) => {
+                Box::pin(take_out(writers, table, parent_data, &parent_deletes, removal)).await?
+            }
+            None => TakenOut::nothing(parent_data),
+        };
+
+        let mut data = self.added.clone();
+        data.extend(taken_out.manifests);
+        let Merged {
+            mut manifests,
+            written: merged,
+        } = merge(writers, table, data, odd).await;
+        manifests.extend(taken_out.deleted);
+        manifests.extend(parent_deletes);
+        Ok(Listed {
+            manifests,
+            written: [taken_out.written, merged].concat(),
+            removed: taken_out.removed,
+            in_parent,
+        })
     }
 
     /// The metadata files of an attempt that was not handed out. Includes the manifests that all attempts
@@ -215,38 +234,6 @@ impl Producer {
             .collect()
     }
 
-    /// A writer for a new data manifest of this commit, with the table's current schema.
-    pub(super) fn manifest_writer(&self, table: &LoadedTable, spec_id: i32) -> Result<ManifestWriter> {
-        self.manifest_writer_with(table, spec_id, table.metadata.current_schema())
-    }
-
-    fn manifest_writer_with(
-        &self,
-        table: &LoadedTable,
-        spec_id: i32,
-        schema: &SchemaRef,
-    ) -> Result<ManifestWriter> {
-        let metadata = &table.metadata;
-        let spec = partition_spec(table, spec_id)?;
-        let number = self.manifests_named.fetch_add(1, Ordering::Relaxed);
-        let path = format!("{}/{}-m{number}.avro", metadata_folder(metadata), self.commit_id);
-        let output = table
-            .file_io
-            .new_output(path)
-            .map_err(|cause| table.storage_error("cannot write a manifest", cause))?;
-        let builder = ManifestWriterBuilder::new(
-            output,
-            Some(self.snapshot_id),
-            schema.clone(),
-            spec.as_ref().clone(),
-        );
-        Ok(match metadata.format_version() {
-            FormatVersion::V1 => builder.build_v1(),
-            FormatVersion::V2 => builder.build_v2_data(),
-            FormatVersion::V3 => builder.build_v3_data(),
-        })
-    }
-
     /// Writes the manifests of the new files, unless an earlier attempt did: one per partition spec, and
     /// another one for files from before one of the spec's columns was widened.
     async fn write_added(&mut self, table: &LoadedTable) -> Result<()> {
@@ -266,7 +253,7 @@ impl Producer {
         }
         let mut manifests = Vec::with_capacity(parts.len());
         for part in parts {
-            let mut writer = self.manifest_writer_with(table, part.spec_id, part.schema)?;
+            let mut writer = self.writers.writer_with(table, part.spec_id, part.schema)?;
             for file in part.files {
                 writer
                     .add_file(file.clone(), UNASSIGNED_SEQUENCE_NUMBER)
@@ -283,9 +270,9 @@ impl Producer {
         format!(
             "{}/snap-{}-{}-{}.avro",
             metadata_folder(metadata),
-            self.snapshot_id,
+            self.writers.snapshot_id(),
             self.attempts,
-            self.commit_id
+            self.writers.commit_id()
         )
     }
 
@@ -298,7 +285,7 @@ impl Producer {
     ) -> Result<Option<(u64, u64)>> {
         let metadata = &table.metadata;
         let (id, parent, sequence) = (
-            self.snapshot_id,
+            self.writers.snapshot_id(),
             metadata.current_snapshot_id(),
             metadata.next_sequence_number(),
         );
@@ -329,7 +316,7 @@ impl Producer {
         row_range: Option<(u64, u64)>,
     ) -> Snapshot {
         let builder = Snapshot::builder()
-            .with_snapshot_id(self.snapshot_id)
+            .with_snapshot_id(self.writers.snapshot_id())
             .with_parent_snapshot_id(metadata.current_snapshot_id())
             .with_sequence_number(metadata.next_sequence_number())
             .with_timestamp_ms(timestamp_ms(now_ms(), metadata))
@@ -341,85 +328,6 @@ impl Producer {
             None => builder.build(),
         }
     }
-}
-
-fn partition_spec(table: &LoadedTable, id: i32) -> Result<&PartitionSpecRef> {
-    table.metadata.partition_spec_by_id(id).ok_or_else(|| {
-        Error::new(
-            ErrorKind::TableMismatch,
-            "the table no longer has the partition spec that files were written with",
-        )
-        .with("table", table.ident.to_string())
-        .with("partition spec", id.to_string())
-    })
-}
-
-/// Adds the snapshot, moves the main branch to it, and removes expired snapshots with their statistics. Uses
-/// the metadata builder, which keeps the branch's retention settings.
-fn updates(table: &LoadedTable, snapshot: Snapshot, expired: Option<&Expired>) -> Result<Vec<TableUpdate>> {
-    let removed = expired.map(Expired::ids).unwrap_or_default();
-    TableMetadata::clone(&table.metadata)
-        .into_builder(None)
-        .set_branch_snapshot(snapshot, MAIN_BRANCH)
-        .map(|builder| without(builder, &removed))
-        .and_then(TableMetadataBuilder::build)
-        .map(|built| built.changes.into_iter().flat_map(one_each).collect())
-        .map_err(|cause| {
-            // iceberg-rust may refuse valid metadata, so the data is not given up.
-            Error::new(ErrorKind::TableMismatch, "the table cannot take a new snapshot")
-                .with("table", table.ident.to_string())
-                .class(RetryClass::Retry { after: None })
-                .because(IcebergCause(cause))
-        })
-}
-
-/// Removes snapshots and their statistics. iceberg-rust keeps the statistics of a removed snapshot. Java and
-/// pyiceberg remove them with it, and pyiceberg then refuses to remove them again. So they go first.
-fn without(builder: TableMetadataBuilder, snapshot_ids: &[i64]) -> TableMetadataBuilder {
-    snapshot_ids
-        .iter()
-        .fold(builder, |builder, id| {
-            builder.remove_statistics(*id).remove_partition_statistics(*id)
-        })
-        .remove_snapshots(snapshot_ids)
-}
-
-/// Removes each snapshot in an update of its own: Java before 1.9 refuses an update that removes several.
-fn one_each(update: TableUpdate) -> Vec<TableUpdate> {
-    match update {
-        TableUpdate::RemoveSnapshots { snapshot_ids } => snapshot_ids
-            .into_iter()
-            .map(|id| TableUpdate::RemoveSnapshots {
-                snapshot_ids: vec![id],
-            })
-            .collect(),
-        other => vec![other],
-    }
-}
-
-/// Deletes unneeded files, several at a time: other commits of the table wait for it.
-pub(super) async fn delete(table: &LoadedTable, paths: Vec<String>) {
-    for some in paths.chunks(AT_ONCE) {
-        let deletions = some.iter().map(|path| async move {
-            if let Err(cause) = table.file_io.delete(path).await {
-                tracing::warn!(path, %cause, "cannot delete a file that is not needed");
-            }
-        });
-        join_all(deletions).await;
-    }
-}
-
-/// Requires the same table, with its main branch at this attempt's parent.
-fn requirements(metadata: &TableMetadata) -> Vec<TableRequirement> {
-    vec![
-        TableRequirement::UuidMatch {
-            uuid: metadata.uuid(),
-        },
-        TableRequirement::RefSnapshotIdMatch {
-            r#ref: MAIN_BRANCH.to_owned(),
-            snapshot_id: metadata.current_snapshot_id(),
-        },
-    ]
 }
 
 /// The current snapshot's data and delete manifests. Manifests without a live file are left out, as in Java's
@@ -434,17 +342,6 @@ async fn parent_manifests(table: &LoadedTable) -> Result<(Vec<ManifestFile>, Vec
         .into_iter()
         .filter(|manifest| manifest.has_added_files() || manifest.has_existing_files())
         .partition(|manifest| manifest.content == ManifestContentType::Data))
-}
-
-/// A positive random id that no snapshot of the table has.
-fn new_snapshot_id(metadata: &TableMetadata) -> i64 {
-    loop {
-        let (high, low) = Uuid::new_v4().as_u64_pair();
-        let id = ((high ^ low) & i64::MAX.unsigned_abs()).cast_signed();
-        if id != 0 && metadata.snapshot_by_id(id).is_none() {
-            return id;
-        }
-    }
 }
 
 /// The current time, or just after the table's latest timestamp if the clock went back.

@@ -53,6 +53,15 @@ enum Step {
     End(Failure),
 }
 
+/// What is known of an attempt once it is being made. It decides what follows a failure.
+struct Attempted {
+    base: Arc<LoadedTable>,
+    state: BaseState,
+    /// Whether it expires snapshots.
+    expires: bool,
+    begun: Instant,
+}
+
 impl Protocol {
     /// Commits a batch and contains its panics. After a panic, the callers get an error because their appends
     /// are dropped, and the next batch begins with a reload of the table.
@@ -101,45 +110,31 @@ impl Protocol {
         let begun = Instant::now();
         let state = match self.prepare_base(run.deadline, run.has_waited).await {
             Ok(state) => state,
-            Err(error) => {
-                run.has_waited = error.is_throttled();
-                // The final answer to this batch must not rely on the last loaded state. Throttling tells nothing
-                // about the table.
-                if !run.has_waited {
-                    self.shared.set_stale(true);
-                }
-                backoff.failed(error.retry_after());
-                return Step::Retry(error);
-            }
+            Err(error) => return self.after_failed_load(run, backoff, error),
         };
         if self.settle(run).await {
             return Step::Done;
         }
         let view = self.shared.view();
-        let base = Arc::clone(&view.table);
         let expired = if state == BaseState::Fresh {
             self.expiring()
         } else {
             None
         };
-        let expires = expired.is_some();
+        let attempted = Attempted {
+            base: Arc::clone(&view.table),
+            state,
+            expires: expired.is_some(),
+            begun,
+        };
+        let base = &attempted.base;
         let built = run
-            .producer_for(&base)
-            .attempt(&base, expired, &view.carried, &self.shared.odd_manifests)
+            .producer_for(base)
+            .attempt(base, expired, &view.carried, &self.shared.odd_manifests)
             .await;
         let attempt = match built {
             Ok(attempt) => attempt,
-            Err(error) => {
-                // A file that the attempt had to read may be gone. Either the table was dropped, or
-                // another writer committed and removed what it no longer needed.
-                self.shared.set_stale(true);
-                if self.is_behind(&base).await.unwrap_or(false) {
-                    tracing::debug!(table = %base.ident, %error, "the table changed while an attempt was made");
-                    backoff.lost_race(begun.elapsed());
-                    return Step::Retry(error);
-                }
-                return Step::GiveUp(Failure::Ours(error));
-            }
+            Err(error) => return self.after_failed_build(&attempted, backoff, error).await,
         };
         run.attempts.push(attempt.files);
         run.sent += 1;
@@ -147,7 +142,7 @@ impl Protocol {
         self.loaded = None;
         let outcome = self
             .catalog
-            .commit(&base, attempt.requirements, attempt.updates)
+            .commit(base, attempt.requirements, attempt.updates)
             .await;
         match outcome {
             CommitOutcome::Committed(table) => {
@@ -155,63 +150,109 @@ impl Protocol {
                 Step::Done
             }
             CommitOutcome::Refused { conflict, error } => {
-                tracing::debug!(table = %base.ident, %error, conflict, "a commit attempt was refused");
-                // The next attempt looks at the table first: this may be the answer to a second delivery.
-                self.shared.set_stale(true);
-                if conflict {
-                    backoff.lost_race(begun.elapsed());
-                    return Step::Retry(error);
-                }
-                if error.is_throttled() {
-                    return throttled(error, backoff);
-                }
-                if expires {
-                    self.expiry.pause(&base);
-                }
-                let step = self.after_refusal(&base, state, expires, error).await;
-                if matches!(step, Step::Retry(_)) {
-                    backoff.lost_race(begun.elapsed());
-                }
-                step
+                self.refused(&attempted, backoff, conflict, error).await
             }
-            CommitOutcome::Unknown(error) => {
-                if std::mem::replace(&mut run.is_in_doubt, true) {
-                    tracing::debug!(table = %base.ident, %error, "the outcome of another attempt is unknown");
-                } else {
-                    tracing::warn!(table = %base.ident, %error, "the outcome of a commit attempt is unknown");
-                }
-                self.mark_unknown(&base);
-                // Some catalogs answer every expiry with 5xx.
-                if expires {
-                    self.expiry.pause(&base);
-                }
-                backoff.failed(error.retry_after());
-                Step::Retry(error)
-            }
+            CommitOutcome::Unknown(error) => self.in_doubt(&attempted, run, backoff, error),
         }
     }
 
-    /// What follows a refusal that is no conflict. After an attempt that `expires` snapshots, expiry is paused by
-    /// now, so the next attempt goes without.
-    async fn after_refusal(
+    /// What follows when the table could not be loaded.
+    fn after_failed_load(&self, run: &mut Run, backoff: &mut Backoff, error: Error) -> Step {
+        run.has_waited = error.is_throttled();
+        // The final answer to this batch must not rely on the last loaded state. Throttling tells nothing about
+        // the table.
+        if !run.has_waited {
+            self.shared.set_stale(true);
+        }
+        backoff.failed(error.retry_after());
+        Step::Retry(error)
+    }
+
+    /// What follows when the attempt's manifests could not be made. A file that it had to read may be gone.
+    /// Either the table was dropped, or another writer committed and removed what it no longer needed.
+    async fn after_failed_build(
         &mut self,
-        base: &LoadedTable,
-        state: BaseState,
-        expires: bool,
+        attempted: &Attempted,
+        backoff: &mut Backoff,
         error: Error,
     ) -> Step {
+        let base = &attempted.base;
+        self.shared.set_stale(true);
+        if self.is_behind(base).await.unwrap_or(false) {
+            tracing::debug!(table = %base.ident, %error, "the table changed while an attempt was made");
+            backoff.lost_race(attempted.begun.elapsed());
+            return Step::Retry(error);
+        }
+        Step::GiveUp(Failure::Ours(error))
+    }
+
+    /// What follows when the catalog refused the attempt.
+    async fn refused(
+        &mut self,
+        attempted: &Attempted,
+        backoff: &mut Backoff,
+        conflict: bool,
+        error: Error,
+    ) -> Step {
+        let base = &attempted.base;
+        tracing::debug!(table = %base.ident, %error, conflict, "a commit attempt was refused");
+        // The next attempt looks at the table first: this may be the answer to a second delivery.
+        self.shared.set_stale(true);
+        if conflict {
+            backoff.lost_race(attempted.begun.elapsed());
+            return Step::Retry(error);
+        }
+        if error.is_throttled() {
+            return throttled(error, backoff);
+        }
+        if attempted.expires {
+            self.expiry.pause(base);
+        }
+        let step = self.after_refusal(attempted, error).await;
+        if matches!(step, Step::Retry(_)) {
+            backoff.lost_race(attempted.begun.elapsed());
+        }
+        step
+    }
+
+    /// What follows a refusal that is no conflict. After an attempt that expires snapshots, expiry is paused by
+    /// now, so the next attempt goes without.
+    async fn after_refusal(&mut self, attempted: &Attempted, error: Error) -> Step {
         if asks_to_wait(&error) {
             return Step::GiveUp(Failure::Catalogs(error));
         }
-        if state == BaseState::Failed {
+        if attempted.state == BaseState::Failed {
             return Step::End(Failure::Catalogs(error));
         }
-        match self.is_behind(base).await {
+        match self.is_behind(&attempted.base).await {
             // Some catalogs return this error for a lost race. A catalog may forbid the expiry alone.
-            Ok(behind) if behind || expires => Step::Retry(error),
+            Ok(behind) if behind || attempted.expires => Step::Retry(error),
             Ok(_) => Step::GiveUp(Failure::Catalogs(error)),
             Err(_) => Step::End(Failure::Catalogs(error)),
         }
+    }
+
+    /// What follows when the attempt's outcome is unknown.
+    fn in_doubt(
+        &mut self,
+        attempted: &Attempted,
+        run: &mut Run,
+        backoff: &mut Backoff,
+        error: Error,
+    ) -> Step {
+        let base = &attempted.base;
+        if std::mem::replace(&mut run.is_in_doubt, true) {
+            tracing::debug!(table = %base.ident, %error, "the outcome of another attempt is unknown");
+        } else {
+            tracing::warn!(table = %base.ident, %error, "the outcome of a commit attempt is unknown");
+        }
+        self.mark_unknown(base);
+        // Some catalogs answer every expiry with 5xx.
+        if attempted.expires {
+            self.expiry.pause(base);
+        }
+        backoff.failed(error.retry_after());
+        Step::Retry(error)
     }
 
     /// What a commit on the table as last loaded would expire.

@@ -12,9 +12,10 @@ use futures::future::join_all;
 use iceberg::spec::{FormatVersion, ManifestEntry, ManifestEntryRef, ManifestFile};
 
 use super::live_files::is_after;
+use super::manifest_writers::ManifestWriters;
 use super::merge::carry;
-use super::producer::{Producer, delete};
 use super::summary::{Removed, Totals};
+use super::unneeded::delete;
 use crate::catalog::{LoadedTable, ReadManifest, read_manifest};
 use crate::error::{Error, ErrorKind, Result, RetryClass};
 
@@ -78,7 +79,7 @@ impl TakenOut {
 /// `Catalog`, permanent, when one of the files is no longer in the table, or rows may have been deleted from
 /// it; `Storage` when manifests cannot be read or written. Nothing that was written stays.
 pub(super) async fn take_out(
-    producer: &Producer,
+    writers: &ManifestWriters,
     table: &LoadedTable,
     manifests: Vec<ManifestFile>,
     deletes: &[ManifestFile],
@@ -92,7 +93,7 @@ pub(super) async fn take_out(
             table,
         ));
     }
-    let mut rewriting = Rewriting::of(producer, table, removal);
+    let mut rewriting = Rewriting::of(writers, table, removal);
     match rewriting.run(&manifests).await {
         Ok(()) => Ok(rewriting.end(manifests)),
         Err(error) => {
@@ -104,7 +105,7 @@ pub(super) async fn take_out(
 
 /// A removal in progress.
 struct Rewriting<'a> {
-    producer: &'a Producer,
+    writers: &'a ManifestWriters,
     table: &'a LoadedTable,
     removal: &'a Removal,
     /// The files that were not found yet.
@@ -118,9 +119,9 @@ struct Rewriting<'a> {
 }
 
 impl<'a> Rewriting<'a> {
-    fn of(producer: &'a Producer, table: &'a LoadedTable, removal: &'a Removal) -> Self {
+    fn of(writers: &'a ManifestWriters, table: &'a LoadedTable, removal: &'a Removal) -> Self {
         Self {
-            producer,
+            writers,
             table,
             removal,
             missing: removal.files.keys().map(String::as_str).collect(),
@@ -164,7 +165,7 @@ impl<'a> Rewriting<'a> {
     async fn rewrite(&mut self, manifests: &[&ManifestFile]) -> Result<()> {
         let mut splits = Vec::with_capacity(manifests.len());
         for manifest in manifests {
-            splits.push(split(self.producer, self.table, self.removal, manifest));
+            splits.push(split(self.writers, self.table, self.removal, manifest));
         }
         let mut failed = Ok(());
         for (manifest, split) in manifests.iter().zip(join_all(splits).await) {
@@ -197,9 +198,7 @@ impl<'a> Rewriting<'a> {
         let unwritten = |cause| table.storage_error("cannot write a manifest", cause);
         let out = std::mem::take(&mut self.out);
         for some in out.chunks(REMOVED_PER_MANIFEST) {
-            let mut writer = self
-                .producer
-                .manifest_writer(table, self.removal.partition_spec_id)?;
+            let mut writer = self.writers.writer(table, self.removal.partition_spec_id)?;
             for entry in some {
                 let sequence_number = entry.sequence_number().unwrap_or_default();
                 let file = entry.data_file().clone();
@@ -266,7 +265,7 @@ struct Split {
 
 /// Reads a manifest and, if it lists files to remove, writes its other files into new ones.
 async fn split(
-    producer: &Producer,
+    writers: &ManifestWriters,
     table: &LoadedTable,
     removal: &Removal,
     manifest: &ManifestFile,
@@ -297,7 +296,7 @@ async fn split(
         if entries.is_empty() {
             continue;
         }
-        match write(producer, table, removal, entries).await {
+        match write(writers, table, removal, entries).await {
             Ok(written) => split.stay.push(written),
             Err(error) => {
                 let written = split.stay.into_iter().map(|manifest| manifest.manifest_path);
@@ -311,15 +310,15 @@ async fn split(
 
 /// Writes a manifest of files that stay. Their entries keep their snapshot ids and sequence numbers.
 async fn write(
-    producer: &Producer,
+    writers: &ManifestWriters,
     table: &LoadedTable,
     removal: &Removal,
     entries: Vec<ManifestEntryRef>,
 ) -> Result<ManifestFile> {
     let unwritten = |cause| table.storage_error("cannot write a manifest", cause);
-    let mut writer = producer.manifest_writer(table, removal.partition_spec_id)?;
+    let mut writer = writers.writer(table, removal.partition_spec_id)?;
     for entry in entries {
-        carry(&mut writer, &entry, producer).map_err(unwritten)?;
+        carry(&mut writer, &entry, writers).map_err(unwritten)?;
     }
     writer.write_manifest_file().await.map_err(unwritten)
 }

@@ -6,11 +6,9 @@ use std::time::Duration;
 use iceberg::spec::TableMetadata;
 
 use crate::config::CommitConfig;
-
-const NUM_RETRIES: &str = "commit.retry.num-retries";
-const MIN_WAIT: &str = "commit.retry.min-wait-ms";
-const MAX_WAIT: &str = "commit.retry.max-wait-ms";
-const TOTAL_TIMEOUT: &str = "commit.retry.total-timeout-ms";
+use crate::table_properties::{
+    NUM_RETRIES, Properties, RETRY_MAX_WAIT_MS, RETRY_MIN_WAIT_MS, RETRY_TOTAL_TIMEOUT_MS,
+};
 
 /// Maximum wait before the second attempt, after a quick failure.
 const WAIT_FIRST: Duration = Duration::from_millis(20);
@@ -31,18 +29,19 @@ pub(super) struct RetryRules {
 
 impl RetryRules {
     pub(super) fn of(config: &CommitConfig, metadata: &TableMetadata) -> Self {
-        let number = |key: &str| -> Option<u64> { metadata.properties().get(key)?.trim().parse().ok() };
-        let wait = |key: &str| number(key).map(Duration::from_millis);
-        let in_table = number(NUM_RETRIES).map(|retries| u32::try_from(retries).unwrap_or(u32::MAX));
-        let wait_first = wait(MIN_WAIT).unwrap_or(WAIT_FIRST);
+        let properties = Properties::of(metadata);
+        let wait = |key: &str| properties.parsed(key).map(Duration::from_millis);
+        let in_table = properties.parsed::<u64>(NUM_RETRIES);
+        let in_table = in_table.map(|retries| u32::try_from(retries).unwrap_or(u32::MAX));
+        let wait_first = wait(RETRY_MIN_WAIT_MS).unwrap_or(WAIT_FIRST);
         Self {
             retries_max: config
                 .max_retries
                 .or(in_table)
                 .unwrap_or(CommitConfig::MAX_RETRIES),
             wait_first,
-            wait_max: wait(MAX_WAIT).unwrap_or(WAIT_MAX).max(wait_first),
-            time_max: wait(TOTAL_TIMEOUT),
+            wait_max: wait(RETRY_MAX_WAIT_MS).unwrap_or(WAIT_MAX).max(wait_first),
+            time_max: wait(RETRY_TOTAL_TIMEOUT_MS),
         }
     }
 }

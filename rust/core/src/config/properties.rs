@@ -4,33 +4,42 @@ use std::collections::BTreeMap;
 
 use iceberg::spec::TableProperties;
 
+use crate::table_properties::{
+    BLOOM_FILTER_MAX_BYTES, DICT_SIZE_BYTES, FORMAT_VERSION, GC_ENABLED, MANIFEST_MERGE_ENABLED,
+    MANIFEST_MIN_COUNT_TO_MERGE, MANIFEST_TARGET_SIZE_BYTES, MAX_REF_AGE_MS, MAX_SNAPSHOT_AGE_MS,
+    METADATA_DELETE_AFTER_COMMIT_ENABLED, METADATA_PREVIOUS_VERSIONS_MAX, MIN_SNAPSHOTS_TO_KEEP, NUM_RETRIES,
+    OBJECT_STORAGE_ENABLED, OBJECT_STORAGE_PARTITIONED_PATHS, PAGE_ROW_LIMIT, PAGE_SIZE_BYTES,
+    RETRY_MAX_WAIT_MS, RETRY_MIN_WAIT_MS, RETRY_TOTAL_TIMEOUT_MS, ROW_GROUP_SIZE_BYTES,
+    TARGET_FILE_SIZE_BYTES,
+};
+
 /// Iceberg properties with non-negative integer values ("Table Properties" of its documentation), as far as
 /// we use them.
 const NUMBERS: [&str; 16] = [
-    "commit.manifest.min-count-to-merge",
-    "commit.manifest.target-size-bytes",
-    "commit.retry.max-wait-ms",
-    "commit.retry.min-wait-ms",
-    "commit.retry.num-retries",
-    "commit.retry.total-timeout-ms",
-    "history.expire.max-ref-age-ms",
-    "history.expire.max-snapshot-age-ms",
-    "history.expire.min-snapshots-to-keep",
-    "write.metadata.previous-versions-max",
-    "write.parquet.bloom-filter-max-bytes",
-    "write.parquet.dict-size-bytes",
-    "write.parquet.page-row-limit",
-    "write.parquet.page-size-bytes",
-    "write.parquet.row-group-size-bytes",
-    "write.target-file-size-bytes",
+    MANIFEST_MIN_COUNT_TO_MERGE,
+    MANIFEST_TARGET_SIZE_BYTES,
+    RETRY_MAX_WAIT_MS,
+    RETRY_MIN_WAIT_MS,
+    NUM_RETRIES,
+    RETRY_TOTAL_TIMEOUT_MS,
+    MAX_REF_AGE_MS,
+    MAX_SNAPSHOT_AGE_MS,
+    MIN_SNAPSHOTS_TO_KEEP,
+    METADATA_PREVIOUS_VERSIONS_MAX,
+    BLOOM_FILTER_MAX_BYTES,
+    DICT_SIZE_BYTES,
+    PAGE_ROW_LIMIT,
+    PAGE_SIZE_BYTES,
+    ROW_GROUP_SIZE_BYTES,
+    TARGET_FILE_SIZE_BYTES,
 ];
 /// Iceberg properties with boolean values.
 const BOOLEANS: [&str; 5] = [
-    "commit.manifest-merge.enabled",
-    "gc.enabled",
-    "write.metadata.delete-after-commit.enabled",
-    "write.object-storage.enabled",
-    "write.object-storage.partitioned-paths",
+    MANIFEST_MERGE_ENABLED,
+    GC_ENABLED,
+    METADATA_DELETE_AFTER_COMMIT_ENABLED,
+    OBJECT_STORAGE_ENABLED,
+    OBJECT_STORAGE_PARTITIONED_PATHS,
 ];
 
 /// Adds the problems of properties, each with its key. Java's catalogs silently ignore reserved properties,
@@ -45,7 +54,7 @@ pub(super) fn problems(properties: &BTreeMap<String, String>, problems: &mut Vec
 }
 
 fn problem(key: &str, value: &str) -> Option<String> {
-    if key == TableProperties::PROPERTY_FORMAT_VERSION {
+    if key == FORMAT_VERSION {
         let is_version = matches!(value, "1" | "2" | "3");
         return (!is_version).then(|| format!("{value:?} is no format version; give 1, 2 or 3"));
     }

@@ -9,6 +9,7 @@ use super::common::DEPRECATED_SCOPES;
 use super::error::DecodeError;
 use super::wire::{LENGTH_DELIMITED, Reader, Tag};
 use crate::signal::{Signal, Table};
+use crate::varint::write_varint;
 
 /// The position of a record in a request.
 #[derive(Debug, Clone, Copy)]
@@ -196,17 +197,10 @@ impl Kept {
     fn element(&mut self, tag: Tag, element: Option<Vec<u8>>) {
         let Some(element) = element else { return };
         self.has_records = true;
-        self.varint(u64::from(tag.number) << 3 | u64::from(LENGTH_DELIMITED));
-        self.varint(element.len() as u64);
+        let key = u64::from(tag.number) << 3 | u64::from(LENGTH_DELIMITED);
+        write_varint(key, &mut self.bytes);
+        write_varint(element.len() as u64, &mut self.bytes);
         self.bytes.extend_from_slice(&element);
-    }
-
-    fn varint(&mut self, mut value: u64) {
-        while value >= 0x80 {
-            self.bytes.push((value & 0x7f) as u8 | 0x80);
-            value >>= 7;
-        }
-        self.bytes.push(value as u8);
     }
 
     fn into_message(self) -> Option<Vec<u8>> {

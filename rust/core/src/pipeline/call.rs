@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
+use crate::deadline;
 use crate::error::{Error, ErrorKind, Result};
 
 /// One call's cancel token and deadline.
@@ -20,13 +21,9 @@ impl Call {
     /// # Errors
     /// As [`Call::proceed`].
     pub(super) fn new(cancel: &CancellationToken, timeout: Duration) -> Result<Self> {
-        let now = Instant::now();
         let call = Self {
             cancel: cancel.clone(),
-            // A timeout beyond the range of the clock counts as a year.
-            deadline: now
-                .checked_add(timeout)
-                .unwrap_or(now + Duration::from_secs(365 * 86_400)),
+            deadline: deadline::after(timeout),
         };
         call.proceed()?;
         Ok(call)

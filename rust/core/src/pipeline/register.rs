@@ -8,6 +8,7 @@ use tokio::time::{Duration, Instant};
 
 use super::{Destination, Pipeline};
 use crate::commit::{Append, Stored};
+use crate::deadline;
 use crate::error::{Error, ErrorKind, Result, RetryClass};
 use crate::request::{IdRange, RequestId};
 use crate::signal::Table;
@@ -89,7 +90,7 @@ impl Pipeline {
     /// Checks files against their tables, which are created if missing. Nothing is committed yet.
     pub async fn prepare_files(&self, files: &[ParquetFile], timeout: Duration) -> Registration {
         let mut states = Vec::with_capacity(files.len());
-        let deadline = deadline(timeout);
+        let deadline = deadline::after(timeout);
         for file in files {
             let prepared = tokio::time::timeout_at(deadline, self.prepare_file(file)).await;
             let state = prepared.unwrap_or_else(|_| {
@@ -108,7 +109,8 @@ impl Pipeline {
         let open = self.open.read().await;
         // During closing, the files stay as they are and are reported as not committed.
         if *open {
-            self.commit_ready(registration, tables, deadline(timeout)).await;
+            self.commit_ready(registration, tables, deadline::after(timeout))
+                .await;
         }
     }
 
@@ -259,12 +261,6 @@ fn own(file: &ParquetFile, table: Table) -> State {
 fn key(location: &str) -> &str {
     let path = location.split_once("://").map_or(location, |(_, path)| path);
     path.split_once('/').map_or("", |(_, key)| key)
-}
-
-fn deadline(timeout: Duration) -> Instant {
-    let now = Instant::now();
-    now.checked_add(timeout)
-        .unwrap_or(now + Duration::from_secs(365 * 86_400))
 }
 
 fn refused(why: impl Into<String>) -> Error {

@@ -13,6 +13,7 @@ use arrow_schema::{DataType, TimeUnit};
 use iceberg::spec::{Datum, PrimitiveLiteral};
 
 use super::chunk::Range;
+use super::rounding::{raised, with_zeros};
 
 /// A lower and an upper bound. The upper bound is missing for a string that cannot be truncated to a greater
 /// one.
@@ -131,14 +132,6 @@ fn double_range(array: &PrimitiveArray<Float64Type>) -> Option<(f64, f64)> {
     Some(with_zeros(lower, upper))
 }
 
-/// Sets the signs of a range's zeros so that it holds both zeros.
-pub(super) fn with_zeros(least: f64, greatest: f64) -> (f64, f64) {
-    (
-        if least == 0.0 { -0.0 } else { least },
-        if greatest == 0.0 { 0.0 } else { greatest },
-    )
-}
-
 /// The dictionary values that a row uses: rows of other files may share the dictionary.
 fn used_values(array: &ArrayRef) -> Vec<&str> {
     let dictionary = array.as_any_dictionary();
@@ -222,27 +215,6 @@ fn truncate_upwards(text: &str, length: usize) -> Option<String> {
     raised(beginning)
 }
 
-/// The least text that is above all texts with this prefix and not longer than it: the last code point that
-/// can be incremented is incremented by one.
-pub(super) fn raised(beginning: &str) -> Option<String> {
-    let mut raised = beginning.to_owned();
-    while let Some(last) = raised.pop() {
-        if let Some(next) = next_code_point(last) {
-            raised.push(next);
-            return Some(raised);
-        }
-    }
-    None
-}
-
-/// The next Unicode scalar value; surrogates are skipped.
-fn next_code_point(code_point: char) -> Option<char> {
-    match code_point {
-        '\u{D7FF}' => Some('\u{E000}'),
-        other => char::from_u32(u32::from(other) + 1),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
@@ -276,8 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn raising_skips_surrogates_and_carries_over_the_last_code_point() {
-        assert_eq!(truncate_upwards("ab\u{D7FF}x", 3).as_deref(), Some("ab\u{E000}"));
+    fn only_a_text_that_is_cut_is_raised() {
         assert_eq!(truncate_upwards("ab\u{10FFFF}x", 3).as_deref(), Some("ac"));
         assert_eq!(truncate_upwards("\u{10FFFF}\u{10FFFF}x", 2), None);
         assert_eq!(

@@ -5,13 +5,10 @@ use iceberg::transform::create_transform_function;
 
 use super::internal;
 use crate::error::Result;
-
-/// The table property that sets the location of data files, and its deprecated predecessors.
-const DATA_PATH: &str = "write.data.path";
-const FOLDER_PATH: &str = "write.folder-storage.path";
-const OBJECT_PATH: &str = "write.object-storage.path";
-const OBJECT_ENABLED: &str = "write.object-storage.enabled";
-const OBJECT_PARTITIONED: &str = "write.object-storage.partitioned-paths";
+use crate::table_properties::{
+    DATA_PATH, FOLDER_STORAGE_PATH, OBJECT_STORAGE_ENABLED, OBJECT_STORAGE_PARTITIONED_PATHS,
+    OBJECT_STORAGE_PATH, Properties,
+};
 
 /// Bits of a name's hash that go into its path; each of the first three folders takes four.
 const ENTROPY_BITS: u32 = 20;
@@ -39,7 +36,7 @@ pub(crate) fn writers_folders(metadata: &TableMetadata) -> Vec<String> {
 
 /// The folders that the table's properties name.
 fn chosen_folders(metadata: &TableMetadata) -> impl Iterator<Item = String> {
-    [DATA_PATH, FOLDER_PATH, OBJECT_PATH]
+    [DATA_PATH, FOLDER_STORAGE_PATH, OBJECT_STORAGE_PATH]
         .iter()
         .filter_map(|key| metadata.properties().get(*key))
         .map(|folder| format!("{}/", folder.trim_end_matches('/')))
@@ -57,25 +54,20 @@ struct Entropy {
 impl DataLocation {
     /// Reads the table's properties.
     pub fn of(metadata: &TableMetadata) -> Self {
-        let properties = metadata.properties();
-        let flag = |key: &str, default: bool| {
-            properties
-                .get(key)
-                .map_or(default, |value| value.trim().eq_ignore_ascii_case("true"))
-        };
+        let (properties, paths) = (Properties::of(metadata), metadata.properties());
         let location = metadata.location().trim_end_matches('/');
-        let hashed = flag(OBJECT_ENABLED, false);
-        let folder = properties
+        let hashed = properties.flag(OBJECT_STORAGE_ENABLED, false);
+        let folder = paths
             .get(DATA_PATH)
-            .or_else(|| properties.get(OBJECT_PATH).filter(|_| hashed))
-            .or_else(|| properties.get(FOLDER_PATH))
+            .or_else(|| paths.get(OBJECT_STORAGE_PATH).filter(|_| hashed))
+            .or_else(|| paths.get(FOLDER_STORAGE_PATH))
             .map_or_else(
                 || format!("{location}/data"),
                 |path| path.trim_end_matches('/').to_owned(),
             );
         let entropy = hashed.then(|| Entropy {
             context: (!folder.starts_with(location)).then(|| last_two(location)),
-            partitioned: flag(OBJECT_PARTITIONED, true),
+            partitioned: properties.flag(OBJECT_STORAGE_PARTITIONED_PATHS, true),
         });
         Self { folder, entropy }
     }

@@ -4,8 +4,8 @@ use std::collections::{HashMap, HashSet};
 
 use iceberg::spec::{TableMetadata, Transform};
 
-const DEFAULT: &str = "write.metadata.metrics.default";
-const COLUMN_PREFIX: &str = "write.metadata.metrics.column.";
+use crate::table_properties::{METRICS_COLUMN_PREFIX, METRICS_DEFAULT, Properties};
+
 /// Iceberg's default mode, `truncate(16)`.
 const TRUNCATE_16: Mode = Mode::Bounds {
     code_points_max: Some(16),
@@ -36,9 +36,9 @@ impl MetricsConfig {
     /// Reads a table's properties. As in Java: an invalid mode is ignored, a column's own mode takes
     /// precedence, and sort columns have bounds unless their own mode excludes them.
     pub fn new(metadata: &TableMetadata) -> Self {
-        let properties = metadata.properties();
-        let mode = |key: &str| properties.get(key).and_then(|text| Mode::parse(text));
-        let default = mode(DEFAULT).unwrap_or(TRUNCATE_16);
+        let properties = Properties::of(metadata);
+        let default = properties.text(METRICS_DEFAULT).and_then(Mode::parse);
+        let default = default.unwrap_or(TRUNCATE_16);
         let sort_order = metadata.default_sort_order();
         let mut by_id: HashMap<i32, Mode> = HashMap::new();
         if matches!(default, Mode::None | Mode::Counts) {
@@ -51,11 +51,8 @@ impl MetricsConfig {
             by_id.extend(sorted.into_iter().map(|id| (id, TRUNCATE_16)));
         }
         let schema = metadata.current_schema();
-        for key in properties.keys() {
-            let Some(column) = key.strip_prefix(COLUMN_PREFIX) else {
-                continue;
-            };
-            if let (Some(id), Some(mode)) = (schema.field_id_by_name(column), mode(key)) {
+        for (column, text) in properties.columns(METRICS_COLUMN_PREFIX) {
+            if let (Some(id), Some(mode)) = (schema.field_id_by_name(column), Mode::parse(text)) {
                 by_id.insert(id, mode);
             }
         }
@@ -70,7 +67,7 @@ impl MetricsConfig {
 
 impl Mode {
     fn parse(text: &str) -> Option<Mode> {
-        let text = text.trim().to_ascii_lowercase();
+        let text = text.to_ascii_lowercase();
         match text.as_str() {
             "none" => Some(Mode::None),
             "counts" => Some(Mode::Counts),

@@ -27,6 +27,7 @@ mod parquet;
 mod partition;
 mod paths;
 pub mod register;
+mod rounding;
 mod settings;
 mod sort;
 mod sort_column;
@@ -42,7 +43,6 @@ use futures::future::try_join_all;
 use iceberg::io::FileIO;
 use iceberg::spec::{DataFile, TableMetadata};
 
-use self::align::Aligned;
 pub(crate) use self::data_location::{data_folders, writers_folders};
 pub use self::files::Files;
 pub use self::join::{Columns, Join, JoinOptions, Joined, join};
@@ -50,7 +50,6 @@ pub use self::memory::Memory;
 use self::settings::Settings;
 use crate::cause::IcebergCause;
 use crate::config::ParquetConfig;
-use crate::convert::TableBatch;
 use crate::error::{Error, ErrorKind, Result};
 use crate::request::IdRange;
 
@@ -94,17 +93,6 @@ pub struct Appended {
     pub left_out: LeftOut,
 }
 
-/// The result of encoding one batch.
-#[derive(Debug, Clone, Default)]
-pub struct Encoded {
-    /// The files.
-    pub files: Vec<NewFile>,
-    /// As in [`Appended`].
-    pub rejected: Vec<u32>,
-    /// As in [`Appended`].
-    pub left_out: LeftOut,
-}
-
 /// Values that a table has no column for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LeftOut {
@@ -141,20 +129,6 @@ impl LeftOut {
     }
 }
 
-/// Encodes a single batch: [`Files::append`], then [`Files::finish`].
-///
-/// # Errors
-/// As both.
-pub fn encode(metadata: &TableMetadata, batch: &TableBatch, options: &EncodeOptions<'_>) -> Result<Encoded> {
-    let mut files = Files::default();
-    let Appended { rejected, left_out } = files.append(metadata, batch, options, &mut Memory::default())?;
-    Ok(Encoded {
-        files: files.finish(metadata, options)?,
-        rejected,
-        left_out,
-    })
-}
-
 /// Uploads files to storage, several at a time. They exist then, but no table refers to them yet.
 ///
 /// # Errors
@@ -183,47 +157,6 @@ pub async fn discard(file_io: &FileIO, paths: &[String]) {
     }
 }
 
-/// Encodes a batch and uploads its files, without limits: [`encode`], then [`upload`].
-///
-/// # Errors
-/// As both.
-pub async fn write(
-    metadata: &TableMetadata,
-    file_io: &FileIO,
-    batch: &TableBatch,
-    ids: &[IdRange],
-    parquet: &ParquetConfig,
-) -> Result<Written> {
-    let options = EncodeOptions {
-        ids,
-        parquet,
-        partitions_max: usize::MAX,
-        request_bytes: usize::MAX,
-        proceed: &|| Ok(()),
-    };
-    let encoded = encode(metadata, batch, &options)?;
-    let files = upload(file_io, encoded.files, &|| Ok(())).await?;
-    Ok(Written {
-        rows: files.iter().map(DataFile::record_count).sum(),
-        bytes: files.iter().map(DataFile::file_size_in_bytes).sum(),
-        partition_spec_id: metadata.default_partition_spec_id(),
-        files,
-    })
-}
-
-/// Files that exist in storage and that no table refers to yet.
-#[derive(Debug, Clone, Default)]
-pub struct Written {
-    /// The files, with metrics, partition value, partition spec id and sort order id.
-    pub files: Vec<DataFile>,
-    /// Rows in all files.
-    pub rows: u64,
-    /// Bytes in all files.
-    pub bytes: u64,
-    /// The partition spec of the files; a `DataFile` does not expose it.
-    pub partition_spec_id: i32,
-}
-
 /// The only function that writes a file to storage.
 async fn upload_one(file_io: &FileIO, file: NewFile) -> Result<DataFile> {
     let path = file.data_file.file_path();
@@ -243,14 +176,6 @@ fn internal(
     cause: impl Into<Box<dyn std::error::Error + Send + Sync + 'static>>,
 ) -> Error {
     Error::new(ErrorKind::Internal, message).because(cause)
-}
-
-/// Lookup of a batch's columns by the table's field ids.
-impl Aligned {
-    /// The position of the top-level column with this field id; `None` if our rows do not have it.
-    fn position(&self, field_id: i32) -> Option<usize> {
-        self.fields.iter().position(|field| field.id == field_id)
-    }
 }
 
 /// The target size of the table's files, bytes: the table's own property, else the configured value.

@@ -10,6 +10,7 @@ use super::data_location::DataLocation;
 use super::internal;
 use super::settings::Settings;
 use crate::error::Result;
+use crate::hex::append_hex;
 use crate::request::IdRange;
 
 /// Bytes of the digest in a file's name.
@@ -45,10 +46,7 @@ impl Paths {
         }
         digest.update(format!("{} {settings:?}", env!("CARGO_PKG_VERSION")));
         let mut name = String::with_capacity(2 * DIGEST_BYTES);
-        for byte in digest.finalize().iter().take(DIGEST_BYTES) {
-            // Writing to a String cannot fail.
-            let _ = write!(name, "{byte:02x}");
-        }
+        append_hex(&mut name, &digest.finalize()[..DIGEST_BYTES]);
         Self {
             location: DataLocation::of(metadata),
             name,

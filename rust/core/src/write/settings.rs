@@ -3,8 +3,7 @@
 //! Iceberg's own writers use the same precedence: an option of the job, then the table, then a default.
 //! Properties with invalid values are ignored. `docs/tables-found.md` lists the properties.
 
-use std::collections::{BTreeMap, HashMap};
-use std::str::FromStr;
+use std::collections::BTreeMap;
 
 use iceberg::spec::{Schema, TableMetadata};
 use parquet::basic::{BrotliLevel, Compression as Codec, GzipLevel, ZstdLevel};
@@ -12,17 +11,11 @@ use parquet::basic::{BrotliLevel, Compression as Codec, GzipLevel, ZstdLevel};
 use super::chunk::PageRows;
 use crate::config::{Compression, ParquetConfig};
 use crate::error::{Error, ErrorKind, Result};
-
-const CODEC: &str = "write.parquet.compression-codec";
-const LEVEL: &str = "write.parquet.compression-level";
-const ROW_GROUP_BYTES: &str = "write.parquet.row-group-size-bytes";
-const PAGE_BYTES: &str = "write.parquet.page-size-bytes";
-const PAGE_ROWS: &str = "write.parquet.page-row-limit";
-const DICTIONARY_BYTES: &str = "write.parquet.dict-size-bytes";
-const BLOOM_ENABLED: &str = "write.parquet.bloom-filter-enabled.column.";
-const BLOOM_FALSE_POSITIVES: &str = "write.parquet.bloom-filter-fpp.column.";
-const BLOOM_BYTES: &str = "write.parquet.bloom-filter-max-bytes";
-const TARGET_BYTES: &str = "write.target-file-size-bytes";
+use crate::table_properties::{
+    BLOOM_FILTER_ENABLED_PREFIX, BLOOM_FILTER_FPP_PREFIX, BLOOM_FILTER_MAX_BYTES, COMPRESSION_CODEC,
+    COMPRESSION_LEVEL, DICT_SIZE_BYTES, PAGE_ROW_LIMIT, PAGE_SIZE_BYTES, Properties, ROW_GROUP_SIZE_BYTES,
+    TARGET_FILE_SIZE_BYTES, is_true,
+};
 
 /// The false positive rate of bloom filters: Iceberg's default.
 const FALSE_POSITIVES_DEFAULT: f64 = 0.01;
@@ -63,55 +56,31 @@ impl Settings {
     /// # Errors
     /// `Config` when the configured compression level is out of range.
     pub fn of(config: &ParquetConfig, metadata: &TableMetadata) -> Result<Self> {
-        let properties = Properties(metadata.properties());
+        let properties = Properties::of(metadata);
         Ok(Self {
-            codec: codec(config, &properties)?,
+            codec: codec(config, properties)?,
             row_group_rows_max: config
                 .max_row_group_rows
                 .filter(|rows| *rows > 0)
                 .unwrap_or(ParquetConfig::MAX_ROW_GROUP_ROWS),
-            row_group_bytes_max: properties.positive(ROW_GROUP_BYTES),
+            row_group_bytes_max: properties.positive(ROW_GROUP_SIZE_BYTES),
             page_rows: properties
-                .positive(PAGE_ROWS)
+                .positive(PAGE_ROW_LIMIT)
                 .map_or(PAGE_ROWS_DEFAULT, |most| PageRows { most, narrow: most }),
-            page_bytes_max: properties.positive(PAGE_BYTES),
-            dictionary_bytes_max: properties.positive(DICTIONARY_BYTES),
+            page_bytes_max: properties.positive(PAGE_SIZE_BYTES),
+            dictionary_bytes_max: properties.positive(DICT_SIZE_BYTES),
             target_file_bytes: config
                 .target_file_size_bytes
-                .or_else(|| properties.positive(TARGET_BYTES))
+                .or_else(|| properties.positive(TARGET_FILE_SIZE_BYTES))
                 .unwrap_or(ParquetConfig::TARGET_FILE_SIZE_BYTES),
-            bloom_filters: bloom_filters(config, &properties, metadata.current_schema()),
-            bloom_filter_bytes_max: properties.positive(BLOOM_BYTES),
+            bloom_filters: bloom_filters(config, properties, metadata.current_schema()),
+            bloom_filter_bytes_max: properties.positive(BLOOM_FILTER_MAX_BYTES),
         })
     }
 }
 
-/// A table's properties.
-struct Properties<'a>(&'a HashMap<String, String>);
-
-impl Properties<'_> {
-    fn text(&self, key: &str) -> Option<&str> {
-        self.0.get(key).map(|value| value.trim())
-    }
-
-    fn parsed<T: FromStr>(&self, key: &str) -> Option<T> {
-        self.text(key)?.parse().ok()
-    }
-
-    fn positive<T: FromStr + PartialOrd + Default>(&self, key: &str) -> Option<T> {
-        self.parsed(key).filter(|value| *value > T::default())
-    }
-
-    /// The columns that properties with this prefix name, with their values.
-    fn columns<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {
-        self.0
-            .iter()
-            .filter_map(move |(key, value)| Some((key.strip_prefix(prefix)?, value.trim())))
-    }
-}
-
-fn codec(config: &ParquetConfig, properties: &Properties<'_>) -> Result<Codec> {
-    let in_table = properties.text(CODEC).map(str::to_ascii_lowercase);
+fn codec(config: &ParquetConfig, properties: Properties<'_>) -> Result<Codec> {
+    let in_table = properties.text(COMPRESSION_CODEC).map(str::to_ascii_lowercase);
     let codec = match (config.compression, in_table) {
         (Some(Compression::Zstd), _) => "zstd".to_owned(),
         (Some(Compression::None), _) => "uncompressed".to_owned(),
@@ -120,9 +89,9 @@ fn codec(config: &ParquetConfig, properties: &Properties<'_>) -> Result<Codec> {
     };
     // A table's compression level applies only with the table's codec.
     let own = properties
-        .text(CODEC)
+        .text(COMPRESSION_CODEC)
         .is_none_or(|text| text.eq_ignore_ascii_case(&codec));
-    let level: Option<i32> = properties.parsed(LEVEL).filter(|_| own);
+    let level: Option<i32> = properties.parsed(COMPRESSION_LEVEL).filter(|_| own);
     let unsigned = level.and_then(|level| u32::try_from(level).ok());
     Ok(match codec.as_str() {
         "uncompressed" | "none" => Codec::UNCOMPRESSED,
@@ -157,7 +126,7 @@ fn zstd_level(config: &ParquetConfig, in_table: Option<i32>) -> Result<ZstdLevel
     })
 }
 
-fn bloom_filters(config: &ParquetConfig, properties: &Properties<'_>, schema: &Schema) -> BTreeMap<i32, f64> {
+fn bloom_filters(config: &ParquetConfig, properties: Properties<'_>, schema: &Schema) -> BTreeMap<i32, f64> {
     let mut filters = BTreeMap::new();
     let ours: Vec<&str> = match &config.bloom_filter_columns {
         Some(columns) => columns.iter().map(String::as_str).collect(),
@@ -168,18 +137,18 @@ fn bloom_filters(config: &ParquetConfig, properties: &Properties<'_>, schema: &S
             .filter_map(|name| Some((id_of(schema, name)?, FALSE_POSITIVES_DEFAULT))),
     );
     if config.bloom_filter_columns.is_none() {
-        for (column, value) in properties.columns(BLOOM_ENABLED) {
+        for (column, value) in properties.columns(BLOOM_FILTER_ENABLED_PREFIX) {
             let Some(id) = id_of(schema, column) else {
                 continue;
             };
-            if value.eq_ignore_ascii_case("true") {
+            if is_true(value) {
                 filters.insert(id, FALSE_POSITIVES_DEFAULT);
             } else {
                 filters.remove(&id);
             }
         }
     }
-    for (column, value) in properties.columns(BLOOM_FALSE_POSITIVES) {
+    for (column, value) in properties.columns(BLOOM_FILTER_FPP_PREFIX) {
         let share = value.parse().ok().filter(|share| *share > 0.0 && *share < 1.0);
         let filter = id_of(schema, column).and_then(|id| filters.get_mut(&id));
         if let (Some(filter), Some(share)) = (filter, share) {

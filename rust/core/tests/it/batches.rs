@@ -13,7 +13,7 @@ use otlp2iceberg::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::commit_faults::drop_table;
+use crate::commit_renamed::drop_table;
 use crate::commit_requests::{ACCEPT, Process, data_files, receipts, request, snapshots, stored};
 use crate::commit_support::Fault::{LostAnswer, LostRequest, Refusal};
 use crate::commit_support::{Fault, Faulty, Warehouse, entries, logs};

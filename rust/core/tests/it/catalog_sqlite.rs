@@ -1,33 +1,22 @@
-//! The `SQLite` catalog: creation, configuration errors, other tools' databases, evolution.
+//! The `SQLite` catalog: creation, configuration errors, other tools' databases, metadata files.
 
-use std::path::Path;
 use std::sync::Arc;
 
-use iceberg::spec::{NestedField, PrimitiveType, Schema, Transform, Type};
+use iceberg::spec::Transform;
 use iceberg::{TableRequirement, TableUpdate};
-use otlp2iceberg::catalog::{self, CommitOutcome, TableSpec, table_spec};
-use otlp2iceberg::commit::{Committer, Wanted};
-use otlp2iceberg::config::{CommitConfig, Config};
-use otlp2iceberg::schema::{ColumnCase, iceberg_schema};
+use otlp2iceberg::catalog::{self, CommitOutcome, table_spec};
+use otlp2iceberg::config::Config;
 use otlp2iceberg::{ErrorKind, RetryClass, Table};
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool};
 use sqlx::{Executor, Row};
 
-use crate::commit_support::{Warehouse, append, entries, file_names, logs, soon};
-use crate::logged::warnings;
+use crate::commit_support::{Warehouse, append, logs, soon};
 
-async fn database(warehouse: &Warehouse) -> SqlitePool {
+pub async fn database(warehouse: &Warehouse) -> SqlitePool {
     let path = warehouse.folder.path().join("catalog.db");
     SqlitePool::connect_with(SqliteConnectOptions::new().filename(path).create_if_missing(true))
         .await
         .expect("opens")
-}
-
-fn all(schema: &Schema) -> Wanted<'_> {
-    Wanted {
-        schema,
-        attributes: &[],
-    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -58,117 +47,6 @@ async fn sixteen_writers_create_the_same_table_at_once() {
         1,
         "losers remove their metadata"
     );
-}
-
-/// Makes the table of logs, or finds it, as another process does. Returns its location.
-async fn made(warehouse: &Warehouse) -> String {
-    let catalog = warehouse.catalog().await;
-    let table = catalog.ensure(&logs(), Some(warehouse.spec())).await;
-    table.expect("ensured").metadata.location().to_owned()
-}
-
-/// The location that the table's name gives.
-fn named_location(warehouse: &Warehouse) -> String {
-    format!("file://{}/otel/logs", warehouse.folder.path().display())
-}
-
-/// Checks that this location is a table's own, beside the one that its name gives.
-fn assert_is_own(location: &str, warehouse: &Warehouse) {
-    let own = location.strip_prefix(&format!("{}-", named_location(warehouse)));
-    assert!(own.is_some_and(|id| id.len() == 32), "{location}");
-}
-
-#[tokio::test]
-async fn a_table_of_another_catalog_name_keeps_its_folder_and_is_told_of() {
-    let mut warehouse = Warehouse::new();
-    let (logged, _guard) = warnings();
-    for (name, warned) in [("default", 0), ("other", 1)] {
-        warehouse.config.catalog.name = Some(name.to_owned());
-        let location = made(&warehouse).await;
-        if warned == 0 {
-            assert_eq!(location, named_location(&warehouse));
-        } else {
-            assert_is_own(&location, &warehouse);
-        }
-        let lines = logged.lines();
-        let told = lines
-            .iter()
-            .filter(|line| line.contains("or catalog.name was changed"))
-            .count();
-        assert_eq!(told, warned, "{name}: {lines:?}");
-    }
-}
-
-/// The table was dropped, or another database has it.
-#[tokio::test]
-async fn a_table_that_the_database_does_not_have_keeps_its_folder() {
-    let warehouse = Warehouse::new();
-    let committer = warehouse.committer(warehouse.catalog().await).await;
-    committer.append(append(1, 1), soon()).await.expect("committed");
-    committer.close().await;
-    run(&warehouse, "DELETE FROM iceberg_tables").await;
-    let (logged, _guard) = warnings();
-    let location = made(&warehouse).await;
-    assert_is_own(&location, &warehouse);
-    let newest = committer.table().metadata_location.clone();
-    let lines = logged.lines();
-    let told = lines
-        .iter()
-        .filter(|line| line.contains("in the folder of another one") && line.contains(&newest));
-    assert_eq!(told.count(), 1, "{newest}: {lines:?}");
-    assert_eq!(made(&warehouse).await, location, "found, not made again");
-}
-
-/// Another process may be creating this very table, and has not registered it yet.
-#[tokio::test]
-async fn a_first_metadata_file_alone_does_not_take_the_folder() {
-    let warehouse = Warehouse::new();
-    made(&warehouse).await;
-    run(&warehouse, "DELETE FROM iceberg_tables").await;
-    let (logged, _guard) = warnings();
-    assert_eq!(made(&warehouse).await, named_location(&warehouse));
-    assert_eq!(logged.lines(), Vec::<String>::new());
-}
-
-/// A rename is no reason for a warning.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn writers_that_make_a_table_anew_after_a_rename_agree_on_its_folder() {
-    let warehouse = Arc::new(Warehouse::new());
-    assert_eq!(made(&warehouse).await, named_location(&warehouse));
-    run(&warehouse, "UPDATE iceberg_tables SET table_name = 'logs_2025'").await;
-    let (logged, guard) = warnings();
-    let location = made(&warehouse).await;
-    drop(guard);
-    assert_is_own(&location, &warehouse);
-    assert_eq!(logged.lines(), Vec::<String>::new());
-    run(
-        &warehouse,
-        "UPDATE iceberg_tables SET table_name = 'logs_2026' WHERE table_name = 'logs'",
-    )
-    .await;
-    let tasks: Vec<_> = (0..8)
-        .map(|_| {
-            let warehouse = Arc::clone(&warehouse);
-            tokio::spawn(async move { made(&warehouse).await })
-        })
-        .collect();
-    let mut locations = Vec::new();
-    for task in tasks {
-        locations.push(task.await.expect("joined"));
-    }
-    locations.dedup();
-    assert_eq!(locations.len(), 1, "{locations:?}");
-    assert_ne!(locations[0], location);
-    let folders = std::fs::read_dir(warehouse.folder.path().join("otel")).expect("folder");
-    let files = folders.map(|folder| {
-        let folder = folder.expect("entry").path().join("metadata");
-        file_names(&folder, ".metadata.json").len()
-    });
-    assert_eq!(files.sum::<usize>(), 3, "losers remove their metadata");
-}
-
-async fn run(warehouse: &Warehouse, sql: &str) {
-    database(warehouse).await.execute(sql).await.expect("changed");
 }
 
 #[tokio::test]
@@ -478,93 +356,4 @@ async fn load_of_an_unchanged_table_reads_no_file() {
         .await
         .expect_err("another process must read");
     assert_eq!(error.kind(), ErrorKind::Storage);
-}
-
-/// The logs table without some columns and with one column of another tool.
-fn other_spec(warehouse: &Warehouse, body: PrimitiveType) -> TableSpec {
-    let spec = warehouse.spec();
-    let kept = spec
-        .schema
-        .as_struct()
-        .fields()
-        .iter()
-        .filter(|field| !matches!(field.name.as_str(), "Body" | "EventName"));
-    let body = NestedField::optional(900, "Body", Type::Primitive(body));
-    let theirs = NestedField::optional(901, "Theirs", Type::Primitive(PrimitiveType::String));
-    let fields = kept.cloned().chain([Arc::new(body), Arc::new(theirs)]);
-    TableSpec {
-        schema: Schema::builder().with_fields(fields).build().expect("schema"),
-        ..spec
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn missing_columns_are_added_once_by_many_writers() {
-    let warehouse = Arc::new(Warehouse::new());
-    let catalog = warehouse.catalog().await;
-    let old = catalog
-        .ensure(&logs(), Some(other_spec(&warehouse, PrimitiveType::String)))
-        .await
-        .expect("ensured");
-    let tasks: Vec<_> = (1..=4u8)
-        .map(|writer| {
-            let warehouse = Arc::clone(&warehouse);
-            tokio::spawn(async move {
-                let wanted = iceberg_schema(Table::Logs, &[], ColumnCase::Pascal).expect("schema");
-                let catalog = warehouse.catalog().await;
-                let config = CommitConfig::default();
-                let committer = Committer::open(catalog, logs(), None, Some(all(&wanted)), config)
-                    .await
-                    .expect("opens");
-                committer
-                    .append(append(writer, 1), soon())
-                    .await
-                    .expect("committed");
-            })
-        })
-        .collect();
-    for task in tasks {
-        task.await.expect("joined");
-    }
-    let table = catalog.load(&logs()).await.expect("loads");
-    let schema = table.metadata.current_schema();
-    assert_eq!(table.metadata.schemas_iter().len(), 2);
-    assert!(
-        schema
-            .field_by_name("EventName")
-            .is_some_and(|field| field.id > old.metadata.last_column_id())
-    );
-    assert_eq!(
-        schema.field_id_by_name("Theirs"),
-        old.metadata.current_schema().field_id_by_name("Theirs")
-    );
-    assert_eq!(entries(&table).await.len(), 4);
-}
-
-#[tokio::test]
-async fn column_of_another_type_is_a_mismatch_that_names_both() {
-    let warehouse = Warehouse::new();
-    let catalog = warehouse.catalog().await;
-    catalog
-        .ensure(&logs(), Some(other_spec(&warehouse, PrimitiveType::Long)))
-        .await
-        .expect("ensured");
-    let wanted = iceberg_schema(Table::Logs, &[], ColumnCase::Pascal).expect("schema");
-    let error = Committer::open(catalog, logs(), None, Some(all(&wanted)), CommitConfig::default())
-        .await
-        .expect_err("clash");
-    assert_eq!(error.kind(), ErrorKind::TableMismatch);
-    let text = error.to_string();
-    assert!(
-        text.contains("\"Body\" is long") && text.contains("otel.logs"),
-        "{text}"
-    );
-    assert_eq!(
-        file_names(
-            &Path::new(warehouse.folder.path()).join("otel/logs/metadata"),
-            ".json"
-        )
-        .len(),
-        1
-    );
 }

@@ -159,6 +159,14 @@ async fn properties_of_the_table_rule_merging() {
             6,
         ),
         (
+            r#"{"properties": {"commit.manifest.min-count-to-merge": "3", "commit.manifest-merge.enabled": "False"}}"#,
+            6,
+        ),
+        (
+            r#"{"properties": {"commit.manifest.min-count-to-merge": "3", "commit.manifest-merge.enabled": "TRUE"}}"#,
+            2,
+        ),
+        (
             r#"{"properties": {"commit.manifest.min-count-to-merge": "3", "commit.manifest.target-size-bytes": "10"}}"#,
             6,
         ),

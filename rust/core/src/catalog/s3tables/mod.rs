@@ -197,23 +197,13 @@ impl S3TablesCatalog {
         updates: Vec<TableUpdate>,
     ) -> Result<LoadedTable, NotCommitted> {
         let ident = &base.ident;
-        let not_sent = |error| NotCommitted::Refused {
-            conflict: false,
-            error,
-        };
         let NextMetadata { metadata, json, .. } = self.metadata.next(base, requirements, updates)?;
-        let Some(token) = self.token(base).await.map_err(not_sent)? else {
-            let error =
-                Error::new(ErrorKind::Catalog, "another writer was first").with("table", ident.to_string());
-            return Err(NotCommitted::Refused {
-                conflict: true,
-                error,
-            });
-        };
+        let token = self.token(base).await.map_err(NotCommitted::not_sent)?;
+        let token = token.ok_or_else(|| NotCommitted::overtaken(ident))?;
         let current = Some(base.metadata_location.as_str());
         let location = write_metadata_file(&base.file_io, ident, current, &metadata, Some(&json))
             .await
-            .map_err(not_sent)?;
+            .map_err(NotCommitted::not_sent)?;
         if let Err(not_committed) = self.swap(ident, &token, &location).await {
             if matches!(not_committed, NotCommitted::Refused { .. }) {
                 discard(&base.file_io, &location).await;

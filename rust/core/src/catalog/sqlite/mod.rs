@@ -17,7 +17,7 @@ use super::location::{Warehouse, config_error, database_path, prepare_warehouse}
 use super::metadata::{self, MetadataCache, NextMetadata, refused};
 use super::metadata_file::write_metadata_file;
 use super::references::References;
-use super::{Catalog, CommitOutcome, LoadedTable, TableSpec, no_table};
+use super::{Catalog, CommitOutcome, LoadedTable, NotCommitted, TableSpec, no_table};
 use crate::cause::IcebergCause;
 use crate::config::CatalogConfig;
 use crate::error::{Error, ErrorKind, Result, RetryClass};
@@ -172,6 +172,65 @@ impl SqliteCatalog {
         }
     }
 
+    async fn try_commit(
+        &self,
+        base: &LoadedTable,
+        requirements: &[TableRequirement],
+        updates: Vec<TableUpdate>,
+    ) -> Result<LoadedTable, NotCommitted> {
+        let ident = &base.ident;
+        let NextMetadata {
+            metadata,
+            json,
+            expired,
+        } = self.metadata.next(base, requirements, updates)?;
+        Self::refuse_references_of_v1(base)
+            .await
+            .map_err(NotCommitted::not_sent)?;
+        // Checked before anything is written into a folder that may have been removed with the database.
+        self.database
+            .check_place(false)
+            .await
+            .map_err(|cause| refused(false, REFUSED, ident, cause))?;
+        let current = Some(base.metadata_location.as_str());
+        let location = write_metadata_file(&base.file_io, ident, current, &metadata, Some(&json))
+            .await
+            .map_err(NotCommitted::not_sent)?;
+        if let Err(not_committed) = self.swap(base, &location).await {
+            if matches!(not_committed, NotCommitted::Refused { .. }) {
+                self.discard(&location).await;
+            }
+            return Err(not_committed);
+        }
+        self.metadata.remember(ident, &location, &metadata, Some(json));
+        self.outdated().extend(metadata::outdated(&metadata, expired));
+        Ok(LoadedTable {
+            ident: ident.clone(),
+            metadata,
+            metadata_location: location,
+            file_io: base.file_io.clone(),
+        })
+    }
+
+    /// Makes the metadata at `location` the table's, if that of `base` still is.
+    async fn swap(&self, base: &LoadedTable, location: &str) -> Result<(), NotCommitted> {
+        let ident = &base.ident;
+        let swapped = self
+            .database
+            .swap_metadata(&key(ident), &base.metadata_location, location)
+            .await;
+        match swapped {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(NotCommitted::overtaken(ident)),
+            Err(cause) if cause.surely_undone() => Err(refused(cause.is_busy(), REFUSED, ident, cause)),
+            Err(cause) => {
+                let message = "the catalog's database failed during the commit";
+                let error = Error::new(ErrorKind::CommitUnknown, message).with("table", ident.to_string());
+                Err(NotCommitted::Unknown(error.because(cause)))
+            }
+        }
+    }
+
     /// Refuses tables of format v1 with branches or tags: iceberg-rust does not read them, so our metadata
     /// would lose them, and the files that they keep would be deleted later.
     async fn refuse_references_of_v1(base: &LoadedTable) -> Result<()> {
@@ -231,74 +290,8 @@ impl Catalog for SqliteCatalog {
         requirements: Vec<TableRequirement>,
         updates: Vec<TableUpdate>,
     ) -> CommitOutcome {
-        let ident = &base.ident;
-        let NextMetadata {
-            metadata,
-            json,
-            expired,
-        } = match self.metadata.next(base, &requirements, updates) {
-            Ok(next) => next,
-            Err(refusal) => return refusal.into(),
-        };
-        if let Err(error) = Self::refuse_references_of_v1(base).await {
-            return CommitOutcome::Refused {
-                conflict: false,
-                error,
-            };
-        }
-        // Checked before anything is written into a folder that may have been removed with the database.
-        if let Err(cause) = self.database.check_place(false).await {
-            return refused(false, REFUSED, ident, cause).into();
-        }
-        let current = Some(base.metadata_location.as_str());
-        let written = write_metadata_file(&base.file_io, ident, current, &metadata, Some(&json)).await;
-        let location = match written {
-            Ok(location) => location,
-            // The database was not changed.
-            Err(error) => {
-                return CommitOutcome::Refused {
-                    conflict: false,
-                    error,
-                };
-            }
-        };
-        match self
-            .database
-            .swap_metadata(&key(ident), &base.metadata_location, &location)
-            .await
-        {
-            Ok(true) => {
-                self.metadata.remember(ident, &location, &metadata, Some(json));
-                self.outdated().extend(metadata::outdated(&metadata, expired));
-                CommitOutcome::Committed(LoadedTable {
-                    ident: ident.clone(),
-                    metadata,
-                    metadata_location: location,
-                    file_io: base.file_io.clone(),
-                })
-            }
-            Ok(false) => {
-                self.discard(&location).await;
-                let error = Error::new(ErrorKind::Catalog, "another writer was first")
-                    .with("table", ident.to_string());
-                CommitOutcome::Refused {
-                    conflict: true,
-                    error,
-                }
-            }
-            Err(cause) if cause.surely_undone() => {
-                self.discard(&location).await;
-                refused(cause.is_busy(), REFUSED, ident, cause).into()
-            }
-            Err(cause) => CommitOutcome::Unknown(
-                Error::new(
-                    ErrorKind::CommitUnknown,
-                    "the catalog's database failed during the commit",
-                )
-                .with("table", ident.to_string())
-                .because(cause),
-            ),
-        }
+        let attempt = self.try_commit(base, &requirements, updates).await;
+        attempt.map_or_else(CommitOutcome::from, CommitOutcome::Committed)
     }
 
     /// The database was reached when it was opened.

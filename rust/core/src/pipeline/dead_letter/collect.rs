@@ -10,6 +10,7 @@ use super::time::Utc;
 use crate::convert::Rejection;
 use crate::decode::{self, Place};
 use crate::error::{Error, Result};
+use crate::hex::append_hex;
 use crate::pipeline::admission::Refused;
 use crate::pipeline::work::Work;
 use crate::reason::Reason;
@@ -59,10 +60,7 @@ impl Collector<'_> {
             digest.update(request.id.sequence.to_le_bytes());
         }
         let mut stem = folder(work.signal, received);
-        for byte in digest.finalize().iter().take(DIGEST_BYTES) {
-            // Writing to a String cannot fail.
-            let _ = write!(stem, "{byte:02x}");
-        }
+        append_hex(&mut stem, &digest.finalize()[..DIGEST_BYTES]);
         Self {
             signal: work.signal,
             received,
@@ -87,10 +85,8 @@ impl Collector<'_> {
     pub(crate) fn add_request(&mut self, refused: &Refused<'_>) {
         let id = refused.request.id;
         let mut name = folder(self.signal, self.received);
-        for byte in id.writer {
-            // Writing to a String cannot fail.
-            let _ = write!(name, "{byte:02x}");
-        }
+        append_hex(&mut name, &id.writer);
+        // Writing to a String cannot fail.
         let _ = write!(name, "-{}.request", id.sequence);
         let mut object = Object::new(name, self.signal, self.received, true);
         object.bytes.extend_from_slice(refused.request.bytes);

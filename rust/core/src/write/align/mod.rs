@@ -12,7 +12,8 @@ use arrow_array::{Array, ArrayRef, DictionaryArray, ListArray, MapArray, RecordB
 use arrow_cast::cast;
 use arrow_schema::{DataType, Field, FieldRef, Fields, Schema};
 use iceberg::spec::{
-    ListType, MapType, NestedField, NestedFieldRef, PrimitiveType, StructType, TableMetadata, Type,
+    ListType, MapType, NestedField, NestedFieldRef, PrimitiveType, StructType, TableMetadata,
+    TableProperties, Type,
 };
 use parquet::arrow::PARQUET_FIELD_ID_META_KEY;
 
@@ -34,6 +35,13 @@ pub(super) struct Aligned {
     pub fields: Vec<NestedFieldRef>,
     /// Values that the table has no column for.
     pub left_out: LeftOut,
+}
+
+impl Aligned {
+    /// The position of the top-level column with this field id; `None` if our rows do not have it.
+    pub fn position(&self, field_id: i32) -> Option<usize> {
+        self.fields.iter().position(|field| field.id == field_id)
+    }
 }
 
 /// Relabels a batch of our canonical schema for the table's current schema.
@@ -83,7 +91,7 @@ pub(super) fn align(table: Table, metadata: &TableMetadata, batch: &RecordBatch)
 }
 
 /// The property of a table whose files must be encrypted (format v3).
-pub(super) const ENCRYPTION_KEY: &str = "encryption.key-id";
+pub(super) const ENCRYPTION_KEY: &str = TableProperties::PROPERTY_ENCRYPTION_KEY_ID;
 
 const ADD: &str = "add our columns to it";
 const RENAME: &str = "rename or drop one of the table's";

@@ -2,6 +2,8 @@
 //!
 //! Parquet's Encodings.md, "Run Length Encoding / Bit-Packing Hybrid (RLE = 3)".
 
+use crate::varint::write_varint;
+
 /// Values in a bit-packed group.
 const GROUP: usize = 8;
 /// The least number of equal values for which a run is shorter than bit packing.
@@ -213,14 +215,6 @@ impl<'a> Hybrid<'a> {
             self.count = 0;
         }
     }
-}
-
-pub(super) fn write_varint(mut number: u64, out: &mut Vec<u8>) {
-    while number >= 0x80 {
-        out.push(number as u8 | 0x80);
-        number >>= 7;
-    }
-    out.push(number as u8);
 }
 
 #[cfg(test)]

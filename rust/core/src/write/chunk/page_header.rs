@@ -9,7 +9,7 @@
 use parquet::basic::{Encoding, PageType};
 use parquet::errors::{ParquetError, Result};
 
-use super::hybrid::write_varint;
+use crate::varint::write_varint;
 
 /// The next field, an `i32`. A field begins with its id's difference from the previous id, and its type.
 const NEXT_I32: u8 = 0x15;

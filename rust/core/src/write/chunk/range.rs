@@ -9,7 +9,7 @@ use parquet::basic::Type;
 use parquet::data_type::ByteArray;
 use parquet::file::statistics::{Statistics, ValueStatistics};
 
-use crate::write::bounds::{raised, with_zeros};
+use crate::write::rounding::{raised, with_zeros};
 
 /// The greatest number of bytes of a text in pruning statistics.
 const TEXT_BYTES_MAX: usize = 64;

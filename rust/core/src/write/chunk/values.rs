@@ -146,10 +146,14 @@ impl Values {
                 numbers.extend_lists(values, lists, rows, page_bytes_max)
             }
             (values, view) => {
-                for row in rows {
+                let mut rows_left = rows.iter();
+                for row in rows_left.by_ref() {
                     values.push_each(view, lists.span(*row), 0, page_bytes_max);
+                    if values.page_is_full(page_bytes_max) {
+                        break;
+                    }
                 }
-                rows.len()
+                rows.len() - rows_left.len()
             }
         }
     }

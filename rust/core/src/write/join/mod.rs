@@ -68,6 +68,25 @@ pub struct Join {
     pub unfit: Vec<usize>,
 }
 
+impl Join {
+    /// The result while nothing is joined: `sources` with those that are ours grouped by their columns.
+    fn without_any(by_columns: &[Alike], sources: &[DataFile]) -> Self {
+        let other_columns = by_columns
+            .iter()
+            .filter_map(|alike| alike.others.map(|columns| (columns, &alike.sources)))
+            .flat_map(|(columns, sources)| sources.iter().map(move |source| (source.place, columns)));
+        let is_ours = |place: &usize| {
+            let mut ours = by_columns.iter().flat_map(|alike| &alike.sources);
+            ours.any(|source| source.place == *place)
+        };
+        Self {
+            joined: None,
+            other_columns: other_columns.collect(),
+            unfit: (0..sources.len()).filter(|place| !is_ours(place)).collect(),
+        }
+    }
+}
+
 /// A file that was created by joining.
 #[derive(Debug, Clone)]
 pub struct Joined {
@@ -102,40 +121,20 @@ pub async fn join(
             "the table is encrypted, and files are only written in plain",
         ));
     }
-    let read = source::read_all(file_io, sources, options).await?;
-    let by_columns = alike(read);
-    let other_columns = by_columns
-        .iter()
-        .filter_map(|alike| alike.others.map(|columns| (columns, &alike.sources)))
-        .flat_map(|(columns, sources)| sources.iter().map(move |source| (source.place, columns)));
-    let is_ours = |place: &usize| {
-        let mut ours = by_columns.iter().flat_map(|alike| &alike.sources);
-        ours.any(|source| source.place == *place)
-    };
-    let mut join = Join {
-        joined: None,
-        other_columns: other_columns.collect(),
-        unfit: (0..sources.len()).filter(|place| !is_ours(place)).collect(),
-    };
-    let Some(Alike {
-        sources: most,
-        others,
-    }) = by_columns.into_iter().next()
-    else {
+    let by_columns = alike(source::read_all(file_io, sources, options).await?);
+    let mut join = Join::without_any(&by_columns, sources);
+    let largest = by_columns.into_iter().next();
+    let Some(largest) = largest.filter(|alike| alike.sources.len() > 1) else {
         return Ok(join);
     };
-    if most.len() < 2 {
-        return Ok(join);
-    }
+    let most = largest.sources;
     let tried: Vec<usize> = most.iter().map(|source| source.place).collect();
     let newest = most.last().map_or_else(String::new, |source| source.path.clone());
-    let broken = |cause| {
-        Error::new(ErrorKind::Decode, "one of some data files cannot be read")
-            .with("the newest", newest)
-            .because(cause)
-    };
-    let fitting = caught(|| Fitting::of(most, metadata, options.parquet), broken)?;
-    let Some(fitting) = fitting else {
+    let fitting = caught(
+        || Fitting::of(most, metadata, options.parquet),
+        |cause| broken(newest, cause),
+    );
+    let Some(fitting) = fitting? else {
         join.unfit.extend(tried);
         return Ok(join);
     };
@@ -148,21 +147,16 @@ pub async fn join(
     };
     let path = paths::new_file(metadata, &partition, NAME)?;
     let made = make(metadata, file_io, fitting, &entries, (&path, partition), options).await;
-    match made {
-        Ok(data_file) => {
-            join.joined = Some(Joined {
-                data_file,
-                taken,
-                other_columns: others,
-            });
-            Ok(join)
-        }
-        Err(error) => {
-            // Some storages do not delete an unfinished file themselves.
-            discard(file_io, &[path]).await;
-            Err(error)
-        }
+    if made.is_err() {
+        // Some storages do not delete an unfinished file themselves.
+        discard(file_io, &[path]).await;
     }
+    join.joined = Some(Joined {
+        data_file: made?,
+        taken,
+        other_columns: largest.others,
+    });
+    Ok(join)
 }
 
 async fn make(
@@ -228,6 +222,13 @@ fn guarded<T>(path: &str, read: impl FnOnce() -> Result<T>) -> Result<T> {
 fn caught<T>(read: impl FnOnce() -> Result<T>, broken: impl FnOnce(String) -> Error) -> Result<T> {
     catch_unwind(AssertUnwindSafe(read))
         .unwrap_or_else(|panic| Err(broken(panic_text(panic.as_ref()).to_owned())))
+}
+
+/// The error for sources of which one, it is not known which, cannot be read.
+fn broken(newest: String, cause: String) -> Error {
+    Error::new(ErrorKind::Decode, "one of some data files cannot be read")
+        .with("the newest", newest)
+        .because(cause)
 }
 
 /// The error for a source that contradicts its manifest or its footer.

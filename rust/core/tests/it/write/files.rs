@@ -9,7 +9,6 @@ use iceberg::spec::{Datum, TableMetadata};
 use otlp2iceberg::config::{Compression, ParquetConfig};
 use otlp2iceberg::convert::TableBatch;
 use otlp2iceberg::request::IdRange;
-use otlp2iceberg::write::write;
 use otlp2iceberg::{ErrorKind, RetryClass, Table};
 use parquet::basic::{Compression as Codec, Encoding};
 use parquet::bloom_filter::Sbbf;
@@ -19,7 +18,7 @@ use parquet::file::serialized_reader::ReadOptionsBuilder;
 
 use super::support::{
     DAY, TestTable, batch, encode_with, footer, id, ids, integers, labels, read, read_bytes, texts, times,
-    write_logs, write_with,
+    write, write_logs, write_with,
 };
 
 fn rows(count: i64) -> RecordBatch {

@@ -25,7 +25,7 @@ use otlp2iceberg::config::ParquetConfig;
 use otlp2iceberg::convert::{ConvertOptions, TableBatch, ValueLimits, convert};
 use otlp2iceberg::request::IdRange;
 use otlp2iceberg::schema::{ColumnCase, UTC, iceberg_schema, sort_columns, time_column};
-use otlp2iceberg::write::{EncodeOptions, Encoded, Written, encode, write};
+use otlp2iceberg::write::{Appended, EncodeOptions, Files, LeftOut, Memory, NewFile, upload};
 use otlp2iceberg::{Result, Signal, Table};
 use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 use parquet::file::metadata::{ColumnChunkMetaData, PageIndexPolicy, ParquetMetaData};
@@ -218,6 +218,64 @@ pub fn ids() -> Vec<IdRange> {
     }]
 }
 
+/// A batch's files that are not in storage yet, and what of it is in none of them.
+#[derive(Debug)]
+pub struct Encoded {
+    pub files: Vec<NewFile>,
+    pub rejected: Vec<u32>,
+    pub left_out: LeftOut,
+}
+
+/// Encodes a single batch, without limits.
+fn encode(
+    metadata: &TableMetadata,
+    batch: &TableBatch,
+    ids: &[IdRange],
+    parquet: &ParquetConfig,
+) -> Result<Encoded> {
+    let options = EncodeOptions {
+        ids,
+        parquet,
+        partitions_max: usize::MAX,
+        request_bytes: usize::MAX,
+        proceed: &|| Ok(()),
+    };
+    let mut files = Files::default();
+    let Appended { rejected, left_out } = files.append(metadata, batch, &options, &mut Memory::default())?;
+    Ok(Encoded {
+        files: files.finish(metadata, &options)?,
+        rejected,
+        left_out,
+    })
+}
+
+/// A batch's files in storage.
+#[derive(Debug)]
+pub struct Written {
+    pub files: Vec<DataFile>,
+    /// Rows in all files.
+    pub rows: u64,
+    /// Bytes in all files.
+    pub bytes: u64,
+}
+
+/// Encodes a single batch, without limits, and uploads its files.
+pub async fn write(
+    metadata: &TableMetadata,
+    file_io: &FileIO,
+    batch: &TableBatch,
+    ids: &[IdRange],
+    parquet: &ParquetConfig,
+) -> Result<Written> {
+    let encoded = encode(metadata, batch, ids, parquet)?;
+    let files = upload(file_io, encoded.files, &|| Ok(())).await?;
+    Ok(Written {
+        rows: files.iter().map(DataFile::record_count).sum(),
+        bytes: files.iter().map(DataFile::file_size_in_bytes).sum(),
+        files,
+    })
+}
+
 /// Writes to memory and returns the storage, too.
 pub async fn write_with(
     metadata: &TableMetadata,
@@ -238,14 +296,7 @@ pub fn encode_with(
     batch: RecordBatch,
     config: &ParquetConfig,
 ) -> Result<Encoded> {
-    let options = EncodeOptions {
-        ids: &ids(),
-        parquet: config,
-        partitions_max: usize::MAX,
-        request_bytes: usize::MAX,
-        proceed: &|| Ok(()),
-    };
-    encode(metadata, &TableBatch { table, batch }, &options)
+    encode(metadata, &TableBatch { table, batch }, &ids(), config)
 }
 
 /// Writes logs with the default configuration.

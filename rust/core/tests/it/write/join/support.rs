@@ -13,14 +13,16 @@ use otlp2iceberg::config::ParquetConfig;
 use otlp2iceberg::convert::TableBatch;
 use otlp2iceberg::request::IdRange;
 use otlp2iceberg::storage::local_file_io;
-use otlp2iceberg::write::{Join, JoinOptions, Joined, join, write};
+use otlp2iceberg::write::{Join, JoinOptions, Joined, join};
 use otlp2iceberg::{Result, Table};
 use parquet::bloom_filter::Sbbf;
 use parquet::file::metadata::ColumnChunkMetaData;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use tempfile::TempDir;
 
-use super::super::support::{DAY, TestTable, batch, encode_with, footer, labels, read_bytes, texts, times};
+use super::super::support::{
+    DAY, TestTable, batch, encode_with, footer, labels, read_bytes, texts, times, write,
+};
 
 /// A table's files in their own folder.
 pub struct Folder {
