@@ -192,14 +192,7 @@ impl Engine {
         match runtime.block_on(Pipeline::open(config)) {
             Ok(pipeline) => {
                 let pipeline = Arc::new(pipeline);
-                let kept = Arc::clone(&pipeline);
-                runtime.spawn(async move {
-                    // What the host may be given already is tried again until the catalog answers.
-                    if let Err(error) = kept.reach_catalog().await {
-                        tracing::warn!(%error, "the catalog cannot be reached at the start; nothing is committed until it can");
-                    }
-                    kept.keep_compacting().await;
-                });
+                runtime.spawn(work_in_background(Arc::clone(&pipeline)));
                 Ok(Self { pipeline, runtime })
             }
             Err(error) => {
@@ -226,6 +219,18 @@ impl Engine {
         }
         runtime.shutdown_timeout(timeout);
     }
+}
+
+/// The work of a handle beside its calls. It ends with the pipeline.
+async fn work_in_background(pipeline: Arc<Pipeline>) {
+    // What the host may be given already is tried again until the catalog answers.
+    if let Err(error) = pipeline.reach_catalog().await {
+        tracing::warn!(%error, "the catalog cannot be reached at the start; nothing is committed until it can");
+    }
+    // In a task of its own: a bug on either side does not end the other.
+    let receipts = Arc::clone(&pipeline);
+    tokio::spawn(async move { receipts.commit_left_receipts().await });
+    pipeline.keep_compacting().await;
 }
 
 /// The number of calls in flight.

@@ -9,6 +9,8 @@
 
 #[path = "support/otlp.rs"]
 mod otlp;
+#[path = "boundary/receipts.rs"]
+mod receipts;
 mod support;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

@@ -35,6 +35,8 @@ pub(super) struct Expiry {
     not_before: Option<Instant>,
     /// Whether it was logged that the newest snapshot's timestamp is far ahead of our clock.
     warned_of_clock: AtomicBool,
+    /// Whether it was logged that receipts of a later version hold expiry up.
+    warned_of_later_version: AtomicBool,
     blocked: Mutex<Blocked>,
 }
 
@@ -69,6 +71,7 @@ impl Expiry {
             leftovers: (!by_service).then_some(leftovers),
             not_before: None,
             warned_of_clock: AtomicBool::new(false),
+            warned_of_later_version: AtomicBool::new(false),
             blocked: Mutex::default(),
         }
     }
@@ -77,15 +80,20 @@ impl Expiry {
     pub(super) fn plan(&self, table: &LoadedTable, floor: Option<&Base>) -> Option<Expired> {
         let cleaner = self.cleaner?;
         let now_ms = now_ms();
+        let is_held_up = self.receipts.is_any_for_later_version();
         if Rules::of(&table.metadata, cleaner).is_some() {
             self.check_clock(table, now_ms);
+            if is_held_up {
+                self.tell_of_later_version(table);
+            }
         }
-        // One deletion at a time, so slow deletion slows down expiry. Open receipts prevent expiry: they are
-        // recognised by all snapshots since they were made, however old.
+        // One deletion at a time, so slow deletion slows down expiry. Receipts that wait prevent expiry, whoever
+        // can commit them: they are recognised by all snapshots since they were made, however old.
         let is_sweeping = |leftovers: &mpsc::Sender<ExpiredFiles>| leftovers.capacity() == 0;
         if self.leftovers.as_ref().is_some_and(is_sweeping)
             || self.not_before.is_some_and(|until| Instant::now() < until)
             || self.receipts.is_any_open()
+            || is_held_up
         {
             return None;
         }
@@ -140,6 +148,18 @@ impl Expiry {
              table's metadata grows with each commit. Correct this clock, or the one of the writer that was ahead; in that case, \
              expire with an engine: expire_snapshots with older_than in the future and retain_last 500",
             ahead_ms / 60_000
+        );
+    }
+
+    /// Warns once that receipts of a later version hold expiry up.
+    fn tell_of_later_version(&self, table: &LoadedTable) {
+        if self.warned_of_later_version.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        tracing::warn!(
+            table = %table.ident,
+            "old snapshots are not expired while receipts of a newer version of otlp2iceberg wait, which this version cannot \
+             read; the table's metadata grows with each commit. Run the newer version, which commits them"
         );
     }
 

@@ -1,8 +1,10 @@
 //! Which requests a table holds: their ids in snapshot summaries, searched in the recent ancestry.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Mutex, PoisonError};
 
 use iceberg::spec::{SnapshotRef, TableMetadata};
+use uuid::Uuid;
 
 use super::carried_ids::CARRIED_IDS;
 use super::history::Base;
@@ -92,15 +94,33 @@ pub(super) fn is_alone(metadata: &TableMetadata) -> bool {
     metadata.snapshots().len() == 1 && metadata.current_snapshot().is_some_and(has_no_parent)
 }
 
-/// The ids that a snapshot holds, and those that it carries over from others. Invalid ids are skipped: the
-/// property is ours, but others also write to the table.
+/// The ids that a snapshot holds, and those that it carries over from others. Ids that this version cannot read
+/// are skipped: later versions and other programs also write to the table. [`IdSet::of_table`] warns of them.
 pub(super) fn ids_of(snapshot: &SnapshotRef) -> impl Iterator<Item = IdRange> {
+    id_texts(snapshot).filter_map(IdRange::parse)
+}
+
+/// The texts of these ids.
+fn id_texts(snapshot: &SnapshotRef) -> impl Iterator<Item = &str> {
     let properties = &snapshot.summary().additional_properties;
     [COMMIT_IDS, CARRIED_IDS]
         .into_iter()
         .filter_map(|key| properties.get(key))
         .flat_map(|text| text.split(','))
-        .filter_map(IdRange::parse)
+        .filter(|text| !text.is_empty())
+}
+
+/// Warns of ids that cannot be read, once for each table: its metadata is read with every load.
+fn warn_of_unreadable_ids(metadata: &TableMetadata) {
+    static WARNED: Mutex<BTreeSet<Uuid>> = Mutex::new(BTreeSet::new());
+    let mut warned = WARNED.lock().unwrap_or_else(PoisonError::into_inner);
+    if warned.insert(metadata.uuid()) {
+        tracing::warn!(
+            table = metadata.location(),
+            "a snapshot names request ids that this version cannot read; redelivered requests of newer writers may be \
+             stored twice"
+        );
+    }
 }
 
 /// How much of an append a table holds.
@@ -121,14 +141,25 @@ pub(super) struct IdSet {
 }
 
 impl IdSet {
-    /// The ids in the recent ancestry of the table's current snapshot, and in all of it after `floor`.
+    /// The ids in the recent ancestry of the table's current snapshot, and in all of it after `floor`. Warns if some
+    /// cannot be read.
     pub(super) fn of_table(
         metadata: &TableMetadata,
         window: Window,
         floor: Option<&Base>,
         now_ms: i64,
     ) -> Self {
-        Self::from_ranges(window.recent(metadata, floor, now_ms).flat_map(ids_of))
+        let mut is_any_unreadable = false;
+        let texts = window.recent(metadata, floor, now_ms).flat_map(id_texts);
+        let set = Self::from_ranges(texts.filter_map(|text| {
+            let range = IdRange::parse(text);
+            is_any_unreadable |= range.is_none();
+            range
+        }));
+        if is_any_unreadable {
+            warn_of_unreadable_ids(metadata);
+        }
+        set
     }
 
     pub(super) fn from_ranges(ranges: impl IntoIterator<Item = IdRange>) -> Self {
@@ -203,6 +234,10 @@ fn fold(runs: &mut Vec<(u64, u64)>) {
 
 #[cfg(test)]
 pub(super) mod tests {
+    use serde_json::json;
+    use tracing::Level;
+
+    use super::super::receipts::tests::Logged;
     use super::*;
 
     pub(in crate::commit) fn range(writer: u8, from: u64, to: u64) -> IdRange {
@@ -263,5 +298,65 @@ pub(super) mod tests {
         let ids = [range(1, 1, 4), range(2, 7, 7)];
         let read: Vec<IdRange> = to_text(&ids).split(',').filter_map(IdRange::parse).collect();
         assert_eq!(read, ids);
+    }
+
+    /// A table of one snapshot with these properties in its summary. No two are the same table.
+    fn table_with(summary: &[(&str, &str)]) -> TableMetadata {
+        let mut metadata = json!({
+            "format-version": 2, "table-uuid": Uuid::new_v4().to_string(), "location": "file:///warehouse/otel/logs",
+            "last-sequence-number": 1, "last-updated-ms": 1_000, "last-column-id": 1,
+            "current-schema-id": 0,
+            "schemas": [{"type": "struct", "schema-id": 0,
+                "fields": [{"id": 1, "name": "a", "required": false, "type": "int"}]}],
+            "default-spec-id": 0, "partition-specs": [{"spec-id": 0, "fields": []}], "last-partition-id": 999,
+            "default-sort-order-id": 0, "sort-orders": [{"order-id": 0, "fields": []}],
+            "properties": {},
+            "current-snapshot-id": 1,
+            "snapshots": [{
+                "snapshot-id": 1, "sequence-number": 1, "timestamp-ms": 1_000, "schema-id": 0,
+                "manifest-list": "file:///warehouse/otel/logs/metadata/snap-1.avro",
+                "summary": {"operation": "append"},
+            }],
+            "refs": {"main": {"snapshot-id": 1, "type": "branch"}},
+        });
+        for (key, value) in summary {
+            metadata["snapshots"][0]["summary"][*key] = json!(value);
+        }
+        serde_json::from_value(metadata).unwrap()
+    }
+
+    #[test]
+    fn ids_that_cannot_be_read_are_skipped_with_one_warning_for_each_table() {
+        const NEWER: &str = "v2:01010101010101010101010101010101/7";
+        let ours = range(1, 5, 9).to_string();
+        let mixed = format!("{ours},{NEWER}");
+        let config = CommitConfig::default();
+        let logged = Logged::at(Level::WARN);
+        let _guard = tracing::subscriber::set_default(logged.clone());
+        let warned = || {
+            let lines = logged.take("names request ids that this version cannot read");
+            let of_table = |line: &String| line.contains("file:///warehouse/otel/logs");
+            assert!(lines.iter().all(of_table), "{lines:?}");
+            lines.len()
+        };
+        for (summary, warnings) in [
+            (vec![], 0),
+            (vec![(COMMIT_IDS, "")], 0),
+            (vec![(COMMIT_IDS, ours.as_str())], 0),
+            (vec![(COMMIT_IDS, mixed.as_str())], 1),
+            (vec![(COMMIT_IDS, ours.as_str()), (CARRIED_IDS, NEWER)], 1),
+        ] {
+            let table = table_with(&summary);
+            let is_ours = summary.iter().any(|(_, value)| value.contains(&ours));
+            for times in [warnings, 0] {
+                let set = IdSet::of_table(&table, Window::new(&config), None, 2_000);
+                let id = RequestId {
+                    writer: [1; 16],
+                    sequence: 7,
+                };
+                assert_eq!(set.contains(&id), is_ours, "{summary:?}");
+                assert_eq!(warned(), times, "{summary:?}");
+            }
+        }
     }
 }

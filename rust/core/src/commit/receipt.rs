@@ -111,6 +111,11 @@ impl Receipt {
         Ok(receipt)
     }
 
+    /// Whether a later version of this program wrote this receipt, which can commit it.
+    pub(super) fn is_of_later_version(json: &[u8]) -> bool {
+        serde_json::from_slice(json).is_ok_and(|Versioned { version }| version > VERSION)
+    }
+
     /// The requests, folded.
     pub(super) fn ids(&self) -> Vec<IdRange> {
         self.ids.split(',').filter_map(IdRange::parse).collect()
@@ -185,3 +190,7 @@ fn not_writable(cause: iceberg::Error) -> Error {
     )
     .because(IcebergCause(cause))
 }
+
+#[cfg(test)]
+#[path = "receipt_tests.rs"]
+mod tests;

@@ -46,6 +46,8 @@ enum Step {
     Done(String),
     Gone(String),
     Aside(String, Error),
+    /// Only a later version of this program can read it.
+    ForLaterVersion(String, Error),
     /// It cannot be read now.
     Unread(String, Error),
     /// The existence of its files cannot be checked now.
@@ -168,6 +170,7 @@ async fn prepare(receipts: &Receipts, names: &[String]) -> Result<(Vec<Ready>, O
             Step::Done(name) => receipts.set_done(&name, false),
             Step::Gone(name) => receipts.set_gone(&name),
             Step::Aside(name, error) => receipts.set_aside(&name, &error),
+            Step::ForLaterVersion(name, error) => receipts.set_aside_for_later_version(&name, &error),
             Step::Unread(name, error) => unread.push((name, error)),
             Step::Later(error) => waits = waits.or(Some(error)),
         }
@@ -197,6 +200,9 @@ async fn examine(name: &str, table: &LoadedTable, history: &History) -> Step {
     }));
     let (base, append) = match parsed {
         Ok(Ok(parsed)) => parsed,
+        Ok(Err(error)) if Receipt::is_of_later_version(&content) => {
+            return Step::ForLaterVersion(name.to_owned(), error);
+        }
         Ok(Err(error)) => return Step::Aside(name.to_owned(), error),
         Err(_) => return Step::Aside(name.to_owned(), unusable("it cannot be read")),
     };

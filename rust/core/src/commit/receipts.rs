@@ -63,6 +63,8 @@ struct Known {
     done: BTreeSet<String>,
     /// Logged, and left alone.
     aside: BTreeSet<String>,
+    /// Those of `aside` that a later version of this program wrote. It commits them.
+    for_later_version: BTreeSet<String>,
     /// Of another table than the one last loaded.
     doubted: BTreeSet<String>,
     /// How often each could not be read while the table's own files could.
@@ -153,9 +155,12 @@ impl Receipts {
             }
         }
         self.known().unread.retain(|name, _| listed.contains(name));
-        let Gone { was_any_open, aside } = self.known().forget(before.difference(&listed));
+        let Gone {
+            was_any_to_commit,
+            aside,
+        } = self.known().forget(before.difference(&listed));
         // A receipt that is gone was committed by another process, or removed.
-        if was_any_open {
+        if was_any_to_commit {
             self.shared.set_stale(true);
         }
         // A person may have approved it, which renames it.
@@ -184,6 +189,9 @@ impl Receipts {
                 Ok(()) => self.known().open(name.to_owned(), receipt.ids()),
                 Err(error) => self.mark_unknown(name, &error),
             },
+            Err(error) if Receipt::is_of_later_version(content) => {
+                self.set_aside_for_later_version(name, &error);
+            }
             Err(error) => self.set_aside(name, &error),
         }
     }
@@ -332,6 +340,17 @@ impl Receipts {
         known.aside.insert(name.to_owned());
     }
 
+    /// Records and logs that only a later version of this program can commit a receipt.
+    pub(super) fn set_aside_for_later_version(&self, name: &str, error: &Error) {
+        self.set_aside(name, error);
+        self.known().for_later_version.insert(name.to_owned());
+    }
+
+    /// Whether a later version of this program has receipts to commit, which this one cannot read.
+    pub(super) fn is_any_for_later_version(&self) -> bool {
+        !self.known().for_later_version.is_empty()
+    }
+
     /// Records that a receipt no longer exists.
     pub(super) fn set_gone(&self, name: &str) {
         self.known().close(name);
@@ -401,7 +420,8 @@ impl Known {
     fn forget<'a>(&mut self, names: impl Iterator<Item = &'a String>) -> Gone {
         let mut gone = Gone::default();
         for name in names {
-            gone.was_any_open |= self.close(name);
+            gone.was_any_to_commit |= self.close(name);
+            gone.was_any_to_commit |= self.for_later_version.remove(name);
             self.done.remove(name);
             gone.aside.extend(self.aside.take(name));
         }
@@ -412,8 +432,8 @@ impl Known {
 /// Receipts that no longer exist.
 #[derive(Debug, Default)]
 struct Gone {
-    /// Whether one of them was to be committed.
-    was_any_open: bool,
+    /// Whether one of them was to be committed, by this process or another.
+    was_any_to_commit: bool,
     /// The names of those that were left alone.
     aside: Vec<String>,
 }
@@ -431,4 +451,4 @@ fn log_removed(table: &LoadedTable, name: &str) {
 
 #[cfg(test)]
 #[path = "receipts_tests.rs"]
-mod tests;
+pub(super) mod tests;

@@ -1,4 +1,4 @@
-//! Receipts that disappear.
+//! Receipts that disappear, and what is logged of them.
 
 use std::fmt::{Debug, Write as _};
 
@@ -9,28 +9,43 @@ use tracing::{Event, Level, Metadata, Subscriber};
 use super::super::test_table::TestTable;
 use super::*;
 
-/// The errors that this thread logs, a line each.
-#[derive(Debug, Clone, Default)]
-struct Errors(Arc<Mutex<Vec<String>>>);
+/// What this thread logs at a level or above, a line for each event.
+#[derive(Debug, Clone)]
+pub(in crate::commit) struct Logged {
+    level: Level,
+    lines: Arc<Mutex<Vec<String>>>,
+}
 
-impl Errors {
+impl Logged {
+    pub(in crate::commit) fn at(level: Level) -> Self {
+        Self {
+            level,
+            lines: Arc::default(),
+        }
+    }
+
+    /// Takes all lines, and returns those that contain this text.
+    pub(in crate::commit) fn take(&self, text: &str) -> Vec<String> {
+        let mut lines = std::mem::take(&mut *self.lines.lock().unwrap());
+        lines.retain(|line| line.contains(text));
+        lines
+    }
+
     /// Takes those that report a receipt as gone.
     fn take_gone(&self) -> Vec<String> {
-        let mut lines = std::mem::take(&mut *self.0.lock().unwrap());
-        lines.retain(|line| line.contains("a receipt that was left alone is gone"));
-        lines
+        self.take("a receipt that was left alone is gone")
     }
 }
 
-impl Subscriber for Errors {
+impl Subscriber for Logged {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        *metadata.level() == Level::ERROR
+        *metadata.level() <= self.level
     }
 
     fn event(&self, event: &Event<'_>) {
         let mut line = Line(String::new());
         event.record(&mut line);
-        self.0.lock().unwrap().push(line.0);
+        self.lines.lock().unwrap().push(line.0);
     }
 
     fn new_span(&self, _: &Attributes<'_>) -> Id {
@@ -73,7 +88,7 @@ async fn with_two_left_alone() -> TestTable {
 
 #[tokio::test]
 async fn a_receipt_that_was_left_alone_and_is_gone_is_reported_once() {
-    let errors = Errors::default();
+    let errors = Logged::at(Level::ERROR);
     let _guard = tracing::subscriber::set_default(errors.clone());
     let table = with_two_left_alone().await;
     let receipts = &table.committer.receipts;
@@ -92,7 +107,7 @@ async fn a_receipt_that_was_left_alone_and_is_gone_is_reported_once() {
 
 #[tokio::test]
 async fn a_receipt_that_a_person_approves_or_whose_disk_is_away_is_not_gone() {
-    let errors = Errors::default();
+    let errors = Logged::at(Level::ERROR);
     let _guard = tracing::subscriber::set_default(errors.clone());
     let table = with_two_left_alone().await;
     let receipts = &table.committer.receipts;
@@ -113,4 +128,24 @@ async fn a_receipt_that_a_person_approves_or_whose_disk_is_away_is_not_gone() {
     std::fs::rename(&away, &mounted).unwrap();
     receipts.look().await.unwrap();
     assert_eq!(receipts.known().aside.len(), 2);
+}
+
+/// Its own version commits it, so the table holds requests then that this process has not seen.
+#[tokio::test]
+async fn after_a_receipt_of_a_later_version_is_gone_the_table_is_loaded_again() {
+    let table = TestTable::open().await;
+    table.committer.closing.cancel();
+    let receipts = &table.committer.receipts;
+    let loaded = receipts.table();
+    receipt_store::write(&loaded, "1.json", br#"{"version": 2}"#.to_vec())
+        .await
+        .unwrap();
+    receipts.look().await.unwrap();
+    assert!(receipts.is_any_for_later_version() && !receipts.is_any_open());
+    assert!(!receipts.shared.is_stale());
+
+    receipt_store::delete(&loaded, "1.json").await.unwrap();
+    receipts.look().await.unwrap();
+    assert!(!receipts.is_any_for_later_version());
+    assert!(receipts.shared.is_stale());
 }

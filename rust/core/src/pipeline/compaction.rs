@@ -3,6 +3,7 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures::FutureExt;
@@ -197,9 +198,11 @@ impl Pipeline {
     /// The committers of all tables, in their order; `None` for a table that was not written to, or without a
     /// catalog.
     fn committers(&self) -> impl Iterator<Item = Option<&Committer>> {
-        self.destinations
-            .iter()
-            .map(|cell| OnceCell::get(cell).and_then(Destination::committer))
+        let destinations = self.destinations.iter().zip(&self.written);
+        destinations.map(|(cell, is_written)| {
+            let cell = is_written.load(Ordering::Relaxed).then_some(cell)?;
+            OnceCell::get(cell).and_then(Destination::committer)
+        })
     }
 }
 

@@ -17,6 +17,7 @@ mod encode_payload;
 mod export;
 mod ignored_settings;
 mod in_flight;
+mod left_receipts;
 mod missing_columns;
 mod outcome;
 mod own_files;
@@ -95,8 +96,10 @@ pub struct Pipeline {
     config: Config,
     namespace: NamespaceIdent,
     catalog: Arc<dyn Catalog>,
-    /// One per [`Table`], opened on the table's first write.
+    /// One per [`Table`], opened on the table's first write, or before it if the table exists.
     destinations: [OnceCell<Destination>; Table::ALL.len()],
+    /// Whether this process has written to the table, and so looks after its small files.
+    written: [AtomicBool; Table::ALL.len()],
     /// Limits the calls that hold rows in memory.
     encoders: Semaphore,
     /// Memory for these calls.
@@ -108,8 +111,8 @@ pub struct Pipeline {
     compaction: Box<Compaction>,
     /// The store for rejected data, if configured.
     dead_letters: Option<Store>,
-    /// Whether commits no longer wait for the interval.
-    shutting_down: AtomicBool,
+    /// Cancelled once the host is about to stop: commits no longer wait for the interval.
+    shutting_down: CancellationToken,
     /// True until [`Pipeline::close`]. Calls hold a read lock, so that closing waits for them.
     open: RwLock<bool>,
 }
@@ -144,13 +147,14 @@ impl Pipeline {
             namespace,
             catalog,
             destinations: std::array::from_fn(|_| OnceCell::new()),
+            written: std::array::from_fn(|_| AtomicBool::new(false)),
             encoders,
             buffers: BufferPool::default(),
             warned: Warned::default(),
             in_flight,
             compaction: Box::default(),
             dead_letters,
-            shutting_down: AtomicBool::new(false),
+            shutting_down: CancellationToken::new(),
             open: RwLock::new(true),
         })
     }
@@ -165,7 +169,7 @@ impl Pipeline {
         Err(Error::new(ErrorKind::Shutdown, "the exporter is shutting down"))
     }
 
-    /// Commits receipts now, in the tables that this process has written to.
+    /// Commits receipts now, in the tables that this process has opened.
     ///
     /// # Errors
     /// When receipts cannot be listed, or the catalog does not commit them. They are kept then.
@@ -190,8 +194,8 @@ impl Pipeline {
     /// and still has calls in flight or to make before [`Pipeline::close`]. This cannot be undone.
     pub fn begin_shutdown(&self) {
         self.compaction.stop();
-        // Set before the committers are visited: a committer that is being opened checks it afterwards.
-        self.shutting_down.store(true, Ordering::SeqCst);
+        // Before the committers are visited: a committer that is being opened checks it afterwards.
+        self.shutting_down.cancel();
         self.destinations
             .iter()
             .filter_map(OnceCell::get)

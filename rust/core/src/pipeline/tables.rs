@@ -1,4 +1,4 @@
-//! The tables' committers: opened on a table's first write, then kept.
+//! The tables' committers: opened on a table's first write, or before it if the table exists, then kept.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -18,24 +18,46 @@ impl Pipeline {
     /// Loads the existing tables concurrently, so that the first call does not have to. No table is created.
     /// An unreachable table is left to the first call that needs it.
     pub async fn warm(&self) {
-        let closed = Table::ALL
-            .into_iter()
-            .filter(|table| self.destinations[*table as usize].get().is_none());
-        let warm = closed.map(|table| async move {
-            if !self.catalog.keeps_tables() {
-                // Needs no catalog request: the table is its definition.
-                let _ = self.destination(table).await;
-            } else if let Ok(there) = self.catalog.load(&self.ident(table)).await {
-                // The call that meets the failure again reports it.
-                let _ = self.destination_on(table, Some(there)).await;
-            }
-        });
-        join_all(warm).await;
+        // The call that meets a failure again reports it.
+        let _ = self.open_existing(Table::ALL.to_vec()).await;
     }
 
-    /// The table's committer, opened on first use.
+    /// Opens those of these tables that exist and are not open yet, concurrently.
+    ///
+    /// Returns the tables that may exist and could not be opened, and why. A table that the catalog does not have
+    /// is not one of them.
+    pub(super) async fn open_existing(&self, tables: Vec<Table>) -> Vec<(Table, Error)> {
+        let openings = tables.into_iter().map(|table| async move {
+            let failure = self.open_if_there(table).await.err()?;
+            Some((table, failure))
+        });
+        join_all(openings).await.into_iter().flatten().collect()
+    }
+
+    async fn open_if_there(&self, table: Table) -> Result<()> {
+        if self.destinations[table as usize].get().is_some() {
+            return Ok(());
+        }
+        if !self.catalog.keeps_tables() {
+            // Needs no catalog request: the table is its definition.
+            self.destination_on(table, None).await?;
+            return Ok(());
+        }
+        match self.catalog.load(&self.ident(table)).await {
+            Ok(there) => {
+                self.destination_on(table, Some(there)).await?;
+                Ok(())
+            }
+            Err(error) if catalog::is_no_table(&error) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The table's committer, for a write; opened on first use.
     pub(super) async fn destination(&self, table: Table) -> Result<&Destination> {
-        self.destination_on(table, None).await
+        let destination = self.destination_on(table, None).await?;
+        self.written[table as usize].store(true, Ordering::Relaxed);
+        Ok(destination)
     }
 
     /// As [`Pipeline::destination`], on the table if it was just `loaded`.
@@ -69,7 +91,7 @@ impl Pipeline {
         let opened = self.destinations[table as usize].get_or_try_init(open).await;
         let opened = opened.map_err(retry_until_fixed)?;
         // A shutdown that began while it was being opened did not reach it.
-        if self.shutting_down.load(Ordering::SeqCst) {
+        if self.shutting_down.is_cancelled() {
             opened.begin_shutdown();
         }
         Ok(opened)

@@ -17,6 +17,7 @@ use serde_json::json;
 
 use crate::catalog_rest::server::{Server, Turn};
 use crate::catalog_rest::stub::Reply;
+use crate::commit_requests::receipts_folder;
 use crate::commit_support::Fault::{Conflict, LostAnswer};
 use crate::commit_support::{Faulty, Warehouse, append, entries, file_names, logs, soon, taken};
 use crate::logged::warnings;
@@ -420,6 +421,45 @@ async fn it_is_off_where_it_is_switched_off() {
     let committer = warehouse.committer_with(warehouse.catalog().await, config).await;
     commit(&committer, 1..=30).await;
     assert_eq!(committer.table().metadata.snapshots().len(), 30);
+}
+
+/// Only a later version can look up the receipt's requests in the snapshots since, and it needs them for that.
+#[tokio::test]
+async fn nothing_is_expired_while_a_receipt_of_a_later_version_waits() {
+    let warehouse = Warehouse::with(TABLES);
+    let committer = warehouse
+        .committer_with(warehouse.catalog().await, window())
+        .await;
+    commit(&committer, 1..=1).await;
+    committer.close().await;
+    let folder = receipts_folder(&warehouse);
+    std::fs::create_dir_all(&folder).expect("made");
+    let receipt = folder.join("later.json");
+    std::fs::write(&receipt, r#"{"version": 2, "files": "in another form"}"#).expect("written");
+
+    let (logged, _guard) = warnings();
+    let committer = warehouse
+        .committer_with(warehouse.catalog().await, window())
+        .await;
+    commit(&committer, 2..=60).await;
+    assert_eq!(committer.table().metadata.snapshots().len(), 60);
+    let warned = |text: &str| {
+        let lines = logged.lines();
+        lines.iter().filter(|line| line.contains(text)).count()
+    };
+    let told = "old snapshots are not expired while receipts of a newer version of otlp2iceberg wait";
+    assert_eq!(warned(told), 1, "{:?}", logged.lines());
+    assert_eq!(warned("run a newer one"), 1, "{:?}", logged.lines());
+    assert!(receipt.exists(), "left alone");
+
+    // The later version committed it.
+    std::fs::remove_file(&receipt).expect("removed");
+    committer.collect_receipts().await.expect("looked");
+    commit(&committer, 61..=65).await;
+    committer.close().await;
+    let table = warehouse.catalog().await.load(&logs()).await.expect("loads");
+    assert!(table.metadata.snapshots().len() <= KEPT_MAX, "expired");
+    assert_eq!(entries(&table).await.len(), 65);
 }
 
 #[tokio::test]

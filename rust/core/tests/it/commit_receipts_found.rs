@@ -3,10 +3,13 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
-use futures::future::join_all;
+use futures::future::{join, join_all};
 use iceberg::spec::{MAIN_BRANCH, ManifestListWriter, Operation, Snapshot, Summary, TableMetadataBuilder};
 use iceberg::{TableRequirement, TableUpdate};
+use otlp2iceberg::Table;
 use otlp2iceberg::catalog::{Catalog, CommitOutcome, LoadedTable};
 use serde_json::{Value, json};
 use sqlx::sqlite::SqliteConnectOptions;
@@ -14,6 +17,7 @@ use sqlx::{ConnectOptions, Executor};
 
 use crate::commit_requests::{ACCEPT, Process, data_files, receipts, receipts_folder, stored};
 use crate::commit_support::{Warehouse, logs};
+use crate::logged::warnings;
 
 /// A warehouse that holds request 0, and one receipt for each of these requests, left behind by their
 /// process.
@@ -96,6 +100,71 @@ async fn a_crash_between_commit_and_deletion_is_found_beyond_the_window_too() {
     assert_eq!(receipts(&narrow), Vec::<String>::new());
     assert_eq!(stored(&narrow).await, (0..=10).collect::<Vec<u64>>());
     assert_eq!(process.send(&[99]).await.expect("stored").receipts_committed, 0);
+}
+
+/// Waits for a condition.
+async fn until(is_so: impl Fn() -> bool) {
+    while !is_so() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Does both. Fails if that takes so long that one of them will not end.
+async fn both(one: impl Future<Output = ()>, other: impl Future<Output = ()>) {
+    let ended = tokio::time::timeout(Duration::from_secs(60), join(one, other)).await;
+    ended.expect("both end");
+}
+
+/// The catalog is asked for each table in each round.
+const ASKED_IN_A_ROUND: usize = Table::ALL.len();
+
+#[tokio::test]
+async fn a_process_without_data_commits_what_is_left_once_the_catalog_answers() {
+    let warehouse = left_behind(&[1, 2])
+        .await
+        .reconfigured(r#""commit": {"on_failure": "accept", "receipts_interval": "1s"}"#);
+    let process = Process::unopened(&warehouse).await;
+    process.catalog.set_down(true);
+    let (logged, _guard) = warnings();
+    let committed = async {
+        until(|| process.catalog.asked.load(Ordering::SeqCst) > ASKED_IN_A_ROUND).await;
+        process.catalog.set_down(false);
+        until(|| receipts(&warehouse).is_empty()).await;
+    };
+    // The first one ends once the catalog answered about each table.
+    both(process.pipeline.commit_left_receipts(), committed).await;
+    assert_eq!(stored(&warehouse).await, [0, 1, 2]);
+    let lines = logged.lines();
+    let told = |line: &&String| line.contains("to look for receipts of earlier processes");
+    assert_eq!(lines.iter().filter(told).count(), 1, "{lines:?}");
+    let tables = std::fs::read_dir(warehouse.folder.path().join("otel")).expect("folder");
+    assert_eq!(tables.count(), 1, "no table is made");
+    process.pipeline.close().await;
+}
+
+#[tokio::test]
+async fn the_look_for_what_is_left_ends_with_its_process() {
+    let warehouse = left_behind(&[1])
+        .await
+        .reconfigured(r#""commit": {"on_failure": "accept", "receipts_interval": "24h"}"#);
+    let process = Process::unopened(&warehouse).await;
+    process.catalog.set_down(true);
+    let closed = async {
+        until(|| process.catalog.asked.load(Ordering::SeqCst) >= ASKED_IN_A_ROUND).await;
+        process.pipeline.close().await;
+    };
+    both(process.pipeline.commit_left_receipts(), closed).await;
+    assert_eq!(receipts(&warehouse).len(), 1);
+    assert_eq!(stored(&warehouse).await, [0]);
+}
+
+#[tokio::test]
+async fn without_accept_no_table_is_opened_before_its_first_write() {
+    let warehouse = left_behind(&[1]).await.reconfigured(r#""commit": {}"#);
+    let process = Process::unopened(&warehouse).await;
+    process.pipeline.commit_left_receipts().await;
+    assert_eq!(process.catalog.asked.load(Ordering::SeqCst), 0);
+    process.pipeline.close().await;
 }
 
 fn with_narrow_window(warehouse: &Warehouse) -> otlp2iceberg::config::Config {

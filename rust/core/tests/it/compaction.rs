@@ -72,6 +72,26 @@ async fn the_files_of_many_partitions_are_merged_in_one_snapshot() {
     );
 }
 
+/// A process opens tables for their receipts, too. Those are their writers' to merge.
+#[tokio::test]
+async fn a_table_that_was_only_opened_is_not_merged() {
+    let warehouse = Warehouse::with_sections(r#""compaction": {"min_files": 4}"#);
+    let writer = open(&warehouse).await;
+    for sequence in 1..=5 {
+        export_days(&writer, sequence, 1).await;
+    }
+    writer.close().await;
+
+    let pipeline = open(&warehouse).await;
+    pipeline.warm().await;
+    let done = pipeline.compact().await.expect("nothing to do");
+    assert_eq!((done.made, done.replaced), (0, 0));
+    export_days(&pipeline, 6, 1).await;
+    let done = pipeline.compact().await.expect("merged");
+    assert_eq!((done.made, done.replaced), (1, 6));
+    pipeline.close().await;
+}
+
 /// How many entries the current snapshot wrote: added, existing and deleted.
 async fn written(table: &LoadedTable) -> [usize; 3] {
     let mut written = [0; 3];
