@@ -19,36 +19,55 @@ import (
 //
 // With wait_for_result the queue hands the delayed context on to the attempt, which must end with its clients.
 // mergeContexts and export therefore look at the clients' own contexts (clientOf).
+//
+// A queue on disk that freezes (see layoutGuard) makes no more room. Its clients leave in the same way.
 type clientTurns struct {
 	// leaving is held while a client's context has ended and its call has not returned.
 	leaving sync.Mutex
+	// guard is that of a queue on disk. It is nil for a queue in memory.
+	guard *layoutGuard
 }
 
 // newClientTurns returns nil where no client waits for room.
-func newClientTurns(cfg *Config) *clientTurns {
-	if !cfg.QueueConfig.HasValue() || !cfg.QueueConfig.Get().BlockOnOverflow {
+func newClientTurns(cfg *Config, guard *layoutGuard) *clientTurns {
+	queue := cfg.QueueConfig.Get()
+	switch {
+	case queue == nil || !queue.BlockOnOverflow:
 		return nil
+	case queue.StorageID == nil:
+		return &clientTurns{}
+	default:
+		return &clientTurns{guard: guard}
 	}
-	return &clientTurns{}
 }
 
-// consume calls consume with a context that ends after the client's, when it is its turn.
+// consume calls consume with a context that ends after the client's, or after the queue has frozen, when it is its
+// turn.
 func (t *clientTurns) consume(client context.Context, consume func(context.Context) error) error {
-	if t == nil || client.Done() == nil {
+	if t == nil || client.Done() == nil && t.guard == nil {
 		return consume(client)
 	}
 	waiting, end := context.WithCancelCause(context.WithoutCancel(client))
 	defer end(nil)
 	returned := make(chan struct{})
-	stop := context.AfterFunc(client, func() {
-		t.leaving.Lock()
-		defer t.leaving.Unlock()
-		end(context.Cause(client))
-		<-returned
-	})
-	defer stop()
+	endInTurn := func(cause context.Context) (stop func() bool) {
+		return context.AfterFunc(cause, func() {
+			t.leaving.Lock()
+			defer t.leaving.Unlock()
+			end(context.Cause(cause))
+			<-returned
+		})
+	}
+	defer endInTurn(client)()
+	if t.guard != nil {
+		defer endInTurn(t.guard.frozen)()
+	}
 	defer close(returned)
-	return consume(clientContext{Context: waiting, client: client})
+	err := consume(clientContext{Context: waiting, client: client})
+	if err != nil && t.guard != nil && t.guard.reason() != nil {
+		return t.guard.reason()
+	}
+	return err
 }
 
 // clientContext ends when its embedded context does, with the client's error. Its deadline is the client's.

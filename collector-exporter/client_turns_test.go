@@ -24,7 +24,7 @@ import (
 
 func TestClientsWhoseTimeIsOverLeaveOneByOne(t *testing.T) {
 	const clients = 20
-	turns := newClientTurns(createDefaultConfig().(*Config))
+	turns := newClientTurns(createDefaultConfig().(*Config), nil)
 	require.NotNil(t, turns)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
@@ -87,14 +87,14 @@ func TestClientKeepsItsValuesAndErrors(t *testing.T) {
 func TestClientsTakeTurnsOnlyWhereTheyWaitForRoom(t *testing.T) {
 	cfg := createDefaultConfig().(*Config)
 	cfg.QueueConfig.Get().BlockOnOverflow = false
-	assert.Nil(t, newClientTurns(cfg))
+	assert.Nil(t, newClientTurns(cfg, nil))
 	cfg.QueueConfig.Get().BlockOnOverflow = true
 	for _, waits := range []bool{false, true} {
 		cfg.QueueConfig.Get().WaitForResult = waits
-		assert.NotNil(t, newClientTurns(cfg), "wait_for_result: %t", waits)
+		assert.NotNil(t, newClientTurns(cfg, nil), "wait_for_result: %t", waits)
 	}
 	withoutQueue(cfg)
-	assert.Nil(t, newClientTurns(cfg))
+	assert.Nil(t, newClientTurns(cfg, nil))
 
 	var none *clientTurns
 	ctx := t.Context()

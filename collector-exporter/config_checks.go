@@ -64,7 +64,8 @@ func matchesAny(key string, entries []string) bool {
 // half a billion requests has no practical bound, and a batch of 24 million items always waits for its flush_timeout.
 // It also refuses a queue in bytes that holds no batch: most exporters count requests, so the number is one of those.
 func (cfg *Config) checkSizes(conf *confmap.Conf) error {
-	if !cfg.QueueConfig.HasValue() {
+	queue := cfg.QueueConfig.Get()
+	if queue == nil {
 		return nil
 	}
 	var problems []error
@@ -75,12 +76,11 @@ func (cfg *Config) checkSizes(conf *confmap.Conf) error {
 				section, key, section, sizer.String()))
 		}
 	}
-	queue := cfg.QueueConfig.Get()
 	check("sending_queue", "queue_size", queue.Sizer)
-	if !queue.Batch.HasValue() {
+	batch := queue.Batch.Get()
+	if batch == nil {
 		return errors.Join(problems...)
 	}
-	batch := queue.Batch.Get()
 	switch batch.Sizer {
 	case exporterhelper.RequestSizerTypeItems:
 		check("sending_queue::batch", "min_size", batch.Sizer)
@@ -101,13 +101,22 @@ func (cfg *Config) checkSizes(conf *confmap.Conf) error {
 	return errors.Join(problems...)
 }
 
+// batching returns how requests are merged into batches. Nil means that they are not.
+func (cfg *Config) batching() *exporterhelper.BatchConfig {
+	queue := cfg.QueueConfig.Get()
+	if queue == nil {
+		return nil
+	}
+	return queue.Batch.Get()
+}
+
 // keepBatchBytes measures batches in bytes although the queue counts requests. exporterhelper gives a batch the queue's
 // unit when its section has keys, and then refuses that unit. With a min_size only its author knows the unit.
 func (cfg *Config) keepBatchBytes(conf *confmap.Conf) {
-	if !cfg.QueueConfig.HasValue() || !cfg.QueueConfig.Get().Batch.HasValue() {
+	batch := cfg.batching()
+	if batch == nil {
 		return
 	}
-	batch := cfg.QueueConfig.Get().Batch.Get()
 	isGiven := conf.IsSet("sending_queue::batch::sizer") || conf.IsSet("sending_queue::batch::min_size")
 	if batch.Sizer == exporterhelper.RequestSizerTypeRequests && !isGiven {
 		batch.Sizer = exporterhelper.RequestSizerTypeBytes
@@ -131,8 +140,8 @@ func (cfg *Config) validateDurations() error {
 	check("retry_on_failure::initial_interval", cfg.RetryConfig.InitialInterval)
 	check("retry_on_failure::max_interval", cfg.RetryConfig.MaxInterval)
 	check("retry_on_failure::max_elapsed_time", cfg.RetryConfig.MaxElapsedTime)
-	if cfg.QueueConfig.HasValue() && cfg.QueueConfig.Get().Batch.HasValue() {
-		check("sending_queue::batch::flush_timeout", cfg.QueueConfig.Get().Batch.Get().FlushTimeout)
+	if batch := cfg.batching(); batch != nil {
+		check("sending_queue::batch::flush_timeout", batch.FlushTimeout)
 	}
 	return errors.Join(problems...)
 }
@@ -144,19 +153,19 @@ func (cfg *Config) validateQueue() error {
 		problems = append(problems, errors.New(
 			"timeout: must be above 0, or a catalog that hangs would hold a batch for ever"))
 	}
-	if !cfg.QueueConfig.HasValue() {
+	queue := cfg.QueueConfig.Get()
+	if queue == nil {
 		return errors.Join(problems...)
 	}
-	queue := cfg.QueueConfig.Get()
 	if queue.StorageID != nil && !cfg.RetryConfig.Enabled {
 		problems = append(problems, errors.New(
 			"sending_queue::storage: needs retry_on_failure::enabled: true; "+
 				"without retries one failure, or a shutdown at the wrong moment, deletes what was stored"))
 	}
-	if !queue.Batch.HasValue() {
+	batch := queue.Batch.Get()
+	if batch == nil {
 		return errors.Join(problems...)
 	}
-	batch := queue.Batch.Get()
 	if batch.MaxSize != 0 {
 		problems = append(problems, errors.New(
 			"sending_queue::batch::max_size: must be 0; a request is never split, because its id must stay with "+

@@ -37,6 +37,8 @@ type signalExporter struct {
 	limiter callLimiter
 	// outage logs attempts that fail.
 	outage outage
+	// guard freezes a queue on disk that holds requests of a newer layout.
+	guard *layoutGuard
 
 	// handle is set by start. Once closed it answers every export with class shutdown.
 	handle *sharedHandle
@@ -51,7 +53,7 @@ func newSignalExporter(
 	if err != nil {
 		return nil, err
 	}
-	return &signalExporter{
+	e := &signalExporter{
 		cfg:       cfg,
 		signal:    signal,
 		logger:    set.Logger,
@@ -61,7 +63,9 @@ func newSignalExporter(
 		retries:   newShutdownRetries(),
 		limiter:   newCallLimiter(cfg),
 		outage:    outage{logger: set.Logger},
-	}, nil
+	}
+	e.guard = newLayoutGuard(e.reportFrozenQueue)
+	return e, nil
 }
 
 // options configures exporterhelper. The library decides which failures are retried, and the queue stores requests in

@@ -85,7 +85,7 @@ func (f *factory) createLogs(
 	if err != nil {
 		return nil, err
 	}
-	return &logsExporter{Logs: helper, turns: newClientTurns(e.cfg), stop: stopper{base: e}}, nil
+	return &logsExporter{Logs: helper, turns: newClientTurns(e.cfg, e.guard), stop: stopper{base: e}}, nil
 }
 
 func (f *factory) createTraces(
@@ -99,7 +99,7 @@ func (f *factory) createTraces(
 	if err != nil {
 		return nil, err
 	}
-	return &tracesExporter{Traces: helper, turns: newClientTurns(e.cfg), stop: stopper{base: e}}, nil
+	return &tracesExporter{Traces: helper, turns: newClientTurns(e.cfg, e.guard), stop: stopper{base: e}}, nil
 }
 
 func (f *factory) createMetrics(
@@ -113,5 +113,5 @@ func (f *factory) createMetrics(
 	if err != nil {
 		return nil, err
 	}
-	return &metricsExporter{Metrics: helper, turns: newClientTurns(e.cfg), stop: stopper{base: e}}, nil
+	return &metricsExporter{Metrics: helper, turns: newClientTurns(e.cfg, e.guard), stop: stopper{base: e}}, nil
 }

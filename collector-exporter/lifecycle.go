@@ -93,9 +93,10 @@ func batches(helper any) bool {
 
 // stopper shuts an exporter down on the first call and does nothing on later ones.
 //
-// Two things happen before exporterhelper is shut down. The library is told that shutdown begins: the queue is drained before the
-// library is closed, and with a long commit.interval that would take longer than a host gives a process to end. And the
-// batches that wait for another attempt are noted, because exporterhelper drops them before it drains the queue.
+// Two things happen before exporterhelper is shut down. The library is told that shutdown begins: the queue is drained
+// before the library is closed, and with a long commit.interval that would take longer than a host gives a process to
+// end. And the batches that wait for another attempt are noted, because exporterhelper drops them before it drains the
+// queue.
 type stopper struct {
 	base *signalExporter
 	once sync.Once

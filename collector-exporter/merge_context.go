@@ -141,7 +141,7 @@ func (m *mergedContext) clientEnded(err error) {
 // contextMerger returns mergeContexts if clients wait for the result. Otherwise it returns nil, because the contexts
 // of a queue never end.
 func (cfg *Config) contextMerger() func(first, second context.Context) context.Context {
-	if cfg.QueueConfig.HasValue() && cfg.QueueConfig.Get().WaitForResult {
+	if queue := cfg.QueueConfig.Get(); queue != nil && queue.WaitForResult {
 		return mergeContexts
 	}
 	return nil

@@ -87,7 +87,7 @@ func (*queueEncoding) Marshal(_ context.Context, req xexporterhelper.Request) ([
 }
 
 // Unmarshal decodes a request that Marshal encoded. The queue deletes a request that cannot be read, and logs that
-// only at debug level, so Unmarshal logs it as an error.
+// only at debug level, so Unmarshal logs it as an error. Requests of a newer layout do not get here: see layoutGuard.
 //
 // There may be no data. When the queue cannot store a request, as on a full disk, it refuses it, but its place remains
 // and is read in turn. Nothing is lost then that was acknowledged.
@@ -153,6 +153,16 @@ func decodeRequest(data []byte) (*request, error) {
 	var err error
 	r.batch, err = native.NewBatch(r.signal, rest, parts)
 	return r, err
+}
+
+// newerLayoutVersion returns the layout version of a stored request, and whether only a newer exporter can read it. The
+// checksum says nothing about that, because it may be elsewhere in a newer layout.
+func newerLayoutVersion(data []byte) (version byte, newer bool) {
+	if len(data) <= len(encodingMagic) || string(data[:len(encodingMagic)]) != encodingMagic {
+		return 0, false
+	}
+	version = data[len(encodingMagic)]
+	return version, version > encodingVersion
 }
 
 func decodeParts(data []byte, count int) (parts []native.Part, rest []byte) {

@@ -19,14 +19,15 @@ import (
 
 // queueStorage returns the id of the storage extension that holds the queue. Nil means a queue in memory, or none.
 func (e *signalExporter) queueStorage() *component.ID {
-	if !e.cfg.QueueConfig.HasValue() {
+	queue := e.cfg.QueueConfig.Get()
+	if queue == nil {
 		return nil
 	}
-	return e.cfg.QueueConfig.Get().StorageID
+	return queue.StorageID
 }
 
 // startQueue starts exporterhelper with start, so that a process that is killed meanwhile loses nothing of a queue on
-// disk.
+// disk. It fails if the queue froze meanwhile (see layoutGuard), which exporterhelper does not notice.
 //
 // A start of exporterhelper's queue (v0.161) moves the requests that were in progress to the end of the queue: it reads
 // all of them, deletes all of them in one transaction, and then writes each in a transaction of its own. Killed in
@@ -39,8 +40,11 @@ func (e *signalExporter) startQueue(
 	if id == nil {
 		return start(ctx, host)
 	}
-	restart := &restartHost{Host: host, storage: *id, logger: e.logger}
+	restart := &restartHost{Host: host, storage: *id, guard: e.guard, logger: e.logger}
 	err := start(ctx, restart)
+	if err == nil {
+		err = e.guard.endStart()
+	}
 	if restart.client != nil {
 		restart.client.end(ctx, err == nil)
 	}
@@ -51,6 +55,7 @@ func (e *signalExporter) startQueue(
 type restartHost struct {
 	component.Host
 	storage component.ID
+	guard   *layoutGuard
 	logger  *zap.Logger
 	// client is the queue's. It is set during the start.
 	client *restartClient
@@ -85,6 +90,7 @@ func (s *restartStorage) GetClient(
 	if err != nil {
 		return nil, err
 	}
+	client = &guardedClient{Client: client, guard: s.host.guard}
 	s.host.client = &restartClient{Client: client, logger: s.host.logger}
 	return s.host.client, nil
 }

@@ -220,7 +220,7 @@ func TestFailedStartDeletesNothing(t *testing.T) {
 	disk := newMemoryStorage()
 	disk.values["logs/1"] = []byte("one")
 	recorded := &killedStorage{memoryStorage: disk}
-	e := &signalExporter{cfg: queueOnDisk(t), logger: nopSettings().Logger}
+	e := &signalExporter{cfg: queueOnDisk(t), logger: nopSettings().Logger, guard: newLayoutGuard(nil)}
 	failure := errors.New("no")
 	var client storage.Client
 	require.Equal(t, failure, e.startQueue(t.Context(), hostWithKilled(recorded),

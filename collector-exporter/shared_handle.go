@@ -39,8 +39,8 @@ type sharedHandles struct {
 
 	mu       sync.Mutex
 	byConfig map[*Config]*sharedHandle
-	// stopping says whether the shutdown of an exporter has begun. The Collector then stops, one after the other, all
-	// exporters that it started.
+	// stopping says whether the shutdown of an exporter has begun, or a fatal status is reported that leads to it. The
+	// Collector then stops, one after the other, all exporters that it started.
 	stopping *atomic.Bool
 }
 

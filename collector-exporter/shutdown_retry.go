@@ -85,11 +85,8 @@ func (s *shutdownRetries) take() []*request {
 // not when a queue on disk keeps them, when their clients are told that they were not stored, or when retries are
 // disabled.
 func (cfg *Config) retriesAtShutdown() bool {
-	if !cfg.RetryConfig.Enabled || !cfg.QueueConfig.HasValue() {
-		return false
-	}
 	queue := cfg.QueueConfig.Get()
-	return queue.StorageID == nil && !queue.WaitForResult
+	return cfg.RetryConfig.Enabled && queue != nil && queue.StorageID == nil && !queue.WaitForResult
 }
 
 // retryPending exports the batches that waited for another attempt when the shutdown came. It exports all of them at

@@ -30,15 +30,8 @@ const usualClientTimeout = 10 * time.Second
 // data again as a new request, whose rows are then stored twice. Clients that send one request after the other store
 // only one in each flush_timeout.
 func (e *signalExporter) warnWaitForResult() {
-	if !e.cfg.QueueConfig.HasValue() {
-		return
-	}
-	queue := e.cfg.QueueConfig.Get()
-	if !queue.WaitForResult || !queue.Batch.HasValue() {
-		return
-	}
-	flush := queue.Batch.Get().FlushTimeout
-	if flush < usualClientTimeout/2 {
+	queue, batch := e.cfg.QueueConfig.Get(), e.cfg.batching()
+	if batch == nil || !queue.WaitForResult || batch.FlushTimeout < usualClientTimeout/2 {
 		return
 	}
 	e.logger.Warn("With sending_queue.wait_for_result clients wait for flush_timeout and the commit. "+
@@ -46,7 +39,7 @@ func (e *signalExporter) warnWaitForResult() {
 		"set sending_queue.batch.flush_timeout to 1s, or raise the clients' timeout. A sender that waits for each answer, "+
 		"such as file_log, kafka and batch processors, stores only one request in each flush_timeout; "+
 		"use a queue on disk for it (sending_queue.storage).",
-		zap.Duration("sending_queue.batch.flush_timeout", flush))
+		zap.Duration("sending_queue.batch.flush_timeout", batch.FlushTimeout))
 }
 
 // resourceNames begin the names of attributes that describe where data comes from.

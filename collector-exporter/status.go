@@ -28,7 +28,8 @@ const (
 // (open-telemetry/opentelemetry-collector#8116, #9824, #12495). Therefore:
 //   - Reports come from a goroutine of their own.
 //   - A fatal status waits until startGrace after the start, and for stopGrace in any case.
-//   - Nothing is reported once the shutdown of an exporter has begun, since all exporters are then stopped.
+//   - Nothing is reported once the shutdown of an exporter has begun, since all exporters are then stopped. Nor is
+//     anything after the first fatal status of any of them, which leads to that shutdown.
 //
 // Two cases remain, and neither can be detected here: the library breaks in a start that takes longer than startGrace,
 // or in a shutdown whose receivers and processors, which come before the exporters, take longer than stopGrace. A
@@ -39,7 +40,8 @@ type statusReporter struct {
 	onHang func()
 	// startedBy is when the Collector is expected to have started.
 	startedBy time.Time
-	// stopping says whether a shutdown has begun. All exporters that are stopped together share it.
+	// stopping says whether a shutdown has begun, or a fatal status is reported that leads to one. All exporters that
+	// are stopped together share it.
 	stopping *atomic.Bool
 
 	mu sync.Mutex
@@ -94,9 +96,17 @@ func (s *statusReporter) takeNext() *componentstatus.Event {
 	defer s.mu.Unlock()
 	event := s.next
 	s.next = nil
-	if s.stopping.Load() {
+	if s.isOver(event) {
 		event = nil
 	}
 	s.reporting = event != nil
 	return event
+}
+
+// isOver says whether this status, and any later one, is not reported any more. Only the first fatal status is.
+func (s *statusReporter) isOver(event *componentstatus.Event) bool {
+	if event != nil && event.Status() == componentstatus.StatusFatalError {
+		return s.stopping.Swap(true)
+	}
+	return s.stopping.Load()
 }

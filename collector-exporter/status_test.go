@@ -271,9 +271,36 @@ func TestNewestStatusIsReportedAndAFatalOneIsLast(t *testing.T) {
 		require.EqualError(t, host.fatal()[0].Err(), "broken")
 
 		report(componentstatus.StatusOK)
+		assert.Len(t, host.statuses(), 3, "none after a fatal one")
+	})
+}
+
+func TestNoStatusIsReportedAfterAShutdownHasBegun(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		host := newStatusHost()
+		s := newStatusReporter(host, new(atomic.Bool), func() { t.Error("nothing is reported") })
 		s.stop()
-		report(componentstatus.StatusRecoverableError)
-		assert.Len(t, host.statuses(), 4, "none after a shutdown has begun")
+		s.report(componentstatus.NewEvent(componentstatus.StatusRecoverableError))
+		s.reportFatal(errors.New("broken"))
+		time.Sleep(startGrace)
+		synctest.Wait()
+		assert.Empty(t, host.statuses())
+	})
+}
+
+// The Collector accepts one fatal status. The report of a second one would block the shutdown that the first one began.
+func TestOnlyOneExporterReportsAFatalStatus(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		host, stopping := newStatusHost(), new(atomic.Bool)
+		for _, broken := range []string{"logs", "traces"} {
+			s := newStatusReporter(host, stopping, func() { t.Error("the host accepts the status in time") })
+			s.reportFatal(errors.New(broken))
+			time.Sleep(time.Nanosecond)
+		}
+		time.Sleep(startGrace)
+		synctest.Wait()
+		require.Len(t, host.fatal(), 1)
+		require.EqualError(t, host.fatal()[0].Err(), "logs")
 	})
 }
 

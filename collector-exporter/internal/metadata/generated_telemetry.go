@@ -145,7 +145,7 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 	errs = errors.Join(errs, err)
 	builder.ExporterIcebergCompactions, err = builder.meter.Int64Counter(
 		"otelcol_exporter_iceberg_compactions",
-		metric.WithDescription("Data files that compaction wrote, each in a snapshot of its own [Alpha]"),
+		metric.WithDescription("Data files that compaction wrote; one snapshot may hold many [Alpha]"),
 		metric.WithUnit("{file}"),
 	)
 	errs = errors.Join(errs, err)

@@ -119,7 +119,7 @@ func AssertEqualExporterIcebergCompactionFailures(t *testing.T, tt *componenttes
 func AssertEqualExporterIcebergCompactions(t *testing.T, tt *componenttest.Telemetry, dps []metricdata.DataPoint[int64], opts ...metricdatatest.Option) {
 	want := metricdata.Metrics{
 		Name:        "otelcol_exporter_iceberg_compactions",
-		Description: "Data files that compaction wrote, each in a snapshot of its own [Alpha]",
+		Description: "Data files that compaction wrote; one snapshot may hold many [Alpha]",
 		Unit:        "{file}",
 		Data: metricdata.Sum[int64]{
 			Temporality: metricdata.CumulativeTemporality,
