@@ -38,13 +38,22 @@ run: collector ## run the collector in the foreground on 127.0.0.1:4317 (gRPC) a
 	@$(COLLECTOR) --config examples/collector/local.yaml
 
 .PHONY: collector
-collector: tools lib ## build dist/otelcol-iceberg
+collector: tools lib ## build dist/otelcol-iceberg, and the notices that belong to it
 	$(call step,"collector: build $(COLLECTOR) with the OpenTelemetry Collector builder $(BUILDER_VERSION)")
 	@BUILDER_VERSION=$(BUILDER_VERSION) scripts/build-collector.sh builder-config.yaml
 	@test -x $(COLLECTOR)
+	@scripts/third-party.py dist --package otlp2iceberg-ffi --features mimalloc --name otelcol-iceberg --go dist
+
+# The library and the C compiler's output are the host's. Go alone would build for another machine, and then link the
+# wrong library.
+.PHONY: own-machine
+own-machine: tools
+	@wanted=$$(go env GOOS GOARCH | paste -sd /) host=$$(go env GOHOSTOS GOHOSTARCH | paste -sd /); \
+	[ "$$wanted" = "$$host" ] || { echo "the library and the Collector cannot be built for $$wanted on $$host: unset GOOS" \
+		"and GOARCH, and build on such a machine" >&2; exit 1; }
 
 .PHONY: lib
-lib: tools ## build the Rust library for the collector (static, release)
+lib: own-machine ## build the Rust library for the collector (static, release)
 	$(call step,"library: build the Rust library (release; 5 to 10 minutes from nothing on 2 cores)")
 	@cargo build --locked --release --package otlp2iceberg-ffi --features mimalloc
 	@collector-exporter/internal/native/install-library.sh "$(CARGO_TARGET_DIR)/release/libotlp2iceberg_ffi.a" $(GO_TARGET)
@@ -71,6 +80,8 @@ LAMBDA_BUILD = $(if $(LAMBDA_TARGET),env $(LAMBDA_FLAGS_OF_TARGET)="$(LAMBDA_FLA
 lambda: tools ## build dist/lambda/bootstrap and its zip, for the host's architecture or LAMBDA_TARGET
 	$(call step,"lambda: build the Lambda (optimised for size and start; 10 minutes and more from nothing on 2 cores)")
 	@$(LAMBDA_BUILD)
+	@scripts/third-party.py dist/lambda --package otlp2iceberg-lambda --name otlp2iceberg-lambda-$(LAMBDA_ARCH) \
+		$(if $(LAMBDA_TARGET),--target $(LAMBDA_TARGET))
 	@scripts/package-lambda.sh "$(LAMBDA_FOLDER)/bootstrap" $(LAMBDA_ARCH)
 
 .PHONY: lambda-figures

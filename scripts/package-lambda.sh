@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# Packs a built Lambda program: dist/lambda/bootstrap and dist/lambda/otlp2iceberg-lambda-<arch>.zip.
+# Packs a built Lambda program: dist/lambda/bootstrap and dist/lambda/otlp2iceberg-lambda-<arch>.zip, which also holds
+# what third-party.py has put into dist/lambda: LICENSE and THIRD-PARTY-NOTICES.txt.
 # Usage: package-lambda.sh <program> <arch: arm64 or x86_64>
 #
-# The same program gives the same zip, byte for byte.
+# The same program and texts give the same zip, byte for byte.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -11,7 +12,9 @@ zip_bytes_max=6000000
 # The glibc version of the runtime provided.al2023.
 glibc_max=2.34
 
-mkdir -p dist/lambda
+for file in LICENSE THIRD-PARTY-NOTICES.txt; do
+  [ -f "dist/lambda/$file" ] || { echo "dist/lambda/$file is missing: make lambda makes it" >&2; exit 1; }
+done
 cp "$program" dist/lambda/bootstrap
 # Removes symbols, unwind tables, which are unused (panic = "abort"), and compiler names: a quarter of the program.
 # Rust's component llvm-tools supports every architecture, the host's binutils usually only that of the host.
@@ -42,16 +45,18 @@ else
 fi
 
 zip=dist/lambda/otlp2iceberg-lambda-$arch.zip
-python3 - dist/lambda/bootstrap "$zip" <<'PYTHON'
+python3 - "$zip" <<'PYTHON'
 import sys
 import zipfile
+from pathlib import Path
 
-program, target = sys.argv[1:]
-entry = zipfile.ZipInfo("bootstrap", date_time=(2000, 1, 1, 0, 0, 0))
-entry.external_attr = 0o100755 << 16
-entry.create_system = 3
-with zipfile.ZipFile(target, "w") as archive, open(program, "rb") as file:
-    archive.writestr(entry, file.read(), zipfile.ZIP_DEFLATED, compresslevel=9)
+folder = Path("dist/lambda")
+with zipfile.ZipFile(sys.argv[1], "w") as archive:
+    for name, mode in ("bootstrap", 0o755), ("LICENSE", 0o644), ("THIRD-PARTY-NOTICES.txt", 0o644):
+        entry = zipfile.ZipInfo(name, date_time=(2000, 1, 1, 0, 0, 0))
+        entry.external_attr = (0o100000 | mode) << 16
+        entry.create_system = 3
+        archive.writestr(entry, (folder / name).read_bytes(), zipfile.ZIP_DEFLATED, compresslevel=9)
 PYTHON
 
 bytes=$(stat -c %s "$zip" 2>/dev/null || stat -f %z "$zip")

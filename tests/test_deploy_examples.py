@@ -481,8 +481,9 @@ def test_the_image_fits_the_manifest():
     assert ours["USER"] == [f"{POD['securityContext']['runAsUser']}:{POD['securityContext']['runAsGroup']}"]
     assert sorted(map(int, ours["EXPOSE"][0].split())) == sorted(ports().values())
     assert ours["WORKDIR"] == [environment()["STATE_DIRECTORY"]]
-    program, state = ours["COPY"]
+    program, licences, state = ours["COPY"]
     assert program.split()[-2:] == [NAME, f"/{NAME}"]
+    assert licences.endswith(" /licenses/")
     assert f"--chown={ours['USER'][0]}" in state and state.endswith(f" {ours['WORKDIR'][0]}")
     assert "RUN" not in ours
     assert ours["FROM"] == ["gcr.io/distroless/cc-debian12:nonroot AS base", "base"]
@@ -643,7 +644,7 @@ def test_the_receiver_takes_clients_with_a_certificate_and_the_token_only(tmp_pa
     certificate, key = self_signed(tmp_path)
     (tmp_path / "clients.crt").write_bytes(certificate.read_bytes())
     (tmp_path / "token").write_text("right-token")
-    [block] = [block for block in re.findall(r"```yaml\n(.*?)```", GUIDE, re.DOTALL) if "receivers:" in block]
+    [block] = [block for block in re.findall(r"```yaml\n(.*?)```", GUIDE, re.DOTALL) if "client_ca_file:" in block]
     collector = Collector(tmp_path / "collector", {"iceberg": settings(warehouse)})
     text = block.replace("/etc/otelcol-iceberg", str(tmp_path))
     text = text.replace("0.0.0.0:4317", f"127.0.0.1:{collector.grpc_port}").replace("0.0.0.0:4318", f"127.0.0.1:{collector.http_port}")

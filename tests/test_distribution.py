@@ -1,7 +1,8 @@
-"""The shipped binary: linked libraries, the example configuration, its own metrics, third-party clients."""
+"""The shipped binary: linked libraries, notices, the example configuration, its own metrics, third-party clients."""
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import socket
@@ -24,6 +25,66 @@ def test_the_collector_links_only_the_c_library():
     linked = subprocess.run(["ldd", binary()], capture_output=True, text=True, check=True).stdout
     names = {re.sub(r"\.so.*", "", line.split()[0].rsplit("/", 1)[-1]) for line in linked.splitlines()}
     assert names <= LIBC_FAMILY, f"linked beyond the C library: {sorted(names - LIBC_FAMILY)}"
+
+
+# What `make collector` writes beside the program.
+DIST = REPOSITORY / "dist"
+
+
+@pytest.fixture(scope="module")
+def notices() -> str:
+    return (DIST / "THIRD-PARTY-NOTICES.txt").read_text()
+
+
+@pytest.fixture(scope="module")
+def listed(notices) -> dict[str, str]:
+    """The licence of each part that the notices list."""
+    return dict(line.split(": ", 1) for line in notices.partition("\n\n")[2].partition("\n\n")[0].splitlines())
+
+
+def test_the_notices_have_the_texts_that_licences_ask_for(notices, listed):
+    [ring] = [part for part in listed if part.startswith("ring ")]
+    assert listed[ring] == "Apache-2.0 AND ISC"
+    assert f"\n{ring} (LICENSE-other-bits)\n" in notices and f"\n{ring} (third_party/fiat/LICENSE)\n" in notices
+    [roots] = [part for part in listed if part.startswith("webpki-roots ")]
+    assert listed[roots] == "CDLA-Permissive-2.0"
+    assert "Community Data License Agreement" in notices
+    lru = [part for part in listed if part.startswith("github.com/hashicorp/golang-lru")]
+    assert lru and all("MPL-2.0" in listed[part] for part in lru)
+    # It asks to say where the source is, too.
+    assert "Mozilla Public License, version 2.0" in notices
+    assert "https://proxy.golang.org/<module>/@v/<version>.zip" in notices
+    # Code that a module includes from elsewhere has a licence of its own.
+    assert re.search(r"^github\.com/klauspost/compress v\S+ \(zstd/internal/xxhash/LICENSE\.txt\)$", notices, re.MULTILINE)
+    assert "Copyrights in the Rust Standard Library are retained by their contributors." in notices
+    assert "Copyright 2009 The Go Authors." in notices
+    assert (DIST / "LICENSE").read_bytes() == (REPOSITORY / "LICENSE").read_bytes()
+
+
+def test_the_notices_are_those_of_the_program(listed):
+    """Go writes its modules into a program, and Rust the paths of source files, for messages of panics."""
+    done = subprocess.run(["go", "version", "-m", binary()], capture_output=True, text=True, check=True, timeout=60)
+    dependencies = [line.split("\t")[2:4] for line in done.stdout.splitlines() if line.startswith("\tdep\t")]
+    modules = {f"{path} {version}" for path, version in dependencies if not path.startswith("github.com/otlp2iceberg/")}
+    assert len(modules) > 100
+    assert modules <= listed.keys(), sorted(modules - listed.keys())
+    assert f"Go {done.stdout.splitlines()[0].rpartition(': go')[2].split()[0]}" in listed
+    paths = re.findall(rb"registry/src/[^/]+/([\w.+-]+?)-(\d+\.\d+\.\d+[\w.+-]*)/", binary().read_bytes())
+    crates = {f"{name.decode()} {version.decode()}" for name, version in paths}
+    assert len(crates) > 50
+    assert crates <= listed.keys(), sorted(crates - listed.keys())
+
+
+def test_the_list_for_scanners_has_the_parts_of_the_notices(listed):
+    bill = json.loads((DIST / "otelcol-iceberg.cdx.json").read_text())
+    assert (bill["bomFormat"], bill["specVersion"]) == ("CycloneDX", "1.5")
+    version = re.search(r'^version = "(.*)"$', (REPOSITORY / "Cargo.toml").read_text(), re.MULTILINE)[1]
+    program = bill["metadata"]["component"]
+    assert (program["name"], program["version"]) == ("otelcol-iceberg", version)
+    names = {"stdlib": "Go"}
+    found = {f"{names.get(one['name'], one['name'])} {one['version']}" for one in bill["components"]}
+    assert found == listed.keys()
+    assert len(bill["components"]) == len(listed)
 
 
 def test_the_guide_lists_the_components():

@@ -69,12 +69,24 @@ def test_the_arithmetic_is_that_of_the_table():
     commits = requests * 5 / 3
     s3 = commits * (3 * 0.005 + 4 * 0.0004) / 1_000
     compaction = commits * 0.002 / 1_000 + 1_000 * 0.20 * 0.01
+    storage = 1_000 * 0.20 * 30 * 0.0265 / 30.4
     monitoring = (9 * 0.30 + 13 * 0.10) / 30.4 + requests * 1.1e3 / 1e9 * 0.50
-    month = 30.4 * (compute + s3 + compaction + monitoring)
+    month = 30.4 * (compute + s3 + compaction + storage + monitoring)
     for said in (f"{requests:,.0f} a day", f"{seconds:,.0f} a day", f"${compute:.2f} a day", f"{commits:,.0f} a day",
-                 f"${s3:.2f} a day", f"${compaction:.2f} a day", f"${monitoring:.2f} a day", f"${month:.2f}"):  # fmt: skip
+                 f"${s3:.2f} a day", f"${compaction:.2f} a day", f"${storage:.2f} a day", f"${monitoring:.2f} a day",
+                 f"${month:.2f}"):  # fmt: skip
         assert said in CHOOSING, said
-    assert f"| 1000 GB | Lambda | {compute * 30.4:.2f} | {s3 * 30.4:.2f} | {compaction * 30.4:.2f} |  |  | {monitoring * 30.4:.2f} |" in CHOOSING
+    tables = f"{s3 * 30.4:.2f} | {compaction * 30.4:.2f} | {storage * 30.4:.2f}"
+    assert f"| 1000 GB | Lambda | {compute * 30.4:.2f} | {tables} |  |  | {monitoring * 30.4:.2f} |" in CHOOSING
+
+
+def test_collectors_cost_what_the_page_says():
+    """The smallest number of them, which is enough for the largest volume of the table."""
+    each = (0.5 * 0.03238 + 2 * 0.00356) * 730
+    assert 1_000_000 / 86_400 * 3 / 50 <= 2 * 0.5
+    for gigabytes in ("1", "50", "1000"):
+        assert f"| {gigabytes} GB | direct | {2 * each:.2f} |" in CHOOSING
+    assert f"${2 * each:.0f}, which is enough" in CHOOSING
 
 
 def test_the_metrics_and_alarms_that_are_paid_for_are_those_of_the_template(template):

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import http.server
 import re
+import shutil
 import sys
 import threading
 import time
@@ -25,6 +26,7 @@ from .aws import ACCESS_KEY_ID, ACCOUNT, OTHER_ACCOUNT, REGION, SECRET_ACCESS_KE
 CODE_BUCKET = f"otlp2iceberg-code-{ACCOUNT}-{REGION}"
 SECRET = f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:token-a"
 SIGNALS = ("logs", "traces", "metrics")
+VERSION = re.search(r'^version = "(.*)"$', (REPOSITORY / "Cargo.toml").read_text(), re.MULTILINE)[1]
 
 
 @pytest.fixture(scope="module")
@@ -458,7 +460,12 @@ def test_a_release_is_checked_before_it_is_used(aws, tmp_path):
         assert "does not have the checksum" in deploy("v9.9.9", fails=True)
         assert "check --release v9.9.8" in deploy("v9.9.8", fails=True)
         (release / f"{name}.sha256").write_text(f"{hashlib.sha256(content).hexdigest()}  {name}\n")
-        deploy("v9.9.9")
+        printed = deploy("v9.9.9")
+        # A newer template may set a variable with which the function would not start.
+        warned = "==> warning: --release {} with the template of version {}: use the one of the same version (git checkout {};".format
+        assert warned("v9.9.9", VERSION, "v9.9.9") in printed
+        shutil.copytree(release, tmp_path / f"v{VERSION}")
+        assert "warning" not in deploy(f"v{VERSION}")
         server.shutdown()
     function = aws.client("lambda").get_function(FunctionName="released")["Configuration"]
     assert base64.b64decode(function["CodeSha256"]) == hashlib.sha256(content).digest()

@@ -346,3 +346,19 @@ def test_the_program_s_metrics_are_those_of_alarms():
                 metrics.add(metric["MetricName"])
     [declared] = re.findall(r"const METRICS: \[&str; \d+\] = \[(.*)\];", (DEPLOY.parent / "src" / "emf.rs").read_text())
     assert set(re.findall(r'"(\w+)"', declared)) == metrics
+
+
+def test_the_program_knows_every_variable_that_the_template_and_the_module_set():
+    """A function does not start with a variable that it does not know."""
+    config = DEPLOY.parent / "src" / "config"
+    keys = re.findall(r'^ *key\("([a-z0-9_.]+)", \w+\)', (config / "keys.rs").read_text(), re.MULTILINE)
+    known = {f"OTLP2ICEBERG_{key.replace('.', '_').upper()}" for key in keys}
+    known |= set(re.findall(r'^const \w+: &str = "(OTLP2ICEBERG_\w+)";$', (config / "mod.rs").read_text(), re.MULTILINE))
+    function = yaml.load(TEMPLATE.read_text(), Tagless)["Resources"]["Function"]["Properties"]
+    module = (DEPLOY / "terraform" / "main.tf").read_text()
+    for of, given in (
+        ("template", set(function["Environment"]["Variables"])),
+        ("module", set(re.findall(r"\b(OTLP2ICEBERG_\w+) += ", module))),
+    ):
+        assert len(given) == 8, of
+        assert given <= known, (of, given - known)

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # Copies a built library to where the Go linker looks for it, and writes the stamp that makes Go link again
-# when it has changed (see installStamp in native.go). Does nothing when the same archive is installed.
+# when it has changed (see installStamp in native.go). Does nothing when the same archive is installed. The stamp alone does
+# not say so: it stays when somebody deletes, replaces or truncates the archive.
 #
 #   install-library.sh <libotlp2iceberg_ffi.a> <target, such as linux_amd64>
 set -eu
@@ -15,7 +16,7 @@ installed=$directory/libotlp2iceberg_ffi.a
 stamp=$here/stamp_${target}.go
 
 digest=$(sha256sum "$archive" | cut -d ' ' -f 1)
-if [ -f "$installed" ] && [ -f "$stamp" ] && grep -q "$digest" "$stamp"; then
+if cmp -s "$archive" "$installed" && [ -f "$stamp" ] && grep -q "$digest" "$stamp"; then
 	exit 0
 fi
 
