@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections import Counter
@@ -19,8 +20,10 @@ from catalogs.reference import ReferenceCatalog
 from catalogs.soak import run as soak
 from o2i import collector as o2i_collector
 from o2i import corpus, readers
-from o2i.collector import Collector
+from o2i.collector import REPOSITORY, Collector
+from o2i.corpus.build import SPAN_A, TRACE_A, attributes, value
 from o2i.expect import Row
+from o2i.otlp import REQUEST
 from o2i.senders import Senders
 from o2i.tables import TIME_COLUMN
 from spark.session import Spark
@@ -108,6 +111,15 @@ EXPIRE = ("expire_snapshots", ", older_than => current_timestamp(), retain_last 
 EXPIRE_ALL = ("expire_snapshots", ", older_than => current_timestamp(), retain_last => 1")
 
 
+def documented(section: str) -> list[str]:
+    """The SQL statements of a section of docs/operations/maintenance.md, for the catalog `default`."""
+    page = (REPOSITORY / "docs" / "operations" / "maintenance.md").read_text()
+    text = re.search(rf"^#+ {section}\n(.*?)^#", page, re.MULTILINE | re.DOTALL)[1]
+    sql = "\n".join(re.findall(r"^```sql\n(.*?)^```", text, re.MULTILINE | re.DOTALL))
+    statements = re.sub(r"--.*", "", sql).replace("catalog.", "default.").split(";")
+    return [statement.strip() for statement in statements if statement.strip()]
+
+
 @pytest.fixture
 def table(reference, namespace):
     opened = Table(reference, namespace)
@@ -134,6 +146,110 @@ def test_a_session_as_documented_sees_what_was_committed_meanwhile(warehouse, tm
         spark.call("expire_snapshots", f"table => 'otel.logs'{EXPIRE_ALL[1]}")
         assert spark.sql(count) == [{"rows": 30}]
     assert len(readers.load(warehouse, "logs").metadata.snapshots) == 1
+
+
+def test_the_documented_expiry_follows_the_properties_of_the_table(warehouse, tmp_path):
+    """A table without them keeps its snapshots of five days. It is given them as documented, then others."""
+    expire, give = documented("With other maintenance")
+    assert (expire, "SET TBLPROPERTIES" in give) == ("CALL default.system.expire_snapshots(table => 'otel.logs')", True)
+    exporter = {**o2i_collector.settings(warehouse), "commit": {"expire_snapshots": False}}
+
+    def snapshots() -> int:
+        return len(readers.load(warehouse, "logs").metadata.snapshots)
+
+    with Collector(tmp_path / "collector", {"iceberg": exporter}) as collector:
+        for first in range(0, 50, 10):
+            send_numbers(collector, range(first, first + 10))
+            readers.wait_for_rows(warehouse, {"logs": first + 10})
+        committed = snapshots()
+        assert committed >= 5
+        spark = Spark.documented(tmp_path)
+        spark.sql(expire)
+        assert snapshots() == committed
+        spark.sql(give)
+        properties = readers.load(warehouse, "logs").properties
+        assert properties["history.expire.max-snapshot-age-ms"] == "3600000"
+        assert properties["history.expire.min-snapshots-to-keep"] == "500"
+        spark.sql(expire)
+        assert snapshots() == committed
+        spark.sql(give.replace("3600000", "0").replace("500", "2"))
+        spark.sql(expire)
+        assert snapshots() == 2
+    assert spark.sql("SELECT count(*) AS rows FROM default.otel.logs") == [{"rows": 50}]
+
+
+def test_no_statement_of_the_documentation_calculates_the_age():
+    """Spark 4.0 takes `current_timestamp()` there and nothing that is calculated from it."""
+    pages = [REPOSITORY / "examples" / "queries" / "spark.sql", *(REPOSITORY / "docs").rglob("*.md")]
+    calls = [call for page in pages for call in re.findall(r"^CALL .*expire_snapshots\((.*)\);", page.read_text(), re.MULTILINE)]
+    assert len(calls) >= 5
+    given = {older for call in calls for older in re.findall(r"older_than => (.*?)(?:, \w+ =>|$)", call)}
+    assert given == {"current_timestamp()"}
+
+
+def telemetry_of_people() -> dict:
+    """A request for each of three tables: of the person in the documentation, of others, and of nobody."""
+    now, person = time.time_ns(), {"user.id": "42"}
+
+    def log(body: str, of: dict | None = None) -> dict:
+        return {"time_unix_nano": now, "body": value(body), "attributes": attributes(of)}
+
+    def span(name: str, of: dict | None = None, *events: dict) -> dict:
+        ids = {"trace_id": TRACE_A, "span_id": SPAN_A}
+        return {**ids, "name": name, "start_time_unix_nano": now, "attributes": attributes(of), "events": events}
+
+    def event(of: dict | None) -> dict:
+        return {"time_unix_nano": now, "name": "event", "attributes": attributes(of)}
+
+    def point(number: int, of: dict | None = None) -> dict:
+        return {"time_unix_nano": now, "as_int": number, "attributes": attributes(of)}
+
+    logs = [log("person", person), log("to jane@example.com"), log("other", {"user.id": "420"}), log("nobody")]
+    spans = [
+        span("person", person),
+        span("person", None, event(None), event(person)),
+        span("other", {"user.id": "7"}, event({"user.id": "7"})),
+        span("nobody"),
+    ]
+    points = [point(0, person), point(1, {"user.id": "7"}), point(2)]
+    counter = {"name": "visits", "sum": {"data_points": points, "aggregation_temporality": 2}}
+    return {
+        "logs": REQUEST["logs"](resource_logs=[{"scope_logs": [{"log_records": logs}]}]),
+        "traces": REQUEST["traces"](resource_spans=[{"scope_spans": [{"spans": spans}]}]),
+        "metrics_sum": REQUEST["metrics"](resource_metrics=[{"scope_metrics": [{"metrics": [counter]}]}]),
+    }
+
+
+def test_rows_of_one_person_are_deleted_as_documented(warehouse, tmp_path):
+    """Rows of others and of nobody stay, and so does the file that has no other rows. The old files are deleted."""
+    *deletes, expire = documented("Deleting rows of one person")
+    requests = telemetry_of_people()
+    counts = {"logs": 4, "traces": 4, "metrics_sum": 3}
+    assert len(deletes) == len(requests)
+    with Collector(tmp_path / "collector", {"iceberg": o2i_collector.settings(warehouse)}) as collector:
+        with collector.client() as client:
+            for request in requests.values():
+                client.send(request)
+        readers.wait_for_rows(warehouse, counts)
+        # A file without rows of the person.
+        send_numbers(collector, range(10))
+        readers.wait_for_rows(warehouse, {"logs": counts["logs"] + 10})
+        spark = Spark.documented(tmp_path)
+        before = {name: set(readers.files_of(readers.load(warehouse, name))) for name in counts}
+        for statement in deletes:
+            spark.sql(statement)
+    for name in counts:
+        spark.sql(expire.replace("otel.logs", f"otel.{name}"))
+    tables = {name: readers.load(warehouse, name) for name in counts}
+    rows = {name: readers.read_duckdb(table) for name, table in tables.items()}
+    assert sorted(row["Body"] for row in rows["logs"]) == sorted(["nobody", "other", *map(str, range(10))])
+    assert sorted(row["SpanName"] for row in rows["traces"]) == ["nobody", "other"]
+    assert sorted(row["ValueInt"] for row in rows["metrics_sum"]) == [1, 2]
+    kept = {name: before[name] & set(readers.files_of(table)) for name, table in tables.items()}
+    assert {name: len(files) for name, files in kept.items()} == {"logs": 1, "traces": 0, "metrics_sum": 0}
+    for name, table in tables.items():
+        assert len(table.metadata.snapshots) == 1
+        assert {path for path in before[name] if path.exists()} == kept[name]
 
 
 def test_columns_that_spark_adds_are_left_empty_and_ours_stay_right(table, tmp_path):

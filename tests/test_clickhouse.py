@@ -221,14 +221,20 @@ def test_rows_of_the_exporters_own_table_can_be_appended(tmp_path, monkeypatch):
     with ClickHouse(tmp_path) as clickhouse:
         clickhouse.query("CREATE DATABASE otel")
         clickhouse.query((CLICKHOUSE / "exporter-traces.sql").read_text())
+        start = 1_793_527_202 * 10**9  # 2026-11-01 10:00:02, when the last two spans start
         clickhouse.query(f"""INSERT INTO otel.otel_traces VALUES
             ('2026-10-31 23:59:59', '{TRACE}', '{"aa" * 8}', '', '', 'before', 'Server', 'shop', {{}}, '', '', {{}},
              1, 'Unset', '', [], [], [], [], [], [], []),
             ('2026-11-01 10:00:00.123456789', '{TRACE}', '{"aa" * 8}', '', '', 'GET /', 'Server', 'shop',
              {{'service.name': 'shop'}}, '', '', {{}}, 7, 'Unset', '', [], [], [], [], [], [], []),
             ('2026-11-01 10:00:01', '{TRACE}', '{"bb" * 8}', '{"aa" * 8}', 'k=v', 'charge', 'Client', 'shop', {{}},
-             'library', '1.0', {{'k': 'v'}}, 5, 'Error', 'refused', ['2026-11-01 10:00:01.5'], ['exception'],
-             [{{'exception.type': 'E'}}], ['{TRACE}'], ['{"cc" * 8}'], [''], [{{}}])""")
+             'library', '1.0', {{'k': 'v'}}, 5, 'Error', 'refused', ['2026-11-01 10:00:01.5', '1970-01-01 00:00:00'],
+             ['exception', ''], [{{'exception.type': 'E'}}, {{}}], ['{TRACE}', ''], ['{"cc" * 8}', ''], ['', 'k=v'],
+             [{{}}, {{}}]),
+            ('2026-11-01 10:00:02', '{TRACE}', '{"dd" * 8}', '', '', 'without an end', 'Server', 'shop', {{}}, '', '', {{}},
+             {2**64 - start}, 'Unset', '', [], [], [], [], [], [], []),
+            ('2026-11-01 10:00:02', '{TRACE}', '{"ee" * 8}', '', '', 'ends before', 'Server', 'shop', {{}}, '', '', {{}},
+             {2**64 - 3}, 'Unset', '', [], [], [], [], [], [], [])""")
         clickhouse.query(select)
     monkeypatch.chdir(tmp_path)
     catalog = readers.catalog(warehouse)
@@ -238,6 +244,9 @@ def test_rows_of_the_exporters_own_table_can_be_appended(tmp_path, monkeypatch):
     ten = 1_793_527_200 * 10**6  # 2026-11-01 10:00
     absent = dict.fromkeys(TABLES["traces"])
     shared = {**absent, "TraceId": TRACE, "ServiceName": "shop", "SpanAttributes": {}, "ResourceAttributes": {}}
+    last = {
+        **shared, "Timestamp": ten + 2 * 10**6, "SpanKind": "Server", "StatusCode": "Unset", "Events": [], "Links": [],
+    }  # fmt: skip
     assert sorted(added, key=lambda row: row["SpanId"]) == [
         {
             **shared, "Timestamp": ten + 123456, "Duration": 7, "SpanId": "aa" * 8, "SpanName": "GET /",
@@ -252,15 +261,22 @@ def test_rows_of_the_exporters_own_table_can_be_appended(tmp_path, monkeypatch):
                 {
                     "Timestamp": ten + 1_500_000, "Name": "exception", "Attributes": {"exception.type": "E"},
                     "DroppedAttributesCount": None,
-                }
+                },
+                {"Timestamp": None, "Name": None, "Attributes": {}, "DroppedAttributesCount": None},
             ],
             "Links": [
                 {
                     "TraceId": TRACE, "SpanId": "cc" * 8, "TraceState": None, "TraceFlags": None, "Attributes": {},
                     "DroppedAttributesCount": None,
-                }
+                },
+                {
+                    "TraceId": None, "SpanId": None, "TraceState": "k=v", "TraceFlags": None, "Attributes": {},
+                    "DroppedAttributesCount": None,
+                },
             ],
         },
+        {**last, "SpanId": "dd" * 8, "SpanName": "without an end"},
+        {**last, "SpanId": "ee" * 8, "SpanName": "ends before", "Duration": -3},
     ]  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import re
 import threading
@@ -11,9 +12,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from o2i import numbered, pages
+from o2i import numbered, pages, readers
 from o2i.collector import REPOSITORY, Collector, free_ports, settings
-from o2i.otlp import Refused
+from o2i.corpus.build import SPAN_A, TRACE_A, attributes, value
+from o2i.otlp import REQUEST, Refused
 from test_components import validate
 
 SECONDS_MAX = 60
@@ -24,7 +26,7 @@ def shown(component: str) -> dict:
     return yaml.safe_load(pages.block_with(REPOSITORY / "docs" / "pipelines.md", "yaml", f"  {component}:\n"))
 
 
-@pytest.mark.parametrize("component", ["file_log", "kafka", "filter", "tail_sampling", "otlp_http/other"])
+@pytest.mark.parametrize("component", ["file_log", "kafka", "filter", "tail_sampling", "transform", "otlp_http/other"])
 def test_the_shown_settings_are_valid(component, tmp_path):
     config = shown(component)
     if any("otlp" in pipeline["receivers"] for pipeline in config["service"]["pipelines"].values()):
@@ -161,6 +163,49 @@ def test_refused_records_are_counted_as_the_alert_says(tmp_path):
         ("otelcol_receiver_refused_log_records", "otlp", 10),
         ("otelcol_exporter_enqueue_failed_log_records", "iceberg", 10),
     }, text
+
+
+# Personal data
+
+
+def test_personal_data_is_deleted_masked_and_replaced_as_shown(tmp_path, warehouse, monkeypatch):
+    monkeypatch.setenv("PSEUDONYM_KEY", "secret")
+    block = shown("transform")
+
+    def as_shown(config: dict) -> None:
+        config["processors"] = block["processors"]
+        config["service"]["pipelines"] = block["service"]["pipelines"]
+
+    now = time.time_ns()
+    # Ids are numbers as often as texts.
+    people = [attributes({"user.id": of, "user.email": "jane@example.com"}) for of in ("42", 42)]
+    mails = [{"body": value("from jane@example.com, to bob@example.org."), "attributes": of} for of in people]
+    logs = [*mails, {"body": value("nobody"), "attributes": attributes({"env": "dev"})}]
+    mail = {"name": "mail", "attributes": attributes({"exception.message": "no such box: jane@example.com", "tries": 3})}
+    # Statements about events run once for each event, those about spans once for each span.
+    spans = [
+        {"trace_id": TRACE_A, "span_id": SPAN_A, "start_time_unix_nano": now, "attributes": people[0], "events": events}
+        for events in ([], [mail], [mail, {"name": "other"}])
+    ]
+    point = {"time_unix_nano": now, "as_int": 1, "attributes": attributes({"user.id": "42", "shop": "here"})}
+    gauge = {"name": "cart", "gauge": {"data_points": [point]}}
+    with Collector(tmp_path / "collector", {"iceberg": settings(warehouse)}, change=as_shown) as collector:
+        with collector.client() as client:
+            client.send(REQUEST["logs"](resource_logs=[{"scope_logs": [{"log_records": logs}]}]))
+            client.send(REQUEST["traces"](resource_spans=[{"scope_spans": [{"spans": spans}]}]))
+            client.send(REQUEST["metrics"](resource_metrics=[{"scope_metrics": [{"metrics": [gauge]}]}]))
+        readers.wait_for_rows(warehouse, {"logs": 3, "traces": 3, "metrics_gauge": 1})
+    rows = {name: readers.read_duckdb(readers.load(warehouse, name)) for name in ("logs", "traces", "metrics_gauge")}
+    pseudonym = {"user.id": hashlib.sha256(b"secret42").hexdigest()}
+    found: dict[str, list] = {}
+    for row in rows["logs"]:
+        found.setdefault(row["Body"], []).append(row["LogAttributes"])
+    assert found == {"from ***, to ***.": [pseudonym] * 2, "nobody": [{"env": "dev"}]}
+    assert [row["SpanAttributes"] for row in rows["traces"]] == [pseudonym] * 3
+    events = [event["Attributes"] for row in rows["traces"] for event in row["Events"] or []]
+    masked = {"exception.message": "no such box: ***", "tries": "3"}
+    assert [event for event in events if event] == [masked, masked]
+    assert [row["Attributes"] for row in rows["metrics_gauge"]] == [{"shop": "here"}]
 
 
 # Several exporters

@@ -7,6 +7,7 @@ Change the prices and assumptions to yours. Prices are list prices of us-east-1 
 free tiers and discounts. Check them before you decide anything. Nothing here was measured on AWS.
 """
 
+import math
 import sys
 
 # --- Prices
@@ -14,7 +15,7 @@ import sys
 FARGATE_VCPU_HOUR, FARGATE_GB_HOUR = 0.03238, 0.00356  # arm64
 LAMBDA_REQUEST, LAMBDA_GB_SECOND = 0.20e-6, 0.0000133334  # arm64
 S3_PUT, S3_GET = 0.005e-3, 0.0004e-3  # S3 Standard; S3 Tables has the same prices
-S3_GB_MONTH = 0.023
+S3_GB_MONTH, TABLES_GB_MONTH = 0.023, 0.0265  # S3 Standard, S3 Tables
 # S3 Tables: by default (strategy auto) it sorts tables that have a sort order, as ours do. binpack costs 0.005 for each GB.
 COMPACTED_OBJECT, COMPACTED_GB = 0.002e-3, 0.01
 EVENT, QUEUE_REQUEST = 1.00e-6, 0.40e-6  # EventBridge for S3's events, SQS standard
@@ -28,9 +29,12 @@ TABLES_PER_REQUEST = 5 / 3  # logs 1, traces 1, metrics 3
 PUTS_PER_COMMIT, GETS_PER_COMMIT = 3, 4  # data file, manifest, manifest list; reads before them
 FLUSH_SECONDS = 60  # of the Collector, in all three
 PEAK = 3  # times the average; machines are sized for the peak
+KEPT_DAYS = 30  # of rows in the tables
 
-COLLECTOR_MB_PER_VCPU_SECOND = 10.0  # OTLP through the whole exporter
-COLLECTOR_VCPU_MIN, GB_PER_VCPU = 0.5, 2
+# On one core 134 MB of logs a second were measured (322 bytes in 2.4 µs, bench/results/collector.md), on a machine that
+# did nothing else, without TLS, with large requests that were not compressed. Fargate's vCPU was never measured.
+COLLECTOR_MB_PER_VCPU_SECOND = 50.0
+REPLICAS_MIN, REPLICA_VCPU, REPLICA_GB = 2, 0.5, 2  # so that one can be away; memory as docs/deployment.md adds it up
 DIRECT_REQUEST_MB = 25.2  # sending_queue.batch.min_size, 24 MiB
 
 LAMBDA_REQUEST_MB = 4.4
@@ -54,10 +58,11 @@ def batches(mb_a_day: float, mb_each: float) -> float:
 
 
 def tables(commits_a_day: float, gb_a_day: float) -> dict[str, float]:
-    """The cost a day of commits and of S3 Tables' compaction of the files that they make."""
+    """The cost a day of commits, of S3 Tables' compaction of the files that they make, and of the rows that are kept."""
     return {
         "S3 requests": commits_a_day * (PUTS_PER_COMMIT * S3_PUT + GETS_PER_COMMIT * S3_GET),
         "compaction": commits_a_day * COMPACTED_OBJECT + gb_a_day * PARQUET_SHARE * COMPACTED_GB,
+        "storage": gb_a_day * PARQUET_SHARE * KEPT_DAYS * TABLES_GB_MONTH / DAYS,
     }
 
 
@@ -68,8 +73,9 @@ def monitoring(alarm_metrics: int, log_bytes_a_day: float) -> float:
 
 def direct(gb: float) -> tuple[dict[str, float], float]:
     """Collectors that write to the tables. Returns dollars a day by kind, and commits a second to one table."""
-    vcpu = max(COLLECTOR_VCPU_MIN, gb * 1_000 / 86_400 * PEAK / COLLECTOR_MB_PER_VCPU_SECOND)
-    compute = vcpu * (FARGATE_VCPU_HOUR + GB_PER_VCPU * FARGATE_GB_HOUR) * HOURS / DAYS
+    vcpu = gb * 1_000 / 86_400 * PEAK / COLLECTOR_MB_PER_VCPU_SECOND
+    replicas = max(REPLICAS_MIN, math.ceil(vcpu / REPLICA_VCPU))
+    compute = replicas * (REPLICA_VCPU * FARGATE_VCPU_HOUR + REPLICA_GB * FARGATE_GB_HOUR) * HOURS / DAYS
     requests = batches(gb * 1_000, DIRECT_REQUEST_MB)
     return {"compute": compute, **tables(requests * TABLES_PER_REQUEST, gb)}, requests / 3 / 86_400
 
@@ -105,7 +111,7 @@ def staged(gb: float) -> tuple[dict[str, float], float]:
 
 def main() -> None:
     ways = {"direct": direct, "Lambda": function_url, "S3-staged": staged}
-    kinds = ("compute", "S3 requests", "compaction", "events, queue", "raw objects", "monitoring")
+    kinds = ("compute", "S3 requests", "compaction", "storage", "events, queue", "raw objects", "monitoring")
     print("| OTLP a day | way | " + " | ".join(kinds) + " | **a month** | commits/s per table |")
     print("|---|---|" + "---:|" * (len(kinds) + 2))
     for gb in [float(text) for text in sys.argv[1:]] or [1, 50, 1_000]:

@@ -1,4 +1,4 @@
-"""Prints a DuckDB view for each table of a local warehouse: `python duckdb_views.py <warehouse> [<namespace>]`.
+"""Prints a DuckDB view for each table of a local warehouse: `python3 duckdb_views.py <warehouse> [<namespace>]`.
 
 A view names the table's current metadata file, which is deleted some commits later: print and run them in each session.
 """

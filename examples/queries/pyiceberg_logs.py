@@ -1,4 +1,4 @@
-"""Prints the error logs of one service with pyiceberg: `python pyiceberg_logs.py <warehouse> <service>`.
+"""Prints the error logs of one service with pyiceberg: `python3 pyiceberg_logs.py <warehouse> <service>`.
 
 pyiceberg applies the filter to partitions and file statistics first, so it reads only files that can match.
 """

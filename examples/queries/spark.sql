@@ -47,10 +47,11 @@ WINDOW series AS (
 SELECT MetricName, TimeUnix, bucket.ExplicitBounds AS upper_bound, bucket.BucketCounts AS observations
 FROM default.otel.metrics_histogram LATERAL VIEW inline(arrays_zip(ExplicitBounds, BucketCounts)) bucket AS ExplicitBounds, BucketCounts;
 
--- Maintenance, which needs cache-enabled=false, too. An hour before, set compaction.enabled: false in the Collector
--- (docs/operations.md, "Small files"). Compact small files and rewrite the manifests without them, then expire old
--- snapshots and remove their files.
+-- Maintenance of one table; run it for each. It needs cache-enabled=false, too, and compaction.enabled: false in the
+-- Collector, which otherwise compacts the same files (docs/operations/maintenance.md). Compact small files and rewrite
+-- the manifests without them. Then expire old snapshots with their files: the table's properties say how old, and how
+-- many must stay, in tables that the Collector has created an hour and 500. Files younger than 3 days are no orphans.
 CALL default.system.rewrite_data_files(table => 'otel.logs', strategy => 'sort');
 CALL default.system.rewrite_manifests(table => 'otel.logs');
-CALL default.system.expire_snapshots(table => 'otel.logs', older_than => TIMESTAMP '2025-01-01 00:00:00', retain_last => 500);
+CALL default.system.expire_snapshots(table => 'otel.logs');
 CALL default.system.remove_orphan_files(table => 'otel.logs');
