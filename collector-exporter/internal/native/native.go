@@ -59,7 +59,7 @@ type Outcome struct {
 	// ReceiptsWritten counts the receipts written because the catalog did not commit, and ReceiptRows their rows, which
 	// are in no table yet.
 	ReceiptsWritten, ReceiptRows uint64
-	// ReceiptsCommitted counts the receipts of any process that were committed since the last call of the same signal.
+	// ReceiptsCommitted counts the receipts of any process and table that were committed since the last call.
 	ReceiptsCommitted uint64
 	// RepairedUTF8 counts strings stored with U+FFFD for invalid UTF-8.
 	RepairedUTF8 uint64

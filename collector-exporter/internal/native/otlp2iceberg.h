@@ -175,7 +175,7 @@ typedef struct o2i_outcome {
   uint64_t receipts_written;
   // Rows that are in them, stored and in no table yet.
   uint64_t receipt_rows;
-  // Receipts, of any process, that this one committed since the last call of the same signal.
+  // Receipts, of any process and table, that this one committed since the last call.
   uint64_t receipts_committed;
   // Strings stored with U+FFFD for invalid UTF-8.
   uint64_t repaired_utf8;

@@ -49,6 +49,11 @@ pub(super) async fn add_missing_columns(
     }
 }
 
+/// Whether nothing would be added. False also if a column clashes.
+pub(crate) fn has_all_columns(table: &LoadedTable, wanted: Wanted<'_>) -> bool {
+    evolved(table, wanted.schema, wanted.attributes).is_ok_and(|missing| missing.is_none())
+}
+
 fn requirements(table: &LoadedTable) -> Vec<TableRequirement> {
     let metadata = &table.metadata;
     vec![

@@ -80,10 +80,12 @@ mod worker;
 
 pub use accept::Stored;
 pub use evolve::Wanted;
+pub(crate) use evolve::has_all_columns;
 pub use ids::COMMIT_IDS;
 pub(crate) use odd_manifests::OddManifests;
 pub(crate) use partition_types::has_types;
 pub(crate) use receipt_store::OWN_FOLDER;
+pub(crate) use receipt_store::has_receipts;
 pub use replace::Replacement;
 
 /// How long [`Committer::close`] waits for the deletion of files of expired snapshots.

@@ -124,7 +124,11 @@ pub(super) async fn collect(receipts: &Receipts, protocol: &Mutex<Protocol>, now
             return Ok(());
         }
         let (ready, waits) = prepare(receipts, names).await?;
+        let count = ready.len();
         commit(receipts, protocol, ready).await?;
+        if count > 0 {
+            tracing::info!(table = %receipts.table().ident, receipts = count, "receipts were committed");
+        }
         receipts.delete_done().await;
         looked = looked.and(waits.map_or(Ok(()), Err));
     }

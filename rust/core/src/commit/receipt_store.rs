@@ -37,6 +37,14 @@ pub(super) async fn list(table: &LoadedTable) -> Result<Vec<String>> {
     Ok(names)
 }
 
+/// Whether receipts wait in a table's folder.
+///
+/// # Errors
+/// As [`list`].
+pub(crate) async fn has_receipts(table: &LoadedTable) -> Result<bool> {
+    Ok(!list(table).await?.is_empty())
+}
+
 /// A receipt's content; `None` if it no longer exists.
 pub(super) async fn read(table: &LoadedTable, name: &str) -> Result<Option<Bytes>> {
     let path = path(&table.metadata, name);

@@ -43,7 +43,7 @@ pub struct Outcome {
     pub receipts_written: u64,
     /// Rows in these receipts, which are in no table yet.
     pub receipt_rows: u64,
-    /// Receipts of any process that this one committed since the last call of the same signal.
+    /// Receipts of any process and table that this one committed since the last call.
     pub receipts_committed: u64,
     /// Strings stored with U+FFFD for invalid UTF-8.
     pub repaired_utf8: u64,

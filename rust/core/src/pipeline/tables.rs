@@ -5,11 +5,12 @@ use std::sync::atomic::Ordering;
 
 use futures::future::join_all;
 use iceberg::TableIdent;
+use iceberg::spec::Schema;
 
 use super::destination::Destination;
 use super::{Pipeline, ignored_settings};
 use crate::catalog::{self, LoadedTable};
-use crate::commit::{Committer, Wanted};
+use crate::commit::{Committer, Wanted, has_all_columns, has_receipts};
 use crate::config::OnFailure;
 use crate::error::{Error, ErrorKind, Result, RetryClass};
 use crate::signal::Table;
@@ -19,22 +20,36 @@ impl Pipeline {
     /// An unreachable table is left to the first call that needs it.
     pub async fn warm(&self) {
         // The call that meets a failure again reports it.
-        let _ = self.open_existing(Table::ALL.to_vec()).await;
+        let openings = Table::ALL
+            .into_iter()
+            .map(|table| self.open_if(table, async |_| Ok(true)));
+        join_all(openings).await;
     }
 
-    /// Opens those of these tables that exist and are not open yet, concurrently.
+    /// Opens those of these tables that have receipts, and those to which opening adds no column, concurrently.
+    /// A table that lacks columns may be another program's: only its first write changes it.
     ///
-    /// Returns the tables that may exist and could not be opened, and why. A table that the catalog does not have
-    /// is not one of them.
-    pub(super) async fn open_existing(&self, tables: Vec<Table>) -> Vec<(Table, Error)> {
+    /// Returns the tables that may have receipts and could not be opened, and why. A table that the catalog does
+    /// not have is not one of them.
+    pub(super) async fn open_for_receipts(&self, tables: Vec<Table>) -> Vec<(Table, Error)> {
         let openings = tables.into_iter().map(|table| async move {
-            let failure = self.open_if_there(table).await.err()?;
-            Some((table, failure))
+            let opening = self.open_if(table, async |there| {
+                let schema = self.wanted_schema(table)?;
+                let is_complete =
+                    schema.is_none_or(|schema| has_all_columns(there, self.wanted(table, &schema)));
+                Ok(is_complete || has_receipts(there).await?)
+            });
+            Some((table, opening.await.err()?))
         });
         join_all(openings).await.into_iter().flatten().collect()
     }
 
-    async fn open_if_there(&self, table: Table) -> Result<()> {
+    /// Opens a table that exists and is not open, if it is suitable.
+    async fn open_if(
+        &self,
+        table: Table,
+        is_suitable: impl AsyncFnOnce(&LoadedTable) -> Result<bool>,
+    ) -> Result<()> {
         if self.destinations[table as usize].get().is_some() {
             return Ok(());
         }
@@ -43,20 +58,38 @@ impl Pipeline {
             self.destination_on(table, None).await?;
             return Ok(());
         }
-        match self.catalog.load(&self.ident(table)).await {
-            Ok(there) => {
-                self.destination_on(table, Some(there)).await?;
-                Ok(())
-            }
-            Err(error) if catalog::is_no_table(&error) => Ok(()),
-            Err(error) => Err(error),
+        let there = match self.catalog.load(&self.ident(table)).await {
+            Ok(there) => there,
+            Err(error) if catalog::is_no_table(&error) => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        if is_suitable(&there).await? {
+            self.destination_on(table, Some(there)).await?;
+        }
+        Ok(())
+    }
+
+    /// The columns that an existing table should have; `None` if none are added.
+    fn wanted_schema(&self, table: Table) -> Result<Option<Schema>> {
+        let tables = &self.config.tables;
+        tables.auto_evolve.then(|| tables.schema(table)).transpose()
+    }
+
+    fn wanted<'a>(&'a self, table: Table, schema: &'a Schema) -> Wanted<'a> {
+        Wanted {
+            schema,
+            attributes: self.config.tables.attribute_columns.of(table),
         }
     }
 
     /// The table's committer, for a write; opened on first use.
     pub(super) async fn destination(&self, table: Table) -> Result<&Destination> {
         let destination = self.destination_on(table, None).await?;
-        self.written[table as usize].store(true, Ordering::Relaxed);
+        if !self.written[table as usize].swap(true, Ordering::Relaxed)
+            && let Some(committer) = destination.committer()
+        {
+            ignored_settings::warn(&self.config, table, &committer.table().metadata);
+        }
         Ok(destination)
     }
 
@@ -73,18 +106,14 @@ impl Pipeline {
                 .auto_create
                 .then(|| catalog::table_spec(&self.config, table))
                 .transpose()?;
-            let wanted = tables.auto_evolve.then(|| tables.schema(table)).transpose()?;
+            let schema = self.wanted_schema(table)?;
+            let wanted = schema.as_ref().map(|schema| self.wanted(table, schema));
             let catalog = Arc::clone(&self.catalog);
-            let wanted = wanted.as_ref().map(|schema| Wanted {
-                schema,
-                attributes: tables.attribute_columns.of(table),
-            });
             let config = self.config.commit.clone();
             let committer = match loaded {
                 Some(loaded) => Committer::on(catalog, loaded, spec, wanted, config).await,
                 None => Committer::open(catalog, self.ident(table), spec, wanted, config).await,
             }?;
-            ignored_settings::warn(&self.config, table, &committer.table().metadata);
             Ok(Destination::Table(committer))
         };
         // `destinations` has one cell per variant of `Table`.

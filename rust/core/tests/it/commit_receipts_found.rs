@@ -7,7 +7,9 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures::future::{join, join_all};
-use iceberg::spec::{MAIN_BRANCH, ManifestListWriter, Operation, Snapshot, Summary, TableMetadataBuilder};
+use iceberg::spec::{
+    MAIN_BRANCH, ManifestListWriter, Operation, PrimitiveType, Snapshot, Summary, TableMetadataBuilder,
+};
 use iceberg::{TableRequirement, TableUpdate};
 use otlp2iceberg::Table;
 use otlp2iceberg::catalog::{Catalog, CommitOutcome, LoadedTable};
@@ -17,6 +19,7 @@ use sqlx::{ConnectOptions, Executor};
 
 use crate::commit_requests::{ACCEPT, Process, data_files, receipts, receipts_folder, stored};
 use crate::commit_support::{Warehouse, logs};
+use crate::found::support::{loaded, made};
 use crate::logged::warnings;
 
 /// A warehouse that holds request 0, and one receipt for each of these requests, left behind by their
@@ -140,6 +143,24 @@ async fn a_process_without_data_commits_what_is_left_once_the_catalog_answers() 
     let tables = std::fs::read_dir(warehouse.folder.path().join("otel")).expect("folder");
     assert_eq!(tables.count(), 1, "no table is made");
     process.pipeline.close().await;
+}
+
+/// A Collector of metrics must not change another program's table that is called `logs`, nor warn of it.
+#[tokio::test]
+async fn a_table_without_our_columns_and_receipts_is_left_to_its_first_write() {
+    for (column, of_type) in [("line", PrimitiveType::String), ("Body", PrimitiveType::Int)] {
+        let warehouse = Warehouse::with_sections(ACCEPT);
+        let before = made(&warehouse, &[(column, of_type)]).await;
+        let process = Process::unopened(&warehouse).await;
+        let (logged, _guard) = warnings();
+        both(process.pipeline.commit_left_receipts(), async {}).await;
+        assert_eq!(logged.lines(), Vec::<String>::new(), "{column}");
+        assert_eq!(
+            loaded(&warehouse).await.metadata_location,
+            before.metadata_location
+        );
+        process.pipeline.close().await;
+    }
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use otlp2iceberg_ffi::abi::{AbiPart, O2I_SIGNAL_LOGS};
+use otlp2iceberg_ffi::abi::{AbiPart, O2I_SIGNAL_LOGS, O2I_SIGNAL_METRICS};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -110,6 +110,11 @@ fn receipts_of_a_table_without_new_rows_are_committed_after_the_start() {
         std::thread::sleep(Duration::from_millis(20));
     }
     assert_eq!(rows(&table), 6);
+    // Another signal's call tells of it: this one may get none. (One of its points is rejected.)
+    let points = otlp::histogram_with_one_bad_point();
+    let parts = [part(2, points.len())];
+    let (outcome, _) = export(handle, Request::new(O2I_SIGNAL_METRICS, &points, &parts));
+    assert_eq!((outcome.rows, outcome.receipts_committed), (1, 1));
     // The client that was acknowledged sends again.
     let parts = [AbiPart {
         writer: [8; 16],
