@@ -156,13 +156,23 @@ func decodeRequest(data []byte) (*request, error) {
 }
 
 // newerLayoutVersion returns the layout version of a stored request, and whether only a newer exporter can read it. The
-// checksum says nothing about that, because it may be elsewhere in a newer layout.
+// checksum of a newer layout may be elsewhere. If ours is right once the version is ours, only that byte is damaged.
 func newerLayoutVersion(data []byte) (version byte, newer bool) {
 	if len(data) <= len(encodingMagic) || string(data[:len(encodingMagic)]) != encodingMagic {
 		return 0, false
 	}
 	version = data[len(encodingMagic)]
-	return version, version > encodingVersion
+	return version, version > encodingVersion && !isOursButForVersion(data)
+}
+
+func isOursButForVersion(data []byte) bool {
+	if len(data) < encodingHeaderLen+encodingTrailerLen {
+		return false
+	}
+	body, trailer := data[:len(data)-encodingTrailerLen], data[len(data)-encodingTrailerLen:]
+	head := append([]byte(encodingMagic), encodingVersion)
+	checksum := crc32.Update(crc32.Checksum(head, castagnoli), castagnoli, body[len(head):])
+	return checksum == binary.LittleEndian.Uint32(trailer)
 }
 
 func decodeParts(data []byte, count int) (parts []native.Part, rest []byte) {

@@ -4,7 +4,9 @@ package icebergexporter
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
+	"hash/crc32"
 	"maps"
 	"slices"
 	"testing"
@@ -26,12 +28,14 @@ const (
 		"nothing was deleted. Run that version until the queue is empty, or move the queue's file away"
 )
 
-// setLayoutVersion changes the layout version of a request on disk.
+// setLayoutVersion changes the layout version of a request on disk, and its checksum.
 func setLayoutVersion(disk *memoryStorage, key string, version byte) {
 	disk.mu.Lock()
 	defer disk.mu.Unlock()
 	value := slices.Clone(disk.values[key])
 	value[len(encodingMagic)] = version
+	body, trailer := value[:len(value)-encodingTrailerLen], value[len(value)-encodingTrailerLen:]
+	binary.LittleEndian.PutUint32(trailer, crc32.Checksum(body, castagnoli))
 	disk.values[key] = value
 }
 
@@ -169,6 +173,20 @@ func TestNewerLayoutVersion(t *testing.T) {
 			assert.Equal(t, want, version, "%q", data)
 		}
 	}
+}
+
+// Otherwise a damaged bit would stop the Collector for good, and blame a newer version.
+func TestDamagedVersionIsNoNewerLayout(t *testing.T) {
+	head := append([]byte(encodingMagic), encodingVersion)
+	body := append(head, make([]byte, encodingHeaderLen)...)
+	data := binary.LittleEndian.AppendUint32(slices.Clone(body), crc32.Checksum(body, castagnoli))
+	data[len(encodingMagic)] = 3
+	_, newer := newerLayoutVersion(data)
+	assert.False(t, newer)
+	data[len(data)-1] ^= 1
+	version, newer := newerLayoutVersion(data)
+	assert.True(t, newer)
+	assert.Equal(t, byte(3), version)
 }
 
 func TestFrozenQueueRefusesEveryBatchAndWrite(t *testing.T) {

@@ -76,7 +76,8 @@ def direct(gb: float) -> tuple[dict[str, float], float]:
     vcpu = gb * 1_000 / 86_400 * PEAK / COLLECTOR_MB_PER_VCPU_SECOND
     replicas = max(REPLICAS_MIN, math.ceil(vcpu / REPLICA_VCPU))
     compute = replicas * (REPLICA_VCPU * FARGATE_VCPU_HOUR + REPLICA_GB * FARGATE_GB_HOUR) * HOURS / DAYS
-    requests = batches(gb * 1_000, DIRECT_REQUEST_MB)
+    # Each Collector flushes by itself.
+    requests = replicas * batches(gb * 1_000 / replicas, DIRECT_REQUEST_MB)
     return {"compute": compute, **tables(requests * TABLES_PER_REQUEST, gb)}, requests / 3 / 86_400
 
 

@@ -22,7 +22,9 @@ def find(root: Path, package: str, features: str | None, target: str | None) -> 
             continue
         folder = None if origin else _folder(name, version)
         if folder is None:
-            problems.append(f"{name} {version} is not in cargo's registry, but from {origin or 'nowhere'}")
+            where = f"not in cargo's registry, but from {origin}" if origin else "not below CARGO_HOME (vendored?)"
+            problems.append(f"{name} {version} is {where}, so its texts are missing")
+            parts.append(Part("cargo", name, version, licences.normal(licence), ()))
             continue
         part = Part("cargo", name, version, licences.normal(licence), tuple(_texts(name, version, licence, folder)))
         problems += _problems(part)

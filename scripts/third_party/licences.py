@@ -19,7 +19,8 @@ MARKS = (
     ("Apache-2.0", r"Licensed under the Apache License, Version 2\.0 \(the .License.\)"),
     ("ISC", r"Permission to use, copy, modify, and"),
     ("MIT", r"Permission is hereby granted, free of charge"),
-    ("MPL-2.0", r"Mozilla Public License,? [Vv]ersion 2\.0 1\. Definitions"),
+    ("MPL-2.0", r"Mozilla Public License,? [Vv]ersion 2\.0 (=+ )?1\. Definitions"),
+    ("CC0-1.0", r"CC0 1\.0 Universal"),
     ("Unlicense", r"This is free and unencumbered software"),
 )
 BSD = "Redistribution and use in source and binary forms"

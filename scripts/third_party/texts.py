@@ -12,7 +12,8 @@ from .part import Text
 NAME = re.compile(r"(.*[-_.])?(licen[cs]es?|unlicen[cs]e|copying|copyright|notices?|patents)([-_.].*)?", re.IGNORECASE)
 NOTICE = re.compile(r"notices?([-_.].*)?", re.IGNORECASE)
 FOLDER_OF_TEXTS = re.compile(r"licen[cs]es", re.IGNORECASE)
-CODE = {".c", ".cc", ".go", ".h", ".js", ".json", ".py", ".rs", ".sh", ".toml", ".tpl", ".yaml", ".yml"}
+# `.docs`: the licence of a package's documentation.
+NO_TEXT = {".c", ".cc", ".docs", ".go", ".h", ".js", ".json", ".py", ".rs", ".sh", ".toml", ".tpl", ".yaml", ".yml"}
 # Not part of a program.
 ASIDE = {".github", "benches", "examples", "testdata", "tests"}
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -54,7 +55,7 @@ def is_notice(text: Text) -> bool:
 def _among(folder: Path, names: list[str], root: Path) -> Iterator[Text]:
     of_texts = folder != root and FOLDER_OF_TEXTS.fullmatch(folder.name)
     for name in sorted(names):
-        if Path(name).suffix.lower() not in CODE and (of_texts or NAME.fullmatch(name)):
+        if Path(name).suffix.lower() not in NO_TEXT and (of_texts or NAME.fullmatch(name)):
             yield _read(folder / name, (folder / name).relative_to(root).as_posix())
 
 
