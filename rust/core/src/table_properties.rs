@@ -5,9 +5,13 @@
 use std::collections::HashMap;
 use std::str::FromStr;
 
-use iceberg::spec::{TableMetadata, TableProperties};
+use iceberg::spec::{DEFAULT_SCHEMA_NAME_MAPPING, TableMetadata, TableProperties};
 
 pub(crate) const FORMAT_VERSION: &str = TableProperties::PROPERTY_FORMAT_VERSION;
+/// Names of columns, for files without field ids.
+pub(crate) const NAME_MAPPING: &str = DEFAULT_SCHEMA_NAME_MAPPING;
+/// Of a table whose files must be encrypted (format v3).
+pub(crate) const ENCRYPTION_KEY: &str = TableProperties::PROPERTY_ENCRYPTION_KEY_ID;
 /// False in tables that share their files with another table.
 pub(crate) const GC_ENABLED: &str = TableProperties::PROPERTY_GC_ENABLED;
 

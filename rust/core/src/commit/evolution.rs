@@ -7,7 +7,7 @@ use iceberg::spec::{ListType, MapType, NestedField, NestedFieldRef, Schema, Stru
 use crate::catalog::LoadedTable;
 use crate::cause::IcebergCause;
 use crate::error::{Error, ErrorKind, Result};
-use crate::schema::{AttributeColumn, holds, match_fields};
+use crate::schema::{AttributeColumn, field_path, holds, match_fields};
 
 /// A schema to set, and the paths of the fields that the table's own schema lacks.
 pub(super) struct Evolved {
@@ -102,7 +102,7 @@ impl Evolution<'_> {
             .map(|(_, field)| field)
             .collect();
         self.added
-            .extend(missing.iter().map(|field| joined(path, &field.name)));
+            .extend(missing.iter().map(|field| field_path(path, &field.name)));
         fields.extend(self.fresh_fields(&missing));
         Ok(fields)
     }
@@ -115,7 +115,7 @@ impl Evolution<'_> {
     }
 
     fn field(&mut self, have: &NestedFieldRef, want: &NestedFieldRef, path: &str) -> Result<NestedFieldRef> {
-        let path = joined(path, &have.name);
+        let path = field_path(path, &have.name);
         let field_type = match (have.field_type.as_ref(), want.field_type.as_ref()) {
             (Type::Struct(have), Type::Struct(want)) => {
                 Type::Struct(StructType::new(self.fields(have, want, &path)?))
@@ -185,14 +185,6 @@ impl Evolution<'_> {
         self.last_id = self.last_id.saturating_add(1);
         self.last_id
     }
-}
-
-/// A field's path, given its parent's path.
-fn joined(path: &str, name: &str) -> String {
-    if path.is_empty() {
-        return name.to_owned();
-    }
-    format!("{path}.{name}")
 }
 
 #[cfg(test)]

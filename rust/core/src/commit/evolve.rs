@@ -9,7 +9,8 @@ use crate::catalog::{Catalog, LoadedTable};
 use crate::config::CommitConfig;
 use crate::error::{Error, Result};
 use crate::schema::AttributeColumn;
-use crate::write::register::{NAME_MAPPING, extended_mapping};
+use crate::table_properties::NAME_MAPPING;
+use crate::write::register::extended_mapping;
 
 /// The columns that a table should have.
 #[derive(Debug, Clone, Copy)]

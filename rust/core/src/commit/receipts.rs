@@ -17,6 +17,7 @@ use super::recognition::{PARTLY_STORED, RECEIPT_PARTLY_COMMITTED, TABLE_RECREATE
 use super::{Append, Shared, receipt_store};
 use crate::catalog::LoadedTable;
 use crate::config::{CommitConfig, OnFailure};
+use crate::deadline;
 use crate::error::{Error, ErrorKind, Result, RetryClass};
 use crate::request::{IdRange, RequestId};
 
@@ -103,9 +104,7 @@ impl Receipts {
             Err(_) if !self.accept => self.interval.max(PAUSE_WITHOUT_LISTING),
             _ => self.interval,
         };
-        // A time beyond the range of the clock counts as never.
-        let year = Duration::from_secs(365 * 86_400);
-        *due = Instant::now() + pause.min(year);
+        *due = deadline::after(pause);
         looked
     }
 

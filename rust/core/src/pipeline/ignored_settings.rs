@@ -6,6 +6,7 @@ use iceberg::spec::{Schema, TableMetadata, Transform};
 use crate::catalog::{TableSpec, table_spec};
 use crate::config::{Config, PartitionBy};
 use crate::signal::Table;
+use crate::table_properties;
 
 /// Warns of the settings that the configuration gives and the table does not have.
 pub(super) fn warn(config: &Config, table: Table, metadata: &TableMetadata) {
@@ -45,7 +46,7 @@ fn ignored(config: &Config, spec: &TableSpec, metadata: &TableMetadata) -> Vec<S
     }
     for (key, value) in &config.tables.properties {
         // The format version is no property of the table, and an empty value leaves a property out.
-        if key == "format-version" || value.is_empty() {
+        if key == table_properties::FORMAT_VERSION || value.is_empty() {
             continue;
         }
         let mut properties = metadata.properties().iter();

@@ -12,7 +12,8 @@ use crate::deadline;
 use crate::error::{Error, ErrorKind, Result, RetryClass};
 use crate::request::{IdRange, RequestId};
 use crate::signal::Table;
-use crate::write::register::{self, Footer, NAME_MAPPING};
+use crate::table_properties::NAME_MAPPING;
+use crate::write::register::{self, Footer};
 
 /// A Parquet file in storage.
 #[derive(Debug, Clone)]

@@ -2,6 +2,14 @@
 
 use iceberg::spec::{NestedFieldRef, PrimitiveType};
 
+/// A field's path, given its parent's; the path of a table is empty.
+pub(crate) fn field_path(parent: &str, name: &str) -> String {
+    if parent.is_empty() {
+        return name.to_owned();
+    }
+    format!("{parent}.{name}")
+}
+
 /// For each field of the table, in its order, the position of our matching field.
 ///
 /// An exact name takes precedence. Otherwise a name that differs only in case matches: AWS Glue and engines

@@ -19,7 +19,7 @@ pub use self::attributes::{AttributeColumn, AttributeType, AttributesOf};
 pub use self::case::ColumnCase;
 pub(crate) use self::case::field_in_any_case;
 pub use self::iceberg::iceberg_schema;
-pub(crate) use self::matching::{holds, match_fields};
+pub(crate) use self::matching::{field_path, holds, match_fields};
 pub(crate) use self::partition_names::name_not_in_avro;
 pub use self::tables::{columns, sort_columns, time_column};
 

@@ -12,16 +12,18 @@ use arrow_array::{Array, ArrayRef, DictionaryArray, ListArray, MapArray, RecordB
 use arrow_cast::cast;
 use arrow_schema::{DataType, Field, FieldRef, Fields, Schema};
 use iceberg::spec::{
-    ListType, MapType, NestedField, NestedFieldRef, PrimitiveType, StructType, TableMetadata,
-    TableProperties, Type,
+    ListType, MapType, NestedField, NestedFieldRef, PrimitiveType, StructType, TableMetadata, Type,
 };
 use parquet::arrow::PARQUET_FIELD_ID_META_KEY;
 
 use self::types::{our_primitive, our_type_name, table_type_name, widened};
 use super::{LeftOut, internal};
 use crate::error::{Error, ErrorKind, Result};
-use crate::schema::{LIST_ELEMENT, MAP_ENTRIES, MAP_KEY, MAP_VALUE, holds, is_attribute_field, match_fields};
+use crate::schema::{
+    LIST_ELEMENT, MAP_ENTRIES, MAP_KEY, MAP_VALUE, field_path, holds, is_attribute_field, match_fields,
+};
 use crate::signal::Table;
+use crate::table_properties::ENCRYPTION_KEY;
 
 mod default;
 mod types;
@@ -90,9 +92,6 @@ pub(super) fn align(table: Table, metadata: &TableMetadata, batch: &RecordBatch)
     })
 }
 
-/// The property of a table whose files must be encrypted (format v3).
-pub(super) const ENCRYPTION_KEY: &str = TableProperties::PROPERTY_ENCRYPTION_KEY_ID;
-
 const ADD: &str = "add our columns to it";
 const RENAME: &str = "rename or drop one of the table's";
 const OPTIONAL: &str = "make it optional";
@@ -130,7 +129,7 @@ impl Aligner<'_> {
         let mut columns = Vec::with_capacity(theirs.fields().len());
         let mut any_of_ours = false;
         for (field, position) in theirs.fields().iter().zip(&matches) {
-            let child_path = joined(path, &field.name);
+            let child_path = field_path(path, &field.name);
             let of_ours = match position.and_then(|position| ours.get(position)) {
                 // The attribute map still holds the value.
                 Some((ours, array)) if is_attribute_field(ours) && !is_held(&field.field_type, array) => {
@@ -152,7 +151,7 @@ impl Aligner<'_> {
         }
         for (position, (field, array)) in ours.iter().enumerate() {
             if !matches.contains(&Some(position)) {
-                self.left_out.add(&joined(path, field.name()), array);
+                self.left_out.add(&field_path(path, field.name()), array);
             }
         }
         Ok(Children { columns, any_of_ours })
@@ -243,8 +242,8 @@ impl Aligner<'_> {
     }
 
     fn map(&mut self, path: &str, to: &MapType, array: &MapArray) -> Result<Option<ArrayRef>> {
-        let value_path = joined(path, MAP_VALUE);
-        let keys = self.array(&joined(path, MAP_KEY), &to.key_field.field_type, array.keys())?;
+        let value_path = field_path(path, MAP_VALUE);
+        let keys = self.array(&field_path(path, MAP_KEY), &to.key_field.field_type, array.keys())?;
         let values = self.array(&value_path, &to.value_field.field_type, array.values())?;
         let (Some(keys), Some(values)) = (keys, values) else {
             return Ok(None);
@@ -300,12 +299,4 @@ fn labelled(name: &str, field: &NestedField, data_type: &DataType) -> FieldRef {
     let id = (PARQUET_FIELD_ID_META_KEY.to_owned(), field.id.to_string());
     let labelled = Field::new(name, data_type.clone(), !field.required);
     Arc::new(labelled.with_metadata(HashMap::from([id])))
-}
-
-fn joined(path: &str, name: &str) -> String {
-    if path.is_empty() {
-        name.to_owned()
-    } else {
-        format!("{path}.{name}")
-    }
 }

@@ -81,6 +81,13 @@ impl Lists<'_> {
     }
 }
 
+/// Visits rows up to the one after which the page is full; returns how many they are.
+#[inline]
+pub(super) fn until_full(rows: &[u32], mut is_full_after: impl FnMut(u32) -> bool) -> usize {
+    let last = rows.iter().position(|row| is_full_after(*row));
+    last.map_or(rows.len(), |last| last + 1)
+}
+
 /// Whether everything is null, as the attributes of scopes mostly are.
 #[inline]
 pub(super) fn are_all_null(nulls: &NullBuffer) -> bool {

@@ -9,7 +9,7 @@ use parquet::bloom_filter::Sbbf;
 use super::bloom::Bloom;
 use super::buffer::PageBuffer;
 use super::dictionary_memory::DictionaryMemory;
-use super::lists::Lists;
+use super::lists::{Lists, until_full};
 use super::number_dictionary::{Dictionary, SMALL_NUMBERS};
 use super::pages::DictionaryPage;
 use super::range::Range;
@@ -255,14 +255,10 @@ impl<T: Number> Numbers<T> {
         rows: &[u32],
         page_bytes_max: usize,
     ) -> usize {
-        let mut rows_left = rows.iter();
-        for row in rows_left.by_ref() {
-            self.push_list(values, lists.span(*row));
-            if self.page_bytes() >= page_bytes_max {
-                break;
-            }
-        }
-        rows.len() - rows_left.len()
+        until_full(rows, |row| {
+            self.push_list(values, lists.span(row));
+            self.page_bytes() >= page_bytes_max
+        })
     }
 
     /// Appends a value `count` times.

@@ -12,7 +12,7 @@ use super::dictionary_memory::DictionaryMemory;
 use super::distinct::Distinct;
 use super::expansion::Expansion;
 use super::leaf::Repeat;
-use super::lists::{Lists, span};
+use super::lists::{Lists, span, until_full};
 use super::pages::DictionaryPage;
 use super::range::Range;
 use super::search::Content;
@@ -158,8 +158,10 @@ impl Texts {
         }
         let (bytes, offsets) = (array.value_data(), array.value_offsets());
         let only_stored = self.bloom.is_none() && !self.options.with_range;
-        for row in rows_left.by_ref() {
-            for index in lists.span(*row) {
+        let rest = rows_left.as_slice();
+        let with_dictionary = rows.len() - rest.len();
+        let plain = until_full(rest, |row| {
+            for index in lists.span(row) {
                 let text = span(offsets, index);
                 if only_stored {
                     self.page.push_text(bytes, text);
@@ -167,11 +169,9 @@ impl Texts {
                     self.push_plain(bytes, text);
                 }
             }
-            if self.page.len() >= page_bytes_max {
-                break;
-            }
-        }
-        rows.len() - rows_left.len()
+            self.page.len() >= page_bytes_max
+        });
+        with_dictionary + plain
     }
 
     /// Appends the texts of rows until the open page is full; returns how many were taken.
@@ -267,14 +267,10 @@ impl Texts {
         rows: &[u32],
         page_bytes_max: usize,
     ) -> usize {
-        let mut rows_left = rows.iter();
-        for row in rows_left.by_ref() {
-            self.push_labels(labels, lists.span(*row));
-            if self.page_bytes() >= page_bytes_max || self.dictionary_is_full() {
-                break;
-            }
-        }
-        rows.len() - rows_left.len()
+        until_full(rows, |row| {
+            self.push_labels(labels, lists.span(row));
+            self.page_bytes() >= page_bytes_max || self.dictionary_is_full()
+        })
     }
 
     /// Appends the texts of consecutive keys. They often equal those of the previous list, because rows share

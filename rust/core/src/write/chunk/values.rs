@@ -11,7 +11,7 @@ use super::dictionary_memory::DictionaryMemory;
 use super::distinct::Distinct;
 use super::expansion::Expansion;
 use super::leaf::Repeat;
-use super::lists::Lists;
+use super::lists::{Lists, until_full};
 use super::number::Numbers;
 use super::pages::DictionaryPage;
 use super::range::Range;
@@ -145,16 +145,10 @@ impl Values {
             (Values::Double(numbers), View::Double(values)) => {
                 numbers.extend_lists(values, lists, rows, page_bytes_max)
             }
-            (values, view) => {
-                let mut rows_left = rows.iter();
-                for row in rows_left.by_ref() {
-                    values.push_each(view, lists.span(*row), 0, page_bytes_max);
-                    if values.page_is_full(page_bytes_max) {
-                        break;
-                    }
-                }
-                rows.len() - rows_left.len()
-            }
+            (values, view) => until_full(rows, |row| {
+                values.push_each(view, lists.span(row), 0, page_bytes_max);
+                values.page_is_full(page_bytes_max)
+            }),
         }
     }
 

@@ -37,12 +37,12 @@ use self::fitting::{Alike, Fitting, alike};
 use self::output::Output;
 use self::plan::Part;
 use self::work::Work;
-use super::align::ENCRYPTION_KEY;
 use super::files::describe;
 use super::metrics_config::MetricsConfig;
 use super::{discard, internal, paths};
 use crate::config::ParquetConfig;
 use crate::error::{Error, ErrorKind, Result, panic_text};
+use crate::table_properties::ENCRYPTION_KEY;
 
 /// The name prefix of joined files.
 const NAME: &str = "joined";

@@ -19,7 +19,7 @@ use iceberg::spec::{
 
 use self::columns::{Columns, Resolution, mismatch};
 pub use self::footer::{FOOTER_BYTES_MAX, FOOTER_GUESS_BYTES, Footer, Tail};
-pub(crate) use self::names::{NAME_MAPPING, extended_mapping};
+pub(crate) use self::names::extended_mapping;
 pub use self::route::table_of;
 use self::statistics::{ColumnStatistics, of_leaf};
 use super::bounds::{lower_bound, upper_bound};
@@ -27,13 +27,14 @@ use super::internal;
 use super::metrics_config::{MetricsConfig, Mode};
 use super::split::{split_offsets, start};
 use crate::error::Result;
+use crate::table_properties::ENCRYPTION_KEY;
 
 /// A file described as a table's data file.
 #[derive(Debug, Clone)]
 pub struct Described {
     /// The manifest's entry for it.
     pub data_file: DataFile,
-    /// The required value of the table's property [`NAME_MAPPING`], to be set before the file is added;
+    /// The required value of the table's property `schema.name-mapping.default`, to be set before the file is added;
     /// `None` if it need not change.
     pub name_mapping: Option<String>,
 }
@@ -44,7 +45,7 @@ pub struct Described {
 /// `TableMismatch`, permanent, with the difference between file and table: other columns, types or field ids,
 /// rows of several partition values, or a conflicting name mapping.
 pub fn describe(metadata: &TableMetadata, location: &str, footer: &Footer) -> Result<Described> {
-    if metadata.properties().contains_key(super::align::ENCRYPTION_KEY) {
+    if metadata.properties().contains_key(ENCRYPTION_KEY) {
         return Err(mismatch("the table is encrypted and the file is not"));
     }
     let columns = columns::matched(footer, metadata)?;

@@ -2,17 +2,12 @@
 //!
 //! Iceberg spec, "Name Mapping Serialization". Without it, such a file reads as null in every column.
 
-use iceberg::spec::{
-    DEFAULT_SCHEMA_NAME_MAPPING, MappedField, NameMapping, NestedField, Schema, StructType, TableMetadata,
-    Type,
-};
+use iceberg::spec::{MappedField, NameMapping, NestedField, Schema, StructType, TableMetadata, Type};
 
 use super::columns::mismatch;
 use crate::error::Result;
+use crate::table_properties::NAME_MAPPING;
 use crate::write::internal;
-
-/// The property's name.
-pub(crate) const NAME_MAPPING: &str = DEFAULT_SCHEMA_NAME_MAPPING;
 
 /// The mapping that the table needs for a file with these fields; `None` if its current mapping already
 /// resolves every field to its id.
